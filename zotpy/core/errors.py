@@ -1,0 +1,170 @@
+"""What a request can fail with, in the words of the OCI distribution spec (section *Error Codes*).
+
+A `RegistryError` says what went wrong and what the caller can do about it. It knows its OCI code, and nothing of
+HTTP: the status of each code stands in `zotpy.web.errors`, in one table.
+"""
+
+from collections.abc import Sequence
+
+Detail = dict[str, object] | str | None
+
+
+class RegistryError(Exception):
+    """A request that cannot be answered as asked; `code` is the OCI error code of the envelope."""
+
+    code = "UNKNOWN"
+
+    def __init__(self, message: str, *, detail: Detail = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+
+    def items(self) -> Sequence[tuple[str, str, Detail]]:
+        """Every (code, message, detail) of the envelope: one, unless one error names several causes."""
+        return [(self.code, self.message, self.detail)]
+
+
+class NameInvalid(RegistryError):
+    """The repository name breaks the spec's grammar (code-5)."""
+
+    code = "NAME_INVALID"
+
+
+class NameUnknown(RegistryError):
+    """Nothing was ever pushed under this repository name (code-6)."""
+
+    code = "NAME_UNKNOWN"
+
+
+class TagInvalid(RegistryError):
+    """The tag or reference breaks the spec's grammar."""
+
+    code = "TAG_INVALID"
+
+
+class DigestInvalid(RegistryError):
+    """The digest is malformed, of an unknown algorithm, or not that of the content (code-4)."""
+
+    code = "DIGEST_INVALID"
+
+
+class SizeInvalid(RegistryError):
+    """The content is not as long as the client said (code-8)."""
+
+    code = "SIZE_INVALID"
+
+
+class RangeInvalid(RegistryError):
+    """A Range or Content-Range that is malformed, or cannot be satisfied.
+
+    `offset` is how many bytes of an upload are safe, where the range was that of a chunk; `size_bytes` is the
+    length of the content, where the range was that of a read.
+    """
+
+    code = "RANGE_INVALID"
+
+    def __init__(self, message: str, *, size_bytes: int | None = None) -> None:
+        super().__init__(message)
+        self.size_bytes = size_bytes
+
+
+class ChunkOutOfOrder(RegistryError):
+    """A chunk that does not begin where the upload's bytes end; `offset` is where they do (end-5, 416)."""
+
+    code = "BLOB_UPLOAD_INVALID"
+
+    def __init__(self, message: str, *, offset: int, location: str = "") -> None:
+        super().__init__(message, detail={"offset": offset})
+        self.offset = offset
+        self.location = location
+
+
+class BlobUnknown(RegistryError):
+    """The repository has no such blob (code-1)."""
+
+    code = "BLOB_UNKNOWN"
+
+
+class UploadUnknown(RegistryError):
+    """No such upload: never begun here, finished, cancelled or timed out (code-3)."""
+
+    code = "BLOB_UPLOAD_UNKNOWN"
+
+
+class UploadInvalid(RegistryError):
+    """The upload cannot go on as asked (code-2)."""
+
+    code = "BLOB_UPLOAD_INVALID"
+
+
+class ManifestUnknown(RegistryError):
+    """The repository has no such manifest or tag (code-7)."""
+
+    code = "MANIFEST_UNKNOWN"
+
+
+class ManifestInvalid(RegistryError):
+    """The manifest is not what its media type promises (code-9)."""
+
+    code = "MANIFEST_INVALID"
+
+
+class ManifestTooLarge(RegistryError):
+    """The manifest is longer than this registry accepts."""
+
+    code = "SIZE_INVALID"
+
+
+class ManifestBlobUnknown(RegistryError):
+    """The manifest names content the repository does not have; one error an absent digest (code-10)."""
+
+    code = "MANIFEST_BLOB_UNKNOWN"
+
+    def __init__(self, digests: Sequence[str]) -> None:
+        super().__init__("the manifest references content that is not in the repository: push it first")
+        self.digests = tuple(digests)
+
+    def items(self) -> Sequence[tuple[str, str, Detail]]:
+        """One (code, message, detail) for each digest that is missing."""
+        return [
+            (self.code, f"{digest} is not in the repository: push it before the manifest", {"digest": digest})
+            for digest in self.digests
+        ]
+
+
+class PreconditionFailed(RegistryError):
+    """If-None-Match or If-Match on a tag did not hold."""
+
+    code = "DENIED"
+
+
+class Unsupported(RegistryError):
+    """The operation is not offered here (code-14)."""
+
+    code = "UNSUPPORTED"
+
+
+class TooManyRequests(RegistryError):
+    """The replica is at its limits; try again after `retry_after_s` seconds (code-15)."""
+
+    code = "TOOMANYREQUESTS"
+
+    def __init__(self, message: str, *, retry_after_s: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(RegistryError):
+    """The store did not answer in time; try again after `retry_after_s` seconds."""
+
+    code = "UNAVAILABLE"
+
+    def __init__(self, message: str, *, retry_after_s: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ClientStalled(RegistryError):
+    """The client stopped sending in the middle of a body, or closed the connection."""
+
+    code = "BLOB_UPLOAD_INVALID"

@@ -1,0 +1,132 @@
+"""Digests computed piece by piece, whose state can travel to another replica.
+
+A chunked upload may begin at one replica and end at another, so the state of the hash after each chunk is kept with
+the upload. hashlib cannot export its state. libcrypto's own contexts (FIPS 180-4: `SHA256_CTX`, `SHA512_CTX`) are plain
+structures without pointers, so their bytes *are* the state, on every build of one byte order. Where libcrypto
+cannot be loaded, or does not pass the test below, hashlib computes the digest and `export` returns `None`: the upload
+is then read back once before it is committed.
+"""
+
+import ctypes
+import ctypes.util
+import hashlib
+import sys
+from functools import cache
+from typing import Protocol
+
+from zotpy.core.digests import HEX_LENGTHS, Digest
+
+_CONTEXT_SIZES = {"sha256": 112, "sha512": 216}
+_PREFIXES = {"sha256": "SHA256", "sha512": "SHA512"}
+
+
+class Hasher(Protocol):
+    """A digest under way. `update` releases the interpreter lock: call it in a thread for more than a few KiB."""
+
+    algorithm: str
+
+    def update(self, data: bytes | bytearray) -> None:
+        """Take in the next bytes."""
+        ...
+
+    def digest(self) -> Digest:
+        """Return the digest of all bytes so far; more may follow."""
+        ...
+
+    def export(self) -> bytes | None:
+        """Return the state for `resume_hasher`, or `None` where it cannot travel."""
+        ...
+
+
+class _PlainHasher:
+    """hashlib's: fast, but its state stays in this process."""
+
+    def __init__(self, algorithm: str) -> None:
+        self.algorithm = algorithm
+        self._hash = hashlib.new(algorithm, usedforsecurity=False)
+
+    def update(self, data: bytes | bytearray) -> None:
+        self._hash.update(data)
+
+    def digest(self) -> Digest:
+        return Digest(self.algorithm, self._hash.hexdigest())
+
+    def export(self) -> bytes | None:
+        return None
+
+
+class _PortableHasher:
+    """libcrypto's, through ctypes, which releases the interpreter lock in each call."""
+
+    def __init__(self, library: ctypes.CDLL, algorithm: str, state: bytes | None = None) -> None:
+        self.algorithm = algorithm
+        self._library = library
+        self._context = ctypes.create_string_buffer(_CONTEXT_SIZES[algorithm])
+        if state is None:
+            self._call("Init")
+        else:
+            self._context.raw = state
+
+    def _call(self, operation: str, *arguments: object) -> None:
+        function = getattr(self._library, f"{_PREFIXES[self.algorithm]}_{operation}")
+        if function(*arguments, ctypes.byref(self._context)) != 1:
+            msg = f"libcrypto failed in {operation}"
+            raise RuntimeError(msg)
+
+    def update(self, data: bytes | bytearray) -> None:
+        source = (ctypes.c_char * len(data)).from_buffer(data) if isinstance(data, bytearray) else data
+        function = getattr(self._library, f"{_PREFIXES[self.algorithm]}_Update")
+        if function(ctypes.byref(self._context), source, ctypes.c_size_t(len(data))) != 1:
+            msg = "libcrypto failed in Update"
+            raise RuntimeError(msg)
+
+    def digest(self) -> Digest:
+        copy = _PortableHasher(self._library, self.algorithm, self._context.raw)
+        out = ctypes.create_string_buffer(HEX_LENGTHS[self.algorithm] // 2)
+        copy._call("Final", out)  # noqa: SLF001 - the same class
+        return Digest(self.algorithm, out.raw.hex())
+
+    def export(self) -> bytes | None:
+        return self._context.raw
+
+
+@cache
+def _libcrypto() -> ctypes.CDLL | None:
+    """Find a libcrypto whose contexts survive the journey, or `None`."""
+    names: list[str] = []
+    if (extension := sys.modules.get("_hashlib")) is not None and getattr(extension, "__file__", None):
+        names.append(str(extension.__file__))  # the libcrypto that this interpreter is linked with
+    if found := ctypes.util.find_library("crypto"):
+        names.append(found)
+    for name in names:
+        try:
+            library = ctypes.CDLL(name)
+            if all(_travels(library, algorithm) for algorithm in _CONTEXT_SIZES):
+                return library
+        except (OSError, AttributeError, RuntimeError):
+            continue
+    return None
+
+
+def _travels(library: ctypes.CDLL, algorithm: str) -> bool:
+    """Cut a message at odd places, move the state each time, and compare with hashlib."""
+    message = bytes(range(256)) * 5
+    hasher = _PortableHasher(library, algorithm)
+    for start, end in ((0, 1), (1, 64), (64, 200), (200, 777), (777, len(message))):
+        hasher.update(message[start:end])
+        hasher = _PortableHasher(library, algorithm, hasher.export())
+    return hasher.digest() == Digest.of(message, algorithm)
+
+
+def new_hasher(algorithm: str = "sha256") -> Hasher:
+    """Begin a digest, with a state that travels where this machine allows it."""
+    library = _libcrypto()
+    return _PlainHasher(algorithm) if library is None else _PortableHasher(library, algorithm)
+
+
+def resume_hasher(algorithm: str, state: bytes | None) -> Hasher | None:
+    """Go on from an exported state, or return `None` where that cannot be done here."""
+    library = _libcrypto()
+    if library is None or state is None or len(state) != _CONTEXT_SIZES[algorithm]:
+        return None
+    return _PortableHasher(library, algorithm, state)

@@ -1,0 +1,171 @@
+"""What a manifest says of itself: its media type, what it references, its subject (OCI image spec; Docker schema 2).
+
+A manifest of a media type not known here is accepted, as the spec asks, if it is a JSON object; what it references is
+read from the fields that known manifests use, so that its content is checked and never collected as garbage.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from zotpy.core.digests import Digest
+from zotpy.core.errors import DigestInvalid, ManifestInvalid
+
+OCI_IMAGE = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+DOCKER_IMAGE = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+IMAGES = frozenset({OCI_IMAGE, DOCKER_IMAGE})
+INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
+_SCHEMA_1 = re.compile(r"application/vnd\.docker\.distribution\.manifest\.v1\+(json|prettyjws)")
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}", re.ASCII)
+_NOT_DISTRIBUTED = re.compile(
+    r"application/vnd\.(oci\.image\.layer\.nondistributable\.|docker\.image\.rootfs\.foreign\.).*"
+)
+_MANIFEST_TYPES = IMAGES | INDEXES | {"application/vnd.oci.artifact.manifest.v1+json"}
+_BLOB_FIELDS = ("layers", "blobs")
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestFacts:
+    """What the registry needs to know of one manifest."""
+
+    media_type: str
+    blobs: tuple[Digest, ...]
+    """Blobs that must be in the repository; each once."""
+    manifests: tuple[Digest, ...]
+    """Child manifests that must be in the repository; each once."""
+    subject: Digest | None
+    artifact_type: str
+    """Empty where the manifest has none."""
+    annotations: dict[str, str]
+
+    def descriptor(self, digest: Digest, size_bytes: int) -> dict[str, Any]:
+        """Return the descriptor by which the referrers API lists this manifest (end-12)."""
+        result: dict[str, Any] = {"mediaType": self.media_type, "digest": str(digest), "size": size_bytes}
+        if self.artifact_type:
+            result["artifactType"] = self.artifact_type
+        if self.annotations:
+            result["annotations"] = self.annotations
+        return result
+
+
+def parse_manifest(content: bytes, content_type: str | None) -> ManifestFacts:
+    """Read a pushed manifest; `content_type` is the request's. Raises `ManifestInvalid` saying what to mend."""
+    document = _load(content)
+    media_type = _media_type(document, content_type)
+    if media_type in IMAGES | INDEXES and document.get("schemaVersion") != 2:  # noqa: PLR2004 - the spec's number
+        msg = "the manifest needs \"schemaVersion\": 2"
+        raise ManifestInvalid(msg)
+    if media_type in IMAGES and not (isinstance(document.get("config"), dict) and "layers" in document):
+        msg = "an image manifest needs a config and layers"
+        raise ManifestInvalid(msg)
+    if media_type in INDEXES and "manifests" not in document:
+        msg = "an index needs manifests"
+        raise ManifestInvalid(msg)
+    strict = media_type in IMAGES | INDEXES
+    blobs, manifests = _references(document, strict=strict)
+    subject = document.get("subject")
+    config = document.get("config")
+    artifact_type = document.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else None)
+    annotations = document.get("annotations")
+    return ManifestFacts(
+        media_type=media_type,
+        blobs=tuple(dict.fromkeys(blobs)),
+        manifests=tuple(dict.fromkeys(manifests)),
+        subject=None if subject is None else _digest(subject, "subject"),
+        artifact_type=artifact_type if isinstance(artifact_type, str) else "",
+        annotations={key: str(value) for key, value in annotations.items()} if isinstance(annotations, dict) else {},
+    )
+
+
+def _load(content: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        msg = "the manifest is not JSON"
+        raise ManifestInvalid(msg) from error
+    if not isinstance(document, dict):
+        msg = "the manifest is not a JSON object"
+        raise ManifestInvalid(msg)
+    if document.get("schemaVersion") == 1:
+        raise _schema_1()
+    return document
+
+
+def _schema_1() -> ManifestInvalid:
+    return ManifestInvalid("Docker schema 1 manifests are not accepted: push an OCI image or Docker schema 2")
+
+
+def _media_type(document: dict[str, Any], content_type: str | None) -> str:
+    declared = document.get("mediaType")
+    sent = (content_type or "").partition(";")[0].strip()
+    if declared is not None and not isinstance(declared, str):
+        msg = "the manifest's mediaType is not a string"
+        raise ManifestInvalid(msg)
+    media_type = sent or declared or ""
+    if declared and sent and declared != sent:
+        msg = f"the manifest says it is {declared!r}, the Content-Type {sent!r}: send both alike"
+        raise ManifestInvalid(msg)
+    if _SCHEMA_1.fullmatch(media_type):
+        raise _schema_1()
+    if not _MEDIA_TYPE.fullmatch(media_type):
+        msg = "the manifest has no media type: set Content-Type, for example to " + OCI_IMAGE
+        raise ManifestInvalid(msg)
+    return media_type
+
+
+def _references(document: dict[str, Any], *, strict: bool) -> tuple[list[Digest], list[Digest]]:
+    """Collect the digests of blobs and of child manifests; without `strict`, what is no descriptor is passed over."""
+    blobs: list[Digest] = []
+    manifests: list[Digest] = []
+    if "config" in document and (strict or _looks_like_descriptor(document["config"])):
+        blobs.append(_digest(document["config"], "config"))
+    for name in _BLOB_FIELDS:
+        for where, descriptor in _descriptors(document, name, strict=strict):
+            if not _NOT_DISTRIBUTED.fullmatch(str(descriptor.get("mediaType", ""))):
+                blobs.append(_digest(descriptor, where))
+    for where, descriptor in _descriptors(document, "manifests", strict=strict):
+        media_type = descriptor.get("mediaType")
+        is_blob = isinstance(media_type, str) and media_type not in _MANIFEST_TYPES and "manifest" not in media_type
+        (blobs if is_blob and "index" not in str(media_type) else manifests).append(_digest(descriptor, where))
+    return blobs, manifests
+
+
+def _descriptors(document: dict[str, Any], name: str, *, strict: bool) -> Iterable[tuple[str, dict[str, Any]]]:
+    listed = document.get(name)
+    if listed is None and name not in document:
+        return
+    if not isinstance(listed, list):
+        if strict and name in {"layers", "manifests"} and listed is not None:
+            msg = f"the manifest's {name} is not a list"
+            raise ManifestInvalid(msg)
+        return
+    for index, descriptor in enumerate(listed):
+        where = f"{name}[{index}]"
+        if _looks_like_descriptor(descriptor):
+            yield where, descriptor
+        elif strict:
+            msg = f"the manifest's {where} is not a descriptor: it needs mediaType, digest and size"
+            raise ManifestInvalid(msg, detail={"path": where})
+
+
+def _looks_like_descriptor(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("digest"), str)
+
+
+def _digest(descriptor: object, where: str) -> Digest:
+    if not isinstance(descriptor, dict) or not isinstance(descriptor.get("digest"), str):
+        msg = f"the manifest's {where} is not a descriptor: it needs mediaType, digest and size"
+        raise ManifestInvalid(msg, detail={"path": where})
+    size = descriptor.get("size", 0)
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        msg = f"the manifest's {where} has a size that is not a number of bytes"
+        raise ManifestInvalid(msg, detail={"path": where})
+    try:
+        return Digest.parse(descriptor["digest"])
+    except DigestInvalid as error:
+        msg = f"the manifest's {where}: {error.message}"
+        raise ManifestInvalid(msg, detail={"path": where}) from error

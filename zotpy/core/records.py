@@ -1,0 +1,125 @@
+"""Records: what makes a blob or a manifest exist in a repository, as written in entries, leases and tags.
+
+A lease and an entry hold the same value. The entry also says which lease it was written after, and the store's time of
+that lease, so that one GET tells both the content and whether it may be relied upon.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from zotpy.core.digests import Digest
+from zotpy.core.framing import FramingError, frame, unframe
+from zotpy.core.keys import Kind
+
+INLINE_LIMIT_BYTES = 64 * 1024
+"""A blob up to this length lives in its entry; a longer one in a data object of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One lease of a record: its id, and the store's time of its writing."""
+
+    lease_id: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BlobValue:
+    """What a blob's record says: the bytes themselves, or the id of the data object that holds them."""
+
+    size_bytes: int
+    data_id: str | None = None
+    content: bytes = b""
+
+    def encode(self, lease: Lease | None = None) -> bytes:
+        """Write the value of a lease, or with `lease` that of the entry."""
+        header: dict[str, Any] = {"v": 1, "size": self.size_bytes}
+        if self.data_id is not None:
+            header["data"] = self.data_id
+        return frame(header | _lease_header(lease), self.content)
+
+    @classmethod
+    def decode(cls, value: bytes) -> tuple[Self, Lease | None]:
+        """Read either. Raises `FramingError`."""
+        header, body = unframe(value)
+        data_id, size = header.get("data"), header.get("size")
+        if not isinstance(size, int) or (data_id is None and len(body) != size):
+            msg = "a blob's record is not as long as it says"
+            raise FramingError(msg)
+        return cls(size, data_id, body), _read_lease(header)
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestValue:
+    """What a manifest's record says: its bytes, exactly as pushed, and their media type."""
+
+    media_type: str
+    content: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the manifest."""
+        return len(self.content)
+
+    def encode(self, lease: Lease | None = None) -> bytes:
+        """Write the value of a lease, or with `lease` that of the entry."""
+        return frame({"v": 1, "type": self.media_type} | _lease_header(lease), self.content)
+
+    @classmethod
+    def decode(cls, value: bytes) -> tuple[Self, Lease | None]:
+        """Read either. Raises `FramingError`."""
+        header, body = unframe(value)
+        media_type = header.get("type")
+        if not isinstance(media_type, str):
+            msg = "a manifest's record has no media type"
+            raise FramingError(msg)
+        return cls(media_type, body), _read_lease(header)
+
+
+Value = BlobValue | ManifestValue
+
+
+def decode_value(kind: Kind, value: bytes) -> tuple[Value, Lease | None]:
+    """Read the value of an entry or a lease of this kind. Raises `FramingError`."""
+    return BlobValue.decode(value) if kind == "blobs" else ManifestValue.decode(value)
+
+
+@dataclass(frozen=True, slots=True)
+class TagValue:
+    """What a tag says: the manifest it names, whole. `nonce` makes every push of a tag a different object."""
+
+    digest: Digest
+    manifest: ManifestValue
+    nonce: str
+
+    def encode(self) -> bytes:
+        """Write the tag."""
+        header = {"v": 1, "type": self.manifest.media_type, "digest": str(self.digest), "nonce": self.nonce}
+        return frame(header, self.manifest.content)
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        """Read a tag. Raises `FramingError`."""
+        header, body = unframe(value)
+        media_type, digest = header.get("type"), header.get("digest")
+        if not isinstance(media_type, str) or not isinstance(digest, str):
+            msg = "a tag does not say what it names"
+            raise FramingError(msg)
+        return cls(Digest.parse(digest), ManifestValue(media_type, body), str(header.get("nonce", "")))
+
+
+def _lease_header(lease: Lease | None) -> dict[str, Any]:
+    if lease is None:
+        return {}
+    return {"lease": {"id": lease.lease_id, "time": lease.time.timestamp()}}
+
+
+def _read_lease(header: dict[str, Any]) -> Lease | None:
+    lease = header.get("lease")
+    if not isinstance(lease, dict):
+        return None
+    try:
+        return Lease(str(lease["id"]), datetime.fromtimestamp(float(lease["time"]), UTC))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None

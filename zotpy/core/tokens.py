@@ -1,0 +1,87 @@
+"""The signed token in an upload's Location: any replica can check it, and beginning an upload costs no store call.
+
+`<base64url(JSON)>.<base64url(HMAC-SHA-256)>`; the repository and the upload's id are signed too, though they stand in
+the path.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from typing import Self
+
+from zotpy.core.errors import UploadUnknown
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A secret of the cluster, kept in the bucket."""
+
+    key_id: str
+    secret: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UploadToken:
+    """What the client carries between two requests of one upload."""
+
+    repo: str
+    upload_id: str
+    algorithm: str
+    offset: int
+    """Bytes that were safe when this token was given out; 0: nothing of the upload is in the store yet."""
+
+    def sign(self, key: SigningKey) -> str:
+        """Write the token for the query of a Location."""
+        payload = json.dumps({"k": key.key_id, "a": self.algorithm, "o": self.offset}, separators=(",", ":")).encode()
+        return f"{_encode(payload)}.{_encode(self._mac(payload, key))}"
+
+    def _mac(self, payload: bytes, key: SigningKey) -> bytes:
+        signed = b"\0".join([self.repo.encode(), self.upload_id.encode(), payload])
+        return hmac.digest(key.secret, signed, hashlib.sha256)
+
+    @classmethod
+    def verify(cls, text: str, repo: str, upload_id: str, key: SigningKey) -> Self:
+        """Read a token that `key` signed for this upload. Raises `UploadUnknown`."""
+        payload, mac = _split(text)
+        fields = _fields(payload)
+        token = cls(repo, upload_id, str(fields["a"]), int(str(fields["o"])))
+        if not hmac.compare_digest(token._mac(payload, key), mac):  # noqa: SLF001 - the same class
+            raise _unknown()
+        return token
+
+
+def token_key_id(text: str) -> str:
+    """Read which key signed a token. Raises `UploadUnknown`."""
+    payload, _ = _split(text)
+    return str(_fields(payload)["k"])
+
+
+def _unknown() -> UploadUnknown:
+    return UploadUnknown("this is not the Location of an upload to this repository: begin one with POST")
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _split(text: str) -> tuple[bytes, bytes]:
+    payload, dot, mac = text.partition(".")
+    try:
+        decoded = [base64.b64decode(part + "=" * (-len(part) % 4), b"-_", validate=True) for part in (payload, mac)]
+    except ValueError as error:
+        raise _unknown() from error
+    if not dot:
+        raise _unknown()
+    return decoded[0], decoded[1]
+
+
+def _fields(payload: bytes) -> dict[str, object]:
+    try:
+        fields = json.loads(payload)
+    except ValueError as error:
+        raise _unknown() from error
+    if not isinstance(fields, dict) or not {"k", "a", "o"} <= fields.keys() or not isinstance(fields["o"], int):
+        raise _unknown()
+    return fields

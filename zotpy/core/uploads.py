@@ -1,0 +1,98 @@
+"""The state of one upload between two requests, and what a request may do in it.
+
+::
+
+    request  | token fresh (offset 0)                    | token with bytes
+    ---------+-------------------------------------------+---------------------------------------
+    PATCH    | from byte 0, no state read; the state is   | state read; the chunk must begin where it ends
+             | then created, never replaced               |
+    PUT      | the whole blob is in the body              | state read; body (maybe empty) is the last chunk
+    GET      | state read; none: 0 bytes                  | state read; none: unknown
+    DELETE   | a tombstone takes the state's place        | the same, and its multipart is aborted
+
+Whoever writes a state does so on the condition that it is still the one that was read (where the store has conditions),
+so of two chunks racing for the same place one wins, and the other is told where the upload now ends.
+"""
+
+import base64
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from zotpy.core.framing import FramingError, frame, unframe
+from zotpy.core.hashing import Hasher, new_hasher, resume_hasher
+
+
+@dataclass(frozen=True, slots=True)
+class SentPart:
+    """A part that the store acknowledged."""
+
+    number: int
+    etag: str
+    crc32c: str
+
+
+@dataclass(frozen=True, slots=True)
+class UploadState:
+    """Where an upload stands. `offset` counts all safe bytes: those in `parts`, then those in `tail`."""
+
+    algorithm: str
+    part_size_bytes: int
+    offset: int = 0
+    data_id: str | None = None
+    multipart_id: str | None = None
+    parts: tuple[SentPart, ...] = ()
+    hash_state: bytes | None = None
+    tail: bytes | bytearray = field(default=b"", repr=False)
+    cancelled: bool = False
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes that are in parts."""
+        return self.offset - len(self.tail)
+
+    def hasher(self) -> Hasher | None:
+        """Go on hashing where the last request stopped; `None` where only reading back can tell the digest."""
+        if self.offset == 0:
+            return new_hasher(self.algorithm)
+        return resume_hasher(self.algorithm, self.hash_state)
+
+    def tombstone(self) -> Self:
+        """What takes the place of a cancelled upload, so that a chunk under way cannot bring it back."""
+        return replace(
+            self, cancelled=True, tail=b"", offset=0, parts=(), multipart_id=None, data_id=None, hash_state=None
+        )
+
+    def encode(self) -> bytes:
+        """Write the state's object."""
+        header = {
+            "v": 1,
+            "algorithm": self.algorithm,
+            "partSize": self.part_size_bytes,
+            "offset": self.offset,
+            "data": self.data_id,
+            "multipart": self.multipart_id,
+            "parts": [[part.number, part.etag, part.crc32c] for part in self.parts],
+            "hash": None if self.hash_state is None else base64.b64encode(self.hash_state).decode(),
+            "cancelled": self.cancelled,
+        }
+        return frame(header, self.tail)
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        """Read the state's object. Raises `FramingError`."""
+        header, tail = unframe(value)
+        try:
+            return cls(
+                algorithm=str(header["algorithm"]),
+                part_size_bytes=int(header["partSize"]),
+                offset=int(header["offset"]),
+                data_id=header["data"],
+                multipart_id=header["multipart"],
+                parts=tuple(SentPart(int(number), str(etag), str(crc)) for number, etag, crc in header["parts"]),
+                hash_state=None if header["hash"] is None else base64.b64decode(header["hash"]),
+                tail=tail,
+                cancelled=bool(header["cancelled"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            msg = "the state of an upload is damaged"
+            raise FramingError(msg) from error

@@ -1,0 +1,75 @@
+"""Reading and deleting blobs (OCI distribution spec, end-2 and end-10)."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.core.errors import BlobUnknown, Unavailable
+from zotpy.core.names import RepositoryName
+from zotpy.core.ranges import Span
+from zotpy.core.records import BlobValue
+from zotpy.registry.concurrency import within_deadline
+from zotpy.registry.records import Records
+from zotpy.registry.settings import RegistrySettings
+from zotpy.store.interface import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Blobs:
+    """All requests that read or delete blobs."""
+
+    store: Store
+    records: Records
+    settings: RegistrySettings
+
+    async def stat(self, repo: RepositoryName, digest: Digest) -> BlobValue:
+        """Find a blob that the client may then rely on (HEAD). Raises `BlobUnknown`."""
+        with within_deadline(self.settings.deadline_s):
+            value = await self.records.read_blob(repo, digest, rely=True)
+        return _known(value, digest)
+
+    async def find(self, repo: RepositoryName, digest: Digest) -> BlobValue:
+        """Find a blob for reading it (GET). Raises `BlobUnknown`."""
+        return _known(await self.records.read_blob(repo, digest), digest)
+
+    def open(self, value: BlobValue, span: Span) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Stream bytes of a blob; ends cleanly only after all of `span`."""
+        if value.data_id is None:
+            return _inline(value.content[span.start : span.end])
+        if span.length == 0:
+            return _inline(b"")
+        return self.store.open(keys.data(value.data_id), span.start, span.end)
+
+    async def delete(self, repo: RepositoryName, digest: Digest) -> None:
+        """Delete a blob's record; its data goes with the collector. Raises `BlobUnknown`."""
+        if not await self.records.delete(repo, "blobs", digest):
+            raise _unknown(digest)
+
+
+@asynccontextmanager
+async def _inline(content: bytes) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def chunks() -> AsyncIterator[bytes]:
+        if content:
+            yield content
+
+    yield chunks()
+
+
+def verify_inline(value: BlobValue, digest: Digest) -> None:
+    """Check the bytes of a small blob before they are served; raises `Unavailable` where the store damaged them."""
+    if value.data_id is None and Digest.of(value.content, digest.algorithm) != digest:
+        msg = f"the store returned other bytes than those of {digest}: ask the operator to look at the bucket"
+        raise Unavailable(msg)
+
+
+def _known(value: BlobValue | None, digest: Digest) -> BlobValue:
+    if value is None:
+        raise _unknown(digest)
+    verify_inline(value, digest)
+    return value
+
+
+def _unknown(digest: Digest) -> BlobUnknown:
+    return BlobUnknown(f"{digest} is not in this repository", detail={"digest": str(digest)})

@@ -1,0 +1,153 @@
+"""From received bytes to a record: the data object where one is needed, then a lease, then the entry.
+
+The cost does not depend on the blob's length: nothing is copied, renamed or read back, but for the two cases in which
+only the bytes in the store can tell the digest (a hash state that cannot travel; an algorithm learnt at the last moment).
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import trio
+
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.core.errors import DigestInvalid, SizeInvalid
+from zotpy.core.framing import FramingError, frame, unframe
+from zotpy.core.hashing import Hasher, new_hasher
+from zotpy.core.names import RepositoryName
+from zotpy.core.records import INLINE_LIMIT_BYTES, BlobValue
+from zotpy.core.uploads import SentPart, UploadState
+from zotpy.registry.concurrency import gather, within_deadline
+from zotpy.registry.pipeline import hash_bytes
+from zotpy.registry.records import Records
+from zotpy.registry.settings import RegistrySettings
+from zotpy.store.interface import ContentRejected, KeyMissing, Part, Store
+
+CLEANUP_S = 20.0
+"""How long cleaning up after a failure may take before it is left to the collector."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Makes blobs out of uploads whose bytes have all been received."""
+
+    store: Store
+    records: Records
+    settings: RegistrySettings
+
+    async def commit(self, repo: RepositoryName, digest: Digest, state: UploadState, hasher: Hasher | None) -> BlobValue:
+        """Make `digest` exist in `repo`; raises `DigestInvalid` where the bytes have another digest.
+
+        Where it raises, the upload's multipart is still there: the caller decides whether to drop it.
+        """
+        unread = hasher is None or hasher.algorithm != digest.algorithm
+        if unread and not state.parts:
+            hasher = new_hasher(digest.algorithm)
+            await hash_bytes(hasher, state.tail)
+            unread = False
+        if not unread and hasher is not None:
+            _compare(hasher.digest(), digest)
+        with within_deadline(self.settings.deadline_s):
+            if not state.parts and state.offset <= INLINE_LIMIT_BYTES:
+                value = BlobValue(state.offset, None, bytes(state.tail))
+                await self.records.write(repo, "blobs", digest, value)
+                return value
+            if state.parts:
+                value, is_new = await self._complete(state, digest, unread=unread)
+            else:
+                value, is_new = await self._put_whole(state, digest)
+            await self._record(repo, digest, value, is_new=is_new)
+        return value
+
+    async def hinted(self, digest: Digest) -> BlobValue | None:
+        """Return where some repository keeps this digest's data, if a hint says so."""
+        try:
+            header, _ = unframe((await self.store.get(keys.digest_hint(digest))).body)
+        except (KeyMissing, FramingError):
+            return None
+        data_id, size = header.get("data"), header.get("size")
+        return BlobValue(size, data_id) if isinstance(data_id, str) and isinstance(size, int) else None
+
+    async def drop_multipart(self, state: UploadState) -> None:
+        """Abort the upload's multipart, shielded and bounded in time; what is left is the collector's."""
+        if state.data_id is None or state.multipart_id is None:
+            return
+        with trio.move_on_after(CLEANUP_S, shield=True):
+            await self.store.abort_multipart(keys.data(state.data_id), state.multipart_id)
+
+    async def _record(self, repo: RepositoryName, digest: Digest, value: BlobValue, *, is_new: bool) -> None:
+        """Write the lease, and the hint for new data beside it; then the entry."""
+        write_lease = partial(self.records.write_lease, repo, "blobs", digest, value)
+        if is_new:
+            hint = frame({"v": 1, "data": value.data_id, "size": value.size_bytes})
+            lease, _ = await gather(write_lease, partial(self.store.put, keys.digest_hint(digest), hint))
+        else:
+            lease = await write_lease()
+        await self.records.write_entry(repo, "blobs", digest, value, lease)  # type: ignore[arg-type]
+
+    async def _put_whole(self, state: UploadState, digest: Digest) -> tuple[BlobValue, bool]:
+        """Write the data of a blob no longer than a part, and look for an older copy meanwhile."""
+        data_id = keys.new_id()
+        _, older = await gather(
+            partial(self.store.put, keys.data(data_id), state.tail), partial(self.hinted, digest)
+        )
+        if isinstance(older, BlobValue) and older.size_bytes == state.offset:
+            await self.store.delete(keys.data(data_id))
+            return older, False
+        return BlobValue(state.offset, data_id), True
+
+    async def _complete(self, state: UploadState, digest: Digest, *, unread: bool) -> tuple[BlobValue, bool]:
+        """Send the last part and complete the multipart, unless an older copy is there by now."""
+        if state.data_id is None or state.multipart_id is None:
+            msg = "an upload with parts has no multipart"
+            raise ContentRejected(msg)
+        key = keys.data(state.data_id)
+        last, older = await gather(partial(self._last_part, state), partial(self.hinted, digest))
+        if isinstance(older, BlobValue) and older.size_bytes == state.offset and not unread:
+            await self.drop_multipart(state)
+            return older, False
+        sent = state.parts + ((last,) if isinstance(last, SentPart) else ())
+        parts = [Part(part.number, part.etag, part.crc32c) for part in sent]
+        await self.store.complete_multipart(key, state.multipart_id, parts)
+        if unread:
+            await self._read_back(key, state.offset, digest)
+        return BlobValue(state.offset, state.data_id), True
+
+    async def _last_part(self, state: UploadState) -> SentPart | None:
+        if not state.tail or state.data_id is None or state.multipart_id is None:
+            return None
+        part = await self.store.put_part(
+            keys.data(state.data_id), state.multipart_id, len(state.parts) + 1, state.tail
+        )
+        return SentPart(part.number, part.etag, part.crc32c)
+
+    async def _read_back(self, key: str, size_bytes: int, digest: Digest) -> None:
+        """Hash the bytes in the store; where they have another digest, delete them and raise `DigestInvalid`."""
+        hasher = new_hasher(digest.algorithm)
+        async with self.store.open(key, 0, size_bytes) as chunks:
+            async for chunk in chunks:
+                await hash_bytes(hasher, chunk)
+        try:
+            _compare(hasher.digest(), digest)
+        except DigestInvalid:
+            await self.store.delete(key)
+            raise
+
+
+def check_length(state: UploadState, started_at: int, promised_bytes: int | None) -> None:
+    """Raise `SizeInvalid` where a request carried another number of bytes than it promised."""
+    received = state.offset - started_at
+    if promised_bytes is not None and received != promised_bytes:
+        msg = f"the request carried {received} bytes, not the {promised_bytes} it promised"
+        raise SizeInvalid(msg)
+
+
+def _compare(actual: Digest, wanted: Digest) -> None:
+    if actual != wanted:
+        msg = f"the content has the digest {actual}, not {wanted}: it was cut or changed on its way"
+        raise DigestInvalid(msg, detail={"digest": str(wanted), "actual": str(actual)})
+
+
+def without_multipart(state: UploadState) -> UploadState:
+    """Forget a multipart that is gone."""
+    return replace(state, data_id=None, multipart_id=None, parts=())

@@ -1,0 +1,63 @@
+"""Doing several things at once, and failing as if they had been done one by one."""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import trio
+
+from zotpy.core.errors import Unavailable
+
+T = TypeVar("T")
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """Return the one exception that says why a nursery failed: nurseries wrap even a single one in a group.
+
+    Cancellation is nobody's cause as long as there is another.
+    """
+    while isinstance(error, BaseExceptionGroup):
+        causes = [e for e in error.exceptions if not isinstance(e, trio.Cancelled)]
+        error = causes[0] if causes else error.exceptions[0]
+    return error
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Raise the one cause instead of the group that a nursery inside makes of it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        cause = first_cause(group)
+        if isinstance(cause, trio.Cancelled):
+            raise
+        raise cause from cause.__cause__
+
+
+async def gather(*calls: Callable[[], Awaitable[T]], limit: int = 64) -> Sequence[T]:
+    """Run the calls at once, at most `limit` at a time, and return their results in order; the first failure ends all."""
+    if len(calls) == 1:
+        return [await calls[0]()]
+    results: dict[int, T] = {}
+    slots = trio.CapacityLimiter(limit)
+
+    async def run(index: int, call: Callable[[], Awaitable[T]]) -> None:
+        async with slots:
+            results[index] = await call()
+
+    with plain_errors():
+        async with trio.open_nursery() as nursery:
+            for index, call in enumerate(calls):
+                nursery.start_soon(run, index, call)
+    return [results[index] for index in range(len(calls))]
+
+
+@contextmanager
+def within_deadline(deadline_s: float, *, shield: bool = False) -> Iterator[None]:
+    """Give up what relies on a reference read at the beginning, before the collector may count it as gone."""
+    try:
+        with trio.fail_after(deadline_s, shield=shield):
+            yield
+    except trio.TooSlowError as error:
+        msg = "the store was too slow to answer within the deadline: try again"
+        raise Unavailable(msg) from error

@@ -1,0 +1,63 @@
+"""The cluster's signing keys: any replica checks what another one signed.
+
+Each key is an object of its own, written once, so two replicas that start at the same moment on an empty bucket need no lock:
+each writes a key, all keys stay valid, and everybody signs with the first by name.
+"""
+
+import secrets
+from dataclasses import dataclass, field
+
+from zotpy.core import keys
+from zotpy.core.errors import UploadUnknown
+from zotpy.core.framing import frame, unframe
+from zotpy.core.tokens import SigningKey, UploadToken, token_key_id
+from zotpy.store.interface import KeyMissing, Store
+from zotpy.store.sweeps import list_all
+
+SECRET_BYTES = 32
+_KEY_ID_LENGTH = 32
+
+
+@dataclass
+class Keyring:
+    """Signs upload tokens, and verifies those of every replica."""
+
+    store: Store
+    _known: dict[str, SigningKey] = field(default_factory=dict)
+
+    @classmethod
+    async def load(cls, store: Store) -> "Keyring":
+        """Read the bucket's keys; write one where there is none yet."""
+        ring = cls(store)
+        for listed in await list_all(store, keys.SIGNING_KEYS):
+            await ring._fetch(listed.key.removeprefix(keys.SIGNING_KEYS))
+        if not ring._known:
+            key = SigningKey(keys.new_id(), secrets.token_bytes(SECRET_BYTES))
+            await store.put(keys.signing_key(key.key_id), frame({"v": 1}, key.secret))
+            ring._known[key.key_id] = key
+        return ring
+
+    def sign(self, token: UploadToken) -> str:
+        """Write a token that any replica can check."""
+        return token.sign(self._known[min(self._known)])
+
+    async def verify(self, text: str, repo: str, upload_id: str) -> UploadToken:
+        """Read a token; one store call where its key was written after this replica started.
+
+        Raises `UploadUnknown`.
+        """
+        key_id = token_key_id(text)
+        if key_id not in self._known:
+            if len(key_id) != _KEY_ID_LENGTH or not key_id.isalnum() or not await self._fetch(key_id):
+                msg = "this upload was begun at another registry: begin one here with POST"
+                raise UploadUnknown(msg)
+        return UploadToken.verify(text, repo, upload_id, self._known[key_id])
+
+    async def _fetch(self, key_id: str) -> bool:
+        try:
+            fetched = await self.store.get(keys.signing_key(key_id))
+        except KeyMissing:
+            return False
+        _, secret = unframe(fetched.body)
+        self._known[key_id] = SigningKey(key_id, secret)
+        return True

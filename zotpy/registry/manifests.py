@@ -1,0 +1,264 @@
+"""Manifests and the tags that name them: pushed, read, deleted (OCI distribution spec, end-2, end-3, end-7, end-9).
+
+A push writes in an order in which every step leaves the bucket right: all references are checked (and their leases renewed)
+at once; then the lease, the authority; then, at once, what makes it found: entry, tags, referrer. The markers
+that tell a later DELETE which tags to look at come before the tags.
+
+A DELETE removes exactly what it listed, and at its end looks whether the manifest was pushed again meanwhile: if so it
+restores what that push relied on.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.core.errors import (
+    DigestInvalid,
+    ManifestBlobUnknown,
+    ManifestTooLarge,
+    ManifestUnknown,
+    PreconditionFailed,
+    Unavailable,
+    Unsupported,
+)
+from zotpy.core.framing import frame
+from zotpy.core.manifests import ManifestFacts, parse_manifest
+from zotpy.core.names import Reference, RepositoryName, Tag
+from zotpy.core.records import ManifestValue, TagValue
+from zotpy.registry.concurrency import gather, within_deadline
+from zotpy.registry.records import Records
+from zotpy.registry.settings import RegistrySettings
+from zotpy.store.interface import ConditionFailed, Fetched, KeyMissing, Store
+from zotpy.store.sweeps import delete_all, list_all
+
+Call = Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must hold of a tag for a push to replace it (RFC 9110, section 13)."""
+
+    absent: bool = False
+    """`If-None-Match: *`: there must be no such tag."""
+    names: Digest | None = None
+    """`If-Match: "<digest>"`: the tag must name this manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """A manifest that was pushed."""
+
+    digest: Digest
+    subject: Digest | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A manifest that was read."""
+
+    digest: Digest
+    value: ManifestValue
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """All requests for manifests."""
+
+    store: Store
+    records: Records
+    settings: RegistrySettings
+
+    async def find(self, repo: RepositoryName, reference: Reference) -> Found:
+        """Read a manifest: one store call, by tag or by digest. Raises `ManifestUnknown`."""
+        if isinstance(reference, Tag):
+            tag = await self._read_tag(repo, reference)
+            if tag is None:
+                raise _unknown(reference)
+            found = Found(tag[0].digest, tag[0].manifest)
+        else:
+            value = await self.records.read_manifest(repo, reference)
+            if value is None:
+                raise _unknown(reference)
+            found = Found(reference, value)
+        if Digest.of(found.value.content, found.digest.algorithm) != found.digest:
+            msg = f"the store returned other bytes than those of {found.digest}: ask the operator to look at the bucket"
+            raise Unavailable(msg)
+        return found
+
+    async def push(
+        self,
+        repo: RepositoryName,
+        reference: Reference,
+        content: bytes,
+        content_type: str | None,
+        *,
+        extra_tags: Sequence[Tag] = (),
+        condition: Condition | None = None,
+    ) -> Pushed:
+        """Make a manifest exist, and its tags name it.
+
+        Raises `ManifestInvalid`, `ManifestTooLarge`, `DigestInvalid`, `ManifestBlobUnknown`, `PreconditionFailed`,
+        `Unsupported`; nothing was written then, but for a condition lost to a push at the same moment.
+        """
+        digest = self._digest(reference, content)
+        facts = parse_manifest(content, content_type)
+        value = ManifestValue(facts.media_type, content)
+        tags = [reference, *extra_tags] if isinstance(reference, Tag) else list(extra_tags)
+        with within_deadline(self.settings.deadline_s):
+            etags = await self._check(repo, facts, tags, condition)
+            lease, *_ = await gather(
+                partial(self.records.write_lease, repo, "manifests", digest, value),
+                partial(self.store.put, keys.repository(repo), b""),
+                *[partial(self.store.put, keys.tagged(repo, digest) + tag.text, b"") for tag in tags],
+            )
+            visible: list[Call] = [partial(self.records.write_entry, repo, "manifests", digest, value, lease)]
+            visible += [partial(self._write_tag, repo, tag, digest, value, condition, etags) for tag in tags]
+            if facts.subject is not None:
+                visible.append(partial(self._write_referrer, repo, facts, digest, value))
+            await gather(*visible)
+        return Pushed(digest, facts.subject)
+
+    async def delete(self, repo: RepositoryName, digest: Digest) -> None:
+        """Delete a manifest with its tags and its referrer entry. Raises `ManifestUnknown`."""
+        value = await self.records.read_manifest(repo, digest)
+        if value is None:
+            raise _unknown(digest)
+        markers = await list_all(self.store, keys.tagged(repo, digest))
+        tags = [Tag.parse(marker.key.rpartition("/")[2]) for marker in markers]
+        facts = parse_manifest(value.content, value.media_type)
+        calls: list[Call] = [partial(self._delete_tag_of, repo, tag, digest) for tag in tags]
+        if facts.subject is not None:
+            calls.append(partial(self.store.delete, keys.referrer(repo, facts.subject, digest)))
+        calls.append(partial(self.records.delete, repo, "manifests", digest))
+        await gather(*calls, limit=16)
+        if markers:
+            await delete_all(self.store, [marker.key for marker in markers])
+        if await self.records.list_leases(repo, "manifests", digest):
+            await self._restore(repo, digest, value, facts, tags)
+
+    async def delete_tag(self, repo: RepositoryName, tag: Tag) -> None:
+        """Delete one tag; its manifest stays. Raises `ManifestUnknown`."""
+        found = await self._read_tag(repo, tag)
+        if found is None:
+            raise _unknown(tag)
+        await self.store.delete(keys.tag(repo, tag))
+
+    def _digest(self, reference: Reference, content: bytes) -> Digest:
+        if len(content) > self.settings.manifest_limit_bytes:
+            msg = f"the manifest is longer than the {self.settings.manifest_limit_bytes} bytes accepted here"
+            raise ManifestTooLarge(msg)
+        if isinstance(reference, Tag):
+            return Digest.of(content)
+        actual = Digest.of(content, reference.algorithm)
+        if actual != reference:
+            msg = f"the manifest has the digest {actual}, not {reference}"
+            raise DigestInvalid(msg, detail={"digest": str(reference), "actual": str(actual)})
+        return actual
+
+    async def _check(
+        self, repo: RepositoryName, facts: ManifestFacts, tags: Sequence[Tag], condition: Condition | None
+    ) -> dict[Tag, str]:
+        """Rely on every reference, and read the tags of a conditional push; returns the ETags of those tags."""
+        children = () if self.settings.allow_sparse_indexes else facts.manifests
+        missing: list[str] = []
+        etags: dict[Tag, str] = {}
+
+        async def rely(digest: Digest, kind: keys.Kind) -> None:
+            if await self.records.rely(repo, kind, digest) is None:
+                missing.append(str(digest))
+
+        calls: list[Call] = [partial(rely, digest, "blobs") for digest in facts.blobs]
+        calls += [partial(rely, digest, "manifests") for digest in children]
+        if condition is not None:
+            self._require_conditions(condition)
+            calls += [partial(self._check_tag, repo, tag, condition, etags) for tag in tags]
+        if calls:
+            await gather(*calls)
+        if missing:
+            raise ManifestBlobUnknown(sorted(missing))
+        return etags
+
+    def _require_conditions(self, condition: Condition) -> None:
+        features = self.store.features
+        if not (features.conditional_create if condition.absent else features.conditional_replace):
+            msg = "the store behind this registry has no conditional writes: push without If-None-Match and If-Match"
+            raise Unsupported(msg, detail={"reason": "conditional"})
+
+    async def _check_tag(
+        self, repo: RepositoryName, tag: Tag, condition: Condition, etags: dict[Tag, str]
+    ) -> None:
+        found = await self._read_tag(repo, tag)
+        if condition.absent and found is not None:
+            raise _exists(tag)
+        if condition.names is not None:
+            if found is None or found[0].digest != condition.names:
+                raise _moved(tag, condition.names)
+            etags[tag] = found[1].etag
+
+    async def _read_tag(self, repo: RepositoryName, tag: Tag) -> tuple[TagValue, Fetched] | None:
+        try:
+            fetched = await self.store.get(keys.tag(repo, tag))
+        except KeyMissing:
+            return None
+        return TagValue.decode(fetched.body), fetched
+
+    async def _write_tag(
+        self,
+        repo: RepositoryName,
+        tag: Tag,
+        digest: Digest,
+        value: ManifestValue,
+        condition: Condition | None,
+        etags: dict[Tag, str],
+    ) -> None:
+        body = TagValue(digest, value, secrets.token_hex(8)).encode()
+        absent = condition is not None and condition.absent
+        try:
+            await self.store.put(keys.tag(repo, tag), body, if_none_match=absent, if_match=etags.get(tag))
+        except (ConditionFailed, KeyMissing) as error:
+            if condition is None or condition.names is None:
+                raise _exists(tag) from error
+            raise _moved(tag, condition.names) from error
+
+    async def _write_referrer(
+        self, repo: RepositoryName, facts: ManifestFacts, digest: Digest, value: ManifestValue
+    ) -> None:
+        if facts.subject is not None:
+            descriptor = facts.descriptor(digest, value.size_bytes)
+            await self.store.put(keys.referrer(repo, facts.subject, digest), frame({"v": 1, "descriptor": descriptor}))
+
+    async def _delete_tag_of(self, repo: RepositoryName, tag: Tag, digest: Digest) -> None:
+        """Delete a tag if it still names this manifest, and not if it is pushed at this moment."""
+        found = await self._read_tag(repo, tag)
+        if found is None or found[0].digest != digest:
+            return
+        if_match = found[1].etag if self.store.features.conditional_delete else None
+        try:
+            await self.store.delete(keys.tag(repo, tag), if_match=if_match)
+        except ConditionFailed:
+            return  # it was pushed since, and names what that push said
+
+    async def _restore(
+        self, repo: RepositoryName, digest: Digest, value: ManifestValue, facts: ManifestFacts, tags: Sequence[Tag]
+    ) -> None:
+        """Put back what a push of the same manifest, which overtook this DELETE, wrote under predictable keys."""
+        calls: list[Call] = [partial(self.store.put, keys.tagged(repo, digest) + tag.text, b"") for tag in tags]
+        if facts.subject is not None:
+            calls.append(partial(self._write_referrer, repo, facts, digest, value))
+        if calls:
+            await gather(*calls)
+
+
+def _unknown(reference: Reference) -> ManifestUnknown:
+    return ManifestUnknown(f"{reference} is not in this repository", detail={"reference": str(reference)})
+
+
+def _exists(tag: Tag) -> PreconditionFailed:
+    return PreconditionFailed(f"the tag {tag} exists already, and the push was to create it")
+
+
+def _moved(tag: Tag, digest: Digest) -> PreconditionFailed:
+    return PreconditionFailed(f"the tag {tag} does not name {digest}, or no longer does")

@@ -1,0 +1,47 @@
+"""All use cases over one store, put together."""
+
+from dataclasses import dataclass
+
+from zotpy.registry.blobs import Blobs
+from zotpy.registry.budget import MemoryBudget
+from zotpy.registry.committing import Commit
+from zotpy.registry.keyring import Keyring
+from zotpy.registry.layout import check_layout
+from zotpy.registry.lists import Lists
+from zotpy.registry.manifests import Manifests
+from zotpy.registry.records import Records
+from zotpy.registry.settings import RegistrySettings
+from zotpy.registry.uploads import Uploads
+from zotpy.store.interface import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """What a replica can do."""
+
+    settings: RegistrySettings
+    store: Store
+    budget: MemoryBudget
+    keyring: Keyring
+    blobs: Blobs
+    uploads: Uploads
+    manifests: Manifests
+    lists: Lists
+
+
+async def open_registry(store: Store, settings: RegistrySettings, budget: MemoryBudget) -> Registry:
+    """Check the bucket's layout, load its signing keys, and put the use cases together. Raises `LayoutError`."""
+    await check_layout(store)
+    keyring = await Keyring.load(store)
+    records = Records(store, settings)
+    commits = Commit(store, records, settings)
+    return Registry(
+        settings=settings,
+        store=store,
+        budget=budget,
+        keyring=keyring,
+        blobs=Blobs(store, records, settings),
+        uploads=Uploads(store, records, commits, keyring, budget, settings),
+        manifests=Manifests(store, records, settings),
+        lists=Lists(store),
+    )

@@ -1,0 +1,28 @@
+"""The numbers that shape the registry's behaviour."""
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """Limits and times; every replica of a bucket should have the same."""
+
+    part_size_bytes: int = 8 * MIB
+    """Length of every part of an upload but the last; at least 5 MiB on AWS."""
+    parts_in_flight: int = 4
+    """How many parts of one upload are sent at once."""
+    grace_s: float = 24 * 3600.0
+    """How long a lease protects what it names; at least ten times `deadline_s`."""
+    deadline_s: float = 600.0
+    """The longest time between reading a reference and writing what relies on it."""
+    manifest_limit_bytes: int = 8 * MIB
+    """Longer manifests are refused."""
+    allow_sparse_indexes: bool = False
+    """Accept an index whose child manifests are not (all) in the repository."""
+    mount_without_source: bool = True
+    """Answer `?mount=` without `from` from any repository; else such a mount begins an upload."""
+    body_stall_s: float = 60.0
+    """How long a client may send nothing in the middle of a body."""

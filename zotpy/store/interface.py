@@ -1,0 +1,194 @@
+"""What the registry needs of a store: eleven operations, each one S3 call.
+
+Contract, for every store (`tests/store/suite.py` runs it on each):
+
+- *Consistency.* A read or a listing that begins after a write returned sees that write.
+- *Atomic.* A reader sees the whole of one write or nothing of it, never a mixture.
+- *Time.* Every `datetime` is the store's own clock, aware, in UTC, to the second or better.
+- *Cancellation.* Any call may be cancelled; a write that was cancelled may or may not have happened.
+- *Errors.* Only those of `StoreError`; a missing key is `KeyMissing` on a read, and no error on a delete.
+- *Memory.* `get` holds the whole object: it is for objects with a known small bound. `open` streams.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+class StoreError(Exception):
+    """The store did not do what was asked."""
+
+
+class KeyMissing(StoreError):
+    """There is no object with this key (S3 NoSuchKey), or no such multipart (NoSuchUpload)."""
+
+
+class ConditionFailed(StoreError):
+    """`if_none_match` or `if_match` did not hold (S3 PreconditionFailed); nothing was written."""
+
+
+class ContentRejected(StoreError):
+    """The store has other bytes than were sent (S3 BadDigest, InvalidPart); nothing was written."""
+
+
+class StoreUnavailable(StoreError):
+    """The store did not answer, or asked to slow down, until the retries or the deadline ran out."""
+
+
+class StoreRefused(StoreError):
+    """The store will not do it: wrong keys, no such bucket, a malformed request. Retrying does not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What the store was seen to do (probed once at start); `False` means: do not rely on it."""
+
+    conditional_create: bool
+    """`put(if_none_match=True)` is honoured (S3 PutObject, `If-None-Match: *`)."""
+    conditional_replace: bool
+    """`put(if_match=...)` is honoured (S3 PutObject, `If-Match`)."""
+    conditional_delete: bool
+    """`delete(if_match=...)` is honoured (S3 DeleteObject, `If-Match`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A write that happened."""
+
+    etag: str
+    """The object's ETag as the store wrote it, quotes included."""
+    store_time: datetime
+    """The store's clock when it answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One whole object."""
+
+    body: bytes
+    etag: str
+    last_modified: datetime
+    store_time: datetime
+    """The store's clock when it answered: `store_time - last_modified` is the object's age."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One object of a listing."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    last_modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of a listing, in the store's order; within one directory that is the order of the bytes of names."""
+
+    objects: Sequence[Listed]
+    truncated: bool
+    """More follow: list again with `start_after` the last key of this page."""
+    store_time: datetime
+    directories: Sequence[str] = ()
+    """With `directories=True`: the keys cut after the first `/` that follows the prefix, each once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a multipart, as the store acknowledged it."""
+
+    number: int
+    """1 to 10,000."""
+    etag: str
+    crc32c: str
+    """Base64 of the CRC-32C of the part's bytes, as sent with the part."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedMultipart:
+    """A multipart that was begun and neither completed nor aborted."""
+
+    key: str
+    multipart_id: str
+    initiated: datetime
+
+
+class Store(Protocol):
+    """One bucket below one prefix. Keys never begin with `/`, and no key is the directory of another."""
+
+    @property
+    def features(self) -> Features:
+        """What the store was seen to do."""
+        ...
+
+    async def get(self, key: str) -> Fetched:
+        """Read a small object whole (S3 GetObject). Raises `KeyMissing`."""
+        ...
+
+    def open(self, key: str, start: int, end: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Stream the bytes `start` to `end`, end not included (S3 GetObject, `Range`).
+
+        0 <= start < end <= size. The iterator ends cleanly only after exactly `end - start` bytes; whatever
+        goes wrong before that raises `StoreError`. Raises `KeyMissing` on entry.
+        """
+        ...
+
+    async def put(
+        self, key: str, body: bytes | bytearray, *, if_none_match: bool = False, if_match: str | None = None
+    ) -> Stored:
+        """Write an object whole (S3 PutObject), with a CRC the store checks.
+
+        `if_none_match`: only where the key does not exist. `if_match`: only where its ETag is this one. Where the
+        condition fails: `ConditionFailed`. Use a condition only where `features` allow it.
+        """
+        ...
+
+    async def delete(self, key: str, *, if_match: str | None = None) -> None:
+        """Delete an object (S3 DeleteObject); deleting what is not there is no error. `if_match` as for `put`."""
+        ...
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        """Delete up to 1,000 objects in one call (S3 DeleteObjects); absent ones are no error."""
+        ...
+
+    async def list(
+        self, prefix: str, *, start_after: str = "", limit: int = 1000, directories: bool = False
+    ) -> Listing:
+        """List objects whose keys begin with `prefix`, 1 to 1,000 a page (S3 ListObjectsV2, `start-after`).
+
+        With `directories`, what lies below a further `/` is folded into `Listing.directories` (`delimiter=/`).
+        """
+        ...
+
+    async def create_multipart(self, key: str) -> str:
+        """Begin a multipart and return its id (S3 CreateMultipartUpload)."""
+        ...
+
+    async def put_part(self, key: str, multipart_id: str, number: int, body: bytes | bytearray) -> Part:
+        """Send one part (S3 UploadPart); sent again under the same number, the later one counts.
+
+        Raises `KeyMissing` where the multipart is gone.
+        """
+        ...
+
+    async def complete_multipart(self, key: str, multipart_id: str, parts: Sequence[Part]) -> Stored:
+        """Make the object out of exactly these parts, in this order (S3 CompleteMultipartUpload).
+
+        Raises `ContentRejected` where a part is not the one named, `KeyMissing` where the multipart is gone.
+        """
+        ...
+
+    async def abort_multipart(self, key: str, multipart_id: str) -> None:
+        """Drop a multipart and its parts (S3 AbortMultipartUpload); no error where it is gone."""
+        ...
+
+    async def list_multiparts(self, prefix: str, *, limit: int = 1000) -> Sequence[ListedMultipart]:
+        """List multiparts under way below `prefix`, at most `limit` (S3 ListMultipartUploads)."""
+        ...
+
+    def presign_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
+        """Return an URL that reads the object without credentials for `expires_s` seconds (1 to 604,800)."""
+        ...
