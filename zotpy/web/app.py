@@ -1,0 +1,76 @@
+"""The routes, and the application they make."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from quart import Response, request
+from quart_trio import QuartTrio
+
+from zotpy.registry.registry import Registry
+from zotpy.web import blobs, lists, manifests, uploads
+from zotpy.web.context import Context
+from zotpy.web.errors import answer
+from zotpy.web.streaming import BoundedHTTPConnection, BoundedRequest
+
+Handler = Callable[..., Awaitable[Response]]
+
+ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/v2/", lists.ping),
+    ("GET", "/v2/_catalog", lists.catalog),
+    ("GET", "/v2/<path:name>/tags/list", lists.tags),
+    ("GET", "/v2/<path:name>/referrers/<digest>", lists.referrers),
+    ("GET", "/v2/<path:name>/manifests/<reference>", manifests.read),
+    ("PUT", "/v2/<path:name>/manifests/<reference>", manifests.push),
+    ("DELETE", "/v2/<path:name>/manifests/<reference>", manifests.delete),
+    ("GET", "/v2/<path:name>/blobs/<digest>", blobs.read),
+    ("DELETE", "/v2/<path:name>/blobs/<digest>", blobs.delete),
+    ("POST", "/v2/<path:name>/blobs/uploads/", uploads.begin),
+    ("PATCH", "/v2/<path:name>/blobs/uploads/<upload_id>", uploads.chunk),
+    ("PUT", "/v2/<path:name>/blobs/uploads/<upload_id>", uploads.finish),
+    ("GET", "/v2/<path:name>/blobs/uploads/<upload_id>", uploads.status),
+    ("DELETE", "/v2/<path:name>/blobs/uploads/<upload_id>", uploads.cancel),
+)
+"""Every endpoint; GET answers HEAD too."""
+
+
+class RegistryApp(QuartTrio):
+    """Quart with bodies that have backpressure."""
+
+    request_class = BoundedRequest
+    asgi_http_class = BoundedHTTPConnection
+
+
+def create_app(registry: Registry) -> RegistryApp:
+    """Make the ASGI application of one replica."""
+    app = RegistryApp("zotpy", static_folder=None)
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False
+    context = Context(registry)
+    for method, rule, handler in ROUTES:
+        app.add_url_rule(
+            rule,
+            f"{method} {rule}",
+            _view(context, handler),
+            methods=[method],
+            provide_automatic_options=False,
+        )
+    app.register_error_handler(Exception, _answer)
+    app.after_request(_name_the_api)
+    return app
+
+
+def _view(context: Context, handler: Handler) -> Callable[..., Awaitable[Response]]:
+    async def view(**arguments: Any) -> Response:
+        return await handler(context, request, **arguments)
+
+    return view
+
+
+async def _answer(error: Exception) -> Response:
+    return answer(error)
+
+
+async def _name_the_api(response: Response) -> Response:
+    response.headers["Docker-Distribution-API-Version"] = "registry/2.0"
+    return response

@@ -1,0 +1,41 @@
+"""Pulling and deleting blobs (OCI distribution spec, end-2 and end-10)."""
+
+from quart import Response
+
+from zotpy.core.digests import Digest
+from zotpy.core.names import RepositoryName
+from zotpy.core.ranges import Span, parse_read_range
+from zotpy.web.context import Context
+from zotpy.web.requests import is_unchanged
+from zotpy.web.streaming import BoundedRequest, StreamedBody
+
+_MEDIA_TYPE = "application/octet-stream"
+
+
+async def read(context: Context, request: BoundedRequest, name: str, digest: str) -> Response:
+    """GET and HEAD, whole or a range."""
+    repo, wanted = RepositoryName.parse(name), Digest.parse(digest)
+    blobs = context.registry.blobs
+    is_head = request.method == "HEAD"
+    value = await (blobs.stat(repo, wanted) if is_head else blobs.find(repo, wanted))
+    headers = {"Docker-Content-Digest": str(wanted), "ETag": f'"{wanted}"', "Accept-Ranges": "bytes"}
+    if is_unchanged(request, wanted):
+        return Response("", 304, headers)
+    span = parse_read_range(request.headers.get("Range"), value.size_bytes)
+    status = 200
+    if span is not None:
+        status = 206
+        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{value.size_bytes}"
+    span = span or Span(0, value.size_bytes)
+    headers["Content-Length"] = str(span.length)
+    body = "" if is_head else StreamedBody(blobs.open(value, span))
+    response = Response(body, status, content_type=_MEDIA_TYPE)
+    response.headers.update(headers)
+    return response
+
+
+async def delete(context: Context, request: BoundedRequest, name: str, digest: str) -> Response:
+    """DELETE."""
+    del request
+    await context.registry.blobs.delete(RepositoryName.parse(name), Digest.parse(digest))
+    return Response("", 202)

@@ -1,0 +1,100 @@
+"""From errors to answers: the one table of status codes, and the one exit for every failure.
+
+The body is the OCI envelope (distribution spec, *Error Codes*)::
+
+    {"errors": [{"code": "MANIFEST_UNKNOWN", "message": "...", "detail": {...}}]}
+"""
+
+import json
+from collections.abc import Mapping
+
+import structlog
+import trio
+from quart import Response
+from werkzeug.exceptions import HTTPException
+
+from zotpy.core import errors as e
+from zotpy.core.framing import FramingError
+from zotpy.core.paging import PageInvalid
+from zotpy.core.ranges import upload_range
+from zotpy.registry.concurrency import first_cause
+from zotpy.store.interface import StoreError
+
+STATUS: Mapping[type[e.RegistryError], int] = {
+    e.NameInvalid: 400,
+    e.NameUnknown: 404,
+    e.TagInvalid: 400,
+    e.DigestInvalid: 400,
+    e.SizeInvalid: 400,
+    e.RangeInvalid: 416,
+    e.ChunkOutOfOrder: 416,
+    e.BlobUnknown: 404,
+    e.UploadUnknown: 404,
+    e.UploadInvalid: 400,
+    e.ManifestUnknown: 404,
+    e.ManifestInvalid: 400,
+    e.ManifestTooLarge: 413,
+    e.ManifestBlobUnknown: 404,
+    e.PreconditionFailed: 412,
+    e.Unsupported: 501,
+    e.TooManyRequests: 429,
+    e.Unavailable: 503,
+    e.ClientStalled: 408,
+    PageInvalid: 400,
+}
+_HTTP_CODES = {404: "NAME_UNKNOWN", 405: "UNSUPPORTED", 413: "SIZE_INVALID", 400: "UNSUPPORTED"}
+_RETRY_AFTER_S = 5
+
+log = structlog.get_logger()
+
+
+def envelope(status: int, *items: tuple[str, str, e.Detail], headers: Mapping[str, str] | None = None) -> Response:
+    """Write the answer to a request that failed."""
+    listed = [
+        {"code": code, "message": message} | ({} if detail is None else {"detail": detail})
+        for code, message, detail in items
+    ]
+    response = Response(json.dumps({"errors": listed}), status, content_type="application/json")
+    response.headers.update(dict(headers or {}))
+    return response
+
+
+def answer(error: BaseException) -> Response:
+    """Turn any failure into its answer; what has no row in a table is logged with its traceback and is a 500."""
+    cause = first_cause(error)
+    if isinstance(cause, e.RegistryError):
+        return envelope(STATUS[type(cause)], *cause.items(), headers=_headers(cause))
+    if isinstance(cause, HTTPException):
+        return _from_http(cause)
+    if isinstance(cause, StoreError | trio.TooSlowError):
+        log.error("store_failed", error=type(cause).__name__, reason=str(cause))
+        message = "the store behind this registry does not answer as it should: try again"
+        return envelope(503, ("UNAVAILABLE", message, None), headers={"Retry-After": str(_RETRY_AFTER_S)})
+    if isinstance(cause, FramingError):
+        log.error("damaged_object", reason=str(cause))
+        return envelope(500, ("UNKNOWN", "an object of the bucket is damaged: ask the operator to look at it", None))
+    log.error("internal_error", exc_info=cause)
+    return envelope(500, ("UNKNOWN", "the registry has failed; its log says more", None))
+
+
+def _headers(error: e.RegistryError) -> dict[str, str]:
+    if isinstance(error, e.ChunkOutOfOrder):
+        headers = {"Range": upload_range(error.offset)}
+        return headers | ({"Location": error.location} if error.location else {})
+    if isinstance(error, e.RangeInvalid) and error.size_bytes is not None:
+        return {"Content-Range": f"bytes */{error.size_bytes}"}
+    if isinstance(error, e.TooManyRequests | e.Unavailable):
+        return {"Retry-After": str(error.retry_after_s)}
+    return {}
+
+
+def _from_http(error: HTTPException) -> Response:
+    """Answer Quart's own refusals in the same form."""
+    status = error.code or 500
+    headers = {}
+    if (methods := getattr(error, "valid_methods", None)) is not None:
+        headers["Allow"] = ", ".join(sorted(methods))
+    message = {404: "there is no such endpoint", 405: "this endpoint does not take this method"}.get(
+        status, error.description or error.name
+    )
+    return envelope(status, (_HTTP_CODES.get(status, "UNKNOWN"), message, None), headers=headers)

@@ -1,0 +1,77 @@
+"""Pushing, pulling and deleting manifests and tags (OCI distribution spec, end-2, end-3, end-7, end-9)."""
+
+from quart import Response
+
+from zotpy.core.digests import Digest
+from zotpy.core.errors import ManifestTooLarge, TagInvalid
+from zotpy.core.names import RepositoryName, Tag, parse_reference
+from zotpy.core.ranges import parse_content_length
+from zotpy.web.context import Context
+from zotpy.web.requests import body_of, condition_of, extra_tags_of, is_unchanged
+from zotpy.web.streaming import BoundedRequest
+
+
+async def read(context: Context, request: BoundedRequest, name: str, reference: str) -> Response:
+    """GET and HEAD."""
+    found = await context.registry.manifests.find(RepositoryName.parse(name), parse_reference(reference))
+    headers = {"Docker-Content-Digest": str(found.digest), "ETag": f'"{found.digest}"'}
+    if is_unchanged(request, found.digest):
+        return Response("", 304, headers)
+    headers["Content-Length"] = str(found.value.size_bytes)
+    body = b"" if request.method == "HEAD" else found.value.content
+    response = Response(body, 200, content_type=found.value.media_type)
+    response.headers.update(headers)
+    return response
+
+
+async def push(context: Context, request: BoundedRequest, name: str, reference: str) -> Response:
+    """PUT, by digest or by tag, with any number of `?tag=`."""
+    repo, parsed = RepositoryName.parse(name), parse_reference(reference)
+    extra_tags, condition = extra_tags_of(request), condition_of(request)
+    if extra_tags and isinstance(parsed, Tag):
+        msg = "?tag= goes with a push by digest: push to /manifests/<digest>?tag=..."
+        raise TagInvalid(msg)
+    content = await _content(context, request)
+    pushed = await context.registry.manifests.push(
+        repo, parsed, content, request.headers.get("Content-Type"), extra_tags=extra_tags, condition=condition
+    )
+    response = Response("", 201)
+    response.headers["Location"] = context.path(f"/v2/{repo}/manifests/{pushed.digest}")
+    response.headers["Docker-Content-Digest"] = str(pushed.digest)
+    response.headers["ETag"] = f'"{pushed.digest}"'
+    if pushed.subject is not None:
+        response.headers["OCI-Subject"] = str(pushed.subject)
+    for tag in extra_tags:
+        response.headers.add("OCI-Tag", tag.text)
+    return response
+
+
+async def delete(context: Context, request: BoundedRequest, name: str, reference: str) -> Response:
+    """DELETE: a digest takes its tags with it; a tag leaves its manifest."""
+    del request
+    repo, parsed = RepositoryName.parse(name), parse_reference(reference)
+    manifests = context.registry.manifests
+    if isinstance(parsed, Digest):
+        await manifests.delete(repo, parsed)
+    else:
+        await manifests.delete_tag(repo, parsed)
+    return Response("", 202)
+
+
+async def _content(context: Context, request: BoundedRequest) -> bytes:
+    """Read a manifest whole, within the limit and the memory budget; raises `ManifestTooLarge`."""
+    limit = context.registry.settings.manifest_limit_bytes
+    msg = f"the manifest is longer than the {limit} bytes accepted here"
+    if (parse_content_length(request.headers.get("Content-Length")) or 0) > limit:
+        raise ManifestTooLarge(msg)
+    account = context.registry.budget.account()
+    content = bytearray()
+    try:
+        async for piece in body_of(request):
+            await account.acquire(len(piece))
+            content += piece
+            if len(content) > limit:
+                raise ManifestTooLarge(msg)
+        return bytes(content)
+    finally:
+        account.close()

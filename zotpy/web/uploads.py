@@ -1,0 +1,117 @@
+"""Pushing blobs (OCI distribution spec, end-4a, 4b, 5, 6, 11, 13 and 14)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from urllib.parse import urlencode
+
+from quart import Response
+
+from zotpy.core.digests import Digest
+from zotpy.core.errors import ChunkOutOfOrder, UploadUnknown
+from zotpy.core.names import RepositoryName
+from zotpy.core.ranges import upload_range
+from zotpy.registry.uploads import Session
+from zotpy.web.context import Context
+from zotpy.web.requests import algorithm_of, body_of, chunk_of, required_digest
+from zotpy.web.streaming import BoundedRequest
+
+TOKEN = "_state"  # noqa: S105 - the name of a query parameter
+
+
+async def begin(context: Context, request: BoundedRequest, name: str) -> Response:
+    """POST: mount a blob, take a whole one, or begin an upload."""
+    repo = RepositoryName.parse(name)
+    uploads = context.registry.uploads
+    if mounted := request.args.get("mount"):
+        digest = Digest.parse(mounted)
+        if await uploads.mount(repo, digest, _source(request)) is not None:
+            return _created(context, repo, digest)
+        return _accepted(context, uploads.begin(repo, digest.algorithm))
+    session = uploads.begin(repo, algorithm_of(request))
+    if "digest" in request.args:
+        return await _finish(context, request, session)
+    return _accepted(context, session)
+
+
+async def chunk(context: Context, request: BoundedRequest, name: str, upload_id: str) -> Response:
+    """PATCH: take one chunk."""
+    session = await _session(context, request, name, upload_id)
+    span, length = chunk_of(request)
+    with _where_it_ends(context, session):
+        return _accepted(context, await context.registry.uploads.chunk(session, body_of(request), span, length))
+
+
+async def finish(context: Context, request: BoundedRequest, name: str, upload_id: str) -> Response:
+    """PUT: take the last bytes, if any, and make the blob exist."""
+    return await _finish(context, request, await _session(context, request, name, upload_id))
+
+
+async def status(context: Context, request: BoundedRequest, name: str, upload_id: str) -> Response:
+    """GET: tell how many bytes are safe."""
+    session = await context.registry.uploads.status(await _session(context, request, name, upload_id))
+    return Response("", 204, _progress(context, session))
+
+
+async def cancel(context: Context, request: BoundedRequest, name: str, upload_id: str) -> Response:
+    """DELETE: end an upload."""
+    await context.registry.uploads.cancel(await _session(context, request, name, upload_id))
+    return Response("", 204)
+
+
+async def _finish(context: Context, request: BoundedRequest, session: Session) -> Response:
+    digest = required_digest(request)
+    span, length = chunk_of(request)
+    with _where_it_ends(context, session):
+        await context.registry.uploads.finish(session, digest, body_of(request), span, length)
+    return _created(context, session.repo, digest)
+
+
+async def _session(context: Context, request: BoundedRequest, name: str, upload_id: str) -> Session:
+    repo = RepositoryName.parse(name)
+    token = request.args.get(TOKEN)
+    if not token:
+        msg = f"use the whole Location of the last answer, with its {TOKEN} parameter"
+        raise UploadUnknown(msg)
+    return await context.registry.uploads.find(repo, upload_id, token)
+
+
+def _source(request: BoundedRequest) -> RepositoryName | None:
+    """Read `?from=`; raises `NameInvalid`."""
+    text = request.args.get("from")
+    return RepositoryName.parse(text) if text else None
+
+
+@contextmanager
+def _where_it_ends(context: Context, session: Session) -> Iterator[None]:
+    """Give a refused chunk the Location from which to go on."""
+    try:
+        yield
+    except ChunkOutOfOrder as error:
+        ends = Session(session.repo, replace(session.token, offset=error.offset))
+        error.location = _location(context, ends)
+        raise
+
+
+def _location(context: Context, session: Session) -> str:
+    token = context.registry.keyring.sign(session.token)
+    path = context.path(f"/v2/{session.repo}/blobs/uploads/{session.token.upload_id}")
+    return f"{path}?{urlencode({TOKEN: token})}"
+
+
+def _progress(context: Context, session: Session) -> dict[str, str]:
+    return {
+        "Location": _location(context, session),
+        "Range": upload_range(session.token.offset),
+        "Docker-Upload-UUID": session.token.upload_id,
+    }
+
+
+def _accepted(context: Context, session: Session) -> Response:
+    return Response("", 202, _progress(context, session))
+
+
+def _created(context: Context, repo: RepositoryName, digest: Digest) -> Response:
+    headers = {"Location": context.path(f"/v2/{repo}/blobs/{digest}"), "Docker-Content-Digest": str(digest)}
+    return Response("", 201, headers)
+
