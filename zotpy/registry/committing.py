@@ -108,8 +108,8 @@ class Commit:
             return older, False
         sent = state.parts + ((last,) if isinstance(last, SentPart) else ())
         parts = [Part(part.number, part.etag, part.crc32c) for part in sent]
-        await self.store.complete_multipart(key, state.multipart_id, parts)
-        if unread:
+        stored = await self.store.complete_multipart(key, state.multipart_id, parts)
+        if unread or not stored.verified:
             await self._read_back(key, state.offset, digest)
         return BlobValue(state.offset, state.data_id), True
 

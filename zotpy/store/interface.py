@@ -61,6 +61,8 @@ class Stored:
     """The object's ETag as the store wrote it, quotes included."""
     store_time: datetime
     """The store's clock when it answered."""
+    verified: bool = True
+    """The answer proves that the object holds exactly the bytes that were sent; else read it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,8 @@ class Store(Protocol):
     async def complete_multipart(self, key: str, multipart_id: str, parts: Sequence[Part]) -> Stored:
         """Make the object out of exactly these parts, in this order (S3 CompleteMultipartUpload).
 
-        Raises `ContentRejected` where a part is not the one named, `KeyMissing` where the multipart is gone.
+        Raises `ContentRejected` where a part is not the one named, `KeyMissing` where the multipart is gone. Some
+        stores answer a second completion, with other parts, as if it had succeeded: look at `Stored.verified`.
         """
         ...
 
@@ -189,6 +192,6 @@ class Store(Protocol):
         """List multiparts under way below `prefix`, at most `limit` (S3 ListMultipartUploads)."""
         ...
 
-    def presign_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
+    async def presign_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         """Return an URL that reads the object without credentials for `expires_s` seconds (1 to 604,800)."""
         ...

@@ -190,7 +190,7 @@ class MemoryStore:
         await _checkpoint()
         return sorted(found, key=lambda multipart: multipart.key)[:limit]
 
-    def presign_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
+    async def presign_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         """Name the object; nothing outside this process can read it."""
         return f"memory:///{key}?expires={expires_s}&filename={filename or ''}"
 

@@ -62,7 +62,7 @@ def create_app(registry: Registry) -> RegistryApp:
 
 def _view(context: Context, handler: Handler) -> Callable[..., Awaitable[Response]]:
     async def view(**arguments: Any) -> Response:
-        return await handler(context, request, **arguments)
+        return await handler(context, request._get_current_object(), **arguments)  # noqa: SLF001 - the proxy is slower
 
     return view
 

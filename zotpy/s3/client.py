@@ -1,0 +1,200 @@
+"""One S3 request with all its attempts: signed, timed, retried from the buffer.
+
+A call has a deadline over all attempts; within an attempt no silence lasts longer than the read timeout. What a call
+returns was answered by the store with success; everything else is an `S3Error`.
+"""
+
+import base64
+import hashlib
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import crc32c
+import httpx
+import trio
+
+from zotpy.s3.config import S3Config
+from zotpy.s3.credentials import credentials_of
+from zotpy.s3.errors import S3Error, S3Refused, S3Unavailable
+from zotpy.s3.transport import S3Transport, SlicedBody
+from zotpy.s3.wire import signing
+from zotpy.s3.wire.responses import error_inside, parse_failure
+from zotpy.s3.wire.retry import Failure, delay_before_retry
+
+HASHED_BODY_BYTES = 64 * 1024
+"""Bodies up to this length are signed; of longer ones the store checks the CRC."""
+THREAD_CRC_BYTES = 1024 * 1024
+Body = bytes | bytearray
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call to make. `key` is the object's, unquoted; `None`: the bucket itself."""
+
+    operation: str
+    method: str
+    key: str | None = None
+    query: signing.Query = ()
+    headers: Mapping[str, str] | None = None
+    body: Body = b""
+    checksum: bool = False
+    """Send a CRC-32C that the store compares with what it received."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A success. `ambiguous`: an earlier attempt of this call may have succeeded too."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+    crc32c: str = ""
+    ambiguous: bool = False
+
+
+class AmbiguousRefusal(S3Refused):
+    """S3 refused an attempt after an earlier one of the same call whose outcome nobody knows."""
+
+
+class S3Client:
+    """Calls to one bucket."""
+
+    def __init__(self, config: S3Config, transport: httpx.AsyncBaseTransport) -> None:
+        """Use `transport`, which the caller closes."""
+        self.config = config
+        self._transport = transport
+        self._credentials = credentials_of(config)
+        url = urlsplit(config.service_url)
+        host = url.netloc if config.path_style else f"{config.bucket}.{url.netloc}"
+        self._root = f"{url.scheme}://{host}"
+        self._host = host
+        self._base = url.path + (f"/{config.bucket}" if config.path_style else "")
+        self._timeouts = {
+            "connect": config.connect_timeout_s,
+            "read": config.read_timeout_s,
+            "write": config.read_timeout_s,
+            "pool": config.deadline_s,
+        }
+
+    async def call(self, request: Request) -> Answer:
+        """Make a call and read its answer whole. Raises `S3Refused`, `S3Unavailable`."""
+        crc = await _crc_of(request.body) if request.checksum else ""
+        ambiguous = False
+        attempt = 0
+        last = Failure()
+        with trio.move_on_after(self.config.deadline_s):
+            while True:
+                attempt += 1
+                try:
+                    response = await self._send(request, crc)
+                    try:
+                        body = await response.aread()
+                    finally:
+                        await _close(response)
+                except httpx.TransportError as error:
+                    last = Failure(code=type(error).__name__)
+                else:
+                    if response.is_success and not error_inside(response.status_code, body):
+                        return Answer(response.status_code, response.headers, body, crc, ambiguous)
+                    status = 500 if response.is_success else response.status_code
+                    last = parse_failure(status, body, response.headers)
+                delay = delay_before_retry(self.config.retry, attempt, last, random.random())  # noqa: S311 - jitter
+                if delay is None:
+                    raise _error(request, last, ambiguous=ambiguous)
+                ambiguous = ambiguous or last.is_ambiguous
+                await trio.sleep(delay)
+        raise S3Unavailable(_describe(request, last, f"no success within {self.config.deadline_s:g} s"))
+
+    @asynccontextmanager
+    async def stream(self, request: Request) -> AsyncIterator[httpx.Response]:
+        """Make one attempt of a read and leave its body to the caller.
+
+        Raises `S3Refused`, or `S3Unavailable` for what may pass.
+        """
+        try:
+            response = await self._send(request, "")
+        except httpx.TransportError as error:
+            raise S3Unavailable(_describe(request, Failure(code=type(error).__name__), "no answer")) from error
+        try:
+            if not response.is_success:
+                failure = parse_failure(response.status_code, await response.aread(), response.headers)
+                raise _error(request, failure, ambiguous=False)
+            yield response
+        finally:
+            await _close(response)
+
+    def presign_get(self, key: str, keys: signing.Keys, expires_s: int, query: signing.Query) -> str:
+        """Return an URL that reads an object without credentials."""
+        path = self._path(key)
+        signed = signing.presign(keys, self.config.region, datetime.now(UTC), self._host, path, query, expires_s)
+        return f"{self._root}{path}?{signed}"
+
+    async def keys(self) -> signing.Keys:
+        """Return the keys that sign now."""
+        return await self._credentials()
+
+    def _path(self, key: str | None) -> str:
+        return signing.quote_path(f"{self._base}/{key or ''}") if key is not None or not self._base else self._base
+
+    async def _send(self, request: Request, crc: str) -> httpx.Response:
+        path = self._path(request.key)
+        payload = signing.UNSIGNED
+        headers = {"host": self._host, **(request.headers or {})}
+        if len(request.body) <= HASHED_BODY_BYTES:
+            payload = _sha256(request.body)
+        if crc:
+            headers["x-amz-checksum-crc32c"] = crc
+        keys = await self._credentials()
+        now = datetime.now(UTC)
+        signed = signing.sign(
+            keys, self.config.region, now, request.method, path, request.query, headers, payload
+        )
+        if request.body or request.method in {"PUT", "POST"}:
+            signed["content-length"] = str(len(request.body))
+        query = signing.encode_query(request.query)
+        prepared = httpx.Request(
+            request.method,
+            f"{self._root}{path}{'?' if query else ''}{query}",
+            headers=signed,
+            stream=SlicedBody(request.body),
+            extensions={"timeout": self._timeouts},
+        )
+        return await self._transport.handle_async_request(prepared)
+
+
+@asynccontextmanager
+async def open_client(config: S3Config) -> AsyncIterator[S3Client]:
+    """Open a client with a pool of its own."""
+    async with S3Transport(verify_tls=config.verify_tls, max_connections=config.max_connections) as transport:
+        yield S3Client(config, transport)
+
+
+async def _close(response: httpx.Response) -> None:
+    with trio.CancelScope(shield=True):  # closing does not wait for the peer
+        await response.aclose()
+
+
+async def _crc_of(body: Body) -> str:
+    value = await trio.to_thread.run_sync(crc32c.crc32c, body) if len(body) > THREAD_CRC_BYTES else crc32c.crc32c(body)
+    return base64.b64encode(value.to_bytes(4, "big")).decode()
+
+
+def _sha256(body: Body) -> str:
+
+
+    return hashlib.sha256(body).hexdigest() if body else signing.EMPTY_SHA256
+
+
+def _error(request: Request, failure: Failure, *, ambiguous: bool) -> S3Error:
+    if failure.may_pass:
+        return S3Unavailable(_describe(request, failure, "all attempts failed"))
+    kind = AmbiguousRefusal if ambiguous else S3Refused
+    return kind(request.operation, failure.status or 0, failure.code)
+
+
+def _describe(request: Request, failure: Failure, outcome: str) -> str:
+    return f"{request.operation}: {outcome}; last: {failure.status or 'no answer'} {failure.code}".rstrip()

@@ -1,0 +1,34 @@
+"""Where the bucket is, and how patient to be."""
+
+from dataclasses import dataclass, field
+
+from zotpy.s3.wire.retry import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class S3Config:
+    """One bucket of one S3 service; times in seconds."""
+
+    bucket: str
+    region: str = "us-east-1"
+    endpoint: str | None = None
+    """URL of the service; `None`: AWS, in `region`."""
+    path_style: bool = False
+    """The bucket stands in the path, not in the host name."""
+    verify_tls: bool = True
+    access_key: str | None = None
+    """Without keys: the usual AWS chain."""
+    secret_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    max_connections: int = 128
+    connect_timeout_s: float = 5.0
+    read_timeout_s: float = 20.0
+    """The longest silence within an answer, or between two writes."""
+    deadline_s: float = 60.0
+    """The longest that one call may take with all its retries; for a streamed read: until it delivers again."""
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+    @property
+    def service_url(self) -> str:
+        """URL of the service, without a slash at its end."""
+        return (self.endpoint or f"https://s3.{self.region}.amazonaws.com").rstrip("/")

@@ -1,0 +1,158 @@
+"""httpx's transport over httpcore, with large reads and without copies of large bodies.
+
+httpcore asks a socket for 64 KiB at a time, and each read is a turn through trio, h11 and httpx. Reading up to 512 KiB at
+once takes a third of the CPU for each byte (docs/performance.md). A body goes out as slices of the buffer it
+stands in, because h11 joins header and data of each piece: one piece would copy the whole part.
+"""
+
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import httpcore
+import httpx
+
+READ_BYTES = 512 * 1024
+SLICE_BYTES = 1024 * 1024
+_ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
+    (httpcore.ConnectTimeout, httpx.ConnectTimeout),
+    (httpcore.ReadTimeout, httpx.ReadTimeout),
+    (httpcore.WriteTimeout, httpx.WriteTimeout),
+    (httpcore.PoolTimeout, httpx.PoolTimeout),
+    (httpcore.ConnectError, httpx.ConnectError),
+    (httpcore.ReadError, httpx.ReadError),
+    (httpcore.WriteError, httpx.WriteError),
+    (httpcore.RemoteProtocolError, httpx.RemoteProtocolError),
+    (httpcore.LocalProtocolError, httpx.LocalProtocolError),
+)
+_SOURCES = tuple(source for source, _ in _ERRORS)
+
+
+class _LargeReads(httpcore.AsyncNetworkStream):
+    """A stream that reads more at once than it is asked for; httpcore takes whatever comes."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's signature
+        return await self._stream.read(max(max_bytes, READ_BYTES), timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> httpcore.AsyncNetworkStream:
+        return _LargeReads(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _LargeReadBackend(httpcore.AsyncNetworkBackend):
+    def __init__(self) -> None:
+        self._backend = httpcore.TrioBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        return _LargeReads(await self._backend.connect_tcp(host, port, timeout, local_address, socket_options))
+
+    async def sleep(self, seconds: float) -> None:
+        await self._backend.sleep(seconds)
+
+
+class SlicedBody(httpx.AsyncByteStream):
+    """A body sent in slices of the buffer it stands in."""
+
+    def __init__(self, buffer: bytes | bytearray) -> None:
+        """Send `buffer`, which must not change meanwhile."""
+        self._view = memoryview(buffer)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._view), SLICE_BYTES):
+            yield self._view[start : start + SLICE_BYTES]  # type: ignore[misc]  # h11 takes any buffer
+
+
+class _ResponseBody(httpx.AsyncByteStream):
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._stream:
+                yield chunk
+        except _SOURCES as error:
+            raise _mapped(error) from error
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+def _mapped(error: Exception) -> httpx.TransportError:
+    for source, target in _ERRORS:
+        if isinstance(error, source):
+            return target(str(error))
+    raise error
+
+
+class S3Transport(httpx.AsyncBaseTransport):
+    """A bounded pool of connections to one service."""
+
+    def __init__(self, *, verify_tls: bool, max_connections: int) -> None:
+        """Connect only when asked to; idle connections are kept for half a minute."""
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=httpx.create_ssl_context(verify=verify_tls),
+            max_connections=max_connections,
+            max_keepalive_connections=max_connections,
+            keepalive_expiry=30.0,
+            network_backend=_LargeReadBackend(),
+        )
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self._pool)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        await self._stack.__aexit__(exc_type, exc_value, traceback)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request; raises `httpx.TransportError`."""
+        raw = httpcore.Request(
+            request.method,
+            httpcore.URL(
+                scheme=request.url.raw_scheme,
+                host=request.url.raw_host,
+                port=request.url.port,
+                target=request.url.raw_path,
+            ),
+            headers=request.headers.raw,
+            content=request.stream,  # type: ignore[arg-type]
+            extensions=request.extensions,
+        )
+        try:
+            response = await self._pool.handle_async_request(raw)
+        except _SOURCES as error:
+            raise _mapped(error) from error
+        return httpx.Response(
+            response.status, headers=response.headers, stream=_ResponseBody(response.stream), request=request
+        )

@@ -1,0 +1,56 @@
+"""Whether to send a request again, and when: a pure decision."""
+
+from dataclasses import dataclass
+
+RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+RETRIED_CODES = frozenset({
+    "BadDigest",  # the bytes were damaged on their way: the buffer still has the right ones
+    "ConditionalRequestConflict",
+    "InternalError",
+    "OperationAborted",
+    "RequestTimeout",
+    "SlowDown",
+    "XAmzContentChecksumMismatch",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often, and how far apart; times in seconds."""
+
+    attempts: int = 6
+    first_delay_s: float = 0.1
+    longest_delay_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One attempt that failed. `status` is `None` where no answer came."""
+
+    status: int | None = None
+    code: str = ""
+    retry_after_s: float | None = None
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.status is None or self.status in RETRIED_STATUSES or self.code in RETRIED_CODES
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether the store may have done what was asked, all the same."""
+        return self.status is None or self.status >= 500  # noqa: PLR2004 - server errors
+
+
+def delay_before_retry(policy: RetryPolicy, attempt: int, failure: Failure, random: float) -> float | None:
+    """Return the seconds to wait before the next attempt, or `None` to give up.
+
+    `attempt` counts from 1; `random` is in [0, 1): the delay has full jitter, so that replicas do not come back together.
+    """
+    if not failure.may_pass or attempt >= policy.attempts:
+        return None
+    ceiling: float = min(policy.longest_delay_s, policy.first_delay_s * 2.0 ** (attempt - 1))
+    delay = ceiling * random
+    if failure.retry_after_s is not None:
+        delay = max(delay, min(failure.retry_after_s, policy.longest_delay_s))
+    return delay
