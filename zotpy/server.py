@@ -139,9 +139,7 @@ async def _listen(app: RegistryApp, settings: Settings) -> None:
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, stop)
-            binds = await nursery.start(
-                partial(hypercorn.trio.serve, app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
-            )
+            binds = await nursery.start(partial(hypercorn.trio.serve, app, config, shutdown_trigger=stop.wait))
             _announce(binds, settings)
             await stop.wait()
             nursery.cancel_scope.deadline = trio.current_time() + settings.http.drain_timeout_s + 5

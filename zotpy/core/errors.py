@@ -4,9 +4,9 @@ A `RegistryError` says what went wrong and what the caller can do about it. It k
 HTTP: the status of each code stands in `zotpy.web.errors`, in one table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-Detail = dict[str, object] | str | None
+Detail = Mapping[str, object] | str | None
 
 
 class RegistryError(Exception):

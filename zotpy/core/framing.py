@@ -16,7 +16,7 @@ class FramingError(Exception):
 def frame(header: dict[str, Any], body: bytes | bytearray = b"") -> bytes:
     """Write a value."""
     line = json.dumps(header, separators=(",", ":"), sort_keys=True).encode()
-    return b"%b\n%b" % (line, body)
+    return b"\n".join([line, body])
 
 
 def unframe(value: bytes) -> tuple[dict[str, Any], bytes]:

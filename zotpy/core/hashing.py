@@ -83,7 +83,7 @@ class _PortableHasher:
     def digest(self) -> Digest:
         copy = _PortableHasher(self._library, self.algorithm, self._context.raw)
         out = ctypes.create_string_buffer(HEX_LENGTHS[self.algorithm] // 2)
-        copy._call("Final", out)  # noqa: SLF001 - the same class
+        copy._call("Final", out)
         return Digest(self.algorithm, out.raw.hex())
 
     def export(self) -> bytes | None:

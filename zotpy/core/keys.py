@@ -43,27 +43,27 @@ def new_id() -> str:
 
 
 def data(data_id: str) -> str:
-    """Bytes of one large blob."""
+    """Name the bytes of one large blob."""
     return f"{DATA}{data_id}"
 
 
 def retired(data_id: str) -> str:
-    """The note that one data object is about to be deleted."""
+    """Name the note that one data object is about to be deleted."""
     return f"{RETIRED}{data_id}"
 
 
 def digest_hint(digest: Digest) -> str:
-    """Where some repository keeps this digest already."""
+    """Name the hint at where some repository keeps this digest already."""
     return f"digests/{digest.algorithm}/{digest.hex}"
 
 
 def entry(repo: RepositoryName, kind: Kind, digest: Digest) -> str:
-    """The object that answers a read of one record."""
+    """Name the object that answers a read of one record."""
     return f"entries/{repo}!/{kind}/{digest.algorithm}/{digest.hex}"
 
 
 def siblings(repo: RepositoryName) -> str:
-    """The prefix of the entries of all repositories that have the parent of `repo`."""
+    """Name the prefix of the entries of all repositories that have the parent of `repo`."""
     parent, slash, _ = repo.text.rpartition("/")
     return f"entries/{parent}{slash}"
 
@@ -75,37 +75,37 @@ def sibling_of(directory: str) -> RepositoryName | None:
 
 
 def leases(repo: RepositoryName, kind: Kind, digest: Digest) -> str:
-    """The prefix of all leases of one record."""
+    """Name the prefix of all leases of one record."""
     return f"{LEASES}{repo}!/{kind}/{digest.algorithm}/{digest.hex}/"
 
 
 def tags(repo: RepositoryName) -> str:
-    """The prefix of all tags of a repository."""
+    """Name the prefix of all tags of a repository."""
     return f"tags/{repo}!/"
 
 
 def tag(repo: RepositoryName, name: Tag) -> str:
-    """One tag."""
+    """Name one tag."""
     return f"{tags(repo)}{name}"
 
 
 def tagged(repo: RepositoryName, digest: Digest) -> str:
-    """The prefix of the markers of all tags that name, or once named, one manifest."""
+    """Name the prefix of the markers of all tags that name, or once named, one manifest."""
     return f"tagged/{repo}!/{digest.algorithm}/{digest.hex}/"
 
 
 def referrers(repo: RepositoryName, subject: Digest) -> str:
-    """The prefix of all referrers of one subject."""
+    """Name the prefix of all referrers of one subject."""
     return f"referrers/{repo}!/{subject.algorithm}/{subject.hex}/"
 
 
 def referrer(repo: RepositoryName, subject: Digest, digest: Digest) -> str:
-    """The descriptor of one referrer."""
+    """Name the descriptor of one referrer."""
     return f"{referrers(repo, subject)}{digest.algorithm}.{digest.hex}"
 
 
 def repository(repo: RepositoryName) -> str:
-    """The catalog marker of one repository."""
+    """Name the catalog marker of one repository."""
     return f"{REPOS}{repo.text.replace('/', '!')}"
 
 
@@ -115,10 +115,10 @@ def repository_of(key: str) -> RepositoryName:
 
 
 def upload(repo: RepositoryName, upload_id: str) -> str:
-    """The state of one upload."""
+    """Name the state of one upload."""
     return f"{UPLOADS}{repo}!/{upload_id}"
 
 
 def signing_key(key_id: str) -> str:
-    """One key that signs upload tokens."""
+    """Name one key that signs upload tokens."""
     return f"{SIGNING_KEYS}{key_id}"

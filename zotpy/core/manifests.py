@@ -57,7 +57,7 @@ def parse_manifest(content: bytes, content_type: str | None) -> ManifestFacts:
     document = _load(content)
     media_type = _media_type(document, content_type)
     if media_type in IMAGES | INDEXES and document.get("schemaVersion") != 2:  # noqa: PLR2004 - the spec's number
-        msg = "the manifest needs \"schemaVersion\": 2"
+        msg = 'the manifest needs "schemaVersion": 2'
         raise ManifestInvalid(msg)
     if media_type in IMAGES and not (isinstance(document.get("config"), dict) and "layers" in document):
         msg = "an image manifest needs a config and layers"

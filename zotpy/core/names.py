@@ -66,5 +66,3 @@ def parse_reference(text: str) -> Reference:
     if ":" in text:
         return Digest.parse(text)
     return Tag.parse(text)
-
-

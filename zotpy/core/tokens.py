@@ -47,7 +47,7 @@ class UploadToken:
         payload, mac = _split(text)
         fields = _fields(payload)
         token = cls(repo, upload_id, str(fields["a"]), int(str(fields["o"])))
-        if not hmac.compare_digest(token._mac(payload, key), mac):  # noqa: SLF001 - the same class
+        if not hmac.compare_digest(token._mac(payload, key), mac):
             raise _unknown()
         return token
 

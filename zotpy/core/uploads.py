@@ -57,7 +57,7 @@ class UploadState:
         return resume_hasher(self.algorithm, self.hash_state)
 
     def tombstone(self) -> Self:
-        """What takes the place of a cancelled upload, so that a chunk under way cannot bring it back."""
+        """Return what takes the place of a cancelled upload, so that a chunk under way cannot bring it back."""
         return replace(
             self, cancelled=True, tail=b"", offset=0, parts=(), multipart_id=None, data_id=None, hash_state=None
         )

@@ -1,9 +1,10 @@
 """One memory budget for all bodies in a replica: with none left, sockets are not read. That is the backpressure.
 
-Buffers are charged for bytes received, never for bytes promised, so a client that declares 10 GiB and sends nothing holds
-nothing. Two rules keep the budget from locking up:
+Buffers are charged for bytes received, never for bytes promised, so a client that declares 10 GiB and sends nothing
+holds nothing. Two rules keep the budget from locking up:
 
-- An upload holds at most its parts in flight and the part it is filling; it waits for its own parts before it asks for more.
+- An upload holds at most its parts in flight and the part it is filling; it waits for its own parts before it asks for
+  more.
 - Were every byte held by parts half filled, none could be finished and none freed. So one part's length is kept
   back. When the open share is spent, the waiter that has waited longest may draw on what was kept back until its
   part is full and on its way; then the next one.

@@ -1,7 +1,8 @@
 """From received bytes to a record: the data object where one is needed, then a lease, then the entry.
 
-The cost does not depend on the blob's length: nothing is copied, renamed or read back, but for the two cases in which
-only the bytes in the store can tell the digest (a hash state that cannot travel; an algorithm learnt at the last moment).
+The cost does not depend on the blob's length: nothing is copied, renamed or read back, but where only the bytes in the
+store can tell the digest: a hash state that cannot travel, an algorithm learnt at the last moment, a store whose answer
+does not prove which parts it joined.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from zotpy.core.hashing import Hasher, new_hasher
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import INLINE_LIMIT_BYTES, BlobValue
 from zotpy.core.uploads import SentPart, UploadState
-from zotpy.registry.concurrency import gather, within_deadline
+from zotpy.registry.concurrency import beside, gather, within_deadline
 from zotpy.registry.pipeline import hash_bytes
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
@@ -35,7 +36,9 @@ class Commit:
     records: Records
     settings: RegistrySettings
 
-    async def commit(self, repo: RepositoryName, digest: Digest, state: UploadState, hasher: Hasher | None) -> BlobValue:
+    async def commit(
+        self, repo: RepositoryName, digest: Digest, state: UploadState, hasher: Hasher | None
+    ) -> BlobValue:
         """Make `digest` exist in `repo`; raises `DigestInvalid` where the bytes have another digest.
 
         Where it raises, the upload's multipart is still there: the caller decides whether to drop it.
@@ -80,17 +83,15 @@ class Commit:
         write_lease = partial(self.records.write_lease, repo, "blobs", digest, value)
         if is_new:
             hint = frame({"v": 1, "data": value.data_id, "size": value.size_bytes})
-            lease, _ = await gather(write_lease, partial(self.store.put, keys.digest_hint(digest), hint))
+            lease = await beside(write_lease, partial(self.store.put, keys.digest_hint(digest), hint))
         else:
             lease = await write_lease()
-        await self.records.write_entry(repo, "blobs", digest, value, lease)  # type: ignore[arg-type]
+        await self.records.write_entry(repo, "blobs", digest, value, lease)
 
     async def _put_whole(self, state: UploadState, digest: Digest) -> tuple[BlobValue, bool]:
         """Write the data of a blob no longer than a part, and look for an older copy meanwhile."""
         data_id = keys.new_id()
-        _, older = await gather(
-            partial(self.store.put, keys.data(data_id), state.tail), partial(self.hinted, digest)
-        )
+        _, older = await gather(partial(self.store.put, keys.data(data_id), state.tail), partial(self.hinted, digest))
         if isinstance(older, BlobValue) and older.size_bytes == state.offset:
             await self.store.delete(keys.data(data_id))
             return older, False
@@ -116,9 +117,7 @@ class Commit:
     async def _last_part(self, state: UploadState) -> SentPart | None:
         if not state.tail or state.data_id is None or state.multipart_id is None:
             return None
-        part = await self.store.put_part(
-            keys.data(state.data_id), state.multipart_id, len(state.parts) + 1, state.tail
-        )
+        part = await self.store.put_part(keys.data(state.data_id), state.multipart_id, len(state.parts) + 1, state.tail)
         return SentPart(part.number, part.etag, part.crc32c)
 
     async def _read_back(self, key: str, size_bytes: int, digest: Digest) -> None:

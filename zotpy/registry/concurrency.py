@@ -35,7 +35,7 @@ def plain_errors() -> Iterator[None]:
 
 
 async def gather(*calls: Callable[[], Awaitable[T]], limit: int = 64) -> Sequence[T]:
-    """Run the calls at once, at most `limit` at a time, and return their results in order; the first failure ends all."""
+    """Run the calls at once, at most `limit` at a time; return their results in order. The first failure ends all."""
     if len(calls) == 1:
         return [await calls[0]()]
     results: dict[int, T] = {}
@@ -50,6 +50,17 @@ async def gather(*calls: Callable[[], Awaitable[T]], limit: int = 64) -> Sequenc
             for index, call in enumerate(calls):
                 nursery.start_soon(run, index, call)
     return [results[index] for index in range(len(calls))]
+
+
+async def beside(main: Callable[[], Awaitable[T]], *others: Callable[[], Awaitable[object]]) -> T:
+    """Run all calls at once and return the result of the first; any failure ends all."""
+    results: list[T] = []
+
+    async def run_main() -> None:
+        results.append(await main())
+
+    await gather(run_main, *others)
+    return results[0]
 
 
 @contextmanager

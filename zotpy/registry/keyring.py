@@ -1,7 +1,7 @@
 """The cluster's signing keys: any replica checks what another one signed.
 
-Each key is an object of its own, written once, so two replicas that start at the same moment on an empty bucket need no lock:
-each writes a key, all keys stay valid, and everybody signs with the first by name.
+Each key is an object of its own, written once, so two replicas that start at the same moment on an empty bucket need no
+lock: each writes a key, all keys stay valid, and everybody signs with the first by name.
 """
 
 import secrets
@@ -47,13 +47,14 @@ class Keyring:
         Raises `UploadUnknown`.
         """
         key_id = token_key_id(text)
-        if key_id not in self._known:
-            if len(key_id) != _KEY_ID_LENGTH or not key_id.isalnum() or not await self._fetch(key_id):
-                msg = "this upload was begun at another registry: begin one here with POST"
-                raise UploadUnknown(msg)
+        if key_id not in self._known and not await self._fetch(key_id):
+            msg = "this upload was begun at another registry: begin one here with POST"
+            raise UploadUnknown(msg)
         return UploadToken.verify(text, repo, upload_id, self._known[key_id])
 
     async def _fetch(self, key_id: str) -> bool:
+        if len(key_id) != _KEY_ID_LENGTH or not key_id.isalnum():
+            return False
         try:
             fetched = await self.store.get(keys.signing_key(key_id))
         except KeyMissing:

@@ -1,7 +1,7 @@
 """Lists: the tags of a repository, the referrers of a manifest, the repositories (end-8a, end-8b, end-12; catalog).
 
-Each is one listing of a prefix in which nothing else lives; a page of it costs a call for each 1,000 names. Referrers cost a
-read each besides: their descriptors are objects.
+Each is one listing of a prefix in which nothing else lives; a page of it costs a call for each 1,000 names. Referrers
+cost a read each besides: their descriptors are objects.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class Lists:
     store: Store
 
     async def tags(self, repo: RepositoryName, n: int | None, last: str) -> Page:
-        """List tags after `last`, at most `n`, all without `n`. Raises `NameUnknown` for a repository never pushed to."""
+        """List tags after `last`, at most `n`, all without `n`. Raises `NameUnknown` where nothing was ever pushed."""
         prefix = keys.tags(repo)
         page = await self._names(prefix, n, last)
         if not page.names and not await self._exists(repo):
@@ -59,9 +59,7 @@ class Lists:
         page = await self._names(keys.REPOS, n, last.replace("/", "!"))
         return Page([keys.repository_of(keys.REPOS + name).text for name in page.names], page.more)
 
-    async def referrers(
-        self, repo: RepositoryName, subject: Digest, artifact_type: str | None, last: str
-    ) -> Referrers:
+    async def referrers(self, repo: RepositoryName, subject: Digest, artifact_type: str | None, last: str) -> Referrers:
         """List manifests whose subject is this digest, whether it exists or not."""
         prefix = keys.referrers(repo, subject)
         listing = await self.store.list(prefix, start_after=prefix + last if last else "", limit=REFERRERS_PAGE)

@@ -1,7 +1,7 @@
 """Manifests and the tags that name them: pushed, read, deleted (OCI distribution spec, end-2, end-3, end-7, end-9).
 
-A push writes in an order in which every step leaves the bucket right: all references are checked (and their leases renewed)
-at once; then the lease, the authority; then, at once, what makes it found: entry, tags, referrer. The markers
+A push writes in an order in which every step leaves the bucket right: all references are checked (and their leases
+renewed) at once; then the lease, the authority; then, at once, what makes it found: entry, tags, referrer. The markers
 that tell a later DELETE which tags to look at come before the tags.
 
 A DELETE removes exactly what it listed, and at its end looks whether the manifest was pushed again meanwhile: if so it
@@ -28,7 +28,7 @@ from zotpy.core.framing import frame
 from zotpy.core.manifests import ManifestFacts, parse_manifest
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.records import ManifestValue, TagValue
-from zotpy.registry.concurrency import gather, within_deadline
+from zotpy.registry.concurrency import beside, gather, within_deadline
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import ConditionFailed, Fetched, KeyMissing, Store
@@ -109,7 +109,7 @@ class Manifests:
         tags = [reference, *extra_tags] if isinstance(reference, Tag) else list(extra_tags)
         with within_deadline(self.settings.deadline_s):
             etags = await self._check(repo, facts, tags, condition)
-            lease, *_ = await gather(
+            lease = await beside(
                 partial(self.records.write_lease, repo, "manifests", digest, value),
                 partial(self.store.put, keys.repository(repo), b""),
                 *[partial(self.store.put, keys.tagged(repo, digest) + tag.text, b"") for tag in tags],
@@ -187,9 +187,7 @@ class Manifests:
             msg = "the store behind this registry has no conditional writes: push without If-None-Match and If-Match"
             raise Unsupported(msg, detail={"reason": "conditional"})
 
-    async def _check_tag(
-        self, repo: RepositoryName, tag: Tag, condition: Condition, etags: dict[Tag, str]
-    ) -> None:
+    async def _check_tag(self, repo: RepositoryName, tag: Tag, condition: Condition, etags: dict[Tag, str]) -> None:
         found = await self._read_tag(repo, tag)
         if condition.absent and found is not None:
             raise _exists(tag)

@@ -1,12 +1,12 @@
-"""From a body to parts in the store: hashed once, in order, and sent several at once, within the memory budget.
+r"""From a body to parts in the store: hashed once, in order, and sent several at once, within the memory budget.
 
 ::
 
     body --bytes--> [part being filled] --full--> hashing, in a thread, in order
-                                            \\---> sending, up to `parts_in_flight`, in any order
+                                            \---> sending, up to `parts_in_flight`, in any order
 
-A part's memory is given back when it was both hashed and acknowledged. The body is asked for more only when the budget has
-room, so a slow store slows the client down and nothing else. What is left below one part at the end (the *tail*)
+A part's memory is given back when it was both hashed and acknowledged. The body is asked for more only when the budget
+has room, so a slow store slows the client down and nothing else. What is left below one part at the end (the *tail*)
 stays with the caller: the next chunk, or the commit, knows what to do with it.
 """
 
@@ -83,6 +83,11 @@ class PartPipeline:
                         self.cut = error
                     await to_hash.send(self._filling)
         return self._result()
+
+    def raise_cut(self) -> None:
+        """Raise `ClientStalled` if the body ended before its end."""
+        if self.cut is not None:
+            raise self.cut
 
     def _result(self) -> UploadState:
         return replace(

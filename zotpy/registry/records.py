@@ -1,7 +1,7 @@
 """Records: entries and leases in the store, and what it takes to rely on one.
 
-A record is one *entry* (a predictable key: one GET answers a read) and one or more *leases* (keys never used twice). The
-collector deletes a record only by deleting exactly the leases it listed, and only where the newest of them was older
+A record is one *entry* (a predictable key: one GET answers a read) and one or more *leases* (keys never used twice).
+The collector deletes a record only by deleting exactly the leases it listed, and only where the newest of them was older
 than the grace period. So whoever wants to *rely* on a record (the checks of a manifest, a mount, a HEAD
 that tells a client not to push) needs a lease young enough to outlive what it is about to do:
 
@@ -23,7 +23,6 @@ from zotpy.core.records import BlobValue, Lease, ManifestValue, Value, decode_va
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import KeyMissing, Listed, Store
 from zotpy.store.sweeps import delete_all, list_all
-
 
 SIBLING_LIMIT = 16
 """How many repositories are asked for a small blob that a client wants mounted from anywhere."""
@@ -80,9 +79,7 @@ class Records:
         stored = await self.store.put(keys.leases(repo, kind, digest) + lease_id, value.encode())
         return Lease(lease_id, stored.store_time)
 
-    async def write_entry(
-        self, repo: RepositoryName, kind: Kind, digest: Digest, value: Value, lease: Lease
-    ) -> None:
+    async def write_entry(self, repo: RepositoryName, kind: Kind, digest: Digest, value: Value, lease: Lease) -> None:
         """Write what answers a read with one GET."""
         await self.store.put(keys.entry(repo, kind, digest), value.encode(lease))
 

@@ -77,9 +77,7 @@ class Uploads:
         await self.store.put(session.key, saved.state.tombstone().encode())
         await self.commits.drop_multipart(saved.state)
 
-    async def chunk(
-        self, session: Session, body: Body, span: Span | None, length_bytes: int | None
-    ) -> Session:
+    async def chunk(self, session: Session, body: Body, span: Span | None, length_bytes: int | None) -> Session:
         """Take in one chunk (end-5) and return the session after it.
 
         A body that is cut is kept up to the cut, and the cut is raised. Raises `ChunkOutOfOrder`, `SizeInvalid`.
@@ -90,17 +88,14 @@ class Uploads:
             pipeline = self._pipeline(saved.state, account)
             state = await self._run(pipeline, body, saved)
             try:
-                if pipeline.cut is None:
-                    check_length(state, saved.state.offset, span.length if span else length_bytes)
-                await self._save(session, saved, state)
+                await self._accept(session, saved, state, None if pipeline.cut else _promised(span, length_bytes))
             except ConditionFailed as error:
                 await self._drop_unsaved(saved, state)
                 raise await self._out_of_order(session) from error
             except BaseException:
                 await self._drop_unsaved(saved, state)
                 raise
-            if pipeline.cut is not None:
-                raise pipeline.cut
+            pipeline.raise_cut()
             return self._at(session, state.offset)
         finally:
             account.close()
@@ -126,9 +121,8 @@ class Uploads:
             if state.offset == 0 and session.token.offset == 0 and pipeline.cut is None:
                 saved, state, pipeline = await self._after_all(session, saved, state, pipeline)
             try:
-                if pipeline.cut is not None:
-                    raise pipeline.cut
-                check_length(state, saved.state.offset, span.length if span else length_bytes)
+                pipeline.raise_cut()
+                check_length(state, saved.state.offset, _promised(span, length_bytes))
                 value = await self.commits.commit(session.repo, digest, state, pipeline.hasher)
             except ContentRejected as error:
                 await self._abandon(session, saved, state)
@@ -223,6 +217,10 @@ class Uploads:
             raise UploadUnknown(msg)
         return _Saved(state, fetched.etag)
 
+    async def _accept(self, session: Session, saved: _Saved, state: UploadState, promised_bytes: int | None) -> None:
+        check_length(state, saved.state.offset, promised_bytes)
+        await self._save(session, saved, state)
+
     async def _save(self, session: Session, saved: _Saved, state: UploadState) -> None:
         """Write the state after a chunk; raises `ConditionFailed` where another chunk was faster."""
         if state.offset == 0:
@@ -252,6 +250,10 @@ class Uploads:
     @staticmethod
     def _at(session: Session, offset: int) -> Session:
         return Session(session.repo, replace(session.token, offset=offset))
+
+
+def _promised(span: Span | None, length_bytes: int | None) -> int | None:
+    return span.length if span is not None else length_bytes
 
 
 def _refused(offset: int) -> ChunkOutOfOrder:

@@ -150,9 +150,7 @@ class S3Client:
             headers["x-amz-checksum-crc32c"] = crc
         keys = await self._credentials()
         now = datetime.now(UTC)
-        signed = signing.sign(
-            keys, self.config.region, now, request.method, path, request.query, headers, payload
-        )
+        signed = signing.sign(keys, self.config.region, now, request.method, path, request.query, headers, payload)
         if request.body or request.method in {"PUT", "POST"}:
             signed["content-length"] = str(len(request.body))
         query = signing.encode_query(request.query)
@@ -184,7 +182,6 @@ async def _crc_of(body: Body) -> str:
 
 
 def _sha256(body: Body) -> str:
-
 
     return hashlib.sha256(body).hexdigest() if body else signing.EMPTY_SHA256
 

@@ -1,7 +1,7 @@
 """httpx's transport over httpcore, with large reads and without copies of large bodies.
 
-httpcore asks a socket for 64 KiB at a time, and each read is a turn through trio, h11 and httpx. Reading up to 512 KiB at
-once takes a third of the CPU for each byte (docs/performance.md). A body goes out as slices of the buffer it
+httpcore asks a socket for 64 KiB at a time, and each read is a turn through trio, h11 and httpx. Reading up to 512 KiB
+at once takes a third of the CPU for each byte (docs/performance.md). A body goes out as slices of the buffer it
 stands in, because h11 joins header and data of each piece: one piece would copy the whole part.
 """
 
@@ -146,7 +146,7 @@ class S3Transport(httpx.AsyncBaseTransport):
                 target=request.url.raw_path,
             ),
             headers=request.headers.raw,
-            content=request.stream,  # type: ignore[arg-type]
+            content=request.stream,
             extensions=request.extensions,
         )
         try:

@@ -4,9 +4,8 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape
 
@@ -222,7 +221,8 @@ class S3Store:
         body = b""
         if config.endpoint is None and config.region != "us-east-1":
             region = escape(config.region)
-            body = f"<CreateBucketConfiguration><LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>".encode()
+            constraint = f"<LocationConstraint>{region}</LocationConstraint>"
+            body = f"<CreateBucketConfiguration>{constraint}</CreateBucketConfiguration>".encode()
         with _mapped(bucket_is_missing=True):
             try:
                 await self.client.call(Request("CreateBucket", "PUT", None, (), None, body))

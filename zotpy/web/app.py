@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from quart import Response, request
+from quart import Response
+from quart.globals import request_ctx
 from quart_trio import QuartTrio
 
 from zotpy.registry.registry import Registry
@@ -62,7 +63,7 @@ def create_app(registry: Registry) -> RegistryApp:
 
 def _view(context: Context, handler: Handler) -> Callable[..., Awaitable[Response]]:
     async def view(**arguments: Any) -> Response:
-        return await handler(context, request._get_current_object(), **arguments)  # noqa: SLF001 - the proxy is slower
+        return await handler(context, request_ctx.request, **arguments)
 
     return view
 

@@ -50,10 +50,11 @@ log = structlog.get_logger()
 
 def envelope(status: int, *items: tuple[str, str, e.Detail], headers: Mapping[str, str] | None = None) -> Response:
     """Write the answer to a request that failed."""
-    listed = [
-        {"code": code, "message": message} | ({} if detail is None else {"detail": detail})
-        for code, message, detail in items
-    ]
+    listed: list[dict[str, object]] = []
+    for code, message, detail in items:
+        listed.append({"code": code, "message": message})
+        if detail is not None:
+            listed[-1]["detail"] = detail
     response = Response(json.dumps({"errors": listed}), status, content_type="application/json")
     response.headers.update(dict(headers or {}))
     return response

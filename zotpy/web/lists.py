@@ -1,4 +1,4 @@
-"""Lists: tags, referrers, catalog, and the API's own presence (OCI distribution spec, end-1, end-8a, end-8b, end-12)."""
+"""Lists: tags, referrers, catalog, and the API's presence (OCI distribution spec, end-1, 8a, 8b and 12)."""
 
 import json
 from typing import Any

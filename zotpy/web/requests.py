@@ -45,7 +45,7 @@ def condition_of(request: BoundedRequest) -> Condition | None:
     if none_match is None and match is None:
         return None
     if none_match is not None and none_match.strip() != "*":
-        msg = "a push takes If-None-Match: * (create only) or If-Match: \"<digest>\" (replace this manifest)"
+        msg = 'a push takes If-None-Match: * (create only) or If-Match: "<digest>" (replace this manifest)'
         raise Unsupported(msg, detail={"header": "If-None-Match"})
     if match is None:
         return Condition(absent=True)

@@ -4,8 +4,8 @@ Quart's own request body reads ahead without bound: a handler that does not read
 body. Here the body is a rendezvous: the task that receives from the server hands over one piece, and receives
 the next only after the handler took it. The server in turn stops reading the socket. Nothing is buffered twice.
 
-A client that goes away in the middle of a body does not cancel the handler: the body raises `ClientStalled`, so that what
-was received can be kept for a resumed upload. Once the body is read, a change goes through to its end, whether or
+A client that goes away in the middle of a body does not cancel the handler: the body raises `ClientStalled`, so that
+what was received can be kept for a resumed upload. Once the body is read, a change goes through to its end, whether or
 not the client still waits; only a read (GET, HEAD) is cancelled.
 """
 
@@ -95,7 +95,7 @@ class BoundedBody(Body):
 class BoundedRequest(TrioRequest):
     """A request with such a body."""
 
-    body_class = BoundedBody
+    body_class = BoundedBody  # type: ignore[assignment]  # the seam for a body of another kind
 
 
 class BoundedHTTPConnection(TrioASGIHTTPConnection):

@@ -114,4 +114,3 @@ def _accepted(context: Context, session: Session) -> Response:
 def _created(context: Context, repo: RepositoryName, digest: Digest) -> Response:
     headers = {"Location": context.path(f"/v2/{repo}/blobs/{digest}"), "Docker-Content-Digest": str(digest)}
     return Response("", 201, headers)
-

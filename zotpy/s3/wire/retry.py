@@ -45,7 +45,7 @@ class Failure:
 def delay_before_retry(policy: RetryPolicy, attempt: int, failure: Failure, random: float) -> float | None:
     """Return the seconds to wait before the next attempt, or `None` to give up.
 
-    `attempt` counts from 1; `random` is in [0, 1): the delay has full jitter, so that replicas do not come back together.
+    `attempt` counts from 1; `random` is in [0, 1): the delay has full jitter, so that replicas do not return together.
     """
     if not failure.may_pass or attempt >= policy.attempts:
         return None

@@ -81,9 +81,7 @@ def sign(
     return signed
 
 
-def presign(
-    keys: Keys, region: str, now: datetime, host: str, path: str, query: Query, expires_s: int
-) -> str:
+def presign(keys: Keys, region: str, now: datetime, host: str, path: str, query: Query, expires_s: int) -> str:
     """Return the query of a GET that needs no credentials for `expires_s` seconds (1 to 604,800)."""
     stamp = now.strftime("%Y%m%dT%H%M%SZ")
     full = [
