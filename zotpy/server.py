@@ -15,13 +15,17 @@ import trio
 from zotpy.config import S3Settings, Settings
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.concurrency import first_cause
+from zotpy.registry.health import Health
 from zotpy.registry.layout import LayoutError
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
 from zotpy.s3.config import S3Config
 from zotpy.store.interface import Store, StoreError
+from zotpy.store.observed import ObservedStore
 from zotpy.store.opening import open_s3_store
+from zotpy.telemetry.metrics import Metrics
 from zotpy.web.app import RegistryApp, create_app
+from zotpy.web.streaming import Answered
 
 READ_BYTES = 256 * 1024
 """Bytes read from a client's socket at once: half the CPU for each byte that hypercorn's 64 KiB take."""
@@ -40,8 +44,13 @@ async def serve(settings: Settings) -> None:
         log.warning("configuration", message=warning)
     try:
         async with open_store(settings) as store:
-            registry = await _open(store, settings)
-            await _listen(create_app(registry), settings)
+            metrics = Metrics()
+            registry = await _open(ObservedStore(store, metrics), settings)
+            metrics.watch_budget(registry.budget)
+            health = Health(store)
+            app = create_app(registry, health, metrics.render)
+            app.report = partial(_report, metrics)
+            await _listen(app, health, settings)
     except BaseExceptionGroup as group:
         raise first_cause(group) from group
 
@@ -121,7 +130,7 @@ async def _open(store: Store, settings: Settings) -> Registry:
         raise StartupError(str(error)) from error
 
 
-async def _listen(app: RegistryApp, settings: Settings) -> None:
+async def _listen(app: RegistryApp, health: Health, settings: Settings) -> None:
     """Accept connections until a signal, then stop and wait for requests under way."""
     hypercorn.trio.tcp_server.MAX_RECV = READ_BYTES
     config = hypercorn.config.Config()
@@ -138,7 +147,7 @@ async def _listen(app: RegistryApp, settings: Settings) -> None:
     stop = trio.Event()
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_stop_on_signal, stop)
+            nursery.start_soon(_stop_on_signal, stop, health)
             binds = await nursery.start(partial(hypercorn.trio.serve, app, config, shutdown_trigger=stop.wait))
             _announce(binds, settings)
             await stop.wait()
@@ -151,12 +160,30 @@ async def _listen(app: RegistryApp, settings: Settings) -> None:
         raise cause from group
 
 
-async def _stop_on_signal(stop: trio.Event) -> None:
+async def _stop_on_signal(stop: trio.Event, health: Health) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
             log.info("stopping", signal=signal.Signals(number).name)
+            health.draining = True
             stop.set()
             return
+
+
+def _report(metrics: Metrics, answered: Answered, ended: float) -> None:
+    """Count a request, and log it in one line."""
+    seconds = ended - answered.started
+    metrics.on_request(
+        answered.method, answered.route, answered.status, seconds, answered.received_bytes, answered.sent_bytes
+    )
+    log.info(
+        "request",
+        method=answered.method,
+        path=answered.path,
+        status=answered.status,
+        received_bytes=answered.received_bytes,
+        sent_bytes=answered.sent_bytes,
+        seconds=round(seconds, 6),
+    )
 
 
 def _announce(binds: list[str], settings: Settings) -> None:

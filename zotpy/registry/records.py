@@ -1,8 +1,8 @@
 """Records: entries and leases in the store, and what it takes to rely on one.
 
 A record is one *entry* (a predictable key: one GET answers a read) and one or more *leases* (keys never used twice).
-The collector deletes a record only by deleting exactly the leases it listed, and only where the newest of them was older
-than the grace period. So whoever wants to *rely* on a record (the checks of a manifest, a mount, a HEAD
+The collector deletes a record only by deleting exactly the leases it listed, and only where the newest of them was
+older than the grace period. So whoever wants to *rely* on a record (the checks of a manifest, a mount, a HEAD
 that tells a client not to push) needs a lease young enough to outlive what it is about to do:
 
 - the entry's lease is younger than half the grace period: rely on it;

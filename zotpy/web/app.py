@@ -7,15 +7,20 @@ from quart import Response
 from quart.globals import request_ctx
 from quart_trio import QuartTrio
 
+from zotpy.registry.health import Health
 from zotpy.registry.registry import Registry
-from zotpy.web import blobs, lists, manifests, uploads
+from zotpy.web import blobs, lists, manifests, operations, uploads
 from zotpy.web.context import Context
 from zotpy.web.errors import answer
-from zotpy.web.streaming import BoundedHTTPConnection, BoundedRequest
+from zotpy.web.streaming import Answered, BoundedHTTPConnection, BoundedRequest
 
 Handler = Callable[..., Awaitable[Response]]
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/livez", operations.livez),
+    ("GET", "/readyz", operations.readyz),
+    ("GET", "/startupz", operations.readyz),
+    ("GET", "/metrics", operations.metrics),
     ("GET", "/v2/", lists.ping),
     ("GET", "/v2/_catalog", lists.catalog),
     ("GET", "/v2/<path:name>/tags/list", lists.tags),
@@ -39,15 +44,22 @@ class RegistryApp(QuartTrio):
 
     request_class = BoundedRequest
     asgi_http_class = BoundedHTTPConnection
+    report: Callable[[Answered, float], None] | None = None
+    """Is told of every request that ended, and when, on trio's clock."""
+
+    def on_answered(self, answered: Answered, ended: float) -> None:
+        """Pass on that a request ended."""
+        if self.report is not None:
+            self.report(answered, ended)
 
 
-def create_app(registry: Registry) -> RegistryApp:
-    """Make the ASGI application of one replica."""
+def create_app(registry: Registry, health: Health, metrics: Callable[[], bytes]) -> RegistryApp:
+    """Make the ASGI application of one replica; `metrics` renders what `/metrics` answers."""
     app = RegistryApp("zotpy", static_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
-    context = Context(registry)
+    context = Context(registry, health, metrics)
     for method, rule, handler in ROUTES:
         app.add_url_rule(
             rule,

@@ -1,7 +1,9 @@
 """What every handler has at hand."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from zotpy.registry.health import Health
 from zotpy.registry.registry import Registry
 
 
@@ -10,6 +12,9 @@ class Context:
     """The registry, and how this request's client reaches it."""
 
     registry: Registry
+    health: Health
+    metrics: Callable[[], bytes]
+    """Renders the metrics of this replica."""
     prefix: str = ""
     """What stands before `/v2/` in the client's paths, where a proxy takes it away."""
 

@@ -11,6 +11,7 @@ not the client still waits; only a read (GET, HEAD) is cancelled.
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -46,6 +47,7 @@ class BoundedBody(Body):
         self._settled = trio.Event()
         self.finished = False
         """All of it was received from the client."""
+        self.received_bytes = 0
 
     def __aiter__(self) -> Self:
         return self
@@ -66,6 +68,7 @@ class BoundedBody(Body):
 
     async def hand_over(self, data: bytes) -> None:
         """Give the handler a piece and wait until it took it; dropped where nobody will."""
+        self.received_bytes += len(data)
         try:
             await self._send.send(data)
         except trio.BrokenResourceError:
@@ -123,8 +126,18 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
     async def handle_request(  # type: ignore[override]
         self, nursery: trio.Nursery, request: "Request", send: Any
     ) -> None:
-        """Answer, then stop receiving."""
+        """Answer, stop receiving, and tell of it."""
+        answered = Answered(request.method, "", request.path, started=trio.current_time())
+        try:
+            await self._answer(nursery, request, send, answered)
+        finally:
+            answered.received_bytes = getattr(request.body, "received_bytes", 0)
+            answered.route = request.url_rule.rule if request.url_rule is not None else "none"
+            self.app.on_answered(answered, trio.current_time())  # type: ignore[attr-defined]
+
+    async def _answer(self, nursery: trio.Nursery, request: "Request", send: Any, answered: "Answered") -> None:
         response = await self.app.handle_request(request)
+        answered.status = response.status_code
         body = request.body
         assert isinstance(body, BoundedBody)  # noqa: S101 - request_class sees to it
         if _has_body(request) and not body.finished:
@@ -132,8 +145,32 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             if not body.finished:
                 # What the client still sends would be read as its next request: end the connection after the answer.
                 response.headers["Connection"] = "close"
-        await self._send_response(send, response)
+        await self._send_response(_counting(send, answered), response)
         nursery.cancel_scope.cancel()
+
+
+@dataclass(slots=True)
+class Answered:
+    """One request, as it went."""
+
+    method: str
+    route: str
+    """The rule that matched, such as `/v2/<path:name>/blobs/<digest>`."""
+    path: str
+    started: float
+    """On trio's clock, in seconds."""
+    status: int = 0
+    """0: the client was gone before there was an answer."""
+    received_bytes: int = 0
+    sent_bytes: int = 0
+
+
+def _counting(send: Any, answered: Answered) -> Any:
+    async def counted(message: Any) -> None:
+        answered.sent_bytes += len(message.get("body", b""))
+        await send(message)
+
+    return counted
 
 
 def _has_body(request: "Request") -> bool:
