@@ -15,6 +15,7 @@ from functools import cache
 from typing import Protocol
 
 from zotpy.core.digests import HEX_LENGTHS, Digest
+from zotpy.core.pieces import Buffer
 
 _CONTEXT_SIZES = {"sha256": 112, "sha512": 216}
 _PREFIXES = {"sha256": "SHA256", "sha512": "SHA512"}
@@ -25,7 +26,7 @@ class Hasher(Protocol):
 
     algorithm: str
 
-    def update(self, data: bytes | bytearray) -> None:
+    def update(self, data: Buffer) -> None:
         """Take in the next bytes."""
         ...
 
@@ -45,7 +46,7 @@ class _PlainHasher:
         self.algorithm = algorithm
         self._hash = hashlib.new(algorithm, usedforsecurity=False)
 
-    def update(self, data: bytes | bytearray) -> None:
+    def update(self, data: Buffer) -> None:
         self._hash.update(data)
 
     def digest(self) -> Digest:
@@ -73,8 +74,8 @@ class _PortableHasher:
             msg = f"libcrypto failed in {operation}"
             raise RuntimeError(msg)
 
-    def update(self, data: bytes | bytearray) -> None:
-        source = (ctypes.c_char * len(data)).from_buffer(data) if isinstance(data, bytearray) else data
+    def update(self, data: Buffer) -> None:
+        source = data if isinstance(data, bytes) else _address(data)
         function = getattr(self._library, f"{_PREFIXES[self.algorithm]}_Update")
         if function(ctypes.byref(self._context), source, ctypes.c_size_t(len(data))) != 1:
             msg = "libcrypto failed in Update"
@@ -88,6 +89,13 @@ class _PortableHasher:
 
     def export(self) -> bytes | None:
         return self._context.raw
+
+
+def _address(data: bytearray | memoryview) -> object:
+    """Return what ctypes passes as a pointer to the bytes, without a copy where they can be written."""
+    if isinstance(data, memoryview) and data.readonly:
+        return data.tobytes()
+    return (ctypes.c_char * len(data)).from_buffer(data)
 
 
 @cache

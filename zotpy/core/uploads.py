@@ -20,6 +20,7 @@ from typing import Self
 
 from zotpy.core.framing import FramingError, frame, unframe
 from zotpy.core.hashing import Hasher, new_hasher, resume_hasher
+from zotpy.core.pieces import Pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class UploadState:
     multipart_id: str | None = None
     parts: tuple[SentPart, ...] = ()
     hash_state: bytes | None = None
-    tail: bytes | bytearray = field(default=b"", repr=False)
+    tail: Pieces = field(default_factory=Pieces, repr=False)
     cancelled: bool = False
 
     @property
@@ -59,7 +60,7 @@ class UploadState:
     def tombstone(self) -> Self:
         """Return what takes the place of a cancelled upload, so that a chunk under way cannot bring it back."""
         return replace(
-            self, cancelled=True, tail=b"", offset=0, parts=(), multipart_id=None, data_id=None, hash_state=None
+            self, cancelled=True, tail=Pieces(), offset=0, parts=(), multipart_id=None, data_id=None, hash_state=None
         )
 
     def encode(self) -> bytes:
@@ -75,7 +76,7 @@ class UploadState:
             "hash": None if self.hash_state is None else base64.b64encode(self.hash_state).decode(),
             "cancelled": self.cancelled,
         }
-        return frame(header, self.tail)
+        return frame(header, bytes(self.tail))
 
     @classmethod
     def decode(cls, value: bytes) -> Self:
@@ -90,7 +91,7 @@ class UploadState:
                 multipart_id=header["multipart"],
                 parts=tuple(SentPart(int(number), str(etag), str(crc)) for number, etag, crc in header["parts"]),
                 hash_state=None if header["hash"] is None else base64.b64decode(header["hash"]),
-                tail=tail,
+                tail=Pieces(tail),
                 cancelled=bool(header["cancelled"]),
             )
         except (KeyError, TypeError, ValueError) as error:

@@ -16,10 +16,11 @@ from zotpy.core.errors import DigestInvalid, SizeInvalid
 from zotpy.core.framing import FramingError, frame, unframe
 from zotpy.core.hashing import Hasher, new_hasher
 from zotpy.core.names import RepositoryName
+from zotpy.core.pieces import Pieces
 from zotpy.core.records import INLINE_LIMIT_BYTES, BlobValue
 from zotpy.core.uploads import SentPart, UploadState
 from zotpy.registry.concurrency import beside, gather, within_deadline
-from zotpy.registry.pipeline import hash_bytes
+from zotpy.registry.pipeline import hash_pieces
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import ContentRejected, KeyMissing, Part, Store
@@ -46,7 +47,7 @@ class Commit:
         unread = hasher is None or hasher.algorithm != digest.algorithm
         if unread and not state.parts:
             hasher = new_hasher(digest.algorithm)
-            await hash_bytes(hasher, state.tail)
+            await hash_pieces(hasher, state.tail)
             unread = False
         if not unread and hasher is not None:
             _compare(hasher.digest(), digest)
@@ -125,7 +126,7 @@ class Commit:
         hasher = new_hasher(digest.algorithm)
         async with self.store.open(key, 0, size_bytes) as chunks:
             async for chunk in chunks:
-                await hash_bytes(hasher, chunk)
+                await hash_pieces(hasher, Pieces(chunk))
         try:
             _compare(hasher.digest(), digest)
         except DigestInvalid:

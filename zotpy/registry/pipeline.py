@@ -18,6 +18,7 @@ import trio
 from zotpy.core import keys
 from zotpy.core.errors import ClientStalled
 from zotpy.core.hashing import Hasher
+from zotpy.core.pieces import Pieces
 from zotpy.core.uploads import SentPart, UploadState
 from zotpy.registry.budget import Account
 from zotpy.registry.concurrency import plain_errors
@@ -29,18 +30,23 @@ THREAD_LIMIT_BYTES = 128 * KIB
 Body = AsyncIterator[bytes]
 
 
-async def hash_bytes(hasher: Hasher, data: bytes | bytearray) -> None:
-    """Hash in a thread, or on the spot where that is cheaper."""
-    if len(data) < THREAD_LIMIT_BYTES:
-        hasher.update(data)
+async def hash_pieces(hasher: Hasher, pieces: Pieces, skip_bytes: int = 0) -> None:
+    """Hash all but the first `skip_bytes`, in a thread, or on the spot where that is cheaper."""
+
+    def update() -> None:
+        for piece in pieces.after(skip_bytes):
+            hasher.update(piece)
+
+    if len(pieces) < THREAD_LIMIT_BYTES:
+        update()
     else:
-        await trio.to_thread.run_sync(hasher.update, data)
+        await trio.to_thread.run_sync(update)
 
 
 @dataclass(eq=False, slots=True)
 class _PartInFlight:
     number: int
-    body: bytearray
+    body: Pieces
     pending: int = 2  # hashing and sending
 
 
@@ -67,12 +73,14 @@ class PartPipeline:
         """
         await self.account.acquire(len(self.state.tail))
         self._slots = trio.Semaphore(self.parts_in_flight)
-        self._filling = bytearray(self.state.tail)
+        self._filling = Pieces()
+        for piece in self.state.tail.blocks():
+            self._filling.append(piece)
         self._next_number = len(self.state.parts) + 1
         self._received = 0
         with plain_errors():
             async with trio.open_nursery() as self._nursery:
-                to_hash, hashing = trio.open_memory_channel[_PartInFlight | bytearray](0)
+                to_hash, hashing = trio.open_memory_channel[_PartInFlight | Pieces](0)
                 self._to_hash = to_hash
                 self._nursery.start_soon(self._hash, hashing)
                 async with to_hash:
@@ -104,28 +112,28 @@ class PartPipeline:
         self._received += len(chunk)
         view = memoryview(chunk)
         while len(view) > (room := self.state.part_size_bytes - len(self._filling)):
-            self._filling += view[:room]
+            self._filling.append(view[:room])
             view = view[room:]
             await self._dispatch()
-        self._filling += view
+        self._filling.append(view if len(view) < len(chunk) else chunk)
 
     async def _dispatch(self) -> None:
         part = _PartInFlight(self._next_number, self._filling)
         self._next_number += 1
-        self._filling = bytearray()
+        self._filling = Pieces()
         self.account.part_is_full()
         await self._slots.acquire()
         self._nursery.start_soon(self._send, part)
         await self._to_hash.send(part)
 
-    async def _hash(self, parts: "trio.MemoryReceiveChannel[_PartInFlight | bytearray]") -> None:
+    async def _hash(self, parts: "trio.MemoryReceiveChannel[_PartInFlight | Pieces]") -> None:
         """Hash the parts in order, then the tail; bytes of an earlier request's tail were hashed by that request."""
         hashed_already = len(self.state.tail)
         async with parts:
             async for part in parts:
                 body = part.body if isinstance(part, _PartInFlight) else part
                 if self.hasher is not None:
-                    await hash_bytes(self.hasher, body[hashed_already:] if hashed_already else body)
+                    await hash_pieces(self.hasher, body, hashed_already)
                 hashed_already = 0
                 if isinstance(part, _PartInFlight):
                     self._settle(part)
@@ -141,7 +149,7 @@ class PartPipeline:
         part.pending -= 1
         if part.pending == 0:
             self.account.release(len(part.body))
-            part.body = bytearray()
+            part.body = Pieces()
 
     async def _ensure_multipart(self) -> tuple[str, str]:
         """Begin the multipart with the first part, while the body goes on being read."""

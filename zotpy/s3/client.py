@@ -17,6 +17,7 @@ import crc32c
 import httpx
 import trio
 
+from zotpy.core.pieces import Pieces
 from zotpy.s3.config import S3Config
 from zotpy.s3.credentials import credentials_of
 from zotpy.s3.errors import S3Error, S3Refused, S3Unavailable
@@ -28,7 +29,7 @@ from zotpy.s3.wire.retry import Failure, delay_before_retry
 HASHED_BODY_BYTES = 64 * 1024
 """Bodies up to this length are signed; of longer ones the store checks the CRC."""
 THREAD_CRC_BYTES = 1024 * 1024
-Body = bytes | bytearray
+Body = bytes | bytearray | Pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +178,20 @@ async def _close(response: httpx.Response) -> None:
 
 
 async def _crc_of(body: Body) -> str:
-    value = await trio.to_thread.run_sync(crc32c.crc32c, body) if len(body) > THREAD_CRC_BYTES else crc32c.crc32c(body)
+    value = await trio.to_thread.run_sync(_crc32c, body) if len(body) > THREAD_CRC_BYTES else _crc32c(body)
     return base64.b64encode(value.to_bytes(4, "big")).decode()
+
+
+def _crc32c(body: Body) -> int:
+    value = 0
+    for piece in body.blocks() if isinstance(body, Pieces) else (body,):
+        value = crc32c.crc32c(piece, value)
+    return value
 
 
 def _sha256(body: Body) -> str:
 
-    return hashlib.sha256(body).hexdigest() if body else signing.EMPTY_SHA256
+    return hashlib.sha256(bytes(body)).hexdigest() if body else signing.EMPTY_SHA256
 
 
 def _error(request: Request, failure: Failure, *, ambiguous: bool) -> S3Error:

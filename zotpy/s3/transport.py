@@ -14,6 +14,8 @@ from typing import Any, Self
 import httpcore
 import httpx
 
+from zotpy.core.pieces import Pieces
+
 READ_BYTES = 512 * 1024
 SLICE_BYTES = 1024 * 1024
 _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
@@ -78,13 +80,15 @@ class _LargeReadBackend(httpcore.AsyncNetworkBackend):
 class SlicedBody(httpx.AsyncByteStream):
     """A body sent in slices of the buffer it stands in."""
 
-    def __init__(self, buffer: bytes | bytearray) -> None:
-        """Send `buffer`, which must not change meanwhile."""
-        self._view = memoryview(buffer)
+    def __init__(self, body: bytes | bytearray | Pieces) -> None:
+        """Send `body`, which must not change meanwhile."""
+        self._pieces = body.blocks() if isinstance(body, Pieces) else (body,)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for start in range(0, len(self._view), SLICE_BYTES):
-            yield self._view[start : start + SLICE_BYTES]  # type: ignore[misc]  # h11 takes any buffer
+        for piece in self._pieces:
+            view = memoryview(piece)
+            for start in range(0, len(view), SLICE_BYTES):
+                yield view[start : start + SLICE_BYTES]  # type: ignore[misc]  # h11 takes any buffer
 
 
 class _ResponseBody(httpx.AsyncByteStream):

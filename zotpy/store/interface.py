@@ -16,6 +16,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from zotpy.core.pieces import Pieces
+
+Body = bytes | bytearray | Pieces
+"""What is written: it must not change until the call has returned."""
+
 
 class StoreError(Exception):
     """The store did not do what was asked."""
@@ -138,9 +143,7 @@ class Store(Protocol):
         """
         ...
 
-    async def put(
-        self, key: str, body: bytes | bytearray, *, if_none_match: bool = False, if_match: str | None = None
-    ) -> Stored:
+    async def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> Stored:
         """Write an object whole (S3 PutObject), with a CRC the store checks.
 
         `if_none_match`: only where the key does not exist. `if_match`: only where its ETag is this one. Where the
@@ -169,7 +172,7 @@ class Store(Protocol):
         """Begin a multipart and return its id (S3 CreateMultipartUpload)."""
         ...
 
-    async def put_part(self, key: str, multipart_id: str, number: int, body: bytes | bytearray) -> Part:
+    async def put_part(self, key: str, multipart_id: str, number: int, body: Body) -> Part:
         """Send one part (S3 UploadPart); sent again under the same number, the later one counts.
 
         Raises `KeyMissing` where the multipart is gone.

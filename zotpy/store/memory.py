@@ -12,6 +12,7 @@ import crc32c
 import trio
 
 from zotpy.store.interface import (
+    Body,
     ConditionFailed,
     ContentRejected,
     Features,
@@ -85,9 +86,7 @@ class MemoryStore:
 
         yield chunks()
 
-    async def put(
-        self, key: str, body: bytes | bytearray, *, if_none_match: bool = False, if_match: str | None = None
-    ) -> Stored:
+    async def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> Stored:
         """Write an object."""
         await _checkpoint()
         if if_none_match and self._features.conditional_create and key in self.objects:
@@ -145,12 +144,13 @@ class MemoryStore:
         await _checkpoint()
         return multipart_id
 
-    async def put_part(self, key: str, multipart_id: str, number: int, body: bytes | bytearray) -> Part:
+    async def put_part(self, key: str, multipart_id: str, number: int, body: Body) -> Part:
         """Keep one part."""
         await _checkpoint()
         multipart = self._multipart(key, multipart_id)
+        body = bytes(body)
         etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
-        multipart.parts[number] = (bytes(body), etag)
+        multipart.parts[number] = (body, etag)
         crc = base64.b64encode(crc32c.crc32c(body).to_bytes(4, "big")).decode()
         await _checkpoint()
         return Part(number, etag, crc)

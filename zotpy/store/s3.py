@@ -19,6 +19,7 @@ from zotpy.s3.wire import responses
 from zotpy.s3.wire.responses import ResponseError
 from zotpy.s3.wire.retry import Failure, delay_before_retry
 from zotpy.store.interface import (
+    Body,
     ConditionFailed,
     ContentRejected,
     Features,
@@ -92,9 +93,7 @@ class S3Store:
             await reader.connect()
             yield reader
 
-    async def put(
-        self, key: str, body: bytes | bytearray, *, if_none_match: bool = False, if_match: str | None = None
-    ) -> Stored:
+    async def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> Stored:
         """PutObject."""
         headers = {"content-type": "application/octet-stream"}
         if if_none_match:
@@ -162,7 +161,7 @@ class S3Store:
             request = Request("CreateMultipartUpload", "POST", self._prefix + key, (("uploads", ""),), headers)
             return responses.parse_field((await self.client.call(request)).body, "UploadId")
 
-    async def put_part(self, key: str, multipart_id: str, number: int, body: bytes | bytearray) -> Part:
+    async def put_part(self, key: str, multipart_id: str, number: int, body: Body) -> Part:
         """UploadPart."""
         query = (("partNumber", str(number)), ("uploadId", multipart_id))
         with _mapped():
@@ -230,10 +229,10 @@ class S3Store:
                 if error.code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
                     raise
 
-    async def _own_write(self, key: str, body: bytes | bytearray, error: S3Refused) -> Stored:
+    async def _own_write(self, key: str, body: Body, error: S3Refused) -> Stored:
         """Tell whether a refused conditional write failed because an earlier attempt of it had succeeded."""
         answer = await self.client.call(Request("GetObject", "GET", self._prefix + key))
-        if answer.body != body:
+        if answer.body != bytes(body):
             raise error
         return Stored(answer.headers.get("etag", ""), _store_time(answer))
 

@@ -1,0 +1,53 @@
+"""The bytes of a part as the pieces in which they came: joined never, copied never, unless they are tiny.
+
+A part of 8 MiB arrives in some thirty reads. Joining them would copy every byte once more, and growing one buffer copies
+it several times over; hashing, checksums and sending take pieces as well as one block. Only pieces far below the usual
+length are put together, so that a client that sends a few bytes at a time costs no more memory than it sends.
+"""
+
+from collections.abc import Iterator, Sequence
+
+SMALL_BYTES = 64 * 1024
+Buffer = bytes | bytearray | memoryview
+
+
+class Pieces:
+    """A growing sequence of bytes. Once it is given away it must not change."""
+
+    __slots__ = ("_length", "_pieces")
+
+    def __init__(self, content: Buffer = b"") -> None:
+        """Begin with `content`, which is kept, not copied."""
+        self._pieces: list[Buffer] = [content] if len(content) else []
+        self._length = len(content)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def blocks(self) -> Sequence[Buffer]:
+        """Return the pieces in order."""
+        return self._pieces
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self._pieces)
+
+    def append(self, piece: Buffer) -> None:
+        """Add bytes at the end; `piece` must not change afterwards."""
+        size = len(piece)
+        if not size:
+            return
+        self._length += size
+        last = self._pieces[-1] if self._pieces else None
+        if size < SMALL_BYTES and isinstance(last, bytearray) and len(last) < SMALL_BYTES:
+            last += piece
+        else:
+            self._pieces.append(bytearray(piece) if size < SMALL_BYTES else piece)
+
+    def after(self, count: int) -> Iterator[Buffer]:
+        """Iterate over the pieces without the first `count` bytes."""
+        for piece in self._pieces:
+            if count >= len(piece):
+                count -= len(piece)
+            else:
+                yield memoryview(piece)[count:] if count else piece
+                count = 0

@@ -1,0 +1,84 @@
+"""A store that tells an observer of every operation: what it was, how long it took, how it ended."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import trio
+
+from zotpy.store.interface import (
+    ConditionFailed,
+    ContentRejected,
+    KeyMissing,
+    Store,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+)
+from zotpy.store.wrapper import StoreWrapper
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+T = TypeVar("T")
+
+OK = "ok"
+CANCELLED = "cancelled"
+FAILED = "failed"
+OUTCOMES: dict[type[StoreError], str] = {
+    KeyMissing: "missing",
+    ConditionFailed: "condition_failed",
+    ContentRejected: "rejected",
+    StoreUnavailable: "unavailable",
+    StoreRefused: "refused",
+}
+"""How an operation ended, for each error of the contract; any other error is `FAILED`."""
+
+
+class StoreObserver(Protocol):
+    """Who is told."""
+
+    def on_call(self, operation: str, key: str, seconds: float, outcome: str) -> None:
+        """Take note of one operation that ended; must neither block nor raise.
+
+        `operation` is the name of a method of `Store`. The seconds of `open` end where its bytes begin to come, so that
+        they do not measure the client; a stream that breaks off later is told of as the operation `read`.
+        """
+        ...
+
+
+class ObservedStore(StoreWrapper):
+    """Tells `observer` of each operation on `store`."""
+
+    def __init__(self, store: Store, observer: StoreObserver) -> None:
+        """Stand in front of `store`."""
+        super().__init__(store)
+        self._observer = observer
+
+    async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
+        """Run one operation and tell of it, however it ends."""
+        started = trio.current_time()
+        with self._failures(operation, key, started):
+            result = await run()
+        self._observer.on_call(operation, key, trio.current_time() - started, OK)
+        return result
+
+    async def read(self, key: str, receive: Callable[[], Awaitable[bytes]]) -> bytes:
+        """Receive bytes, and tell of it where the stream breaks off."""
+        with self._failures("read", key, trio.current_time()):
+            return await receive()
+
+    @contextmanager
+    def _failures(self, operation: str, key: str, started: float) -> "Iterator[None]":
+        try:
+            yield
+        except (StoreError, trio.Cancelled) as error:
+            self._observer.on_call(operation, key, trio.current_time() - started, outcome_of(error))
+            raise
+
+
+def outcome_of(error: BaseException) -> str:
+    """Name how an operation ended that raised `error`."""
+    if isinstance(error, trio.Cancelled):
+        return CANCELLED
+    return next((outcome for kind, outcome in OUTCOMES.items() if isinstance(error, kind)), FAILED)

@@ -1,0 +1,101 @@
+"""What all stores have in common that stand in front of another store."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import TypeVar
+
+from zotpy.store.interface import Body, Features, Fetched, ListedMultipart, Listing, Part, Store, Stored
+
+T = TypeVar("T")
+
+
+class StoreWrapper:
+    """Hands every operation to the store within; a subclass says in `call` and `read` what happens around it."""
+
+    def __init__(self, store: Store) -> None:
+        """Stand in front of `store`."""
+        self.store = store
+
+    async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
+        """Run one operation, named like its method, once. `key` may be a prefix, or the first of several keys."""
+        raise NotImplementedError
+
+    async def read(self, key: str, receive: Callable[[], Awaitable[bytes]]) -> bytes:
+        """Receive the next bytes of a stream that `open` began; `StopAsyncIteration` is its end."""
+        return await receive()
+
+    @property
+    def features(self) -> Features:
+        """What the store within was seen to do."""
+        return self.store.features
+
+    async def get(self, key: str) -> Fetched:
+        """See `Store`."""
+        return await self.call("get", key, partial(self.store.get, key))
+
+    @asynccontextmanager
+    async def open(self, key: str, start: int, end: int) -> AsyncIterator[AsyncIterator[bytes]]:
+        """See `Store`; what is run as the operation is its beginning, until bytes can be received."""
+        async with AsyncExitStack() as stack:
+            opened = self.store.open(key, start, end)
+            chunks = await self.call("open", key, partial(stack.enter_async_context, opened))
+            yield _Stream(partial(self.read, key, chunks.__anext__))
+
+    async def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> Stored:
+        """See `Store`."""
+        run = partial(self.store.put, key, body, if_none_match=if_none_match, if_match=if_match)
+        return await self.call("put", key, run)
+
+    async def delete(self, key: str, *, if_match: str | None = None) -> None:
+        """See `Store`."""
+        await self.call("delete", key, partial(self.store.delete, key, if_match=if_match))
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        """See `Store`."""
+        await self.call("delete_many", keys[0] if keys else "", partial(self.store.delete_many, keys))
+
+    async def list(
+        self, prefix: str, *, start_after: str = "", limit: int = 1000, directories: bool = False
+    ) -> Listing:
+        """See `Store`."""
+        run = partial(self.store.list, prefix, start_after=start_after, limit=limit, directories=directories)
+        return await self.call("list", prefix, run)
+
+    async def create_multipart(self, key: str) -> str:
+        """See `Store`."""
+        return await self.call("create_multipart", key, partial(self.store.create_multipart, key))
+
+    async def put_part(self, key: str, multipart_id: str, number: int, body: Body) -> Part:
+        """See `Store`."""
+        return await self.call("put_part", key, partial(self.store.put_part, key, multipart_id, number, body))
+
+    async def complete_multipart(self, key: str, multipart_id: str, parts: Sequence[Part]) -> Stored:
+        """See `Store`."""
+        run = partial(self.store.complete_multipart, key, multipart_id, parts)
+        return await self.call("complete_multipart", key, run)
+
+    async def abort_multipart(self, key: str, multipart_id: str) -> None:
+        """See `Store`."""
+        await self.call("abort_multipart", key, partial(self.store.abort_multipart, key, multipart_id))
+
+    async def list_multiparts(self, prefix: str, *, limit: int = 1000) -> Sequence[ListedMultipart]:
+        """See `Store`."""
+        return await self.call("list_multiparts", prefix, partial(self.store.list_multiparts, prefix, limit=limit))
+
+    async def presign_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
+        """See `Store`; it calls no store, so nothing stands around it."""
+        return await self.store.presign_get(key, expires_s=expires_s, filename=filename)
+
+
+class _Stream:
+    """An iterator of chunks; unlike a generator it needs no closing when it is left half read."""
+
+    def __init__(self, receive: Callable[[], Awaitable[bytes]]) -> None:
+        self._receive = receive
+
+    def __aiter__(self) -> "_Stream":
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await self._receive()
