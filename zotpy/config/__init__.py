@@ -1,0 +1,26 @@
+"""Settings: what the configuration file and the environment say, checked, with zot's names where zot has the same."""
+
+from zotpy.config.loading import ConfigError, load_settings
+from zotpy.config.settings import (
+    GcSettings,
+    HttpSettings,
+    LogSettings,
+    ManifestSettings,
+    S3Settings,
+    Settings,
+    StorageSettings,
+    UploadSettings,
+)
+
+__all__ = [
+    "ConfigError",
+    "GcSettings",
+    "HttpSettings",
+    "LogSettings",
+    "ManifestSettings",
+    "S3Settings",
+    "Settings",
+    "StorageSettings",
+    "UploadSettings",
+    "load_settings",
+]
