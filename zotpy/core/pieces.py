@@ -1,8 +1,8 @@
 """The bytes of a part as the pieces in which they came: joined never, copied never, unless they are tiny.
 
-A part of 8 MiB arrives in some thirty reads. Joining them would copy every byte once more, and growing one buffer copies
-it several times over; hashing, checksums and sending take pieces as well as one block. Only pieces far below the usual
-length are put together, so that a client that sends a few bytes at a time costs no more memory than it sends.
+A part of 8 MiB arrives in some thirty reads. Joining them would copy every byte once more, and growing one buffer
+copies it several times over; hashing, checksums and sending take pieces as well as one block. Only pieces far below the
+usual length are put together, so that a client that sends a few bytes at a time costs no more memory than it sends.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,0 +1,125 @@
+"""The directory of an embedded store.
+
+<root>/
+├── lock          held while a zotpy runs on this directory; holds its process id
+├── keys.json     the key pair, in SeaweedFS's format; generated once
+├── ports.json    the ports of the last run, used again where they are free
+├── weed.pid      process id of the SeaweedFS that runs, or ran last
+├── weed.log      what it wrote since zotpy started
+└── data/         all that lasts
+"""
+
+import fcntl
+import json
+import os
+import secrets
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from zotpy.embedded.errors import EmbeddedStoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Where things are. Exists only while its lock is held."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        """The folder that SeaweedFS keeps everything in."""
+        return self.root / "data"
+
+    @property
+    def keys(self) -> Path:
+        """The identities file that SeaweedFS reads."""
+        return self.root / "keys.json"
+
+    @property
+    def ports(self) -> Path:
+        """The ports of the last run."""
+        return self.root / "ports.json"
+
+    @property
+    def pid(self) -> Path:
+        """The process id of the last SeaweedFS."""
+        return self.root / "weed.pid"
+
+    @property
+    def log(self) -> Path:
+        """What SeaweedFS wrote."""
+        return self.root / "weed.log"
+
+    def last_log_lines(self, count: int = 15) -> str:
+        """Return the end of the log, for an error message."""
+        try:
+            with self.log.open(errors="replace") as lines:
+                return "".join(deque(lines, maxlen=count)).rstrip()
+        except FileNotFoundError:
+            return ""
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[Directory]:
+    """Make the directory where it is missing, and keep others from using it. Raises `EmbeddedStoreError`.
+
+    The kernel drops the lock when the process ends, however it ends.
+    """
+    root = root.absolute()
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        msg = f"the data directory {root} cannot be used: {error.strerror}"
+        raise EmbeddedStoreError(msg) from error
+    try:
+        _lock(descriptor, root)
+        directory = Directory(root)
+        directory.data.mkdir(mode=0o700, exist_ok=True)
+        yield directory
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, root: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+        msg = (
+            f"the data directory {root} is in use by the process {holder}: stop that one, or set storage.rootDirectory"
+        )
+        raise EmbeddedStoreError(msg) from error
+    except OSError as error:
+        msg = f"the data directory {root} cannot be locked: {error.strerror}"
+        raise EmbeddedStoreError(msg) from error
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+
+def key_pair(path: Path) -> tuple[str, str]:
+    """Return the access key and the secret key, generated at the first call. Raises `EmbeddedStoreError`."""
+    if not path.exists():
+        credentials = {"accessKey": secrets.token_hex(10), "secretKey": secrets.token_hex(20)}
+        actions = ["Admin", "Read", "List", "Tagging", "Write"]
+        write_private(path, {"identities": [{"name": "zotpy", "credentials": [credentials], "actions": actions}]})
+    try:
+        (credentials,) = json.loads(path.read_text())["identities"][0]["credentials"]
+        return str(credentials["accessKey"]), str(credentials["secretKey"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        msg = f"the key file {path} cannot be read ({error}): remove it, and the next start makes another"
+        raise EmbeddedStoreError(msg) from error
+
+
+def write_private(path: Path, content: object) -> None:
+    """Write a JSON file that only its owner reads, whole or not at all."""
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)

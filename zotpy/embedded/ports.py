@@ -1,0 +1,49 @@
+"""The ports of the embedded store, all on the loopback interface."""
+
+import json
+import random
+import socket
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+
+from zotpy.embedded.directory import write_private
+
+GRPC_OFFSET = 10_000
+"""SeaweedFS takes for each port also the one this far above it."""
+RANGE = range(11_000, 21_000)
+"""With the offset still below the ports that Linux hands out for outgoing connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """One port for each service of SeaweedFS."""
+
+    s3: int
+    filer: int
+    master: int
+    volume: int
+
+
+def choose_ports(path: Path) -> Ports:
+    """Return the ports of the last run where they are free, else others, remembered for the next run."""
+    try:
+        ports = Ports(**json.loads(path.read_text()))
+        if all(map(_is_free, astuple(ports))):
+            return ports
+    except (OSError, ValueError, TypeError):
+        pass
+    candidates = (port for port in random.sample(RANGE, len(RANGE)) if _is_free(port))
+    ports = Ports(next(candidates), next(candidates), next(candidates), next(candidates))
+    write_private(path, asdict(ports))
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    try:
+        for number in (port, port + GRPC_OFFSET):
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", number))
+    except OSError:
+        return False
+    return True

