@@ -1,0 +1,52 @@
+# Sourced by deploy/try and tests/run, from the top of the checkout: makes .venv hold exactly what a lock file names.
+# shellcheck shell=sh
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+
+# as_root COMMAND...: run it as root, by sudo where we are not.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# apt_install PACKAGE...: install what is missing, after one update of the package lists.
+apt_install() {
+    missing=""
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+    done
+    [ -n "$missing" ] || return 0
+    command -v apt-get >/dev/null || { say "install these packages first:$missing"; return 1; }
+    say "apt-get install$missing"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+    # shellcheck disable=SC2086 # a list of names
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+}
+
+# find_python: print the first Python that is new enough.
+find_python() {
+    for name in python3 python3.14 python3.13 python3.12 python3.11; do
+        if command -v "$name" >/dev/null &&
+            "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$name"
+            return
+        fi
+    done
+    say "zotpy needs Python 3.11 or newer"
+    return 1
+}
+
+# make_venv LOCK: .venv with exactly what requirements/LOCK.txt names, and zotpy itself from this checkout.
+make_venv() {
+    python=$(find_python)
+    # Debian and Ubuntu keep what makes virtual environments in a package of its own.
+    "$python" -c 'import ensurepip' 2>/dev/null ||
+        apt_install "python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
+    [ -x .venv/bin/python ] || "$python" -m venv .venv
+    wanted=$(cat "requirements/$1.txt" pyproject.toml | sha256sum)
+    if [ "$(cat .venv/installed 2>/dev/null)" != "$wanted" ]; then
+        say "installing what requirements/$1.txt names"
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "requirements/$1.txt"
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+        echo "$wanted" >.venv/installed
+    fi
+}
