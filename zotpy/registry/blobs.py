@@ -10,7 +10,9 @@ from zotpy.core.errors import BlobUnknown, Unavailable
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
 from zotpy.core.records import BlobValue
+from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.concurrency import within_deadline
+from zotpy.registry.reading import read_span
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Store
@@ -23,6 +25,7 @@ class Blobs:
     store: Store
     records: Records
     settings: RegistrySettings
+    budget: MemoryBudget
 
     async def stat(self, repo: RepositoryName, digest: Digest) -> BlobValue:
         """Find a blob that the client may then rely on (HEAD). Raises `BlobUnknown`."""
@@ -40,7 +43,7 @@ class Blobs:
             return _inline(value.content[span.start : span.end])
         if span.length == 0:
             return _inline(b"")
-        return self.store.open(keys.data(value.data_id), span.start, span.end)
+        return read_span(self.store, self.budget, keys.data(value.data_id), span)
 
     async def delete(self, repo: RepositoryName, digest: Digest) -> None:
         """Delete a blob's record; its data goes with the collector. Raises `BlobUnknown`."""

@@ -40,7 +40,7 @@ async def open_registry(store: Store, settings: RegistrySettings, budget: Memory
         store=store,
         budget=budget,
         keyring=keyring,
-        blobs=Blobs(store, records, settings),
+        blobs=Blobs(store, records, settings, budget),
         uploads=Uploads(store, records, commits, keyring, budget, settings),
         manifests=Manifests(store, records, settings),
         lists=Lists(store),

@@ -1,0 +1,106 @@
+"""Replicas of zotpy as separate processes that share nothing but one prefix of one bucket."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from tests.blackbox.balancer import Balancer, answers
+from tests.processes import Process, free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.servers import Bucket
+
+REPLICAS = 2
+
+
+class Replica:
+    """One zotpy process on a port of its own."""
+
+    def __init__(self, index: int, bucket: Bucket, prefix: str, directory: Path) -> None:
+        """Write the settings as zot would write them; nothing is started yet."""
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        settings = directory / f"replica{index}.json"
+        settings.write_text(json.dumps(replica_settings(self.port, bucket, prefix, directory), indent=2))
+        command = [sys.executable, "-m", "zotpy", "serve", "-c", settings]
+        self.process = Process(f"replica{index}", command, directory / f"replica{index}.log")
+
+    def start(self) -> None:
+        """Start the replica, or start it again, and wait until it answers."""
+        self.process.start(lambda: answers(self.url))
+
+
+class Cluster:
+    """Replicas of one registry behind one balancer."""
+
+    def __init__(self, bucket: Bucket, prefix: str, directory: Path) -> None:
+        """Write all settings; nothing is started yet."""
+        self.replicas = [Replica(index, bucket, prefix, directory) for index in range(REPLICAS)]
+        self.balancer = Balancer([replica.port for replica in self.replicas], directory)
+
+    @property
+    def address(self) -> str:
+        """The host and port that clients are given: the balancer's."""
+        return self.balancer.address
+
+    @property
+    def url(self) -> str:
+        """The base URL behind which requests alternate between the replicas."""
+        return self.balancer.url
+
+    @property
+    def processes(self) -> list[Process]:
+        """Every process of the cluster."""
+        return [*(replica.process for replica in self.replicas), self.balancer.process]
+
+    def start(self) -> None:
+        """Start all of it and wait until every replica and the balancer answer."""
+        for replica in self.replicas:
+            replica.start()
+        self.balancer.start()
+
+    def stop(self) -> None:
+        """End all of it, the balancer first."""
+        for process in reversed(self.processes):
+            process.stop()
+
+    def log_sizes(self) -> list[int]:
+        """Return how much each process has written so far."""
+        return [process.log_size() for process in self.processes]
+
+    def logs_since(self, sizes: list[int]) -> list[tuple[str, str]]:
+        """Return the name of each process with what it wrote after these sizes."""
+        return [
+            (process.name, process.log_tail(size)) for process, size in zip(self.processes, sizes, strict=True)
+        ]
+
+
+def replica_settings(port: int, bucket: Bucket, prefix: str, directory: Path) -> dict[str, object]:
+    """Return the settings of one replica, named as zot names them."""
+    return {
+        "distSpecVersion": "1.1.1",
+        "storage": {
+            "rootDirectory": str(directory),
+            "dedupe": True,
+            "gc": False,
+            "remoteCache": True,
+            "storageDriver": {
+                "name": "s3",
+                "region": bucket.region,
+                "regionendpoint": bucket.endpoint,
+                "bucket": bucket.name,
+                "rootdirectory": f"/{prefix}",
+                "forcepathstyle": True,
+                "secure": False,
+                "createbucket": True,
+                "accesskey": bucket.access_key,
+                "secretkey": bucket.secret_key,
+            },
+        },
+        "http": {"address": "127.0.0.1", "port": str(port)},
+        "log": {"level": "info"},
+    }

@@ -1,0 +1,147 @@
+"""Two replicas behind a balancer on a real S3 server, the clients, and what they push."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.blackbox.clients import Client, isolated_environment
+from tests.blackbox.cluster import Cluster
+from tests.blackbox.images import SMALL_PACKAGES, Layer, Layout, large_layer, small_layer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.servers import Bucket
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Return a running cluster for all tests that kill nothing."""
+    cluster = Cluster(bucket, "blackbox", tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def cluster(shared_cluster: Cluster) -> Iterator[Cluster]:
+    """Return the cluster; after the test every process must live and no request may have been answered with a 5xx."""
+    before = shared_cluster.balancer.process.log_size()
+    yield shared_cluster
+    assert [process.name for process in shared_cluster.processes if not process.is_running] == []
+    assert shared_cluster.balancer.server_errors(before) == []
+
+
+@pytest.fixture
+def registry(cluster: Cluster) -> str:
+    """Return the address that clients are given."""
+    return cluster.address
+
+
+@pytest.fixture
+def repository(request: pytest.FixtureRequest) -> str:
+    """Return a repository name that no other test uses."""
+    module = request.node.path.stem.removeprefix("test_")
+    return f"{module}/{re.sub('[^a-z0-9]+', '-', request.node.name.removeprefix('test_').lower()).strip('-')}"
+
+
+@pytest.fixture(scope="session")
+def layers() -> list[Layer]:
+    """Return one large layer and some small ones."""
+    return [large_layer(), *map(small_layer, SMALL_PACKAGES)]
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory, layers: list[Layer]) -> Layout:
+    """Return a layout of one image, tagged `image`."""
+    layout = Layout(tmp_path_factory.mktemp("image") / "layout")
+    layout.tag(layout.add_image(layers), "image")
+    return layout
+
+
+@pytest.fixture(scope="session")
+def index(tmp_path_factory: pytest.TempPathFactory, layers: list[Layer]) -> Layout:
+    """Return a layout of one index of images for two architectures, tagged `index`."""
+    layout = Layout(tmp_path_factory.mktemp("index") / "layout")
+    images = {"amd64": layout.add_image(layers), "arm64": layout.add_image(layers[1:], "arm64")}
+    layout.tag(layout.add_index(images), "index")
+    return layout
+
+
+@pytest.fixture(scope="session")
+def client_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the environment in which clients see no configuration of this machine."""
+    return isolated_environment(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="session")
+def crane(client_environment: dict[str, str]) -> Client:
+    """Return crane."""
+    return Client("crane", client_environment)
+
+
+@pytest.fixture(scope="session")
+def oras(client_environment: dict[str, str]) -> Client:
+    """Return oras."""
+    return Client("oras", client_environment)
+
+
+@pytest.fixture(scope="session")
+def skopeo(client_environment: dict[str, str]) -> Client:
+    """Return skopeo."""
+    return Client("skopeo", client_environment)
+
+
+@pytest.fixture
+def regctl(client_environment: dict[str, str], registry: str) -> Client:
+    """Return regctl, told that the registry speaks plain HTTP and to push in chunks above 8 MiB."""
+    client = Client("regctl", client_environment)
+    client(
+        "registry", "set", registry, "--tls", "disabled", "--blob-max", str(8 << 20), "--blob-chunk", str(3 << 20)
+    )
+    return client
+
+
+@pytest.fixture
+def storage_options(tmp_path: Path) -> list[str | Path]:
+    """Return the options that give podman and buildah an image store of the test's own."""
+    return ["--root", tmp_path / "storage", "--runroot", tmp_path / "runroot", "--storage-driver", "vfs"]
+
+
+@pytest.fixture
+def podman(client_environment: dict[str, str], storage_options: list[str | Path]) -> Client:
+    """Return podman on the test's own image store."""
+    return Client("podman", client_environment, storage_options)
+
+
+@pytest.fixture
+def buildah(client_environment: dict[str, str], storage_options: list[str | Path]) -> Client:
+    """Return buildah on the test's own image store."""
+    return Client("buildah", client_environment, storage_options)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Remember how far the replicas' logs had got when the test began."""
+    yield
+    clusters = [value for value in getattr(item, "funcargs", {}).values() if isinstance(value, Cluster)]
+    item.stash[CLUSTERS] = [(cluster, cluster.log_sizes()) for cluster in clusters]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show what replicas and balancer logged during a test that failed."""
+    report = yield
+    if report.failed:
+        for cluster, sizes in item.stash.get(CLUSTERS, []):
+            report.sections += [(f"log of {name}", log) for name, log in cluster.logs_since(sizes)]
+    return report
+
+
+CLUSTERS = pytest.StashKey[list[tuple[Cluster, list[int]]]]()

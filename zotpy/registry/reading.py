@@ -1,0 +1,116 @@
+"""Reading a large blob as several ranges at once, ahead of the client and in order.
+
+One connection to S3 gives some 90 MB/s, however fast the client is. So the ranges after the one being sent are already on
+their way, each on a connection of its own, as far as the memory budget has room that nobody waits for: pulls never
+make pushes wait. Without room, one range at a time is passed on piece by piece, and nothing is kept.
+"""
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import trio
+
+from zotpy.core.ranges import Span
+from zotpy.registry.budget import Account, MemoryBudget
+from zotpy.registry.concurrency import plain_errors
+from zotpy.registry.settings import MIB
+from zotpy.store.interface import Store
+
+RANGE_BYTES = 8 * MIB
+AHEAD = 3
+"""Ranges on their way besides the one being sent."""
+WHOLE_BYTES = 2 * RANGE_BYTES
+"""Up to this length a blob is read with one call: more of them would not pay."""
+
+
+@dataclass(eq=False, slots=True)
+class _Fetch:
+    """One range on its way; `reserved_bytes` of the budget are not yet given back."""
+
+    chunks: "trio.MemoryReceiveChannel[bytes]"
+    reserved_bytes: int
+
+
+@asynccontextmanager
+async def read_span(store: Store, budget: MemoryBudget, key: str, span: Span) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Stream bytes of an object. Raises `StoreError` rather than end before all of them were given."""
+    if span.length <= WHOLE_BYTES:
+        async with store.open(key, span.start, span.end) as chunks:
+            yield chunks
+        return
+    account = budget.account()
+    try:
+        with plain_errors():
+            async with trio.open_nursery() as nursery:
+                yield _Ahead(store, budget, account, key, span, nursery)
+                nursery.cancel_scope.cancel()
+    finally:
+        account.close()
+
+
+class _Ahead:
+    """The iterator: tops up the ranges on their way whenever it moves on to the next one."""
+
+    def __init__(
+        self, store: Store, budget: MemoryBudget, account: Account, key: str, span: Span, nursery: trio.Nursery
+    ) -> None:
+        self._store = store
+        self._budget = budget
+        self._account = account
+        self._key = key
+        self._nursery = nursery
+        self._ranges = _split(span)
+        self._next = next(self._ranges, None)
+        self._fetches: deque[_Fetch] = deque()
+        self._handed_out = 0
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self._give_back()
+        while True:
+            self._top_up()
+            if not self._fetches:
+                raise StopAsyncIteration
+            try:
+                chunk = await self._fetches[0].chunks.receive()
+            except trio.EndOfChannel:
+                self._account.release(self._fetches.popleft().reserved_bytes)
+                continue
+            if self._fetches[0].reserved_bytes:
+                self._fetches[0].reserved_bytes -= len(chunk)
+                self._handed_out = len(chunk)
+            return chunk
+
+    def _give_back(self) -> None:
+        """Give back the piece that was handed out last: whoever asks for the next one has sent it."""
+        self._account.release(self._handed_out)
+        self._handed_out = 0
+
+    def _top_up(self) -> None:
+        while self._next is not None and len(self._fetches) <= AHEAD:
+            reserved = self._budget.try_acquire(self._account, self._next.length)
+            if not reserved and self._fetches:
+                return
+            send, receive = trio.open_memory_channel[bytes](_capacity(reserved=reserved))
+            self._fetches.append(_Fetch(receive, self._next.length if reserved else 0))
+            self._nursery.start_soon(self._fetch, self._next, send)
+            self._next = next(self._ranges, None)
+
+    async def _fetch(self, span: Span, send: "trio.MemorySendChannel[bytes]") -> None:
+        async with send, self._store.open(self._key, span.start, span.end) as chunks:
+            async for chunk in chunks:
+                await send.send(chunk)
+
+
+def _capacity(*, reserved: bool) -> float:
+    """Return how many pieces may wait: all of a range whose memory is reserved, none of another."""
+    return float("inf") if reserved else 0
+
+
+def _split(span: Span) -> Iterator[Span]:
+    for start in range(span.start, span.end, RANGE_BYTES):
+        yield Span(start, min(start + RANGE_BYTES, span.end))
