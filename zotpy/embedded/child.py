@@ -1,7 +1,8 @@
 """Become another program that ends when the parent does: `python child.py PARENT_PID PROGRAM [ARGUMENT ...]`.
 
-A program of its own rather than a `preexec_fn`, because that runs Python between fork and exec, which may deadlock where
-the parent has threads. Linux sends the signal when the *thread* that started the child ends: start it from the main one.
+A program of its own rather than a `preexec_fn`, because that runs Python between fork and exec, which may deadlock
+where the parent has threads. Linux sends the signal when the *thread* that started the child ends, not the process:
+start it from the main thread.
 """
 
 import ctypes

@@ -71,15 +71,14 @@ def locked(root: Path) -> Iterator[Directory]:
     root = root.absolute()
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (root / "data").mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         msg = f"the data directory {root} cannot be used: {error.strerror}"
         raise EmbeddedStoreError(msg) from error
     try:
         _lock(descriptor, root)
-        directory = Directory(root)
-        directory.data.mkdir(mode=0o700, exist_ok=True)
-        yield directory
+        yield Directory(root)
     finally:
         os.close(descriptor)
 

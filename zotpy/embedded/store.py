@@ -1,5 +1,6 @@
 """The embedded store as the server sees it: running for as long as a block, and back when it dies."""
 
+import os
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,22 +12,23 @@ import trio
 
 from zotpy.embedded.directory import Directory, key_pair, locked
 from zotpy.embedded.errors import EmbeddedStoreError
-from zotpy.embedded.ports import Ports, choose_ports
-from zotpy.embedded.weed import POLL_S, end, end_leftover, find_weed, launch
+from zotpy.embedded.ports import choose_ports
+from zotpy.embedded.weed import POLL_S, end_leftover, ended, find_weed, running
 from zotpy.registry.concurrency import plain_errors
 from zotpy.s3.client import Request, S3Client, open_client
 from zotpy.s3.config import S3Config
-from zotpy.s3.errors import S3Error
+from zotpy.s3.errors import S3Error, S3Refused
 from zotpy.s3.wire.retry import RetryPolicy
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 START_ATTEMPTS = 5
 FIRST_RESTART_DELAY_S = 0.2
 LONGEST_RESTART_DELAY_S = 10.0
 CALM_S = 60.0
-"""After this long without an end, the next end is the first again."""
+"""After this long without an end, the next end counts as the first again."""
 LOG_LIMIT_BYTES = 64 * 1024 * 1024
-OWNED = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
+LOG_CHECK_INTERVAL_S = 60.0
+PROBE_KEY = "meta/probe-embedded"
 
 log = structlog.get_logger()
 
@@ -46,58 +48,90 @@ class EmbeddedStore:
 async def embedded_store(root_directory: Path) -> AsyncIterator[EmbeddedStore]:
     """Run SeaweedFS on the directory while the block runs. Raises `EmbeddedStoreError`. For the main thread only.
 
-    Resource handling: the directory is locked, the process ends with the block, and with this process however that ends.
+    Resource handling: the directory is locked; SeaweedFS ends with the block, and with zotpy however that ends.
     """
     with plain_errors(), locked(root_directory) as directory:
         await end_leftover(directory)
         async with trio.open_nursery() as nursery:
-            yield await nursery.start(_keep_running, directory)
+            store = await nursery.start(_keep_running, directory)
+            nursery.start_soon(_bound_log, directory)
+            yield store
             nursery.cancel_scope.cancel()
 
 
 async def _keep_running(directory: Directory, task_status: trio.TaskStatus[EmbeddedStore]) -> None:
     """Start SeaweedFS, report it once it takes writes, and start it again on the same ports whenever it dies."""
     weed = find_weed()
-    directory.log.write_bytes(b"")
-    process, ports, store = await _start(weed, directory)
-    delay_s = FIRST_RESTART_DELAY_S
-    try:
-        task_status.started(store)
-        while True:
-            since = trio.current_time()
-            await _ended(process, directory)
-            if trio.current_time() - since > CALM_S:
-                delay_s = FIRST_RESTART_DELAY_S
-            log.error("embedded store ended", status=process.returncode, restart_in_s=delay_s, log=str(directory.log))
-            await trio.sleep(delay_s)
-            delay_s = min(2 * delay_s, LONGEST_RESTART_DELAY_S)
-            process = launch(weed, directory, ports)
-            log.info("embedded store started again", pid=process.pid)
-    finally:
-        with trio.CancelScope(shield=True):  # `end` is bounded
-            await end(process)
-
-
-async def _start(weed: Path, directory: Directory) -> tuple[subprocess.Popen[bytes], Ports, EmbeddedStore]:
-    """Start SeaweedFS and wait until it takes writes; with other ports where another program was faster."""
     access_key, secret_key = key_pair(directory.keys)
+    directory.log.write_bytes(b"")
     for _ in range(START_ATTEMPTS):
         ports = choose_ports(directory.ports)
         store = EmbeddedStore(f"http://127.0.0.1:{ports.s3}", access_key, secret_key)
-        process = launch(weed, directory, ports)
-        try:
-            await _takes_writes(process, store)
-        except BaseException as error:
-            with trio.CancelScope(shield=True):
-                await end(process)
-            if not isinstance(error, _EndedEarlyError):
-                raise
-        else:
-            return process, ports, store
-    raise AssertionError
+        async with running(weed, directory, ports) as process:
+            if await _takes_writes(process, store, directory):
+                task_status.started(store)
+                await ended(process)
+                break
+        if "address already in use" not in directory.last_log_lines():  # another program was faster: other ports
+            raise EmbeddedStoreError(_failure("SeaweedFS ended at its start", directory))
+    else:
+        raise EmbeddedStoreError(_failure("SeaweedFS found no free ports", directory))
+    delay_s = FIRST_RESTART_DELAY_S
+    while True:
+        log.error("embedded store ended", status=process.returncode, restart_in_s=delay_s, log=str(directory.log))
+        await trio.sleep(delay_s)
+        started = trio.current_time()
+        async with running(weed, directory, ports) as process:
+            log.info("embedded store started again", pid=process.pid)
+            await ended(process)
+        is_calm = trio.current_time() - started > CALM_S
+        delay_s = FIRST_RESTART_DELAY_S if is_calm else min(2 * delay_s, LONGEST_RESTART_DELAY_S)
 
 
-async def _ended(process: subprocess.Popen[bytes], directory: Directory) -> None:
-    """Wait for the end, and keep the log from filling the disk meanwhile."""
-    while process.poll() is None:
-        await trio.sleep(POLL_S)
+async def _bound_log(directory: Directory) -> None:
+    """Keep the log from filling the disk: SeaweedFS writes a line for each delete."""
+    while True:
+        await trio.sleep(LOG_CHECK_INTERVAL_S)
+        if directory.log.stat().st_size > LOG_LIMIT_BYTES:
+            os.truncate(directory.log, 0)  # it appends, and so goes on at the beginning
+
+
+async def _takes_writes(process: subprocess.Popen[bytes], store: EmbeddedStore, directory: Directory) -> bool:
+    """Wait until a write succeeds, the bucket made; `False`: the process ended first. Raises `EmbeddedStoreError`."""
+    config = S3Config(
+        bucket=store.bucket,
+        region=store.region,
+        endpoint=store.endpoint,
+        path_style=True,
+        access_key=store.access_key,
+        secret_key=store.secret_key,
+        deadline_s=START_TIMEOUT_S,
+        retry=RetryPolicy(attempts=1),
+    )
+    failure = "no answer"
+    async with open_client(config) as client:
+        with trio.move_on_after(START_TIMEOUT_S):
+            while process.poll() is None:
+                try:
+                    await _write(client)
+                except S3Error as error:
+                    failure = str(error)
+                    await trio.sleep(POLL_S)
+                else:
+                    return True
+            return False
+    raise EmbeddedStoreError(_failure(f"SeaweedFS took no write within {START_TIMEOUT_S:g} s ({failure})", directory))
+
+
+async def _write(client: S3Client) -> None:
+    try:
+        await client.call(Request("CreateBucket", "PUT"))
+    except S3Refused as error:
+        if error.code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+            raise
+    await client.call(Request("PutObject", "PUT", PROBE_KEY, body=b"ready"))
+    await client.call(Request("DeleteObject", "DELETE", PROBE_KEY))
+
+
+def _failure(what: str, directory: Directory) -> str:
+    return f"{what}; the end of its log, {directory.log}:\n{directory.last_log_lines()}"

@@ -5,6 +5,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import trio
@@ -15,7 +17,8 @@ from zotpy.embedded.errors import EmbeddedStoreError
 from zotpy.embedded.ports import Ports
 
 POLL_S = 0.1
-TERMINATE_TIMEOUT_S = 15.0
+TERMINATE_TIMEOUT_S = 2.0
+"""Asked to end, it waits 15 s for its own connections; whatever it has acknowledged outlives a kill, too."""
 MEMORY_LIMIT = "768MiB"
 """Where Go's collector begins to work harder: a soft limit, above what the upload limits below allow at once."""
 
@@ -35,10 +38,23 @@ def find_weed() -> Path:
     return Path(found)
 
 
-def launch(weed: Path, directory: Directory, ports: Ports) -> subprocess.Popen[bytes]:
-    """Start the program so that it ends with this process; call it on the main thread (see `child`)."""
+@asynccontextmanager
+async def running(weed: Path, directory: Directory, ports: Ports) -> AsyncIterator[subprocess.Popen[bytes]]:
+    """Start the program, and end it with the block, or with this process however that ends."""
+    process = _launch(weed, directory, ports)
+    try:
+        directory.pid.write_text(f"{process.pid}\n")
+        yield process
+    finally:
+        with trio.CancelScope(shield=True):  # its wait is bounded
+            await _end(process)
+        directory.pid.unlink(missing_ok=True)
+
+
+def _launch(weed: Path, directory: Directory, ports: Ports) -> subprocess.Popen[bytes]:
+    """Start the program; on the main thread, not in trio's worker thread that ends long before (see `child`)."""
     with directory.log.open("ab") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own program
+        return subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-I", child.__file__, str(os.getpid()), str(weed), *arguments(directory, ports)],
             cwd=directory.root,
             env=environment(directory),
@@ -47,8 +63,6 @@ def launch(weed: Path, directory: Directory, ports: Ports) -> subprocess.Popen[b
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for us: requests under way still need the store
         )
-    directory.pid.write_text(f"{process.pid}\n")
-    return process
 
 
 def arguments(directory: Directory, ports: Ports) -> list[str]:
@@ -77,6 +91,7 @@ def arguments(directory: Directory, ports: Ports) -> list[str]:
         "-s3.localSocket=s3.sock",
         "-s3.concurrentUploadLimitMB=128",
         "-s3.readerCacheSizeMB=128",
+        "-s3.iam=false",
         "-s3.port.iceberg=0",  # their ports are fixed: a second instance would die of them
         "-s3.port.lance=0",
     ]
@@ -92,18 +107,23 @@ def environment(directory: Directory) -> dict[str, str]:
     }
 
 
-async def end(process: subprocess.Popen[bytes]) -> None:
+async def _end(process: subprocess.Popen[bytes]) -> None:
     """End our child and wait for it, no longer than it is given to end by itself."""
     process.terminate()
     with trio.move_on_after(TERMINATE_TIMEOUT_S):
-        while process.poll() is None:
-            await trio.sleep(POLL_S)
+        await ended(process)
     process.kill()
     process.wait()
 
 
+async def ended(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the end of our child."""
+    while process.poll() is None:  # noqa: ASYNC110 - trio waits only for processes that it has started itself
+        await trio.sleep(POLL_S)
+
+
 async def end_leftover(directory: Directory) -> None:
-    """End the program that an earlier zotpy started on this directory, if it still runs. Raises `EmbeddedStoreError`."""
+    """End the program that an earlier zotpy left running on this directory. Raises `EmbeddedStoreError`."""
     try:
         pid = int(directory.pid.read_text())
     except (FileNotFoundError, ValueError):
@@ -112,7 +132,7 @@ async def end_leftover(directory: Directory) -> None:
         with trio.move_on_after(TERMINATE_TIMEOUT_S):
             if _is_ours(pid, directory):
                 os.kill(pid, number)
-            while _is_ours(pid, directory):
+            while _is_ours(pid, directory):  # noqa: ASYNC110 - it is not our child: nobody tells us
                 await trio.sleep(POLL_S)
             directory.pid.unlink()
             return
