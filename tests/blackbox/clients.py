@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +12,7 @@ from tests.processes import find_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 CLIENT_DEADLINE_S = 180.0
 INSTALL = {
@@ -70,6 +70,7 @@ def isolated_environment(home: Path) -> dict[str, str]:
     for name in ("run", "tmp", ".config/containers", ".docker", ".regctl"):
         (home / name).mkdir(parents=True, exist_ok=True)
     configuration = home / ".config" / "containers"
+    (home / ".docker" / "config.json").write_text("{}\n")
     (configuration / "policy.json").write_text(ACCEPT_ANY_IMAGE)
     (configuration / "registries.conf").write_text("unqualified-search-registries = []\n")
     (configuration / "containers.conf").write_text('[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\n')

@@ -74,9 +74,7 @@ class Cluster:
 
     def logs_since(self, sizes: list[int]) -> list[tuple[str, str]]:
         """Return the name of each process with what it wrote after these sizes."""
-        return [
-            (process.name, process.log_tail(size)) for process, size in zip(self.processes, sizes, strict=True)
-        ]
+        return [(process.name, process.log_tail(size)) for process, size in zip(self.processes, sizes, strict=True)]
 
 
 def replica_settings(port: int, bucket: Bucket, prefix: str, directory: Path) -> dict[str, object]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +14,7 @@ from tests.blackbox.cluster import Cluster
 from tests.blackbox.images import SMALL_PACKAGES, Layer, Layout, large_layer, small_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
     from tests.servers import Bucket
@@ -102,16 +104,16 @@ def skopeo(client_environment: dict[str, str]) -> Client:
 def regctl(client_environment: dict[str, str], registry: str) -> Client:
     """Return regctl, told that the registry speaks plain HTTP and to push in chunks above 8 MiB."""
     client = Client("regctl", client_environment)
-    client(
-        "registry", "set", registry, "--tls", "disabled", "--blob-max", str(8 << 20), "--blob-chunk", str(3 << 20)
-    )
+    client("registry", "set", registry, "--tls", "disabled", "--blob-max", str(8 << 20), "--blob-chunk", str(3 << 20))
     return client
 
 
 @pytest.fixture
-def storage_options(tmp_path: Path) -> list[str | Path]:
-    """Return the options that give podman and buildah an image store of the test's own."""
-    return ["--root", tmp_path / "storage", "--runroot", tmp_path / "runroot", "--storage-driver", "vfs"]
+def storage_options() -> Iterator[list[str | Path]]:
+    """Return the options that give podman and buildah an image store of the test's own, at a path podman calls short."""
+    with tempfile.TemporaryDirectory(prefix="zotpy", ignore_cleanup_errors=True) as directory:
+        root = Path(directory)
+        yield ["--root", root / "storage", "--runroot", root / "run", "--storage-driver", "vfs"]
 
 
 @pytest.fixture
@@ -127,7 +129,7 @@ def buildah(client_environment: dict[str, str], storage_options: list[str | Path
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """Remember how far the replicas' logs had got when the test began."""
     yield
     clusters = [value for value in getattr(item, "funcargs", {}).values() if isinstance(value, Cluster)]
@@ -135,7 +137,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show what replicas and balancer logged during a test that failed."""
     report = yield
     if report.failed:

@@ -32,9 +32,7 @@ def files(tmp_path: Path, layers: list[Layer]) -> Path:
     return directory
 
 
-def test_files_come_back_bit_for_bit(
-    oras: Client, registry: str, repository: str, files: Path, tmp_path: Path
-) -> None:
+def test_files_come_back_bit_for_bit(oras: Client, registry: str, repository: str, files: Path, tmp_path: Path) -> None:
     """The files of an artifact, an empty one too, are pulled as they were pushed."""
     names = sorted(path.name for path in files.iterdir())
     typed = [f"{name}:{BOOK}" for name in names]
@@ -87,9 +85,7 @@ def test_tags_are_listed_and_a_deleted_manifest_is_not_found(
     assert "not found" in oras.refused("resolve", PLAIN, f"{name}:b")
 
 
-def test_referrers_list_forgets_a_deleted_referrer(
-    oras: Client, registry: str, repository: str, files: Path
-) -> None:
+def test_referrers_list_forgets_a_deleted_referrer(oras: Client, registry: str, repository: str, files: Path) -> None:
     """A referrer that was deleted is no longer listed at its subject; the others are."""
     subject = f"{registry}/{repository}:v1"
     oras("push", PLAIN, subject, f"notes.txt:{BOOK}", cwd=files)

@@ -66,9 +66,7 @@ def test_artifact_that_refers_to_an_image_is_listed_and_fetched(
     assert regctl("artifact", "get", "--subject", f"{name}:v1", "--filter-artifact-type", SIGNATURE) == "signature"
 
 
-def test_copy_with_referrers_takes_them_along(
-    regctl: Client, registry: str, repository: str, image: Layout
-) -> None:
+def test_copy_with_referrers_takes_them_along(regctl: Client, registry: str, repository: str, image: Layout) -> None:
     """A copy with referrers has the artifact at the new place too."""
     source, target = f"{registry}/{repository}/source:v1", f"{registry}/{repository}/target:v1"
     regctl("image", "copy", f"ocidir://{image.path}:image", source)
@@ -100,9 +98,7 @@ def test_deleted_tag_leaves_the_manifest(regctl: Client, registry: str, reposito
     assert repository in regctl("repo", "ls", registry).split()
 
 
-def test_blob_is_put_copied_and_read(
-    regctl: Client, registry: str, repository: str, layers: list[Layer]
-) -> None:
+def test_blob_is_put_copied_and_read(regctl: Client, registry: str, repository: str, layers: list[Layer]) -> None:
     """A blob is put into one repository in chunks, copied to another, and is the same bytes there."""
     source, target = f"{repository}/source", f"{repository}/target"
     content = layers[0].content

@@ -8,14 +8,15 @@ import httpx
 import pytest
 
 from tests.blackbox.cluster import Cluster
-from tests.servers import Bucket
 from tests.blackbox.images import Layer, Layout, stored_blobs
 from tests.blackbox.registry_api import digest_of, http_client, pulled_blobs
+from tests.servers import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.blackbox.clients import Client
+    from tests.servers import Bucket
 
 
 @pytest.fixture(scope="module")

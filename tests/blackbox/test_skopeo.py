@@ -47,7 +47,9 @@ def test_copy_between_repositories_keeps_the_digest(
 ) -> None:
     """A copy from repository to repository with all images is the same index with the same blobs."""
     target = f"{repository}/target"
-    skopeo("copy", "--all", "--preserve-digests", FROM_REGISTRY, TO_REGISTRY, pushed, f"docker://{registry}/{target}:v2")
+    skopeo(
+        "copy", "--all", "--preserve-digests", FROM_REGISTRY, TO_REGISTRY, pushed, f"docker://{registry}/{target}:v2"
+    )
     with http_client(f"http://{registry}") as client:
         assert pulled_blobs(client, target, "v2") == stored_blobs(index.path)
 
@@ -67,9 +69,7 @@ def test_image_converted_to_docker_format_comes_back(
     assert layers.items() <= stored_blobs(tmp_path / "pulled").items()
 
 
-def test_index_converted_to_docker_list_comes_back(
-    skopeo: Client, registry: str, repository: str, pushed: str
-) -> None:
+def test_index_converted_to_docker_list_comes_back(skopeo: Client, registry: str, repository: str, pushed: str) -> None:
     """An index converted on its way from repository to repository becomes a Docker manifest list that pulls whole."""
     target = f"{repository}/docker"
     options = ["--all", "--format", "v2s2", FROM_REGISTRY, TO_REGISTRY]
@@ -88,7 +88,9 @@ def test_sync_copies_a_repository_and_its_tags(
     skopeo("copy", "--all", FROM_REGISTRY, TO_REGISTRY, pushed, f"docker://{registry}/{repository}:v2")
     source = ["--src", "docker", FROM_REGISTRY, f"{registry}/{repository}"]
     skopeo("sync", "--all", *source, "--dest", "dir", tmp_path)
-    skopeo("sync", "--all", "--src", "dir", tmp_path, "--dest", "docker", TO_REGISTRY, f"{registry}/{repository}/synced")
+    skopeo(
+        "sync", "--all", "--src", "dir", tmp_path, "--dest", "docker", TO_REGISTRY, f"{registry}/{repository}/synced"
+    )
 
     name = f"{repository}/synced/{repository.rpartition('/')[2]}"
     listed = json.loads(skopeo("list-tags", "--tls-verify=false", f"docker://{registry}/{name}"))
