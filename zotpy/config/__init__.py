@@ -1,6 +1,7 @@
 """Settings: what the configuration file and the environment say, checked, with zot's names where zot has the same."""
 
-from zotpy.config.loading import ConfigError, load_settings
+from zotpy.config.errors import ConfigError
+from zotpy.config.loading import load_settings
 from zotpy.config.settings import (
     GcSettings,
     HttpSettings,

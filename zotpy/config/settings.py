@@ -1,15 +1,20 @@
-"""Every setting of a replica; `docs/configuration.md` says what each is for."""
+"""Every setting of a replica with its default; `docs/configuration.md` says what each is for."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Literal
 
 MIB = 1024 * 1024
+Level = Literal["debug", "info", "warn", "error"]
+LogFormat = Literal["auto", "json", "console"]
 
 
-def default_root() -> Path:
+def default_root(environ: Mapping[str, str] = os.environ) -> Path:
     """Return where the embedded store keeps its data unless told otherwise (XDG base directories)."""
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    base = environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(base) / "zotpy"
 
 
@@ -19,10 +24,12 @@ class HttpSettings:
 
     address: str = "127.0.0.1"
     port: int = 5000
+    """0 to 65535; 0: any free one."""
     tls_cert: Path | None = None
+    """PEM, with the chain; given with `tls_key`, or neither."""
     tls_key: Path | None = None
-    trusted_proxies: tuple[str, ...] = ()
-    """Networks (CIDR) whose X-Forwarded-Prefix is believed."""
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks whose X-Forwarded-* headers are believed."""
     drain_timeout_s: float = 300.0
     """How long requests under way may take after SIGTERM."""
 
@@ -34,15 +41,19 @@ class S3Settings:
     bucket: str
     region: str = "us-east-1"
     endpoint: str | None = None
-    """URL; `None`: AWS in `region`."""
+    """URL of the service, without a slash at its end; `None`: AWS in `region`."""
     root_directory: str = ""
-    """Prefix of every key."""
+    """Prefix of every key, without slashes at its ends."""
     force_path_style: bool = False
+    """The bucket stands in the path of URLs, not in the host name."""
     skip_verify: bool = False
+    """Take any certificate of the service."""
     access_key: str | None = None
+    """Given with `secret_key`, or neither: then the usual AWS chain."""
     secret_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
     create_bucket: bool = False
+    """Make the bucket at start where it is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +61,20 @@ class StorageSettings:
     """`storage`: an external bucket, or the embedded store's directory."""
 
     root_directory: Path = field(default_factory=default_root)
+    """Where the embedded store keeps its data; not used beside `s3`."""
     s3: S3Settings | None = None
+    """`None`: the embedded store."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """`log`."""
+    """`log`: what is logged, how and where to."""
 
-    level: str = "info"
-    format: str = "json"
-    output: Path | None = None
+    level: Level = "info"
+    format: LogFormat = "auto"
+    """`auto`: for people on a terminal, else JSON."""
+    output: str = "stderr"
+    """`stderr`, `stdout`, or the path of a file that is appended to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +82,33 @@ class UploadSettings:
     """`upload`: parts and memory."""
 
     part_size_bytes: int = 8 * MIB
+    """5 MiB to 5 GiB; S3 takes at most 10,000 parts, so this bounds the size of a blob."""
     parts_in_flight: int = 4
+    """Parts of one upload that are sent at once, 1 to 64."""
     memory_budget_bytes: int = 512 * MIB
+    """What all bodies under way may hold together; at least four parts."""
     body_stall_timeout_s: float = 60.0
+    """How long a client may send nothing in the middle of a body."""
 
 
 @dataclass(frozen=True, slots=True)
 class GcSettings:
-    """`gcSettings`: what replicas and collectors agree on."""
+    """`gcSettings`: what replicas and collectors of one bucket agree on."""
 
     grace_s: float = 24 * 3600.0
+    """How long a lease protects what it names; at least ten times `deadline_s`."""
     deadline_s: float = 600.0
+    """The longest time between reading a reference and writing what relies on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestSettings:
-    """`manifest`."""
+    """`manifest`: what manifests are accepted."""
 
     max_size_bytes: int = 8 * MIB
+    """At least 4 MiB, as the OCI spec asks."""
     allow_sparse_indexes: bool = False
+    """Accept an index whose child manifests are not (all) in the repository."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +122,4 @@ class Settings:
     gc: GcSettings = field(default_factory=GcSettings)
     manifest: ManifestSettings = field(default_factory=ManifestSettings)
     warnings: tuple[str, ...] = ()
-    """What the file says that has no effect here."""
+    """What was configured and has no effect here; one sentence each, beginning with its path."""

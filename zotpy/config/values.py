@@ -1,33 +1,78 @@
-"""The kinds of values in a configuration, each read from what YAML, JSON or the environment give."""
+"""The kinds of values in a configuration, each read from what YAML, JSON or the environment give.
+
+A reader returns the value or raises `ValueError` with what to write instead. It never repeats a text that may be a
+secret.
+"""
 
 import ipaddress
 import re
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
-_UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SIZES = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?([A-Za-z]*)", re.ASCII)
+_DURATIONS = re.compile(r"(?:\d{1,12}(?:\.\d{1,9})?(?:ms|s|m|h|d) ?)+|\d{1,12}(?:\.\d{1,9})?", re.ASCII)
+_DURATION = re.compile(r"([\d.]+)(ms|s|m|h|d|)", re.ASCII)
+_HOST = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}", re.ASCII)
 Reader = Callable[[object], object]
 
 
 def read_text(value: object) -> str:
-    """Read a string."""
-    if isinstance(value, str):
+    """Read a string that is not empty."""
+    if isinstance(value, str) and value:
         return value
-    msg = "write a string"
+    msg = "write a text" if isinstance(value, str) else "write a text, in quotes"
     raise ValueError(msg)
 
 
 def read_optional_text(value: object) -> str | None:
     """Read a string; an empty one is as good as none."""
-    return read_text(value) or None
+    return None if value == "" else read_text(value)
 
 
 def read_path(value: object) -> Path:
     """Read the path of a file or directory; `~` is the home directory."""
     return Path(read_text(value)).expanduser()
+
+
+def read_file(value: object) -> Path:
+    """Read the path of a file that is there."""
+    path = read_path(value)
+    if not path.is_file():
+        msg = f"there is no file {path}"
+        raise ValueError(msg)
+    return path
+
+
+def read_prefix(value: object) -> str:
+    """Read what stands before every key; slashes at its ends say nothing."""
+    return "" if value == "" else read_text(value).strip("/")
+
+
+def read_address(value: object) -> str:
+    """Read where to listen: an IP address or a host name, without brackets."""
+    text = read_text(value).removeprefix("[").removesuffix("]")
+    if ":" in text:
+        ipaddress.IPv6Address(text)
+    elif not _HOST.fullmatch(text):
+        msg = f"{text!r} is no address: write one such as 127.0.0.1, or 0.0.0.0 to listen everywhere"
+        raise ValueError(msg)
+    return text
+
+
+def read_endpoint(value: object) -> str | None:
+    """Read the URL of a service, or `host:port` without a scheme."""
+    text = read_optional_text(value)
+    if text is None:
+        return None
+    url = urlsplit(text if "://" in text else f"//{text}")
+    unwanted = url.query or url.fragment or url.username is not None
+    if url.scheme not in {"", "http", "https"} or not url.hostname or unwanted or url.port == 0:
+        msg = "write a URL such as https://s3.example.com:9000, or host:port"
+        raise ValueError(msg)
+    return text.rstrip("/")
 
 
 def read_flag(value: object) -> bool:
@@ -37,7 +82,7 @@ def read_flag(value: object) -> bool:
         return value
     if isinstance(value, str) and value.lower() in words:
         return words[value.lower()]
-    msg = "write true or false"
+    msg = f"{value!r} is neither true nor false"
     raise ValueError(msg)
 
 
@@ -46,26 +91,29 @@ def read_count(lowest: int, highest: int) -> Reader:
 
     def read(value: object) -> int:
         text = str(value)
-        if isinstance(value, bool) or not re.fullmatch(r"\d{1,12}", text) or not lowest <= int(text) <= highest:
-            msg = f"write a whole number from {lowest} to {highest}"
+        if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,12}", text) or not lowest <= int(text) <= highest:
+            msg = f"{value!r} is not a whole number from {lowest} to {highest}"
             raise ValueError(msg)
         return int(text)
 
     return read
 
 
-def read_size(lowest_bytes: int) -> Reader:
-    """Make the reader of a number of bytes, such as `8MiB`."""
+def read_size(lowest_bytes: int, highest_bytes: int | None = None) -> Reader:
+    """Make the reader of a number of bytes, such as `8MiB`, within bounds that are whole MiB."""
 
     def read(value: object) -> int:
-        match = _SIZE.fullmatch(str(value).strip())
-        unit = None if match is None else _UNITS.get(match[2].upper())
-        if match is None or unit is None or isinstance(value, bool):
-            msg = "write a size such as 8MiB"
+        match = None if isinstance(value, bool) else _SIZE.fullmatch(str(value).strip())
+        unit = None if match is None else _SIZES.get(match[2].upper())
+        if match is None or unit is None:
+            msg = f"{value!r} is not a size: write bytes, or a number with KiB, MiB or GiB, such as 8MiB"
             raise ValueError(msg)
         size = int(float(match[1]) * unit)
         if size < lowest_bytes:
-            msg = f"write at least {lowest_bytes // 2**20}MiB"
+            msg = f"{value} is too small: at least {lowest_bytes // 2**20}MiB"
+            raise ValueError(msg)
+        if highest_bytes is not None and size > highest_bytes:
+            msg = f"{value} is too large: at most {highest_bytes // 2**20}MiB"
             raise ValueError(msg)
         return size
 
@@ -73,32 +121,43 @@ def read_size(lowest_bytes: int) -> Reader:
 
 
 def read_duration(value: object) -> float:
-    """Read seconds, or a duration such as `10m30s`."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-        return float(value)
-    text = str(value).replace(" ", "")
-    if text and not _DURATION.sub("", text):
-        return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(text))
-    msg = "write a duration such as 24h or 10m30s"
-    raise ValueError(msg)
+    """Read seconds, or a duration such as `10m30s`; more than none."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not _DURATIONS.fullmatch(text):
+        msg = f"{value!r} is not a duration: write seconds, or numbers with h, m, s or ms, such as 10m30s"
+        raise ValueError(msg)
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(text))
+    if seconds <= 0:
+        msg = f"{value} is too short: write more than 0s"
+        raise ValueError(msg)
+    return seconds
 
 
-def read_choice(*choices: str) -> Reader:
-    """Make the reader of one of a few words."""
+def read_choice(*choices: str, **others: str) -> Reader:
+    """Make the reader of one of a few words; `others` are further words with what they stand for."""
 
     def read(value: object) -> str:
-        if isinstance(value, str) and value.lower() in choices:
-            return value.lower()
-        msg = f"write one of {', '.join(choices)}"
+        word = value.lower() if isinstance(value, str) else ""
+        if word in choices:
+            return word
+        if word in others:
+            return others[word]
+        msg = f"write {', '.join(choices[:-1])}{' or ' if choices[1:] else ''}{choices[-1]}, not {value!r}"
         raise ValueError(msg)
 
     return read
 
 
-def read_networks(value: object) -> tuple[str, ...]:
-    """Read a list of networks, such as `10.0.0.0/8`; the environment gives them with commas."""
+def read_log_output(value: object) -> str:
+    """Read where the log goes: a standard stream, by its word or device, or the path of a file."""
+    text = read_optional_text(value) or "stderr"
+    return {"/dev/stdout": "stdout", "/dev/stderr": "stderr"}.get(text, text)
+
+
+def read_networks(value: object) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Read a list of networks, such as `10.0.0.0/8`; one string gives them with commas."""
     listed = value.split(",") if isinstance(value, str) else value
-    if not isinstance(listed, list):
+    if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
         msg = "write a list of networks such as 10.0.0.0/8"
-        raise ValueError(msg)  # noqa: TRY004 - every reader raises ValueError
-    return tuple(str(ipaddress.ip_network(str(item).strip(), strict=False)) for item in listed)
+        raise ValueError(msg)
+    return tuple(ipaddress.ip_network(item.strip()) for item in listed)

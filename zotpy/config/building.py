@@ -1,0 +1,81 @@
+"""From values that are well-formed each to `Settings`, and the ways in which they contradict each other."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from zotpy.config.schema import DRIVER
+from zotpy.config.settings import (
+    GcSettings,
+    HttpSettings,
+    LogSettings,
+    ManifestSettings,
+    S3Settings,
+    Settings,
+    StorageSettings,
+    UploadSettings,
+    default_root,
+)
+
+GRACE_PER_DEADLINE = 10
+PARTS_IN_BUDGET = 4
+Values = Mapping[str, Mapping[str, Any]]
+"""By section, then by field."""
+
+
+def build(values: Values, warnings: tuple[str, ...], environ: Mapping[str, str]) -> Settings:
+    """Put the settings together; the values must not contradict each other."""
+    storage = {"root_directory": default_root(environ), **values.get("storage", {})}
+    return Settings(
+        http=HttpSettings(**values.get("http", {})),
+        storage=StorageSettings(**storage, s3=_s3(values["s3"], environ) if values.get("s3") else None),
+        log=LogSettings(**values.get("log", {})),
+        upload=UploadSettings(**values.get("upload", {})),
+        gc=GcSettings(**values.get("gc", {})),
+        manifest=ManifestSettings(**values.get("manifest", {})),
+        warnings=warnings,
+    )
+
+
+def _s3(values: Mapping[str, Any], environ: Mapping[str, str]) -> S3Settings:
+    """Make one URL of endpoint and `secure`; services other than AWS mostly know no bucket by its host name."""
+    fields = {name: value for name, value in values.items() if name not in {"name", "secure"} and value is not None}
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+    if region:
+        fields.setdefault("region", region)
+    endpoint = fields.get("endpoint")
+    if endpoint is not None:
+        fields.setdefault("force_path_style", True)
+        if "://" not in endpoint:
+            fields["endpoint"] = f"{'https' if values.get('secure', True) else 'http'}://{endpoint}"
+    return S3Settings(**fields)
+
+
+def contradictions(values: Values, faulty: Collection[str]) -> Iterator[str]:
+    """Say what does not go together, passing over what rests on values that could not be read."""
+    for paths, problem in _broken_rules(values):
+        if not any(path in faulty for path in paths):
+            yield f"{paths[0]}: {problem}"
+
+
+def _broken_rules(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield each rule that does not hold: the paths it is about, the one to mend first, and what to write."""
+    http, s3 = values.get("http", {}), values.get("s3", {})
+    upload, gc = UploadSettings(**values.get("upload", {})), GcSettings(**values.get("gc", {}))
+    if ("tls_cert" in http) != ("tls_key" in http):
+        yield ("http.tls", "http.tls.cert", "http.tls.key"), "cert and key go together"
+    if s3 and "bucket" not in s3:
+        yield (f"{DRIVER}.bucket",), "write the name of the bucket"
+    if (s3.get("access_key") is None) != (s3.get("secret_key") is None):
+        yield (f"{DRIVER}.accesskey", f"{DRIVER}.secretkey"), "accesskey and secretkey go together"
+    if s3.get("session_token") is not None and s3.get("access_key") is None:
+        yield (
+            (f"{DRIVER}.sessiontoken", f"{DRIVER}.accesskey"),
+            "write accesskey and secretkey with it, or none of them",
+        )
+    least_budget, least_grace = PARTS_IN_BUDGET * upload.part_size_bytes, GRACE_PER_DEADLINE * gc.deadline_s
+    if upload.memory_budget_bytes < least_budget:
+        problem = f"write at least {least_budget}, which is {PARTS_IN_BUDGET} times upload.partSize"
+        yield ("upload.memoryBudget", "upload.partSize"), problem
+    if gc.grace_s < least_grace:
+        problem = f"write at least {least_grace:g}s, which is {GRACE_PER_DEADLINE} times gcSettings.deadline"
+        yield ("gcSettings.grace", "gcSettings.deadline"), problem

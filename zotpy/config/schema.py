@@ -1,0 +1,141 @@
+"""What a configuration may hold: the settings, zot's that have no effect here, and zot's that must not be ignored."""
+
+from dataclasses import dataclass
+
+from zotpy.config.settings import MIB
+from zotpy.config.values import (
+    Reader,
+    read_address,
+    read_choice,
+    read_count,
+    read_duration,
+    read_endpoint,
+    read_file,
+    read_flag,
+    read_log_output,
+    read_networks,
+    read_optional_text,
+    read_path,
+    read_prefix,
+    read_size,
+    read_text,
+)
+
+DRIVER = "storage.storageDriver"
+LARGEST_PART_BYTES = 5 * 1024 * MIB
+"""S3's bounds for a part are 5 MiB and 5 GiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One setting: the field of the dataclass of one section, and how its value is read."""
+
+    section: str
+    field: str
+    read: Reader
+
+
+LEAVES = {
+    "http.address": Leaf("http", "address", read_address),
+    "http.port": Leaf("http", "port", read_count(0, 65535)),
+    "http.tls.cert": Leaf("http", "tls_cert", read_file),
+    "http.tls.key": Leaf("http", "tls_key", read_file),
+    "http.trustedProxies": Leaf("http", "trusted_proxies", read_networks),
+    "http.drainTimeout": Leaf("http", "drain_timeout_s", read_duration),
+    "storage.rootDirectory": Leaf("storage", "root_directory", read_path),
+    f"{DRIVER}.name": Leaf("s3", "name", read_choice("s3")),
+    f"{DRIVER}.region": Leaf("s3", "region", read_optional_text),
+    f"{DRIVER}.regionendpoint": Leaf("s3", "endpoint", read_endpoint),
+    f"{DRIVER}.bucket": Leaf("s3", "bucket", read_text),
+    f"{DRIVER}.rootdirectory": Leaf("s3", "root_directory", read_prefix),
+    f"{DRIVER}.forcepathstyle": Leaf("s3", "force_path_style", read_flag),
+    f"{DRIVER}.secure": Leaf("s3", "secure", read_flag),
+    f"{DRIVER}.skipverify": Leaf("s3", "skip_verify", read_flag),
+    f"{DRIVER}.accesskey": Leaf("s3", "access_key", read_optional_text),
+    f"{DRIVER}.secretkey": Leaf("s3", "secret_key", read_optional_text),
+    f"{DRIVER}.sessiontoken": Leaf("s3", "session_token", read_optional_text),
+    f"{DRIVER}.createbucket": Leaf("s3", "create_bucket", read_flag),
+    "log.level": Leaf(
+        "log",
+        "level",
+        read_choice("debug", "info", "warn", "error", trace="debug", warning="warn", fatal="error", panic="error"),
+    ),
+    "log.format": Leaf("log", "format", read_choice("auto", "json", "console")),
+    "log.output": Leaf("log", "output", read_log_output),
+    "upload.partSize": Leaf("upload", "part_size_bytes", read_size(5 * MIB, LARGEST_PART_BYTES)),
+    "upload.partsInFlight": Leaf("upload", "parts_in_flight", read_count(1, 64)),
+    "upload.memoryBudget": Leaf("upload", "memory_budget_bytes", read_size(0)),
+    "upload.bodyStallTimeout": Leaf("upload", "body_stall_timeout_s", read_duration),
+    "gcSettings.grace": Leaf("gc", "grace_s", read_duration),
+    "gcSettings.deadline": Leaf("gc", "deadline_s", read_duration),
+    "manifest.maxSize": Leaf("manifest", "max_size_bytes", read_size(4 * MIB)),
+    "manifest.allowSparseIndexes": Leaf("manifest", "allow_sparse_indexes", read_flag),
+}
+"""Every setting, by its path."""
+
+_COLLECTOR = "garbage is collected beside the server, never by it"
+_CLIENT = "zotpy has an S3 client of its own"
+WITHOUT_EFFECT = {
+    "binaryType": "it describes a build of zot",
+    "cluster": "replicas share nothing but the bucket and need not know each other",
+    "commit": "what is acknowledged is always durable",
+    "distSpecVersion": "zotpy always follows the newest OCI distribution spec",
+    "extensions": "zotpy has none of zot's extensions",
+    "goVersion": "it describes a build of zot",
+    "http.allowOrigin": "browsers of other origins are not served",
+    "http.compat": "Docker's media types are always accepted",
+    "http.externalUrl": "answers carry paths, which hold behind any host name",
+    "http.ratelimit": "limit rates at the proxy",
+    "http.readTimeout": "see upload.bodyStallTimeout",
+    "http.realm": "zotpy does not ask for credentials",
+    "http.writeTimeout": "clients may read as slowly as they need",
+    "log.audit": "each request is one line of the log",
+    "releaseTag": "it describes a build of zot",
+    "scheduler": "there are no background jobs",
+    "storage.cacheDriver": "replicas need no shared cache",
+    "storage.commit": "what is acknowledged is always durable",
+    "storage.dedupe": "a blob is always kept once, whatever repositories it is in",
+    "storage.gc": _COLLECTOR,
+    "storage.gcDelay": "see gcSettings.grace",
+    "storage.gcInterval": _COLLECTOR,
+    "storage.gcMaxSchedulerDelay": _COLLECTOR,
+    "storage.remoteCache": "replicas need no shared cache",
+    "storage.retention": "tags are kept until they are deleted",
+    "storage.subPaths": "all repositories are in one bucket",
+    f"{DRIVER}.accelerate": "name the endpoint in regionendpoint instead",
+    f"{DRIVER}.chunksize": "see upload.partSize",
+    f"{DRIVER}.loglevel": "see log.level",
+    f"{DRIVER}.multipartcopychunksize": "nothing is ever copied",
+    f"{DRIVER}.multipartcopymaxconcurrency": "nothing is ever copied",
+    f"{DRIVER}.multipartcopythresholdsize": "nothing is ever copied",
+    f"{DRIVER}.objectacl": "objects are as private as their bucket",
+    f"{DRIVER}.storageclass": "objects have the bucket's storage class",
+    f"{DRIVER}.usedualstack": "name the endpoint in regionendpoint instead",
+    f"{DRIVER}.useragent": _CLIENT,
+    f"{DRIVER}.v4auth": "requests are always signed with version 4",
+}
+"""Settings of zot that a file may have and that change nothing here, each with the reason."""
+
+_NO_LOCK = (
+    "zotpy does not do this yet, and does not start without a lock it was told to have: lock at the proxy instead"
+)
+REFUSED = {
+    "http.accessControl": _NO_LOCK,
+    "http.auth": _NO_LOCK,
+    "http.tls.cacert": _NO_LOCK,
+    f"{DRIVER}.encrypt": "zotpy does not ask for encryption: set the bucket's default encryption, and remove this",
+    f"{DRIVER}.keyid": "zotpy does not ask for encryption: set the bucket's default encryption, and remove this",
+    f"{DRIVER}.usefipsendpoint": "name the endpoint in regionendpoint instead",
+}
+"""Settings of zot that protect something, so that ignoring them would do harm; refused unless they ask for nothing."""
+
+
+def sections() -> frozenset[str]:
+    """Name every path above a setting."""
+    paths = [*LEAVES, *WITHOUT_EFFECT, *REFUSED]
+    return frozenset(path[:position] for path in paths for position, sign in enumerate(path) if sign == ".")
+
+
+def variable_of(path: str) -> str:
+    """Name the environment variable that overrides a setting."""
+    return "ZOTPY_" + path.replace(".", "_").upper()
