@@ -1,7 +1,9 @@
-"""The commands: from arguments to settings, and a process's exit code."""
+"""The commands: from arguments to settings, and a process's exit code.
+
+A command is one function that takes its parsed arguments and returns an exit code; `_parser` names it.
+"""
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -14,11 +16,26 @@ from zotpy.config import ConfigError, Settings, load_settings
 from zotpy.telemetry.logs import configure_logs
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+EXIT_INTERRUPTED = 130
+"""As a shell reports SIGINT: Ctrl-C came before the replica served, so nothing could be drained."""
+
 _EXAMPLES = """examples:
-  zotpy serve                        a registry on 127.0.0.1:5000 with a store of its own on this disk
+  zotpy serve                           a registry on 127.0.0.1:5000 with a store of its own on this disk
   zotpy serve --port 6000 --root /srv/registry
-  zotpy serve -c /etc/zotpy.json     a replica on the bucket that the file names
-  zotpy verify -c /etc/zotpy.json    check the file, and say everything that is wrong with it
+  zotpy serve -c /etc/zotpy/config.yaml a replica on the bucket that the file names
+  zotpy verify -c config.json           say everything that is wrong with a file
+
+exit codes: 0 done, 1 failed, 2 wrong arguments or configuration
+"""
+_SERVE = """Run a replica until SIGTERM or Ctrl-C, then let requests under way finish.
+
+Without a file the registry listens on 127.0.0.1:5000 and keeps its data on this disk, in a store of its own.
+Every setting can also be given by a variable: http.port by ZOTPY_HTTP_PORT. Flags come before variables, variables
+before the file.
+"""
+_VERIFY = """Check a configuration as `serve` would read it, variables included, and say everything that is wrong.
+
+Nothing is started, and no store is asked.
 """
 
 
@@ -26,48 +43,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 1 failed, 2 wrong arguments or configuration."""
     options = _parser().parse_args(arguments)
     try:
-        settings = _settings(options)
+        code: int = options.run(options)
     except ConfigError as error:
         for problem in error.problems:
-            print(f"zotpy: {problem}", file=sys.stderr)  # noqa: T201 - said to the person at the terminal
+            _complain(problem)
         return EXIT_USAGE
-    if options.command == "verify":
-        for warning in settings.warnings:
-            print(f"warning: {warning}")  # noqa: T201
-        print(f"{options.config}: ok")  # noqa: T201
-        return EXIT_OK
-    return _serve(settings)
+    return code
 
 
-def _serve(settings: Settings) -> int:
-    from zotpy.server import StartupError, serve  # noqa: PLC0415 - `verify` and `--help` do without
-
-    configure_logs(settings.log.level, settings.log.format, settings.log.output)
+def _serve(options: argparse.Namespace) -> int:
+    flags = {"http.address": options.address, "http.port": options.port, "storage.rootDirectory": options.root}
+    settings = load_settings(options.config, overrides={path: text for path, text in flags.items() if text is not None})
     try:
-        trio.run(partial(serve, settings))
+        configure_logs(settings.log.level, settings.log.format, settings.log.output)
+    except OSError as error:
+        raise ConfigError([f"log.output: {settings.log.output}: {error.strerror}"]) from error
+    from zotpy.server import StartupError, serve  # noqa: PLC0415 - half a second that `verify` and `--help` do without
+
+    try:
+        trio.run(partial(serve, settings), strict_exception_groups=True)
     except StartupError as error:
-        print(f"zotpy: {error}", file=sys.stderr)  # noqa: T201
+        _complain(str(error))
         return EXIT_FAILED
     except KeyboardInterrupt:
-        return EXIT_OK
+        return EXIT_INTERRUPTED
     return EXIT_OK
 
 
-def _settings(options: argparse.Namespace) -> Settings:
-    """Load the configuration, and let the command line have the last word."""
+def _verify(options: argparse.Namespace) -> int:
     settings = load_settings(options.config)
-    if options.command != "serve":
-        return settings
-    http = dataclasses.replace(
-        settings.http, address=options.address or settings.http.address, port=options.port or settings.http.port
-    )
-    storage = settings.storage
-    if options.root is not None:
-        storage = dataclasses.replace(storage, root_directory=options.root)
-    log = settings.log
-    if options.config is None and sys.stderr.isatty():
-        log = dataclasses.replace(log, format="console")
-    return dataclasses.replace(settings, http=http, storage=storage, log=log)
+    for warning in settings.warnings:
+        _say(f"warning: {warning}")
+    _say(f"{options.config} is good: {_summary(settings)}")
+    return EXIT_OK
+
+
+def _summary(settings: Settings) -> str:
+    """Say in a few words what the replica would do."""
+    listens = f"listens on {settings.http.address} port {settings.http.port}"
+    s3 = settings.storage.s3
+    if s3 is None:
+        return f"{listens}, keeps its data in {settings.storage.root_directory}"
+    prefix = f", below {s3.root_directory}/" if s3.root_directory else ""
+    return f"{listens}, keeps its data in the bucket {s3.bucket} at {s3.endpoint or f'AWS, {s3.region}'}{prefix}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,19 +96,25 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"zotpy {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    serve = commands.add_parser("serve", help="run a replica until SIGTERM", description="Run a replica.")
-    serve.add_argument("-c", "--config", type=Path, metavar="FILE", help="YAML or JSON; zot's names where it has them")
-    serve.add_argument("--address", help="where to listen (default 127.0.0.1)")
-    serve.add_argument("--port", type=_port, help="1 to 65535 (default 5000)")
-    serve.add_argument("--root", type=Path, metavar="DIR", help="data of the embedded store, where no S3 is configured")
-    verify = commands.add_parser("verify", help="check a configuration file")
-    verify.add_argument("-c", "--config", type=Path, metavar="FILE", required=True)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    raw = argparse.RawDescriptionHelpFormatter
+
+    serve = commands.add_parser("serve", help="run a replica", description=_SERVE, formatter_class=raw)
+    serve.add_argument("-c", "--config", type=Path, metavar="FILE", help="YAML or JSON, with zot's names")
+    serve.add_argument("--address", metavar="A", help="where to listen: http.address (default 127.0.0.1)")
+    serve.add_argument("--port", metavar="P", help="0 to 65535: http.port (default 5000; 0: any free one)")
+    serve.add_argument("--root", metavar="DIR", help="data of the store on this disk: storage.rootDirectory")
+    serve.set_defaults(run=_serve)
+
+    verify = commands.add_parser("verify", help="check a configuration", description=_VERIFY, formatter_class=raw)
+    verify.add_argument("-c", "--config", type=Path, metavar="FILE", required=True, help="YAML or JSON")
+    verify.set_defaults(run=_verify)
     return parser
 
 
-def _port(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 65535:  # noqa: PLR2004 - TCP's ports
-        msg = f"{text!r} is not a port"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
+def _say(text: str) -> None:
+    print(text)  # noqa: T201 - said to the person at the terminal
+
+
+def _complain(text: str) -> None:
+    print(f"zotpy: {text}", file=sys.stderr)  # noqa: T201 - the same

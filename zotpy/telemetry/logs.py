@@ -1,48 +1,64 @@
-"""Structured logs: one event a line, as JSON or for a terminal; what libraries log goes the same way."""
+"""Structured logs: one event a line, as JSON or for a terminal; what libraries log goes the same way.
+
+Tracebacks are plain on purpose: the renderers that show local variables would show keys and bodies.
+"""
 
 import logging
 import sys
-from pathlib import Path
 from typing import Any, TextIO
 
 import structlog
+from structlog.typing import EventDict, Processor
 
-LEVELS = {
-    "trace": logging.DEBUG,
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warn": logging.WARNING,
-    "error": logging.ERROR,
-    "fatal": logging.CRITICAL,
-    "panic": logging.CRITICAL,
-}
-"""zot's names."""
+_THRESHOLDS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
+_ZOT_NAMES = {"warning": "warn", "critical": "fatal"}
+_STREAMS = {"stdout": lambda: sys.stdout, "stderr": lambda: sys.stderr}
 
 
-def configure_logs(level: str, form: str, output: Path | None = None) -> None:
-    """Send events of `level` and above to `output` (standard error without one), as `json` or `console`."""
-    stream: TextIO = sys.stderr if output is None else output.open("a", buffering=1)
-    threshold = LEVELS[level]
-    shared: list[Any] = [
+def configure_logs(level: str = "info", form: str = "auto", output: str = "stderr") -> None:
+    """Send events of `level` (zot's names) and above to `output` as `form`; see `LogSettings`.
+
+    Raises `OSError` where a file cannot be opened. The file stays open until the process ends.
+    """
+    stream: TextIO = _STREAMS[output]() if output in _STREAMS else open(output, "a", encoding="utf-8")  # noqa: PTH123, SIM115 - stays open
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
+        _name_level_as_zot,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    if form == "json":
-        last: list[Any] = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    else:
-        last = [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+    last = _renderers(stream, form)
     structlog.configure(
         processors=[*shared, *last],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        wrapper_class=structlog.make_filtering_bound_logger(_THRESHOLDS[level]),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
+    _route_standard_logging(stream, _THRESHOLDS[level], shared, last)
+
+
+def _renderers(stream: TextIO, form: str) -> list[Processor]:
+    """Return what turns an event into a line; `auto` looks whether a person reads along."""
+    if form == "json" or (form == "auto" and not stream.isatty()):
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)]
+
+
+def _route_standard_logging(stream: TextIO, threshold: int, shared: list[Processor], last: list[Processor]) -> None:
+    """Give what libraries log the same form; they are kept one level quieter than we are."""
     handler = logging.StreamHandler(stream)
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
     )
-    handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(max(threshold, logging.WARNING))
+    root.setLevel(max(threshold, logging.INFO if threshold == logging.DEBUG else logging.WARNING))
+    logging.captureWarnings(capture=True)
+
+
+def _name_level_as_zot(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    event["level"] = _ZOT_NAMES.get(event["level"], event["level"])
+    return event
