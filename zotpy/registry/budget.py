@@ -9,13 +9,20 @@ holds nothing. Two rules keep the budget from locking up:
   back. When the open share is spent, the waiter that has waited longest may draw on what was kept back until its
   part is full and on its way; then the next one.
 
-Waiters are served in the order in which they came: a thousand small uploads are not starved by one of 50 GiB.
+Waiters are served in the order in which they came: a thousand small uploads are not starved by one of 50 GiB. A body
+that holds nothing yet is turned away when the queue is too long: better now, with a time to come back, than after a
+timeout.
 """
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
 import trio
+
+from zotpy.core.errors import TooManyRequests
+
+LONGEST_QUEUE = 1024
+"""So many bodies may wait for memory before newcomers are turned away."""
 
 
 @dataclass(eq=False, slots=True)
@@ -53,7 +60,7 @@ class _Waiter:
 class MemoryBudget:
     """The budget of one process, in bytes."""
 
-    def __init__(self, total_bytes: int, kept_back_bytes: int) -> None:
+    def __init__(self, total_bytes: int, kept_back_bytes: int, longest_queue: int = LONGEST_QUEUE) -> None:
         """Share out `total_bytes`, of which `kept_back_bytes` (one part and one read, at least) serve one at a time."""
         if total_bytes < 2 * kept_back_bytes:
             msg = f"a memory budget of {total_bytes} bytes is too small: {2 * kept_back_bytes} are needed"
@@ -62,6 +69,7 @@ class MemoryBudget:
         self.open_bytes = total_bytes - kept_back_bytes
         self.used_bytes = 0
         self.peak_bytes = 0
+        self.longest_queue = longest_queue
         self._waiting: OrderedDict[_Waiter, None] = OrderedDict()
         self._turn: Account | None = None
 
@@ -75,7 +83,7 @@ class MemoryBudget:
         return Account(self)
 
     async def acquire(self, account: Account, size_bytes: int) -> None:
-        """See `Account.acquire`."""
+        """See `Account.acquire`; raises `TooManyRequests` where the queue is too long for a newcomer."""
         if self._turn is account and self._fits(size_bytes, self.total_bytes):
             self._grant(account, size_bytes)
             await trio.lowlevel.checkpoint_if_cancelled()
@@ -84,6 +92,9 @@ class MemoryBudget:
             self._grant(account, size_bytes)
             await trio.lowlevel.checkpoint_if_cancelled()
             return
+        if not account.held_bytes and len(self._waiting) >= self.longest_queue:
+            msg = f"this replica is busy: {len(self._waiting)} uploads wait for memory; try again"
+            raise TooManyRequests(msg)
         waiter = _Waiter(account, size_bytes)
         self._waiting[waiter] = None
         if self._turn is account:

@@ -1,7 +1,7 @@
 """Reading a large blob as several ranges at once, ahead of the client and in order.
 
-One connection to S3 gives some 90 MB/s, however fast the client is. So the ranges after the one being sent are already on
-their way, each on a connection of its own, as far as the memory budget has room that nobody waits for: pulls never
+One connection to S3 gives some 90 MB/s, however fast the client is. So the ranges after the one being sent are already
+on their way, each on a connection of its own, as far as the memory budget has room that nobody waits for: pulls never
 make pushes wait. Without room, one range at a time is passed on piece by piece, and nothing is kept.
 """
 

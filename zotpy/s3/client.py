@@ -8,7 +8,7 @@ import base64
 import hashlib
 import random
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ from zotpy.core.pieces import Pieces
 from zotpy.s3.config import S3Config
 from zotpy.s3.credentials import credentials_of
 from zotpy.s3.errors import S3Error, S3Refused, S3Unavailable
+from zotpy.s3.pacing import Pacer
 from zotpy.s3.transport import S3Transport, SlicedBody
 from zotpy.s3.wire import signing
 from zotpy.s3.wire.responses import error_inside, parse_failure
@@ -68,6 +69,7 @@ class S3Client:
         """Use `transport`, which the caller closes."""
         self.config = config
         self._transport = transport
+        self.pacer = Pacer(config.max_connections)
         self._credentials = credentials_of(config)
         url = urlsplit(config.service_url)
         host = url.netloc if config.path_style else f"{config.bucket}.{url.netloc}"
@@ -91,24 +93,34 @@ class S3Client:
             while True:
                 attempt += 1
                 try:
-                    response = await self._send(request, crc)
-                    try:
-                        body = await response.aread()
-                    finally:
-                        await _close(response)
+                    response, body = await self._attempt(request, crc)
                 except httpx.TransportError as error:
                     last = Failure(code=type(error).__name__)
                 else:
                     if response.is_success and not error_inside(response.status_code, body):
+                        self.pacer.succeeded()
                         return Answer(response.status_code, response.headers, body, crc, ambiguous)
                     status = 500 if response.is_success else response.status_code
                     last = parse_failure(status, body, response.headers)
+                if last.asks_to_slow_down:
+                    self.pacer.slowed_down()
                 delay = delay_before_retry(self.config.retry, attempt, last, random.random())  # noqa: S311 - jitter
                 if delay is None:
                     raise _error(request, last, ambiguous=ambiguous)
                 ambiguous = ambiguous or last.is_ambiguous
                 await trio.sleep(delay)
         raise S3Unavailable(_describe(request, last, f"no success within {self.config.deadline_s:g} s"))
+
+    async def _attempt(self, request: Request, crc: str) -> tuple[httpx.Response, bytes]:
+        """Send once and read the answer; large bodies take turns."""
+        async with AsyncExitStack() as stack:
+            if len(request.body) > HASHED_BODY_BYTES:
+                await stack.enter_async_context(self.pacer.slot())
+            response = await self._send(request, crc)
+            try:
+                return response, await response.aread()
+            finally:
+                await _close(response)
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[httpx.Response]:

@@ -37,6 +37,11 @@ class Failure:
         return self.status is None or self.status in RETRIED_STATUSES or self.code in RETRIED_CODES
 
     @property
+    def asks_to_slow_down(self) -> bool:
+        """Whether the store said that it gets too much at once."""
+        return self.status in {429, 503} or self.code == "SlowDown"
+
+    @property
     def is_ambiguous(self) -> bool:
         """Whether the store may have done what was asked, all the same."""
         return self.status is None or self.status >= 500  # noqa: PLR2004 - server errors
