@@ -69,6 +69,7 @@ def isolated_environment(home: Path) -> dict[str, str]:
     """Make a home directory that accepts any image and return the environment in which only it counts."""
     for name in ("run", "tmp", ".config/containers", ".docker", ".regctl"):
         (home / name).mkdir(parents=True, exist_ok=True)
+    (home / ".docker" / "config.json").write_text("{}\n")
     configuration = home / ".config" / "containers"
     (home / ".docker" / "config.json").write_text("{}\n")
     (configuration / "policy.json").write_text(ACCEPT_ANY_IMAGE)

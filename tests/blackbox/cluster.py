@@ -26,7 +26,7 @@ class Replica:
         self.url = f"http://127.0.0.1:{self.port}"
         settings = directory / f"replica{index}.json"
         settings.write_text(json.dumps(replica_settings(self.port, bucket, prefix, directory), indent=2))
-        command = [sys.executable, "-m", "zotpy", "serve", "-c", settings]
+        command = [sys.executable, "-m", "zotpy", "serve", "-c", str(settings)]
         self.process = Process(f"replica{index}", command, directory / f"replica{index}.log")
 
     def start(self) -> None:

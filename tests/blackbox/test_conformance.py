@@ -31,7 +31,7 @@ EVERY_OPTION = {
     "OCI_API_REFERRER": "true",
     "OCI_DATA_SHA512": "true",
 }
-LEAST_TESTS = 900
+LEAST_TESTS = 986
 
 
 @dataclass(frozen=True)
