@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import httpx
@@ -36,7 +37,16 @@ backend replicas
     no option prefer-last-server
 {servers}
 """
-REQUEST_LINE = re.compile(r"clients replicas/\S+ \S+ (?P<status>\d{3}) .*")
+REQUEST_LINE = re.compile(r'clients replicas/\S+ \S+ (?P<status>\d{3}) .* "(?P<method>[A-Z]+) (?P<path>\S+) ')
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request that the balancer passed on."""
+
+    method: str
+    path: str
+    status: int
 
 
 class Balancer:
@@ -64,10 +74,10 @@ class Balancer:
         """Start HAProxy and wait until it passes requests on."""
         self.process.start(lambda: answers(self.url))
 
-    def server_errors(self, since: int) -> list[str]:
-        """Return the log lines, after the offset `since`, of requests that were answered with a 5xx status."""
-        lines = self.process.log_tail(since, limit=10_000_000).splitlines()
-        return [line for line in lines if (found := REQUEST_LINE.search(line)) and found["status"].startswith("5")]
+    def requests(self, since: int = 0) -> list[Request]:
+        """Return the requests passed on, in the order of their ends, that the log holds after the offset `since`."""
+        found = REQUEST_LINE.finditer(self.process.log_tail(since, limit=100_000_000))
+        return [Request(line["method"], line["path"], int(line["status"])) for line in found]
 
 
 def answers(url: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from tests.blackbox.images import Layer, Layout, stored_blobs
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.blackbox.clients import Client
+    from tests.blackbox.cluster import Cluster
 
 
 def test_image_comes_back_bit_for_bit(
@@ -51,14 +53,30 @@ def test_image_built_of_tarballs_exports_the_same_files(
     }
 
 
-def test_copy_to_another_repository_keeps_the_digest(
+def test_copy_to_another_repository_mounts_the_blobs(
+    crane: Client, cluster: Cluster, repository: str, index: Layout, tmp_path: Path
+) -> None:
+    """A copy within the registry uploads nothing and is the same index with the same blobs."""
+    source, target = f"{cluster.address}/{repository}/source:v1", f"{cluster.address}/{repository}/target:v2"
+    crane("push", index.path, source)
+    crane("copy", source, target)
+    crane("pull", "--format", "oci", target, tmp_path / "pulled")
+    assert stored_blobs(tmp_path / "pulled") == stored_blobs(index.path)
+    uploads = f"/v2/{repository}/target/blobs/uploads/"
+    asked = {(request.method, request.status) for request in cluster.balancer.requests() if uploads in request.path}
+    assert asked == {("POST", 201)}
+
+
+def test_pushes_of_one_image_at_once_agree(
     crane: Client, registry: str, repository: str, index: Layout, tmp_path: Path
 ) -> None:
-    """A copy within the registry, which mounts the blobs, is the same index with the same blobs."""
-    crane("push", index.path, f"{registry}/{repository}/source:v1")
-    crane("copy", f"{registry}/{repository}/source:v1", f"{registry}/{repository}/target:v2")
-    crane("pull", "--format", "oci", f"{registry}/{repository}/target:v2", tmp_path / "pulled")
-    assert stored_blobs(tmp_path / "pulled") == stored_blobs(index.path)
+    """Clients that push the same index at once, to one repository and to others, all succeed; each copy is whole."""
+    names = [f"{registry}/{repository}/{number % 3}:v1" for number in range(6)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: crane("push", index.path, name), names))
+    for number, name in enumerate(sorted(set(names))):
+        crane("pull", "--format", "oci", name, tmp_path / str(number))
+        assert stored_blobs(tmp_path / str(number)) == stored_blobs(index.path)
 
 
 def test_index_is_made_of_images_that_are_there(

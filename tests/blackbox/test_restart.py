@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from tests.blackbox.balancer import answers
 from tests.blackbox.cluster import Cluster
 from tests.blackbox.images import Layer, Layout, stored_blobs
 from tests.blackbox.registry_api import digest_of, http_client, pulled_blobs
-from tests.servers import Bucket
+from tests.processes import POLL_S, STOP_DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,4 +110,29 @@ def test_upload_cut_off_by_the_death_of_its_replica_is_never_visible(
     with http_client(second.url) as client:
         assert client.head(f"/v2/{repository}/blobs/{digest}").status_code == httpx.codes.NOT_FOUND
         assert client.post(upload, content=content).status_code == httpx.codes.CREATED
+        assert client.get(f"/v2/{repository}/blobs/{digest}").content == content
+
+
+def test_replica_told_to_stop_finishes_what_it_began(mortal: Cluster, repository: str, layers: list[Layer]) -> None:
+    """A replica that gets SIGTERM in the middle of a push takes no new connections, but acknowledges that push."""
+    content = b"drained" + layers[0].content
+    digest = digest_of(content)
+    first, second = mortal.replicas
+
+    stopping = Thread(target=first.process.stop)
+
+    def body_with_a_stop() -> Iterator[bytes]:
+        yield content[: len(content) // 2]
+        stopping.start()
+        give_up_at = time.monotonic() + STOP_DEADLINE_S
+        while answers(first.url):
+            assert time.monotonic() < give_up_at
+            time.sleep(POLL_S)
+        yield content[len(content) // 2 :]
+
+    with http_client(first.url) as client:
+        created = client.post(f"/v2/{repository}/blobs/uploads/?digest={digest}", content=body_with_a_stop())
+    stopping.join()
+    assert created.status_code == httpx.codes.CREATED
+    with http_client(second.url) as client:
         assert client.get(f"/v2/{repository}/blobs/{digest}").content == content
