@@ -74,6 +74,7 @@ def arguments(directory: Directory, ports: Ports) -> list[str]:
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
         f"-master.port={ports.master}",
+        "-master.electionTimeout=300ms",  # of one candidate; 10 s unless told
         "-master.telemetry=false",
         "-master.volumeSizeLimitMB=1024",
         f"-volume.port={ports.volume}",
