@@ -26,14 +26,14 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]
 
 @pytest.fixture(scope="session")
 def bucket(seaweed: SeaweedServer) -> Bucket:
-    """Return the bucket of all replicas; each cluster has a prefix of its own."""
+    """Return the one bucket on SeaweedFS: each bucket takes volumes of its own, so tests differ in their prefixes."""
     return seaweed.bucket("zotpy-tests")
 
 
 @pytest.fixture
-def seaweed_bucket(seaweed: SeaweedServer) -> Bucket:
-    """Return a bucket on SeaweedFS that no other test uses."""
-    return seaweed.bucket(f"test-{uuid.uuid4().hex}")
+def prefix() -> str:
+    """Return a prefix that no other test uses."""
+    return f"test/{uuid.uuid4().hex}"
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +47,7 @@ def moto() -> Iterator[MotoServer]:
         server.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def moto_bucket(moto: MotoServer) -> Bucket:
-    """Return a bucket on moto that no other test uses."""
-    return moto.bucket(f"test-{uuid.uuid4().hex}")
+    """Return the one bucket on moto."""
+    return moto.bucket("zotpy-tests")
