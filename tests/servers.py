@@ -56,7 +56,7 @@ class SeaweedServer:
         (directory / "data").mkdir()
         ports = dict(zip(SERVICES, free_port_pairs(len(SERVICES)), strict=True))
         self.endpoint = f"http://127.0.0.1:{ports['s3']}"
-        command = [
+        command: list[str | Path] = [
             _weed(),
             "server",
             f"-dir={directory / 'data'}",

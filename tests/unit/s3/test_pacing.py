@@ -1,11 +1,13 @@
 """How many large requests go out at once."""
 
+import pytest
 import trio
 
 from zotpy.s3.pacing import HALVE_EVERY_S, Pacer
 
 
-async def test_slow_down_halves_once_however_many_complain(autojump_clock: trio.testing.MockClock) -> None:
+@pytest.mark.usefixtures("autojump_clock")
+async def test_slow_down_halves_once_however_many_complain() -> None:
     """Complaints that come together count once, and never is the limit below one."""
     pacer = Pacer(16)
     pacer.slowed_down()
@@ -17,7 +19,8 @@ async def test_slow_down_halves_once_however_many_complain(autojump_clock: trio.
     assert pacer.limit == 1
 
 
-async def test_successes_raise_the_limit_to_where_it_began(autojump_clock: trio.testing.MockClock) -> None:
+@pytest.mark.usefixtures("autojump_clock")
+async def test_successes_raise_the_limit_to_where_it_began() -> None:
     """After as many successes as it takes, all of the connections are used again, and no more than those."""
     pacer = Pacer(4)
     await trio.sleep(HALVE_EVERY_S)
