@@ -40,7 +40,7 @@ Nothing is started, and no store is asked.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code: 0 done, 1 failed, 2 wrong arguments or configuration."""
+    """Run one command and return the exit code: 0 done, 1 failed, 2 wrong arguments or configuration, 130 Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
@@ -48,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             _complain(problem)
         return EXIT_USAGE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     return code
 
 
@@ -65,8 +67,6 @@ def _serve(options: argparse.Namespace) -> int:
     except StartupError as error:
         _complain(str(error))
         return EXIT_FAILED
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
     return EXIT_OK
 
 

@@ -1,0 +1,99 @@
+"""The architecture as a test: cli -> server -> web -> registry -> store -> s3; core and s3.wire below them all."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+MAY_IMPORT = {
+    "zotpy": "",
+    "zotpy.core": "",
+    "zotpy.s3.wire": "zotpy.core crc32c",
+    "zotpy.s3": "zotpy.core zotpy.s3.wire botocore crc32c h11 httpcore httpx structlog trio",
+    "zotpy.store": "zotpy.core crc32c structlog trio",
+    "zotpy.store.s3": "zotpy.core zotpy.s3 zotpy.s3.wire zotpy.store crc32c httpx structlog trio",
+    "zotpy.store.opening": "zotpy.core zotpy.s3 zotpy.store zotpy.store.s3 structlog trio",
+    "zotpy.registry": "zotpy.core zotpy.store structlog trio",
+    "zotpy.web": "zotpy.core zotpy.store zotpy.registry hypercorn quart quart_trio structlog trio werkzeug",
+    "zotpy.telemetry": "zotpy.registry prometheus_client structlog",
+    "zotpy.embedded": "zotpy.registry zotpy.s3 zotpy.s3.wire structlog trio",
+    "zotpy.config": "yaml",
+    "zotpy.server": "zotpy.config zotpy.embedded zotpy.registry zotpy.s3 zotpy.store zotpy.store.opening "
+    "zotpy.telemetry zotpy.web hypercorn structlog trio",
+    "zotpy.cli": "zotpy zotpy.config zotpy.server zotpy.telemetry rich structlog trio",
+    "zotpy.__main__": "zotpy.cli",
+}
+"""What each part may import beside itself and the standard library; the longest name that fits a module is its part.
+
+Few rows need a word. `zotpy.store.s3` knows httpx because it reads the streamed answers of the S3 client; the rest of
+the store knows no S3, and the registry only the interface. Configuration knows none of those that it configures: the
+server, where all is put together, translates. The embedded store is the server's matter, and waits for its S3 with our
+own client.
+"""
+
+
+def part_of(module: str) -> str | None:
+    """Name the row for a module of ours, or `None`."""
+    names = module.split(".")
+    prefixes = (".".join(names[:length]) for length in range(len(names), 0, -1))
+    return next((prefix for prefix in prefixes if prefix in MAY_IMPORT), None)
+
+
+def imports_of(source: str) -> Iterator[tuple[int, str]]:
+    """Yield line and full name of everything that is imported, at whatever depth, in a function or for types alone."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = "." * node.level + (node.module or "")
+            yield from ((node.lineno, f"{above}.{alias.name}") for alias in node.names)
+
+
+def violations(module: str, source: str) -> list[str]:
+    """List the imports of a module that its row does not allow."""
+    part = part_of(module)
+    if part is None or (part == "zotpy" and module != "zotpy"):
+        return [f"{module}: belongs to no part: give it a row"]
+    allowed = {part, *MAY_IMPORT[part].split()}
+    found = []
+    for line, name in imports_of(source):
+        top = name.partition(".")[0]
+        target = part_of(name) if top == "zotpy" else top
+        if target not in allowed and target not in sys.stdlib_module_names:
+            found.append(f"{module}:{line}: {part} may not import {name}")
+    return found
+
+
+def test_imports_go_rightwards_and_down_only() -> None:
+    """No module imports what its layer may not know."""
+    found = []
+    for file in sorted((ROOT / "zotpy").rglob("*.py")):
+        module = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        found += violations(module, file.read_text())
+    assert found == []
+
+
+def test_an_import_to_the_left_is_found() -> None:
+    """The check sees imports in functions, of packages by name, and of libraries."""
+    assert violations("zotpy.core.names", "def f():\n    import httpx\n") == [
+        "zotpy.core.names:2: zotpy.core may not import httpx"
+    ]
+    assert violations("zotpy.registry.blobs", "from zotpy import web") != []
+    assert violations("zotpy.registry.blobs", "from zotpy.store.s3 import S3Store") != []
+    assert violations("zotpy.s3.wire.signing", "from zotpy.s3 import client") != []
+    assert violations("zotpy.s3.wire.signing", "from . import responses") != []
+    assert violations("zotpy.store.memory", "import httpx") != []
+    assert violations("zotpy.newcomer", "") != []
+
+
+def test_an_import_to_the_right_is_allowed() -> None:
+    """The check lets pass what the layers are for."""
+    assert violations("zotpy.web.blobs", "from zotpy.registry.blobs import Blobs\nimport quart\nimport re") == []
+    assert violations("zotpy.s3.client", "from zotpy.s3.wire import signing") == []
+    assert violations("zotpy.core.names", "from zotpy.core import errors") == []
