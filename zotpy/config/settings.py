@@ -29,7 +29,7 @@ class HttpSettings:
     """PEM, with the chain; given with `tls_key`, or neither."""
     tls_key: Path | None = None
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
-    """Networks whose X-Forwarded-* headers are believed."""
+    """Networks of the proxies in front, whose X-Forwarded-* headers may be believed."""
     drain_timeout_s: float = 300.0
     """How long requests under way may take after SIGTERM."""
 

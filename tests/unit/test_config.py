@@ -1,0 +1,337 @@
+"""Settings from files, variables and flags: what is accepted, what is refused, and in which words."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from ipaddress import ip_network
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from zotpy.config import ConfigError, GcSettings, S3Settings, Settings, UploadSettings, load_settings
+from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, variable_of
+from zotpy.registry.settings import RegistrySettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Load = Callable[..., Settings]
+
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "configuration.md"
+ZOT_FILE = """{
+\t"distSpecVersion": "1.1.1",
+\t"storage": {
+\t\t"rootDirectory": "/tmp/zot",
+\t\t"dedupe": true,
+\t\t"gc": false,
+\t\t"remoteCache": true,
+\t\t"storageDriver": {
+\t\t\t"name": "s3",
+\t\t\t"rootdirectory": "/zot",
+\t\t\t"region": "us-east-2",
+\t\t\t"regionendpoint": "localhost:4566",
+\t\t\t"bucket": "zot-storage",
+\t\t\t"forcepathstyle": true,
+\t\t\t"secure": false,
+\t\t\t"skipverify": false,
+\t\t\t"accesskey": "key",
+\t\t\t"secretkey": "hush"
+\t\t},
+\t\t"cacheDriver": {"name": "dynamodb", "endpoint": "http://localhost:4566", "region": "us-east-2"}
+\t},
+\t"http": {"address": "0.0.0.0", "port": "8080", "auth": {"failDelay": 0}},
+\t"log": {"level": "debug"}
+}
+"""
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    """Load a document, written as YAML unless it is text already, in an environment of the test's own."""
+
+    def _load(document: object = "", environ: Mapping[str, str] | None = None, **flags: str) -> Settings:
+        file = tmp_path / "config"
+        file.write_text(document if isinstance(document, str) else yaml.safe_dump(document))
+        return load_settings(file, environ or {"XDG_DATA_HOME": "/data"}, {f"http.{k}": v for k, v in flags.items()})
+
+    return _load
+
+
+def problems_of(load: Load, document: object, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Return what is wrong with a document."""
+    with pytest.raises(ConfigError) as raised:
+        load(document, environ)
+    return raised.value.problems
+
+
+def s3(**settings: object) -> dict[str, Any]:
+    """Return a document with an external bucket."""
+    return {"storage": {"storageDriver": {"name": "s3", "bucket": "images", **settings}}}
+
+
+def s3_settings(settings: Settings) -> S3Settings:
+    """Return the external bucket's settings, which must be there."""
+    assert settings.storage.s3 is not None
+    return settings.storage.s3
+
+
+def test_nothing_given_means_the_embedded_store() -> None:
+    """Without a file every setting has its default, and data goes where the desktop's rules say."""
+    settings = load_settings(None, {"XDG_DATA_HOME": "/data"})
+    assert settings.storage.root_directory == Path("/data/zotpy")
+    assert settings == dataclasses.replace(Settings(), storage=settings.storage)
+    assert settings.storage.s3 is None
+    assert load_settings(None, {}).storage.root_directory == Path.home() / ".local/share/zotpy"
+
+
+def test_a_file_of_zot_starts_as_it_is(load: Load) -> None:
+    """A file written for zot, tabs and all, is accepted; what has no effect is a warning each."""
+    settings = load(ZOT_FILE)
+    assert settings.http.address == "0.0.0.0"  # noqa: S104 - what the file says
+    assert settings.http.port == 8080
+    assert settings.log.level == "debug"
+    assert settings.storage.s3 == S3Settings(
+        bucket="zot-storage",
+        region="us-east-2",
+        endpoint="http://localhost:4566",
+        root_directory="zot",
+        force_path_style=True,
+        access_key="key",
+        secret_key="hush",
+    )
+    named = [warning.partition(" ")[0] for warning in settings.warnings]
+    assert named == [
+        "distSpecVersion",
+        "storage.dedupe",
+        "storage.gc",
+        "storage.remoteCache",
+        "storage.cacheDriver",
+    ]
+
+
+def test_json_and_yaml_say_the_same(load: Load) -> None:
+    """The format of a file is seen from its content."""
+    document = {"http": {"port": 1234}, "upload": {"partSize": "16MiB"}}
+    assert load(json.dumps(document)) == load(yaml.safe_dump(document))
+
+
+def test_names_are_compared_without_case(load: Load) -> None:
+    """As in zot, `accessKey` is `accesskey`."""
+    settings = s3_settings(load({"Storage": {"storagedriver": {"Bucket": "b", "accessKey": "a", "SECRETKEY": "s"}}}))
+    assert (settings.bucket, settings.access_key, settings.secret_key) == ("b", "a", "s")
+
+
+def test_all_problems_are_reported_at_once(load: Load) -> None:
+    """Every problem is told, with its path and what to write; nothing is told that follows from another problem."""
+    document = {
+        "http": {"prot": 80, "port": 99999, "tls": {"key": "/nowhere"}, "trustedProxies": ["10.0.0.1/8"]},
+        "storage": {"storageDriver": {"name": "gcs", "buckte": "x", "accesskey": "a"}},
+        "bucket": "x",
+        "upload": {"partSize": "1MiB", "memoryBudget": "10MiB"},
+        "gcSettings": {"grace": "1h", "deadline": "10x"},
+        "manifest": 5,
+        "log": {"level": "loud"},
+    }
+    assert problems_of(load, document, {"ZOTPY_UPLOAD_PARTSINFLIGHT": "many"}) == (
+        "bucket: there is no such setting; did you mean storage.storageDriver.bucket?",
+        "gcSettings.deadline: '10x' is not a duration: write seconds, or numbers with h, m, s or ms, such as 10m30s",
+        "http.port: 99999 is not a whole number from 0 to 65535",
+        "http.prot: there is no such setting; did you mean http.port?",
+        "http.tls.key: there is no file /nowhere",
+        "http.trustedProxies: 10.0.0.1/8 has host bits set",
+        "log.level: write debug, info, warn or error, not 'loud'",
+        "manifest: write settings as names and values",
+        "storage.storageDriver.buckte: there is no such setting; did you mean storage.storageDriver.bucket?",
+        "storage.storageDriver.name: write s3, not 'gcs'",
+        "upload.partSize: 1MiB is too small: at least 5MiB",
+        "ZOTPY_UPLOAD_PARTSINFLIGHT: 'many' is not a whole number from 1 to 64",
+        "storage.storageDriver.bucket: write the name of the bucket",
+        "storage.storageDriver.accesskey: accesskey and secretkey go together",
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        ({"gcSettings": {"deadline": "3h"}}, "gcSettings.grace"),
+        ({"upload": {"partSize": "200MiB"}}, "upload.memoryBudget"),
+        ({"http": {"tls": {"cert": __file__}}}, "http.tls"),
+        (s3(sessiontoken="t"), "storage.storageDriver.sessiontoken"),
+        (s3(secretkey="s"), "storage.storageDriver.accesskey"),
+        (s3(secretkey=5), "storage.storageDriver.secretkey"),
+        (s3(regionendpoint="ftp://x"), "storage.storageDriver.regionendpoint"),
+        (s3(regionendpoint="host:port"), "storage.storageDriver.regionendpoint"),
+        (s3(secure="perhaps"), "storage.storageDriver.secure"),
+        ({"storage": {"storageDriver": {"name": "s3"}}}, "storage.storageDriver.bucket"),
+        ({"http": {"address": "a b"}}, "http.address"),
+        ({"http": {"port": True}}, "http.port"),
+        ({"http": {"trustedProxies": 5}}, "http.trustedProxies"),
+        ({"http": {"drainTimeout": "0s"}}, "http.drainTimeout"),
+        ({"manifest": {"maxSize": "4MB"}}, "manifest.maxSize"),
+        ({"manifest": {"maxSize": "8M"}}, "manifest.maxSize"),
+        ({"upload": {"partSize": "6GiB"}}, "upload.partSize"),
+        ("http: {port: 1}\nHTTP: {port: 2}", "http"),
+    ],
+)
+def test_what_cannot_be_is_refused(load: Load, document: object, path: str) -> None:
+    """A value out of bounds, of the wrong kind, or at odds with another is one problem at its path."""
+    (problem,) = problems_of(load, document)
+    assert problem.startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("text", ["[1]", "a: b: c", '{"a": 1,}', '{"http": {}, "http": {}}', "a: 1\na: 2", "{" * 9999])
+def test_a_file_that_cannot_be_read_is_named(load: Load, tmp_path: Path, text: str) -> None:
+    """What is no JSON or YAML, or names a setting twice, is one problem that begins with the file's name."""
+    (problem,) = problems_of(load, text)
+    assert problem.startswith(f"{tmp_path / 'config'}: ")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """The file that is not there is the problem."""
+    with pytest.raises(ConfigError, match=r"nowhere.yaml: No such file"):
+        load_settings(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize("path", REFUSED)
+def test_protections_are_never_dropped_silently(load: Load, path: str) -> None:
+    """What zot would lock or encrypt is refused; the same left empty or off is accepted."""
+
+    def document(value: object) -> Any:
+        for name in reversed(path.split(".")):
+            value = {name: value}
+        return value
+
+    assert problems_of(load, document("x"))[0].startswith(f"{path}: ")
+    for off in (None, False, "false", {}, {"htpasswd": {"path": ""}}):
+        load(document(off))
+
+
+@pytest.mark.parametrize("path", WITHOUT_EFFECT)
+def test_settings_of_zot_without_effect_are_warned_of(load: Load, path: str) -> None:
+    """Each is accepted with any value, and named in one warning."""
+    document: Any = {"any": "thing"}
+    for name in reversed(path.split(".")):
+        document = {name: document}
+    (warning,) = load(document).warnings
+    assert warning.startswith(f"{path} has no effect: ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "endpoint", "path_style"),
+    [
+        ({}, None, False),
+        ({"secure": False}, None, False),
+        ({"regionendpoint": ""}, None, False),
+        ({"regionendpoint": "minio:9000"}, "https://minio:9000", True),
+        ({"regionendpoint": "minio:9000", "secure": "false"}, "http://minio:9000", True),
+        ({"regionendpoint": "http://[::1]:9000/"}, "http://[::1]:9000", True),
+        ({"regionendpoint": "https://s3.example", "secure": False}, "https://s3.example", True),
+        ({"regionendpoint": "s3.example", "forcepathstyle": False}, "https://s3.example", False),
+    ],
+)
+def test_the_endpoint_is_one_url(load: Load, settings: dict[str, object], endpoint: str, path_style: bool) -> None:  # noqa: FBT001 - a parameter of the table
+    """A URL's own scheme counts, else `secure`; away from AWS the bucket is in the path unless told otherwise."""
+    found = s3_settings(load(s3(**settings)))
+    assert (found.endpoint, found.force_path_style) == (endpoint, path_style)
+
+
+def test_the_region_is_the_environments_unless_given(load: Load) -> None:
+    """Where the platform names the region, the file need not."""
+    environ = {"AWS_REGION": "eu-west-1"}
+    assert s3_settings(load(s3(), environ)).region == "eu-west-1"
+    assert s3_settings(load(s3(region="eu-west-2"), environ)).region == "eu-west-2"
+    assert s3_settings(load(s3())).region == "us-east-1"
+
+
+def test_variables_override_the_file_and_flags_override_both(load: Load) -> None:
+    """The nearer to the person who starts the replica, the stronger; an empty variable says nothing."""
+    document = {"http": {"port": 1, "address": "10.0.0.1"}}
+    environ = {"ZOTPY_HTTP_PORT": "2", "ZOTPY_HTTP_ADDRESS": ""}
+    assert load(document, environ).http.port == 2
+    assert load(document, environ, port="3").http.port == 3
+    assert load(document, environ, port="3").http.address == "10.0.0.1"
+
+
+EXAMPLES: dict[str, tuple[str, object]] = {
+    "http.address": ("::1", "::1"),
+    "http.port": ("0", 0),
+    "http.tls.cert": (__file__, Path(__file__)),
+    "http.tls.key": (__file__, Path(__file__)),
+    "http.trustedProxies": ("10.0.0.0/8, ::1/128", (ip_network("10.0.0.0/8"), ip_network("::1/128"))),
+    "http.drainTimeout": ("1m30s", 90.0),
+    "storage.rootDirectory": ("/srv", Path("/srv")),
+    "storage.storageDriver.rootdirectory": ("/a/b/", "a/b"),
+    "storage.storageDriver.name": ("S3", None),
+    "storage.storageDriver.regionendpoint": ("http://x", "http://x"),
+    "log.level": ("PANIC", "error"),
+    "log.format": ("console", "console"),
+    "log.output": ("/dev/stdout", "stdout"),
+    "upload.partSize": ("16 MiB", 16 * 2**20),
+    "upload.partsInFlight": ("9", 9),
+    "upload.memoryBudget": ("1.5GiB", 1536 * 2**20),
+    "upload.bodyStallTimeout": ("1500ms", 1.5),
+    "gcSettings.grace": ("2d", 172800.0),
+    "gcSettings.deadline": ("30", 30.0),
+    "manifest.maxSize": ("5000000", 5_000_000),
+}
+"""Values for variables, with what is read from them; flags and texts not named here are `true` and `text`."""
+
+
+@pytest.mark.parametrize("path", LEAVES)
+def test_every_setting_has_its_variable(path: str) -> None:
+    """ZOTPY_ and the path, with underscores and in upper case, reaches the field."""
+    leaf = LEAVES[path]
+    is_flag = leaf.read.__name__ == "read_flag"
+    text, expected = EXAMPLES.get(path, ("true", True) if is_flag else ("text", "text"))
+    whole = {variable_of(path): text}
+    if leaf.section == "s3":
+        whole = {"ZOTPY_STORAGE_STORAGEDRIVER_BUCKET": "b", **whole}
+        whole |= {f"ZOTPY_STORAGE_STORAGEDRIVER_{key}": "text" for key in ("ACCESSKEY", "SECRETKEY")}
+    if leaf.section == "http" and "tls" in path:
+        whole |= {"ZOTPY_HTTP_TLS_CERT": __file__, "ZOTPY_HTTP_TLS_KEY": __file__}
+    settings = load_settings(None, whole)
+    section: Any = settings.storage.s3 if leaf.section == "s3" else getattr(settings, leaf.section)
+    if leaf.field in {"name", "secure"}:
+        assert section is not None
+    else:
+        assert getattr(section, leaf.field) == expected
+
+
+def test_a_misspelt_variable_is_pointed_out() -> None:
+    """A name much like one of ours is a warning; Kubernetes' own, for a service named zotpy, are none."""
+    environ = {"ZOTPY_HTTP_PROT": "1", "ZOTPY_PORT": "tcp://10.0.0.1:5000", "ZOTPY_SERVICE_HOST": "10.0.0.1"}
+    assert load_settings(None, environ).warnings == ("ZOTPY_HTTP_PROT has no effect: did you mean ZOTPY_HTTP_PORT?",)
+
+
+def test_secrets_are_not_shown(load: Load) -> None:
+    """Neither settings nor problems repeat a secret."""
+    assert "hush" not in repr(load(ZOT_FILE))
+    assert "hush" not in str(problems_of(load, s3(secretkey=["hush"], sessiontoken={"hush": 1})))
+
+
+def test_the_registry_agrees_on_the_defaults() -> None:
+    """The registry's own defaults are those of the configuration."""
+    registry, upload, gc = RegistrySettings(), UploadSettings(), GcSettings()
+    assert (registry.part_size_bytes, registry.parts_in_flight) == (upload.part_size_bytes, upload.parts_in_flight)
+    assert (registry.grace_s, registry.deadline_s) == (gc.grace_s, gc.deadline_s)
+    assert registry.body_stall_s == upload.body_stall_timeout_s
+    assert registry.manifest_limit_bytes == Settings().manifest.max_size_bytes
+
+
+def test_the_documentation_names_every_setting() -> None:
+    """No setting, and nothing of zot's that is refused or without effect, is missing from docs/configuration.md."""
+    text = DOCUMENTATION.read_text()
+    missing = [path for path in (*LEAVES, *WITHOUT_EFFECT, *REFUSED) if f"`{path}`" not in text]
+    assert missing == []
+
+
+def test_the_examples_of_the_documentation_are_good(load: Load) -> None:
+    """Every file shown in docs/configuration.md can be used as it stands."""
+    examples = re.findall(r"^```(?:yaml|json)\n(.*?)^```", DOCUMENTATION.read_text(), re.DOTALL | re.MULTILINE)
+    assert len(examples) == 4
+    for example in examples:
+        load(example, {"ZOTPY_STORAGE_STORAGEDRIVER_SECRETKEY": "s"} if "accesskey" in example else {})
