@@ -24,7 +24,7 @@ def unframe(value: bytes) -> tuple[dict[str, Any], bytes]:
     line, newline, body = value.partition(b"\n")
     try:
         header = json.loads(line) if newline else None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = "an object of the bucket has a damaged header"
         raise FramingError(msg) from error
     if not isinstance(header, dict):

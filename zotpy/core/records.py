@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from zotpy.core.digests import Digest
+from zotpy.core.errors import DigestInvalid
 from zotpy.core.framing import FramingError, frame, unframe
 from zotpy.core.keys import Kind
 
@@ -106,7 +107,11 @@ class TagValue:
         if not isinstance(media_type, str) or not isinstance(digest, str):
             msg = "a tag does not say what it names"
             raise FramingError(msg)
-        return cls(Digest.parse(digest), ManifestValue(media_type, body), str(header.get("nonce", "")))
+        try:
+            return cls(Digest.parse(digest), ManifestValue(media_type, body), str(header.get("nonce", "")))
+        except DigestInvalid as error:
+            msg = "a tag names what is no digest"
+            raise FramingError(msg) from error
 
 
 def _lease_header(lease: Lease | None) -> dict[str, Any]:

@@ -80,8 +80,8 @@ def _split(text: str) -> tuple[bytes, bytes]:
 def _fields(payload: bytes) -> dict[str, object]:
     try:
         fields = json.loads(payload)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _unknown() from error
-    if not isinstance(fields, dict) or not {"k", "a", "o"} <= fields.keys() or not isinstance(fields["o"], int):
+    if not isinstance(fields, dict) or not {"k", "a", "o"} <= fields.keys() or type(fields["o"]) is not int:
         raise _unknown()
     return fields

@@ -21,7 +21,7 @@ class StoreWrapper:
         """Run one operation, named like its method, once. `key` may be a prefix, or the first of several keys."""
         raise NotImplementedError
 
-    async def read(self, key: str, receive: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def read(self, key: str, receive: Callable[[], Awaitable[bytes]]) -> bytes:  # noqa: ARG002 - for subclasses
         """Receive the next bytes of a stream that `open` began; `StopAsyncIteration` is its end."""
         return await receive()
 

@@ -1,0 +1,111 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zotpy.core.digests import Digest
+from zotpy.core.framing import FramingError, frame
+from zotpy.core.records import BlobValue, Lease, ManifestValue, TagValue, Value, decode_value
+
+TIME = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
+LEASE = Lease("0123456789abcdef", TIME)
+TEXT = st.text(max_size=50)
+BLOBS = st.binary(max_size=200).map(lambda content: BlobValue(len(content), None, content)) | st.builds(
+    BlobValue, st.integers(0, 2**50), TEXT
+)
+MANIFESTS = st.builds(ManifestValue, TEXT, st.binary(max_size=200))
+LEASES = st.none() | st.builds(
+    Lease, TEXT, st.integers(0, 2**32).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
+)
+
+
+@given(BLOBS, LEASES)
+def test_a_blob_comes_back_with_its_lease(value: BlobValue, lease: Lease | None) -> None:
+    """What is written to an entry or to a lease is what a reader sees."""
+    assert decode_value("blobs", value.encode(lease)) == (value, lease)
+
+
+@given(MANIFESTS, LEASES)
+def test_a_manifest_comes_back_with_its_lease(value: ManifestValue, lease: Lease | None) -> None:
+    """A manifest's bytes survive exactly, whatever they are."""
+    assert decode_value("manifests", value.encode(lease)) == (value, lease)
+    assert value.size_bytes == len(value.content)
+
+
+@given(MANIFESTS, TEXT)
+def test_a_tag_comes_back_whole(manifest: ManifestValue, nonce: str) -> None:
+    """A tag holds the manifest, its media type and its digest: one read is a pull."""
+    value = TagValue(Digest.of(manifest.content), manifest, nonce)
+    assert TagValue.decode(value.encode()) == value
+
+
+def test_two_pushes_of_one_tag_are_two_objects() -> None:
+    """Only the nonce differs, so that a condition on the ETag sees a push of the same manifest."""
+    manifest = ManifestValue("a/b", b"{}")
+    first, second = (TagValue(Digest.of(b"{}"), manifest, nonce).encode() for nonce in ("1", "2"))
+    assert first != second
+
+
+@pytest.mark.parametrize("value", [BlobValue(3, None, b"abc"), BlobValue(3, "data"), ManifestValue("a/b", b"{}")])
+def test_an_entry_is_a_lease_that_also_names_one(value: Value) -> None:
+    """Both decode to the same value; only the entry says which lease it was written after, and when."""
+    assert type(value).decode(value.encode()) == (value, None)
+    assert type(value).decode(value.encode(LEASE)) == (value, LEASE)
+
+
+@given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001 - hypothesis wants them bare
+def test_the_time_of_a_lease_is_kept_to_the_millisecond(time: datetime) -> None:
+    """Ages are hours, so milliseconds are more than enough; the zone is always UTC."""
+    aware = time.replace(tzinfo=UTC)
+    _, lease = BlobValue.decode(BlobValue(0).encode(Lease("id", aware)))
+    assert lease is not None
+    assert abs(lease.time - aware) < timedelta(milliseconds=1)
+    assert lease.time.tzinfo is UTC
+
+
+@pytest.mark.parametrize("size", [None, "3", 3.5, [], 2, 4, -1])
+def test_a_blob_that_is_not_as_long_as_it_says_is_damaged(size: object) -> None:
+    """A truncated entry is never served."""
+    with pytest.raises(FramingError):
+        BlobValue.decode(frame({"v": 1, "size": size}, b"abc"))
+
+
+@pytest.mark.parametrize("header", [{}, {"v": 1}, {"type": None}, {"type": 1}])
+def test_a_manifest_without_a_media_type_is_damaged(header: dict[str, object]) -> None:
+    """A manifest cannot be served without the type with which it was pushed."""
+    with pytest.raises(FramingError):
+        ManifestValue.decode(frame(header, b"{}"))
+
+
+@pytest.mark.parametrize("header", [{}, {"type": "a/b"}, {"digest": f"sha256:{'0' * 64}"}, {"type": 1, "digest": 1}])
+def test_a_tag_that_does_not_say_what_it_names_is_damaged(header: dict[str, object]) -> None:
+    """Both the digest and the media type are needed."""
+    with pytest.raises(FramingError):
+        TagValue.decode(frame(header, b"{}"))
+
+
+def test_a_tag_that_names_no_digest_is_damaged() -> None:
+    """A digest that cannot be read is the bucket's fault, and not reported as the client's."""
+    with pytest.raises(FramingError):
+        TagValue.decode(frame({"type": "a/b", "digest": "sha256:short"}, b"{}"))
+
+
+@pytest.mark.parametrize(
+    "lease",
+    [
+        *(None, 1, [], {}, {"id": "x"}, {"time": 1}, {"id": "x", "time": "soon"}, {"id": "x", "time": None}),
+        *({"id": "x", "time": time} for time in (1e300, float("nan"), float("inf"))),
+    ],
+)
+def test_an_unreadable_lease_is_no_lease(lease: object) -> None:
+    """An entry whose lease cannot be read is renewed, as one that is too old would be."""
+    assert BlobValue.decode(frame({"v": 1, "size": 0, "lease": lease})) == (BlobValue(0), None)
+
+
+@given(st.binary())
+def test_no_object_of_the_bucket_crashes_the_reader(value: bytes) -> None:
+    """What another program wrote is damaged, never a surprise."""
+    for read in (BlobValue.decode, ManifestValue.decode, TagValue.decode):
+        with pytest.raises(FramingError):
+            read(b"{" + value)
