@@ -112,7 +112,7 @@ class Commit:
         parts = [Part(part.number, part.etag, part.crc32c) for part in sent]
         stored = await self.store.complete_multipart(key, state.multipart_id, parts)
         if unread or not stored.verified:
-            await self._read_back(key, state.offset, digest)
+            await self._read_back(key, state.offset, digest, is_ours=stored.verified)
         return BlobValue(state.offset, state.data_id), True
 
     async def _last_part(self, state: UploadState) -> SentPart | None:
@@ -121,8 +121,12 @@ class Commit:
         part = await self.store.put_part(keys.data(state.data_id), state.multipart_id, len(state.parts) + 1, state.tail)
         return SentPart(part.number, part.etag, part.crc32c)
 
-    async def _read_back(self, key: str, size_bytes: int, digest: Digest) -> None:
-        """Hash the bytes in the store; where they have another digest, delete them and raise `DigestInvalid`."""
+    async def _read_back(self, key: str, size_bytes: int, digest: Digest, *, is_ours: bool) -> None:
+        """Hash the bytes in the store; where they have another digest, raise `DigestInvalid`.
+
+        They are deleted only if they are those that this request sent: else a request that ended the same upload
+        in another way may have made a blob of them.
+        """
         hasher = new_hasher(digest.algorithm)
         async with self.store.open(key, 0, size_bytes) as chunks:
             async for chunk in chunks:
@@ -130,7 +134,8 @@ class Commit:
         try:
             _compare(hasher.digest(), digest)
         except DigestInvalid:
-            await self.store.delete(key)
+            if is_ours:
+                await self.store.delete(key)
             raise
 
 

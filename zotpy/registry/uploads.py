@@ -25,6 +25,8 @@ from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import ConditionFailed, ContentRejected, KeyMissing, Store
 
+_PARTS_GONE = "the parts of this upload are gone: begin again with POST"
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -105,15 +107,20 @@ class Uploads:
     ) -> BlobValue:
         """Take in the last chunk, which may be all or nothing, and make the blob exist (end-6 and end-4b).
 
-        Raises `DigestInvalid`, `SizeInvalid`, `ChunkOutOfOrder`, `UploadUnknown`; the upload then is no more, but
-        for `ChunkOutOfOrder`.
+        Raises `DigestInvalid`, `SizeInvalid`, `UploadInvalid`, after which the upload is no more; `ChunkOutOfOrder`,
+        `ClientStalled`, `StoreError`, after which what earlier requests sent is still there; `UploadUnknown`.
         """
         try:
-            saved = await self._open(session, span, digest.algorithm)
+            return await self._finish(session, digest, body, span, length_bytes)
         except UploadUnknown:
             if (done := await self.records.read_blob(session.repo, digest, rely=True)) is not None:
                 return done  # the answer to this very request was lost, and the client asks again
             raise
+
+    async def _finish(
+        self, session: Session, digest: Digest, body: Body, span: Span | None, length_bytes: int | None
+    ) -> BlobValue:
+        saved = await self._open(session, span, digest.algorithm)
         account = self.budget.account()
         try:
             pipeline = self._pipeline(saved.state, account)
@@ -128,6 +135,9 @@ class Uploads:
                 await self._abandon(session, saved, state)
                 msg = "the store has other bytes than this request sent: another request wrote to the same upload"
                 raise UploadInvalid(msg) from error
+            except KeyMissing as error:
+                await self._abandon(session, saved, state)
+                raise UploadUnknown(_PARTS_GONE) from error
             except BaseException:
                 await self._abandon(session, saved, state)
                 raise
@@ -169,8 +179,7 @@ class Uploads:
         try:
             return await pipeline.run(body)
         except KeyMissing as error:
-            msg = "the parts of this upload are gone: begin again with POST"
-            raise UploadUnknown(msg) from error
+            raise UploadUnknown(_PARTS_GONE) from error
         except BaseException:
             await self._drop_unsaved(saved, pipeline.state)
             raise
@@ -240,6 +249,14 @@ class Uploads:
         """Abort a multipart that this request began, and that no saved state names."""
         if saved.state.multipart_id is None:
             await self.commits.drop_multipart(state)
+
+    async def _finished_elsewhere(self, session: Session, digest: Digest, error: KeyMissing) -> BlobValue:
+        """Answer a PUT whose multipart is gone: with the blob, if another request made it of the same bytes."""
+        value = await self.records.read_blob(session.repo, digest, rely=True)
+        if value is None:
+            msg = "this upload was finished with other bytes, or cancelled: begin again with POST"
+            raise UploadUnknown(msg) from error
+        return value
 
     async def _abandon(self, session: Session, saved: _Saved, state: UploadState) -> None:
         with trio.move_on_after(CLEANUP_S, shield=True):
