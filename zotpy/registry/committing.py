@@ -112,7 +112,7 @@ class Commit:
         parts = [Part(part.number, part.etag, part.crc32c) for part in sent]
         stored = await self.store.complete_multipart(key, state.multipart_id, parts)
         if unread or not stored.verified:
-            await self._read_back(key, state.offset, digest, is_ours=stored.verified)
+            await self._read_back(key, state.offset, digest)
         return BlobValue(state.offset, state.data_id), True
 
     async def _last_part(self, state: UploadState) -> SentPart | None:
@@ -121,22 +121,17 @@ class Commit:
         part = await self.store.put_part(keys.data(state.data_id), state.multipart_id, len(state.parts) + 1, state.tail)
         return SentPart(part.number, part.etag, part.crc32c)
 
-    async def _read_back(self, key: str, size_bytes: int, digest: Digest, *, is_ours: bool) -> None:
-        """Hash the bytes in the store; where they have another digest, raise `DigestInvalid`.
+    async def _read_back(self, key: str, size_bytes: int, digest: Digest) -> None:
+        """Hash the bytes in the store; raises `DigestInvalid` where they have another digest.
 
-        They are deleted only if they are those that this request sent: else a request that ended the same upload
-        in another way may have made a blob of them.
+        They stay where they are: another request that ended the same upload may have made a blob of them, under
+        the digest that they do have. Bytes that nobody names are the collector's.
         """
         hasher = new_hasher(digest.algorithm)
         async with self.store.open(key, 0, size_bytes) as chunks:
             async for chunk in chunks:
                 await hash_pieces(hasher, Pieces(chunk))
-        try:
-            _compare(hasher.digest(), digest)
-        except DigestInvalid:
-            if is_ours:
-                await self.store.delete(key)
-            raise
+        _compare(hasher.digest(), digest)
 
 
 def check_length(state: UploadState, started_at: int, promised_bytes: int | None) -> None:

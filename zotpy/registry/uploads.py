@@ -10,7 +10,7 @@ import trio
 
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.errors import ChunkOutOfOrder, UploadInvalid, UploadUnknown
+from zotpy.core.errors import ChunkOutOfOrder, DigestInvalid, SizeInvalid, UploadInvalid, UploadUnknown
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
 from zotpy.core.records import BlobValue
@@ -138,8 +138,11 @@ class Uploads:
             except KeyMissing as error:
                 await self._abandon(session, saved, state)
                 raise UploadUnknown(_PARTS_GONE) from error
-            except BaseException:
+            except (DigestInvalid, SizeInvalid):
                 await self._abandon(session, saved, state)
+                raise
+            except BaseException:
+                await self._drop_unsaved(saved, state)
                 raise
             if saved.etag is not None:
                 await self.store.delete(session.key)
@@ -249,14 +252,6 @@ class Uploads:
         """Abort a multipart that this request began, and that no saved state names."""
         if saved.state.multipart_id is None:
             await self.commits.drop_multipart(state)
-
-    async def _finished_elsewhere(self, session: Session, digest: Digest, error: KeyMissing) -> BlobValue:
-        """Answer a PUT whose multipart is gone: with the blob, if another request made it of the same bytes."""
-        value = await self.records.read_blob(session.repo, digest, rely=True)
-        if value is None:
-            msg = "this upload was finished with other bytes, or cancelled: begin again with POST"
-            raise UploadUnknown(msg) from error
-        return value
 
     async def _abandon(self, session: Session, saved: _Saved, state: UploadState) -> None:
         with trio.move_on_after(CLEANUP_S, shield=True):

@@ -1,0 +1,234 @@
+"""Records: what a lease protects, how a lost entry comes back, and deletions that are overtaken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from tests.calls import CallLog
+from tests.unit.registry.support import OTHER, REPO, Clock, Script, keys_below
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.core.manifests import OCI_IMAGE
+from zotpy.core.records import BlobValue, ManifestValue
+from zotpy.registry.records import Records
+from zotpy.registry.settings import RegistrySettings
+from zotpy.store.faulty import FaultyStore
+from zotpy.store.interface import StoreUnavailable
+from zotpy.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from zotpy.core.keys import Kind
+    from zotpy.core.records import Value
+
+GRACE_S = 1000.0
+SETTINGS = RegistrySettings(grace_s=GRACE_S)
+BODY = b"the content"
+DIGEST = Digest.of(BODY)
+BLOB = BlobValue(len(BODY), None, BODY)
+BOTH_KINDS = pytest.mark.parametrize(
+    ("kind", "value"), [("blobs", BLOB), ("manifests", ManifestValue(OCI_IMAGE, BODY))]
+)
+LEASES = keys.leases(REPO, "blobs", DIGEST)
+ENTRY = keys.entry(REPO, "blobs", DIGEST)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return the clock of the store."""
+    return Clock()
+
+
+@pytest.fixture
+def memory(clock: Clock) -> MemoryStore:
+    """Return an empty store on that clock."""
+    return MemoryStore(clock)
+
+
+@pytest.fixture
+def log(memory: MemoryStore) -> CallLog:
+    """Return the store, counted."""
+    return CallLog(memory)
+
+
+@pytest.fixture
+def records(log: CallLog) -> Records:
+    """Return the records in the store."""
+    return Records(log, SETTINGS)
+
+
+@pytest.fixture
+def script() -> Script:
+    """Return what happens to the slow records."""
+    return Script()
+
+
+@pytest.fixture
+def slow(memory: MemoryStore, script: Script) -> Records:
+    """Return the records as a replica sees them whose store follows the script."""
+    return Records(FaultyStore(memory, script), SETTINGS)
+
+
+@BOTH_KINDS
+async def test_a_lease_is_relied_on_until_half_the_grace(
+    records: Records, log: CallLog, clock: Clock, kind: Kind, value: Value
+) -> None:
+    """A record is relied on with one GET until its lease is half the grace old; then it is renewed, once."""
+    await records.write(REPO, kind, DIGEST, value)
+    for seconds, expected in ((GRACE_S / 2 - 1, 1), (1, 3), (1, 1), (GRACE_S / 2 - 2, 1), (1, 3)):
+        clock.advance(seconds)
+        with log.counted() as calls:
+            assert await records.rely(REPO, kind, DIGEST) == value
+        assert len(calls) == expected, str(calls)
+
+
+@BOTH_KINDS
+async def test_a_renewal_writes_the_lease_before_the_entry(
+    records: Records, log: CallLog, clock: Clock, kind: Kind, value: Value
+) -> None:
+    """A renewal writes a lease under a new key, and only then the entry, which carries the new lease's time."""
+    await records.write(REPO, kind, DIGEST, value)
+    clock.advance(GRACE_S)
+    with log.counted() as calls:
+        await records.rely(REPO, kind, DIGEST)
+    written = [call.key for call in calls.of("put")]
+    assert written[0].startswith(keys.leases(REPO, kind, DIGEST))
+    assert written[1:] == [keys.entry(REPO, kind, DIGEST)]
+    assert len(await records.list_leases(REPO, kind, DIGEST)) == 2
+
+
+async def test_a_renewal_whose_entry_is_not_written_is_made_again(
+    slow: Records, records: Records, memory: MemoryStore, script: Script, clock: Clock
+) -> None:
+    """A renewal that fails between lease and entry is not relied on: the next one renews again."""
+    await records.write(REPO, "blobs", DIGEST, BLOB)
+    clock.advance(GRACE_S)
+    script.fail("before", "put", ENTRY, StoreUnavailable("down"))
+    with pytest.raises(StoreUnavailable):
+        await slow.rely(REPO, "blobs", DIGEST)
+    assert await records.rely(REPO, "blobs", DIGEST) == BLOB
+    assert len(keys_below(memory, LEASES)) == 3
+
+
+@BOTH_KINDS
+async def test_a_missing_entry_is_rebuilt_from_the_newest_lease(
+    records: Records, memory: MemoryStore, log: CallLog, clock: Clock, kind: Kind, value: Value
+) -> None:
+    """A record without an entry is found by its leases, and the next read costs one GET again."""
+    await records.write(REPO, kind, DIGEST, value)
+    clock.advance(1)
+    await records.write(REPO, kind, DIGEST, value)
+    del memory.objects[keys.entry(REPO, kind, DIGEST)]
+    assert await records.read(REPO, kind, DIGEST) == value
+    with log.counted() as calls:
+        assert await records.rely(REPO, kind, DIGEST) == value
+    assert len(calls) == 1, str(calls)
+
+
+async def test_the_newest_lease_says_where_the_data_is(records: Records, memory: MemoryStore, clock: Clock) -> None:
+    """Of leases that name different data, an entry is rebuilt from the newest: the collector keeps that one."""
+    for data_id in ("b" * 32, "a" * 32):
+        await records.write(REPO, "blobs", DIGEST, BlobValue(10, data_id))
+        clock.advance(1)
+    del memory.objects[ENTRY]
+    assert await records.read_blob(REPO, DIGEST) == BlobValue(10, "a" * 32)
+
+
+async def test_a_record_belongs_to_its_repository_and_kind(records: Records) -> None:
+    """A record of one repository or kind is none of another."""
+    await records.write(REPO, "blobs", DIGEST, BLOB)
+    assert await records.read(OTHER, "blobs", DIGEST) is None
+    assert await records.rely(OTHER, "blobs", DIGEST) is None
+    assert await records.read_manifest(REPO, DIGEST) is None
+    assert await records.read_blob(REPO, Digest.of(BODY, "sha512")) is None
+
+
+async def test_a_lease_deleted_after_it_was_listed_is_passed_over(
+    slow: Records, records: Records, memory: MemoryStore, script: Script, clock: Clock
+) -> None:
+    """Where the newest lease goes between the listing and its reading, an older one will do."""
+    await records.write(REPO, "blobs", DIGEST, BLOB)
+    clock.advance(1)
+    newest = await records.write_lease(REPO, "blobs", DIGEST, BLOB)
+    del memory.objects[ENTRY]
+    parked = script.park("before", "get", LEASES + newest.lease_id)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(slow.rely, REPO, "blobs", DIGEST)
+        await parked.reached.wait()
+        await memory.delete(LEASES + newest.lease_id)
+        parked.go_on.set()
+    assert await records.read(REPO, "blobs", DIGEST) == BLOB
+
+
+async def test_a_record_deleted_after_it_was_listed_does_not_exist(
+    slow: Records, records: Records, memory: MemoryStore, script: Script
+) -> None:
+    """Where all leases go between the listing and their reading, there is no record, and none is written."""
+    await records.write(REPO, "blobs", DIGEST, BLOB)
+    del memory.objects[ENTRY]
+    parked, found = script.park("before", "get", LEASES), list[object]()
+
+    async def rely() -> None:
+        found.append(await slow.rely(REPO, "blobs", DIGEST))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rely)
+        await parked.reached.wait()
+        assert await records.delete(REPO, "blobs", DIGEST)
+        parked.go_on.set()
+    assert found == [None]
+    assert memory.objects == {}
+
+
+async def test_a_delete_removes_entry_and_leases(records: Records, memory: MemoryStore) -> None:
+    """After a delete there is nothing of the record, however many leases it had; deleting again finds nothing."""
+    for _ in range(3):
+        await records.write(REPO, "blobs", DIGEST, BLOB)
+    assert await records.delete(REPO, "blobs", DIGEST)
+    assert memory.objects == {}
+    assert not await records.delete(REPO, "blobs", DIGEST)
+
+
+@pytest.mark.parametrize("operation", ["delete", "delete_many"])
+async def test_a_delete_takes_only_what_it_listed(
+    slow: Records, records: Records, memory: MemoryStore, script: Script, operation: str
+) -> None:
+    """A record written again while it is being deleted survives by its new lease, whatever becomes of the entry."""
+    for _ in range(2):
+        await records.write(REPO, "blobs", DIGEST, BLOB)
+    parked = script.park("before", operation)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(slow.delete, REPO, "blobs", DIGEST)
+        await parked.reached.wait()
+        await records.write(REPO, "blobs", DIGEST, BLOB)
+        parked.go_on.set()
+    assert len(keys_below(memory, LEASES)) == 1
+    assert await records.rely(REPO, "blobs", DIGEST) == BLOB
+
+
+@pytest.mark.parametrize("prefix", [ENTRY, LEASES])
+async def test_a_delete_that_breaks_off_can_be_made_again(
+    slow: Records, records: Records, memory: MemoryStore, script: Script, prefix: str
+) -> None:
+    """A delete that fails half way leaves the record whole or gone to readers, and its repetition finishes it."""
+    await records.write(REPO, "blobs", DIGEST, BLOB)
+    script.fail("before", "delete", prefix, StoreUnavailable("down"))
+    with pytest.raises(StoreUnavailable):
+        await slow.delete(REPO, "blobs", DIGEST)
+    assert await records.rely(REPO, "blobs", DIGEST) == BLOB
+    assert await records.delete(REPO, "blobs", DIGEST)
+    assert memory.objects == {}
+
+
+async def test_an_entry_whose_lease_cannot_be_told_is_renewed(
+    records: Records, memory: MemoryStore, log: CallLog
+) -> None:
+    """An entry that names no lease is read, but not relied on."""
+    await memory.put(ENTRY, BLOB.encode())
+    with log.counted() as calls:
+        assert await records.read(REPO, "blobs", DIGEST) == BLOB
+    assert len(calls) == 1
+    assert await records.rely(REPO, "blobs", DIGEST) == BLOB
+    assert len(keys_below(memory, LEASES)) == 1
