@@ -1,6 +1,7 @@
 """The embedded store as the server sees it: running for as long as a block, and back when it dies."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -134,4 +135,5 @@ async def _write(client: S3Client) -> None:
 
 
 def _failure(what: str, directory: Directory) -> str:
-    return f"{what}; the end of its log, {directory.log}:\n{directory.last_log_lines()}"
+    free_mib = shutil.disk_usage(directory.root).free >> 20
+    return f"{what}; {free_mib} MiB are free on its disk; its log, {directory.log}, ends:\n{directory.last_log_lines()}"
