@@ -17,9 +17,10 @@ class Pieces:
     __slots__ = ("_length", "_pieces")
 
     def __init__(self, content: Buffer = b"") -> None:
-        """Begin with `content`, which is kept, not copied."""
-        self._pieces: list[Buffer] = [content] if len(content) else []
-        self._length = len(content)
+        """Begin with `content`, appended."""
+        self._pieces: list[Buffer] = []
+        self._length = 0
+        self.append(content)
 
     def __len__(self) -> int:
         return self._length

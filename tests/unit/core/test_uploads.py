@@ -1,0 +1,111 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zotpy.core.digests import Digest
+from zotpy.core.framing import FramingError, frame, unframe
+from zotpy.core.hashing import new_hasher
+from zotpy.core.pieces import Pieces
+from zotpy.core.uploads import SentPart, UploadState
+
+TEXT = st.text(max_size=20)
+PARTS = st.lists(st.builds(SentPart, st.integers(1, 10_000), TEXT, TEXT), max_size=5).map(tuple)
+STATES = st.builds(
+    UploadState,
+    algorithm=st.sampled_from(["sha256", "sha512"]),
+    part_size_bytes=st.integers(1, 2**33),
+    offset=st.integers(0, 2**50),
+    data_id=st.none() | TEXT,
+    multipart_id=st.none() | TEXT,
+    parts=PARTS,
+    hash_state=st.none() | st.binary(max_size=216),
+    tail=st.binary(max_size=300).map(Pieces),
+    cancelled=st.booleans(),
+)
+
+
+def written(**changes: object) -> bytes:
+    """Write a state with some fields of its header replaced."""
+    header, tail = unframe(UploadState("sha256", 8, offset=4, hash_state=b"x", tail=Pieces(b"tail")).encode())
+    return frame(header | changes, tail)
+
+
+@given(STATES)
+def test_a_state_comes_back(state: UploadState) -> None:
+    """Whatever replica reads the state sees what the other one wrote."""
+    read = UploadState.decode(state.encode())
+    assert read.encode() == state.encode()
+    assert bytes(read.tail) == bytes(state.tail)
+    for name in ("algorithm", "part_size_bytes", "offset", "data_id", "multipart_id", "parts", "hash_state"):
+        assert getattr(read, name) == getattr(state, name)
+    assert read.cancelled == state.cancelled
+
+
+def test_what_is_in_parts_is_the_offset_without_the_tail() -> None:
+    """All safe bytes are in parts, but for the tail."""
+    assert UploadState("sha256", 8, offset=20, tail=Pieces(b"tail")).sent_bytes == 16
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_hashing_goes_on_where_the_last_request_stopped(algorithm: str) -> None:
+    """A state that travelled continues to the digest of all the bytes."""
+    hasher = new_hasher(algorithm)
+    hasher.update(b"one")
+    state = UploadState.decode(UploadState(algorithm, 8, offset=3, hash_state=hasher.export()).encode())
+    resumed = state.hasher()
+    assert resumed is not None
+    resumed.update(b"two")
+    assert resumed.digest() == Digest.of(b"onetwo", algorithm)
+
+
+def test_a_new_upload_hashes_from_the_beginning() -> None:
+    """An upload of no bytes needs no state to go on from."""
+    hasher = UploadState("sha512", 8).hasher()
+    assert hasher is not None
+    assert hasher.digest() == Digest.of(b"", "sha512")
+
+
+@pytest.mark.parametrize("hash_state", [None, b"short"])
+def test_bytes_without_a_usable_hash_state_must_be_read_back(hash_state: bytes | None) -> None:
+    """An upload that has bytes is never hashed as if it had none."""
+    assert UploadState("sha256", 8, offset=3, hash_state=hash_state).hasher() is None
+
+
+@given(STATES)
+def test_a_tombstone_keeps_nothing_of_the_upload(state: UploadState) -> None:
+    """A cancelled upload holds no bytes, no multipart and no digest that a late chunk could go on from."""
+    tombstone = UploadState.decode(state.tombstone().encode())
+    assert tombstone.cancelled
+    assert (tombstone.offset, tombstone.sent_bytes, len(tombstone.tail), tombstone.parts) == (0, 0, 0, ())
+    assert (tombstone.data_id, tombstone.multipart_id, tombstone.hash_state) == (None, None, None)
+
+
+@pytest.mark.parametrize("field", sorted(unframe(written())[0].keys() - {"v"}))
+def test_a_state_without_one_of_its_fields_is_damaged(field: str) -> None:
+    """No field is guessed."""
+    header, tail = unframe(written())
+    del header[field]
+    with pytest.raises(FramingError):
+        UploadState.decode(frame(header, tail))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"offset": None},
+        {"offset": "many"},
+        {"partSize": []},
+        {"parts": None},
+        {"parts": 1},
+        {"parts": [1]},
+        {"parts": [[1, "etag"]]},
+        {"parts": [["one", "etag", "crc"]]},
+        {"hash": 1},
+        {"hash": "a"},
+        {"hash": "ä"},
+    ],
+)
+def test_a_state_with_a_field_of_another_kind_is_damaged(changes: dict[str, object]) -> None:
+    """What cannot be read says so, and is no crash."""
+    with pytest.raises(FramingError):
+        UploadState.decode(written(**changes))
