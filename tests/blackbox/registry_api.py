@@ -16,7 +16,7 @@ MANIFEST_TYPES = (
     "application/vnd.docker.distribution.manifest.list.v2+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 def http_client(url: str) -> httpx.Client:
