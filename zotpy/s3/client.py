@@ -71,11 +71,10 @@ class S3Client:
         self._transport = transport
         self.pacer = Pacer(config.max_connections)
         self._credentials = credentials_of(config)
-        url = urlsplit(config.service_url)
-        host = url.netloc if config.path_style else f"{config.bucket}.{url.netloc}"
-        self._root = f"{url.scheme}://{host}"
-        self._host = host
-        self._base = url.path + (f"/{config.bucket}" if config.path_style else "")
+        url = urlsplit(config.bucket_url)
+        self._root = f"{url.scheme}://{url.netloc}"
+        self._host = url.netloc
+        self._base = url.path
         self._timeouts = {
             "connect": config.connect_timeout_s,
             "read": config.read_timeout_s,
@@ -97,14 +96,15 @@ class S3Client:
                 except httpx.TransportError as error:
                     last = Failure(code=type(error).__name__)
                 else:
-                    if response.is_success and not error_inside(response.status_code, body):
+                    failure = _failure_of(request, response, body)
+                    if failure is None:
                         self.pacer.succeeded()
                         return Answer(response.status_code, response.headers, body, crc, ambiguous)
-                    status = 500 if response.is_success else response.status_code
-                    last = parse_failure(status, body, response.headers)
+                    last = failure
                 if last.asks_to_slow_down:
                     self.pacer.slowed_down()
-                delay = delay_before_retry(self.config.retry, attempt, last, random.random())  # noqa: S311 - jitter
+                jitter = random.random()  # noqa: S311 - no secret
+                delay = delay_before_retry(self.config.retry, attempt, last, jitter, resend_damaged=request.checksum)
                 if delay is None:
                     raise _error(request, last, ambiguous=ambiguous)
                 ambiguous = ambiguous or last.is_ambiguous
@@ -128,17 +128,20 @@ class S3Client:
 
         Raises `S3Refused`, or `S3Unavailable` for what may pass.
         """
-        try:
-            response = await self._send(request, "")
-        except httpx.TransportError as error:
-            raise S3Unavailable(_describe(request, Failure(code=type(error).__name__), "no answer")) from error
-        try:
-            if not response.is_success:
-                failure = parse_failure(response.status_code, await response.aread(), response.headers)
+        async with AsyncExitStack() as stack:
+            failure = None
+            try:
+                response = await self._send(request, "")
+                stack.push_async_callback(_close, response)
+                if not response.is_success:
+                    failure = _failure_of(request, response, await response.aread())
+            except httpx.TransportError as error:
+                raise S3Unavailable(_describe(request, Failure(code=type(error).__name__), "no answer")) from error
+            if failure is not None:
+                if failure.asks_to_slow_down:
+                    self.pacer.slowed_down()
                 raise _error(request, failure, ambiguous=False)
             yield response
-        finally:
-            await _close(response)
 
     def presign_get(self, key: str, keys: signing.Keys, expires_s: int, query: signing.Query) -> str:
         """Return an URL that reads an object without credentials."""
@@ -180,8 +183,17 @@ class S3Client:
 @asynccontextmanager
 async def open_client(config: S3Config) -> AsyncIterator[S3Client]:
     """Open a client with a pool of its own."""
-    async with S3Transport(verify_tls=config.verify_tls, max_connections=config.max_connections) as transport:
+    url, limit = config.bucket_url, config.max_connections
+    async with S3Transport(url, verify_tls=config.verify_tls, max_connections=limit) as transport:
         yield S3Client(config, transport)
+
+
+def _failure_of(request: Request, response: httpx.Response, body: bytes) -> Failure | None:
+    """Read an answer's verdict: `None` is success."""
+    if not response.is_success:
+        return parse_failure(response.status_code, body, response.headers)
+    # Only a POST may fail after its 200; the body of a GET is an object, which may well read like an error.
+    return parse_failure(500, body, response.headers) if request.method == "POST" and error_inside(body) else None
 
 
 async def _close(response: httpx.Response) -> None:
@@ -202,7 +214,6 @@ def _crc32c(body: Body) -> int:
 
 
 def _sha256(body: Body) -> str:
-
     return hashlib.sha256(bytes(body)).hexdigest() if body else signing.EMPTY_SHA256
 
 

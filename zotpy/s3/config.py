@@ -1,6 +1,7 @@
 """Where the bucket is, and how patient to be."""
 
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from zotpy.s3.wire.retry import RetryPolicy
 
@@ -32,3 +33,11 @@ class S3Config:
     def service_url(self) -> str:
         """URL of the service, without a slash at its end."""
         return (self.endpoint or f"https://s3.{self.region}.amazonaws.com").rstrip("/")
+
+    @property
+    def bucket_url(self) -> str:
+        """URL of the bucket, with its name in the host or in the path, without a slash at its end."""
+        url = urlsplit(self.service_url)
+        if self.path_style:
+            return f"{self.service_url}/{self.bucket}"
+        return url._replace(netloc=f"{self.bucket}.{url.netloc}").geturl()

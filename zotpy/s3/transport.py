@@ -7,17 +7,21 @@ stands in, because h11 joins header and data of each piece: one piece would copy
 
 import ssl
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 import httpcore
 import httpx
+import trio
 
 from zotpy.core.pieces import Pieces
+from zotpy.s3.pool import ConnectionPool
 
 READ_BYTES = 512 * 1024
 SLICE_BYTES = 1024 * 1024
+KEEPALIVE_S = 30.0
+_PORTS = {"http": 80, "https": 443}
 _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (httpcore.ConnectTimeout, httpx.ConnectTimeout),
     (httpcore.ReadTimeout, httpx.ReadTimeout),
@@ -92,18 +96,44 @@ class SlicedBody(httpx.AsyncByteStream):
 
 
 class _ResponseBody(httpx.AsyncByteStream):
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    """The bytes of an answer. Not a generator: a reader may stop anywhere, and nothing is left for the collector."""
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        request: httpcore.Request,
+        answer: httpcore.Response,
+        connection: httpcore.AsyncHTTPConnection,
+    ) -> None:
+        self._pool = pool
+        self._request = request
+        self._answer = answer
+        self._connection = connection
+        self._chunks = answer.aiter_stream()
+        self._closed = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
         try:
-            async for chunk in self._stream:
-                yield chunk
+            return await anext(self._chunks)
         except _SOURCES as error:
             raise _mapped(error) from error
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        """Give the connection back, closed where bytes of the answer were left."""
+        if self._closed:
+            return
+        self._closed = True
+        with trio.CancelScope(shield=True):
+            try:
+                await self._answer.aclose()
+                with suppress(*_SOURCES):  # httpcore's own generators end in the error of a closed connection
+                    while await anext(self._chunks, b""):
+                        pass
+            finally:
+                await self._pool.give_back(self._request, self._connection)
 
 
 def _mapped(error: Exception) -> httpx.TransportError:
@@ -114,21 +144,23 @@ def _mapped(error: Exception) -> httpx.TransportError:
 
 
 class S3Transport(httpx.AsyncBaseTransport):
-    """A bounded pool of connections to one service."""
+    """A bounded pool of connections to the service at `url`."""
 
-    def __init__(self, *, verify_tls: bool, max_connections: int) -> None:
+    def __init__(self, url: str, *, verify_tls: bool, max_connections: int) -> None:
         """Connect only when asked to; idle connections are kept for half a minute."""
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context(verify=verify_tls),
-            max_connections=max_connections,
-            max_keepalive_connections=max_connections,
-            keepalive_expiry=30.0,
-            network_backend=_LargeReadBackend(),
-        )
-        self._stack = AsyncExitStack()
+        target = httpx.URL(url)
+        tls = httpx.create_ssl_context(verify=verify_tls) if target.scheme == "https" else None
+        origin = httpcore.Origin(target.raw_scheme, target.raw_host, target.port or _PORTS[target.scheme])
+        backend = _LargeReadBackend()
+
+        def connect() -> httpcore.AsyncHTTPConnection:
+            return httpcore.AsyncHTTPConnection(
+                origin, ssl_context=tls, keepalive_expiry=KEEPALIVE_S, network_backend=backend
+            )
+
+        self.pool = ConnectionPool(connect, max_connections)
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._pool)
         return self
 
     async def __aexit__(
@@ -137,7 +169,7 @@ class S3Transport(httpx.AsyncBaseTransport):
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        await self._stack.__aexit__(exc_type, exc_value, traceback)
+        await self.pool.aclose()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; raises `httpx.TransportError`."""
@@ -154,9 +186,8 @@ class S3Transport(httpx.AsyncBaseTransport):
             extensions=request.extensions,
         )
         try:
-            response = await self._pool.handle_async_request(raw)
+            answer, connection = await self.pool.send(raw)
         except _SOURCES as error:
             raise _mapped(error) from error
-        return httpx.Response(
-            response.status, headers=response.headers, stream=_ResponseBody(response.stream), request=request
-        )
+        body = _ResponseBody(self.pool, raw, answer, connection)
+        return httpx.Response(answer.status, headers=answer.headers, stream=body, request=request)

@@ -2,12 +2,18 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from zotpy.core import keys
 from zotpy.s3.client import open_client
 from zotpy.s3.config import S3Config
-from zotpy.store.interface import ConditionFailed, Features, KeyMissing
+from zotpy.s3.errors import S3Refused
+from zotpy.store.interface import ConditionFailed, Features, KeyMissing, Part, StoreRefused
 from zotpy.store.s3 import S3Store
+from zotpy.store.s3.completion import Completions, etag_matches
+from zotpy.store.s3.errors import store_errors
+
+OTHER_ETAG = '"00000000000000000000000000000000"'
 
 
 @asynccontextmanager
@@ -17,38 +23,70 @@ async def open_s3_store(config: S3Config, prefix: str = "", *, create_bucket: bo
         store = S3Store(client, prefix)
         if create_bucket:
             await store.create_bucket()
-        yield S3Store(client, prefix, await probe(store))
+        yield S3Store(client, prefix, await probe(store), await probe_completions(store))
 
 
 async def probe(store: S3Store) -> Features:
     """See which conditions the store honours, on an object of our own that is deleted afterwards."""
     key = f"meta/probe-{keys.new_id()}"
-    stored = await store.put(key, b"first")
+    await store.put(key, b"first")
     try:
-        create = not await _written(store, key, if_none_match=True)
-        replace = not await _written(store, key, if_match='"00000000000000000000000000000000"')
-        if replace:  # and a condition that holds must not be refused
-            etag = (await store.get(key)).etag or stored.etag
-            replace = await _written(store, key, if_match=etag)
+        create = await _refuses(store, key, if_none_match=True)
+        replacing = await _refuses(store, key, if_match=OTHER_ETAG)
+        if replacing:  # and a condition that holds must not be refused
+            replacing = not await _refuses(store, key, if_match=(await store.get(key)).etag)
         return Features(
-            conditional_create=create, conditional_replace=replace, conditional_delete=await _keeps(store, key)
+            conditional_create=create, conditional_replace=replacing, conditional_delete=await _keeps(store, key)
         )
     finally:
         await store.delete(key)
 
 
-async def _written(store: S3Store, key: str, *, if_none_match: bool = False, if_match: str | None = None) -> bool:
+async def probe_completions(store: S3Store) -> Completions:
+    """See what the store's answer to a completion proves, on an object of our own that is deleted afterwards."""
+    key = f"meta/probe-{keys.new_id()}"
+    multipart = await store.create_multipart(key)
+    try:
+        part = await store.put_part(key, multipart, 1, b"probe")
+        other = replace(part, etag=OTHER_ETAG)
+        refused_before = await _completed(store, key, multipart, other) is None
+        etag = await _completed(store, key, multipart, part)
+        refused_after = await _completed(store, key, multipart, other) is None
+        return Completions(
+            etag_proves=etag is not None and etag_matches([part], etag), others_refused=refused_before and refused_after
+        )
+    finally:
+        await store.abort_multipart(key, multipart)
+        await store.delete(key)
+
+
+async def _refuses(store: S3Store, key: str, *, if_none_match: bool = False, if_match: str | None = None) -> bool:
+    """See whether a conditional put is refused for its condition; one the store does not know is not."""
     try:
         await store.put(key, b"second", if_none_match=if_none_match, if_match=if_match)
     except (ConditionFailed, KeyMissing):
+        return True
+    except StoreRefused:
         return False
-    return True
+    return False
 
 
 async def _keeps(store: S3Store, key: str) -> bool:
     """See whether a conditional delete leaves an object alone whose ETag is another."""
     try:
-        await store.delete(key, if_match='"00000000000000000000000000000000"')
+        await store.delete(key, if_match=OTHER_ETAG)
     except ConditionFailed:
         return True
+    except StoreRefused:
+        return False
     return False
+
+
+async def _completed(store: S3Store, key: str, multipart: str, part: Part) -> str | None:
+    """Return the ETag that the store answers to a completion, or `None` where it refuses."""
+    with store_errors():
+        try:
+            etag, _ = await store.complete(key, multipart, [part])
+        except S3Refused:
+            return None
+    return etag

@@ -44,7 +44,7 @@ class ListedUpload:
 def parse_xml(body: bytes) -> ET.Element:
     """Parse a document and take the namespaces off. Raises `ResponseError`."""
     try:
-        root = ET.fromstring(body)  # noqa: S314 - from the store we are configured to trust; expat bounds expansion
+        root = ET.fromstring(body.strip())  # noqa: S314 - from the store we are configured to trust; expat bounds expansion
     except ET.ParseError as error:
         msg = f"the store answered no XML: {body[:200]!r}"
         raise ResponseError(msg) from error
@@ -112,9 +112,12 @@ def parse_failure(status: int, body: bytes, headers: Mapping[str, str]) -> Failu
     return Failure(status, code, float(retry_after) if retry_after.isdigit() else None)
 
 
-def error_inside(status: int, body: bytes) -> bool:
-    """Say whether a 200 holds an error: Complete and DeleteObjects may fail after their headers were sent."""
-    return status == 200 and b"<Error>" in body[:512]  # noqa: PLR2004
+def error_inside(body: bytes) -> bool:
+    """Say whether the document of a 200 is an error: CompleteMultipartUpload may fail after its headers were sent."""
+    try:
+        return b"<Error" in body and parse_xml(body).tag == "Error"
+    except ResponseError:
+        return False
 
 
 def delete_errors(body: bytes) -> tuple[str, ...]:

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 RETRIED_CODES = frozenset({
-    "BadDigest",  # the bytes were damaged on their way: the buffer still has the right ones
     "ConditionalRequestConflict",
     "InternalError",
     "OperationAborted",
     "RequestTimeout",
     "SlowDown",
-    "XAmzContentChecksumMismatch",
 })  # fmt: skip
+DAMAGE_CODES = frozenset({"BadDigest", "XAmzContentChecksumMismatch"})
+UNSENT_CODES = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One attempt that failed. `status` is `None` where no answer came."""
+    """One attempt that failed. `status` is `None` where no answer came; `code` then names the transport's error."""
 
     status: int | None = None
     code: str = ""
@@ -44,15 +44,20 @@ class Failure:
     @property
     def is_ambiguous(self) -> bool:
         """Whether the store may have done what was asked, all the same."""
-        return self.status is None or self.status >= 500  # noqa: PLR2004 - server errors
+        if self.status is None:
+            return self.code not in UNSENT_CODES
+        return self.status >= 500  # noqa: PLR2004 - server errors
 
 
-def delay_before_retry(policy: RetryPolicy, attempt: int, failure: Failure, random: float) -> float | None:
+def delay_before_retry(
+    policy: RetryPolicy, attempt: int, failure: Failure, random: float, *, resend_damaged: bool = False
+) -> float | None:
     """Return the seconds to wait before the next attempt, or `None` to give up.
 
     `attempt` counts from 1; `random` is in [0, 1): the delay has full jitter, so that replicas do not return together.
+    `resend_damaged`: the buffer still has the right bytes where the store says that it received others.
     """
-    if not failure.may_pass or attempt >= policy.attempts:
+    if not (failure.may_pass or (resend_damaged and failure.code in DAMAGE_CODES)) or attempt >= policy.attempts:
         return None
     ceiling: float = min(policy.longest_delay_s, policy.first_delay_s * 2.0 ** (attempt - 1))
     delay = ceiling * random

@@ -1,0 +1,80 @@
+"""Connections to one service: bounded in number, the one used last taken first.
+
+httpcore's own pool looks at every idle connection, a system call each, whenever a request begins or ends; and a request
+that is cancelled while it waits for a place can leave behind a connection that is never used and never closed, so that
+under load the pool shrinks for good. Here a request first waits for one of `limit` places; whoever holds a place takes
+an idle connection or makes one, and there is nothing else to wait for.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+import httpcore
+import trio
+
+
+class ConnectionPool:
+    """At most `limit` connections, each made by `connect` when there is no idle one."""
+
+    def __init__(self, connect: Callable[[], httpcore.AsyncHTTPConnection], limit: int) -> None:
+        """Make nothing yet."""
+        self._connect = connect
+        self._places = trio.CapacityLimiter(limit)
+        self._idle: deque[httpcore.AsyncHTTPConnection] = deque()
+
+    @property
+    def idle(self) -> int:
+        """How many connections wait for a request."""
+        return len(self._idle)
+
+    @property
+    def busy(self) -> int:
+        """How many requests hold a place."""
+        return self._places.borrowed_tokens
+
+    async def send(self, request: httpcore.Request) -> tuple[httpcore.Response, httpcore.AsyncHTTPConnection]:
+        """Send a request when it is its turn, and return the answer; `give_back` ends its hold on the connection.
+
+        Raises httpcore's errors.
+        """
+        await self._places.acquire_on_behalf_of(request)
+        try:
+            connection = await self._take()
+            try:
+                return await connection.handle_async_request(request), connection
+            except BaseException:
+                await _close(connection)
+                raise
+        except BaseException:
+            self._places.release_on_behalf_of(request)
+            raise
+
+    async def give_back(self, request: httpcore.Request, connection: httpcore.AsyncHTTPConnection) -> None:
+        """Keep a connection whose answer was read to its end, close any other, and free the request's place."""
+        try:
+            if connection.is_idle():
+                self._idle.append(connection)
+            else:
+                await _close(connection)
+            while self._idle and self._idle[0].has_expired():  # the one that was not used for longest
+                await _close(self._idle.popleft())
+        finally:
+            self._places.release_on_behalf_of(request)
+
+    async def aclose(self) -> None:
+        """Close the idle connections; one in use is closed by its user."""
+        while self._idle:
+            await _close(self._idle.pop())
+
+    async def _take(self) -> httpcore.AsyncHTTPConnection:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.has_expired():
+                return connection
+            await _close(connection)
+        return self._connect()
+
+
+async def _close(connection: httpcore.AsyncHTTPConnection) -> None:
+    with trio.CancelScope(shield=True):  # closing waits for no peer
+        await connection.aclose()

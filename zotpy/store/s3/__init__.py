@@ -1,0 +1,5 @@
+"""The store on an S3 service: each operation is one S3 call."""
+
+from zotpy.store.s3.store import S3Store
+
+__all__ = ["S3Store"]
