@@ -107,7 +107,7 @@ def _media_type(document: dict[str, Any], content_type: str | None) -> str:
         raise ManifestInvalid(msg)
     media_type = sent or declared or ""
     if declared and sent and declared != sent:
-        msg = f"the manifest says it is {declared!r}, the Content-Type {sent!r}: send both alike"
+        msg = f"the manifest says it is {declared[:100]!r}, the Content-Type {sent[:100]!r}: send both alike"
         raise ManifestInvalid(msg)
     if _SCHEMA_1.fullmatch(media_type):
         raise _schema_1()
