@@ -4,13 +4,13 @@ A push writes in an order in which every step leaves the bucket right: all refer
 renewed) at once; then the lease, the authority; then, at once, what makes it found: entry, tags, referrer. The markers
 that tell a later DELETE which tags to look at come before the tags.
 
-A DELETE removes exactly what it listed, and at its end looks whether the manifest was pushed again meanwhile: if so it
-restores what that push relied on.
+A DELETE removes exactly what it saw at one moment: leases by their keys, tags by their ETags. At its end it looks
+whether the manifest was pushed again meanwhile: if so it restores what that push relied on.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from zotpy.core import keys
@@ -31,7 +31,7 @@ from zotpy.core.records import ManifestValue, TagValue
 from zotpy.registry.concurrency import beside, gather, within_deadline
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
-from zotpy.store.interface import ConditionFailed, Fetched, KeyMissing, Store
+from zotpy.store.interface import ConditionFailed, Fetched, KeyMissing, Listed, Store
 from zotpy.store.sweeps import delete_all, list_all
 
 Call = Callable[[], Awaitable[object]]
@@ -61,6 +61,19 @@ class Found:
 
     digest: Digest
     value: ManifestValue
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What there was of a manifest when its DELETE looked: just that is deleted."""
+
+    leases: Sequence[Listed]
+    tags: Sequence[Tag]
+    """Tags that name it, or once did."""
+    naming: Mapping[Tag, str | None]
+    """Those that name it, each with its ETag; those that may name it, where the store deletes without a condition."""
+    unguarded: list[Tag] = field(default_factory=list)
+    """Those that were deleted without a condition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +139,17 @@ class Manifests:
         value = await self.records.read_manifest(repo, digest)
         if value is None:
             raise _unknown(digest)
-        markers = await list_all(self.store, keys.tagged(repo, digest))
-        tags = [Tag.parse(marker.key.rpartition("/")[2]) for marker in markers]
         facts = parse_manifest(value.content, value.media_type)
-        calls: list[Call] = [partial(self._delete_tag_of, repo, tag, digest) for tag in tags]
+        seen = await self._look(repo, digest)
+        calls: list[Call] = [partial(self._delete_tag, repo, tag, digest, seen) for tag in seen.naming]
         if facts.subject is not None:
             calls.append(partial(self.store.delete, keys.referrer(repo, facts.subject, digest)))
-        calls.append(partial(self.records.delete, repo, "manifests", digest))
+        calls.append(partial(self.records.delete_listed, repo, "manifests", digest, seen.leases))
         await gather(*calls, limit=16)
-        if markers:
-            await delete_all(self.store, [marker.key for marker in markers])
+        if seen.tags:
+            await delete_all(self.store, [keys.tagged(repo, digest) + tag.text for tag in seen.tags])
         if await self.records.list_leases(repo, "manifests", digest):
-            await self._restore(repo, digest, value, facts, tags)
+            await self._restore(repo, digest, value, facts, seen)
 
     async def delete_tag(self, repo: RepositoryName, tag: Tag) -> None:
         """Delete one tag; its manifest stays. Raises `ManifestUnknown`."""
@@ -228,26 +240,51 @@ class Manifests:
             descriptor = facts.descriptor(digest, value.size_bytes)
             await self.store.put(keys.referrer(repo, facts.subject, digest), frame({"v": 1, "descriptor": descriptor}))
 
-    async def _delete_tag_of(self, repo: RepositoryName, tag: Tag, digest: Digest) -> None:
-        """Delete a tag if it still names this manifest, and not if it is pushed at this moment."""
+    async def _look(self, repo: RepositoryName, digest: Digest) -> _Seen:
+        """Look at leases and tags such that no push came between the looks: else it would be deleted by halves."""
+        leases = await self.records.list_leases(repo, "manifests", digest)
+        while True:
+            markers = await list_all(self.store, keys.tagged(repo, digest))
+            tags = [Tag.parse(marker.key.rpartition("/")[2]) for marker in markers]
+            naming: Mapping[Tag, str | None] = dict.fromkeys(tags)
+            if self.store.features.conditional_delete:
+                found = await gather(*[partial(self._etag_of, repo, tag, digest) for tag in tags], limit=16)
+                naming = {tag: etag for tag, etag in zip(tags, found, strict=True) if etag is not None}
+            before, leases = leases, await self.records.list_leases(repo, "manifests", digest)
+            if leases == before:
+                return _Seen(leases, tags, naming)
+
+    async def _etag_of(self, repo: RepositoryName, tag: Tag, digest: Digest) -> str | None:
         found = await self._read_tag(repo, tag)
-        if found is None or found[0].digest != digest:
-            return
-        if_match = found[1].etag if self.store.features.conditional_delete else None
+        return found[1].etag if found is not None and found[0].digest == digest else None
+
+    async def _delete_tag(self, repo: RepositoryName, tag: Tag, digest: Digest, seen: _Seen) -> None:
+        """Delete a tag if it is still the one that was seen; without conditions, if it names the manifest now."""
+        etag = seen.naming[tag]
+        if etag is None:
+            if await self._etag_of(repo, tag, digest) is None:
+                return
+            seen.unguarded.append(tag)
         try:
-            await self.store.delete(keys.tag(repo, tag), if_match=if_match)
+            await self.store.delete(keys.tag(repo, tag), if_match=etag)
         except ConditionFailed:
             return  # it was pushed since, and names what that push said
 
     async def _restore(
-        self, repo: RepositoryName, digest: Digest, value: ManifestValue, facts: ManifestFacts, tags: Sequence[Tag]
+        self, repo: RepositoryName, digest: Digest, value: ManifestValue, facts: ManifestFacts, seen: _Seen
     ) -> None:
         """Put back what a push of the same manifest, which overtook this DELETE, wrote under predictable keys."""
-        calls: list[Call] = [partial(self.store.put, keys.tagged(repo, digest) + tag.text, b"") for tag in tags]
+        calls: list[Call] = [partial(self.store.put, keys.tagged(repo, digest) + tag.text, b"") for tag in seen.tags]
+        calls += [partial(self._put_back, repo, tag, digest, value) for tag in seen.unguarded]
         if facts.subject is not None:
             calls.append(partial(self._write_referrer, repo, facts, digest, value))
         if calls:
             await gather(*calls)
+
+    async def _put_back(self, repo: RepositoryName, tag: Tag, digest: Digest, value: ManifestValue) -> None:
+        """Write a tag again that may have been pushed between our look at it and its deletion."""
+        if await self._read_tag(repo, tag) is None:
+            await self._write_tag(repo, tag, digest, value, None, {})
 
 
 def _unknown(reference: Reference) -> ManifestUnknown:

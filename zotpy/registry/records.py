@@ -12,6 +12,7 @@ that tells a client not to push) needs a lease young enough to outlive what it i
 All ages are the store's own time, from one answer of the store: no replica's clock decides anything.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -93,9 +94,13 @@ class Records:
         leases = await self.list_leases(repo, kind, digest)
         if not leases:
             return False
+        await self.delete_listed(repo, kind, digest, leases)
+        return True
+
+    async def delete_listed(self, repo: RepositoryName, kind: Kind, digest: Digest, leases: Sequence[Listed]) -> None:
+        """Delete the entry, then these leases and no others."""
         await self.store.delete(keys.entry(repo, kind, digest))
         await delete_all(self.store, [lease.key for lease in leases])
-        return True
 
     async def _find(self, repo: RepositoryName, kind: Kind, digest: Digest, *, rely: bool) -> Value | None:
         try:
