@@ -189,7 +189,7 @@ def _report(metrics: Metrics, answered: Answered, ended: float) -> None:
 def _announce(binds: list[str], settings: Settings) -> None:
     log.info("serving", listening=binds, store="s3" if settings.storage.s3 else "embedded")
     if settings.storage.s3 is None:
-        where = f"{settings.http.address}:{settings.http.port}"
+        where = binds[0].partition("://")[2]
         root = Path(settings.storage.root_directory)
         print(  # noqa: T201 - said to the person at the terminal
             f"\nzotpy is ready on http://{where} (data in {root}). Try:\n\n"

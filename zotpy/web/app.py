@@ -44,6 +44,8 @@ class RegistryApp(QuartTrio):
 
     request_class = BoundedRequest
     asgi_http_class = BoundedHTTPConnection
+    body_stall_s = 60.0
+    """How long a client may send nothing in the middle of a body."""
     report: Callable[[Answered, float], None] | None = None
     """Is told of every request that ended, and when, on trio's clock."""
 
@@ -56,6 +58,7 @@ class RegistryApp(QuartTrio):
 def create_app(registry: Registry, health: Health, metrics: Callable[[], bytes]) -> RegistryApp:
     """Make the ASGI application of one replica; `metrics` renders what `/metrics` answers."""
     app = RegistryApp("zotpy", static_folder=None)
+    app.body_stall_s = registry.settings.body_stall_s
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False

@@ -128,6 +128,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
     ) -> None:
         """Answer, stop receiving, and tell of it."""
         answered = Answered(request.method, "", request.path, started=trio.current_time())
+        request.body.stall_timeout_s = self.app.body_stall_s  # type: ignore[attr-defined]
         try:
             await self._answer(nursery, request, send, answered)
         finally:

@@ -34,7 +34,7 @@ JSON = {"Content-Type": OCI_IMAGE}
 async def client(nursery: trio.Nursery) -> AsyncIterator[httpx.AsyncClient]:
     """Return a client of a replica that listens on this machine."""
     store = MemoryStore()
-    settings = RegistrySettings(part_size_bytes=5 * MIB, manifest_limit_bytes=MIB // 4)
+    settings = RegistrySettings(part_size_bytes=5 * MIB, manifest_limit_bytes=MIB // 4, body_stall_s=1.0)
     registry = await open_registry(store, settings, MemoryBudget(32 * MIB, 6 * MIB))
     app = create_app(registry, Health(store), lambda: b"")
     config = hypercorn.config.Config()
@@ -264,3 +264,14 @@ async def test_a_client_that_goes_away_leaves_an_upload_to_go_on_with(client: ht
             await trio.sleep(0.01)
     done = await client.put(f"{location}&digest={digest_of(b'x' * 400)}")
     assert done.status_code == 201
+
+
+async def test_a_client_that_stops_sending_is_told_so_and_may_go_on(client: httpx.AsyncClient) -> None:
+    """In the middle of a chunk nothing comes any more: the answer is 408, and what came counts."""
+    location = (await client.post(UPLOADS)).headers["Location"]
+    async with await trio.open_tcp_stream("127.0.0.1", client.base_url.port or 0) as stream:
+        head = f"PATCH {location} HTTP/1.1\r\nHost: r\r\nContent-Length: 1000\r\n\r\n"
+        await stream.send_all(head.encode() + b"x" * 400)
+        answer = await stream.receive_some()
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert (await client.get(location)).headers["Range"] == "0-399"
