@@ -1,0 +1,140 @@
+"""A server on the loopback interface that answers each request as a script says, and keeps what it was sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import h11
+import trio
+
+from zotpy.s3.config import S3Config
+from zotpy.s3.wire.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+DATE = "Tue, 24 Nov 2026 10:00:00 GMT"
+AT_ONCE = RetryPolicy(attempts=4, first_delay_s=0.0, longest_delay_s=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer. `cut_to`: the connection ends after so many bytes of the body; `chunked`: no length is promised."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cut_to: int | None = None
+    chunked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The connection ends after the whole request was read, without an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """The connection stays open, and no answer ever comes."""
+
+
+Act = Reply | Drop | Stall
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A request as it arrived."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(slots=True)
+class ScriptedServer:
+    """Plays one act for each request, on any number of connections; the last act again for all that follow."""
+
+    script: Sequence[Act]
+    port: int = 0
+    seen: list[Seen] = field(default_factory=list)
+    connections: int = 0
+    closed: int = 0
+    hung_up: trio.Event = field(default_factory=trio.Event)
+    """Set when the client closed a connection before it had all of an answer."""
+
+    async def start(self, nursery: trio.Nursery) -> ScriptedServer:
+        """Listen on a port of the system's choice until the nursery is cancelled."""
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        self.port = listeners[0].socket.getsockname()[1]
+        nursery.start_soon(trio.serve_listeners, self._serve, listeners)
+        return self
+
+    def config(
+        self, *, retry: RetryPolicy = AT_ONCE, read_timeout_s: float = 20.0, deadline_s: float = 60.0
+    ) -> S3Config:
+        """Return what a client needs to call this server, without pauses between attempts."""
+        return S3Config(
+            bucket="bucket",
+            endpoint=f"http://127.0.0.1:{self.port}",
+            path_style=True,
+            access_key="key",
+            secret_key="secret",
+            retry=retry,
+            read_timeout_s=read_timeout_s,
+            deadline_s=deadline_s,
+        )
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        self.connections += 1
+        connection = h11.Connection(h11.SERVER)
+        try:
+            while (request := await _read_request(connection, stream)) is not None:
+                self.seen.append(request)
+                act = self.script[min(len(self.seen), len(self.script)) - 1]
+                if not await self._play(act, request, connection, stream):
+                    break
+                connection.start_next_cycle()
+        except trio.BrokenResourceError:
+            self.hung_up.set()
+        finally:
+            self.closed += 1
+            await trio.aclose_forcefully(stream)
+
+    async def _play(self, act: Act, request: Seen, connection: h11.Connection, stream: trio.SocketStream) -> bool:
+        """Do what the script says; return whether the connection can take another request."""
+        if isinstance(act, Stall):
+            await stream.receive_some(1)  # returns when the client gives up
+        if not isinstance(act, Reply):
+            return False
+        headers = {"date": DATE, **act.headers}
+        headers |= {"transfer-encoding": "chunked"} if act.chunked else {"content-length": str(len(act.body))}
+        await stream.send_all(
+            connection.send(h11.Response(status_code=act.status, headers=list(headers.items()))) or b""
+        )
+        if request.method != "HEAD" and act.body[: act.cut_to]:
+            await stream.send_all(connection.send(h11.Data(data=act.body[: act.cut_to])) or b"")
+        if act.cut_to is not None:
+            return False
+        await stream.send_all(connection.send(h11.EndOfMessage()) or b"")
+        return connection.our_state is h11.DONE
+
+
+async def _read_request(connection: h11.Connection, stream: trio.SocketStream) -> Seen | None:
+    """Read one whole request; `None` at the end of the connection."""
+    head: h11.Request | None = None
+    body = bytearray()
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(await stream.receive_some())
+        elif isinstance(event, h11.Request):
+            head = event
+        elif isinstance(event, h11.Data):
+            body += event.data
+        elif isinstance(event, h11.EndOfMessage) and head is not None:
+            headers = {name.decode(): value.decode() for name, value in head.headers}
+            return Seen(head.method.decode(), head.target.decode(), headers, bytes(body))
+        else:
+            return None

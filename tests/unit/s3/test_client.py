@@ -1,0 +1,169 @@
+"""Calls of the client against a server that fails on purpose."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING
+
+import crc32c
+import pytest
+
+from tests.unit.s3.scripted import Drop, Reply, ScriptedServer, Stall
+from zotpy.core.pieces import Pieces
+from zotpy.s3.client import HASHED_BODY_BYTES, AmbiguousRefusal, Request, open_client
+from zotpy.s3.errors import S3Refused, S3Unavailable
+from zotpy.s3.wire import signing
+
+if TYPE_CHECKING:
+    import trio
+
+    from tests.unit.s3.scripted import Act
+
+GET = Request("GetObject", "GET", "tags/a!/b")
+SLOW_DOWN = Reply(503, b"<Error><Code>SlowDown</Code></Error>")
+BAD_DIGEST = Reply(400, b"<Error><Code>BadDigest</Code></Error>")
+LONG = bytes(range(256)) * 10_000
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        SLOW_DOWN,
+        Reply(500, b"<Error><Code>InternalError</Code></Error>"),
+        Reply(502, b"<html>a proxy</html>"),
+        Reply(409, b"<Error><Code>ConditionalRequestConflict</Code></Error>"),
+        Reply(400, b"<Error><Code>RequestTimeout</Code></Error>"),
+        Reply(429),
+        Drop(),
+        Reply(200, b"the whole answer", cut_to=3),
+    ],
+    ids=lambda act: f"{type(act).__name__}-{getattr(act, 'status', '')}",
+)
+async def test_what_may_pass_is_sent_again(first: Act, nursery: trio.Nursery) -> None:
+    """After a failure of the moment, the second attempt's answer is the call's."""
+    server = await ScriptedServer([first, Reply(200, b"the whole answer")]).start(nursery)
+    async with open_client(server.config()) as client:
+        assert (await client.call(GET)).body == b"the whole answer"
+    assert len(server.seen) == 2
+
+
+async def test_a_store_that_never_answers_is_asked_again(nursery: trio.Nursery) -> None:
+    """An attempt is over when the store is silent for longer than the read timeout."""
+    server = await ScriptedServer([Stall(), Reply(200, b"late")]).start(nursery)
+    async with open_client(server.config(read_timeout_s=0.3)) as client:
+        assert (await client.call(GET)).body == b"late"
+
+
+async def test_a_call_ends_with_its_last_attempt(nursery: trio.Nursery) -> None:
+    """When every attempt fails, the error names the operation and the last failure."""
+    server = await ScriptedServer([SLOW_DOWN]).start(nursery)
+    async with open_client(server.config()) as client:
+        with pytest.raises(S3Unavailable, match=r"GetObject: .* 503 SlowDown"):
+            await client.call(GET)
+    assert len(server.seen) == server.config().retry.attempts
+
+
+async def test_a_call_ends_at_its_deadline(nursery: trio.Nursery) -> None:
+    """However patient the read timeout is, a call takes no longer than its deadline."""
+    server = await ScriptedServer([Stall()]).start(nursery)
+    async with open_client(server.config(deadline_s=0.3)) as client:
+        with pytest.raises(S3Unavailable, match=r"no success within 0\.3 s"):
+            await client.call(GET)
+
+
+async def test_a_refusal_is_not_sent_again(nursery: trio.Nursery) -> None:
+    """What sending again cannot cure is raised at once, with S3's code."""
+    server = await ScriptedServer([Reply(403, b"<Error><Code>AccessDenied</Code></Error>")]).start(nursery)
+    async with open_client(server.config()) as client:
+        with pytest.raises(S3Refused) as caught:
+            await client.call(GET)
+    assert (caught.value.status, caught.value.code, len(server.seen)) == (403, "AccessDenied", 1)
+    assert not isinstance(caught.value, AmbiguousRefusal)
+
+
+async def test_a_refusal_after_a_lost_answer_is_ambiguous(nursery: trio.Nursery) -> None:
+    """A refusal may come of an earlier attempt of the same call that had succeeded, and says so."""
+    refusal = Reply(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+    server = await ScriptedServer([Drop(), refusal]).start(nursery)
+    async with open_client(server.config()) as client:
+        with pytest.raises(AmbiguousRefusal):
+            await client.call(Request("PutObject", "PUT", "a", body=b"x"))
+
+
+async def test_damaged_bytes_are_sent_again_and_then_refused(nursery: trio.Nursery) -> None:
+    """A checksum that does not hold is tried anew from the buffer, and is a refusal where that does not help."""
+    server = await ScriptedServer([BAD_DIGEST]).start(nursery)
+    async with open_client(server.config()) as client:
+        with pytest.raises(S3Refused, match="BadDigest"):
+            await client.call(Request("PutObject", "PUT", "a", body=b"x", checksum=True))
+    assert len(server.seen) == server.config().retry.attempts
+
+
+@pytest.mark.parametrize("body", [LONG, bytearray(LONG), Pieces(LONG)], ids=["bytes", "bytearray", "pieces"])
+async def test_a_long_body_arrives_whole_at_each_attempt(
+    body: bytes | bytearray | Pieces, nursery: trio.Nursery
+) -> None:
+    """A body longer than a slice is sent from its buffer with its length and CRC, and again in the same way."""
+    server = await ScriptedServer([Drop(), Reply()]).start(nursery)
+    async with open_client(server.config()) as client:
+        answer = await client.call(Request("UploadPart", "PUT", "a", (("partNumber", "1"),), body=body, checksum=True))
+    crc = base64.b64encode(crc32c.crc32c(LONG).to_bytes(4, "big")).decode()
+    assert answer.crc32c == crc
+    for seen in server.seen:
+        assert seen.body == LONG
+        assert seen.headers["content-length"] == str(len(LONG))
+        assert seen.headers["x-amz-checksum-crc32c"] == crc
+        assert seen.headers["x-amz-content-sha256"] == signing.UNSIGNED
+
+
+async def test_a_short_body_is_signed(nursery: trio.Nursery) -> None:
+    """Up to the limit, the signature covers the body itself."""
+    body = b"x" * HASHED_BODY_BYTES
+    server = await ScriptedServer([Reply()]).start(nursery)
+    async with open_client(server.config()) as client:
+        await client.call(Request("PutObject", "PUT", "a", body=body))
+    assert server.seen[0].headers["x-amz-content-sha256"] == hashlib.sha256(body).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("key", "target"),
+    [
+        ("entries/a/b!/blobs/sha256/00", "/bucket/entries/a/b%21/blobs/sha256/00"),
+        ("tags/a!/v1.0_x-y~z", "/bucket/tags/a%21/v1.0_x-y~z"),
+        ("a b/c%2Fd+e?f#g", "/bucket/a%20b/c%252Fd%2Be%3Ff%23g"),
+        ("é", "/bucket/%C3%A9"),
+    ],
+)
+async def test_keys_are_percent_encoded_as_they_are_signed(key: str, target: str, nursery: trio.Nursery) -> None:
+    """The path on the wire is the one that was signed."""
+    server = await ScriptedServer([Reply()]).start(nursery)
+    async with open_client(server.config()) as client:
+        await client.call(Request("GetObject", "GET", key))
+    assert server.seen[0].target == target
+
+
+async def test_queries_are_sent_as_they_are_signed(nursery: trio.Nursery) -> None:
+    """A query goes out in canonical order and encoding."""
+    server = await ScriptedServer([Reply()]).start(nursery)
+    async with open_client(server.config()) as client:
+        await client.call(Request("ListObjectsV2", "GET", None, (("prefix", "a/b!/ +"), ("list-type", "2"))))
+    assert server.seen[0].target == "/bucket?list-type=2&prefix=a%2Fb%21%2F%20%2B"
+
+
+async def test_the_environment_sets_no_proxy(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store is called directly, whatever proxies the environment names."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    server = await ScriptedServer([Reply(200, b"direct")]).start(nursery)
+    async with open_client(server.config()) as client:
+        assert (await client.call(GET)).body == b"direct"
+
+
+async def test_a_connection_is_used_again(nursery: trio.Nursery) -> None:
+    """Calls one after another share one connection."""
+    server = await ScriptedServer([Reply()]).start(nursery)
+    async with open_client(server.config()) as client:
+        for _ in range(3):
+            await client.call(GET)
+    assert server.connections == 1
