@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import uuid
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -97,14 +96,14 @@ def store_config(request: pytest.FixtureRequest) -> S3Config | None:
 
 
 @pytest.fixture
-async def replica(store_config: S3Config | None) -> AsyncIterator[Replica]:
+async def replica(store_config: S3Config | None, prefix: str) -> AsyncIterator[Replica]:
     """Return a replica on each store in turn."""
     if store_config is None:
         async with serve(MemoryStore(), 100 * MIB) as served:
             yield served
     else:
         async with (
-            open_s3_store(store_config, uuid.uuid4().hex, create_bucket=True) as store,
+            open_s3_store(store_config, prefix, create_bucket=True) as store,
             serve(store, 24 * MIB) as served,
         ):
             yield served
