@@ -1,12 +1,12 @@
 """httpx's transport over httpcore, with large reads and without copies of large bodies.
 
 httpcore asks a socket for 64 KiB at a time, and each read is a turn through trio, h11 and httpx. Reading up to 512 KiB
-at once takes a third of the CPU for each byte (docs/performance.md). A body goes out as slices of the buffer it
-stands in, because h11 joins header and data of each piece: one piece would copy the whole part.
+at once takes a third of the CPU for each byte (docs/performance.md). A body goes out in slices,
+because h11 copies what it is given: one slice would be the whole part once more.
 """
 
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +15,7 @@ import httpcore
 import httpx
 import trio
 
-from zotpy.core.pieces import Pieces
+from zotpy.core.pieces import Buffer, Pieces
 from zotpy.s3.pool import ConnectionPool
 
 READ_BYTES = 512 * 1024
@@ -82,17 +82,35 @@ class _LargeReadBackend(httpcore.AsyncNetworkBackend):
 
 
 class SlicedBody(httpx.AsyncByteStream):
-    """A body sent in slices of the buffer it stands in."""
+    """A body sent in slices of `SLICE_BYTES`; smaller pieces are put together, because each slice costs a turn."""
 
     def __init__(self, body: bytes | bytearray | Pieces) -> None:
-        """Send `body`, which must not change meanwhile."""
-        self._pieces = body.blocks() if isinstance(body, Pieces) else (body,)
+        """Send `body` once; it must not change meanwhile."""
+        self._slices = _slices(body.blocks() if isinstance(body, Pieces) else (body,))
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces:
-            view = memoryview(piece)
-            for start in range(0, len(view), SLICE_BYTES):
-                yield view[start : start + SLICE_BYTES]  # type: ignore[misc]  # h11 takes any buffer
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for found in self._slices:
+            return found  # type: ignore[return-value]  # h11 takes any buffer
+        raise StopAsyncIteration
+
+
+def _slices(pieces: Iterable[Buffer]) -> Iterator[Buffer]:
+    gathered: list[memoryview] = []
+    room = SLICE_BYTES
+    for piece in pieces:
+        view = memoryview(piece)
+        while view:
+            gathered.append(view[:room])
+            view = view[room:]
+            room -= len(gathered[-1])
+            if not room:
+                yield gathered[0] if len(gathered) == 1 else b"".join(gathered)
+                gathered, room = [], SLICE_BYTES
+    if gathered:
+        yield gathered[0] if len(gathered) == 1 else b"".join(gathered)
 
 
 class _ResponseBody(httpx.AsyncByteStream):
