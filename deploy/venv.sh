@@ -1,7 +1,7 @@
 # Sourced by deploy/try and tests/run, from the top of the checkout: makes .venv hold exactly what a lock file names.
 # shellcheck shell=sh
 
-say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+say() { printf '==> %s\n' "$*" >&2; }
 
 # as_root COMMAND...: run it as root, by sudo where we are not.
 as_root() {
@@ -10,12 +10,15 @@ as_root() {
 
 # apt_install PACKAGE...: install what is missing, after one update of the package lists.
 apt_install() {
+    if ! command -v apt-get >/dev/null; then
+        say "no apt-get here to look for these with: $*"
+        return
+    fi
     missing=""
     for package in "$@"; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
     done
     [ -n "$missing" ] || return 0
-    command -v apt-get >/dev/null || { say "install these packages first:$missing"; return 1; }
     say "apt-get install$missing"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
     # shellcheck disable=SC2086 # a list of names
@@ -38,15 +41,17 @@ find_python() {
 # make_venv LOCK: .venv with exactly what requirements/LOCK.txt names, and zotpy itself from this checkout.
 make_venv() {
     python=$(find_python)
-    # Debian and Ubuntu keep what makes virtual environments in a package of its own.
-    "$python" -c 'import ensurepip' 2>/dev/null ||
-        apt_install "python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
-    [ -x .venv/bin/python ] || "$python" -m venv .venv
-    wanted=$(cat "requirements/$1.txt" pyproject.toml | sha256sum)
-    if [ "$(cat .venv/installed 2>/dev/null)" != "$wanted" ]; then
-        say "installing what requirements/$1.txt names"
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then # none yet, or begun by a run that was cut off
+        # Debian and Ubuntu keep what makes virtual environments in a package of its own.
+        "$python" -c 'import ensurepip' 2>/dev/null || apt_install "python$version-venv"
+        "$python" -m venv --clear .venv
+    fi
+    wanted=$({ pwd && cat "requirements/$1.txt" pyproject.toml; } | sha256sum)
+    if [ "$(cat ".venv/installed-$1" 2>/dev/null)" != "$wanted" ]; then
+        say "installing what requirements/$1.txt names into .venv (the first time about a minute)"
         .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "requirements/$1.txt"
         .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-        echo "$wanted" >.venv/installed
+        echo "$wanted" >".venv/installed-$1"
     fi
 }
