@@ -17,7 +17,7 @@ Moment = Literal["before", "after"]
 class Faults(Protocol):
     """Who decides."""
 
-    async def __call__(self, moment: Moment, operation: str, key: str) -> None:
+    async def __call__(self, moment: Moment, operation: str, key: str, /) -> None:
         """Let the operation pass by returning; or raise a `StoreError`, or wait, as long as the test wants.
 
         `operation` is the name of a method of `Store`, or `read` for each time that an open stream is asked for bytes.

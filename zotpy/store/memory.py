@@ -2,8 +2,8 @@
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -79,12 +79,13 @@ class MemoryStore:
         await _checkpoint()
         body = self._find(key).body[start:end]
 
-        async def chunks() -> AsyncIterator[bytes]:
+        async def chunks() -> AsyncGenerator[bytes, None]:
             for at in range(0, len(body), CHUNK_BYTES):
                 await _checkpoint()
                 yield body[at : at + CHUNK_BYTES]
 
-        yield chunks()
+        async with aclosing(chunks()) as stream:
+            yield stream
 
     async def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> Stored:
         """Write an object."""

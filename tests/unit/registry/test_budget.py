@@ -74,6 +74,9 @@ async def test_waiters_are_served_in_the_order_in_which_they_came(budget: Memory
         await wait_all_tasks_blocked()
         assert served == ["large"]
         full.close()
+        first.release(3)  # 19 of 20 are used
+        await wait_all_tasks_blocked()
+        assert served == ["large", "small"]
         first.close()
     assert served == ["large", "small", "last"]
     for account in waiters.values():
@@ -100,24 +103,30 @@ async def test_a_newcomer_does_not_overtake_who_waits(budget: MemoryBudget) -> N
 async def test_bodies_that_all_hold_half_a_part_finish_one_after_another(budget: MemoryBudget) -> None:
     """When the open share is held by parts half filled, what is kept back completes them, oldest first."""
     accounts = [budget.account() for _ in range(4)]
-    finished: list[int] = []
+
+    async def held() -> list[int]:
+        await wait_all_tasks_blocked()
+        return [account.held_bytes for account in accounts]
+
     for account in accounts:
         await account.acquire(5)
-
-    async def finish(number: int) -> None:
-        account = accounts[number]
-        for _ in range(5):
-            await account.acquire(1)
-        account.part_is_full()
-        finished.append(number)
-        account.close()  # sent
-
     async with trio.open_nursery() as nursery:
-        for number in range(4):
-            nursery.start_soon(finish, number)
+        for account in accounts:
+            nursery.start_soon(account.acquire, 5)
             await wait_all_tasks_blocked()
-    assert finished == [0, 1, 2, 3]
-    assert budget.peak_bytes <= budget.total_bytes
+        assert await held() == [10, 5, 5, 5]
+        accounts[0].part_is_full()
+        assert await held() == [10, 10, 5, 5]
+        accounts[1].part_is_full()
+        assert await held() == [10, 10, 5, 5]  # all of it is used: the third has to wait until a part is sent
+        accounts[0].close()
+        assert await held() == [0, 10, 10, 5]
+        accounts[2].part_is_full()
+        accounts[1].close()
+        assert await held() == [0, 0, 10, 10]
+    accounts[2].close()
+    accounts[3].close()
+    assert budget.peak_bytes == budget.total_bytes
 
 
 async def test_what_is_kept_back_serves_one_body_at_a_time(budget: MemoryBudget) -> None:
