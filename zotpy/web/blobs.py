@@ -21,7 +21,7 @@ async def read(context: Context, request: BoundedRequest, name: str, digest: str
     headers = {"Docker-Content-Digest": str(wanted), "ETag": f'"{wanted}"', "Accept-Ranges": "bytes"}
     if is_unchanged(request, wanted):
         return Response("", 304, headers)
-    span = parse_read_range(request.headers.get("Range"), value.size_bytes)
+    span = None if is_head else parse_read_range(_range_of(request, wanted), value.size_bytes)
     status = 200
     if span is not None:
         status = 206
@@ -39,3 +39,11 @@ async def delete(context: Context, request: BoundedRequest, name: str, digest: s
     del request
     await context.registry.blobs.delete(RepositoryName.parse(name), Digest.parse(digest))
     return Response("", 202)
+
+
+def _range_of(request: BoundedRequest, digest: Digest) -> str | None:
+    """Return the Range header, unless If-Range says that the client has a part of other content (RFC 9110, 13.1.5)."""
+    if_range = request.headers.get("If-Range")
+    if if_range is not None and if_range.strip() != f'"{digest}"':
+        return None
+    return request.headers.get("Range")

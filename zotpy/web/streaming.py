@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from quart.wrappers import Request
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
-DISCARD_BYTES = 1024 * 1024
-"""So much of a body that nobody reads is received and dropped, so that the client gets to read the answer."""
-DISCARD_S = 5.0
+LINGER_S = 30.0
+"""How long a body that nobody reads is received and dropped after the answer, as nginx's lingering_close does."""
 
 
 class BoundedBody(Body):
@@ -43,7 +42,6 @@ class BoundedBody(Body):
         del expected_content_length, max_content_length
         self._send, self._receive = trio.open_memory_channel[bytes](0)
         self._gone = False
-        self._discarded_bytes = 0
         self._settled = trio.Event()
         self.finished = False
         """All of it was received from the client."""
@@ -72,9 +70,7 @@ class BoundedBody(Body):
         try:
             await self._send.send(data)
         except trio.BrokenResourceError:
-            self._discarded_bytes += len(data)
-            if self._discarded_bytes > DISCARD_BYTES:
-                self._settled.set()
+            return
 
     def finish(self) -> None:
         """Say that the body is complete."""
@@ -89,9 +85,9 @@ class BoundedBody(Body):
         self._send.close()
 
     async def drop(self) -> None:
-        """Take no more: the handler is done with the body, read or not. A short rest is still received."""
+        """Take no more, and wait until the client has sent the rest, or went away, or took too long."""
         self._receive.close()
-        with trio.move_on_after(DISCARD_S):
+        with trio.move_on_after(LINGER_S):
             await self._settled.wait()
 
 
@@ -141,12 +137,12 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         answered.status = response.status_code
         body = request.body
         assert isinstance(body, BoundedBody)  # noqa: S101 - request_class sees to it
+        counted = _counting(send, answered)
         if _has_body(request) and not body.finished:
-            await body.drop()
-            if not body.finished:
-                # What the client still sends would be read as its next request: end the connection after the answer.
-                response.headers["Connection"] = "close"
-        await self._send_response(_counting(send, answered), response)
+            counted = _lingering(counted, body)
+            # What the client still sends would be read as its next request: end the connection after the answer.
+            response.headers["Connection"] = "close"
+        await self._send_response(counted, response)
         nursery.cancel_scope.cancel()
 
 
@@ -168,10 +164,29 @@ class Answered:
 
 def _counting(send: Any, answered: Answered) -> Any:
     async def counted(message: Any) -> None:
-        answered.sent_bytes += len(message.get("body", b""))
+        if answered.method != "HEAD":
+            answered.sent_bytes += len(message.get("body", b""))
         await send(message)
 
     return counted
+
+
+def _lingering(send: Any, body: BoundedBody) -> Any:
+    """Hold the end of the answer back until the client has sent what it is sending, or for half a minute.
+
+    To close a socket with unread bytes resets the connection, and the reset overtakes an answer that the client, or
+    the proxy before it, has not read yet: a client in the middle of a large body would never learn why it was refused.
+    """
+
+    async def held_open(message: Any) -> None:
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            if message.get("body"):
+                await send({**message, "more_body": True})
+            await body.drop()
+            message = {**message, "body": b""}
+        await send(message)
+
+    return held_open
 
 
 def _has_body(request: "Request") -> bool:

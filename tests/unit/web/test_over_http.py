@@ -275,3 +275,13 @@ async def test_a_client_that_stops_sending_is_told_so_and_may_go_on(client: http
         answer = await stream.receive_some()
     assert answer.startswith(b"HTTP/1.1 408")
     assert (await client.get(location)).headers["Range"] == "0-399"
+
+
+async def test_ranges_are_for_get_and_for_the_content_the_client_knows(client: httpx.AsyncClient) -> None:
+    """HEAD, and a GET whose If-Range names other content, are answered whole."""
+    path = f"/v2/r/blobs/{await push_blob(client, b'0123456789')}"
+    head = await client.head(path, headers={"Range": "bytes=0-4"})
+    assert (head.status_code, head.headers["Content-Length"]) == (200, "10")
+    for if_range, status in (('"else"', 200), (head.headers["ETag"], 206)):
+        answer = await client.get(path, headers={"Range": "bytes=0-4", "If-Range": if_range})
+        assert answer.status_code == status

@@ -1,0 +1,138 @@
+"""A replica over a store in memory that listens on this machine, a client of it, and what clients push."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import httpx
+import hypercorn.config
+import hypercorn.trio
+import trio
+
+from tests.unit.registry.support import Script
+from zotpy.core.manifests import OCI_IMAGE
+from zotpy.registry.budget import MemoryBudget
+from zotpy.registry.health import Health
+from zotpy.registry.registry import open_registry
+from zotpy.registry.settings import KIB, MIB, RegistrySettings
+from zotpy.store.faulty import FaultyStore
+from zotpy.store.memory import MemoryStore
+from zotpy.web.app import create_app
+from zotpy.web.streaming import Answered
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from zotpy.registry.registry import Registry
+
+PART_BYTES = 1 * MIB
+BUDGET_BYTES = 8 * MIB
+MANIFEST_LIMIT_BYTES = 64 * KIB
+REPO = "team/app"
+UPLOADS = f"/v2/{REPO}/blobs/uploads/"
+ABSENT = f"sha256:{'0' * 64}"
+CONFIG = b"{}"
+
+
+@dataclass(slots=True)
+class Replica:
+    """A replica that listens, and a client of it."""
+
+    store: MemoryStore
+    script: Script
+    """What happens the next time that the replica asks something of its store."""
+    registry: Registry
+    client: httpx.AsyncClient
+    port: int
+    ended: trio.MemoryReceiveChannel[Answered]
+    """Gives each request that ended, in that order."""
+
+    async def push_blob(self, content: bytes, repo: str = REPO) -> str:
+        """Push a blob and return its digest."""
+        digest = digest_of(content)
+        answer = await self.client.post(f"/v2/{repo}/blobs/uploads/", params={"digest": digest}, content=content)
+        assert answer.status_code == 201, answer.text
+        return digest
+
+    async def push_image(
+        self, *tags: str, repo: str = REPO, subject: str | None = None, artifact_type: str = "", note: str = ""
+    ) -> httpx.Response:
+        """Push an image by its digest, with these tags, and return the answer."""
+        await self.push_blob(CONFIG, repo)
+        content = image(subject=subject, artifact_type=artifact_type, note=note)
+        url = f"/v2/{repo}/manifests/{digest_of(content)}"
+        answer = await self.client.put(
+            url, params=[("tag", tag) for tag in tags], content=content, headers={"Content-Type": OCI_IMAGE}
+        )
+        assert answer.status_code == 201, answer.text
+        return answer
+
+    async def begin(self) -> str:
+        """Begin an upload and return its Location."""
+        answer = await self.client.post(UPLOADS)
+        assert answer.status_code == 202, answer.text
+        return answer.headers["Location"]
+
+    async def connect(self) -> trio.SocketStream:
+        """Open a connection of our own."""
+        return await trio.open_tcp_stream("127.0.0.1", self.port)
+
+
+@asynccontextmanager
+async def serving(nursery: trio.Nursery) -> AsyncIterator[Replica]:
+    """Listen on a free port of the loopback interface, with small limits, until the block ends."""
+    store, script = MemoryStore(), Script()
+    settings = RegistrySettings(part_size_bytes=PART_BYTES, manifest_limit_bytes=MANIFEST_LIMIT_BYTES)
+    faulty = FaultyStore(store, script)
+    registry = await open_registry(faulty, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
+    app = create_app(registry, Health(faulty), lambda: b"zotpy_metrics 1\n")
+    config = hypercorn.config.Config()
+    config.bind = ["127.0.0.1:0"]
+    config.accesslog = config.errorlog = None
+    config.max_app_queue_size = 1
+    stop = trio.Event()
+    binds = await nursery.start(partial(hypercorn.trio.serve, app, config, shutdown_trigger=stop.wait))
+    async with httpx.AsyncClient(base_url=binds[0]) as client:
+        tell, ended = trio.open_memory_channel[Answered](1000)
+        app.report = lambda answered, _: tell.send_nowait(answered)
+        yield Replica(store, script, registry, client, httpx.URL(binds[0]).port or 0, ended)
+    stop.set()
+
+
+def digest_of(content: bytes, algorithm: str = "sha256") -> str:
+    """Name content."""
+    return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
+
+
+def image(*, subject: str | None = None, artifact_type: str = "", note: str = "") -> bytes:
+    """Write an image manifest of `CONFIG`."""
+    document: dict[str, object] = {
+        "schemaVersion": 2,
+        "mediaType": OCI_IMAGE,
+        "config": {"mediaType": "application/x", "digest": digest_of(CONFIG), "size": len(CONFIG)},
+        "layers": [],
+        "annotations": {"note": note},
+    }
+    if artifact_type:
+        document["artifactType"] = artifact_type
+    if subject is not None:
+        document["subject"] = {"mediaType": OCI_IMAGE, "digest": subject, "size": 1}
+    return json.dumps(document).encode()
+
+
+def codes_of(answer: httpx.Response) -> list[str]:
+    """Check that an answer is the error envelope of the OCI distribution spec, and return its codes."""
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["Docker-Distribution-API-Version"] == "registry/2.0"
+    document = answer.json()
+    assert set(document) == {"errors"}
+    assert document["errors"]
+    for error in document["errors"]:
+        assert {"code", "message"} <= set(error) <= {"code", "message", "detail"}
+        assert error["message"]
+    return [error["code"] for error in document["errors"]]
