@@ -1,14 +1,20 @@
 """How many large requests go out at once."""
 
-import pytest
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import trio
 
 from zotpy.s3.pacing import HALVE_EVERY_S, Pacer
 
+if TYPE_CHECKING:
+    from trio.testing import MockClock
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_slow_down_halves_once_however_many_complain() -> None:
+
+async def test_slow_down_halves_once_however_many_complain(autojump_clock: MockClock) -> None:
     """Complaints that come together count once, and never is the limit below one."""
+    del autojump_clock
     pacer = Pacer(16)
     pacer.slowed_down()
     pacer.slowed_down()
@@ -19,9 +25,9 @@ async def test_slow_down_halves_once_however_many_complain() -> None:
     assert pacer.limit == 1
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_successes_raise_the_limit_to_where_it_began() -> None:
+async def test_successes_raise_the_limit_to_where_it_began(autojump_clock: MockClock) -> None:
     """After as many successes as it takes, all of the connections are used again, and no more than those."""
+    del autojump_clock
     pacer = Pacer(4)
     await trio.sleep(HALVE_EVERY_S)
     pacer.slowed_down()

@@ -211,7 +211,10 @@ class S3Store:
 
     async def _own_write(self, key: str, body: Body, error: S3Refused) -> Stored:
         """Tell whether a refused conditional write failed because an earlier attempt of it had succeeded."""
-        answer = await self.client.call(Request("GetObject", "GET", self._prefix + key))
+        try:
+            answer = await self.client.call(Request("GetObject", "GET", self._prefix + key))
+        except S3Refused as gone:
+            raise error from gone
         if answer.body != bytes(body):
             raise error
         return Stored(answer.headers.get("etag", ""), _store_time(answer))
