@@ -42,7 +42,7 @@ find_python() {
 make_venv() {
     python=$(find_python)
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then # none yet, or begun by a run that was cut off
+    if ! .venv/bin/pip --version >/dev/null 2>&1; then # none yet, cut off when it was made, or moved
         # Debian and Ubuntu keep what makes virtual environments in a package of its own.
         "$python" -c 'import ensurepip' 2>/dev/null || apt_install "python$version-venv"
         "$python" -m venv --clear .venv
