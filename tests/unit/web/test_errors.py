@@ -173,12 +173,14 @@ async def test_a_chunk_out_of_order_is_told_where_to_go_on(replica: Replica) -> 
     """A chunk from the wrong place is 416 with the Range that is safe and a Location from which to go on."""
     location = await replica.begin()
     first = await replica.client.patch(location, content=b"12345", headers={"Content-Range": "0-4"})
-    for method, url in (("PATCH", location), ("PUT", f"{first.headers['Location']}&digest={ABSENT}")):
+    go_on = first.headers["Location"]
+    for method, url in (("PATCH", location), ("PUT", f"{go_on}&digest={ABSENT}")):
         refused = await replica.client.request(method, url, content=b"xyz", headers={"Content-Range": "7-9"})
         assert refused.status_code == 416
         assert codes_of(refused) == ["BLOB_UPLOAD_INVALID"]
         assert refused.headers["Range"] == "0-4"
-    done = await replica.client.put(f"{refused.headers['Location']}&digest={digest_of(b'1234567')}", content=b"67")
+        go_on = refused.headers["Location"]
+    done = await replica.client.put(f"{go_on}&digest={digest_of(b'1234567')}", content=b"67")
     assert done.status_code == 201
 
 
@@ -315,7 +317,7 @@ async def test_a_store_that_fails_is_503_without_its_secrets(replica: Replica, e
 
 
 async def test_a_failure_of_our_own_is_500_without_its_words(replica: Replica) -> None:
-    """An error that nobody foresaw is the envelope too, says nothing of the inside, and ends nothing but its request."""
+    """An error that nobody foresaw is the envelope too, says nothing of the inside, and ends only its request."""
     replica.script.fail("before", "get", "tags/", RuntimeError("a secret"))
     answer = await replica.client.get(f"/v2/{REPO}/manifests/v1")
     assert answer.status_code == 500
