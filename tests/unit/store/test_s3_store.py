@@ -1,0 +1,240 @@
+"""What the store makes of S3's answers where they leave room for doubt."""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.s3.scripted import DATE, Act, Drop, Reply, ScriptedServer
+from zotpy.s3.client import open_client
+from zotpy.store.interface import (
+    ConditionFailed,
+    ContentRejected,
+    Features,
+    KeyMissing,
+    Part,
+    StoreRefused,
+    StoreUnavailable,
+)
+from zotpy.store.opening import probe, probe_completions
+from zotpy.store.s3 import S3Store
+from zotpy.store.s3.completion import Completions, etag_matches
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import trio
+
+OBJECT = {"etag": '"e"', "last-modified": DATE}
+PROVING = Completions(etag_proves=True, others_refused=False)
+NOTHING = Features(conditional_create=False, conditional_replace=False, conditional_delete=False)
+STRICT = Completions(etag_proves=False, others_refused=True)
+
+
+def refusal(status: int, code: str) -> Reply:
+    """Return S3's document of an error."""
+    return Reply(status, f"<?xml version='1.0'?><Error><Code>{code}</Code></Error>".encode())
+
+
+def completed(etag: str) -> Reply:
+    """Return S3's answer to a completion."""
+    return Reply(body=f"<CompleteMultipartUploadResult><ETag>{etag}</ETag></CompleteMultipartUploadResult>".encode())
+
+
+def part(content: bytes, number: int = 1) -> Part:
+    """Return a part as S3 acknowledges it."""
+    return Part(number, f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"', "AAAAAA==")
+
+
+def etag_of(*parts: Part) -> str:
+    """Return the ETag that S3 gives an object of these parts."""
+    digests = binascii.unhexlify("".join(part.etag.strip('"') for part in parts))
+    return f'"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"'
+
+
+GONE = refusal(404, "NoSuchUpload")
+MINE, THEIRS = part(b"mine"), part(b"theirs")
+
+
+@asynccontextmanager
+async def scripted(
+    nursery: trio.Nursery, *script: Act, completions: Completions = PROVING
+) -> AsyncIterator[tuple[S3Store, ScriptedServer]]:
+    """Open a store on a server that answers by script."""
+    server = await ScriptedServer(script).start(nursery)
+    async with open_client(server.config()) as client:
+        yield S3Store(client, "prefix", completions=completions), server
+
+
+async def test_an_object_that_reads_like_an_error_can_be_read(nursery: trio.Nursery) -> None:
+    """The bytes of an object are nobody's verdict."""
+    body = b"<?xml version='1.0'?><Error><Code>SlowDown</Code></Error>"
+    async with scripted(nursery, Reply(body=body, headers=OBJECT)) as (store, _):
+        assert (await store.get("key")).body == body
+
+
+async def test_a_404_of_a_proxy_is_not_a_missing_key(nursery: trio.Nursery) -> None:
+    """Only S3 itself can say that an object is not there."""
+    async with scripted(nursery, Reply(404, b"<html>default backend</html>")) as (store, _):
+        with pytest.raises(StoreRefused):
+            await store.get("key")
+
+
+async def test_an_answer_without_the_stores_clock_is_no_answer(nursery: trio.Nursery) -> None:
+    """No other clock takes the place of the store's."""
+    async with scripted(nursery, Reply(headers=OBJECT | {"date": "soon"})) as (store, _):
+        with pytest.raises(StoreUnavailable):
+            await store.put("key", b"")
+
+
+@pytest.mark.parametrize(("found", "mine"), [(b"mine", True), (b"theirs", False)])
+async def test_a_lost_answer_to_a_conditional_put_is_cleared_up(
+    nursery: trio.Nursery,
+    found: bytes,
+    mine: bool,  # noqa: FBT001
+) -> None:
+    """A condition that fails after a lost answer is our own success if the object is ours, and a failure else."""
+    script = (Drop(), refusal(412, "PreconditionFailed"), Reply(body=found, headers=OBJECT))
+    async with scripted(nursery, *script) as (store, server):
+        if mine:
+            assert (await store.put("key", b"mine", if_none_match=True)).etag == '"e"'
+        else:
+            with pytest.raises(ConditionFailed):
+                await store.put("key", b"mine", if_none_match=True)
+        assert [seen.method for seen in server.seen] == ["PUT", "PUT", "GET"]
+
+
+async def test_a_condition_that_fails_at_once_is_believed(nursery: trio.Nursery) -> None:
+    """Without an attempt in doubt nothing is read."""
+    async with scripted(nursery, refusal(412, "PreconditionFailed")) as (store, server):
+        with pytest.raises(ConditionFailed):
+            await store.put("key", b"mine", if_none_match=True)
+        assert len(server.seen) == 1
+
+
+async def test_replacing_what_is_not_there_is_a_failed_condition(nursery: trio.Nursery) -> None:
+    """AWS answers If-Match on an absent key with NoSuchKey."""
+    async with scripted(nursery, refusal(404, "NoSuchKey")) as (store, _):
+        with pytest.raises(ConditionFailed):
+            await store.put("key", b"", if_match='"e"')
+
+
+async def test_a_completion_that_fails_after_its_200_is_sent_again(nursery: trio.Nursery) -> None:
+    """An error inside a success is an error."""
+    async with scripted(nursery, refusal(200, "InternalError"), completed(etag_of(MINE))) as (store, server):
+        assert (await store.complete_multipart("key", "id", [MINE])).verified
+        assert len(server.seen) == 2
+
+
+async def test_a_completion_with_a_wrong_checksum_is_refused_at_once(nursery: trio.Nursery) -> None:
+    """BadDigest of a completion is no damage on the way: sending it again would not help."""
+    async with scripted(nursery, refusal(400, "BadDigest")) as (store, server):
+        with pytest.raises(ContentRejected):
+            await store.complete_multipart("key", "id", [MINE])
+        assert len(server.seen) == 1
+
+
+async def test_a_success_with_the_parts_of_another_is_a_refusal(nursery: trio.Nursery) -> None:
+    """A store that repeats its answer to an earlier completion is found out by the ETag."""
+    async with scripted(nursery, completed(etag_of(THEIRS))) as (store, _):
+        with pytest.raises(ContentRejected):
+            await store.complete_multipart("key", "id", [MINE])
+
+
+@pytest.mark.parametrize(("completions", "verified"), [(STRICT, True), (Completions(), False)])
+async def test_without_telling_etags_the_store_must_refuse_others(
+    nursery: trio.Nursery,
+    completions: Completions,
+    verified: bool,  # noqa: FBT001
+) -> None:
+    """Where the ETag proves nothing, a success is worth as much as the store was seen to be strict."""
+    async with scripted(nursery, completed('"opaque"'), completions=completions) as (store, _):
+        assert (await store.complete_multipart("key", "id", [MINE])).verified is verified
+
+
+@pytest.mark.parametrize(("winner", "mine"), [(MINE, True), (THEIRS, False)])
+async def test_a_lost_answer_to_a_completion_is_cleared_up(
+    nursery: trio.Nursery,
+    winner: Part,
+    mine: bool,  # noqa: FBT001
+) -> None:
+    """A multipart that is gone after a lost answer was completed by us, or by another: the object says which."""
+    head = Reply(headers=OBJECT | {"etag": etag_of(winner)})
+    async with scripted(nursery, Drop(), GONE, head) as (store, server):
+        if mine:
+            assert (await store.complete_multipart("key", "id", [MINE])).verified
+        else:
+            with pytest.raises(ContentRejected):
+                await store.complete_multipart("key", "id", [MINE])
+        assert [seen.method for seen in server.seen] == ["POST", "POST", "HEAD"]
+
+
+async def test_after_a_lost_answer_strictness_proves_nothing(nursery: trio.Nursery) -> None:
+    """The object may be another's completion, accepted before ours was refused: it must be read back."""
+    script = (Drop(), GONE, Reply(headers=OBJECT))
+    async with scripted(nursery, *script, completions=STRICT) as (store, _):
+        assert not (await store.complete_multipart("key", "id", [MINE])).verified
+
+
+async def test_a_multipart_that_is_gone_without_an_object_is_missing(nursery: trio.Nursery) -> None:
+    """An aborted multipart is not mistaken for a completed one."""
+    async with scripted(nursery, Drop(), GONE, Reply(404)) as (store, _):
+        with pytest.raises(KeyMissing):
+            await store.complete_multipart("key", "id", [MINE])
+
+
+async def test_deletions_tell_what_failed(nursery: trio.Nursery) -> None:
+    """One object that could not be deleted fails the call; one that was not there does not."""
+    failed = "<DeleteResult><Error><Key>k</Key><Code>{}</Code></Error></DeleteResult>"
+    script = (Reply(body=failed.format("NoSuchKey").encode()), Reply(body=failed.format("InternalError").encode()))
+    async with scripted(nursery, *script) as (store, server):
+        await store.delete_many(["k"])
+        with pytest.raises(StoreUnavailable):
+            await store.delete_many(["k"])
+        assert len(server.seen) == 2
+
+
+async def test_a_store_without_conditions_is_seen(nursery: trio.Nursery) -> None:
+    """A store that ignores conditions, or that does not know them, offers none."""
+    ignoring = Reply(headers=OBJECT)
+    async with scripted(nursery, ignoring) as (store, _):
+        assert await probe(store) == NOTHING
+    unknown = refusal(501, "NotImplemented")
+    script = (ignoring, unknown, unknown, unknown, Reply(204))
+    async with scripted(nursery, *script) as (store, _):
+        assert await probe(store) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("answers", "seen"),
+    [
+        ((refusal(400, "InvalidPart"), "right", GONE), {"etag_proves": True, "others_refused": True}),
+        ((refusal(400, "InvalidPart"), "right", "right"), {"etag_proves": True, "others_refused": False}),
+        ((refusal(400, "InvalidPart"), "opaque", GONE), {"etag_proves": False, "others_refused": True}),
+        (("opaque", GONE, GONE), {"etag_proves": False, "others_refused": False}),
+    ],
+    ids=["aws", "seaweedfs", "encrypted", "careless"],
+)
+async def test_what_completions_are_worth_is_seen(
+    nursery: trio.Nursery, answers: tuple[Reply | str, ...], seen: dict[str, bool]
+) -> None:
+    """The probe tells stores whose ETags prove, and stores that refuse what they should, from others."""
+    probed = part(b"probe")
+    etags = {"right": etag_of(probed), "opaque": '"opaque"'}
+    begun = Reply(body=b"<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>")
+    replies = [answer if isinstance(answer, Reply) else completed(etags[answer]) for answer in answers]
+    async with scripted(nursery, begun, Reply(headers={"etag": probed.etag}), *replies, Reply(204)) as (store, _):
+        assert await probe_completions(store) == Completions(**seen)
+
+
+def test_etags_of_objects_are_those_of_their_parts() -> None:
+    """The ETag tells order and number of the parts; parts with ETags of another kind have none."""
+    one, two = part(b"1"), part(b"2", 2)
+    assert etag_matches([one, two], etag_of(one, two))
+    assert not etag_matches([one, two], etag_of(two, one))
+    assert not etag_matches([one], etag_of(one, two))
+    assert not etag_matches([one, Part(2, '"opaque"', "")], etag_of(one, two))
