@@ -12,8 +12,6 @@ import pytest
 from zotpy.core.pieces import Pieces
 from zotpy.registry.concurrency import gather
 from zotpy.store.interface import ConditionFailed, ContentRejected, KeyMissing, Part, Store, StoreError
-from zotpy.store.memory import MemoryStore
-from zotpy.store.s3 import S3Store
 from zotpy.store.sweeps import list_all
 
 PART_BYTES = 5 * 2**20
@@ -81,10 +79,9 @@ async def test_a_range_is_streamed_exactly(store: Store, start: int, end: int) -
     assert await read(store, "ranged", start, end) == body[start:end]
 
 
+@pytest.mark.usefixtures("over_http")
 async def test_a_range_past_the_end_is_an_error_not_a_short_answer(store: Store) -> None:
     """A stream never ends cleanly before its end."""
-    if isinstance(store, MemoryStore):
-        pytest.skip("a slice: the memory store is only asked for what is there")
     await store.put("short", b"12345")
     with pytest.raises(StoreError):
         await read(store, "short", 0, 10)
@@ -127,10 +124,9 @@ async def test_create_only_puts_refuse_a_second(store: Store) -> None:
     assert (await store.get("once")).body == b"1"
 
 
+@pytest.mark.usefixtures("atomic_conditions")
 async def test_of_racing_creators_exactly_one_wins(store: Store) -> None:
     """Twenty create-only puts at once leave one winner, whose bytes stay."""
-    if isinstance(store, S3Store) and await is_moto(store):
-        pytest.skip("moto's conditional writes are not atomic under threads")
     winners: list[int] = []
 
     async def create(number: int) -> None:
@@ -217,19 +213,10 @@ async def test_an_aborted_multipart_is_gone(store: Store) -> None:
     assert await store.list_multiparts("data/") == []
 
 
+@pytest.mark.usefixtures("over_http")
 async def test_a_presigned_url_reads_without_credentials(store: Store) -> None:
     """Whoever has the URL gets the bytes, by plain HTTP."""
     await store.put("data/open", b"for everyone")
     url = await store.presign_get("data/open", expires_s=60)
-    if isinstance(store, MemoryStore):
-        assert url.startswith("memory:")
-        return
     async with httpx.AsyncClient() as client:
         assert (await client.get(url)).content == b"for everyone"
-
-
-async def is_moto(store: S3Store) -> bool:
-    """Say whether the server is moto, by what it says of itself."""
-    async with httpx.AsyncClient() as client:
-        answer = await client.get(f"{store.client.config.service_url}/moto-api/data.json")
-    return answer.status_code == httpx.codes.OK
