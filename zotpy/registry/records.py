@@ -111,7 +111,7 @@ class Records:
             value, lease = decode_value(kind, fetched.body)
             if not rely or (lease is not None and self._is_young(lease, fetched.store_time)):
                 return value
-        if value is not None:
+        if rely and value is not None:
             await self.write(repo, kind, digest, value)
         return value
 

@@ -1,7 +1,7 @@
 """httpx's transport over httpcore, with large reads and without copies of large bodies.
 
 httpcore asks a socket for 64 KiB at a time, and each read is a turn through trio, h11 and httpx. Reading up to 512 KiB
-at once takes a third of the CPU for each byte (docs/performance.md). A body goes out in slices,
+at once takes a third of the CPU for each byte. A body goes out in slices,
 because h11 copies what it is given: one slice would be the whole part once more.
 """
 

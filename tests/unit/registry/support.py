@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -143,6 +144,8 @@ class Script:
     """The faults of a store, set by the test one at a time."""
 
     steps: list[Step] = field(default_factory=list)
+    begun: Counter[str] = field(default_factory=Counter)
+    """How often each operation was begun."""
 
     def park(self, moment: Moment, operation: str, prefix: str = "") -> Step:
         """Stop the next such operation until `go_on` is set."""
@@ -158,6 +161,7 @@ class Script:
 
     async def __call__(self, moment: Moment, operation: str, key: str) -> None:
         """See `Faults`."""
+        self.begun[operation] += moment == "before"
         for step in self.steps:
             if (step.moment, step.operation) == (moment, operation) and key.startswith(step.prefix):
                 self.steps.remove(step)

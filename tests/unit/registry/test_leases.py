@@ -83,10 +83,13 @@ async def test_a_read_renews_nothing(records: Records, log: CallLog, clock: Cloc
 
 
 async def test_a_lost_entry_comes_back_from_a_lease(records: Records, log: CallLog) -> None:
-    """Leases are the authority: without the entry the record is read from a lease, and the entry is written anew."""
+    """Leases are the authority: a read is answered from one and writes nothing; who relies writes the entry anew."""
     await records.write(REPO, "blobs", DIGEST, VALUE)
     await log.delete(keys.entry(REPO, "blobs", DIGEST))
-    assert await records.read(REPO, "blobs", DIGEST) == VALUE
+    with log.counted() as calls:
+        assert await records.read(REPO, "blobs", DIGEST) == VALUE
+    assert calls.of("put") == []
+    assert await records.rely(REPO, "blobs", DIGEST) == VALUE
     with log.counted() as calls:
         assert await records.rely(REPO, "blobs", DIGEST) == VALUE
     assert len(calls) == 1
