@@ -73,6 +73,7 @@ class S3Client:
         self._credentials = credentials_of(config)
         url = urlsplit(config.bucket_url)
         self._root = f"{url.scheme}://{url.netloc}"
+        self._url = httpx.URL(self._root)
         self._host = url.netloc
         self._base = url.path
         self._timeouts = {
@@ -170,12 +171,14 @@ class S3Client:
         if request.body or request.method in {"PUT", "POST"}:
             signed["content-length"] = str(len(request.body))
         query = signing.encode_query(request.query)
+        target = f"{path}?{query}" if query else path
         prepared = httpx.Request(
             request.method,
-            f"{self._root}{path}{'?' if query else ''}{query}",
+            self._url,
             headers=signed,
             stream=SlicedBody(request.body),
-            extensions={"timeout": self._timeouts},
+            # As a URL, a key such as a/./b would be normalized, and be another than the one signed.
+            extensions={"timeout": self._timeouts, "target": target.encode()},
         )
         return await self._transport.handle_async_request(prepared)
 

@@ -133,6 +133,7 @@ async def test_a_short_body_is_signed(nursery: trio.Nursery) -> None:
         ("tags/a!/v1.0_x-y~z", "/bucket/tags/a%21/v1.0_x-y~z"),
         ("a b/c%2Fd+e?f#g", "/bucket/a%20b/c%252Fd%2Be%3Ff%23g"),
         ("é", "/bucket/%C3%A9"),
+        ("a/./b//c/../d", "/bucket/a/./b//c/../d"),
     ],
 )
 async def test_keys_are_percent_encoded_as_they_are_signed(key: str, target: str, nursery: trio.Nursery) -> None:

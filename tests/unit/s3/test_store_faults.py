@@ -6,6 +6,7 @@ import base64
 import hashlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
@@ -236,3 +237,16 @@ async def test_objects_that_were_not_deleted_are_an_error(nursery: trio.Nursery)
         with pytest.raises(StoreUnavailable, match="InternalError"):
             await store.delete_many(["x", "y"])
     assert b"<Key>a/b/x</Key>" in server.seen[0].body
+
+
+@pytest.mark.parametrize("filename", ["layer.tar", 'a"; b="c\r\nx', "é"])
+async def test_a_presigned_name_stays_one_name(filename: str, nursery: trio.Nursery) -> None:
+    """Whatever a file is called, its name breaks neither the URL nor the header that the store makes of it."""
+    server = await ScriptedServer([Reply()]).start(nursery)
+    async with store_on(server) as store:
+        url = await store.presign_get("data/x", expires_s=60, filename=filename)
+    fields = parse_qs(urlsplit(url).query)
+    encoded = fields["response-content-disposition"][0].removeprefix("attachment; filename*=UTF-8''")
+    assert unquote(encoded) == filename
+    assert encoded.isascii()
+    assert not set(encoded) & set('"; \r\n')

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
+from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from zotpy.s3.client import AmbiguousRefusal, Answer, Request, S3Client
@@ -190,7 +191,7 @@ class S3Store:
 
     async def presign_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         """Sign a GetObject URL."""
-        query = [] if filename is None else [("response-content-disposition", f'attachment; filename="{filename}"')]
+        query = [] if filename is None else [("response-content-disposition", _attachment(filename))]
         with store_errors():
             return self.client.presign_get(self._prefix + key, await self.client.keys(), expires_s, query)
 
@@ -218,6 +219,11 @@ class S3Store:
         if answer.body != bytes(body):
             raise error
         return Stored(answer.headers.get("etag", ""), _store_time(answer))
+
+
+def _attachment(filename: str) -> str:
+    """Write a Content-Disposition (RFC 6266) that a name with quotes or of any alphabet cannot break."""
+    return f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
 
 
 def _store_time(answer: Answer) -> datetime:
