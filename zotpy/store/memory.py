@@ -23,6 +23,7 @@ from zotpy.store.interface import (
     Listing,
     Part,
     Stored,
+    StoreRefused,
 )
 
 CHUNK_BYTES = 256 * 1024
@@ -78,6 +79,9 @@ class MemoryStore:
         """Stream a range."""
         await _checkpoint()
         body = self._find(key).body[start:end]
+        if len(body) < end - start:
+            msg = f"{key} is shorter than {end} bytes"
+            raise StoreRefused(msg)
 
         async def chunks() -> AsyncGenerator[bytes, None]:
             for at in range(0, len(body), CHUNK_BYTES):

@@ -1,4 +1,4 @@
-"""What the store makes of S3's answers where they leave room for doubt."""
+"""What a store is seen to do when it is opened, and what its answers are worth after that."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ import pytest
 from tests.unit.s3.scripted import DATE, Act, Drop, Reply, ScriptedServer
 from zotpy.s3.client import open_client
 from zotpy.store.interface import (
-    ConditionFailed,
     ContentRejected,
     Features,
-    KeyMissing,
     Part,
     StoreRefused,
     StoreUnavailable,
@@ -57,7 +55,7 @@ def etag_of(*parts: Part) -> str:
 
 
 GONE = refusal(404, "NoSuchUpload")
-MINE, THEIRS = part(b"mine"), part(b"theirs")
+MINE = part(b"mine")
 
 
 @asynccontextmanager
@@ -68,13 +66,6 @@ async def scripted(
     server = await ScriptedServer(script).start(nursery)
     async with open_client(server.config()) as client:
         yield S3Store(client, "prefix", completions=completions), server
-
-
-async def test_an_object_that_reads_like_an_error_can_be_read(nursery: trio.Nursery) -> None:
-    """The bytes of an object are nobody's verdict."""
-    body = b"<?xml version='1.0'?><Error><Code>SlowDown</Code></Error>"
-    async with scripted(nursery, Reply(body=body, headers=OBJECT)) as (store, _):
-        assert (await store.get("key")).body == body
 
 
 async def test_a_404_of_a_proxy_is_not_a_missing_key(nursery: trio.Nursery) -> None:
@@ -91,58 +82,12 @@ async def test_an_answer_without_the_stores_clock_is_no_answer(nursery: trio.Nur
             await store.put("key", b"")
 
 
-@pytest.mark.parametrize(("found", "mine"), [(b"mine", True), (b"theirs", False)])
-async def test_a_lost_answer_to_a_conditional_put_is_cleared_up(
-    nursery: trio.Nursery,
-    found: bytes,
-    mine: bool,  # noqa: FBT001
-) -> None:
-    """A condition that fails after a lost answer is our own success if the object is ours, and a failure else."""
-    script = (Drop(), refusal(412, "PreconditionFailed"), Reply(body=found, headers=OBJECT))
-    async with scripted(nursery, *script) as (store, server):
-        if mine:
-            assert (await store.put("key", b"mine", if_none_match=True)).etag == '"e"'
-        else:
-            with pytest.raises(ConditionFailed):
-                await store.put("key", b"mine", if_none_match=True)
-        assert [seen.method for seen in server.seen] == ["PUT", "PUT", "GET"]
-
-
-async def test_a_condition_that_fails_at_once_is_believed(nursery: trio.Nursery) -> None:
-    """Without an attempt in doubt nothing is read."""
-    async with scripted(nursery, refusal(412, "PreconditionFailed")) as (store, server):
-        with pytest.raises(ConditionFailed):
-            await store.put("key", b"mine", if_none_match=True)
-        assert len(server.seen) == 1
-
-
-async def test_replacing_what_is_not_there_is_a_failed_condition(nursery: trio.Nursery) -> None:
-    """AWS answers If-Match on an absent key with NoSuchKey."""
-    async with scripted(nursery, refusal(404, "NoSuchKey")) as (store, _):
-        with pytest.raises(ConditionFailed):
-            await store.put("key", b"", if_match='"e"')
-
-
-async def test_a_completion_that_fails_after_its_200_is_sent_again(nursery: trio.Nursery) -> None:
-    """An error inside a success is an error."""
-    async with scripted(nursery, refusal(200, "InternalError"), completed(etag_of(MINE))) as (store, server):
-        assert (await store.complete_multipart("key", "id", [MINE])).verified
-        assert len(server.seen) == 2
-
-
 async def test_a_completion_with_a_wrong_checksum_is_refused_at_once(nursery: trio.Nursery) -> None:
     """BadDigest of a completion is no damage on the way: sending it again would not help."""
     async with scripted(nursery, refusal(400, "BadDigest")) as (store, server):
         with pytest.raises(ContentRejected):
             await store.complete_multipart("key", "id", [MINE])
         assert len(server.seen) == 1
-
-
-async def test_a_success_with_the_parts_of_another_is_a_refusal(nursery: trio.Nursery) -> None:
-    """A store that repeats its answer to an earlier completion is found out by the ETag."""
-    async with scripted(nursery, completed(etag_of(THEIRS))) as (store, _):
-        with pytest.raises(ContentRejected):
-            await store.complete_multipart("key", "id", [MINE])
 
 
 @pytest.mark.parametrize(("completions", "verified"), [(STRICT, True), (Completions(), False)])
@@ -156,46 +101,11 @@ async def test_without_telling_etags_the_store_must_refuse_others(
         assert (await store.complete_multipart("key", "id", [MINE])).verified is verified
 
 
-@pytest.mark.parametrize(("winner", "mine"), [(MINE, True), (THEIRS, False)])
-async def test_a_lost_answer_to_a_completion_is_cleared_up(
-    nursery: trio.Nursery,
-    winner: Part,
-    mine: bool,  # noqa: FBT001
-) -> None:
-    """A multipart that is gone after a lost answer was completed by us, or by another: the object says which."""
-    head = Reply(headers=OBJECT | {"etag": etag_of(winner)})
-    async with scripted(nursery, Drop(), GONE, head) as (store, server):
-        if mine:
-            assert (await store.complete_multipart("key", "id", [MINE])).verified
-        else:
-            with pytest.raises(ContentRejected):
-                await store.complete_multipart("key", "id", [MINE])
-        assert [seen.method for seen in server.seen] == ["POST", "POST", "HEAD"]
-
-
 async def test_after_a_lost_answer_strictness_proves_nothing(nursery: trio.Nursery) -> None:
     """The object may be another's completion, accepted before ours was refused: it must be read back."""
     script = (Drop(), GONE, Reply(headers=OBJECT))
     async with scripted(nursery, *script, completions=STRICT) as (store, _):
         assert not (await store.complete_multipart("key", "id", [MINE])).verified
-
-
-async def test_a_multipart_that_is_gone_without_an_object_is_missing(nursery: trio.Nursery) -> None:
-    """An aborted multipart is not mistaken for a completed one."""
-    async with scripted(nursery, Drop(), GONE, Reply(404)) as (store, _):
-        with pytest.raises(KeyMissing):
-            await store.complete_multipart("key", "id", [MINE])
-
-
-async def test_deletions_tell_what_failed(nursery: trio.Nursery) -> None:
-    """One object that could not be deleted fails the call; one that was not there does not."""
-    failed = "<DeleteResult><Error><Key>k</Key><Code>{}</Code></Error></DeleteResult>"
-    script = (Reply(body=failed.format("NoSuchKey").encode()), Reply(body=failed.format("InternalError").encode()))
-    async with scripted(nursery, *script) as (store, server):
-        await store.delete_many(["k"])
-        with pytest.raises(StoreUnavailable):
-            await store.delete_many(["k"])
-        assert len(server.seen) == 2
 
 
 async def test_a_store_without_conditions_is_seen(nursery: trio.Nursery) -> None:
