@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import trio
@@ -14,7 +15,7 @@ import trio
 from zotpy.embedded import child
 from zotpy.embedded.directory import Directory
 from zotpy.embedded.errors import EmbeddedStoreError
-from zotpy.embedded.ports import Ports
+from zotpy.embedded.ports import GRPC_OFFSET, Ports
 
 POLL_S = 0.1
 TERMINATE_TIMEOUT_S = 2.0
@@ -49,6 +50,7 @@ async def running(weed: Path, directory: Directory, ports: Ports) -> AsyncIterat
         with trio.CancelScope(shield=True):  # its wait is bounded
             await _end(process)
         directory.pid.unlink(missing_ok=True)
+        _remove_sockets(ports)
 
 
 def _launch(weed: Path, directory: Directory, ports: Ports) -> subprocess.Popen[bytes]:
@@ -106,6 +108,13 @@ def environment(directory: Directory) -> dict[str, str]:
         "GOMEMLIMIT": MEMORY_LIMIT,
         "WEED_MASTER_VOLUME_GROWTH_COPY_1": "2",  # files begun at once, 7 unless told
     }
+
+
+def _remove_sockets(ports: Ports) -> None:
+    """Remove what SeaweedFS leaves where it cannot be told otherwise."""
+    for service, port in asdict(ports).items():
+        with suppress(OSError):  # none, or another user's
+            Path(f"/tmp/seaweedfs-{service}-grpc-{port + GRPC_OFFSET}.sock").unlink()  # noqa: S108 - its choice
 
 
 async def _end(process: subprocess.Popen[bytes]) -> None:
