@@ -8,7 +8,6 @@ A DELETE removes exactly what it saw at one moment: leases by their keys, tags b
 whether the manifest was pushed again meanwhile: if so it restores what that push relied on.
 """
 
-import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,31 +19,20 @@ from zotpy.core.errors import (
     ManifestBlobUnknown,
     ManifestTooLarge,
     ManifestUnknown,
-    PreconditionFailed,
     Unavailable,
-    Unsupported,
 )
 from zotpy.core.framing import frame
 from zotpy.core.manifests import ManifestFacts, parse_manifest
 from zotpy.core.names import Reference, RepositoryName, Tag
-from zotpy.core.records import ManifestValue, TagValue
+from zotpy.core.records import ManifestValue
 from zotpy.registry.concurrency import beside, gather, within_deadline
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
-from zotpy.store.interface import ConditionFailed, Fetched, KeyMissing, Listed, Store
+from zotpy.registry.tags import Condition, Tags
+from zotpy.store.interface import Listed, Store
 from zotpy.store.sweeps import delete_all, list_all
 
 Call = Callable[[], Awaitable[object]]
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """What must hold of a tag for a push to replace it (RFC 9110, section 13)."""
-
-    absent: bool = False
-    """`If-None-Match: *`: there must be no such tag."""
-    names: Digest | None = None
-    """`If-Match: "<digest>"`: the tag must name this manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +70,13 @@ class Manifests:
 
     store: Store
     records: Records
+    tags: Tags
     settings: RegistrySettings
 
     async def find(self, repo: RepositoryName, reference: Reference) -> Found:
         """Read a manifest: one store call, by tag or by digest. Raises `ManifestUnknown`."""
         if isinstance(reference, Tag):
-            tag = await self._read_tag(repo, reference)
+            tag = await self.tags.read(repo, reference)
             if tag is None:
                 raise _unknown(reference)
             found = Found(tag[0].digest, tag[0].manifest)
@@ -128,7 +117,7 @@ class Manifests:
                 *[partial(self.store.put, keys.tagged(repo, digest) + tag.text, b"") for tag in tags],
             )
             visible: list[Call] = [partial(self.records.write_entry, repo, "manifests", digest, value, lease)]
-            visible += [partial(self._write_tag, repo, tag, digest, value, condition, etags) for tag in tags]
+            visible += [partial(self.tags.write, repo, tag, digest, value, condition, etags) for tag in tags]
             if facts.subject is not None:
                 visible.append(partial(self._write_referrer, repo, facts, digest, value))
             await gather(*visible)
@@ -153,10 +142,9 @@ class Manifests:
 
     async def delete_tag(self, repo: RepositoryName, tag: Tag) -> None:
         """Delete one tag; its manifest stays. Raises `ManifestUnknown`."""
-        found = await self._read_tag(repo, tag)
-        if found is None:
+        if await self.tags.read(repo, tag) is None:
             raise _unknown(tag)
-        await self.store.delete(keys.tag(repo, tag))
+        await self.tags.delete(repo, tag)
 
     def _digest(self, reference: Reference, content: bytes) -> Digest:
         if len(content) > self.settings.manifest_limit_bytes:
@@ -174,64 +162,24 @@ class Manifests:
         self, repo: RepositoryName, facts: ManifestFacts, tags: Sequence[Tag], condition: Condition | None
     ) -> dict[Tag, str]:
         """Rely on every reference, and read the tags of a conditional push; returns the ETags of those tags."""
-        children = () if self.settings.allow_sparse_indexes else facts.manifests
         missing: list[str] = []
         etags: dict[Tag, str] = {}
 
         async def rely(digest: Digest, kind: keys.Kind) -> None:
-            if await self.records.rely(repo, kind, digest) is None:
+            may_miss = kind == "manifests" and self.settings.allow_sparse_indexes
+            if await self.records.rely(repo, kind, digest) is None and not may_miss:
                 missing.append(str(digest))
 
         calls: list[Call] = [partial(rely, digest, "blobs") for digest in facts.blobs]
-        calls += [partial(rely, digest, "manifests") for digest in children]
+        calls += [partial(rely, digest, "manifests") for digest in facts.manifests]
         if condition is not None:
-            self._require_conditions(condition)
-            calls += [partial(self._check_tag, repo, tag, condition, etags) for tag in tags]
+            self.tags.require_conditions(condition)
+            calls += [partial(self.tags.check, repo, tag, condition, etags) for tag in tags]
         if calls:
             await gather(*calls)
         if missing:
             raise ManifestBlobUnknown(sorted(missing))
         return etags
-
-    def _require_conditions(self, condition: Condition) -> None:
-        features = self.store.features
-        if not (features.conditional_create if condition.absent else features.conditional_replace):
-            msg = "the store behind this registry has no conditional writes: push without If-None-Match and If-Match"
-            raise Unsupported(msg, detail={"reason": "conditional"})
-
-    async def _check_tag(self, repo: RepositoryName, tag: Tag, condition: Condition, etags: dict[Tag, str]) -> None:
-        found = await self._read_tag(repo, tag)
-        if condition.absent and found is not None:
-            raise _exists(tag)
-        if condition.names is not None:
-            if found is None or found[0].digest != condition.names:
-                raise _moved(tag, condition.names)
-            etags[tag] = found[1].etag
-
-    async def _read_tag(self, repo: RepositoryName, tag: Tag) -> tuple[TagValue, Fetched] | None:
-        try:
-            fetched = await self.store.get(keys.tag(repo, tag))
-        except KeyMissing:
-            return None
-        return TagValue.decode(fetched.body), fetched
-
-    async def _write_tag(
-        self,
-        repo: RepositoryName,
-        tag: Tag,
-        digest: Digest,
-        value: ManifestValue,
-        condition: Condition | None,
-        etags: dict[Tag, str],
-    ) -> None:
-        body = TagValue(digest, value, secrets.token_hex(8)).encode()
-        absent = condition is not None and condition.absent
-        try:
-            await self.store.put(keys.tag(repo, tag), body, if_none_match=absent, if_match=etags.get(tag))
-        except (ConditionFailed, KeyMissing) as error:
-            if condition is None or condition.names is None:
-                raise _exists(tag) from error
-            raise _moved(tag, condition.names) from error
 
     async def _write_referrer(
         self, repo: RepositoryName, facts: ManifestFacts, digest: Digest, value: ManifestValue
@@ -248,27 +196,20 @@ class Manifests:
             tags = [Tag.parse(marker.key.rpartition("/")[2]) for marker in markers]
             naming: Mapping[Tag, str | None] = dict.fromkeys(tags)
             if self.store.features.conditional_delete:
-                found = await gather(*[partial(self._etag_of, repo, tag, digest) for tag in tags], limit=16)
+                found = await gather(*[partial(self.tags.etag_of, repo, tag, digest) for tag in tags], limit=16)
                 naming = {tag: etag for tag, etag in zip(tags, found, strict=True) if etag is not None}
             before, leases = leases, await self.records.list_leases(repo, "manifests", digest)
             if leases == before:
                 return _Seen(leases, tags, naming)
 
-    async def _etag_of(self, repo: RepositoryName, tag: Tag, digest: Digest) -> str | None:
-        found = await self._read_tag(repo, tag)
-        return found[1].etag if found is not None and found[0].digest == digest else None
-
     async def _delete_tag(self, repo: RepositoryName, tag: Tag, digest: Digest, seen: _Seen) -> None:
         """Delete a tag if it is still the one that was seen; without conditions, if it names the manifest now."""
         etag = seen.naming[tag]
         if etag is None:
-            if await self._etag_of(repo, tag, digest) is None:
+            if await self.tags.etag_of(repo, tag, digest) is None:
                 return
             seen.unguarded.append(tag)
-        try:
-            await self.store.delete(keys.tag(repo, tag), if_match=etag)
-        except ConditionFailed:
-            return  # it was pushed since, and names what that push said
+        await self.tags.delete(repo, tag, etag)
 
     async def _restore(
         self, repo: RepositoryName, digest: Digest, value: ManifestValue, facts: ManifestFacts, seen: _Seen
@@ -283,17 +224,9 @@ class Manifests:
 
     async def _put_back(self, repo: RepositoryName, tag: Tag, digest: Digest, value: ManifestValue) -> None:
         """Write a tag again that may have been pushed between our look at it and its deletion."""
-        if await self._read_tag(repo, tag) is None:
-            await self._write_tag(repo, tag, digest, value, None, {})
+        if await self.tags.read(repo, tag) is None:
+            await self.tags.write(repo, tag, digest, value)
 
 
 def _unknown(reference: Reference) -> ManifestUnknown:
     return ManifestUnknown(f"{reference} is not in this repository", detail={"reference": str(reference)})
-
-
-def _exists(tag: Tag) -> PreconditionFailed:
-    return PreconditionFailed(f"the tag {tag} exists already, and the push was to create it")
-
-
-def _moved(tag: Tag, digest: Digest) -> PreconditionFailed:
-    return PreconditionFailed(f"the tag {tag} does not name {digest}, or no longer does")

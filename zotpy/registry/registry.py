@@ -11,6 +11,7 @@ from zotpy.registry.lists import Lists
 from zotpy.registry.manifests import Manifests
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
+from zotpy.registry.tags import Tags
 from zotpy.registry.uploads import Uploads
 from zotpy.store.interface import Store
 
@@ -42,6 +43,6 @@ async def open_registry(store: Store, settings: RegistrySettings, budget: Memory
         keyring=keyring,
         blobs=Blobs(store, records, settings, budget),
         uploads=Uploads(store, records, commits, keyring, budget, settings),
-        manifests=Manifests(store, records, settings),
+        manifests=Manifests(store, records, Tags(store), settings),
         lists=Lists(store),
     )

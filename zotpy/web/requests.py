@@ -4,7 +4,7 @@ from zotpy.core.digests import Digest, parse_algorithm
 from zotpy.core.errors import DigestInvalid, Unsupported
 from zotpy.core.names import Tag
 from zotpy.core.ranges import Span, parse_chunk_range, parse_content_length
-from zotpy.registry.manifests import Condition
+from zotpy.registry.tags import Condition
 from zotpy.web.streaming import BoundedBody, BoundedRequest
 
 

@@ -34,7 +34,7 @@ from zotpy.core.errors import (
 from zotpy.core.manifests import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import Tag
 from zotpy.registry.concurrency import gather
-from zotpy.registry.manifests import Condition
+from zotpy.registry.tags import Condition
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.memory import MemoryStore
 

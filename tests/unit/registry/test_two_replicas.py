@@ -26,9 +26,9 @@ from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.ranges import Span
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.concurrency import gather
-from zotpy.registry.manifests import Condition
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import KIB, RegistrySettings
+from zotpy.registry.tags import Condition
 from zotpy.store.interface import Body, Features, Part, Stored, StoreUnavailable
 from zotpy.store.memory import MemoryStore
 

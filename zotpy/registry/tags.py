@@ -1,0 +1,97 @@
+"""Tags: one object each, holding the whole manifest it names, so that a pull by tag is one read.
+
+There is no list of tags to keep in step and nothing to lock: whoever pushes a tag writes its object, and of two
+pushes at once the later one stays. A push may be conditional, where the store is.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.core.errors import PreconditionFailed, Unsupported
+from zotpy.core.names import RepositoryName, Tag
+from zotpy.core.records import ManifestValue, TagValue
+from zotpy.store.interface import ConditionFailed, Fetched, KeyMissing, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must hold of a tag for a push to replace it (RFC 9110, section 13)."""
+
+    absent: bool = False
+    """`If-None-Match: *`: there must be no such tag."""
+    names: Digest | None = None
+    """`If-Match: "<digest>"`: the tag must name this manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """Reads, writes and deletes tags."""
+
+    store: Store
+
+    async def read(self, repo: RepositoryName, tag: Tag) -> tuple[TagValue, Fetched] | None:
+        """Read a tag, with the object it was read from; `None` where there is none."""
+        try:
+            fetched = await self.store.get(keys.tag(repo, tag))
+        except KeyMissing:
+            return None
+        return TagValue.decode(fetched.body), fetched
+
+    async def etag_of(self, repo: RepositoryName, tag: Tag, digest: Digest) -> str | None:
+        """Return the ETag of a tag that names this manifest; `None` where it names another, or is not there."""
+        found = await self.read(repo, tag)
+        return found[1].etag if found is not None and found[0].digest == digest else None
+
+    def require_conditions(self, condition: Condition) -> None:
+        """Raise `Unsupported` where the store was not seen to honour what the condition needs."""
+        features = self.store.features
+        if not (features.conditional_create if condition.absent else features.conditional_replace):
+            msg = "the store behind this registry has no conditional writes: push without If-None-Match and If-Match"
+            raise Unsupported(msg, detail={"reason": "conditional"})
+
+    async def check(self, repo: RepositoryName, tag: Tag, condition: Condition, etags: dict[Tag, str]) -> None:
+        """Raise `PreconditionFailed` where the condition does not hold now; note the ETag to replace."""
+        found = await self.read(repo, tag)
+        if condition.absent and found is not None:
+            raise _exists(tag)
+        if condition.names is not None:
+            if found is None or found[0].digest != condition.names:
+                raise _moved(tag, condition.names)
+            etags[tag] = found[1].etag
+
+    async def write(
+        self,
+        repo: RepositoryName,
+        tag: Tag,
+        digest: Digest,
+        value: ManifestValue,
+        condition: Condition | None = None,
+        etags: Mapping[Tag, str] | None = None,
+    ) -> None:
+        """Make a tag name a manifest; raises `PreconditionFailed` where another push came between."""
+        body = TagValue(digest, value, secrets.token_hex(8)).encode()
+        absent = condition is not None and condition.absent
+        try:
+            await self.store.put(keys.tag(repo, tag), body, if_none_match=absent, if_match=(etags or {}).get(tag))
+        except (ConditionFailed, KeyMissing) as error:
+            if condition is None or condition.names is None:
+                raise _exists(tag) from error
+            raise _moved(tag, condition.names) from error
+
+    async def delete(self, repo: RepositoryName, tag: Tag, etag: str | None = None) -> None:
+        """Delete a tag; with an ETag only if it is still the one that was read."""
+        try:
+            await self.store.delete(keys.tag(repo, tag), if_match=etag)
+        except ConditionFailed:
+            return  # it was pushed since, and names what that push said
+
+
+def _exists(tag: Tag) -> PreconditionFailed:
+    return PreconditionFailed(f"the tag {tag} exists already, and the push was to create it")
+
+
+def _moved(tag: Tag, digest: Digest) -> PreconditionFailed:
+    return PreconditionFailed(f"the tag {tag} does not name {digest}, or no longer does")
