@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import socket
 import sys
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from moto.server import ThreadedMotoServer
@@ -17,7 +19,7 @@ from tests.processes import Process, missing
 from zotpy.s3.config import S3Config
 
 ACCESS_KEY, SECRET_KEY, REGION = "tests", "secret-of-the-tests", "us-east-1"
-GRPC_OFFSET = 10_000
+FIRST_PORT, GRPC_OFFSET = 12_000, 10_000
 SERVICES = ("s3", "master", "volume", "filer")
 
 
@@ -116,15 +118,13 @@ class MotoServer:
 
 
 def free_port_pairs(count: int) -> list[int]:
-    """Return ports that are free together with the ports ten thousand above, where SeaweedFS speaks gRPC."""
-    found: list[int] = []
-    while len(found) < count:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = 20_000 + probe.getsockname()[1] % 29_000
-        if port not in found and _is_free(port) and _is_free(port + GRPC_OFFSET):
-            found.append(port)
-    return found
+    """Return ports that are free together with the ports ten thousand above, where SeaweedFS speaks gRPC.
+
+    Both lie below the ports that the system gives to clients, and none is the gRPC port of another.
+    """
+    shuffled = random.sample(range(FIRST_PORT, FIRST_PORT + GRPC_OFFSET), GRPC_OFFSET)
+    free = (port for port in shuffled if _is_free(port) and _is_free(port + GRPC_OFFSET))
+    return list(islice(free, count))
 
 
 def _is_free(port: int) -> bool:
