@@ -39,7 +39,7 @@ def atomic_conditions(kind: str) -> None:
 
 @pytest.fixture
 def over_http(kind: str) -> None:
-    """Leave out the store that nothing outside this process can reach, and that is only asked for what is there."""
+    """Leave out the store that nothing outside this process can reach."""
     if kind == "memory":
         pytest.skip("the store in memory has no server")
 

@@ -79,7 +79,6 @@ async def test_a_range_is_streamed_exactly(store: Store, start: int, end: int) -
     assert await read(store, "ranged", start, end) == body[start:end]
 
 
-@pytest.mark.usefixtures("over_http")
 async def test_a_range_past_the_end_is_an_error_not_a_short_answer(store: Store) -> None:
     """A stream never ends cleanly before its end."""
     await store.put("short", b"12345")

@@ -1,6 +1,6 @@
 """What the registry needs of a store: eleven operations, each one S3 call.
 
-Contract, for every store (`tests/store/suite.py` runs it on each):
+Contract, for every store (`tests/store/` runs it on each):
 
 - *Consistency.* A read or a listing that begins after a write returned sees that write.
 - *Atomic.* A reader sees the whole of one write or nothing of it, never a mixture.
