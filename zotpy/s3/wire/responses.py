@@ -45,7 +45,7 @@ def parse_xml(body: bytes) -> ET.Element:
     """Parse a document and take the namespaces off. Raises `ResponseError`."""
     try:
         root = ET.fromstring(body.strip())  # noqa: S314 - from the store we are configured to trust; expat bounds expansion
-    except ET.ParseError as error:
+    except (ET.ParseError, ValueError, LookupError) as error:  # the latter two: an encoding that expat cannot read
         msg = f"the store answered no XML: {body[:200]!r}"
         raise ResponseError(msg) from error
     for element in root.iter():
@@ -60,44 +60,37 @@ def parse_time(text: str) -> datetime:
             parsed = datetime.fromisoformat(text)
         else:
             parsed = email.utils.parsedate_to_datetime(text)
-    except ValueError as error:
+        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
         msg = f"the store answered no time: {text!r}"
         raise ResponseError(msg) from error
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def parse_listing(body: bytes) -> ObjectListing:
-    """Read ListObjectsV2."""
-    root = parse_xml(body)
+    """Read ListObjectsV2. Raises `ResponseError`, for whoever takes another document for an empty listing deletes."""
+    root = _document(body, "ListBucketResult")
     objects = tuple(
         ListedObject(
-            _text(item, "Key"),
-            int(_text(item, "Size") or 0),
-            _text(item, "ETag"),
-            parse_time(_text(item, "LastModified")),
+            _required(item, "Key"), _size(item), _text(item, "ETag"), parse_time(_required(item, "LastModified"))
         )
         for item in root.findall("Contents")
     )
-    prefixes = tuple(_text(item, "Prefix") for item in root.findall("CommonPrefixes"))
-    return ObjectListing(objects, prefixes, _text(root, "IsTruncated") == "true")
+    prefixes = tuple(_required(item, "Prefix") for item in root.findall("CommonPrefixes"))
+    return ObjectListing(objects, prefixes, _required(root, "IsTruncated") == "true")
 
 
 def parse_uploads(body: bytes) -> tuple[ListedUpload, ...]:
-    """Read ListMultipartUploads."""
-    root = parse_xml(body)
+    """Read ListMultipartUploads. Raises `ResponseError`."""
+    root = _document(body, "ListMultipartUploadsResult")
     return tuple(
-        ListedUpload(_text(item, "Key"), _text(item, "UploadId"), parse_time(_text(item, "Initiated")))
+        ListedUpload(_required(item, "Key"), _required(item, "UploadId"), parse_time(_required(item, "Initiated")))
         for item in root.findall("Upload")
     )
 
 
 def parse_field(body: bytes, name: str) -> str:
     """Read one field of a document, such as UploadId of CreateMultipartUpload. Raises `ResponseError`."""
-    found = _text(parse_xml(body), name)
-    if not found:
-        msg = f"the store's answer has no {name}"
-        raise ResponseError(msg)
-    return found
+    return _required(parse_xml(body), name)
 
 
 def parse_failure(status: int, body: bytes, headers: Mapping[str, str]) -> Failure:
@@ -121,10 +114,35 @@ def error_inside(body: bytes) -> bool:
 
 
 def delete_errors(body: bytes) -> tuple[str, ...]:
-    """Read the codes of the objects that DeleteObjects could not delete."""
+    """Read the codes of the objects that DeleteObjects could not delete. Raises `ResponseError`."""
     if not body.strip():
         return ()
-    return tuple(_text(item, "Code") for item in parse_xml(body).findall("Error"))
+    return tuple(_text(item, "Code") for item in _document(body, "DeleteResult").findall("Error"))
+
+
+def _document(body: bytes, name: str) -> ET.Element:
+    """Parse a document that must be called `name`: a proxy's page is well-formed at times."""
+    root = parse_xml(body)
+    if root.tag != name:
+        msg = f"the store answered a document {root.tag[:40]!r}, not {name}"
+        raise ResponseError(msg)
+    return root
+
+
+def _required(element: ET.Element, name: str) -> str:
+    found = _text(element, name)
+    if not found:
+        msg = f"the store's answer has no {name}"
+        raise ResponseError(msg)
+    return found
+
+
+def _size(element: ET.Element) -> int:
+    text = _required(element, "Size")
+    if not (text.isascii() and text.isdigit()):
+        msg = f"the store answered no size: {text[:40]!r}"
+        raise ResponseError(msg)
+    return int(text)
 
 
 def _text(element: ET.Element, name: str) -> str:
