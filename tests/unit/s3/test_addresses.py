@@ -34,10 +34,10 @@ class Recorder(httpx.AsyncBaseTransport):
 )
 async def test_the_bucket_stands_in_the_host_or_in_the_path(
     endpoint: str | None,
-    path_style: bool,
+    path_style: bool,  # noqa: FBT001
     origin: str,
     host: str,
-    target: str,  # noqa: FBT001
+    target: str,
 ) -> None:
     """Both styles, with AWS and with services of one's own, and what is signed is what is sent."""
     config = S3Config("b", "eu-west-1", endpoint, path_style=path_style, access_key="key", secret_key="secret")
