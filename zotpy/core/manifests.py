@@ -69,7 +69,9 @@ def parse_manifest(content: bytes, content_type: str | None) -> ManifestFacts:
     blobs, manifests = _references(document, strict=strict)
     subject = document.get("subject")
     config = document.get("config")
-    artifact_type = document.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else None)
+    artifact_type = document.get("artifactType")
+    if not artifact_type and isinstance(config, dict) and media_type not in INDEXES:
+        artifact_type = config.get("mediaType")  # of an image without one (distribution spec, end-12)
     annotations = document.get("annotations")
     return ManifestFacts(
         media_type=media_type,

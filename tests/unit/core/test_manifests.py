@@ -1,10 +1,11 @@
+import json
 from typing import Any
 
 import pytest
 
 from tests.unit.core.documents import CONFIG, CONFIG_TYPE, LAYER, ONE, SUBJECT, TWO, descriptor, image, index, parsed
 from zotpy.core.digests import Digest
-from zotpy.core.manifests import DOCKER_IMAGE, DOCKER_LIST, IMAGES, OCI_IMAGE, OCI_INDEX
+from zotpy.core.manifests import DOCKER_IMAGE, DOCKER_LIST, IMAGES, OCI_IMAGE, OCI_INDEX, parse_manifest
 
 
 @pytest.mark.parametrize("media_type", sorted(IMAGES))
@@ -139,3 +140,9 @@ def test_an_unknown_type_is_accepted_and_its_references_are_found() -> None:
 def test_an_unknown_type_may_use_the_usual_names_in_its_own_way(document: dict[str, Any]) -> None:
     """What is no descriptor is passed over."""
     assert parsed(document, "application/vnd.example.thing.v1+json").blobs == ()
+
+
+def test_an_index_takes_no_artifact_type_from_a_config() -> None:
+    """What an index calls config says nothing of its type."""
+    document = {"schemaVersion": 2, "manifests": [], "config": {"mediaType": "a/b", "digest": f"sha256:{'0' * 64}"}}
+    assert parse_manifest(json.dumps(document).encode(), OCI_INDEX).artifact_type == ""
