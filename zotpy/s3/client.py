@@ -85,7 +85,7 @@ class S3Client:
 
     async def call(self, request: Request) -> Answer:
         """Make a call and read its answer whole. Raises `S3Refused`, `S3Unavailable`."""
-        crc = await _crc_of(request.body) if request.checksum else ""
+        crc = await _crc_of(request.body) if request.checksum and self.config.checksums else ""
         ambiguous = False
         attempt = 0
         last = Failure()

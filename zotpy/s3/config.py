@@ -21,6 +21,8 @@ class S3Config:
     """Without keys: the usual AWS chain."""
     secret_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
+    checksums: bool = True
+    """Send a CRC-32C with each body for the store to check; a few services refuse the header."""
     max_connections: int = 128
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 20.0

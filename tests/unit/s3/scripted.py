@@ -72,7 +72,12 @@ class ScriptedServer:
         return self
 
     def config(
-        self, *, retry: RetryPolicy = AT_ONCE, read_timeout_s: float = 20.0, deadline_s: float = 60.0
+        self,
+        *,
+        checksums: bool = True,
+        retry: RetryPolicy = AT_ONCE,
+        read_timeout_s: float = 20.0,
+        deadline_s: float = 60.0,
     ) -> S3Config:
         """Return what a client needs to call this server, without pauses between attempts."""
         return S3Config(
@@ -81,6 +86,7 @@ class ScriptedServer:
             path_style=True,
             access_key="key",
             secret_key="secret",
+            checksums=checksums,
             retry=retry,
             read_timeout_s=read_timeout_s,
             deadline_s=deadline_s,

@@ -250,3 +250,25 @@ async def test_a_presigned_name_stays_one_name(filename: str, nursery: trio.Nurs
     assert unquote(encoded) == filename
     assert encoded.isascii()
     assert not set(encoded) & set('"; \r\n')
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+async def test_checksums_are_sent_throughout_or_not_at_all(
+    checksums: bool,  # noqa: FBT001
+    nursery: trio.Nursery,
+) -> None:
+    """A service that knows no CRCs sees none, in no header and in no document."""
+    begun = Reply(200, b"<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>")
+    sent = Reply(200, b"", {"etag": OURS[0].etag})
+    server = await ScriptedServer([begun, sent, completed(etag_of(OURS[:1])), Reply()]).start(nursery)
+    async with open_client(server.config(checksums=checksums)) as client:
+        store = S3Store(client)
+        multipart_id = await store.create_multipart("data/x")
+        parts = [await store.put_part("data/x", multipart_id, 1, b"one")]
+        assert (await store.complete_multipart("data/x", multipart_id, parts)).verified
+        await store.put("tags/x", b"one")
+    create, part_sent, complete, put = server.seen
+    assert ("x-amz-checksum-algorithm" in create.headers) is checksums
+    assert ("x-amz-checksum-crc32c" in part_sent.headers) is checksums
+    assert (b"ChecksumCRC32C" in complete.body) is checksums
+    assert ("x-amz-checksum-crc32c" in put.headers) is checksums

@@ -55,11 +55,14 @@ def etag_matches(parts: Sequence[Part], etag: str) -> bool:
 def complete_document(parts: Sequence[Part]) -> bytes:
     """Write the document of CompleteMultipartUpload."""
     items = "".join(
-        f"<Part><ChecksumCRC32C>{part.crc32c}</ChecksumCRC32C><ETag>{escape(part.etag)}</ETag>"
-        f"<PartNumber>{part.number}</PartNumber></Part>"
+        f"<Part>{_checksum(part)}<ETag>{escape(part.etag)}</ETag><PartNumber>{part.number}</PartNumber></Part>"
         for part in parts
     )
     return f"<CompleteMultipartUpload>{items}</CompleteMultipartUpload>".encode()
+
+
+def _checksum(part: Part) -> str:
+    return f"<ChecksumCRC32C>{part.crc32c}</ChecksumCRC32C>" if part.crc32c else ""
 
 
 def _digests(parts: Sequence[Part]) -> str | None:

@@ -133,7 +133,9 @@ class S3Store:
 
     async def create_multipart(self, key: str) -> str:
         """CreateMultipartUpload."""
-        headers = {"content-type": "application/octet-stream", "x-amz-checksum-algorithm": "CRC32C"}
+        headers = {"content-type": "application/octet-stream"}
+        if self.client.config.checksums:
+            headers["x-amz-checksum-algorithm"] = "CRC32C"
         with store_errors():
             request = Request("CreateMultipartUpload", "POST", self._prefix + key, (("uploads", ""),), headers)
             return responses.parse_field((await self.client.call(request)).body, "UploadId")
