@@ -65,17 +65,11 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
     from zotpy.embedded import EmbeddedStoreError, embedded_store  # noqa: PLC0415 - not needed beside an external store
 
     try:
-        async with embedded_store(settings.storage.root_directory) as embedded:
-            config = S3Config(
-                bucket=embedded.bucket,
-                region=embedded.region,
-                endpoint=embedded.endpoint,
-                path_style=True,
-                access_key=embedded.access_key,
-                secret_key=embedded.secret_key,
-            )
-            async with open_s3_store(config, create_bucket=True) as store:
-                yield store
+        async with (
+            embedded_store(settings.storage.root_directory) as embedded,
+            open_s3_store(embedded.config()) as store,
+        ):
+            yield store
     except EmbeddedStoreError as error:
         raise StartupError(str(error)) from error
 

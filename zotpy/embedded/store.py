@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -43,6 +43,17 @@ class EmbeddedStore:
     secret_key: str = field(repr=False)
     bucket: str = "zotpy"
     region: str = "us-east-1"
+
+    def config(self) -> S3Config:
+        """Return how our client reaches it."""
+        return S3Config(
+            bucket=self.bucket,
+            region=self.region,
+            endpoint=self.endpoint,
+            path_style=True,
+            access_key=self.access_key,
+            secret_key=self.secret_key,
+        )
 
 
 @asynccontextmanager
@@ -99,16 +110,7 @@ async def _bound_log(directory: Directory) -> None:
 
 async def _takes_writes(process: subprocess.Popen[bytes], store: EmbeddedStore, directory: Directory) -> bool:
     """Wait until a write succeeds, the bucket made; `False`: the process ended first. Raises `EmbeddedStoreError`."""
-    config = S3Config(
-        bucket=store.bucket,
-        region=store.region,
-        endpoint=store.endpoint,
-        path_style=True,
-        access_key=store.access_key,
-        secret_key=store.secret_key,
-        deadline_s=START_TIMEOUT_S,
-        retry=RetryPolicy(attempts=1),
-    )
+    config = replace(store.config(), deadline_s=START_TIMEOUT_S, retry=RetryPolicy(attempts=1))
     failure = "no answer"
     async with open_client(config) as client:
         with trio.move_on_after(START_TIMEOUT_S):

@@ -5,7 +5,7 @@ store can tell the digest: a hash state that cannot travel, an algorithm learnt 
 does not prove which parts it joined.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import trio
@@ -146,8 +146,3 @@ def _compare(actual: Digest, wanted: Digest) -> None:
     if actual != wanted:
         msg = f"the content has the digest {actual}, not {wanted}: it was cut or changed on its way"
         raise DigestInvalid(msg, detail={"digest": str(wanted), "actual": str(actual)})
-
-
-def without_multipart(state: UploadState) -> UploadState:
-    """Forget a multipart that is gone."""
-    return replace(state, data_id=None, multipart_id=None, parts=())

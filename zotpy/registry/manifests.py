@@ -148,8 +148,7 @@ class Manifests:
 
     def _digest(self, reference: Reference, content: bytes) -> Digest:
         if len(content) > self.settings.manifest_limit_bytes:
-            msg = f"the manifest is longer than the {self.settings.manifest_limit_bytes} bytes accepted here"
-            raise ManifestTooLarge(msg)
+            raise too_large(self.settings.manifest_limit_bytes)
         if isinstance(reference, Tag):
             return Digest.of(content)
         actual = Digest.of(content, reference.algorithm)
@@ -226,6 +225,11 @@ class Manifests:
         """Write a tag again that may have been pushed between our look at it and its deletion."""
         if await self.tags.read(repo, tag) is None:
             await self.tags.write(repo, tag, digest, value)
+
+
+def too_large(limit_bytes: int) -> ManifestTooLarge:
+    """Return the error that says how long a manifest may be."""
+    return ManifestTooLarge(f"the manifest is longer than the {limit_bytes} bytes accepted here")
 
 
 def _unknown(reference: Reference) -> ManifestUnknown:

@@ -3,9 +3,10 @@
 from quart import Response
 
 from zotpy.core.digests import Digest
-from zotpy.core.errors import ManifestTooLarge, TagInvalid
+from zotpy.core.errors import TagInvalid
 from zotpy.core.names import RepositoryName, Tag, parse_reference
 from zotpy.core.ranges import parse_content_length
+from zotpy.registry.manifests import too_large
 from zotpy.web.context import Context
 from zotpy.web.requests import body_of, condition_of, extra_tags_of, is_unchanged
 from zotpy.web.streaming import BoundedRequest
@@ -61,9 +62,8 @@ async def delete(context: Context, request: BoundedRequest, name: str, reference
 async def _content(context: Context, request: BoundedRequest) -> bytes:
     """Read a manifest whole, within the limit and the memory budget; raises `ManifestTooLarge`."""
     limit = context.registry.settings.manifest_limit_bytes
-    msg = f"the manifest is longer than the {limit} bytes accepted here"
     if (parse_content_length(request.headers.get("Content-Length")) or 0) > limit:
-        raise ManifestTooLarge(msg)
+        raise too_large(limit)
     account = context.registry.budget.account()
     content = bytearray()
     try:
@@ -71,7 +71,7 @@ async def _content(context: Context, request: BoundedRequest) -> bytes:
             await account.acquire(len(piece))
             content += piece
             if len(content) > limit:
-                raise ManifestTooLarge(msg)
+                raise too_large(limit)
         return bytes(content)
     finally:
         account.close()
