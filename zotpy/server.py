@@ -8,7 +8,7 @@ from pathlib import Path
 
 import hypercorn.config
 import hypercorn.trio
-import hypercorn.trio.tcp_server
+import hypercorn.trio.run
 import structlog
 import trio
 
@@ -25,10 +25,9 @@ from zotpy.store.observed import ObservedStore
 from zotpy.store.opening import open_s3_store
 from zotpy.telemetry.metrics import Metrics
 from zotpy.web.app import RegistryApp, create_app
+from zotpy.web.connections import ClientConnection
 from zotpy.web.streaming import Answered
 
-READ_BYTES = 256 * 1024
-"""Bytes read from a client's socket at once: half the CPU for each byte that hypercorn's 64 KiB take."""
 KEEP_ALIVE_S = 75.0
 
 log = structlog.get_logger()
@@ -126,7 +125,7 @@ async def _open(store: Store, settings: Settings) -> Registry:
 
 async def _listen(app: RegistryApp, health: Health, settings: Settings) -> None:
     """Accept connections until a signal, then stop and wait for requests under way."""
-    hypercorn.trio.tcp_server.MAX_RECV = READ_BYTES
+    hypercorn.trio.run.TCPServer = ClientConnection  # type: ignore[attr-defined]  # the seam it has
     config = hypercorn.config.Config()
     config.bind = [f"{settings.http.address}:{settings.http.port}"]
     config.include_server_header = False

@@ -1,4 +1,4 @@
-"""The architecture as a test: cli -> server -> web -> registry -> store -> s3; core and s3.wire below them all."""
+"""The architecture as a test: cli -> server -> web -> registry -> store -> s3; core, http1, s3.wire below them all."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ ROOT = Path(__file__).parents[2]
 MAY_IMPORT = {
     "zotpy": "",
     "zotpy.core": "",
+    "zotpy.http1": "h11",
     "zotpy.s3.wire": "zotpy.core crc32c",
-    "zotpy.s3": "zotpy.core zotpy.s3.wire botocore crc32c h11 httpcore httpx structlog trio",
+    "zotpy.s3": "zotpy.core zotpy.http1 zotpy.s3.wire botocore crc32c h11 httpcore httpx structlog trio",
     "zotpy.store": "zotpy.core crc32c structlog trio",
     "zotpy.store.s3": "zotpy.core zotpy.s3 zotpy.s3.wire zotpy.store crc32c httpx structlog trio",
     "zotpy.store.opening": "zotpy.core zotpy.s3 zotpy.store zotpy.store.s3 structlog trio",
     "zotpy.registry": "zotpy.core zotpy.store structlog trio",
-    "zotpy.web": "zotpy.core zotpy.store zotpy.registry hypercorn quart quart_trio structlog trio werkzeug",
+    "zotpy.web": "zotpy.core zotpy.http1 zotpy.store zotpy.registry "
+    "h11 hypercorn quart quart_trio structlog trio werkzeug",
     "zotpy.telemetry": "zotpy.registry prometheus_client structlog",
     "zotpy.embedded": "zotpy.registry zotpy.s3 zotpy.s3.wire structlog trio",
     "zotpy.config": "yaml",

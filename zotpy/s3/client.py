@@ -19,10 +19,11 @@ import trio
 
 from zotpy.core.pieces import Pieces
 from zotpy.s3.config import S3Config
+from zotpy.s3.connection import PiecesBody
 from zotpy.s3.credentials import credentials_of
 from zotpy.s3.errors import S3Error, S3Refused, S3Unavailable
 from zotpy.s3.pacing import Pacer
-from zotpy.s3.transport import S3Transport, SlicedBody
+from zotpy.s3.transport import S3Transport
 from zotpy.s3.wire import signing
 from zotpy.s3.wire.responses import error_inside, parse_failure
 from zotpy.s3.wire.retry import Failure, delay_before_retry
@@ -176,7 +177,7 @@ class S3Client:
             request.method,
             self._url,
             headers=signed,
-            stream=SlicedBody(request.body),
+            stream=PiecesBody(request.body),
             # As a URL, a key such as a/./b would be normalized, and be another than the one signed.
             extensions={"timeout": self._timeouts, "target": target.encode()},
         )

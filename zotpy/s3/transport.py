@@ -1,25 +1,17 @@
-"""httpx's transport over httpcore, with large reads and without copies of large bodies.
+"""httpx's transport over our own pool of httpcore's connections."""
 
-httpcore asks a socket for 64 KiB at a time, and each read is a turn through trio, h11 and httpx. Reading up to 512 KiB
-at once takes a third of the CPU for each byte. A body goes out in slices,
-because h11 copies what it is given: one slice would be the whole part once more.
-"""
-
-import ssl
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import httpcore
 import httpx
 import trio
 
-from zotpy.core.pieces import Buffer, Pieces
+from zotpy.s3.connection import StoreConnection
 from zotpy.s3.pool import ConnectionPool
 
-READ_BYTES = 512 * 1024
-SLICE_BYTES = 1024 * 1024
 KEEPALIVE_S = 30.0
 _PORTS = {"http": 80, "https": 443}
 _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
@@ -34,83 +26,6 @@ _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (httpcore.LocalProtocolError, httpx.LocalProtocolError),
 )
 _SOURCES = tuple(source for source, _ in _ERRORS)
-
-
-class _LargeReads(httpcore.AsyncNetworkStream):
-    """A stream that reads more at once than it is asked for; httpcore takes whatever comes."""
-
-    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
-        self._stream = stream
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's signature
-        return await self._stream.read(max(max_bytes, READ_BYTES), timeout)
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        await self._stream.write(buffer, timeout)
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109
-    ) -> httpcore.AsyncNetworkStream:
-        return _LargeReads(await self._stream.start_tls(ssl_context, server_hostname, timeout))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-
-class _LargeReadBackend(httpcore.AsyncNetworkBackend):
-    def __init__(self) -> None:
-        self._backend = httpcore.TrioBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        return _LargeReads(await self._backend.connect_tcp(host, port, timeout, local_address, socket_options))
-
-    async def sleep(self, seconds: float) -> None:
-        await self._backend.sleep(seconds)
-
-
-class SlicedBody(httpx.AsyncByteStream):
-    """A body sent in slices of `SLICE_BYTES`; smaller pieces are put together, because each slice costs a turn."""
-
-    def __init__(self, body: bytes | bytearray | Pieces) -> None:
-        """Send `body` once; it must not change meanwhile."""
-        self._slices = _slices(body.blocks() if isinstance(body, Pieces) else (body,))
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        for found in self._slices:
-            return found  # type: ignore[return-value]  # h11 takes any buffer
-        raise StopAsyncIteration
-
-
-def _slices(pieces: Iterable[Buffer]) -> Iterator[Buffer]:
-    gathered: list[memoryview] = []
-    room = SLICE_BYTES
-    for piece in pieces:
-        view = memoryview(piece)
-        while view:
-            gathered.append(view[:room])
-            view = view[room:]
-            room -= len(gathered[-1])
-            if not room:
-                yield gathered[0] if len(gathered) == 1 else b"".join(gathered)
-                gathered, room = [], SLICE_BYTES
-    if gathered:
-        yield gathered[0] if len(gathered) == 1 else b"".join(gathered)
 
 
 class _ResponseBody(httpx.AsyncByteStream):
@@ -169,12 +84,9 @@ class S3Transport(httpx.AsyncBaseTransport):
         target = httpx.URL(url)
         tls = httpx.create_ssl_context(verify=verify_tls) if target.scheme == "https" else None
         origin = httpcore.Origin(target.raw_scheme, target.raw_host, target.port or _PORTS[target.scheme])
-        backend = _LargeReadBackend()
 
         def connect() -> httpcore.AsyncHTTPConnection:
-            return httpcore.AsyncHTTPConnection(
-                origin, ssl_context=tls, keepalive_expiry=KEEPALIVE_S, network_backend=backend
-            )
+            return StoreConnection(origin, tls, KEEPALIVE_S)
 
         self.pool = ConnectionPool(connect, max_connections)
 

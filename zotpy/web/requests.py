@@ -5,13 +5,7 @@ from zotpy.core.errors import DigestInvalid, Unsupported
 from zotpy.core.names import Tag
 from zotpy.core.ranges import Span, parse_chunk_range, parse_content_length
 from zotpy.registry.tags import Condition
-from zotpy.web.streaming import BoundedBody, BoundedRequest
-
-
-def body_of(request: BoundedRequest) -> BoundedBody:
-    """Return the body, to be read once."""
-    assert isinstance(request.body, BoundedBody)  # noqa: S101 - request_class sees to it
-    return request.body
+from zotpy.web.streaming import BoundedRequest
 
 
 def required_digest(request: BoundedRequest) -> Digest:

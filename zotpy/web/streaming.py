@@ -1,8 +1,8 @@
 """Bodies with backpressure, in and out: the seam between the ASGI server and the registry.
 
 Quart's own request body reads ahead without bound: a handler that does not read makes the process grow by the whole
-body. Here the body is a rendezvous: the task that receives from the server hands over one piece, and receives
-the next only after the handler took it. The server in turn stops reading the socket. Nothing is buffered twice.
+body. Here whoever reads the body receives from the server, one piece at a time, so that nothing is received before it
+is wanted; the server in turn stops reading the socket. Nothing is buffered twice.
 
 A client that goes away in the middle of a body does not cancel the handler: the body raises `ClientStalled`, so that
 what was received can be kept for a resumed upload. Once the body is read, a change goes through to its end, whether or
@@ -24,7 +24,7 @@ from quart_trio.wrappers import TrioRequest
 from zotpy.core.errors import ClientStalled
 
 if TYPE_CHECKING:
-    from hypercorn.typing import ASGIReceiveCallable
+    from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable
     from quart.wrappers import Request
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -33,19 +33,29 @@ LINGER_S = 30.0
 
 
 class BoundedBody(Body):
-    """A request body that is received only as fast as it is read."""
+    """A request body that is received only as fast as it is read, by whoever reads it."""
 
     stall_timeout_s = 60.0
 
     def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
         """Make a body; limits are the handlers' affair, so `max_content_length` is not looked at."""
         del expected_content_length, max_content_length
-        self._send, self._receive = trio.open_memory_channel[bytes](0)
+        self._receive: ASGIReceiveCallable | None = None
         self._gone = False
-        self._settled = trio.Event()
+        self.settled = trio.Event()
+        """All of it was received, or the client went away."""
         self.finished = False
         """All of it was received from the client."""
         self.received_bytes = 0
+
+    def come_from(self, receive: "ASGIReceiveCallable") -> None:
+        """Say where the pieces come from; without that, reading waits until somebody else has received them."""
+        self._receive = receive
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the client went away before the end."""
+        return self._gone
 
     def __aiter__(self) -> Self:
         return self
@@ -54,41 +64,45 @@ class BoundedBody(Body):
         """Return the next piece; raises `ClientStalled` where there is none in time, or the client went away."""
         try:
             with trio.fail_after(self.stall_timeout_s):
-                return await self._receive.receive()
-        except trio.EndOfChannel:
-            if self._gone:
-                msg = "the client closed the connection before the end of the body"
-                raise ClientStalled(msg) from None
-            raise StopAsyncIteration from None
+                piece = await self._next_piece()
         except trio.TooSlowError:
             msg = f"the client sent nothing for {self.stall_timeout_s:g} seconds: send again what is missing"
             raise ClientStalled(msg) from None
+        if piece:
+            return piece
+        if self._gone:
+            msg = "the client closed the connection before the end of the body"
+            raise ClientStalled(msg)
+        raise StopAsyncIteration
 
-    async def hand_over(self, data: bytes) -> None:
-        """Give the handler a piece and wait until it took it; dropped where nobody will."""
-        self.received_bytes += len(data)
-        try:
-            await self._send.send(data)
-        except trio.BrokenResourceError:
-            return
+    async def _next_piece(self) -> bytes:
+        """Receive until there are bytes, or none will follow."""
+        if self._receive is None:
+            await self.settled.wait()
+        while not self.settled.is_set():
+            if piece := self.take(await self._receive()):  # type: ignore[misc]  # not None, as was seen above
+                return piece
+        return b""
 
-    def finish(self) -> None:
-        """Say that the body is complete."""
-        self.finished = True
-        self._settled.set()
-        self._send.close()
-
-    def lose(self) -> None:
-        """Say that the client went away."""
-        self._gone = not self.finished
-        self._settled.set()
-        self._send.close()
+    def take(self, message: "ASGIReceiveEvent") -> bytes:
+        """Note what the server received, and return the bytes in it."""
+        if message["type"] == "http.disconnect":
+            self._gone = not self.finished
+            self.settled.set()
+        if message["type"] != "http.request":
+            return b""
+        if not message.get("more_body", False):
+            self.finished = True
+            self.settled.set()
+        piece: bytes = message.get("body", b"")
+        self.received_bytes += len(piece)
+        return piece
 
     async def drop(self) -> None:
-        """Take no more, and wait until the client has sent the rest, or went away, or took too long."""
-        self._receive.close()
+        """Take what the client still sends, until it has sent all, or went away, or took too long."""
         with trio.move_on_after(LINGER_S):
-            await self._settled.wait()
+            while await self._next_piece():
+                pass
 
 
 class BoundedRequest(TrioRequest):
@@ -97,27 +111,39 @@ class BoundedRequest(TrioRequest):
     body_class = BoundedBody  # type: ignore[assignment]  # the seam for a body of another kind
 
 
+def body_of(request: "Request") -> BoundedBody:
+    """Return the body, to be read once."""
+    assert isinstance(request.body, BoundedBody)  # noqa: S101 - request_class sees to it
+    return request.body
+
+
 class BoundedHTTPConnection(TrioASGIHTTPConnection):
-    """Runs a handler beside the task that receives its body."""
+    """Runs a handler beside the task that watches its client."""
+
+    async def __call__(self, receive: "ASGIReceiveCallable", send: "ASGISendCallable") -> None:
+        """Serve one request; its body, where a change has one, is the handler's to receive."""
+        request = self._create_request_from_scope(send)
+        if _has_body(request) and request.method not in _READS:
+            body_of(request).come_from(receive)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.handle_messages, nursery, request, receive)
+            nursery.start_soon(self.handle_request, nursery, request, send)
 
     async def handle_messages(  # type: ignore[override]
         self, nursery: trio.Nursery, request: "Request", receive: "ASGIReceiveCallable"
     ) -> None:
-        """Pass on what the server received, one piece at a time, until the client is gone."""
-        body = request.body
-        assert isinstance(body, BoundedBody)  # noqa: S101 - request_class sees to it
-        while True:
+        """Leave the body to whoever reads it, and wait until the client is gone: a read is then of no use."""
+        body = body_of(request)
+        is_read = request.method in _READS
+        if _has_body(request) and not is_read:
+            await body.settled.wait()
+        message_type = ""
+        while message_type != "http.disconnect" and not body.is_lost:
             message = await receive()
-            if message["type"] == "http.disconnect":
-                body.lose()
-                if request.method in _READS:
-                    nursery.cancel_scope.cancel()
-                return
-            if message["type"] == "http.request":
-                if data := message.get("body", b""):
-                    await body.hand_over(data)
-                if not message.get("more_body", False):
-                    body.finish()
+            body.take(message)
+            message_type = message["type"]
+        if is_read:
+            nursery.cancel_scope.cancel()
 
     async def handle_request(  # type: ignore[override]
         self, nursery: trio.Nursery, request: "Request", send: Any
@@ -135,8 +161,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
     async def _answer(self, nursery: trio.Nursery, request: "Request", send: Any, answered: "Answered") -> None:
         response = await self.app.handle_request(request)
         answered.status = response.status_code
-        body = request.body
-        assert isinstance(body, BoundedBody)  # noqa: S101 - request_class sees to it
+        body = body_of(request)
         counted = _counting(send, answered)
         if _has_body(request) and not body.finished:
             counted = _lingering(counted, body)

@@ -1,0 +1,114 @@
+"""h11 without its copies is h11: the same requests and bodies, wherever the bytes are cut."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import h11
+import pytest
+
+from zotpy import http1
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LIMIT_BYTES = 1024
+HEAD = b"PUT /v2/ HTTP/1.1\r\nHost: r\r\n"
+PLAIN = HEAD + b"Content-Length: 10\r\n\r\n0123456789"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+NEXT = b"GET /v2/ HTTP/1.1\r\nHost: r\r\n\r\n"
+STREAMS = {
+    "known length": PLAIN,
+    "no body": NEXT,
+    "two requests": PLAIN + NEXT,
+    "chunks": CHUNKED + b"3\r\nabc\r\n5\r\ndefgh\r\n00A\r\n0123456789\r\n0\r\n\r\n" + NEXT,
+    "extension": CHUNKED + b"3;name=value\r\nabc\r\n4 \r\nwxyz\r\n0\r\n\r\n",
+    "trailer": CHUNKED + b"3\r\nabc\r\n0\r\nDigest: x\r\n\r\n" + NEXT,
+    "line ends in the content": CHUNKED + b"6\r\n\r\n1\r\n\r\r\n0\r\n\r\n",
+    "no size": CHUNKED + b"\r\nabc\r\n0\r\n\r\n",
+    "not a size": CHUNKED + b"3\r\nabc\r\n-1\r\na\r\n",
+    "signed size": CHUNKED + b"+3\r\nabc\r\n0\r\n\r\n",
+    "underscores": CHUNKED + b"1_0\r\nabc\r\n0\r\n\r\n",
+    "more than the size": CHUNKED + b"3\r\nabcd\r\n0\r\n\r\n",
+    "less than the size": CHUNKED + b"5\r\nabc\r\n0\r\n\r\n",
+    "bare line feed": CHUNKED + b"3\nabc\n0\n\n",
+    "huge size": CHUNKED + b"fffffffffffffffff\r\nabc\r\n",
+    "endless size": CHUNKED + b"0" * 4096,
+    "cut off": CHUNKED + b"5\r\nabc",
+    "garbage": b"\x16\x03\x01 no request at all\r\n\r\n",
+}
+
+
+def told(connection: h11.Connection, pieces: list[bytes]) -> Iterator[object]:
+    """Yield what a connection makes of these pieces: heads, bodies joined, ends, and the error that ends it all."""
+    body = bytearray()
+    try:
+        for piece in [*pieces, b""]:
+            connection.receive_data(piece)
+            while (event := connection.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
+                if isinstance(event, h11.Data):
+                    body += event.data
+                    continue
+                yield bytes(body), event
+                body.clear()
+                if isinstance(event, h11.ConnectionClosed):
+                    return
+                if isinstance(event, h11.EndOfMessage):
+                    connection.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
+                    connection.send(h11.EndOfMessage())
+                    connection.start_next_cycle()
+    except h11.RemoteProtocolError as error:
+        yield bytes(body), type(error), error.error_status_hint
+
+
+def cuts(stream: bytes, seed: int) -> list[bytes]:
+    """Cut a stream: not at all, after each byte, or at random places."""
+    if seed == 0:
+        return [stream]
+    if seed == 1:
+        return [bytes([byte]) for byte in stream]
+    chosen = random.Random(seed)
+    places = sorted(chosen.sample(range(1, len(stream)), min(len(stream) - 1, chosen.randint(1, 6))))
+    return [stream[start:end] for start, end in zip([0, *places], [*places, len(stream)], strict=True)]
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS.keys())
+def test_where_bytes_are_cut_and_who_reads_them_does_not_matter(stream: bytes) -> None:
+    """Requests, bodies, trailers and refusals are those of h11, however the stream comes."""
+    for seed in range(60):
+        pieces = cuts(stream, seed)
+        expected = list(told(h11.Connection(h11.SERVER, LIMIT_BYTES), pieces))
+        assert list(told(http1.Connection(h11.SERVER, LIMIT_BYTES), pieces)) == expected, (seed, pieces)
+        assert expected
+
+
+def test_a_piece_of_a_body_is_handed_on_as_it_came() -> None:
+    """Neither the piece of a body of known length nor that of a long chunk is copied."""
+    piece = bytes(100_000)
+    connection = http1.Connection(h11.SERVER, LIMIT_BYTES)
+    connection.receive_data(HEAD + b"Content-Length: 200000\r\n\r\n")
+    assert isinstance(connection.next_event(), h11.Request)
+    for _ in range(2):
+        connection.receive_data(piece)
+        event = connection.next_event()
+        assert isinstance(event, h11.Data)
+        assert event.data is piece
+    assert isinstance(connection.next_event(), h11.EndOfMessage)
+
+
+def test_the_chunks_of_one_piece_become_one_event() -> None:
+    """A hundred chunks that come together are one event, and so is what is left of one that came in two pieces."""
+    connection = http1.Connection(h11.SERVER, LIMIT_BYTES)
+    connection.receive_data(CHUNKED)
+    assert isinstance(connection.next_event(), h11.Request)
+    connection.receive_data(b"a\r\n0123456789\r\n" * 100 + b"a\r\n01234")
+    event = connection.next_event()
+    assert isinstance(event, h11.Data)
+    assert bytes(event.data) == b"0123456789" * 100 + b"01234"
+    assert connection.next_event() is h11.NEED_DATA
+    connection.receive_data(b"56789\r\na\r\n0123456789\r\n0\r\n\r\n")
+    event = connection.next_event()
+    assert isinstance(event, h11.Data)
+    assert bytes(event.data) == b"567890123456789"
+    assert isinstance(connection.next_event(), h11.EndOfMessage)
