@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from quart.wrappers import Request
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
+PROGRESS_BYTES = 64 * 1024
+"""So much a body must bring each time that its client may keep us waiting, unless it ends."""
 LINGER_S = 30.0
 """How long a body that nobody reads is received and dropped after the answer, as nginx's lingering_close does."""
 
@@ -46,23 +48,38 @@ class BoundedBody(Body):
         self.finished = False
         """All of it was received from the client."""
         self.received_bytes = 0
+        self._waited_s = 0.0
+        self._brought_bytes = 0
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        """Return the next piece; raises `ClientStalled` where there is none in time, or the client went away."""
+        """Return the next piece; raises `ClientStalled` where it does not come in time, or the client went away.
+
+        Only the time spent here counts: the client is not to blame for waits for memory or for the store. And a
+        trickle is no progress, or anybody could hold a part of the memory for ever with a byte a minute.
+        """
+        asked_at = trio.current_time()
         try:
-            with trio.fail_after(self.stall_timeout_s):
-                return await self._receive.receive()
+            with trio.fail_after(max(0.0, self.stall_timeout_s - self._waited_s)):
+                piece = await self._receive.receive()
         except trio.EndOfChannel:
             if self._gone:
                 msg = "the client closed the connection before the end of the body"
                 raise ClientStalled(msg) from None
             raise StopAsyncIteration from None
         except trio.TooSlowError:
-            msg = f"the client sent nothing for {self.stall_timeout_s:g} seconds: send again what is missing"
+            msg = (
+                f"the client sent {self._brought_bytes} bytes while it was waited for {self.stall_timeout_s:g} seconds:"
+                " send again what is missing"
+            )
             raise ClientStalled(msg) from None
+        self._waited_s += trio.current_time() - asked_at
+        self._brought_bytes += len(piece)
+        if self._brought_bytes >= PROGRESS_BYTES:
+            self._waited_s, self._brought_bytes = 0.0, 0
+        return piece
 
     async def hand_over(self, data: bytes) -> None:
         """Give the handler a piece and wait until it took it; dropped where nobody will."""

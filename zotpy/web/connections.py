@@ -1,0 +1,101 @@
+"""Connections of clients, cut where a client does not take what it asked for.
+
+hypercorn sends with neither a time limit nor a way to cancel: a client that stops reading in the middle of a pull would
+hold its memory and a connection to the store for ever. Here what is sent must be taken at a rate that a phone has
+in a tunnel. The cut is a reset, so that the client can not take what it got for the whole, and the system drops
+what it still held for it.
+
+HTTP/2 is not offered: hypercorn ends a response that failed in its middle without a word, and the client waits; and
+one connection for many bodies would have each wait for all, so that none could slow down alone.
+"""
+
+import socket
+import struct
+from typing import Any
+
+import hypercorn.config
+import hypercorn.trio
+import hypercorn.trio.run
+import structlog
+import trio
+from hypercorn.events import Closed, Event, RawData
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.typing import Framework
+
+PROGRESS_BYTES = 64 * 1024
+"""So much a client must take within `send_stall_s`."""
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+log = structlog.get_logger()
+
+
+class ServerConfig(hypercorn.config.Config):
+    """hypercorn's configuration, and ours."""
+
+    send_stall_s: float = 60.0
+    """How long a client may take to read the next 64 KiB of an answer."""
+    alpn_protocols = ["http/1.1"]  # noqa: RUF012 - as hypercorn has it
+
+
+class BoundedConnection(TCPServer):
+    """A connection that ends where its client reads no more."""
+
+    config: ServerConfig
+
+    async def protocol_send(self, event: Event) -> None:
+        """Send bytes, or cut the connection."""
+        if not isinstance(event, RawData):
+            await super().protocol_send(event)
+            return
+        async with self.send_lock:
+            try:
+                await self._send(memoryview(event.data))
+            except trio.TooSlowError:
+                log.warning("client_cut", reason="it reads no more", seconds=self.config.send_stall_s)
+                self._reset()
+                await self.protocol.handle(Closed())
+            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+                await self.protocol.handle(Closed())
+
+    async def _send(self, data: memoryview) -> None:
+        """Send all, shielded as hypercorn does: half an event would spoil the next one. Raises `trio.TooSlowError`."""
+        with trio.fail_after(self.config.send_stall_s, shield=True) as scope:
+            taken = 0
+            while data:
+                sent = await self._send_some(data)
+                data = data[sent:]
+                taken += sent
+                if taken >= PROGRESS_BYTES:
+                    taken = 0
+                    scope.deadline = trio.current_time() + self.config.send_stall_s
+
+    async def _send_some(self, data: memoryview) -> int:
+        """Send as much as the system takes at once, or, with TLS, which does not tell, a piece."""
+        if self.protocol.ssl:
+            piece = data[:PROGRESS_BYTES]
+            await self.stream.send_all(piece)
+            return len(piece)
+        return await self._socket.send(data)
+
+    def _reset(self) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._socket.close()
+
+    @property
+    def _socket(self) -> trio.socket.SocketType:
+        """The socket; hypercorn calls every stream one with TLS."""
+        stream: Any = self.stream
+        found: trio.socket.SocketType = (stream.transport_stream if self.protocol.ssl else stream).socket
+        return found
+
+
+async def serve(
+    app: Framework,
+    config: ServerConfig,
+    *,
+    stop: trio.Event,
+    task_status: "trio.TaskStatus[list[str]]" = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Accept connections until `stop`; tell where once they can be made."""
+    hypercorn.trio.run.TCPServer = BoundedConnection  # type: ignore[attr-defined]  # it has no seam for this
+    await hypercorn.trio.serve(app, config, shutdown_trigger=stop.wait, task_status=task_status)
