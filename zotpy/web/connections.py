@@ -11,6 +11,7 @@ one connection for many bodies would have each wait for all, so that none could 
 
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import hypercorn.config
@@ -20,7 +21,7 @@ import structlog
 import trio
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.typing import Framework
+from hypercorn.typing import AppWrapper, Framework
 
 PROGRESS_BYTES = 64 * 1024
 """So much a client must take within `send_stall_s`."""
@@ -37,6 +38,22 @@ class ServerConfig(hypercorn.config.Config):
     alpn_protocols = ["http/1.1"]  # noqa: RUF012 - as hypercorn has it
 
 
+async def send_all(send_some: Callable[[memoryview], Awaitable[int]], data: memoryview, stall_s: float) -> None:
+    """Send all of it by `send_some`, which returns how much was taken; raises `trio.TooSlowError` without progress.
+
+    Shielded, as hypercorn does: half an event would spoil the next one.
+    """
+    with trio.fail_after(stall_s, shield=True) as scope:
+        taken_bytes = 0
+        while data:
+            sent_bytes = await send_some(data)
+            data = data[sent_bytes:]
+            taken_bytes += sent_bytes
+            if taken_bytes >= PROGRESS_BYTES:
+                taken_bytes = 0
+                scope.deadline = trio.current_time() + stall_s
+
+
 class BoundedConnection(TCPServer):
     """A connection that ends where its client reads no more."""
 
@@ -49,25 +66,13 @@ class BoundedConnection(TCPServer):
             return
         async with self.send_lock:
             try:
-                await self._send(memoryview(event.data))
+                await send_all(self._send_some, memoryview(event.data), self.config.send_stall_s)
             except trio.TooSlowError:
                 log.warning("client_cut", reason="it reads no more", seconds=self.config.send_stall_s)
                 self._reset()
                 await self.protocol.handle(Closed())
             except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
                 await self.protocol.handle(Closed())
-
-    async def _send(self, data: memoryview) -> None:
-        """Send all, shielded as hypercorn does: half an event would spoil the next one. Raises `trio.TooSlowError`."""
-        with trio.fail_after(self.config.send_stall_s, shield=True) as scope:
-            taken = 0
-            while data:
-                sent = await self._send_some(data)
-                data = data[sent:]
-                taken += sent
-                if taken >= PROGRESS_BYTES:
-                    taken = 0
-                    scope.deadline = trio.current_time() + self.config.send_stall_s
 
     async def _send_some(self, data: memoryview) -> int:
         """Send as much as the system takes at once, or, with TLS, which does not tell, a piece."""
@@ -89,6 +94,10 @@ class BoundedConnection(TCPServer):
         return found
 
 
+def _connection(app: AppWrapper, config: hypercorn.config.Config, *others: Any) -> TCPServer:
+    return (BoundedConnection if isinstance(config, ServerConfig) else TCPServer)(app, config, *others)
+
+
 async def serve(
     app: Framework,
     config: ServerConfig,
@@ -97,5 +106,5 @@ async def serve(
     task_status: "trio.TaskStatus[list[str]]" = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Accept connections until `stop`; tell where once they can be made."""
-    hypercorn.trio.run.TCPServer = BoundedConnection  # type: ignore[attr-defined]  # it has no seam for this
+    hypercorn.trio.run.TCPServer = _connection  # type: ignore[assignment, attr-defined]  # no seam for this
     await hypercorn.trio.serve(app, config, shutdown_trigger=stop.wait, task_status=task_status)
