@@ -117,6 +117,14 @@ class BoundedRequest(TrioRequest):
 class BoundedHTTPConnection(TrioASGIHTTPConnection):
     """Runs a handler beside the task that receives its body."""
 
+    async def __call__(self, receive: "ASGIReceiveCallable", send: Any) -> None:
+        """Take a request; HTTP/2, which nobody offered, is refused: `zotpy/web/connections.py` says why."""
+        if self.scope["http_version"].startswith("1."):
+            await super().__call__(receive, send)
+            return
+        await send({"type": "http.response.start", "status": 505, "headers": []})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
     async def handle_messages(  # type: ignore[override]
         self, nursery: trio.Nursery, request: "Request", receive: "ASGIReceiveCallable"
     ) -> None:
