@@ -66,7 +66,8 @@ class BoundedConnection(TCPServer):
             return
         async with self.send_lock:
             try:
-                await send_all(self._send_some, memoryview(event.data), self.config.send_stall_s)
+                send_some = self._send_piece if self.protocol.ssl else self._socket.send
+                await send_all(send_some, memoryview(event.data), self.config.send_stall_s)
             except trio.TooSlowError:
                 log.warning("client_cut", reason="it reads no more", seconds=self.config.send_stall_s)
                 self._reset()
@@ -74,13 +75,11 @@ class BoundedConnection(TCPServer):
             except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
                 await self.protocol.handle(Closed())
 
-    async def _send_some(self, data: memoryview) -> int:
-        """Send as much as the system takes at once, or, with TLS, which does not tell, a piece."""
-        if self.protocol.ssl:
-            piece = data[:PROGRESS_BYTES]
-            await self.stream.send_all(piece)
-            return len(piece)
-        return await self._socket.send(data)
+    async def _send_piece(self, data: memoryview) -> int:
+        """Send a piece with TLS, which does not tell how much of it was taken."""
+        piece = data[:PROGRESS_BYTES]
+        await self.stream.send_all(piece)
+        return len(piece)
 
     def _reset(self) -> None:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
