@@ -6,13 +6,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-import hypercorn.config
-import hypercorn.trio
-import hypercorn.trio.run
 import structlog
 import trio
 
-from zotpy.config import S3Settings, Settings
+from zotpy.config import S3Settings, Settings, StorageSettings
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.concurrency import first_cause
 from zotpy.registry.health import Health
@@ -25,7 +22,8 @@ from zotpy.store.observed import ObservedStore
 from zotpy.store.opening import open_s3_store
 from zotpy.telemetry.metrics import Metrics
 from zotpy.web.app import RegistryApp, create_app
-from zotpy.web.connections import ClientConnection
+from zotpy.web.connections import ServerConfig
+from zotpy.web.connections import serve as serve_connections
 from zotpy.web.streaming import Answered
 
 KEEP_ALIVE_S = 75.0
@@ -93,6 +91,7 @@ def s3_config(settings: S3Settings) -> S3Config:
         bucket=settings.bucket,
         region=settings.region,
         endpoint=settings.endpoint,
+        public_endpoint=settings.redirect_endpoint,
         path_style=settings.force_path_style,
         verify_tls=not settings.skip_verify,
         access_key=settings.access_key,
@@ -111,7 +110,15 @@ def registry_settings(settings: Settings) -> RegistrySettings:
         manifest_limit_bytes=settings.manifest.max_size_bytes,
         allow_sparse_indexes=settings.manifest.allow_sparse_indexes,
         body_stall_s=settings.upload.body_stall_timeout_s,
+        redirect_expiry_s=_redirect_expiry_s(settings.storage),
     )
+
+
+def _redirect_expiry_s(settings: StorageSettings) -> int | None:
+    """Return how long presigned URLs last, or `None` where no pull is redirected: the embedded store has no clients."""
+    if settings.s3 is None or not (settings.s3.redirect or settings.redirect_blob_url):
+        return None
+    return int(settings.s3.redirect_expiry_s)
 
 
 async def _open(store: Store, settings: Settings) -> Registry:
@@ -125,11 +132,11 @@ async def _open(store: Store, settings: Settings) -> Registry:
 
 async def _listen(app: RegistryApp, health: Health, settings: Settings) -> None:
     """Accept connections until a signal, then stop and wait for requests under way."""
-    hypercorn.trio.run.TCPServer = ClientConnection  # type: ignore[attr-defined]  # the seam it has
-    config = hypercorn.config.Config()
+    config = ServerConfig()
     config.bind = [f"{settings.http.address}:{settings.http.port}"]
     config.include_server_header = False
     config.keep_alive_timeout = KEEP_ALIVE_S
+    config.send_stall_s = settings.http.send_stall_timeout_s
     config.graceful_timeout = settings.http.drain_timeout_s
     config.max_app_queue_size = 1
     config.h11_max_incomplete_size = 64 * 1024
@@ -141,7 +148,7 @@ async def _listen(app: RegistryApp, health: Health, settings: Settings) -> None:
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, stop, health)
-            binds = await nursery.start(partial(hypercorn.trio.serve, app, config, shutdown_trigger=stop.wait))
+            binds = await nursery.start(partial(serve_connections, app, config, stop=stop))
             _announce(binds, settings)
             await stop.wait()
             nursery.cancel_scope.deadline = trio.current_time() + settings.http.drain_timeout_s + 5

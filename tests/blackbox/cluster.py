@@ -10,6 +10,7 @@ from tests.blackbox.balancer import Balancer, answers
 from tests.processes import Process, free_port
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tests.servers import Bucket
@@ -20,12 +21,14 @@ REPLICAS = 2
 class Replica:
     """One zotpy process on a port of its own."""
 
-    def __init__(self, index: int, bucket: Bucket, prefix: str, directory: Path) -> None:
-        """Write the settings as zot would write them; nothing is started yet."""
+    def __init__(
+        self, index: int, bucket: Bucket, prefix: str, directory: Path, driver: Mapping[str, object] | None = None
+    ) -> None:
+        """Write the settings as zot would write them, with more of the S3 driver's; nothing is started yet."""
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         settings = directory / f"replica{index}.json"
-        settings.write_text(json.dumps(replica_settings(self.port, bucket, prefix, directory), indent=2))
+        settings.write_text(json.dumps(replica_settings(self.port, bucket, prefix, directory, driver or {}), indent=2))
         command = [sys.executable, "-m", "zotpy", "serve", "-c", str(settings)]
         self.process = Process(f"replica{index}", command, directory / f"replica{index}.log")
 
@@ -77,7 +80,9 @@ class Cluster:
         return [(process.name, process.log_tail(size)) for process, size in zip(self.processes, sizes, strict=True)]
 
 
-def replica_settings(port: int, bucket: Bucket, prefix: str, directory: Path) -> dict[str, object]:
+def replica_settings(
+    port: int, bucket: Bucket, prefix: str, directory: Path, driver: Mapping[str, object]
+) -> dict[str, object]:
     """Return the settings of one replica, named as zot names them."""
     return {
         "distSpecVersion": "1.1.1",
@@ -97,6 +102,7 @@ def replica_settings(port: int, bucket: Bucket, prefix: str, directory: Path) ->
                 "createbucket": True,
                 "accesskey": bucket.access_key,
                 "secretkey": bucket.secret_key,
+                **driver,
             },
         },
         "http": {"address": "127.0.0.1", "port": str(port)},

@@ -15,6 +15,8 @@ import yaml
 from zotpy.config import ConfigError, GcSettings, S3Settings, Settings, UploadSettings, load_settings
 from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, variable_of
 from zotpy.registry.settings import RegistrySettings
+from zotpy.server import registry_settings
+from zotpy.web.connections import ServerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -165,6 +167,9 @@ def test_all_problems_are_reported_at_once(load: Load) -> None:
         (s3(secretkey=5), "storage.storageDriver.secretkey"),
         (s3(regionendpoint="ftp://x"), "storage.storageDriver.regionendpoint"),
         (s3(regionendpoint="host:port"), "storage.storageDriver.regionendpoint"),
+        (s3(redirectendpoint="ftp://x"), "storage.storageDriver.redirectendpoint"),
+        (s3(redirectexpiry="500ms"), "storage.storageDriver.redirectexpiry"),
+        (s3(redirectexpiry="8d"), "storage.storageDriver.redirectexpiry"),
         (s3(secure="perhaps"), "storage.storageDriver.secure"),
         ({"storage": {"storageDriver": {"name": "s3"}}}, "storage.storageDriver.bucket"),
         ({"http": {"address": "a b"}}, "http.address"),
@@ -239,6 +244,32 @@ def test_the_endpoint_is_one_url(load: Load, settings: dict[str, object], endpoi
     assert (found.endpoint, found.force_path_style) == (endpoint, path_style)
 
 
+@pytest.mark.parametrize(
+    ("settings", "endpoint"),
+    [
+        ({}, None),
+        ({"redirectendpoint": "https://images.example/"}, "https://images.example"),
+        ({"redirectendpoint": "images.example:9000"}, "https://images.example:9000"),
+        ({"redirectendpoint": "images.example", "secure": False}, "http://images.example"),
+    ],
+)
+def test_the_endpoint_of_redirects_is_one_url(load: Load, settings: dict[str, object], endpoint: str | None) -> None:
+    """It is read as the service's own endpoint is, and says nothing about the style of URLs."""
+    found = s3_settings(load(s3(redirect=True, **settings)))
+    assert (found.redirect_endpoint, found.force_path_style) == (endpoint, False)
+
+
+def test_redirects_need_a_bucket_of_ones_own(load: Load) -> None:
+    """Pulls are redirected by zotpy's name or by zot's, and never to the embedded store, which no client can reach."""
+    assert registry_settings(load(s3())).redirect_expiry_s is None
+    assert registry_settings(load(s3(redirectexpiry="5m"))).redirect_expiry_s is None
+    assert registry_settings(load(s3(redirect=True))).redirect_expiry_s == 1200
+    named_by_zot = s3(redirectexpiry="5m")
+    named_by_zot["storage"]["redirectBlobURL"] = True
+    assert registry_settings(load(named_by_zot)).redirect_expiry_s == 300
+    assert registry_settings(load({"storage": {"redirectBlobURL": True}})).redirect_expiry_s is None
+
+
 def test_the_region_is_the_environments_unless_given(load: Load) -> None:
     """Where the platform names the region, the file need not."""
     environ = {"AWS_REGION": "eu-west-1"}
@@ -263,10 +294,13 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "http.tls.key": (__file__, Path(__file__)),
     "http.trustedProxies": ("10.0.0.0/8, ::1/128", (ip_network("10.0.0.0/8"), ip_network("::1/128"))),
     "http.drainTimeout": ("1m30s", 90.0),
+    "http.sendStallTimeout": ("2m", 120.0),
     "storage.rootDirectory": ("/srv", Path("/srv")),
     "storage.storageDriver.rootdirectory": ("/a/b/", "a/b"),
     "storage.storageDriver.name": ("S3", None),
     "storage.storageDriver.regionendpoint": ("http://x", "http://x"),
+    "storage.storageDriver.redirectendpoint": ("https://cdn", "https://cdn"),
+    "storage.storageDriver.redirectexpiry": ("7d", 604800.0),
     "log.level": ("PANIC", "error"),
     "log.format": ("console", "console"),
     "log.output": ("/dev/stdout", "stdout"),
@@ -319,6 +353,7 @@ def test_the_registry_agrees_on_the_defaults() -> None:
     assert (registry.part_size_bytes, registry.parts_in_flight) == (upload.part_size_bytes, upload.parts_in_flight)
     assert (registry.grace_s, registry.deadline_s) == (gc.grace_s, gc.deadline_s)
     assert registry.body_stall_s == upload.body_stall_timeout_s
+    assert ServerConfig().send_stall_s == Settings().http.send_stall_timeout_s
     assert registry.manifest_limit_bytes == Settings().manifest.max_size_bytes
 
 

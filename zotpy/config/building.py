@@ -37,16 +37,17 @@ def build(values: Values, warnings: tuple[str, ...], environ: Mapping[str, str])
 
 
 def _s3(values: Mapping[str, Any], environ: Mapping[str, str]) -> S3Settings:
-    """Make one URL of endpoint and `secure`; services other than AWS mostly know no bucket by its host name."""
+    """Make one URL of each endpoint and `secure`; services other than AWS mostly know no bucket by its host name."""
     fields = {name: value for name, value in values.items() if name not in {"name", "secure"} and value is not None}
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
     if region:
         fields.setdefault("region", region)
-    endpoint = fields.get("endpoint")
-    if endpoint is not None:
+    scheme = "https" if values.get("secure", True) else "http"
+    for name in {"endpoint", "redirect_endpoint"} & fields.keys():
+        if "://" not in fields[name]:
+            fields[name] = f"{scheme}://{fields[name]}"
+    if "endpoint" in fields:
         fields.setdefault("force_path_style", True)
-        if "://" not in endpoint:
-            fields["endpoint"] = f"{'https' if values.get('secure', True) else 'http'}://{endpoint}"
     return S3Settings(**fields)
 
 

@@ -32,6 +32,8 @@ class HttpSettings:
     """Networks of the proxies in front, whose X-Forwarded-* headers may be believed."""
     drain_timeout_s: float = 300.0
     """How long requests under way may take after SIGTERM."""
+    send_stall_timeout_s: float = 60.0
+    """How long a client may take to read the next 64 KiB of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,12 @@ class S3Settings:
     session_token: str | None = field(default=None, repr=False)
     create_bucket: bool = False
     """Make the bucket at start where it is missing."""
+    redirect: bool = False
+    """Send pulls of large blobs to the service, with presigned URLs."""
+    redirect_endpoint: str | None = None
+    """URL by which clients reach the service; `None`: the same as `endpoint`."""
+    redirect_expiry_s: float = 1200.0
+    """How long presigned URLs last, 1 to 604,800."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,8 @@ class StorageSettings:
 
     root_directory: Path = field(default_factory=default_root)
     """Where the embedded store keeps its data; not used beside `s3`."""
+    redirect_blob_url: bool = False
+    """zot's name for `s3.redirect`: either turns it on."""
     s3: S3Settings | None = None
     """`None`: the embedded store."""
 
@@ -88,7 +98,7 @@ class UploadSettings:
     memory_budget_bytes: int = 512 * MIB
     """What all bodies under way may hold together; at least four parts."""
     body_stall_timeout_s: float = 60.0
-    """How long a client may send nothing in the middle of a body."""
+    """How long a client may take to send the next 64 KiB of a body, or its end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?([A-Za-z]*)", re.ASCII)
 _DURATIONS = re.compile(r"(?:\d{1,12}(?:\.\d{1,9})?(?:ms|s|m|h|d) ?)+|\d{1,12}(?:\.\d{1,9})?", re.ASCII)
 _DURATION = re.compile(r"([\d.]+)(ms|s|m|h|d|)", re.ASCII)
 _HOST = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}", re.ASCII)
+LONGEST_EXPIRY_S = 7 * 86400
 Reader = Callable[[object], object]
 
 
@@ -129,6 +130,15 @@ def read_duration(value: object) -> float:
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(text))
     if seconds <= 0:
         msg = f"{value} is too short: write more than 0s"
+        raise ValueError(msg)
+    return seconds
+
+
+def read_expiry(value: object) -> float:
+    """Read how long a presigned URL lasts: a duration within the bounds that S3 sets."""
+    seconds = read_duration(value)
+    if not 1 <= seconds <= LONGEST_EXPIRY_S:
+        msg = f"{value} is not from 1s to 7d"
         raise ValueError(msg)
     return seconds
 

@@ -10,8 +10,8 @@ from zotpy.core.errors import BlobUnknown, Unavailable
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
 from zotpy.core.records import BlobValue
-from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.concurrency import within_deadline
+from zotpy.registry.readers import Readers
 from zotpy.registry.reading import read_span
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
@@ -25,7 +25,7 @@ class Blobs:
     store: Store
     records: Records
     settings: RegistrySettings
-    budget: MemoryBudget
+    readers: Readers
 
     async def stat(self, repo: RepositoryName, digest: Digest) -> BlobValue:
         """Find a blob that the client may then rely on (HEAD). Raises `BlobUnknown`."""
@@ -43,7 +43,17 @@ class Blobs:
             return _inline(value.content[span.start : span.end])
         if span.length == 0:
             return _inline(b"")
-        return read_span(self.store, self.budget, keys.data(value.data_id), span)
+        return read_span(self.store, self.readers, keys.data(value.data_id), span)
+
+    async def redirect(self, value: BlobValue) -> str | None:
+        """Return an URL at which the store itself serves a blob, or `None`: serve it here.
+
+        A small blob lives in its record, which is nothing to serve. Raises `StoreError`.
+        """
+        expires_s = self.settings.redirect_expiry_s
+        if expires_s is None or value.data_id is None:
+            return None
+        return await self.store.presign_get(keys.data(value.data_id), expires_s=expires_s)
 
     async def delete(self, repo: RepositoryName, digest: Digest) -> None:
         """Delete a blob's record; its data goes with the collector. Raises `BlobUnknown`."""

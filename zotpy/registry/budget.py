@@ -16,10 +16,14 @@ timeout.
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import trio
 
 from zotpy.core.errors import TooManyRequests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LONGEST_QUEUE = 1024
 """So many bodies may wait for memory before newcomers are turned away."""
@@ -70,6 +74,8 @@ class MemoryBudget:
         self.used_bytes = 0
         self.peak_bytes = 0
         self.longest_queue = longest_queue
+        self.on_room: Callable[[], None] | None = None
+        """Told whenever bytes may be free that nobody here waits for."""
         self._waiting: OrderedDict[_Waiter, None] = OrderedDict()
         self._turn: Account | None = None
 
@@ -149,3 +155,5 @@ class MemoryBudget:
             del self._waiting[waiter]
             self._grant(waiter.account, waiter.size_bytes)
             waiter.granted.set()
+        if self.on_room is not None:
+            self.on_room()

@@ -1,8 +1,8 @@
 """Reading a large blob as several ranges at once, ahead of the client and in order.
 
 One connection to S3 gives some 90 MB/s, however fast the client is. So the ranges after the one being sent are already
-on their way, each on a connection of its own, as far as the memory budget has room that nobody waits for: pulls never
-make pushes wait. Without room, one range at a time is passed on piece by piece, and nothing is kept.
+on their way, each on a connection of its own, as far as there is memory for pulls (`zotpy/registry/readers.py`).
+Without any, one range at a time is passed on piece by piece, and nothing is kept.
 """
 
 from collections import deque
@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import trio
 
 from zotpy.core.ranges import Span
-from zotpy.registry.budget import Account, MemoryBudget
+from zotpy.registry.budget import Account
 from zotpy.registry.concurrency import plain_errors
+from zotpy.registry.readers import Readers
 from zotpy.registry.settings import MIB
 from zotpy.store.interface import Store
 
@@ -34,30 +35,26 @@ class _Fetch:
 
 
 @asynccontextmanager
-async def read_span(store: Store, budget: MemoryBudget, key: str, span: Span) -> AsyncIterator[AsyncIterator[bytes]]:
+async def read_span(store: Store, readers: Readers, key: str, span: Span) -> AsyncIterator[AsyncIterator[bytes]]:
     """Stream bytes of an object. Raises `StoreError` rather than end before all of them were given."""
-    if span.length <= WHOLE_BYTES:
-        async with store.open(key, span.start, span.end) as chunks:
-            yield chunks
-        return
-    account = budget.account()
+    account = readers.account()
     try:
         with plain_errors():
             async with trio.open_nursery() as nursery:
-                yield _Ahead(store, budget, account, key, span, nursery)
+                yield _Ahead(store, readers, account, key, span, nursery)
                 nursery.cancel_scope.cancel()
     finally:
-        account.close()
+        readers.close(account)
 
 
 class _Ahead:
     """The iterator: tops up the ranges on their way whenever it moves on to the next one."""
 
     def __init__(
-        self, store: Store, budget: MemoryBudget, account: Account, key: str, span: Span, nursery: trio.Nursery
+        self, store: Store, readers: Readers, account: Account, key: str, span: Span, nursery: trio.Nursery
     ) -> None:
         self._store = store
-        self._budget = budget
+        self._readers = readers
         self._account = account
         self._key = key
         self._nursery = nursery
@@ -72,13 +69,13 @@ class _Ahead:
     async def __anext__(self) -> bytes:
         self._give_back()
         while True:
-            self._top_up()
+            await self._top_up()
             if not self._fetches:
                 raise StopAsyncIteration
             try:
                 chunk = await self._fetches[0].chunks.receive()
             except trio.EndOfChannel:
-                self._account.release(self._fetches.popleft().reserved_bytes)
+                self._readers.release(self._account, self._fetches.popleft().reserved_bytes)
                 continue
             if self._fetches[0].reserved_bytes:
                 self._fetches[0].reserved_bytes -= len(chunk)
@@ -87,30 +84,36 @@ class _Ahead:
 
     def _give_back(self) -> None:
         """Give back the piece that was handed out last: whoever asks for the next one has sent it."""
-        self._account.release(self._handed_out)
+        self._readers.release(self._account, self._handed_out)
         self._handed_out = 0
 
-    def _top_up(self) -> None:
+    async def _top_up(self) -> None:
         while self._next is not None and len(self._fetches) <= AHEAD:
-            reserved = self._budget.try_acquire(self._account, self._next.length)
-            if not reserved and self._fetches:
+            reserved_bytes = self._next.length
+            if not self._fetches:
+                reserved_bytes = await self._readers.begin(self._account, self._next.length)
+            elif not self._readers.reserve_ahead(self._account, self._next.length):
                 return
-            send, receive = trio.open_memory_channel[bytes](_capacity(reserved=reserved))
-            self._fetches.append(_Fetch(receive, self._next.length if reserved else 0))
-            self._nursery.start_soon(self._fetch, self._next, send)
+            fetch = self._fetch if reserved_bytes else self._fetch_at_the_clients_pace
+            send, receive = trio.open_memory_channel[bytes](float("inf") if reserved_bytes else 0)
+            self._fetches.append(_Fetch(receive, reserved_bytes))
+            self._nursery.start_soon(fetch, self._next, send)
             self._next = next(self._ranges, None)
 
     async def _fetch(self, span: Span, send: "trio.MemorySendChannel[bytes]") -> None:
+        """Receive a range; with memory reserved nobody waits for the client here."""
         async with send, self._store.open(self._key, span.start, span.end) as chunks:
             async for chunk in chunks:
                 await send.send(chunk)
 
-
-def _capacity(*, reserved: bool) -> float:
-    """Return how many pieces may wait: all of a range whose memory is reserved, none of another."""
-    return float("inf") if reserved else 0
+    async def _fetch_at_the_clients_pace(self, span: Span, send: "trio.MemorySendChannel[bytes]") -> None:
+        try:
+            await self._fetch(span, send)
+        finally:
+            self._readers.leave_place()
 
 
 def _split(span: Span) -> Iterator[Span]:
-    for start in range(span.start, span.end, RANGE_BYTES):
-        yield Span(start, min(start + RANGE_BYTES, span.end))
+    range_bytes = RANGE_BYTES if span.length > WHOLE_BYTES else WHOLE_BYTES
+    for start in range(span.start, span.end, range_bytes):
+        yield Span(start, min(start + range_bytes, span.end))

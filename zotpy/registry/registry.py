@@ -9,6 +9,7 @@ from zotpy.registry.keyring import Keyring
 from zotpy.registry.layout import check_layout
 from zotpy.registry.lists import Lists
 from zotpy.registry.manifests import Manifests
+from zotpy.registry.readers import Readers
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
 from zotpy.registry.tags import Tags
@@ -41,7 +42,7 @@ async def open_registry(store: Store, settings: RegistrySettings, budget: Memory
         store=store,
         budget=budget,
         keyring=keyring,
-        blobs=Blobs(store, records, settings, budget),
+        blobs=Blobs(store, records, settings, Readers(budget, settings.paced_reads)),
         uploads=Uploads(store, records, commits, keyring, budget, settings),
         manifests=Manifests(store, records, Tags(store), settings),
         lists=Lists(store),

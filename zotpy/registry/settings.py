@@ -25,4 +25,8 @@ class RegistrySettings:
     mount_without_source: bool = True
     """Answer `?mount=` without `from` from any repository; else such a mount begins an upload."""
     body_stall_s: float = 60.0
-    """How long a client may send nothing in the middle of a body."""
+    """How long a client may take to send the next 64 KiB of a body, or its end."""
+    paced_reads: int = 64
+    """How many ranges may go from the store at their clients' pace; fewer than the store has connections for reads."""
+    redirect_expiry_s: int | None = None
+    """How long the presigned URLs last to which pulls of large blobs are redirected, 1 to 604,800; `None`: none are."""

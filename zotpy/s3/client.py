@@ -23,7 +23,7 @@ from zotpy.s3.connection import PiecesBody
 from zotpy.s3.credentials import credentials_of
 from zotpy.s3.errors import S3Error, S3Refused, S3Unavailable
 from zotpy.s3.pacing import Pacer
-from zotpy.s3.transport import S3Transport
+from zotpy.s3.transport import STREAMED, S3Transport
 from zotpy.s3.wire import signing
 from zotpy.s3.wire.responses import error_inside, parse_failure
 from zotpy.s3.wire.retry import Failure, delay_before_retry
@@ -73,10 +73,10 @@ class S3Client:
         self.pacer = Pacer(config.max_connections)
         self._credentials = credentials_of(config)
         url = urlsplit(config.bucket_url)
-        self._root = f"{url.scheme}://{url.netloc}"
-        self._url = httpx.URL(self._root)
+        self._url = httpx.URL(f"{url.scheme}://{url.netloc}")
         self._host = url.netloc
         self._base = url.path
+        self._public = urlsplit(config.public_bucket_url)
         self._timeouts = {
             "connect": config.connect_timeout_s,
             "read": config.read_timeout_s,
@@ -133,7 +133,7 @@ class S3Client:
         async with AsyncExitStack() as stack:
             failure = None
             try:
-                response = await self._send(request, "")
+                response = await self._send(request, "", streamed=True)
                 stack.push_async_callback(_close, response)
                 if not response.is_success:
                     failure = _failure_of(request, response, await response.aread())
@@ -146,10 +146,17 @@ class S3Client:
             yield response
 
     def presign_get(self, key: str, keys: signing.Keys, expires_s: int, query: signing.Query) -> str:
-        """Return an URL that reads an object without credentials."""
-        path = self._path(key)
-        signed = signing.presign(keys, self.config.region, datetime.now(UTC), self._host, path, query, expires_s)
-        return f"{self._root}{path}?{signed}"
+        """Return an URL, by the public endpoint, that reads an object without credentials.
+
+        It promises no more than `keys` can hold: past their own end the service refuses what they signed.
+        """
+        now = datetime.now(UTC)
+        if keys.expires is not None:
+            expires_s = min(expires_s, max(1, int((keys.expires - now).total_seconds())))
+        url = self._public
+        path = signing.quote_path(f"{url.path}/{key}")
+        signed = signing.presign(keys, self.config.region, now, url.netloc, path, query, expires_s)
+        return f"{url.scheme}://{url.netloc}{path}?{signed}"
 
     async def keys(self) -> signing.Keys:
         """Return the keys that sign now."""
@@ -158,7 +165,7 @@ class S3Client:
     def _path(self, key: str | None) -> str:
         return signing.quote_path(f"{self._base}/{key or ''}") if key is not None or not self._base else self._base
 
-    async def _send(self, request: Request, crc: str) -> httpx.Response:
+    async def _send(self, request: Request, crc: str, *, streamed: bool = False) -> httpx.Response:
         path = self._path(request.key)
         payload = signing.UNSIGNED
         headers = {"host": self._host, **(request.headers or {})}
@@ -179,7 +186,7 @@ class S3Client:
             headers=signed,
             stream=PiecesBody(request.body),
             # As a URL, a key such as a/./b would be normalized, and be another than the one signed.
-            extensions={"timeout": self._timeouts, "target": target.encode()},
+            extensions={"timeout": self._timeouts, "target": target.encode(), STREAMED: streamed},
         )
         return await self._transport.handle_async_request(prepared)
 
@@ -187,8 +194,12 @@ class S3Client:
 @asynccontextmanager
 async def open_client(config: S3Config) -> AsyncIterator[S3Client]:
     """Open a client with a pool of its own."""
-    url, limit = config.bucket_url, config.max_connections
-    async with S3Transport(url, verify_tls=config.verify_tls, max_connections=limit) as transport:
+    async with S3Transport(
+        config.bucket_url,
+        verify_tls=config.verify_tls,
+        max_connections=config.max_connections,
+        max_streams=config.max_streams,
+    ) as transport:
         yield S3Client(config, transport)
 
 

@@ -5,6 +5,8 @@ from urllib.parse import urlsplit
 
 from zotpy.s3.wire.retry import RetryPolicy
 
+_USUAL_PORTS = {"http": ":80", "https": ":443"}
+
 
 @dataclass(frozen=True, slots=True)
 class S3Config:
@@ -14,6 +16,8 @@ class S3Config:
     region: str = "us-east-1"
     endpoint: str | None = None
     """URL of the service; `None`: AWS, in `region`."""
+    public_endpoint: str | None = None
+    """URL of the service in presigned URLs, whose readers may know it by another name; `None`: as `endpoint`."""
     path_style: bool = False
     """The bucket stands in the path, not in the host name."""
     verify_tls: bool = True
@@ -24,6 +28,9 @@ class S3Config:
     checksums: bool = True
     """Send a CRC-32C with each body for the store to check; a few services refuse the header."""
     max_connections: int = 128
+    """For calls that are read whole."""
+    max_streams: int = 128
+    """Further connections, for reads that are streamed."""
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 20.0
     """The longest silence within an answer, or between two writes."""
@@ -39,7 +46,20 @@ class S3Config:
     @property
     def bucket_url(self) -> str:
         """URL of the bucket, with its name in the host or in the path, without a slash at its end."""
-        url = urlsplit(self.service_url)
+        return self._bucket_at(self.service_url)
+
+    @property
+    def public_bucket_url(self) -> str:
+        """URL of the bucket for the readers of presigned URLs, in the same style.
+
+        The host is as all of them write it in the Host header, which is signed: in lower case, without a port that
+        goes without saying.
+        """
+        url = urlsplit(self._bucket_at((self.public_endpoint or self.service_url).rstrip("/")))
+        return url._replace(netloc=url.netloc.lower().removesuffix(_USUAL_PORTS[url.scheme])).geturl()
+
+    def _bucket_at(self, service_url: str) -> str:
         if self.path_style:
-            return f"{self.service_url}/{self.bucket}"
+            return f"{service_url}/{self.bucket}"
+        url = urlsplit(service_url)
         return url._replace(netloc=f"{self.bucket}.{url.netloc}").geturl()

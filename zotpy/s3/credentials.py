@@ -94,4 +94,4 @@ class AwsChain:
             raise LookupError(msg)
         frozen = self._source.get_frozen_credentials()
         expires = getattr(self._source, "_expiry_time", None)
-        return Keys(frozen.access_key, frozen.secret_key, frozen.token), expires
+        return Keys(frozen.access_key, frozen.secret_key, frozen.token, expires), expires

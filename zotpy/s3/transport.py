@@ -13,6 +13,8 @@ from zotpy.s3.connection import StoreConnection
 from zotpy.s3.pool import ConnectionPool
 
 KEEPALIVE_S = 30.0
+STREAMED = "zotpy.streamed"
+"""The request extension of a read whose answer is passed on as it comes."""
 _PORTS = {"http": 80, "https": 443}
 _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (httpcore.ConnectTimeout, httpx.ConnectTimeout),
@@ -77,9 +79,9 @@ def _mapped(error: Exception) -> httpx.TransportError:
 
 
 class S3Transport(httpx.AsyncBaseTransport):
-    """A bounded pool of connections to the service at `url`."""
+    """Two bounded pools of connections to the service at `url`: streamed reads may last, and must not hold up calls."""
 
-    def __init__(self, url: str, *, verify_tls: bool, max_connections: int) -> None:
+    def __init__(self, url: str, *, verify_tls: bool, max_connections: int, max_streams: int) -> None:
         """Connect only when asked to; idle connections are kept for half a minute."""
         target = httpx.URL(url)
         tls = httpx.create_ssl_context(verify=verify_tls) if target.scheme == "https" else None
@@ -89,6 +91,7 @@ class S3Transport(httpx.AsyncBaseTransport):
             return StoreConnection(origin, tls, KEEPALIVE_S)
 
         self.pool = ConnectionPool(connect, max_connections)
+        self.streams = ConnectionPool(connect, max_streams)
 
     async def __aenter__(self) -> Self:
         return self
@@ -100,9 +103,11 @@ class S3Transport(httpx.AsyncBaseTransport):
         traceback: TracebackType | None = None,
     ) -> None:
         await self.pool.aclose()
+        await self.streams.aclose()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request; raises `httpx.TransportError`."""
+        """Send one request, over the other pool with the extension `STREAMED`; raises `httpx.TransportError`."""
+        pool = self.streams if request.extensions.get(STREAMED) else self.pool
         raw = httpcore.Request(
             request.method,
             httpcore.URL(
@@ -116,8 +121,8 @@ class S3Transport(httpx.AsyncBaseTransport):
             extensions=request.extensions,
         )
         try:
-            answer, connection = await self.pool.send(raw)
+            answer, connection = await pool.send(raw)
         except _SOURCES as error:
             raise _mapped(error) from error
-        body = _ResponseBody(self.pool, raw, answer, connection)
+        body = _ResponseBody(pool, raw, answer, connection)
         return httpx.Response(answer.status, headers=answer.headers, stream=body, request=request)

@@ -13,7 +13,7 @@ _MEDIA_TYPE = "application/octet-stream"
 
 
 async def read(context: Context, request: BoundedRequest, name: str, digest: str) -> Response:
-    """GET and HEAD, whole or a range."""
+    """GET and HEAD, whole or a range; a HEAD is always answered here, in one round trip and with all headers."""
     repo, wanted = RepositoryName.parse(name), Digest.parse(digest)
     blobs = context.registry.blobs
     is_head = request.method == "HEAD"
@@ -22,6 +22,8 @@ async def read(context: Context, request: BoundedRequest, name: str, digest: str
     if is_unchanged(request, wanted):
         return Response("", 304, headers)
     span = None if is_head else parse_read_range(_range_of(request, wanted), value.size_bytes)
+    if not is_head and (url := await blobs.redirect(value)) is not None:
+        return _redirect(url, wanted)
     status = 200
     if span is not None:
         status = 206
@@ -31,6 +33,17 @@ async def read(context: Context, request: BoundedRequest, name: str, digest: str
     body = "" if is_head else StreamedBody(blobs.open(value, span))
     response = Response(body, status, content_type=_MEDIA_TYPE)
     response.headers.update(headers)
+    return response
+
+
+def _redirect(url: str, digest: Digest) -> Response:
+    """Send the client to the store, where it asks again as it asked here: for a range, too.
+
+    The URL reads the blob without credentials, and for a while only: no cache may hand it to others, or later.
+    """
+    headers = {"Location": url, "Docker-Content-Digest": str(digest), "Cache-Control": "no-store"}
+    response = Response("", 307, headers)
+    del response.headers["Content-Type"]
     return response
 
 

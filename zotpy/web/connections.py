@@ -1,20 +1,85 @@
-"""Clients' connections, as hypercorn serves them, read in large pieces that are not copied."""
+"""Connections of clients: read in large pieces, and cut where a client does not take what it asked for.
 
-from math import inf
+hypercorn sends with neither a time limit nor a way to cancel: a client that stops reading in the middle of a pull would
+hold its memory and a connection to the store for ever. Here what is sent must be taken at a rate that a phone has
+in a tunnel. The cut is a reset, so that the client can not take what it got for the whole, and the system drops
+what it still held for it.
+
+HTTP/2 is not offered: hypercorn ends a response that failed in its middle without a word, and the client waits; and
+one connection for many bodies would have each wait for all, so that none could slow down alone.
+"""
+
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import h11
+import hypercorn.config
+import hypercorn.trio
+import hypercorn.trio.run
+import structlog
 import trio
-from hypercorn.events import Closed, RawData
+from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.typing import AppWrapper, Framework
 
 from zotpy import http1
 
 READ_BYTES = 1024 * 1024
+"""Bytes read from a client's socket at once: each read costs some turns through trio and hypercorn."""
+PROGRESS_BYTES = 64 * 1024
+"""So much a client must take within `send_stall_s`."""
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+log = structlog.get_logger()
 
 
-class ClientConnection(TCPServer):
-    """One connection of a client."""
+class ServerConfig(hypercorn.config.Config):
+    """hypercorn's configuration, and ours."""
+
+    send_stall_s: float = 60.0
+    """How long a client may take to read the next 64 KiB of an answer."""
+    alpn_protocols = ["http/1.1"]  # noqa: RUF012 - as hypercorn has it
+
+
+async def send_all(send_some: Callable[[memoryview], Awaitable[int]], data: memoryview, stall_s: float) -> None:
+    """Send all of it by `send_some`, which returns how much was taken; raises `trio.TooSlowError` without progress.
+
+    Shielded, as hypercorn does: half an event would spoil the next one.
+    """
+    with trio.fail_after(stall_s, shield=True) as scope:
+        taken_bytes = 0
+        while data:
+            sent_bytes = await send_some(data)
+            data = data[sent_bytes:]
+            taken_bytes += sent_bytes
+            if taken_bytes >= PROGRESS_BYTES:
+                taken_bytes = 0
+                scope.deadline = trio.current_time() + stall_s
+
+
+class BoundedConnection(TCPServer):
+    """A connection that ends where its client reads no more."""
+
+    config: ServerConfig
+
+    async def protocol_send(self, event: Event) -> None:
+        """Send bytes, or cut the connection."""
+        if not isinstance(event, RawData):
+            await super().protocol_send(event)
+            return
+        async with self.send_lock:
+            try:
+                send_some = self._send_piece if self.protocol.ssl else self._socket.send
+                await send_all(send_some, memoryview(event.data), self.config.send_stall_s)
+            except trio.TooSlowError:
+                log.warning("client_cut", reason="it reads no more", seconds=self.config.send_stall_s)
+                self._reset()
+                await self.protocol.handle(Closed())
+            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+                await self.protocol.handle(Closed())
 
     async def _read_data(self) -> None:
         protocol = self.protocol.protocol
@@ -22,11 +87,43 @@ class ClientConnection(TCPServer):
             protocol.connection = http1.Connection(h11.SERVER, self.config.h11_max_incomplete_size)
         while True:
             try:
-                with trio.fail_after(self.config.read_timeout or inf):
-                    data = await self.stream.receive_some(READ_BYTES)
-            except (trio.ClosedResourceError, trio.BrokenResourceError, trio.TooSlowError):
+                data = await self.stream.receive_some(READ_BYTES)
+            except (trio.ClosedResourceError, trio.BrokenResourceError):
                 break
             await self.protocol.handle(RawData(bytes(data)))
-            if data == b"":
+            if not data:
                 break
         await self.protocol.handle(Closed())
+
+    async def _send_piece(self, data: memoryview) -> int:
+        """Send a piece with TLS, which does not tell how much of it was taken."""
+        piece = data[:PROGRESS_BYTES]
+        await self.stream.send_all(piece)
+        return len(piece)
+
+    def _reset(self) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._socket.close()
+
+    @property
+    def _socket(self) -> trio.socket.SocketType:
+        """The socket; hypercorn calls every stream one with TLS."""
+        stream: Any = self.stream
+        found: trio.socket.SocketType = (stream.transport_stream if self.protocol.ssl else stream).socket
+        return found
+
+
+def _connection(app: AppWrapper, config: hypercorn.config.Config, *others: Any) -> TCPServer:
+    return (BoundedConnection if isinstance(config, ServerConfig) else TCPServer)(app, config, *others)
+
+
+async def serve(
+    app: Framework,
+    config: ServerConfig,
+    *,
+    stop: trio.Event,
+    task_status: "trio.TaskStatus[list[str]]" = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Accept connections until `stop`; tell where once they can be made."""
+    hypercorn.trio.run.TCPServer = _connection  # type: ignore[assignment, attr-defined]  # no seam for this
+    await hypercorn.trio.serve(app, config, shutdown_trigger=stop.wait, task_status=task_status)

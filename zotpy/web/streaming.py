@@ -24,10 +24,12 @@ from quart_trio.wrappers import TrioRequest
 from zotpy.core.errors import ClientStalled
 
 if TYPE_CHECKING:
-    from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable
+    from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent
     from quart.wrappers import Request
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
+PROGRESS_BYTES = 64 * 1024
+"""So much a body must bring each time that its client may keep us waiting, unless it ends."""
 LINGER_S = 30.0
 """How long a body that nobody reads is received and dropped after the answer, as nginx's lingering_close does."""
 
@@ -41,39 +43,49 @@ class BoundedBody(Body):
         """Make a body; limits are the handlers' affair, so `max_content_length` is not looked at."""
         del expected_content_length, max_content_length
         self._receive: ASGIReceiveCallable | None = None
-        self._gone = False
         self.settled = trio.Event()
         """All of it was received, or the client went away."""
         self.finished = False
         """All of it was received from the client."""
+        self.lost = False
+        """The client went away before the end."""
         self.received_bytes = 0
+        self._waited_s = 0.0
+        self._brought_bytes = 0
 
     def come_from(self, receive: "ASGIReceiveCallable") -> None:
         """Say where the pieces come from; without that, reading waits until somebody else has received them."""
         self._receive = receive
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether the client went away before the end."""
-        return self._gone
-
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        """Return the next piece; raises `ClientStalled` where there is none in time, or the client went away."""
+        """Return the next piece; raises `ClientStalled` where it does not come in time, or the client went away.
+
+        Only the time spent here counts: the client is not to blame for waits for memory or for the store. And a
+        trickle is no progress, or anybody could hold a part of the memory for ever with a byte a minute.
+        """
+        asked_at = trio.current_time()
         try:
-            with trio.fail_after(self.stall_timeout_s):
+            with trio.fail_after(max(0.0, self.stall_timeout_s - self._waited_s)):
                 piece = await self._next_piece()
         except trio.TooSlowError:
-            msg = f"the client sent nothing for {self.stall_timeout_s:g} seconds: send again what is missing"
+            msg = (
+                f"the client sent {self._brought_bytes} bytes while it was waited for {self.stall_timeout_s:g} seconds:"
+                " send again what is missing"
+            )
             raise ClientStalled(msg) from None
-        if piece:
-            return piece
-        if self._gone:
-            msg = "the client closed the connection before the end of the body"
-            raise ClientStalled(msg)
-        raise StopAsyncIteration
+        if not piece:
+            if self.lost:
+                msg = "the client closed the connection before the end of the body"
+                raise ClientStalled(msg)
+            raise StopAsyncIteration
+        self._waited_s += trio.current_time() - asked_at
+        self._brought_bytes += len(piece)
+        if self._brought_bytes >= PROGRESS_BYTES:
+            self._waited_s, self._brought_bytes = 0.0, 0
+        return piece
 
     async def _next_piece(self) -> bytes:
         """Receive until there are bytes, or none will follow."""
@@ -87,7 +99,7 @@ class BoundedBody(Body):
     def take(self, message: "ASGIReceiveEvent") -> bytes:
         """Note what the server received, and return the bytes in it."""
         if message["type"] == "http.disconnect":
-            self._gone = not self.finished
+            self.lost = not self.finished
             self.settled.set()
         if message["type"] != "http.request":
             return b""
@@ -120,8 +132,15 @@ def body_of(request: "Request") -> BoundedBody:
 class BoundedHTTPConnection(TrioASGIHTTPConnection):
     """Runs a handler beside the task that watches its client."""
 
-    async def __call__(self, receive: "ASGIReceiveCallable", send: "ASGISendCallable") -> None:
-        """Serve one request; its body, where a change has one, is the handler's to receive."""
+    async def __call__(self, receive: "ASGIReceiveCallable", send: Any) -> None:
+        """Serve one request; its body, where a change has one, is the handler's to receive.
+
+        HTTP/2, which nobody offered, is refused: `zotpy/web/connections.py` says why.
+        """
+        if not self.scope["http_version"].startswith("1."):
+            await send({"type": "http.response.start", "status": 505, "headers": []})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
         request = self._create_request_from_scope(send)
         if _has_body(request) and request.method not in _READS:
             body_of(request).come_from(receive)
@@ -133,12 +152,11 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         self, nursery: trio.Nursery, request: "Request", receive: "ASGIReceiveCallable"
     ) -> None:
         """Leave the body to whoever reads it, and wait until the client is gone: a read is then of no use."""
-        body = body_of(request)
-        is_read = request.method in _READS
+        body, is_read = body_of(request), request.method in _READS
         if _has_body(request) and not is_read:
             await body.settled.wait()
         message_type = ""
-        while message_type != "http.disconnect" and not body.is_lost:
+        while message_type != "http.disconnect" and not body.lost:
             message = await receive()
             body.take(message)
             message_type = message["type"]

@@ -12,6 +12,7 @@ import trio.testing
 
 from zotpy.core.ranges import Span
 from zotpy.registry.budget import MemoryBudget
+from zotpy.registry.readers import Readers
 from zotpy.registry.reading import AHEAD, RANGE_BYTES, WHOLE_BYTES, read_span
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory import MemoryStore
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 KEY = "data/large"
 ROOM = MemoryBudget(16 * RANGE_BYTES, RANGE_BYTES)
+READERS = Readers(ROOM, places=1)
 CONTENT = os.urandom(5 * RANGE_BYTES + 333)
 
 
@@ -80,7 +82,7 @@ async def stored(breaks_at: int | None = None) -> RangedStore:
 async def test_the_bytes_come_in_order_whatever_the_span(start: int, end: int) -> None:
     """Any span comes bit for bit, and all memory is given back."""
     store = await stored()
-    async with read_span(store, ROOM, KEY, Span(start, end)) as chunks:
+    async with read_span(store, READERS, KEY, Span(start, end)) as chunks:
         assert b"".join([chunk async for chunk in chunks]) == CONTENT[start:end]
     assert ROOM.used_bytes == 0
     assert store.open_now == 0
@@ -89,7 +91,7 @@ async def test_the_bytes_come_in_order_whatever_the_span(start: int, end: int) -
 async def test_up_to_two_ranges_are_one_call() -> None:
     """A blob that is not much longer than a range is read with one call."""
     store = await stored()
-    async with read_span(store, ROOM, KEY, Span(0, WHOLE_BYTES)) as chunks:
+    async with read_span(store, READERS, KEY, Span(0, WHOLE_BYTES)) as chunks:
         _ = [chunk async for chunk in chunks]
     assert store.opened == [0]
 
@@ -97,7 +99,7 @@ async def test_up_to_two_ranges_are_one_call() -> None:
 async def test_ranges_are_fetched_ahead_of_a_client_that_waits() -> None:
     """While the client has taken one piece, the ranges after it are read already, and no more than a few."""
     store = await stored()
-    async with read_span(store, ROOM, KEY, Span(0, len(CONTENT))) as chunks:
+    async with read_span(store, READERS, KEY, Span(0, len(CONTENT))) as chunks:
         await anext(chunks)
         await trio.testing.wait_all_tasks_blocked()
         assert len(store.opened) == AHEAD + 1
@@ -112,7 +114,7 @@ async def test_without_room_one_range_at_a_time_is_passed_on() -> None:
     account = budget.account()
     await account.acquire(RANGE_BYTES - 1)
     store = await stored()
-    async with read_span(store, budget, KEY, Span(0, len(CONTENT))) as chunks:
+    async with read_span(store, Readers(budget, places=1), KEY, Span(0, len(CONTENT))) as chunks:
         assert b"".join([chunk async for chunk in chunks]) == CONTENT
     assert store.most_open == 1
     assert budget.used_bytes == RANGE_BYTES - 1
@@ -124,7 +126,7 @@ async def test_a_range_that_breaks_is_an_error_never_a_short_end() -> None:
     store = await stored(breaks_at=2 * RANGE_BYTES)
     received = 0
     with pytest.raises(StoreUnavailable):  # noqa: PT012 - what comes before the break is the point
-        async with read_span(store, ROOM, KEY, Span(0, len(CONTENT))) as chunks:
+        async with read_span(store, READERS, KEY, Span(0, len(CONTENT))) as chunks:
             async for chunk in chunks:
                 received += len(chunk)
     assert received < len(CONTENT)

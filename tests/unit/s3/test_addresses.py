@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import httpx
 import pytest
 
@@ -49,6 +51,46 @@ async def test_the_bucket_stands_in_the_host_or_in_the_path(
     assert recorder.last.extensions["target"] == target.encode()
     url = client.presign_get("k!/x", signing.Keys("key", "secret"), 60, ())
     assert url.startswith(f"{origin}{target}?X-Amz-Algorithm=")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "path_style", "address"),
+    [
+        (None, True, "http://store:9000/b/k%21/x"),
+        ("https://images.example", True, "https://images.example/b/k%21/x"),
+        ("https://images.example/", False, "https://b.images.example/k%21/x"),
+        ("https://Images.Example:443/s3", True, "https://images.example/s3/b/k%21/x"),
+        ("http://images.example:80", False, "http://b.images.example/k%21/x"),
+        ("https://images.example:80", True, "https://images.example:80/b/k%21/x"),
+        ("http://[::1]:9000", True, "http://[::1]:9000/b/k%21/x"),
+    ],
+)
+def test_presigned_urls_have_the_public_name(
+    endpoint: str | None,
+    path_style: bool,  # noqa: FBT001
+    address: str,
+) -> None:
+    """They are signed for the host that their readers send, in the same style as our own requests."""
+    config = S3Config("b", endpoint="http://store:9000", public_endpoint=endpoint, path_style=path_style)
+    keys = signing.Keys("key", "secret")
+    before = datetime.now(UTC).replace(microsecond=0)
+    url = httpx.URL(S3Client(config, Recorder()).presign_get("k!/x", keys, 60, ()))
+    assert str(url).partition("?")[0] == address
+    host, _, path = address.partition("://")[2].partition("/")
+    signed_at = datetime.strptime(url.params["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    assert before <= signed_at <= datetime.now(UTC)
+    assert str(url).endswith(signing.presign(keys, "us-east-1", signed_at, host, f"/{path}", (), 60))
+
+
+@pytest.mark.parametrize(
+    ("left_s", "least_s", "most_s"), [(None, 600, 600), (3600, 600, 600), (90, 60, 90), (-5, 1, 1)]
+)
+def test_no_url_is_promised_for_longer_than_its_keys(left_s: int | None, least_s: int, most_s: int) -> None:
+    """An URL signed with keys that end expires with them; with keys that have ended, at once."""
+    expires = None if left_s is None else datetime.now(UTC) + timedelta(seconds=left_s)
+    keys = signing.Keys("key", "secret", "token", expires)
+    url = httpx.URL(S3Client(S3Config("b", endpoint="http://store"), Recorder()).presign_get("k", keys, 600, ()))
+    assert least_s <= int(url.params["X-Amz-Expires"]) <= most_s
 
 
 async def test_the_bucket_itself_has_an_address() -> None:

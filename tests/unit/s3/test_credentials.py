@@ -117,6 +117,14 @@ async def test_keys_are_renewed_ahead_of_their_end_and_kept_while_that_fails() -
     assert (await chain()).access_key.startswith("key")
 
 
+async def test_keys_know_their_end() -> None:
+    """Keys of the chain say when they end, so that nothing signed with them is promised for longer."""
+    expires = datetime.now(UTC) + timedelta(hours=1)
+    assert (await AwsChain(Session(Source(expires)))()).expires == expires
+    config = S3Config("b", access_key="a", secret_key="s", session_token="t")
+    assert (await credentials_of(config)()).expires is None
+
+
 async def test_one_of_many_requests_asks_for_new_keys() -> None:
     """However many requests begin at once, the chain is asked once."""
     source = Source(datetime.now(UTC) + timedelta(hours=1))

@@ -21,7 +21,7 @@ class Fixture:
 
     def __init__(self, server: ScriptedServer, stack: AsyncExitStack) -> None:
         self.server = server
-        self.transport = S3Transport(server.config().bucket_url, verify_tls=True, max_connections=2)
+        self.transport = S3Transport(server.config().bucket_url, verify_tls=True, max_connections=2, max_streams=1)
         self.pool = self.transport.pool
         self.client = S3Client(server.config(), self.transport)
         stack.push_async_callback(self.transport.__aexit__)

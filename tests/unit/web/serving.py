@@ -10,12 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
-import hypercorn.config
-import hypercorn.trio
 import trio
 
-from tests.unit.registry.support import Script
+from tests.unit.registry.support import Script, sent
+from zotpy.core.digests import Digest
 from zotpy.core.manifests import OCI_IMAGE
+from zotpy.core.names import RepositoryName
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.health import Health
 from zotpy.registry.registry import open_registry
@@ -23,6 +23,7 @@ from zotpy.registry.settings import KIB, MIB, RegistrySettings
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.memory import MemoryStore
 from zotpy.web.app import create_app
+from zotpy.web.connections import ServerConfig, serve
 from zotpy.web.streaming import Answered
 
 if TYPE_CHECKING:
@@ -83,24 +84,36 @@ class Replica:
         return await trio.open_tcp_stream("127.0.0.1", self.port)
 
 
+SETTINGS = RegistrySettings(part_size_bytes=PART_BYTES, manifest_limit_bytes=MANIFEST_LIMIT_BYTES)
+
+
 @asynccontextmanager
-async def serving(nursery: trio.Nursery) -> AsyncIterator[Replica]:
+async def serving(
+    nursery: trio.Nursery, settings: RegistrySettings = SETTINGS, config: ServerConfig | None = None
+) -> AsyncIterator[Replica]:
     """Listen on a free port of the loopback interface, with small limits, until the block ends."""
     store, script = MemoryStore(), Script()
-    settings = RegistrySettings(part_size_bytes=PART_BYTES, manifest_limit_bytes=MANIFEST_LIMIT_BYTES)
     faulty = FaultyStore(store, script)
     registry = await open_registry(faulty, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
-    app = create_app(registry, Health(faulty), lambda: b"zotpy_metrics 1\n")
-    config = hypercorn.config.Config()
+    async with listening(nursery, registry, config or ServerConfig()) as (client, ended):
+        yield Replica(store, script, registry, client, client.base_url.port or 0, ended)
+
+
+@asynccontextmanager
+async def listening(
+    nursery: trio.Nursery, registry: Registry, config: ServerConfig
+) -> AsyncIterator[tuple[httpx.AsyncClient, trio.MemoryReceiveChannel[Answered]]]:
+    """Serve a registry on a free port; return a client, and what tells of each request that ended."""
+    app = create_app(registry, Health(registry.store), lambda: b"zotpy_metrics 1\n")
+    tell, ended = trio.open_memory_channel[Answered](1000)
+    app.report = lambda answered, _: tell.send_nowait(answered)
     config.bind = ["127.0.0.1:0"]
     config.accesslog = config.errorlog = None
     config.max_app_queue_size = 1
     stop = trio.Event()
-    binds = await nursery.start(partial(hypercorn.trio.serve, app, config, shutdown_trigger=stop.wait))
-    async with httpx.AsyncClient(base_url=binds[0]) as client:
-        tell, ended = trio.open_memory_channel[Answered](1000)
-        app.report = lambda answered, _: tell.send_nowait(answered)
-        yield Replica(store, script, registry, client, httpx.URL(binds[0]).port or 0, ended)
+    binds = await nursery.start(partial(serve, app, config, stop=stop))
+    async with httpx.AsyncClient(base_url=binds[0], verify=False) as client:  # noqa: S501 - a certificate of the test
+        yield client, ended
     stop.set()
 
 
@@ -136,3 +149,19 @@ def codes_of(answer: httpx.Response) -> list[str]:
         assert {"code", "message"} <= set(error) <= {"code", "message", "detail"}
         assert error["message"]
     return [error["code"] for error in document["errors"]]
+
+
+async def push_zeros(replica: Replica, size_bytes: int) -> str:
+    """Push a blob of zeros without HTTP, and return its digest."""
+    digest = Digest.of(bytes(size_bytes))
+    session = replica.registry.uploads.begin(RepositoryName.parse(REPO), "sha256")
+    body = sent(*[bytes(MIB)] * (size_bytes // MIB))
+    await replica.registry.uploads.finish(session, digest, body, None, size_bytes)
+    return str(digest)
+
+
+async def ended(replica: Replica, method: str) -> int:
+    """Wait until a request of this method has ended, and return its status."""
+    while (answered := await replica.ended.receive()).method != method:
+        pass
+    return answered.status

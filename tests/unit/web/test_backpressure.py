@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import hypercorn.config
-import hypercorn.trio
 import trio
 import trio.testing
 
@@ -16,6 +14,7 @@ from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
 from zotpy.store.memory import MemoryStore
 from zotpy.web.app import create_app
+from zotpy.web.connections import ServerConfig, serve
 
 if TYPE_CHECKING:
     from zotpy.store.interface import Body, Part
@@ -47,7 +46,7 @@ async def test_clients_of_a_store_that_hangs_are_slowed_down_and_served_when_it_
     budget = MemoryBudget(6 * PART, 2 * PART)
     registry = await open_registry(store, settings, budget)
     app = create_app(registry, Health(store), lambda: b"")
-    config = hypercorn.config.Config()
+    config = ServerConfig()
     config.bind = ["127.0.0.1:0"]
     config.accesslog = config.errorlog = None
     sent = [0] * CLIENTS
@@ -66,7 +65,7 @@ async def test_clients_of_a_store_that_hangs_are_slowed_down_and_served_when_it_
 
     async with trio.open_nursery() as nursery:
         stop = trio.Event()
-        binds = await nursery.start(partial(hypercorn.trio.serve, app, config, shutdown_trigger=stop.wait))
+        binds = await nursery.start(partial(serve, app, config, stop=stop))
         port = int(binds[0].rpartition(":")[2])
         async with trio.open_nursery() as clients:
             for client in range(CLIENTS):

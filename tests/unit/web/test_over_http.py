@@ -9,8 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
-import hypercorn.config
-import hypercorn.trio
 import pytest
 import trio
 
@@ -21,6 +19,7 @@ from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
 from zotpy.store.memory import MemoryStore
 from zotpy.web.app import create_app
+from zotpy.web.connections import ServerConfig, serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,11 +36,11 @@ async def client(nursery: trio.Nursery) -> AsyncIterator[httpx.AsyncClient]:
     settings = RegistrySettings(part_size_bytes=5 * MIB, manifest_limit_bytes=MIB // 4, body_stall_s=1.0)
     registry = await open_registry(store, settings, MemoryBudget(32 * MIB, 6 * MIB))
     app = create_app(registry, Health(store), lambda: b"")
-    config = hypercorn.config.Config()
+    config = ServerConfig()
     config.bind = ["127.0.0.1:0"]
     config.accesslog = config.errorlog = None
     stop = trio.Event()
-    binds = await nursery.start(partial(hypercorn.trio.serve, app, config, shutdown_trigger=stop.wait))
+    binds = await nursery.start(partial(serve, app, config, stop=stop))
     async with httpx.AsyncClient(base_url=binds[0]) as opened:
         yield opened
     stop.set()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import h11
 import pytest
 import trio
 import trio.testing
 
-from tests.unit.registry.support import sent
+from tests.unit.web.raw import connect
 from tests.unit.web.serving import (
     ABSENT,
     BUDGET_BYTES,
@@ -19,73 +17,17 @@ from tests.unit.web.serving import (
     Replica,
     codes_of,
     digest_of,
+    ended,
+    push_zeros,
 )
-from zotpy.core.digests import Digest
 from zotpy.core.manifests import OCI_IMAGE
-from zotpy.core.names import RepositoryName
 from zotpy.registry.settings import KIB, MIB
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory import CHUNK_BYTES
 
 TOTAL_BYTES = 64 * MIB
-PIECE_BYTES = 256 * KIB
 SOCKETS_BYTES = 16 * MIB
 """More than the kernel keeps of one connection over the loopback interface, both sides together."""
-
-
-@dataclass(slots=True)
-class RawClient:
-    """A client that decides what it sends and reads, and when."""
-
-    stream: trio.SocketStream
-    sent_bytes: int = 0
-    http: h11.Connection = field(default_factory=lambda: h11.Connection(h11.CLIENT))
-
-    async def begin(self, method: str, target: str, length: int | None, **headers: str) -> None:
-        """Send the header of a request."""
-        listed = [("Host", "replica"), *((name.replace("_", "-"), value) for name, value in headers.items())]
-        if length is not None:
-            listed.append(("Content-Length", str(length)))
-        await self._send(h11.Request(method=method, target=target, headers=listed))
-
-    async def send(self, size_bytes: int) -> None:
-        """Send so many bytes of the body, as fast as they are taken."""
-        for start in range(0, size_bytes, PIECE_BYTES):
-            piece = min(PIECE_BYTES, size_bytes - start)
-            await self._send(h11.Data(data=bytes(piece)))
-            self.sent_bytes += piece
-
-    async def send_until_refused(self, size_bytes: int) -> None:
-        """Send so many bytes of the body, or until the connection is closed."""
-        try:
-            await self.send(size_bytes)
-        except trio.BrokenResourceError:
-            return
-
-    async def receive(self) -> tuple[int, bytes]:
-        """Receive an answer and return its status and body."""
-        status, body = 0, bytearray()
-        while True:
-            event = self.http.next_event()
-            if event is h11.NEED_DATA:
-                self.http.receive_data(bytes(await self.stream.receive_some(PIECE_BYTES)))
-            elif isinstance(event, h11.InformationalResponse):
-                continue
-            elif isinstance(event, h11.Response):
-                status = event.status_code
-            elif isinstance(event, h11.Data):
-                body += event.data
-            else:
-                return status, bytes(body)
-
-    async def _send(self, event: h11.Request | h11.Data) -> None:
-        if (data := self.http.send(event)) is not None:
-            await self.stream.send_all(data)
-
-
-async def connect(replica: Replica) -> RawClient:
-    """Open a connection."""
-    return RawClient(await replica.connect())
 
 
 async def all_is_still() -> None:
@@ -311,19 +253,3 @@ async def test_every_request_is_told_of(replica: Replica) -> None:
     await replica.client.get("/v2/nothing")
     told = await replica.ended.receive()
     assert (told.route, told.status) == ("none", 404)
-
-
-async def push_zeros(replica: Replica, size_bytes: int) -> str:
-    """Push a blob of zeros without HTTP, and return its digest."""
-    digest = Digest.of(bytes(size_bytes))
-    session = replica.registry.uploads.begin(RepositoryName.parse(REPO), "sha256")
-    body = sent(*[bytes(MIB)] * (size_bytes // MIB))
-    await replica.registry.uploads.finish(session, digest, body, None, size_bytes)
-    return str(digest)
-
-
-async def ended(replica: Replica, method: str) -> int:
-    """Wait until a request of this method has ended, and return its status."""
-    while (answered := await replica.ended.receive()).method != method:
-        pass
-    return answered.status

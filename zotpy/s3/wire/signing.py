@@ -6,7 +6,7 @@ Source: the AWS documentation, *Authenticating Requests (AWS Signature Version 4
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from urllib.parse import quote
@@ -24,6 +24,8 @@ class Keys:
     access_key: str
     secret_key: str
     session_token: str | None = None
+    expires: datetime | None = field(default=None, compare=False)
+    """When they end, aware; `None`: never, or nobody said."""
 
 
 def quote_path(path: str) -> str:

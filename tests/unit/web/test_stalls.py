@@ -1,0 +1,214 @@
+"""Clients that keep a replica waiting: they must send and take at some rate, or are cut and hold nothing."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import h2.connection
+import h2.events
+import h11
+import pytest
+import trio
+
+from tests.unit.web.certificates import write_certificate
+from tests.unit.web.raw import RawClient, connect_narrow
+from tests.unit.web.serving import REPO, SETTINGS, ended, push_zeros, serving
+from zotpy.core.errors import ClientStalled
+from zotpy.registry.settings import KIB, MIB
+from zotpy.web.connections import PROGRESS_BYTES, ServerConfig, send_all
+from zotpy.web.streaming import BoundedBody
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hypercorn.typing import HTTPRequestEvent
+
+SOON_S = 0.5
+"""A stall timeout for real sockets; nothing is asserted about how long it takes."""
+MOST_BYTES = 4 * MIB
+"""As long as a blob may be to be held whole by a replica of the tests."""
+
+
+def coming(pieces: list[tuple[float, int]]) -> BoundedBody:
+    """Return a body whose client pauses so long before pieces of such lengths."""
+
+    async def receive() -> HTTPRequestEvent:
+        pause_s, size_bytes = next(left, (0.0, 0))
+        await trio.sleep(pause_s)
+        return {"type": "http.request", "body": bytes(size_bytes), "more_body": size_bytes > 0}
+
+    left = iter(pieces)
+    body = BoundedBody(None, None)
+    body.stall_timeout_s = 60.0
+    body.come_from(receive)
+    return body
+
+
+async def received(body: BoundedBody) -> int:
+    """Receive a body and return how many bytes came."""
+    total = 0
+    async for piece in body:
+        total += len(piece)
+    return total
+
+
+async def test_a_trickle_is_no_progress(autojump_clock: trio.abc.Clock) -> None:
+    """A byte every 50 seconds does not keep a body open for longer than the first minute."""
+    del autojump_clock
+    began = trio.current_time()
+    with pytest.raises(ClientStalled, match="1 bytes"):
+        await received(coming([(50.0, 1)] * 100))
+    assert trio.current_time() - began == pytest.approx(60.0)
+
+
+@pytest.mark.parametrize("pieces", [[(59.0, 64 * KIB)] * 10, [(29.0, 32 * KIB)] * 20, [(59.0, 100)], [(0.0, 100)] * 99])
+async def test_a_slow_body_that_gets_on_is_received(
+    pieces: list[tuple[float, int]], autojump_clock: trio.abc.Clock
+) -> None:
+    """64 KiB a minute are enough, however they are cut, and so is the end of the body."""
+    del autojump_clock
+    assert await received(coming(pieces)) == sum(size for _, size in pieces)
+
+
+async def test_waiting_for_something_else_is_not_the_clients_fault(autojump_clock: trio.abc.Clock) -> None:
+    """Between two pieces the handler may wait for memory or for the store as long as it must."""
+    del autojump_clock
+    body = coming([(59.0, 1)] + [(0.0, 1)] * 3)
+    for _ in range(4):
+        assert await anext(body) == b"\0"
+        await trio.sleep(1000.0)
+
+
+async def test_a_trickle_over_a_real_connection_is_refused(nursery: trio.Nursery) -> None:
+    """A client that sends a byte now and then is told so, and its upload holds no memory."""
+    async with serving(nursery, replace(SETTINGS, body_stall_s=SOON_S)) as replica:
+        location = await replica.begin()
+        client = RawClient(await replica.connect())
+        async with client.stream, trio.open_nursery() as sending:
+            await client.begin("PATCH", location, 10 * MIB)
+
+            async def trickle() -> None:
+                while True:
+                    await client.send(1)
+                    await trio.sleep(SOON_S / 10)
+
+            sending.start_soon(trickle)
+            status, body = await client.receive()
+            sending.cancel_scope.cancel()
+        assert status == 408
+        assert b"while it was waited for" in body
+        assert replica.registry.budget.used_bytes == 0
+        # What came before is kept.
+        assert (await replica.client.get(location)).status_code == 204
+
+
+class Taker:
+    """A client that takes so many bytes after each pause."""
+
+    def __init__(self, pause_s: float, takes_bytes: int) -> None:
+        self._pause_s = pause_s
+        self._takes_bytes = takes_bytes
+        self.taken_bytes = 0
+
+    async def __call__(self, data: memoryview) -> int:
+        """Take some of the data."""
+        await trio.sleep(self._pause_s)
+        taken = min(len(data), self._takes_bytes)
+        self.taken_bytes += taken
+        return taken
+
+
+@pytest.mark.parametrize(("pause_s", "takes_bytes"), [(59.0, 64 * KIB), (29.0, 32 * KIB), (0.5, KIB), (0.0, 10 * MIB)])
+async def test_a_client_that_reads_slowly_gets_everything(
+    pause_s: float, takes_bytes: int, autojump_clock: trio.abc.Clock
+) -> None:
+    """64 KiB a minute are enough, however they are taken."""
+    del autojump_clock
+    taker = Taker(pause_s, takes_bytes)
+    await send_all(taker, memoryview(bytes(2 * MIB)), 60.0)
+    assert taker.taken_bytes == 2 * MIB
+
+
+@pytest.mark.parametrize(("pause_s", "takes_bytes"), [(1000.0, MIB), (1.0, 1), (59.0, 32 * KIB)])
+async def test_a_client_that_hardly_reads_is_given_up(
+    pause_s: float, takes_bytes: int, autojump_clock: trio.abc.Clock
+) -> None:
+    """Less than 64 KiB in a minute is a stall, even if some of it is taken, and even if nobody may cancel."""
+    del autojump_clock
+    began = trio.current_time()
+    taker = Taker(pause_s, takes_bytes)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        with pytest.raises(trio.TooSlowError):
+            await send_all(taker, memoryview(bytes(2 * MIB)), 60.0)
+    assert trio.current_time() - began == pytest.approx(60.0)
+    assert taker.taken_bytes < PROGRESS_BYTES
+
+
+@pytest.mark.parametrize("size_bytes", [MOST_BYTES, 64 * MIB])
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_client_that_stops_reading_is_cut(
+    nursery: trio.Nursery,
+    tmp_path: Path,
+    size_bytes: int,
+    tls: bool,  # noqa: FBT001
+) -> None:
+    """A pull nobody reads is reset, never ended as if it were whole, and gives back its memory and its connection."""
+    config, trusted = ServerConfig(), None
+    config.send_stall_s = SOON_S
+    if tls:
+        certificate, key = write_certificate(tmp_path)
+        config.certfile, config.keyfile = str(certificate), str(key)
+        trusted = ssl.create_default_context(cafile=str(certificate))
+    async with serving(nursery, SETTINGS, config) as replica:
+        digest = await push_zeros(replica, size_bytes)
+        client = await connect_narrow(replica.port, trusted)
+        async with client.stream:
+            await client.begin("GET", f"/v2/{REPO}/blobs/{digest}", None)
+            client.http.send(h11.EndOfMessage())
+            assert await ended(replica, "GET") == 200
+            assert replica.registry.budget.used_bytes == 0
+            assert replica.script.begun["read"] > 0
+            with pytest.raises(trio.BrokenResourceError):
+                await client.receive()
+        assert client.http.their_state in {h11.SEND_BODY, h11.SEND_RESPONSE}
+        assert (await replica.client.get(f"/v2/{REPO}/blobs/{digest}")).status_code == 200
+
+
+async def test_a_client_that_reads_is_served_with_tls(nursery: trio.Nursery, tmp_path: Path) -> None:
+    """Sending in pieces changes nothing for a client that takes them, and HTTP/2 is not spoken."""
+    config = ServerConfig()
+    certificate, key = write_certificate(tmp_path)
+    config.certfile, config.keyfile = str(certificate), str(key)
+    async with serving(nursery, SETTINGS, config) as replica:
+        digest = await push_zeros(replica, 10 * MIB)
+        answer = await replica.client.get(f"/v2/{REPO}/blobs/{digest}")
+        assert (answer.status_code, len(answer.content)) == (200, 10 * MIB)
+        client = await connect_narrow(replica.port, _offering_http2(certificate))
+        async with client.stream:
+            await client.stream.do_handshake()  # type: ignore[union-attr]  # with TLS
+            assert client.stream.selected_alpn_protocol() == "http/1.1"  # type: ignore[union-attr]
+
+
+async def test_http2_is_refused_where_a_client_begins_with_it(nursery: trio.Nursery) -> None:
+    """Without TLS, too, no client gets a connection whose stalls nobody sees."""
+    async with serving(nursery) as replica, await replica.connect() as stream:
+        http2 = h2.connection.H2Connection()
+        http2.initiate_connection()
+        headers = [(":method", "GET"), (":path", "/v2/"), (":scheme", "http"), (":authority", "replica")]
+        http2.send_headers(1, headers, end_stream=True)
+        await stream.send_all(http2.data_to_send())
+        status = b""
+        while not status:
+            for event in http2.receive_data(await stream.receive_some()):
+                if isinstance(event, h2.events.ResponseReceived):
+                    status = dict(event.headers)[b":status"]
+        assert status == b"505"
+
+
+def _offering_http2(certificate: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(certificate))
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    return context

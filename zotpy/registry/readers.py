@@ -1,0 +1,109 @@
+"""What the pulls of a replica may use: part of the memory, and few enough connections to the store.
+
+A range whose memory is reserved is received whole at the store's pace, and its connection is given back at once,
+however slowly the client reads. Without memory a range is passed on at the client's pace, and holds a connection for
+as long as that takes. Clients decide how many of these there are and for how long, so only so many are under way at
+once: a thousand clients that never read leave the store's connections to pushes and to everybody who has memory.
+
+Pulls wait in the order in which they came, each for memory or for a place among those without, whichever is free first.
+They take no memory that a push waits for, and never the last quarter of it; ranges ahead of a client leave half.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import trio
+
+from zotpy.registry.budget import Account, MemoryBudget
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    account: Account
+    size_bytes: int
+    reserved_bytes: int = 0
+    granted: trio.Event = field(default_factory=trio.Event)
+
+
+class Readers:
+    """All pulls under way, over the budget of the process."""
+
+    def __init__(self, budget: MemoryBudget, places: int) -> None:
+        """Let `places` ranges at a time, 1 or more, go at their clients' pace; those with memory are not counted."""
+        self._budget = budget
+        self._limit_bytes = budget.open_bytes * 3 // 4
+        self._ahead_limit_bytes = budget.open_bytes // 2
+        self._free_places = places
+        self._waiting: OrderedDict[_Waiter, None] = OrderedDict()
+        self.reserved_bytes = 0
+        budget.on_room = self._serve
+
+    @property
+    def waiting(self) -> int:
+        """How many pulls wait for memory or a place."""
+        return len(self._waiting)
+
+    def account(self) -> Account:
+        """Open an account for one pull; `close` it when the pull is done."""
+        return self._budget.account()
+
+    def reserve_ahead(self, account: Account, size_bytes: int) -> bool:
+        """Reserve memory for a range that the client has not come to, where there is plenty."""
+        return not self._waiting and self._reserve(account, size_bytes, self._ahead_limit_bytes)
+
+    async def begin(self, account: Account, size_bytes: int) -> int:
+        """Wait until a range may be read; return the bytes reserved for it, all or none.
+
+        With none it has a place instead, to be given back by `leave_place`.
+        """
+        waiter = _Waiter(account, size_bytes)
+        self._waiting[waiter] = None
+        self._serve()
+        try:
+            await waiter.granted.wait()
+        except trio.Cancelled:
+            if waiter.granted.is_set():  # in the moment of the cancellation
+                self._undo(waiter)
+            else:
+                del self._waiting[waiter]
+            raise
+        return waiter.reserved_bytes
+
+    def release(self, account: Account, size_bytes: int) -> None:
+        """Give back memory of bytes that were sent or dropped."""
+        self.reserved_bytes -= size_bytes
+        account.release(size_bytes)
+
+    def leave_place(self) -> None:
+        """Say that a range without memory holds no connection any more."""
+        self._free_places += 1
+        self._serve()
+
+    def close(self, account: Account) -> None:
+        """Give back all memory that a pull holds."""
+        self.release(account, account.held_bytes)
+
+    def _undo(self, waiter: _Waiter) -> None:
+        if waiter.reserved_bytes:
+            self.release(waiter.account, waiter.reserved_bytes)
+        else:
+            self.leave_place()
+
+    def _reserve(self, account: Account, size_bytes: int, limit_bytes: int) -> bool:
+        if self.reserved_bytes + size_bytes > limit_bytes or not self._budget.try_acquire(account, size_bytes):
+            return False
+        self.reserved_bytes += size_bytes
+        return True
+
+    def _serve(self) -> None:
+        """Let pulls begin, from the front of the queue, as far as memory and places go."""
+        while self._waiting:
+            waiter = next(iter(self._waiting))
+            if self._reserve(waiter.account, waiter.size_bytes, self._limit_bytes):
+                waiter.reserved_bytes = waiter.size_bytes
+            elif self._free_places:
+                self._free_places -= 1
+            else:
+                return
+            del self._waiting[waiter]
+            waiter.granted.set()
