@@ -10,12 +10,12 @@
     (PATCH with a length)               | of it, >= 1,000     | parts, as far as memory allows
     nothing (a stream)                  | equal; k = 1,000    | the same
 
-Equal parts are as long as `upload.partSize`, or the least whole number of MiB above it with which the length fits (into
-half of the parts where more may follow). Some services (R2) take no others. With parts of 8 MiB a stream keeps them equal
-up to 7.8 GiB.
+Equal parts are as long as `upload.partSize`, or the least whole number of MiB above it with which the length fits
+(into half of the parts where more may follow). Some services (R2) take no others. With parts of 8 MiB a stream keeps
+them equal up to 7.8 GiB.
 
-How long part `n` is follows from its number and the plan, which is kept with the upload: any replica goes on alike. A part
-is sent again from memory when the store failed, so none is longer than the memory budget can hold.
+How long part `n` is follows from its number and the plan, which is kept with the upload: any replica goes on alike. A
+part is sent again from memory when the store failed, so none is longer than the memory budget can hold.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ upload's state, which is read and written whole."""
 
 @dataclass(frozen=True, slots=True)
 class PartPlan:
-    """How long each part of one upload is. `equal_count` parts have `first_bytes`; then they double, to `largest_bytes`."""
+    """How long each part of one upload is: `equal_count` times `first_bytes`, then doubled up to `largest_bytes`."""
 
     first_bytes: int
     largest_bytes: int
@@ -61,9 +61,7 @@ class PartPlan:
             raise BlobTooLarge(msg)
 
 
-_ADVICE = (
-    "send the blob with its length in one request, or let the operator raise upload.partSize or upload.memoryBudget"
-)
+_ADVICE = "send the length with the first request, or let the operator raise upload.memoryBudget or upload.partSize"
 
 
 def equal_parts(part_bytes: int) -> PartPlan:

@@ -12,8 +12,8 @@
     DELETE   | a tombstone takes the state's place        | the same, and its multipart is aborted
 
 Whoever writes a state does so on the condition that it is still the one that was read (where the store has conditions),
-so of two chunks racing for the same place one wins, and the other is told where the upload now ends. A long chunk writes
-it several times: each is a state as if the chunk had ended there.
+so of two chunks racing for the same place one wins, and the other is told where the upload now ends. A long chunk
+writes it several times, each as if the chunk had ended there.
 """
 
 import base64

@@ -10,8 +10,8 @@ with what those before it give back (the banker's algorithm). A part is
 - *large* (those of blobs of many GiB): what is left after each grant holds a usual part, so that all usual ones finish
   whatever the large ones do; and the large ones can be finished in some order with the memory of the usual ones.
 
-*Bytes that stay* are those of parts being filled, and those lent for reading ahead; full parts on their way to the store
-free themselves.
+*Bytes that stay* are those of parts being filled, and those lent for reading ahead; full parts on their way to the
+store free themselves.
 
 Waiters are served in the order in which they came: a thousand small uploads are not starved by one of 50 GiB, nor it by
 them. Two kinds pass a waiter who cannot be served yet. Who has begun a part may finish it: only that frees memory. And
@@ -103,7 +103,7 @@ class MemoryBudget:
         """Those with bytes in a large part that is being filled."""
         self._waiting: OrderedDict[_Waiter, None] = OrderedDict()
         self._smallest_passed = _NOBODY
-        """A part must be smaller to be begun now: the least of those that wait, 0 where they wait for memory itself."""
+        """A part must be smaller to be begun now; 0 where somebody waits for bytes to be free at all."""
 
     @property
     def waiting(self) -> int:
@@ -170,7 +170,7 @@ class MemoryBudget:
             self._serve()
 
     def _check_size(self, part_bytes: int) -> None:
-        """Raise `Unavailable` where a part would wait for ever: another replica has a larger budget, or larger parts."""
+        """Raise `Unavailable` where a part would wait for ever; it was planned by a replica with a larger budget."""
         if part_bytes > self.largest_part_bytes:
             msg = (
                 f"this upload has parts of {part_bytes} bytes, and this replica's memory holds none above "
@@ -236,8 +236,15 @@ class MemoryBudget:
         self._fill(account, size_bytes)
 
     def _pass_over(self, waiter: _Waiter) -> None:
-        short = waiter.size_bytes > self.total_bytes - self.used_bytes
-        self._smallest_passed = min(self._smallest_passed, 0 if short else self._rank(waiter.account))
+        """Note who may be served before a waiter: fewer if it waits for memory than if for another's large part."""
+        free = self.total_bytes - self.used_bytes
+        if waiter.size_bytes > free:
+            smallest = 0
+        elif free + self._draining_bytes - waiter.size_bytes < self.usual_bytes:
+            smallest = self.usual_bytes
+        else:
+            smallest = self._rank(waiter.account)
+        self._smallest_passed = min(self._smallest_passed, smallest)
 
     def _serve(self) -> None:
         """Grant what can be granted, from the front of the queue."""

@@ -6,11 +6,11 @@ r"""From a body to parts in the store: hashed once, in order, and sent several a
                                             \---> sending, several at once, in any order
 
 A part is *settled* when it was both hashed and acknowledged; then its memory is given back. The body is asked for more
-only when the budget has room, so a slow store slows the client down and nothing else. What is left below one part at the
-end (the *tail*) stays with the caller: the next chunk, or the commit, knows what to do with it.
+only when the budget has room, so a slow store slows the client down and nothing else. What is left below one part at
+the end (the *tail*) stays with the caller: the next chunk, or the commit, knows what to do with it.
 
-Every so many bytes there is a checkpoint: once all parts up to one are settled, the state as if the body had ended there
-is given to the caller to save, while the body goes on. The hash's state at that place is taken when it is passed.
+Every so many bytes there is a checkpoint: once all parts up to one are settled, the state as if the body had ended
+there is given to the caller to save, while the body goes on. The hash's state is taken when it passes that place.
 """
 
 from collections import deque
