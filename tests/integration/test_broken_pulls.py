@@ -104,7 +104,7 @@ async def opened(bucket: Bucket, prefix: str, nursery: trio.Nursery, *, memory: 
             assert answer.status_code == 201, answer.text
             account = budget.account()
             if not memory:
-                await account.acquire(budget.open_bytes)
+                await account.acquire(budget.largest_part_bytes)
             yield Scene(cutter, registry, client)
 
 

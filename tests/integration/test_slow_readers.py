@@ -90,7 +90,7 @@ async def test_without_memory_pushes_go_through(bucket: Bucket, prefix: str, nur
     async with opened(bucket, prefix, LITTLE_MEMORY_BYTES, nursery) as scene:
         large, content = await scene.push(24 * MIB)
         readers, others = scene.registry.blobs.readers, scene.registry.budget.account()
-        await others.acquire(scene.registry.budget.open_bytes)
+        await others.acquire(scene.registry.budget.largest_part_bytes)
         async with AsyncExitStack() as stack:
             for _ in range(CLIENTS):
                 await scene.never_read(stack, large)

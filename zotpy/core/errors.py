@@ -54,6 +54,12 @@ class SizeInvalid(RegistryError):
     code = "SIZE_INVALID"
 
 
+class BlobTooLarge(RegistryError):
+    """The blob does not fit into as many and as long parts as the store takes and this replica can hold."""
+
+    code = "SIZE_INVALID"
+
+
 class RangeInvalid(RegistryError):
     """A Range or Content-Range that is malformed, or cannot be satisfied.
 

@@ -5,13 +5,15 @@
     request  | token fresh (offset 0)                    | token with bytes
     ---------+-------------------------------------------+---------------------------------------
     PATCH    | from byte 0, no state read; the state is   | state read; the chunk must begin where it ends
-             | then created, never replaced               |
+             | then created, and only one of its own      |
+             | making replaced                            |
     PUT      | the whole blob is in the body              | state read; body (maybe empty) is the last chunk
     GET      | state read; none: 0 bytes                  | state read; none: unknown
     DELETE   | a tombstone takes the state's place        | the same, and its multipart is aborted
 
 Whoever writes a state does so on the condition that it is still the one that was read (where the store has conditions),
-so of two chunks racing for the same place one wins, and the other is told where the upload now ends.
+so of two chunks racing for the same place one wins, and the other is told where the upload now ends. A long chunk
+writes it several times, each as if the chunk had ended there.
 """
 
 import base64
@@ -20,6 +22,7 @@ from typing import Self
 
 from zotpy.core.framing import FramingError, frame, unframe
 from zotpy.core.hashing import Hasher, new_hasher, resume_hasher
+from zotpy.core.parts import PartPlan, equal_parts
 from zotpy.core.pieces import Pieces
 
 
@@ -37,7 +40,7 @@ class UploadState:
     """Where an upload stands. `offset` counts all safe bytes: those in `parts`, then those in `tail`."""
 
     algorithm: str
-    part_size_bytes: int
+    plan: PartPlan
     offset: int = 0
     data_id: str | None = None
     multipart_id: str | None = None
@@ -50,6 +53,10 @@ class UploadState:
     def sent_bytes(self) -> int:
         """Bytes that are in parts."""
         return self.offset - len(self.tail)
+
+    def check_room(self, size_bytes: int) -> None:
+        """Raise `BlobTooLarge` where so many bytes more do not fit into the parts that are left."""
+        self.plan.check_room(len(self.parts), len(self.tail) + size_bytes)
 
     def hasher(self) -> Hasher | None:
         """Go on hashing where the last request stopped; `None` where only reading back can tell the digest."""
@@ -68,7 +75,8 @@ class UploadState:
         header = {
             "v": 1,
             "algorithm": self.algorithm,
-            "partSize": self.part_size_bytes,
+            "partSize": self.plan.first_bytes,
+            "growth": [self.plan.equal_count, self.plan.largest_bytes],
             "offset": self.offset,
             "data": self.data_id,
             "multipart": self.multipart_id,
@@ -85,7 +93,7 @@ class UploadState:
         try:
             return cls(
                 algorithm=str(header["algorithm"]),
-                part_size_bytes=int(header["partSize"]),
+                plan=_plan(int(header["partSize"]), header.get("growth")),
                 offset=int(header["offset"]),
                 data_id=header["data"],
                 multipart_id=header["multipart"],
@@ -97,3 +105,15 @@ class UploadState:
         except (KeyError, TypeError, ValueError) as error:
             msg = "the state of an upload is damaged"
             raise FramingError(msg) from error
+
+
+def _plan(first_bytes: int, growth: object) -> PartPlan:
+    """Read the plan; uploads begun before parts could grow have equal ones. Raises `TypeError`, `ValueError`."""
+    if growth is None:
+        return equal_parts(first_bytes)
+    if not isinstance(growth, list):
+        raise TypeError(growth)
+    equal_count, largest_bytes = map(int, growth)
+    if min(first_bytes, equal_count, largest_bytes) < 1:
+        raise ValueError(growth)
+    return PartPlan(first_bytes, largest_bytes, equal_count)

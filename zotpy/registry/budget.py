@@ -1,17 +1,24 @@
 """One memory budget for all bodies in a replica: with none left, sockets are not read. That is the backpressure.
 
 Buffers are charged for bytes received, never for bytes promised, so a client that declares 10 GiB and sends nothing
-holds nothing. Two rules keep the budget from locking up:
+holds nothing. Memory comes back when a part was sent, and a part is sent only when it is full. Were every byte held by
+parts half filled, none could be finished and none freed. So the budget knows how long the part is that each body fills,
+and grants nothing after which the parts begun could not all be finished, one after another, each with what is free and
+with what those before it give back (the banker's algorithm). A part is
 
-- An upload holds at most its parts in flight and the part it is filling; it waits for its own parts before it asks for
-  more.
-- Were every byte held by parts half filled, none could be finished and none freed. So one part's length is kept
-  back. When the open share is spent, the waiter that has waited longest may draw on what was kept back until its
-  part is full and on its way; then the next one.
+- *usual* (at most `usual_bytes`): it gets memory as long as the whole rest of it fits beside the bytes that stay;
+- *large* (those of blobs of many GiB): what is left after each grant holds a usual part, so that all usual ones finish
+  whatever the large ones do; and the large ones can be finished in some order with the memory of the usual ones.
 
-Waiters are served in the order in which they came: a thousand small uploads are not starved by one of 50 GiB. A body
-that holds nothing yet is turned away when the queue is too long: better now, with a time to come back, than after a
-timeout.
+*Bytes that stay* are those of parts being filled, and those lent for reading ahead; full parts on their way to the
+store free themselves.
+
+Waiters are served in the order in which they came: a thousand small uploads are not starved by one of 50 GiB, nor it by
+them. Two kinds pass a waiter who cannot be served yet. Who has begun a part may finish it: only that frees memory. And
+where what is missing is not memory but the end of another's large part, smaller parts than the waiter's may be begun.
+
+A body that holds nothing yet is turned away when the queue is too long: better now, with a time to come back, than
+after a timeout.
 """
 
 from collections import OrderedDict
@@ -20,13 +27,15 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from zotpy.core.errors import TooManyRequests
+from zotpy.core.errors import TooManyRequests, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LONGEST_QUEUE = 1024
 """So many bodies may wait for memory before newcomers are turned away."""
+_NOBODY = 1 << 62
+"""The part of the smallest waiter passed over, where there is none."""
 
 
 @dataclass(eq=False, slots=True)
@@ -34,24 +43,42 @@ class Account:
     """What one body holds of the budget."""
 
     budget: "MemoryBudget"
+    part_bytes: int
+    """Length of the part being filled, once it is full."""
     held_bytes: int = 0
+    filled_bytes: int = 0
+    """Of `held_bytes`, those of the part being filled."""
+    draining_bytes: int = 0
+    """Of `held_bytes`, those of full parts."""
 
     async def acquire(self, size_bytes: int) -> None:
-        """Wait until `size_bytes` more may be held; the order of the waiting is the order of the granting."""
+        """Wait until `size_bytes` more may be held; the order of the waiting is the order of the granting.
+
+        Raises `TooManyRequests` where the queue is too long for a newcomer, and `Unavailable` where so much can never
+        be held.
+        """
         await self.budget.acquire(self, size_bytes)
 
     def release(self, size_bytes: int) -> None:
         """Give back bytes that were sent or dropped."""
         self.budget.release(self, size_bytes)
 
+    def begin_part(self, size_bytes: int) -> None:
+        """Say how long the part is to which the bytes acquired next belong; the one before it is full."""
+        self.part_is_full()
+        self.part_bytes = size_bytes
+
     def part_is_full(self) -> None:
-        """Say that what is held will be freed without further bytes: its turn at the kept back share is over."""
-        self.budget.end_turn(self)
+        """Say that what is held will be freed without further bytes."""
+        self.budget.part_is_full(self)
 
     def close(self) -> None:
         """Give back everything."""
         self.budget.release(self, self.held_bytes)
-        self.budget.end_turn(self)
+
+    def rest_bytes(self, size_bytes: int) -> int:
+        """Return what the part being filled takes until it is full, `size_bytes` at least."""
+        return max(self.part_bytes - self.filled_bytes, size_bytes)
 
 
 @dataclass(eq=False, slots=True)
@@ -64,37 +91,44 @@ class _Waiter:
 class MemoryBudget:
     """The budget of one process, in bytes."""
 
-    def __init__(self, total_bytes: int, kept_back_bytes: int, longest_queue: int = LONGEST_QUEUE) -> None:
-        """Share out `total_bytes`, of which `kept_back_bytes` (one part and one read, at least) serve one at a time."""
-        if total_bytes < 2 * kept_back_bytes:
-            msg = f"a memory budget of {total_bytes} bytes is too small: {2 * kept_back_bytes} are needed"
+    def __init__(self, total_bytes: int, usual_bytes: int, longest_queue: int = LONGEST_QUEUE) -> None:
+        """Share out `total_bytes`; `usual_bytes` is the length of a usual part, and of one read beside it."""
+        if total_bytes < 2 * usual_bytes:
+            msg = f"a memory budget of {total_bytes} bytes is too small: {2 * usual_bytes} are needed"
             raise ValueError(msg)
         self.total_bytes = total_bytes
-        self.open_bytes = total_bytes - kept_back_bytes
+        self.usual_bytes = usual_bytes
         self.used_bytes = 0
         self.peak_bytes = 0
         self.longest_queue = longest_queue
         self.on_room: Callable[[], None] | None = None
         """Told whenever bytes may be free that nobody here waits for."""
+        self._draining_bytes = 0
+        self._usual_filled_bytes = 0
+        self._large: set[Account] = set()
+        """Those with bytes in a large part that is being filled."""
         self._waiting: OrderedDict[_Waiter, None] = OrderedDict()
-        self._turn: Account | None = None
+        self._smallest_passed = _NOBODY
+        """A part must be smaller to be begun now; 0 where somebody waits for bytes to be free at all."""
 
     @property
     def waiting(self) -> int:
         """How many bodies wait for memory."""
         return len(self._waiting)
 
+    @property
+    def largest_part_bytes(self) -> int:
+        """No part may be longer: a usual one finds room beside it."""
+        return self.total_bytes - self.usual_bytes
+
     def account(self) -> Account:
         """Open an account for one body; close it when the body is done."""
-        return Account(self)
+        return Account(self, self.usual_bytes)
 
     async def acquire(self, account: Account, size_bytes: int) -> None:
-        """See `Account.acquire`; raises `TooManyRequests` where the queue is too long for a newcomer."""
-        if self._turn is account and self._fits(size_bytes, self.total_bytes):
-            self._grant(account, size_bytes)
-            await trio.lowlevel.checkpoint_if_cancelled()
-            return
-        if not self._waiting and self._fits(size_bytes, self.open_bytes):
+        """See `Account.acquire`."""
+        self._check_size(account.filled_bytes + account.rest_bytes(size_bytes))
+        if self._has_turn(account, size_bytes):
             self._grant(account, size_bytes)
             await trio.lowlevel.checkpoint_if_cancelled()
             return
@@ -103,9 +137,7 @@ class MemoryBudget:
             raise TooManyRequests(msg)
         waiter = _Waiter(account, size_bytes)
         self._waiting[waiter] = None
-        if self._turn is account:
-            self._waiting.move_to_end(waiter, last=False)
-        self._serve()
+        self._pass_over(waiter)
         try:
             await waiter.granted.wait()
         except trio.Cancelled:
@@ -115,45 +147,120 @@ class MemoryBudget:
             raise
 
     def try_acquire(self, account: Account, size_bytes: int) -> bool:
-        """Take `size_bytes` if nobody waits and they are free; never of what is kept back."""
-        if self._waiting or not self._fits(size_bytes, self.open_bytes):
+        """Take `size_bytes` if nobody waits and they are free; never of what parts need to be finished."""
+        if self._waiting or self.used_bytes + size_bytes > self.total_bytes - self.usual_bytes:
             return False
-        self._grant(account, size_bytes)
+        if not self._can_be_finished(self._large, size_bytes):
+            return False
+        self._hold(account, size_bytes)
         return True
 
     def release(self, account: Account, size_bytes: int) -> None:
         """See `Account.release`."""
+        drained = min(size_bytes, account.draining_bytes)
+        account.draining_bytes -= drained
+        self._draining_bytes -= drained
         account.held_bytes -= size_bytes
         self.used_bytes -= size_bytes
+        dropped = account.filled_bytes - (account.held_bytes - account.draining_bytes)
+        if dropped > 0:
+            self._fill(account, -dropped)
         self._serve()
 
-    def end_turn(self, account: Account) -> None:
+    def part_is_full(self, account: Account) -> None:
         """See `Account.part_is_full`."""
-        if self._turn is account:
-            self._turn = None
+        if account.filled_bytes:
+            account.draining_bytes += account.filled_bytes
+            self._draining_bytes += account.filled_bytes
+            self._fill(account, -account.filled_bytes)
             self._serve()
 
-    def _fits(self, size_bytes: int, limit: int) -> bool:
-        return self.used_bytes + size_bytes <= limit
+    def _check_size(self, part_bytes: int) -> None:
+        """Raise `Unavailable` where a part would wait for ever; it was planned by a replica with a larger budget."""
+        if part_bytes > self.largest_part_bytes:
+            msg = (
+                f"this upload has parts of {part_bytes} bytes, and this replica's memory holds none above "
+                f"{self.largest_part_bytes}: give all replicas the same upload.memoryBudget and upload.partSize"
+            )
+            raise Unavailable(msg)
 
-    def _grant(self, account: Account, size_bytes: int) -> None:
+    def _has_turn(self, account: Account, size_bytes: int) -> bool:
+        """Say whether bytes may be granted now, ahead of those who were passed over."""
+        free = self.total_bytes - self.used_bytes
+        if size_bytes > free:
+            return False
+        if not account.filled_bytes and self._rank(account) >= self._smallest_passed:
+            return False
+        if account.filled_bytes and self._smallest_passed == 0 and account.rest_bytes(size_bytes) > free:
+            return False
+        if self._is_large(account):
+            return self._can_be_finished({*self._large, account}, size_bytes, account)
+        return account.rest_bytes(size_bytes) <= free + self._draining_bytes
+
+    def _can_be_finished(self, large: set[Account], size_bytes: int, taker: Account | None = None) -> bool:
+        """Say whether all parts begun, these large ones among them, can be finished once `taker` has `size_bytes` more.
+
+        The usual ones are finished first, for which one's length is enough, and leave their memory to the large ones.
+        """
+        available = self.total_bytes - self.used_bytes + self._draining_bytes - size_bytes - self.usual_bytes
+        if available < 0:
+            return False
+        available += self._usual_filled_bytes
+        parts = [(account.rest_bytes(0), account.filled_bytes) for account in large if account is not taker]
+        if taker is not None:
+            parts.append((taker.rest_bytes(size_bytes) - size_bytes, taker.filled_bytes + size_bytes))
+        for rest, filled in sorted(parts):
+            if rest > available:
+                return False
+            available += filled
+        return True
+
+    def _is_large(self, account: Account) -> bool:
+        return account.part_bytes > self.usual_bytes
+
+    def _rank(self, account: Account) -> int:
+        """Return the length by which smaller parts pass larger ones: usual ones do not pass each other."""
+        return max(account.part_bytes, self.usual_bytes)
+
+    def _hold(self, account: Account, size_bytes: int) -> None:
         account.held_bytes += size_bytes
         self.used_bytes += size_bytes
         self.peak_bytes = max(self.peak_bytes, self.used_bytes)
 
+    def _fill(self, account: Account, change_bytes: int) -> None:
+        """Keep count of what is in parts being filled."""
+        account.filled_bytes += change_bytes
+        if not self._is_large(account):
+            self._usual_filled_bytes += change_bytes
+        elif account.filled_bytes:
+            self._large.add(account)
+        else:
+            self._large.discard(account)
+
+    def _grant(self, account: Account, size_bytes: int) -> None:
+        self._hold(account, size_bytes)
+        self._fill(account, size_bytes)
+
+    def _pass_over(self, waiter: _Waiter) -> None:
+        """Note who may be served before a waiter: fewer if it waits for memory than if for another's large part."""
+        free = self.total_bytes - self.used_bytes
+        if waiter.size_bytes > free:
+            smallest = 0
+        elif free + self._draining_bytes - waiter.size_bytes < self.usual_bytes:
+            smallest = self.usual_bytes
+        else:
+            smallest = self._rank(waiter.account)
+        self._smallest_passed = min(self._smallest_passed, smallest)
+
     def _serve(self) -> None:
-        """Grant from the front of the queue, as far as memory goes."""
-        while self._waiting:
-            waiter = next(iter(self._waiting))
-            limit = self.open_bytes
-            if self._turn is None and not self._fits(waiter.size_bytes, limit):
-                self._turn = waiter.account
-            if self._turn is waiter.account:
-                limit = self.total_bytes
-            if not self._fits(waiter.size_bytes, limit):
-                return
-            del self._waiting[waiter]
-            self._grant(waiter.account, waiter.size_bytes)
-            waiter.granted.set()
+        """Grant what can be granted, from the front of the queue."""
+        self._smallest_passed = _NOBODY
+        for waiter in list(self._waiting):
+            if self._has_turn(waiter.account, waiter.size_bytes):
+                del self._waiting[waiter]
+                self._grant(waiter.account, waiter.size_bytes)
+                waiter.granted.set()
+            else:
+                self._pass_over(waiter)
         if self.on_room is not None:
             self.on_room()

@@ -3,14 +3,18 @@ r"""From a body to parts in the store: hashed once, in order, and sent several a
 ::
 
     body --bytes--> [part being filled] --full--> hashing, in a thread, in order
-                                            \---> sending, up to `parts_in_flight`, in any order
+                                            \---> sending, several at once, in any order
 
-A part's memory is given back when it was both hashed and acknowledged. The body is asked for more only when the budget
-has room, so a slow store slows the client down and nothing else. What is left below one part at the end (the *tail*)
-stays with the caller: the next chunk, or the commit, knows what to do with it.
+A part is *settled* when it was both hashed and acknowledged; then its memory is given back. The body is asked for more
+only when the budget has room, so a slow store slows the client down and nothing else. What is left below one part at
+the end (the *tail*) stays with the caller: the next chunk, or the commit, knows what to do with it.
+
+Every so many bytes there is a checkpoint: once all parts up to one are settled, the state as if the body had ended
+there is given to the caller to save, while the body goes on. The hash's state is taken when it passes that place.
 """
 
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 import trio
@@ -28,6 +32,8 @@ from zotpy.store.interface import Store
 THREAD_LIMIT_BYTES = 128 * KIB
 """Fewer bytes than this are hashed on the spot: a thread's hand-over would cost more."""
 Body = AsyncIterator[bytes]
+Checkpoint = Callable[[UploadState], Awaitable[None]]
+"""Saves a state from which the upload can go on."""
 
 
 async def hash_pieces(hasher: Hasher, pieces: Pieces, skip_bytes: int = 0) -> None:
@@ -43,10 +49,29 @@ async def hash_pieces(hasher: Hasher, pieces: Pieces, skip_bytes: int = 0) -> No
         await trio.to_thread.run_sync(update)
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one upload may do at once."""
+
+    in_flight_bytes: int
+    """Full parts are sent at once up to this length, or one."""
+    held_bytes: int
+    """Full parts and the one being filled together, unless that one alone is longer: the rest is for other uploads."""
+    tail_bytes: int
+    """A longer tail of a chunk is sent, though it is no full part."""
+    checkpoint_bytes: int
+    """So much is sent from one checkpoint to the next."""
+
+
 @dataclass(eq=False, slots=True)
 class _PartInFlight:
     number: int
     body: Pieces
+    end: int
+    """Bytes of the upload up to the end of this part."""
+    is_checkpoint: bool
+    hash_state: bytes | None = None
+    """At a checkpoint: after this part."""
     pending: int = 2  # hashing and sending
 
 
@@ -55,76 +80,110 @@ class PartPipeline:
     """Takes in one request's body for one upload. Use once."""
 
     store: Store
-    parts_in_flight: int
+    limits: Limits
     account: Account
     state: UploadState
     hasher: Hasher | None
     """`None` where the digest can only be told by reading back."""
+    checkpoint: Checkpoint | None = None
+    """`None` where the body is the upload's last: a client that sends it again begins it anew."""
     cut: ClientStalled | None = None
     """Why the body ended before its end, if it did: the bytes before the cut are safe all the same."""
     _parts: dict[int, SentPart] = field(default_factory=dict)
+    _unsettled: dict[int, _PartInFlight] = field(default_factory=dict)
+    _checkpoints: deque[_PartInFlight] = field(default_factory=deque)
     _multipart: trio.Lock = field(default_factory=trio.Lock)
+    _saving: trio.Lock = field(default_factory=trio.Lock)
+    _settled: trio.Event = field(default_factory=trio.Event)
+    _in_flight_bytes: int = 0
+    _ended: bool = False
 
     async def run(self, body: Body) -> UploadState:
         """Take in `body` to its end, or to where it was cut, and return the state after it.
 
-        Raises `StoreError` if a part cannot be sent; parts under way are then stopped. The multipart, if one was
-        begun, is named by `self.state` in every case.
+        Raises `StoreError` if a part cannot be sent, `BlobTooLarge` if there can be no more parts, and what
+        `checkpoint` raises; parts under way are then stopped. The multipart, if one was begun, is named by `self.state`
+        in every case.
         """
+        self._next_number = len(self.state.parts) + 1
+        self._end = self._checked_end = self.state.sent_bytes
+        self._begin_part()
         await self.account.acquire(len(self.state.tail))
-        self._slots = trio.Semaphore(self.parts_in_flight)
-        self._filling = Pieces()
         for piece in self.state.tail.blocks():
             self._filling.append(piece)
-        self._next_number = len(self.state.parts) + 1
-        self._received = 0
         with plain_errors():
             async with trio.open_nursery() as self._nursery:
                 to_hash, hashing = trio.open_memory_channel[_PartInFlight | Pieces](0)
                 self._to_hash = to_hash
                 self._nursery.start_soon(self._hash, hashing)
                 async with to_hash:
-                    try:
-                        async for chunk in body:
-                            await self._take(chunk)
-                    except ClientStalled as error:
-                        self.cut = error
+                    await self._receive(body)
+                    self._ended = True
+                    self.account.part_is_full()
                     await to_hash.send(self._filling)
-        return self._result()
+        return self._state_after(self._next_number, self._end + len(self._filling), self._export(), self._filling)
 
     def raise_cut(self) -> None:
         """Raise `ClientStalled` if the body ended before its end."""
         if self.cut is not None:
             raise self.cut
 
-    def _result(self) -> UploadState:
-        return replace(
-            self.state,
-            offset=self.state.offset + self._received,
-            parts=self.state.parts + tuple(self._parts[number] for number in sorted(self._parts)),
-            hash_state=None if self.hasher is None else self.hasher.export(),
-            tail=self._filling,
-        )
+    def _state_after(self, next_number: int, offset: int, hash_state: bytes | None, tail: Pieces) -> UploadState:
+        sent = tuple(self._parts[number] for number in range(len(self.state.parts) + 1, next_number))
+        return replace(self.state, offset=offset, parts=self.state.parts + sent, hash_state=hash_state, tail=tail)
+
+    def _export(self) -> bytes | None:
+        return None if self.hasher is None else self.hasher.export()
+
+    async def _receive(self, body: Body) -> None:
+        try:
+            async for chunk in body:
+                await self._take(chunk)
+        except ClientStalled as error:
+            self.cut = error
+        if self.checkpoint is not None and len(self._filling) > self.limits.tail_bytes:
+            await self._dispatch()
 
     async def _take(self, chunk: bytes) -> None:
         """Add bytes to the part being filled; a part goes out when a byte comes that it has no room for."""
-        await self.account.acquire(len(chunk))
-        self._received += len(chunk)
         view = memoryview(chunk)
-        while len(view) > (room := self.state.part_size_bytes - len(self._filling)):
-            self._filling.append(view[:room])
-            view = view[room:]
-            await self._dispatch()
-        self._filling.append(view if len(view) < len(chunk) else chunk)
+        while view:
+            if len(self._filling) >= self._size_bytes:
+                await self._dispatch()
+            if not self._filling:
+                self.state.plan.check_number(self._next_number)
+            piece = view[: self._size_bytes - len(self._filling)]
+            await self.account.acquire(len(piece))
+            self._filling.append(piece if len(piece) < len(chunk) else chunk)
+            view = view[len(piece) :]
+
+    def _begin_part(self) -> None:
+        self._filling = Pieces()
+        self._size_bytes = self.state.plan.size_bytes(self._next_number)
+        self.account.begin_part(self._size_bytes)
 
     async def _dispatch(self) -> None:
-        part = _PartInFlight(self._next_number, self._filling)
+        """Send off the part that was filled, and begin the next."""
+        self._end += len(self._filling)
+        is_checkpoint = self.checkpoint is not None and self._end - self._checked_end >= self.limits.checkpoint_bytes
+        part = _PartInFlight(self._next_number, self._filling, self._end, is_checkpoint)
         self._next_number += 1
-        self._filling = Pieces()
-        self.account.part_is_full()
-        await self._slots.acquire()
+        self._begin_part()
+        await self._have_settled(len(part.body), self.limits.in_flight_bytes)
+        self._in_flight_bytes += len(part.body)
+        self._unsettled[part.number] = part
+        if is_checkpoint:
+            self._checked_end = self._end
+            self._checkpoints.append(part)
         self._nursery.start_soon(self._send, part)
         await self._to_hash.send(part)
+        await self._have_settled(self._size_bytes, self.limits.held_bytes)
+
+    async def _have_settled(self, size_bytes: int, limit_bytes: int) -> None:
+        """Wait until a part of `size_bytes` keeps to the limit beside those in flight, or none is."""
+        while self._unsettled and self._in_flight_bytes + size_bytes > limit_bytes:
+            self._settled = trio.Event()
+            await self._settled.wait()
 
     async def _hash(self, parts: "trio.MemoryReceiveChannel[_PartInFlight | Pieces]") -> None:
         """Hash the parts in order, then the tail; bytes of an earlier request's tail were hashed by that request."""
@@ -136,20 +195,34 @@ class PartPipeline:
                     await hash_pieces(self.hasher, body, hashed_already)
                 hashed_already = 0
                 if isinstance(part, _PartInFlight):
+                    if part.is_checkpoint:
+                        part.hash_state = self._export()
                     self._settle(part)
 
     async def _send(self, part: _PartInFlight) -> None:
         data_id, multipart_id = await self._ensure_multipart()
         sent = await self.store.put_part(keys.data(data_id), multipart_id, part.number, part.body)
         self._parts[part.number] = SentPart(sent.number, sent.etag, sent.crc32c)
-        self._slots.release()
         self._settle(part)
 
     def _settle(self, part: _PartInFlight) -> None:
         part.pending -= 1
-        if part.pending == 0:
-            self.account.release(len(part.body))
-            part.body = Pieces()
+        if part.pending:
+            return
+        del self._unsettled[part.number]
+        self._in_flight_bytes -= len(part.body)
+        self.account.release(len(part.body))
+        part.body = Pieces()
+        self._settled.set()
+        first_unsettled = next(iter(self._unsettled), self._next_number)
+        while self._checkpoints and self._checkpoints[0].number < first_unsettled:
+            self._nursery.start_soon(self._save, self._checkpoints.popleft())
+
+    async def _save(self, part: _PartInFlight) -> None:
+        """Save a checkpoint, unless the body has ended meanwhile: what is then saved says more."""
+        async with self._saving:
+            if self.checkpoint is not None and not self._ended:
+                await self.checkpoint(self._state_after(part.number + 1, part.end, part.hash_state, Pieces()))
 
     async def _ensure_multipart(self) -> tuple[str, str]:
         """Begin the multipart with the first part, while the body goes on being read."""

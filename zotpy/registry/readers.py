@@ -31,8 +31,8 @@ class Readers:
     def __init__(self, budget: MemoryBudget, places: int) -> None:
         """Let `places` ranges at a time, 1 or more, go at their clients' pace; those with memory are not counted."""
         self._budget = budget
-        self._limit_bytes = budget.open_bytes * 3 // 4
-        self._ahead_limit_bytes = budget.open_bytes // 2
+        self._limit_bytes = budget.largest_part_bytes * 3 // 4
+        self._ahead_limit_bytes = budget.largest_part_bytes // 2
         self._free_places = places
         self._waiting: OrderedDict[_Waiter, None] = OrderedDict()
         self.reserved_bytes = 0

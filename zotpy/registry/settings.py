@@ -11,9 +11,11 @@ class RegistrySettings:
     """Limits and times; every replica of a bucket should have the same."""
 
     part_size_bytes: int = 8 * MIB
-    """Length of every part of an upload but the last; at least 5 MiB on AWS."""
+    """Length of the parts of uploads up to some GiB, and the least of others; at least 5 MiB on AWS."""
     parts_in_flight: int = 4
-    """How many parts of one upload are sent at once."""
+    """How many parts of this length of one upload are sent at once; fewer longer ones."""
+    checkpoint_bytes: int = 256 * MIB
+    """After so many bytes of one chunk what was sent is made safe, though the chunk goes on."""
     grace_s: float = 24 * 3600.0
     """How long a lease protects what it names; at least ten times `deadline_s`."""
     deadline_s: float = 600.0

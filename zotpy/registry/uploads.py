@@ -12,6 +12,7 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ChunkOutOfOrder, DigestInvalid, SizeInvalid, UploadInvalid, UploadUnknown
 from zotpy.core.names import RepositoryName
+from zotpy.core.parts import LARGEST_PART_BYTES, TAIL_LIMIT_BYTES, plan_chunks, plan_whole
 from zotpy.core.ranges import Span
 from zotpy.core.records import BlobValue
 from zotpy.core.tokens import UploadToken
@@ -20,9 +21,10 @@ from zotpy.registry.budget import Account, MemoryBudget
 from zotpy.registry.committing import CLEANUP_S, Commit, check_length
 from zotpy.registry.concurrency import gather, within_deadline
 from zotpy.registry.keyring import Keyring
-from zotpy.registry.pipeline import Body, PartPipeline
+from zotpy.registry.pipeline import Body, Checkpoint, Limits, PartPipeline
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
+from zotpy.registry.states import SavedState
 from zotpy.store.interface import ConditionFailed, ContentRejected, KeyMissing, Store
 
 _PARTS_GONE = "the parts of this upload are gone: begin again with POST"
@@ -39,14 +41,6 @@ class Session:
     def key(self) -> str:
         """Where the upload's state is kept."""
         return keys.upload(self.repo, self.token.upload_id)
-
-
-@dataclass(frozen=True, slots=True)
-class _Saved:
-    """A state as it is in the store; `etag` is `None` where there is none."""
-
-    state: UploadState
-    etag: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +76,25 @@ class Uploads:
     async def chunk(self, session: Session, body: Body, span: Span | None, length_bytes: int | None) -> Session:
         """Take in one chunk (end-5) and return the session after it.
 
-        A body that is cut is kept up to the cut, and the cut is raised. Raises `ChunkOutOfOrder`, `SizeInvalid`.
+        A body that is cut is kept up to the cut, and the cut is raised. Raises `ChunkOutOfOrder`, `SizeInvalid`,
+        `BlobTooLarge`, `UploadUnknown`; where the store fails, the upload goes on from the last checkpoint.
         """
-        saved = await self._open(session, span)
+        promised = _promised(span, length_bytes)
+        saved = await self._open(session, span, promised)
+        started_at = saved.state.offset
         account = self.budget.account()
         try:
-            pipeline = self._pipeline(saved.state, account)
-            state = await self._run(pipeline, body, saved)
+            pipeline = self._pipeline(saved.state, account, saved.save)
             try:
-                await self._accept(session, saved, state, None if pipeline.cut else _promised(span, length_bytes))
+                state = await pipeline.run(body)
+                check_length(state, started_at, None if pipeline.cut else promised)
+                await saved.save(state)
             except ConditionFailed as error:
-                await self._drop_unsaved(saved, state)
-                raise await self._out_of_order(session) from error
+                raise await self._overtaken(session, saved, pipeline.state) from error
+            except KeyMissing as error:
+                raise UploadUnknown(_PARTS_GONE) from error
             except BaseException:
-                await self._drop_unsaved(saved, state)
+                await self._drop_unsaved(saved, pipeline.state)
                 raise
             pipeline.raise_cut()
             return self._at(session, state.offset)
@@ -120,7 +119,8 @@ class Uploads:
     async def _finish(
         self, session: Session, digest: Digest, body: Body, span: Span | None, length_bytes: int | None
     ) -> BlobValue:
-        saved = await self._open(session, span, digest.algorithm)
+        promised = _promised(span, length_bytes)
+        saved = await self._open(session, span, promised, digest.algorithm)
         account = self.budget.account()
         try:
             pipeline = self._pipeline(saved.state, account)
@@ -129,7 +129,7 @@ class Uploads:
                 saved, state, pipeline = await self._after_all(session, saved, state, pipeline)
             try:
                 pipeline.raise_cut()
-                check_length(state, saved.state.offset, _promised(span, length_bytes))
+                check_length(state, saved.state.offset, promised)
                 value = await self.commits.commit(session.repo, digest, state, pipeline.hasher)
             except ContentRejected as error:
                 await self._abandon(session, saved, state)
@@ -175,10 +175,17 @@ class Uploads:
                 return await self.records.read_blob(name, digest, rely=True)
         return None
 
-    def _pipeline(self, state: UploadState, account: Account) -> PartPipeline:
-        return PartPipeline(self.store, self.settings.parts_in_flight, account, state, state.hasher())
+    def _pipeline(self, state: UploadState, account: Account, checkpoint: Checkpoint | None = None) -> PartPipeline:
+        settings, half = self.settings, self.budget.total_bytes // 2
+        limits = Limits(
+            in_flight_bytes=min(settings.parts_in_flight * settings.part_size_bytes, half),
+            held_bytes=half,
+            tail_bytes=max(TAIL_LIMIT_BYTES, settings.part_size_bytes),
+            checkpoint_bytes=settings.checkpoint_bytes,
+        )
+        return PartPipeline(self.store, limits, account, state, state.hasher(), checkpoint)
 
-    async def _run(self, pipeline: PartPipeline, body: Body, saved: _Saved) -> UploadState:
+    async def _run(self, pipeline: PartPipeline, body: Body, saved: SavedState) -> UploadState:
         try:
             return await pipeline.run(body)
         except KeyMissing as error:
@@ -187,22 +194,27 @@ class Uploads:
             await self._drop_unsaved(saved, pipeline.state)
             raise
 
-    async def _open(self, session: Session, span: Span | None, algorithm: str | None = None) -> _Saved:
-        """Find where the upload stands, without a store call if the client cannot have sent anything yet."""
-        fresh = session.token.offset == 0
-        if fresh and (span is None or span.start == 0) and self.store.features.conditional_create:
-            return self._nothing(algorithm or session.token.algorithm)
+    async def _open(
+        self, session: Session, span: Span | None, promised_bytes: int | None, algorithm: str | None = None
+    ) -> SavedState:
+        """Find where the upload stands, without a store call if the client cannot have sent anything yet.
+
+        `algorithm` is that of a last chunk. Raises `ChunkOutOfOrder`, `BlobTooLarge`, before any of the body is read.
+        """
+        if session.token.offset == 0 and (span is None or span.start == 0) and self.store.features.conditional_create:
+            return self._begun(session, promised_bytes, algorithm)
         saved = await self._load(session)
         expected = span.start if span is not None else session.token.offset
         if saved.state.offset != expected:
             raise _refused(saved.state.offset)
-        if saved.etag is None and algorithm is not None:
-            return self._nothing(algorithm)
+        if saved.etag is None:
+            return self._begun(session, promised_bytes, algorithm)
+        saved.state.check_room(promised_bytes or 0)
         return saved
 
     async def _after_all(
-        self, session: Session, saved: _Saved, state: UploadState, pipeline: PartPipeline
-    ) -> tuple[_Saved, UploadState, PartPipeline]:
+        self, session: Session, saved: SavedState, state: UploadState, pipeline: PartPipeline
+    ) -> tuple[SavedState, UploadState, PartPipeline]:
         """Commit what earlier chunks sent, though the client came back with the Location of the very first answer."""
         try:
             loaded = await self._load(session)
@@ -212,48 +224,51 @@ class Uploads:
             return saved, state, pipeline
         return loaded, loaded.state, self._pipeline(loaded.state, pipeline.account)
 
-    def _nothing(self, algorithm: str) -> _Saved:
-        return _Saved(UploadState(algorithm, self.settings.part_size_bytes), None)
+    def _begun(self, session: Session, promised_bytes: int | None, algorithm: str | None) -> SavedState:
+        """Return the state of an upload of which nothing was sent; a last chunk is then all of it."""
+        rule = plan_chunks if algorithm is None else plan_whole
+        largest_bytes = min(self.budget.largest_part_bytes, LARGEST_PART_BYTES)
+        plan = rule(promised_bytes, self.settings.part_size_bytes, largest_bytes)
+        state = UploadState(algorithm or session.token.algorithm, plan)
+        return SavedState(self.store, session.key, state, None)
 
-    async def _load(self, session: Session) -> _Saved:
+    async def _load(self, session: Session) -> SavedState:
         try:
             fetched = await self.store.get(session.key)
         except KeyMissing:
             if session.token.offset:
                 msg = "there is no such upload: it was finished, cancelled or timed out; begin one with POST"
                 raise UploadUnknown(msg) from None
-            return self._nothing(session.token.algorithm)
+            return self._begun(session, None, None)
         state = UploadState.decode(fetched.body)
         if state.cancelled:
             msg = "this upload was cancelled: begin one with POST"
             raise UploadUnknown(msg)
-        return _Saved(state, fetched.etag)
+        return SavedState(self.store, session.key, state, fetched.etag)
 
-    async def _accept(self, session: Session, saved: _Saved, state: UploadState, promised_bytes: int | None) -> None:
-        check_length(state, saved.state.offset, promised_bytes)
-        await self._save(session, saved, state)
+    async def _overtaken(self, session: Session, saved: SavedState, mine: UploadState) -> ChunkOutOfOrder:
+        """Say where the upload stands now that another request went on with it; raises `UploadUnknown` if it is over.
 
-    async def _save(self, session: Session, saved: _Saved, state: UploadState) -> None:
-        """Write the state after a chunk; raises `ConditionFailed` where another chunk was faster."""
-        if state.offset == 0:
-            return
-        features = self.store.features
-        with within_deadline(CLEANUP_S, shield=True):
-            if saved.etag is None:
-                await self.store.put(session.key, state.encode(), if_none_match=features.conditional_create)
-            else:
-                if_match = saved.etag if features.conditional_replace else None
-                await self.store.put(session.key, state.encode(), if_match=if_match)
+        Parts that no saved state names are dropped: another chunk began parts of its own, or the upload was cancelled.
+        """
+        try:
+            there = (await self._load(session)).state
+        except UploadUnknown:
+            await self.commits.drop_multipart(mine)
+            raise
+        except BaseException:
+            await self._drop_unsaved(saved, mine)
+            raise
+        if there.multipart_id != mine.multipart_id:
+            await self.commits.drop_multipart(mine)
+        return _refused(there.offset)
 
-    async def _out_of_order(self, session: Session) -> ChunkOutOfOrder:
-        return _refused((await self._load(session)).state.offset)
-
-    async def _drop_unsaved(self, saved: _Saved, state: UploadState) -> None:
+    async def _drop_unsaved(self, saved: SavedState, state: UploadState) -> None:
         """Abort a multipart that this request began, and that no saved state names."""
-        if saved.state.multipart_id is None:
+        if not saved.names_multipart():
             await self.commits.drop_multipart(state)
 
-    async def _abandon(self, session: Session, saved: _Saved, state: UploadState) -> None:
+    async def _abandon(self, session: Session, saved: SavedState, state: UploadState) -> None:
         with trio.move_on_after(CLEANUP_S, shield=True):
             await self.commits.drop_multipart(state)
             if saved.etag is not None:

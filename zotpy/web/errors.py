@@ -26,6 +26,7 @@ STATUS: Mapping[type[e.RegistryError], int] = {
     e.TagInvalid: 400,
     e.DigestInvalid: 400,
     e.SizeInvalid: 400,
+    e.BlobTooLarge: 413,
     e.RangeInvalid: 416,
     e.ChunkOutOfOrder: 416,
     e.BlobUnknown: 404,

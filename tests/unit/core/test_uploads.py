@@ -5,15 +5,17 @@ from hypothesis import strategies as st
 from zotpy.core.digests import Digest
 from zotpy.core.framing import FramingError, frame, unframe
 from zotpy.core.hashing import new_hasher
+from zotpy.core.parts import PartPlan, equal_parts
 from zotpy.core.pieces import Pieces
 from zotpy.core.uploads import SentPart, UploadState
 
+PLAN = PartPlan(8, 32, 1000)
 TEXT = st.text(max_size=20)
 PARTS = st.lists(st.builds(SentPart, st.integers(1, 10_000), TEXT, TEXT), max_size=5).map(tuple)
 STATES = st.builds(
     UploadState,
     algorithm=st.sampled_from(["sha256", "sha512"]),
-    part_size_bytes=st.integers(1, 2**33),
+    plan=st.builds(PartPlan, st.integers(1, 2**33), st.integers(1, 2**33), st.integers(1, 10_000)),
     offset=st.integers(0, 2**50),
     data_id=st.none() | TEXT,
     multipart_id=st.none() | TEXT,
@@ -26,7 +28,7 @@ STATES = st.builds(
 
 def written(**changes: object) -> bytes:
     """Write a state with some fields of its header replaced."""
-    header, tail = unframe(UploadState("sha256", 8, offset=4, hash_state=b"x", tail=Pieces(b"tail")).encode())
+    header, tail = unframe(UploadState("sha256", PLAN, offset=4, hash_state=b"x", tail=Pieces(b"tail")).encode())
     return frame(header | changes, tail)
 
 
@@ -36,14 +38,26 @@ def test_a_state_comes_back(state: UploadState) -> None:
     read = UploadState.decode(state.encode())
     assert read.encode() == state.encode()
     assert bytes(read.tail) == bytes(state.tail)
-    for name in ("algorithm", "part_size_bytes", "offset", "data_id", "multipart_id", "parts", "hash_state"):
+    for name in ("algorithm", "plan", "offset", "data_id", "multipart_id", "parts", "hash_state"):
         assert getattr(read, name) == getattr(state, name)
     assert read.cancelled == state.cancelled
 
 
+def test_a_state_of_an_earlier_release_goes_on_with_equal_parts() -> None:
+    """What was written before parts could grow is read as it was meant."""
+    header = (
+        b'{"v":1,"algorithm":"sha256","partSize":8388608,"offset":8388612,"data":"d","multipart":"m",'
+        b'"parts":[[1,"\\"e\\"","crc="]],"hash":null,"cancelled":false}'
+    )
+    state = UploadState.decode(header + b"\ntail")
+    assert state.plan == equal_parts(8388608)
+    assert (state.offset, state.sent_bytes, bytes(state.tail)) == (8388612, 8388608, b"tail")
+    assert [part.number for part in state.parts] == [1]
+
+
 def test_what_is_in_parts_is_the_offset_without_the_tail() -> None:
     """All safe bytes are in parts, but for the tail."""
-    assert UploadState("sha256", 8, offset=20, tail=Pieces(b"tail")).sent_bytes == 16
+    assert UploadState("sha256", PLAN, offset=20, tail=Pieces(b"tail")).sent_bytes == 16
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
@@ -51,7 +65,7 @@ def test_hashing_goes_on_where_the_last_request_stopped(algorithm: str) -> None:
     """A state that travelled continues to the digest of all the bytes."""
     hasher = new_hasher(algorithm)
     hasher.update(b"one")
-    state = UploadState.decode(UploadState(algorithm, 8, offset=3, hash_state=hasher.export()).encode())
+    state = UploadState.decode(UploadState(algorithm, PLAN, offset=3, hash_state=hasher.export()).encode())
     resumed = state.hasher()
     assert resumed is not None
     resumed.update(b"two")
@@ -60,7 +74,7 @@ def test_hashing_goes_on_where_the_last_request_stopped(algorithm: str) -> None:
 
 def test_a_new_upload_hashes_from_the_beginning() -> None:
     """An upload of no bytes needs no state to go on from."""
-    hasher = UploadState("sha512", 8).hasher()
+    hasher = UploadState("sha512", PLAN).hasher()
     assert hasher is not None
     assert hasher.digest() == Digest.of(b"", "sha512")
 
@@ -68,7 +82,7 @@ def test_a_new_upload_hashes_from_the_beginning() -> None:
 @pytest.mark.parametrize("hash_state", [None, b"short"])
 def test_bytes_without_a_usable_hash_state_must_be_read_back(hash_state: bytes | None) -> None:
     """An upload that has bytes is never hashed as if it had none."""
-    assert UploadState("sha256", 8, offset=3, hash_state=hash_state).hasher() is None
+    assert UploadState("sha256", PLAN, offset=3, hash_state=hash_state).hasher() is None
 
 
 @given(STATES)
@@ -80,7 +94,7 @@ def test_a_tombstone_keeps_nothing_of_the_upload(state: UploadState) -> None:
     assert (tombstone.data_id, tombstone.multipart_id, tombstone.hash_state) == (None, None, None)
 
 
-@pytest.mark.parametrize("field", sorted(unframe(written())[0].keys() - {"v"}))
+@pytest.mark.parametrize("field", sorted(unframe(written())[0].keys() - {"v", "growth"}))
 def test_a_state_without_one_of_its_fields_is_damaged(field: str) -> None:
     """No field is guessed."""
     header, tail = unframe(written())
@@ -95,6 +109,10 @@ def test_a_state_without_one_of_its_fields_is_damaged(field: str) -> None:
         {"offset": None},
         {"offset": "many"},
         {"partSize": []},
+        {"growth": 7},
+        {"growth": [7]},
+        {"growth": [0, 7]},
+        {"growth": ["many", 7]},
         {"parts": None},
         {"parts": 1},
         {"parts": [1]},

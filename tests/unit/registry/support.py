@@ -15,7 +15,7 @@ from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
-from zotpy.registry.settings import KIB, RegistrySettings
+from zotpy.registry.settings import KIB, MIB, RegistrySettings
 from zotpy.store.interface import Features
 
 if TYPE_CHECKING:
@@ -34,11 +34,17 @@ NO_CONDITIONS = Features(conditional_create=False, conditional_replace=False, co
 
 
 async def open_replica(
-    store: Store, *, grace_s: float = 24 * 3600.0, manifest_limit_bytes: int = 64 * KIB, sparse: bool = False
+    store: Store,
+    *,
+    grace_s: float = 24 * 3600.0,
+    manifest_limit_bytes: int = 64 * KIB,
+    sparse: bool = False,
+    checkpoint_bytes: int = 256 * MIB,
 ) -> Registry:
     """Open one replica over a store."""
     settings = RegistrySettings(
         part_size_bytes=PART_BYTES,
+        checkpoint_bytes=checkpoint_bytes,
         grace_s=grace_s,
         manifest_limit_bytes=manifest_limit_bytes,
         allow_sparse_indexes=sparse,

@@ -12,12 +12,12 @@ from zotpy.core.errors import TooManyRequests
 from zotpy.registry.budget import Account, MemoryBudget
 
 PART = 10
-"""Kept back for one part; the budgets below have twice as much and more."""
+"""The length of a usual part; the budgets below hold two and more."""
 
 
 @pytest.fixture
 def budget() -> Iterator[MemoryBudget]:
-    """Return a budget of 20 open bytes and 10 kept back; at the end all of it must be free."""
+    """Return a budget of three usual parts; at the end all of it must be free."""
     budget = MemoryBudget(30, PART)
     yield budget
     assert (budget.used_bytes, budget.waiting) == (0, 0)
@@ -29,11 +29,11 @@ async def take(account: Account, size_bytes: int, done: Callable[[], None]) -> N
     done()
 
 
-def test_a_budget_must_hold_one_part_beside_what_is_kept_back() -> None:
+def test_a_budget_must_hold_two_usual_parts() -> None:
     """A budget in which nothing could ever be shared is refused at the start, with the size that would do."""
     with pytest.raises(ValueError, match="20 are needed"):
         MemoryBudget(2 * PART - 1, PART)
-    assert MemoryBudget(2 * PART, PART).open_bytes == PART
+    assert MemoryBudget(2 * PART, PART).largest_part_bytes == PART
 
 
 async def test_what_is_acquired_is_used_until_it_is_released(budget: MemoryBudget) -> None:
@@ -62,7 +62,7 @@ async def test_waiters_are_served_in_the_order_in_which_they_came(budget: Memory
     full = budget.account()
     await full.acquire(20)
     first = budget.account()
-    await first.acquire(PART)  # its turn at what is kept back
+    await first.acquire(PART)
     served: list[str] = []
     waiters = {name: budget.account() for name in ("large", "small", "last")}
     async with trio.open_nursery() as nursery:
@@ -73,10 +73,10 @@ async def test_waiters_are_served_in_the_order_in_which_they_came(budget: Memory
         full.release(12)
         await wait_all_tasks_blocked()
         assert served == ["large"]
-        full.close()
-        first.release(3)  # 19 of 20 are used
+        full.release(1)
         await wait_all_tasks_blocked()
         assert served == ["large", "small"]
+        full.close()
         first.close()
     assert served == ["large", "small", "last"]
     for account in waiters.values():
@@ -101,7 +101,7 @@ async def test_a_newcomer_does_not_overtake_who_waits(budget: MemoryBudget) -> N
 
 
 async def test_bodies_that_all_hold_half_a_part_finish_one_after_another(budget: MemoryBudget) -> None:
-    """When the open share is held by parts half filled, what is kept back completes them, oldest first."""
+    """When memory is spent on parts half filled, what is left completes them, oldest first."""
     accounts = [budget.account() for _ in range(4)]
 
     async def held() -> list[int]:
@@ -114,53 +114,40 @@ async def test_bodies_that_all_hold_half_a_part_finish_one_after_another(budget:
         for account in accounts:
             nursery.start_soon(account.acquire, 5)
             await wait_all_tasks_blocked()
-        assert await held() == [10, 5, 5, 5]
-        accounts[0].part_is_full()
         assert await held() == [10, 10, 5, 5]
-        accounts[1].part_is_full()
+        accounts[0].part_is_full()
         assert await held() == [10, 10, 5, 5]  # all of it is used: the third has to wait until a part is sent
-        accounts[0].close()
-        assert await held() == [0, 10, 10, 5]
-        accounts[2].part_is_full()
-        accounts[1].close()
-        assert await held() == [0, 0, 10, 10]
-    accounts[2].close()
-    accounts[3].close()
+        accounts[0].release(5)
+        assert await held() == [5, 10, 10, 5]
+        accounts[0].release(5)
+        assert await held() == [0, 10, 10, 10]
+    for account in accounts:
+        account.close()
     assert budget.peak_bytes == budget.total_bytes
 
 
-async def test_what_is_kept_back_serves_one_body_at_a_time(budget: MemoryBudget) -> None:
-    """Only the body whose turn it is may draw on it; the next one has to wait for the end of that turn."""
-    full, one, two = (budget.account() for _ in range(3))
-    await full.acquire(20)
-    await one.acquire(1)
+async def test_no_part_is_begun_that_could_keep_all_from_being_finished(budget: MemoryBudget) -> None:
+    """Where less than a usual part is left, who has begun one goes on, and a newcomer waits though its bytes fit."""
+    one, two, newcomer = (budget.account() for _ in range(3))
+    await one.acquire(9)
+    await two.acquire(9)
+    third = budget.account()
+    await third.acquire(3)  # 9 bytes are left
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(two.acquire, 1)
+        nursery.start_soon(newcomer.acquire, 1)
         await wait_all_tasks_blocked()
         assert budget.waiting == 1
-        await one.acquire(1)  # its turn: at once, though somebody waits
-        one.part_is_full()
+        await third.acquire(7)  # at once, though somebody waits
+        assert budget.waiting == 1
+        third.part_is_full()
         await wait_all_tasks_blocked()
-        assert (budget.waiting, two.held_bytes) == (0, 1)
-    for account in (full, one, two):
+        assert newcomer.held_bytes == 1
+    for account in (one, two, third, newcomer):
         account.close()
 
 
-async def test_the_turn_ends_with_the_body(budget: MemoryBudget) -> None:
-    """A body that is dropped in the middle of its turn passes it on."""
-    full, one, two = (budget.account() for _ in range(3))
-    await full.acquire(20)
-    await one.acquire(PART)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(two.acquire, PART)
-        await wait_all_tasks_blocked()
-        one.close()
-    full.close()
-    two.close()
-
-
 async def test_trying_takes_what_is_free_and_never_of_what_is_kept_back(budget: MemoryBudget) -> None:
-    """Reading ahead is a luxury: it waits for nobody and takes nothing that a part may need."""
+    """Reading ahead is a luxury: it waits for nobody and leaves a usual part's length to pushes."""
     account = budget.account()
     assert budget.try_acquire(account, 15)
     assert not budget.try_acquire(account, 6)
@@ -186,7 +173,8 @@ async def test_a_waiter_that_is_cancelled_holds_nothing_and_blocks_nobody(budget
         await wait_all_tasks_blocked()
         nursery.start_soon(behind.acquire, 1)
         await wait_all_tasks_blocked()
-        full.release(10)  # 19 of 20 are used: 5 do not fit, 1 does
+        turn.part_is_full()
+        full.release(3)  # 4 bytes are free: 5 do not fit, 1 does
         await wait_all_tasks_blocked()
         assert budget.waiting == 2
         scope.cancel()
@@ -195,8 +183,8 @@ async def test_a_waiter_that_is_cancelled_holds_nothing_and_blocks_nobody(budget
         account.close()
 
 
-async def test_a_waiter_cancelled_in_its_turn_passes_it_on_when_it_is_closed(budget: MemoryBudget) -> None:
-    """A request that is given up closes its account, and with it ends its turn."""
+async def test_a_body_that_is_given_up_makes_room_for_who_waits(budget: MemoryBudget) -> None:
+    """A request that is given up closes its account, and what it had begun needs no memory any more."""
     full, gone, behind = (budget.account() for _ in range(3))
     await full.acquire(20)
     await gone.acquire(5)
