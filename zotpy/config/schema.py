@@ -19,6 +19,7 @@ from zotpy.config.values import (
     read_prefix,
     read_size,
     read_text,
+    read_workers,
 )
 
 DRIVER = "storage.storageDriver"
@@ -42,6 +43,7 @@ LEAVES = {
     "http.tls.key": Leaf("http", "tls_key", read_file),
     "http.trustedProxies": Leaf("http", "trusted_proxies", read_networks),
     "http.drainTimeout": Leaf("http", "drain_timeout_s", read_duration),
+    "http.workers": Leaf("http", "workers", read_workers),
     "storage.rootDirectory": Leaf("storage", "root_directory", read_path),
     f"{DRIVER}.name": Leaf("s3", "name", read_choice("s3")),
     f"{DRIVER}.region": Leaf("s3", "region", read_optional_text),

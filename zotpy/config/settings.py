@@ -32,6 +32,8 @@ class HttpSettings:
     """Networks of the proxies in front, whose X-Forwarded-* headers may be believed."""
     drain_timeout_s: float = 300.0
     """How long requests under way may take after SIGTERM."""
+    workers: int = 1
+    """Processes that answer at the one address, 1 to 64; each is a replica with a memory budget of its own."""
 
 
 @dataclass(frozen=True, slots=True)
