@@ -100,6 +100,8 @@ class BoundedRequest(TrioRequest):
 class BoundedHTTPConnection(TrioASGIHTTPConnection):
     """Runs a handler beside the task that receives its body."""
 
+    _is_answered = False
+
     async def handle_messages(  # type: ignore[override]
         self, nursery: trio.Nursery, request: "Request", receive: "ASGIReceiveCallable"
     ) -> None:
@@ -110,7 +112,9 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             message = await receive()
             if message["type"] == "http.disconnect":
                 body.lose()
-                if request.method in _READS:
+                # After the answer it only means that the request is over, and hypercorn is about to watch an idle
+                # connection: cancelled there, it would neither time it out nor close it at the end.
+                if request.method in _READS and not self._is_answered:
                     nursery.cancel_scope.cancel()
                 return
             if message["type"] == "http.request":
@@ -137,13 +141,21 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         answered.status = response.status_code
         body = request.body
         assert isinstance(body, BoundedBody)  # noqa: S101 - request_class sees to it
-        counted = _counting(send, answered)
+        counted = _counting(self._noting_the_end(send), answered)
         if _has_body(request) and not body.finished:
             counted = _lingering(counted, body)
             # What the client still sends would be read as its next request: end the connection after the answer.
             response.headers["Connection"] = "close"
         await self._send_response(counted, response)
         nursery.cancel_scope.cancel()
+
+    def _noting_the_end(self, send: Any) -> Any:
+        async def noting(message: Any) -> None:
+            if _is_last(message):
+                self._is_answered = True
+            await send(message)
+
+        return noting
 
 
 @dataclass(slots=True)
@@ -179,7 +191,7 @@ def _lingering(send: Any, body: BoundedBody) -> Any:
     """
 
     async def held_open(message: Any) -> None:
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
+        if _is_last(message):
             if message.get("body"):
                 await send({**message, "more_body": True})
             await body.drop()
@@ -187,6 +199,10 @@ def _lingering(send: Any, body: BoundedBody) -> Any:
         await send(message)
 
     return held_open
+
+
+def _is_last(message: Any) -> bool:
+    return message["type"] == "http.response.body" and not message.get("more_body", False)
 
 
 def _has_body(request: "Request") -> bool:

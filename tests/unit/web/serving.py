@@ -51,6 +51,8 @@ class Replica:
     port: int
     ended: trio.MemoryReceiveChannel[Answered]
     """Gives each request that ended, in that order."""
+    stop: trio.Event
+    """Set, it is told to stop."""
 
     async def push_blob(self, content: bytes, repo: str = REPO) -> str:
         """Push a blob and return its digest."""
@@ -95,12 +97,13 @@ async def serving(nursery: trio.Nursery) -> AsyncIterator[Replica]:
     config.bind = ["127.0.0.1:0"]
     config.accesslog = config.errorlog = None
     config.max_app_queue_size = 1
+    config.graceful_timeout = 600.0
     stop = trio.Event()
     binds = await nursery.start(partial(hypercorn.trio.serve, app, config, shutdown_trigger=stop.wait))
     async with httpx.AsyncClient(base_url=binds[0]) as client:
         tell, ended = trio.open_memory_channel[Answered](1000)
         app.report = lambda answered, _: tell.send_nowait(answered)
-        yield Replica(store, script, registry, client, httpx.URL(binds[0]).port or 0, ended)
+        yield Replica(store, script, registry, client, httpx.URL(binds[0]).port or 0, ended, stop)
     stop.set()
 
 
