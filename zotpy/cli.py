@@ -5,7 +5,7 @@ A command is one function that takes its parsed arguments and returns an exit co
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +23,7 @@ _EXAMPLES = """examples:
   zotpy serve                           a registry on 127.0.0.1:5000 with a store of its own on this disk
   zotpy serve --port 6000 --root /srv/registry
   zotpy serve -c /etc/zotpy/config.yaml a replica on the bucket that the file names
+  zotpy serve --workers auto            a process for each CPU, all on the one port
   zotpy verify -c config.json           say everything that is wrong with a file
 
 exit codes: 0 done, 1 failed, 2 wrong arguments or configuration
@@ -54,20 +55,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    flags = {"http.address": options.address, "http.port": options.port, "storage.rootDirectory": options.root}
+    flags = {
+        "http.address": options.address,
+        "http.port": options.port,
+        "http.workers": options.workers,
+        "storage.rootDirectory": options.root,
+    }
     settings = load_settings(options.config, overrides={path: text for path, text in flags.items() if text is not None})
     try:
         configure_logs(settings.log.level, settings.log.format, settings.log.output)
     except OSError as error:
         raise ConfigError([f"log.output: {settings.log.output}: {error.strerror}"]) from error
-    from zotpy.server import StartupError, serve  # noqa: PLC0415 - half a second that `verify` and `--help` do without
+    from zotpy.startup import StartupError  # noqa: PLC0415 - half a second that `verify` and `--help` do without
 
     try:
-        trio.run(partial(serve, settings), strict_exception_groups=True)
+        trio.run(partial(_run(settings), settings), strict_exception_groups=True)
     except StartupError as error:
         _complain(str(error))
         return EXIT_FAILED
     return EXIT_OK
+
+
+def _run(settings: Settings) -> Callable[[Settings], Awaitable[None]]:
+    """Return what serves: this process, or workers that it starts; each imports what the other does without."""
+    if settings.http.workers == 1:
+        from zotpy.server import serve  # noqa: PLC0415
+
+        return serve
+    from zotpy.workers import supervise  # noqa: PLC0415
+
+    return supervise
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -81,6 +98,8 @@ def _verify(options: argparse.Namespace) -> int:
 def _summary(settings: Settings) -> str:
     """Say in a few words what the replica would do."""
     listens = f"listens on {settings.http.address} port {settings.http.port}"
+    if settings.http.workers > 1:
+        listens += f" with {settings.http.workers} workers"
     s3 = settings.storage.s3
     if s3 is None:
         return f"{listens}, keeps its data in {settings.storage.root_directory}"
@@ -103,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("-c", "--config", type=Path, metavar="FILE", help="YAML or JSON, with zot's names")
     serve.add_argument("--address", metavar="A", help="where to listen: http.address (default 127.0.0.1)")
     serve.add_argument("--port", metavar="P", help="0 to 65535: http.port (default 5000; 0: any free one)")
+    serve.add_argument("--workers", metavar="N", help="processes, 1 to 64 or auto: http.workers (default 1)")
     serve.add_argument("--root", metavar="DIR", help="data of the store on this disk: storage.rootDirectory")
     serve.set_defaults(run=_serve)
 

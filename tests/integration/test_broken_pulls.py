@@ -98,7 +98,7 @@ async def opened(bucket: Bucket, prefix: str, nursery: trio.Nursery, *, memory: 
     async with open_s3_store(s3, prefix, create_bucket=True) as store:
         budget = MemoryBudget(BUDGET_BYTES, PART_BYTES + MIB)
         registry = await open_registry(store, RegistrySettings(part_size_bytes=PART_BYTES), budget)
-        async with listening(nursery, registry, ServerConfig()) as (client, _):
+        async with listening(nursery, registry, ServerConfig()) as (client, _, _):
             client.timeout = 60.0
             answer = await client.post("/v2/r/blobs/uploads/", params={"digest": DIGEST}, content=CONTENT)
             assert answer.status_code == 201, answer.text

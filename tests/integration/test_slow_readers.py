@@ -73,7 +73,7 @@ async def opened(bucket: Bucket, prefix: str, memory_bytes: int, nursery: trio.N
     settings = RegistrySettings(part_size_bytes=PART_BYTES, paced_reads=PLACES)
     async with open_s3_store(s3, prefix, create_bucket=True) as store:
         registry = await open_registry(store, settings, MemoryBudget(memory_bytes, PART_BYTES + MIB))
-        async with listening(nursery, registry, ServerConfig()) as (client, _):
+        async with listening(nursery, registry, ServerConfig()) as (client, _, _):
             client.timeout = DEADLINE_S
             yield Scene(registry, client)
 

@@ -17,6 +17,7 @@ import trio
 
 import zotpy.server
 from zotpy.cli import main
+from zotpy.startup import StartupError
 from zotpy.telemetry.logs import configure_logs
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def test_a_start_that_fails_is_one_line(serves: Callable[[Serve], None], capsys:
     async def serve(_: Settings) -> None:
         await trio.lowlevel.checkpoint()
         msg = "cannot listen on 127.0.0.1:5000: Address already in use"
-        raise zotpy.server.StartupError(msg)
+        raise StartupError(msg)
 
     serves(serve)
     assert main(["serve"]) == 1

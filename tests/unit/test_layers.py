@@ -23,12 +23,18 @@ MAY_IMPORT = {
     "zotpy.registry": "zotpy.core zotpy.store structlog trio",
     "zotpy.web": "zotpy.core zotpy.http1 zotpy.store zotpy.registry "
     "h11 hypercorn quart quart_trio structlog trio werkzeug",
-    "zotpy.telemetry": "zotpy.registry prometheus_client structlog",
-    "zotpy.embedded": "zotpy.registry zotpy.s3 zotpy.s3.wire structlog trio",
+    "zotpy.telemetry": "zotpy.registry prometheus_client structlog trio",
+    "zotpy.restarts": "",
+    "zotpy.embedded": "zotpy.registry zotpy.restarts zotpy.s3 zotpy.s3.wire structlog trio",
     "zotpy.config": "yaml",
-    "zotpy.server": "zotpy.config zotpy.embedded zotpy.registry zotpy.s3 zotpy.store zotpy.store.opening "
-    "zotpy.telemetry zotpy.web hypercorn structlog trio",
-    "zotpy.cli": "zotpy zotpy.config zotpy.server zotpy.telemetry rich structlog trio",
+    "zotpy.startup": "zotpy.config structlog",
+    "zotpy.storage": "zotpy.config zotpy.embedded zotpy.s3 zotpy.startup zotpy.store zotpy.store.opening",
+    "zotpy.listening": "zotpy.config zotpy.registry zotpy.startup zotpy.web hypercorn structlog trio",
+    "zotpy.server": "zotpy.config zotpy.listening zotpy.registry zotpy.startup zotpy.storage zotpy.store "
+    "zotpy.telemetry zotpy.web structlog trio",
+    "zotpy.workers": "zotpy.config zotpy.listening zotpy.registry zotpy.restarts zotpy.server zotpy.startup "
+    "zotpy.storage zotpy.telemetry structlog trio",
+    "zotpy.cli": "zotpy zotpy.config zotpy.server zotpy.startup zotpy.telemetry zotpy.workers rich structlog trio",
     "zotpy.__main__": "zotpy.cli",
 }
 """What each part may import beside itself and the standard library; the longest name that fits a module is its part.

@@ -20,6 +20,7 @@ from zotpy.config.values import (
     read_prefix,
     read_size,
     read_text,
+    read_workers,
 )
 
 DRIVER = "storage.storageDriver"
@@ -44,6 +45,7 @@ LEAVES = {
     "http.trustedProxies": Leaf("http", "trusted_proxies", read_networks),
     "http.drainTimeout": Leaf("http", "drain_timeout_s", read_duration),
     "http.sendStallTimeout": Leaf("http", "send_stall_timeout_s", read_duration),
+    "http.workers": Leaf("http", "workers", read_workers),
     "storage.rootDirectory": Leaf("storage", "root_directory", read_path),
     "storage.redirectBlobURL": Leaf("storage", "redirect_blob_url", read_flag),
     f"{DRIVER}.name": Leaf("s3", "name", read_choice("s3")),

@@ -34,6 +34,8 @@ class HttpSettings:
     """How long requests under way may take after SIGTERM."""
     send_stall_timeout_s: float = 60.0
     """How long a client may take to read the next 64 KiB of an answer."""
+    workers: int = 1
+    """Processes that answer at the one address, 1 to 64; each is a replica with a memory budget of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,11 @@ secret.
 """
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 _SIZES = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -17,6 +19,7 @@ _DURATIONS = re.compile(r"(?:\d{1,12}(?:\.\d{1,9})?(?:ms|s|m|h|d) ?)+|\d{1,12}(?
 _DURATION = re.compile(r"([\d.]+)(ms|s|m|h|d|)", re.ASCII)
 _HOST = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}", re.ASCII)
 LONGEST_EXPIRY_S = 7 * 86400
+MOST_WORKERS = 64
 Reader = Callable[[object], object]
 
 
@@ -98,6 +101,18 @@ def read_count(lowest: int, highest: int) -> Reader:
         return int(text)
 
     return read
+
+
+def read_workers(value: object) -> int:
+    """Read how many processes serve: 1 to 64, or `auto` or 0 for as many as there are CPUs for us."""
+    if value == "auto" or (str(value) == "0" and not isinstance(value, bool)):
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(cpus, MOST_WORKERS)
+    try:
+        return cast(int, read_count(1, MOST_WORKERS)(value))
+    except ValueError as error:
+        msg = f"{error}, nor auto"
+        raise ValueError(msg) from error
 
 
 def read_size(lowest_bytes: int, highest_bytes: int | None = None) -> Reader:

@@ -16,6 +16,7 @@ from zotpy.embedded.errors import EmbeddedStoreError
 from zotpy.embedded.ports import choose_ports
 from zotpy.embedded.weed import POLL_S, end_leftover, ended, find_weed, running
 from zotpy.registry.concurrency import plain_errors
+from zotpy.restarts import Restarts
 from zotpy.s3.client import Request, S3Client, open_client
 from zotpy.s3.config import S3Config
 from zotpy.s3.errors import S3Error, S3Refused
@@ -23,10 +24,6 @@ from zotpy.s3.wire.retry import RetryPolicy
 
 START_TIMEOUT_S = 120.0
 START_ATTEMPTS = 5
-FIRST_RESTART_DELAY_S = 0.2
-LONGEST_RESTART_DELAY_S = 10.0
-CALM_S = 60.0
-"""After this long without an end, the next end counts as the first again."""
 LOG_LIMIT_BYTES = 64 * 1024 * 1024
 LOG_CHECK_INTERVAL_S = 60.0
 PROBE_KEY = "meta/probe-embedded"
@@ -88,16 +85,15 @@ async def _keep_running(directory: Directory, task_status: trio.TaskStatus[Embed
             raise EmbeddedStoreError(_failure("SeaweedFS ended at its start", directory))
     else:
         raise EmbeddedStoreError(_failure("SeaweedFS found no free ports", directory))
-    delay_s = FIRST_RESTART_DELAY_S
+    restarts, started = Restarts(), trio.current_time()
     while True:
+        delay_s = restarts.delay_s(trio.current_time() - started)
         log.error("embedded store ended", status=process.returncode, restart_in_s=delay_s, log=str(directory.log))
         await trio.sleep(delay_s)
         started = trio.current_time()
         async with running(weed, directory, ports) as process:
             log.info("embedded store started again", pid=process.pid)
             await ended(process)
-        is_calm = trio.current_time() - started > CALM_S
-        delay_s = FIRST_RESTART_DELAY_S if is_calm else min(2 * delay_s, LONGEST_RESTART_DELAY_S)
 
 
 async def _bound_log(directory: Directory) -> None:

@@ -1,21 +1,31 @@
-"""Prometheus metrics of one replica: requests, store calls, memory.
+"""Prometheus metrics of one replica, or of all workers on one port: requests, store calls, memory.
 
 Label values come from closed sets (route rules, operation names, status codes), so that the number of series is
 bounded whatever clients send.
 """
 
+from collections.abc import Callable
+
+import trio
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from zotpy.registry.budget import MemoryBudget
+from zotpy.telemetry.sharing import collector_of_all
 
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
 
-class Metrics:
-    """The series of one process."""
+PUBLISH_INTERVAL_S = 1.0
+"""So old may be what another worker says of a gauge of ours."""
 
-    def __init__(self) -> None:
+
+class Metrics:
+    """The series of one process; shown with those of all workers if shared (see `zotpy.telemetry.sharing`)."""
+
+    def __init__(self, *, is_shared: bool = False) -> None:
         self.registry = CollectorRegistry()
+        self._is_shared = is_shared
+        self._gauges: list[tuple[Gauge, Callable[[], float]]] = []
         self.requests = Counter(
             "zotpy_http_requests", "Requests answered.", ("method", "route", "status"), registry=self.registry
         )
@@ -41,12 +51,29 @@ class Metrics:
 
     def watch_budget(self, budget: MemoryBudget) -> None:
         """Show what bodies hold of the memory budget, and how many wait for it."""
-        used = Gauge("zotpy_memory_budget_used_bytes", "Bytes held by bodies under way.", registry=self.registry)
-        used.set_function(lambda: float(budget.used_bytes))
-        total = Gauge("zotpy_memory_budget_bytes", "The memory budget.", registry=self.registry)
-        total.set(budget.total_bytes)
-        waiting = Gauge("zotpy_memory_budget_waiting", "Bodies that wait for memory.", registry=self.registry)
-        waiting.set_function(lambda: float(budget.waiting))
+        self._watch("zotpy_memory_budget_used_bytes", "Bytes held by bodies under way.", lambda: budget.used_bytes)
+        self._watch("zotpy_memory_budget_bytes", "The memory budget.", lambda: budget.total_bytes)
+        self._watch("zotpy_memory_budget_waiting", "Bodies that wait for memory.", lambda: budget.waiting)
+
+    def _watch(self, name: str, what: str, read: Callable[[], float]) -> None:
+        """Show what a function returns; the sum over workers, of those that live."""
+        gauge = Gauge(name, what, registry=self.registry, multiprocess_mode="livesum")
+        if self._is_shared:  # another worker cannot call a function of ours: it reads what was published last
+            self._gauges.append((gauge, read))
+            gauge.set(read())
+        else:
+            gauge.set_function(read)
+
+    async def keep_published(self) -> None:
+        """Keep the gauges that other workers show current, until cancelled; nothing to do where there are none."""
+        while self._is_shared:
+            self.publish()
+            await trio.sleep(PUBLISH_INTERVAL_S)
+
+    def publish(self) -> None:
+        """Write the gauges where other workers read them."""
+        for gauge, read in self._gauges:
+            gauge.set(read())
 
     def on_call(self, operation: str, key: str, seconds: float, outcome: str) -> None:
         """Count one call to the store (`zotpy.store.observed.StoreObserver`)."""
@@ -65,4 +92,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """Write all series in Prometheus's text format."""
-        return generate_latest(self.registry)
+        if not self._is_shared:
+            return generate_latest(self.registry)
+        self.publish()
+        return generate_latest(collector_of_all())

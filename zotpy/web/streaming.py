@@ -132,6 +132,8 @@ def body_of(request: "Request") -> BoundedBody:
 class BoundedHTTPConnection(TrioASGIHTTPConnection):
     """Runs a handler beside the task that watches its client."""
 
+    _is_answered = False
+
     async def __call__(self, receive: "ASGIReceiveCallable", send: Any) -> None:
         """Serve one request; its body, where a change has one, is the handler's to receive.
 
@@ -160,7 +162,9 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             message = await receive()
             body.take(message)
             message_type = message["type"]
-        if is_read:
+        # After the answer it only means that the request is over, and hypercorn is about to watch an idle connection:
+        # cancelled there, it would neither time it out nor close it at the end.
+        if is_read and not self._is_answered:
             nursery.cancel_scope.cancel()
 
     async def handle_request(  # type: ignore[override]
@@ -180,13 +184,21 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         response = await self.app.handle_request(request)
         answered.status = response.status_code
         body = body_of(request)
-        counted = _counting(send, answered)
+        counted = _counting(self._noting_the_end(send), answered)
         if _has_body(request) and not body.finished:
             counted = _lingering(counted, body)
             # What the client still sends would be read as its next request: end the connection after the answer.
             response.headers["Connection"] = "close"
         await self._send_response(counted, response)
         nursery.cancel_scope.cancel()
+
+    def _noting_the_end(self, send: Any) -> Any:
+        async def noting(message: Any) -> None:
+            if _is_last(message):
+                self._is_answered = True
+            await send(message)
+
+        return noting
 
 
 @dataclass(slots=True)
@@ -222,7 +234,7 @@ def _lingering(send: Any, body: BoundedBody) -> Any:
     """
 
     async def held_open(message: Any) -> None:
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
+        if _is_last(message):
             if message.get("body"):
                 await send({**message, "more_body": True})
             await body.drop()
@@ -230,6 +242,10 @@ def _lingering(send: Any, body: BoundedBody) -> Any:
         await send(message)
 
     return held_open
+
+
+def _is_last(message: Any) -> bool:
+    return message["type"] == "http.response.body" and not message.get("more_body", False)
 
 
 def _has_body(request: "Request") -> bool:

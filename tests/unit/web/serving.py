@@ -52,6 +52,8 @@ class Replica:
     port: int
     ended: trio.MemoryReceiveChannel[Answered]
     """Gives each request that ended, in that order."""
+    stop: trio.Event
+    """Set, it is told to stop."""
 
     async def push_blob(self, content: bytes, repo: str = REPO) -> str:
         """Push a blob and return its digest."""
@@ -95,25 +97,26 @@ async def serving(
     store, script = MemoryStore(), Script()
     faulty = FaultyStore(store, script)
     registry = await open_registry(faulty, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
-    async with listening(nursery, registry, config or ServerConfig()) as (client, ended):
-        yield Replica(store, script, registry, client, client.base_url.port or 0, ended)
+    async with listening(nursery, registry, config or ServerConfig()) as (client, ended, stop):
+        yield Replica(store, script, registry, client, client.base_url.port or 0, ended, stop)
 
 
 @asynccontextmanager
 async def listening(
     nursery: trio.Nursery, registry: Registry, config: ServerConfig
-) -> AsyncIterator[tuple[httpx.AsyncClient, trio.MemoryReceiveChannel[Answered]]]:
-    """Serve a registry on a free port; return a client, and what tells of each request that ended."""
+) -> AsyncIterator[tuple[httpx.AsyncClient, trio.MemoryReceiveChannel[Answered], trio.Event]]:
+    """Serve a registry on a free port; return a client, what tells of each request that ended, and how to stop."""
     app = create_app(registry, Health(registry.store), lambda: b"zotpy_metrics 1\n")
     tell, ended = trio.open_memory_channel[Answered](1000)
     app.report = lambda answered, _: tell.send_nowait(answered)
     config.bind = ["127.0.0.1:0"]
     config.accesslog = config.errorlog = None
     config.max_app_queue_size = 1
+    config.graceful_timeout = 600.0
     stop = trio.Event()
     binds = await nursery.start(partial(serve, app, config, stop=stop))
     async with httpx.AsyncClient(base_url=binds[0], verify=False) as client:  # noqa: S501 - a certificate of the test
-        yield client, ended
+        yield client, ended, stop
     stop.set()
 
 

@@ -1,0 +1,57 @@
+"""What supervisor and worker say to each other, once each: an order, then a report."""
+
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from zotpy.config import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a worker is told."""
+
+    worker: int
+    """Its index, from 1."""
+    settings: Settings
+    """With the store named, also where it is the embedded one."""
+    listener: int
+    """The descriptor of the bound socket that it inherits."""
+    metrics: Path
+    """The directory of all workers' metrics."""
+
+    def encode(self) -> bytes:
+        """Write the order for `decode`."""
+        return pickle.dumps(self)
+
+    @staticmethod
+    def decode(stream: BinaryIO) -> "Order":
+        """Read the order. Raises `EOFError` where the supervisor has ended."""
+        order = pickle.load(stream)  # noqa: S301 - from the process that started us
+        if not isinstance(order, Order):
+            raise TypeError(order)
+        return order
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a worker's start."""
+
+    listening: tuple[str, ...] = ()
+    """The URLs at which it answers."""
+    failure: str = ""
+    """Why it cannot start."""
+
+    def encode(self) -> bytes:
+        """Write the report as one line."""
+        return json.dumps({"listening": self.listening, "failure": self.failure}).encode() + b"\n"
+
+    @staticmethod
+    def decode(line: bytes) -> "Report":
+        """Read a report; a line cut short by the worker's death is an empty one."""
+        if not line.endswith(b"\n"):
+            return Report()
+        fields = json.loads(line)
+        return Report(tuple(fields["listening"]), fields["failure"])

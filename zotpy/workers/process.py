@@ -1,0 +1,93 @@
+"""A worker as its supervisor sees it: a process, and the link to it."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import trio
+
+from zotpy.listening import STOP_SIGNALS
+from zotpy.workers.link import Order, Report
+
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[2]);"
+    " from zotpy.workers.worker import main; main(int(sys.argv[1]))"
+)
+"""A worker imports what we import, from the same places, whatever its current directory holds."""
+_RECEIVE_BYTES = 64 * 1024
+
+
+class Worker:
+    """A worker that was started."""
+
+    def __init__(self, process: subprocess.Popen[bytes], link: trio.SocketStream) -> None:
+        self._process = process
+        self._link = link
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    async def order(self, order: Order) -> None:
+        """Tell it what to do; it may be dead already."""
+        with suppress(trio.BrokenResourceError):
+            await self._link.send_all(order.encode())
+
+    async def report(self) -> Report:
+        """Wait until it listens, has failed, or has died, which is an empty report."""
+        line = b""
+        while not line.endswith(b"\n") and (received := await self._receive()):
+            line += received
+        return Report.decode(line)
+
+    async def stop(self) -> None:
+        """Tell it to drain, or to give up its start, and end."""
+        with suppress(trio.BrokenResourceError):
+            await self._link.send_eof()
+
+    async def ended(self) -> int:
+        """Wait for its end and return its exit code, or the signal that killed it, negative; call `report` before."""
+        while await self._receive():
+            pass
+        return await trio.to_thread.run_sync(self._process.wait, abandon_on_cancel=True)
+
+    async def _receive(self) -> bytes:
+        try:
+            return await self._link.receive_some(_RECEIVE_BYTES)
+        except trio.BrokenResourceError:  # it died with something unread
+            return b""
+
+
+@asynccontextmanager
+async def running(order: Order) -> AsyncIterator[Worker]:
+    """Start a worker and give it its order; kill it after the block if it still runs. Raises `OSError`."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            process = _launch(theirs.fileno(), order.listener)
+        try:
+            link = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
+            worker = Worker(process, link)
+            await worker.order(order)
+            yield worker
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _launch(link: int, listener: int) -> subprocess.Popen[bytes]:
+    """Start a process for which signals to stop wait until it can handle them: Ctrl-C reaches it, too."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        return subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-P", "-c", _START, str(link), json.dumps(sys.path)],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(link, listener),
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,121 @@
+"""The supervisor: one socket, workers that accept from it, each started again when it dies, all drained at the end."""
+
+import signal
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+import trio
+
+from zotpy.config import Settings
+from zotpy.listening import DRAIN_SLACK_S, bind, until_signal
+from zotpy.registry.concurrency import plain_errors
+from zotpy.restarts import Restarts
+from zotpy.startup import StartupError, announce
+from zotpy.storage import running_store
+from zotpy.telemetry.sharing import forget_gauges, metrics_directory
+from zotpy.workers.link import Order, Report
+from zotpy.workers.process import Worker, running
+
+EXIT_SLACK_S = 10.0
+"""What a worker may take beyond its drain before it is killed."""
+
+log = structlog.get_logger()
+
+
+async def supervise(settings: Settings) -> None:
+    """Run `settings.http.workers` workers until SIGTERM or SIGINT, then wait until they have drained.
+
+    Raises `StartupError` where one of them cannot start. For the main thread only.
+    """
+    for warning in settings.warnings:
+        log.warning("configuration", message=warning)
+    with plain_errors(), bind(settings.http) as listener, metrics_directory() as metrics:
+        async with running_store(settings.storage) as s3:
+            # The embedded store is not reached by clients: nothing is redirected to it.
+            redirects = settings.storage.redirect_blob_url and settings.storage.s3 is not None
+            storage = replace(settings.storage, s3=s3, redirect_blob_url=redirects)
+            await _Supervisor(settings, replace(settings, storage=storage), listener, metrics).run()
+
+
+class _Supervisor:
+    """The workers of one port."""
+
+    def __init__(self, settings: Settings, told: Settings, listener: socket.socket, metrics: Path) -> None:
+        """`told` are the settings for workers."""
+        self._settings = settings
+        self._told = told
+        self._listener = listener
+        self._metrics = metrics
+        self._stop = trio.Event()
+        self._starting = set(range(1, settings.http.workers + 1))
+        """Workers that have not listened yet, not even once."""
+
+    async def run(self) -> None:
+        """Run until a signal, and until every worker has ended. Raises `StartupError`."""
+        async with trio.open_nursery() as nursery:
+            for worker in tuple(self._starting):
+                nursery.start_soon(self._keep_running, worker)
+            await until_signal()
+            self._listener.close()
+            self._stop.set()
+            nursery.cancel_scope.deadline = (
+                trio.current_time() + self._settings.http.drain_timeout_s + DRAIN_SLACK_S + EXIT_SLACK_S
+            )
+        if nursery.cancel_scope.cancelled_caught:
+            log.error("workers did not end by themselves, and were killed")
+
+    async def _keep_running(self, worker: int) -> None:
+        """Start the worker, and start it again whenever it ends, until told to stop."""
+        restarts = Restarts()
+        while not self._stop.is_set():
+            started = trio.current_time()
+            why = await self._run(worker)
+            forget_gauges(self._metrics, worker)
+            if self._stop.is_set():
+                return
+            if worker in self._starting:
+                raise StartupError(why)
+            delay_s = restarts.delay_s(trio.current_time() - started)
+            log.error("worker ended", worker=worker, why=why, restart_in_s=delay_s)
+            with trio.move_on_after(delay_s):
+                await self._stop.wait()
+
+    async def _run(self, worker: int) -> str:
+        """Run the worker once and say why it ended."""
+        order = Order(worker, self._told, self._listener.fileno(), self._metrics)
+        try:
+            async with running(order) as process:
+                return await self._watch(worker, process)
+        except OSError as error:
+            return f"no process can be started: {error.strerror}"
+
+    async def _watch(self, worker: int, process: Worker) -> str:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._pass_stop_on, process)
+            report = await process.report()
+            if report.listening:
+                self._on_listening(worker, process, report)
+            status = await process.ended()
+            nursery.cancel_scope.cancel()
+        return report.failure or describe(status)
+
+    async def _pass_stop_on(self, process: Worker) -> None:
+        await self._stop.wait()
+        await process.stop()
+
+    def _on_listening(self, worker: int, process: Worker, report: Report) -> None:
+        """Announce the registry with the last of the first workers."""
+        log.info("worker started", worker=worker, pid=process.pid)
+        was_starting = bool(self._starting)
+        self._starting.discard(worker)
+        if was_starting and not self._starting:
+            announce(self._settings, list(report.listening))
+
+
+def describe(status: int) -> str:
+    """Say how a worker ended, from its exit code or, negative, its signal."""
+    if status < 0:
+        return f"a worker was ended by {signal.Signals(-status).name}"
+    return f"a worker ended with exit code {status}"

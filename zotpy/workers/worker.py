@@ -1,0 +1,86 @@
+"""A worker: the process that a supervisor started to run one replica."""
+
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+import trio
+
+from zotpy.listening import STOP_SIGNALS
+from zotpy.registry.concurrency import plain_errors
+from zotpy.server import run_replica
+from zotpy.startup import StartupError
+from zotpy.telemetry.logs import configure_logs
+from zotpy.telemetry.metrics import Metrics
+from zotpy.telemetry.sharing import share_metrics
+from zotpy.workers.link import Order, Report
+
+log = structlog.get_logger()
+
+
+def main(link_descriptor: int) -> None:
+    """Do what the supervisor orders, until it says stop or is gone; a start that fails is reported, exit code 1."""
+    link = socket.socket(fileno=link_descriptor)
+    try:
+        with link.makefile("rb") as stream:
+            order = Order.decode(stream)
+    except EOFError:
+        return
+    settings = order.settings
+    configure_logs(settings.log.level, settings.log.format, settings.log.output)
+    structlog.contextvars.bind_contextvars(worker=order.worker)
+    share_metrics(order.metrics, order.worker)
+    try:
+        trio.run(_work, order, link, strict_exception_groups=True)
+    except StartupError as error:
+        _report(link, Report(failure=str(error)))
+        sys.exit(1)
+
+
+async def _work(order: Order, link: socket.socket) -> None:
+    stop = trio.Event()
+    is_listening = False
+
+    def leave(why: str) -> None:
+        if stop.is_set():
+            return
+        log.info("stopping", why=why)
+        stop.set()
+        if not is_listening:
+            nursery.cancel_scope.cancel()
+
+    def report(binds: list[str]) -> None:
+        nonlocal is_listening
+        is_listening = True
+        _report(link, Report(listening=tuple(binds)))
+
+    with plain_errors():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_watch_link, link, leave)
+            nursery.start_soon(_watch_signals, leave)
+            await run_replica(order.settings, Metrics(is_shared=True), stop.wait, report, order.listener)
+            nursery.cancel_scope.cancel()
+
+
+async def _watch_link(link: socket.socket, leave: Callable[[str], None]) -> None:
+    """Leave when the supervisor says so or is gone: nothing else ever comes after the order."""
+    with suppress(OSError):
+        await trio.socket.from_stdlib_socket(link).recv(1)
+    leave("the supervisor says so, or has ended")
+
+
+async def _watch_signals(leave: Callable[[str], None]) -> None:
+    """Leave at the first signal; later ones say nothing new: Ctrl-C and systemd tell the supervisor as well as us."""
+    with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        async for number in signals:
+            leave(signal.Signals(number).name)
+
+
+def _report(link: socket.socket, report: Report) -> None:
+    """Send a report; far shorter than what a socket takes at once."""
+    with suppress(OSError):  # the supervisor has ended, which `_watch_link` sees
+        link.send(report.encode())
