@@ -62,6 +62,17 @@ class Process:
         """Whether the program was started and has not ended."""
         return self._child is not None and self._child.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The process id of the program that was started last."""
+        assert self._child is not None
+        return self._child.pid
+
+    def ended(self, deadline_s: float = STOP_DEADLINE_S) -> int:
+        """Wait until the program has ended by itself and return its exit code."""
+        assert self._child is not None
+        return self._child.wait(deadline_s)
+
     def start(self, is_ready: Callable[[], bool], deadline_s: float = READY_DEADLINE_S) -> None:
         """Start the program and wait until it is ready; an early end or a missed deadline fails with its log."""
         with self.log_path.open("ab") as log:
@@ -98,3 +109,35 @@ class Process:
     def log_size(self) -> int:
         """Return how many bytes the program has written."""
         return self.log_path.stat().st_size
+
+
+def has_ended(pid: int) -> bool:
+    """Tell whether a process is gone, or only waits for its parent to take note."""
+    return state_of(pid) in {"", "Z"}
+
+
+def state_of(pid: int) -> str:
+    """Return the letter with which Linux names the state of a process; none: it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes that a process has started, and theirs."""
+    try:
+        words = [file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:  # a thread that has just ended
+        return descendants(pid)
+    started = [int(word) for word in " ".join(words).split()]
+    return [*started, *(other for child in started for other in descendants(child))]
+
+
+def wait_until(is_so: Callable[[], bool], what: str, deadline_s: float = READY_DEADLINE_S) -> None:
+    """Wait for what nobody tells us; a missed deadline fails the test."""
+    give_up_at = time.monotonic() + deadline_s
+    while not is_so():
+        if time.monotonic() > give_up_at:
+            pytest.fail(f"in vain waited until {what}")
+        time.sleep(POLL_S)

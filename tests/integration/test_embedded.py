@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
+from tests.processes import has_ended
 from zotpy.embedded import EmbeddedStore, EmbeddedStoreError, embedded_store
 from zotpy.embedded.ports import Ports, choose_ports
 from zotpy.s3.client import Request, open_client
@@ -21,6 +21,7 @@ from zotpy.s3.errors import S3Error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
+    from pathlib import Path
 
 DEADLINE_S = 60.0
 OBJECTS = {"data/small": b"small", "data/large": os.urandom(9 << 20), "entries/a!/blobs/sha256/0": b"{}"}
@@ -67,14 +68,6 @@ def config(store: EmbeddedStore) -> S3Config:
 def weed_pid(root: Path) -> int:
     """Return the process id of the server that runs on the directory."""
     return int((root / "weed.pid").read_text())
-
-
-def has_ended(pid: int) -> bool:
-    """Tell whether a process is gone, or only waits for its parent to take note."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 async def until_ended(pid: int) -> None:

@@ -16,6 +16,7 @@ import structlog
 import trio
 
 import zotpy.server
+import zotpy.workers
 from zotpy.cli import main
 from zotpy.startup import StartupError
 from zotpy.telemetry.logs import configure_logs
@@ -71,6 +72,19 @@ def test_serve_takes_its_flags(serves: Callable[[Serve], None], tmp_path: Path) 
     assert settings.manifest.max_size_bytes == 5 * 2**20
 
 
+def test_more_workers_than_one_are_supervised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `--workers` above one this process serves nothing itself."""
+    seen: list[Settings] = []
+
+    async def supervise(settings: Settings) -> None:
+        await trio.lowlevel.checkpoint()
+        seen.append(settings)
+
+    monkeypatch.setattr(zotpy.workers, "supervise", supervise)
+    assert main(["serve", "--workers", "2"]) == 0
+    assert [settings.http.workers for settings in seen] == [2]
+
+
 def test_a_start_that_fails_is_one_line(serves: Callable[[Serve], None], capsys: pytest.CaptureFixture[str]) -> None:
     """A `StartupError` is told without a traceback, and the exit code is 1."""
 
@@ -121,6 +135,10 @@ def test_a_wrong_configuration_starts_nothing(
     ("text", "summary"),
     [
         ("storage: {rootDirectory: /srv}", "listens on 127.0.0.1 port 5000, keeps its data in /srv"),
+        (
+            "http: {workers: 4}\nstorage: {rootDirectory: /srv}",
+            "listens on 127.0.0.1 port 5000 with 4 workers, keeps its data in /srv",
+        ),
         (
             "storage: {storageDriver: {bucket: b, regionendpoint: 'http://minio:9000', rootdirectory: /team}}",
             "listens on 127.0.0.1 port 5000, keeps its data in the bucket b at http://minio:9000, below team/",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 from ipaddress import ip_network
 from pathlib import Path
@@ -176,6 +177,9 @@ def test_all_problems_are_reported_at_once(load: Load) -> None:
         ({"http": {"port": True}}, "http.port"),
         ({"http": {"trustedProxies": 5}}, "http.trustedProxies"),
         ({"http": {"drainTimeout": "0s"}}, "http.drainTimeout"),
+        ({"http": {"workers": 65}}, "http.workers"),
+        ({"http": {"workers": False}}, "http.workers"),
+        ({"http": {"workers": "many"}}, "http.workers"),
         ({"manifest": {"maxSize": "4MB"}}, "manifest.maxSize"),
         ({"manifest": {"maxSize": "8M"}}, "manifest.maxSize"),
         ({"upload": {"partSize": "6GiB"}}, "upload.partSize"),
@@ -287,6 +291,16 @@ def test_variables_override_the_file_and_flags_override_both(load: Load) -> None
     assert load(document, environ, port="3").http.address == "10.0.0.1"
 
 
+@pytest.mark.parametrize(("cpus", "workers"), [(1, 1), (3, 3), (200, 64)])
+@pytest.mark.parametrize("word", ["auto", 0, "0"])
+def test_workers_may_be_as_many_as_cpus(
+    load: Load, monkeypatch: pytest.MonkeyPatch, word: object, cpus: int, workers: int
+) -> None:
+    """`auto` and 0 mean the CPUs that this process may use, within the bounds of the setting."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)), raising=False)
+    assert load({"http": {"workers": word}}).http.workers == workers
+
+
 EXAMPLES: dict[str, tuple[str, object]] = {
     "http.address": ("::1", "::1"),
     "http.port": ("0", 0),
@@ -295,6 +309,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "http.trustedProxies": ("10.0.0.0/8, ::1/128", (ip_network("10.0.0.0/8"), ip_network("::1/128"))),
     "http.drainTimeout": ("1m30s", 90.0),
     "http.sendStallTimeout": ("2m", 120.0),
+    "http.workers": ("3", 3),
     "storage.rootDirectory": ("/srv", Path("/srv")),
     "storage.storageDriver.rootdirectory": ("/a/b/", "a/b"),
     "storage.storageDriver.name": ("S3", None),

@@ -7,7 +7,7 @@ there are never more files than workers have kinds of series.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -44,3 +44,11 @@ def collector_of_all() -> CollectorRegistry:
 def forget_gauges(directory: Path, worker: int) -> None:
     """Say that a worker has ended: what it counted stays, what it held is gone."""
     mark_process_dead(worker, str(directory))  # type: ignore[no-untyped-call]
+
+
+def abandon(directory: Path, worker: int) -> None:
+    """Remove what a worker keeps there, and with the last one's the directory: the supervisor is gone and will not."""
+    for file in directory.glob(f"*_{worker}.db"):
+        file.unlink()
+    with suppress(OSError):  # other workers are not done yet
+        directory.rmdir()

@@ -66,10 +66,13 @@ async def _work(order: Order, link: socket.socket) -> None:
 
 
 async def _watch_link(link: socket.socket, leave: Callable[[str], None]) -> None:
-    """Leave when the supervisor says so or is gone: nothing else ever comes after the order."""
+    """Leave when the supervisor says so, or when it is gone: then what it would have tidied up is ours to remove."""
+    word = b""
     with suppress(OSError):
-        await trio.socket.from_stdlib_socket(link).recv(1)
-    leave("the supervisor says so, or has ended")
+        word = await trio.socket.from_stdlib_socket(link).recv(len(STOP))
+    leave("the supervisor says so" if word else "the supervisor has ended")
+    if not word:
+        order.tidies
 
 
 async def _watch_signals(leave: Callable[[str], None]) -> None:

@@ -1,0 +1,122 @@
+"""What `/metrics` says of one process, and of several workers on one port."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client import values
+from prometheus_client.parser import text_string_to_metric_families
+
+from zotpy.registry.budget import Account, MemoryBudget
+from zotpy.telemetry.metrics import Metrics
+from zotpy.telemetry.sharing import VARIABLE, abandon, forget_gauges, metrics_directory, share_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ANSWERED = {"method": "GET", "route": "/v2/", "status": "200"}
+
+
+@pytest.fixture
+def directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return the directory of several workers, which all are this process here."""
+    monkeypatch.setattr(values, "ValueClass", values.ValueClass)
+    monkeypatch.setenv(VARIABLE, "")
+    with metrics_directory() as path:
+        yield path
+
+
+def worker(directory: Path, index: int) -> tuple[Metrics, Account]:
+    """Start what one worker shows, and open an account of its memory."""
+    share_metrics(directory, index)
+    return watched(Metrics(is_shared=True))
+
+
+def watched(metrics: Metrics) -> tuple[Metrics, Account]:
+    """Watch a budget of 100 bytes."""
+    budget = MemoryBudget(100, 10)
+    metrics.watch_budget(budget)
+    return metrics, budget.account()
+
+
+def samples(metrics: Metrics) -> dict[str, float]:
+    """Return what is shown: counts of one kind of request, and gauges."""
+    families = text_string_to_metric_families(metrics.render().decode())
+    return {
+        sample.name: sample.value
+        for family in families
+        for sample in family.samples
+        if sample.labels in ({}, ANSWERED, {"method": "GET", "route": "/v2/"})
+    }
+
+
+def ask(metrics: Metrics, count: int) -> None:
+    """Count requests, of five bytes each."""
+    for _ in range(count):
+        metrics.on_request("GET", "/v2/", 200, 0.5, 0, 5)
+
+
+async def test_one_process_shows_itself() -> None:
+    """Without workers nothing is shared, and gauges are read when they are asked for."""
+    metrics, account = watched(Metrics())
+    ask(metrics, 2)
+    await account.acquire(30)
+    shown = samples(metrics)
+    assert shown["zotpy_http_requests_total"] == 2
+    assert (shown["zotpy_memory_budget_bytes"], shown["zotpy_memory_budget_used_bytes"]) == (100, 30)
+
+
+async def test_workers_are_added_up(directory: Path) -> None:
+    """Whichever worker is asked, counters, histograms and gauges are those of all."""
+    first, account = worker(directory, 1)
+    second, _ = worker(directory, 2)
+    ask(first, 2)
+    ask(second, 3)
+    await account.acquire(30)
+    first.publish()
+    for metrics in (first, second):
+        shown = samples(metrics)
+        assert shown["zotpy_http_requests_total"] == 5
+        assert shown["zotpy_http_sent_bytes_total"] == 25
+        assert shown["zotpy_http_request_duration_seconds_count"] == 5
+        assert (shown["zotpy_memory_budget_bytes"], shown["zotpy_memory_budget_used_bytes"]) == (200, 30)
+
+
+async def test_a_dead_worker_holds_nothing_but_has_counted(directory: Path) -> None:
+    """Counters never go back when a worker dies; what it held in memory is gone."""
+    first, account = worker(directory, 1)
+    second, _ = worker(directory, 2)
+    ask(first, 2)
+    await account.acquire(30)
+    first.publish()
+    forget_gauges(directory, 1)
+    shown = samples(second)
+    assert shown["zotpy_http_requests_total"] == 2
+    assert (shown["zotpy_memory_budget_bytes"], shown["zotpy_memory_budget_used_bytes"]) == (100, 0)
+
+
+def test_a_worker_started_again_counts_on(directory: Path) -> None:
+    """The next process of the same index goes on where the last one ended, in the same files."""
+    first, _ = worker(directory, 1)
+    ask(first, 2)
+    forget_gauges(directory, 1)
+    files = sorted(file.name for file in directory.iterdir())
+    again, _ = worker(directory, 1)
+    ask(again, 1)
+    assert samples(again)["zotpy_http_requests_total"] == 3
+    forget_gauges(directory, 1)
+    assert sorted(file.name for file in directory.iterdir()) == files
+
+
+def test_the_last_abandoned_worker_removes_the_directory(directory: Path) -> None:
+    """Without a supervisor each worker takes its own files away, and the last one the directory."""
+    for index in (1, 12, 2):
+        ask(worker(directory, index)[0], 1)
+    abandon(directory, 2)
+    assert {file.stem.rpartition("_")[2] for file in directory.iterdir()} == {"1", "12"}
+    abandon(directory, 1)
+    assert directory.exists()
+    abandon(directory, 12)
+    assert not directory.exists()

@@ -1,0 +1,214 @@
+"""What the supervisor decides: who is started again and when, what ends a start, and what the end waits for."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+
+from zotpy.config import HttpSettings, S3Settings, Settings, StorageSettings
+from zotpy.restarts import FIRST_DELAY_S
+from zotpy.startup import StartupError
+from zotpy.workers import supervise, supervisor
+from zotpy.workers.link import Order, Report
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from trio.testing import MockClock
+
+SETTINGS = Settings(
+    http=HttpSettings(port=0, workers=2, drain_timeout_s=30.0), storage=StorageSettings(s3=S3Settings("b"))
+)
+LISTENING = Report(("http://127.0.0.1:1",))
+
+
+@dataclass
+class Life:
+    """What one worker will do: its report, and its end, by itself or once it is told to stop."""
+
+    report_: Report = LISTENING
+    status: int = 0
+    is_deaf: bool = False
+    """It does not end when it is told to."""
+    dead: trio.Event = field(default_factory=trio.Event)
+    order: Order | None = None
+    is_killed: bool = False
+    pid: int = 1
+
+    async def report(self) -> Report:
+        """Report at once; a worker that does not listen is dead by then."""
+        if not self.report_.listening:
+            self.dead.set()
+        await trio.lowlevel.checkpoint()
+        return self.report_
+
+    async def stop(self) -> None:
+        """End, if it listens to us."""
+        await trio.lowlevel.checkpoint()
+        if not self.is_deaf:
+            self.dead.set()
+
+    async def ended(self) -> int:
+        """Wait for the end."""
+        await self.dead.wait()
+        return self.status
+
+
+@dataclass
+class Scene:
+    """Workers that live as the test says; the third start of a worker is the third of its lives."""
+
+    lives: dict[int, list[Life]]
+    started: list[tuple[int, float]] = field(default_factory=list)
+    """Which worker was started, and when, in seconds from the beginning."""
+
+    @asynccontextmanager
+    async def running(self, order: Order) -> AsyncIterator[Life]:
+        """Take the place of the function that starts processes."""
+        life = self.lives[order.worker].pop(0)
+        life.order = order
+        self.started.append((order.worker, trio.current_time()))
+        try:
+            yield life
+        finally:
+            life.is_killed = not life.dead.is_set()
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scene]:
+    """Set the scene: the lives of worker 1, and of worker 2."""
+
+    def _play(*lives: list[Life]) -> Scene:
+        scene = Scene(dict(enumerate(lives, 1)))
+        monkeypatch.setattr(supervisor, "running", scene.running)
+        return scene
+
+    return _play
+
+
+async def until_idle() -> None:
+    """Let everything happen that can without time going on."""
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_all_listen_before_it_is_said(play: Callable[..., Scene]) -> None:
+    """The registry is announced once, after the last worker, and SIGTERM ends all."""
+    lives = [Life(), Life()]
+    play([lives[0]], [lives[1]])
+    with capture_logs() as logs:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervise, SETTINGS)
+            await until_idle()
+            signal.raise_signal(signal.SIGTERM)
+    events = [entry["event"] for entry in logs]
+    assert events == ["worker started", "worker started", "serving", "stopping"]
+    assert logs[2]["workers"] == 2
+    assert [life.order and life.order.worker for life in lives] == [1, 2]
+    assert not any(life.is_killed for life in lives)
+
+
+async def test_a_worker_that_cannot_start_ends_all(play: Callable[..., Scene]) -> None:
+    """The first start fails as a whole, with the words of the worker that failed."""
+    good = Life()
+    play([good], [Life(Report(failure="the bucket 'b' is gone"), status=1)])
+    with pytest.raises(StartupError, match="the bucket 'b' is gone"):
+        await supervise(SETTINGS)
+    assert good.is_killed
+
+
+async def test_a_worker_that_dies_at_its_start_ends_all(play: Callable[..., Scene]) -> None:
+    """Where it left no words, the signal that ended it is named."""
+    play([Life()], [Life(Report(), status=-signal.SIGSEGV)])
+    with pytest.raises(StartupError, match="ended by SIGSEGV"):
+        await supervise(SETTINGS)
+
+
+async def test_a_dead_worker_is_started_again(play: Callable[..., Scene], autojump_clock: MockClock) -> None:
+    """Later than at once, ever later while it cannot start, and without the other one; failures end nothing now."""
+    del autojump_clock
+    first = Life(status=-signal.SIGKILL)
+    unlucky = [Life(Report(failure="no store"), status=1) for _ in range(2)]
+    last = Life()
+    scene = play([first, *unlucky, last], [Life()])
+    with capture_logs() as logs:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervise, SETTINGS)
+            await until_idle()
+            began = trio.current_time()
+            first.dead.set()
+            while last.order is None:  # noqa: ASYNC110 - time goes on by itself
+                await trio.sleep(1)
+            await until_idle()
+            signal.raise_signal(signal.SIGINT)
+    moments = [at - began for worker, at in scene.started[2:] if worker == 1]
+    assert moments == pytest.approx([FIRST_DELAY_S, 3 * FIRST_DELAY_S, 7 * FIRST_DELAY_S])
+    assert len(scene.started) == 5
+    ends = [entry["why"] for entry in logs if entry["event"] == "worker ended"]
+    assert ends == ["a worker was ended by SIGKILL", "no store", "no store"]
+    assert [entry["event"] for entry in logs].count("serving") == 1
+
+
+async def test_the_stop_waits_for_no_restart(play: Callable[..., Scene], mock_clock: MockClock) -> None:
+    """A worker that is to be started again later is not started any more; the clock stands still here."""
+    del mock_clock
+    first = Life(status=1)
+    scene = play([first], [Life()])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervise, SETTINGS)
+        await until_idle()
+        first.dead.set()
+        await until_idle()
+        signal.raise_signal(signal.SIGTERM)
+    assert len(scene.started) == 2
+
+
+async def test_the_drain_is_bounded(play: Callable[..., Scene], autojump_clock: MockClock) -> None:
+    """A worker that does not end is killed in the end, and the supervisor ends in order."""
+    del autojump_clock
+    deaf = Life(is_deaf=True)
+    play([Life()], [deaf])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervise, SETTINGS)
+        await until_idle()
+        began = trio.current_time()
+        signal.raise_signal(signal.SIGTERM)
+    assert deaf.is_killed
+    assert 30 < trio.current_time() - began < 60
+
+
+async def test_a_process_that_cannot_be_made_is_tried_again(
+    play: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    """A system out of processes ends a first start in words, and only delays a later one."""
+    del autojump_clock
+    first = Life(status=1)
+    scene = play([first, Life()], [Life()])
+    failures = 2
+
+    @asynccontextmanager
+    async def running(order: Order) -> AsyncIterator[Life]:
+        nonlocal failures
+        if first.dead.is_set() and failures:
+            failures -= 1
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        async with scene.running(order) as life:
+            yield life
+
+    monkeypatch.setattr(supervisor, "running", running)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervise, SETTINGS)
+        await until_idle()
+        first.dead.set()
+        while len(scene.started) < 3:  # noqa: ASYNC110 - time goes on by itself
+            await trio.sleep(1)
+        signal.raise_signal(signal.SIGTERM)
+    assert failures == 0
+    failures = 1
+    with pytest.raises(StartupError, match="Resource temporarily unavailable"):
+        await supervise(SETTINGS)
