@@ -94,11 +94,11 @@ class UploadSettings:
     """`upload`: parts and memory."""
 
     part_size_bytes: int = 8 * MIB
-    """5 MiB to 5 GiB; S3 takes at most 10,000 parts, so this bounds the size of a blob."""
+    """5 MiB to 5 GiB; S3 takes at most 10,000 parts, so those of longer blobs are longer."""
     parts_in_flight: int = 4
-    """Parts of one upload that are sent at once, 1 to 64."""
+    """Parts of this length of one upload that are sent at once, 1 to 64; fewer of longer ones."""
     memory_budget_bytes: int = 512 * MIB
-    """What all bodies under way may hold together; at least four parts."""
+    """What all bodies under way may hold together; at least four parts. It bounds the longest part."""
     body_stall_timeout_s: float = 60.0
     """How long a client may take to send the next 64 KiB of a body, or its end."""
 

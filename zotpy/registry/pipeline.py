@@ -96,6 +96,7 @@ class PartPipeline:
     _saving: trio.Lock = field(default_factory=trio.Lock)
     _settled: trio.Event = field(default_factory=trio.Event)
     _in_flight_bytes: int = 0
+    _saved_number: int = 0
     _ended: bool = False
 
     async def run(self, body: Body) -> UploadState:
@@ -215,13 +216,17 @@ class PartPipeline:
         part.body = Pieces()
         self._settled.set()
         first_unsettled = next(iter(self._unsettled), self._next_number)
+        reached = None
         while self._checkpoints and self._checkpoints[0].number < first_unsettled:
-            self._nursery.start_soon(self._save, self._checkpoints.popleft())
+            reached = self._checkpoints.popleft()
+        if reached is not None:
+            self._nursery.start_soon(self._save, reached)
 
     async def _save(self, part: _PartInFlight) -> None:
-        """Save a checkpoint, unless the body has ended meanwhile: what is then saved says more."""
+        """Save a checkpoint, unless what was saved meanwhile, or is at the body's end, says more."""
         async with self._saving:
-            if self.checkpoint is not None and not self._ended:
+            if self.checkpoint is not None and not self._ended and part.number > self._saved_number:
+                self._saved_number = part.number
                 await self.checkpoint(self._state_after(part.number + 1, part.end, part.hash_state, Pieces()))
 
     async def _ensure_multipart(self) -> tuple[str, str]:

@@ -146,7 +146,7 @@ async def test_no_part_is_begun_that_could_keep_all_from_being_finished(budget: 
         account.close()
 
 
-async def test_trying_takes_what_is_free_and_never_of_what_is_kept_back(budget: MemoryBudget) -> None:
+async def test_trying_takes_what_is_free_and_leaves_a_usual_part(budget: MemoryBudget) -> None:
     """Reading ahead is a luxury: it waits for nobody and leaves a usual part's length to pushes."""
     account = budget.account()
     assert budget.try_acquire(account, 15)

@@ -174,6 +174,50 @@ async def test_after_a_kill_at_any_moment_the_chunk_goes_on_from_a_checkpoint(
     assert {0, FIRST} < set(offsets) <= {0, FIRST, 2 * FIRST, 3 * FIRST, len(BODY)}
 
 
+async def test_a_checkpoint_holds_the_hash_of_its_own_bytes_though_more_were_hashed(
+    conditional: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While an early part is slow to be sent later ones are hashed; what is saved is the hash at the checkpoint."""
+    monkeypatch.setattr("zotpy.registry.pipeline.THREAD_LIMIT_BYTES", 2**40)  # tasks alone: the test sees when all wait
+    scene = conditional
+    slow = scene.script.park("before", "put_part")
+    saved = scene.script.park("after", "put", "uploads/")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.chunk)
+        scene.body.feed(BODY[: FIRST + PART_BYTES + 1])
+        await trio.testing.wait_all_tasks_blocked()
+        slow.go_on.set()
+        await saved.reached.wait()
+        killed = Scene(copied(scene.store))
+        saved.go_on.set()
+        nursery.cancel_scope.cancel()
+    session = scene.session
+    await killed.open()
+    killed.session = session
+    assert (await killed.other.uploads.status(session)).token.offset == FIRST
+    await killed.assert_finished(await killed.go_on())
+
+
+async def test_of_two_checkpoints_reached_at_once_the_later_one_is_saved(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow early part holds up several checkpoints: when it is there, only what says most is saved."""
+    monkeypatch.setattr("zotpy.registry.pipeline.THREAD_LIMIT_BYTES", 2**40)  # tasks alone: the test sees when all wait
+    slow = scene.script.park("before", "put_part")
+    before = scene.script.begun["put"]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.chunk)
+        scene.body.feed(BODY[: 2 * FIRST + 1])
+        await trio.testing.wait_all_tasks_blocked()
+        slow.go_on.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert (await scene.other.uploads.status(scene.session)).token.offset == 2 * FIRST
+        assert scene.script.begun["put"] == before + 1
+        scene.body.feed(BODY[2 * FIRST + 1 :])
+        scene.body.end()
+    await scene.assert_finished(await scene.other.uploads.status(scene.session))
+
+
 async def test_a_chunk_below_the_interval_is_saved_once(scene: Scene) -> None:
     """Small pushes cost not one store call more."""
     before = scene.script.begun["put"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
@@ -12,7 +13,14 @@ from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from zotpy.core.errors import Unavailable
+from zotpy.core.parts import PartPlan
+from zotpy.core.uploads import UploadState
 from zotpy.registry.budget import Account, MemoryBudget
+from zotpy.registry.pipeline import Limits, PartPipeline
+from zotpy.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from zotpy.store.interface import Body, Part
 
 USUAL = 10
 TOTAL = 60
@@ -233,3 +241,77 @@ def test_small_uploads_are_not_starved_by_a_large_one(seed: int) -> None:
     assert budget.peak_bytes > budget.total_bytes - USUAL
     assert ended.count("small") == 1000
     assert budget.used_bytes == 0
+
+
+class SlowStore(MemoryStore):
+    """Takes a random time for each part."""
+
+    def __init__(self, dice: random.Random) -> None:
+        """Begin empty."""
+        super().__init__()
+        self._dice = dice
+
+    async def put_part(self, key: str, multipart_id: str, number: int, body: Body) -> Part:
+        """Take a part, later."""
+        await trio.sleep(self._dice.random() * 3)
+        return await super().put_part(key, multipart_id, number, body)
+
+
+class Dripping:
+    """A body that comes in reads of random length, at random times."""
+
+    def __init__(self, dice: random.Random, size_bytes: int, pace_s: float) -> None:
+        """Send so many bytes."""
+        self._dice = dice
+        self._left = size_bytes
+        self._pace_s = pace_s
+
+    def __aiter__(self) -> Dripping:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Send the next read."""
+        await trio.sleep(self._dice.random() * self._pace_s)
+        size = min(self._left, self._dice.randint(1, 25))
+        self._left -= size
+        if not size:
+            raise StopAsyncIteration
+        return bytes(size)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, 2**32),
+    st.integers(2 * USUAL, 100),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 400), st.sampled_from([0.0, 0.1, 5.0])), min_size=1, max_size=8),
+)
+def test_pipelines_of_any_part_length_and_speed_all_finish(
+    seed: int, total: int, uploads: list[tuple[float, int, float]]
+) -> None:
+    """Bodies that really go through a pipeline each, with parts that grow, all end with their parts and no memory."""
+    dice = random.Random(seed)
+    budget = Watched(total, USUAL)
+    store = SlowStore(dice)
+    limits = Limits(min(4 * USUAL, total // 2), total // 2, USUAL, 3 * USUAL)
+
+    async def send(share: float, size_bytes: int, pace_s: float) -> None:
+        first = 1 + int(share * (budget.largest_part_bytes - 1))
+        state = UploadState("sha256", PartPlan(first, budget.largest_part_bytes, 1))
+        account = budget.account()
+        pipeline = PartPipeline(store, limits, account, state, None)
+        state = await pipeline.run(Dripping(dice, size_bytes, pace_s))
+        assert state.offset == size_bytes
+        assert [part.number for part in state.parts] == list(range(1, len(state.parts) + 1))
+        assert state.sent_bytes == sum(state.plan.size_bytes(part.number) for part in state.parts)
+        account.close()
+
+    async def crowd() -> None:
+        with trio.fail_after(FOREVER_S):
+            async with trio.open_nursery() as nursery:
+                for share, size_bytes, pace_s in uploads:
+                    nursery.start_soon(send, share, size_bytes, pace_s)
+
+    trio.run(crowd, clock=MockClock(autojump_threshold=0))
+    assert (budget.used_bytes, budget.waiting) == (0, 0)
+    assert budget.peak_bytes <= total
