@@ -35,8 +35,7 @@ class Supervised:
             "storage": {"rootDirectory": str(directory / "root")},
         }
         if bucket is not None:
-            settings |= replica_settings(self.port, bucket, prefix, directory)
-            settings["storage"]["storageDriver"] |= storage
+            settings |= replica_settings(self.port, bucket, prefix, directory, storage)
         file = directory / "workers.json"
         file.write_text(json.dumps(settings))
         command = [sys.executable, "-m", "zotpy", "serve", "-c", str(file), "--workers", str(WORKERS)]

@@ -1,5 +1,6 @@
 """A worker: the process that a supervisor started to run one replica."""
 
+import os
 import signal
 import socket
 import sys
@@ -15,7 +16,7 @@ from zotpy.server import run_replica
 from zotpy.startup import StartupError
 from zotpy.telemetry.logs import configure_logs
 from zotpy.telemetry.metrics import Metrics
-from zotpy.telemetry.sharing import share_metrics
+from zotpy.telemetry.sharing import abandon, share_metrics
 from zotpy.workers.link import Order, Report
 
 log = structlog.get_logger()
@@ -33,11 +34,15 @@ def main(link_descriptor: int) -> None:
     configure_logs(settings.log.level, settings.log.format, settings.log.output)
     structlog.contextvars.bind_contextvars(worker=order.worker)
     share_metrics(order.metrics, order.worker)
+    supervisor = os.getppid()
     try:
         trio.run(_work, order, link, strict_exception_groups=True)
     except StartupError as error:
         _report(link, Report(failure=str(error)))
         sys.exit(1)
+    finally:
+        if os.getppid() != supervisor:
+            abandon(order.metrics, order.worker)
 
 
 async def _work(order: Order, link: socket.socket) -> None:
@@ -66,13 +71,10 @@ async def _work(order: Order, link: socket.socket) -> None:
 
 
 async def _watch_link(link: socket.socket, leave: Callable[[str], None]) -> None:
-    """Leave when the supervisor says so, or when it is gone: then what it would have tidied up is ours to remove."""
-    word = b""
+    """Leave when the supervisor says so or is gone: nothing else ever comes after the order."""
     with suppress(OSError):
-        word = await trio.socket.from_stdlib_socket(link).recv(len(STOP))
-    leave("the supervisor says so" if word else "the supervisor has ended")
-    if not word:
-        order.tidies
+        await trio.socket.from_stdlib_socket(link).recv(1)
+    leave("the supervisor says so, or has ended")
 
 
 async def _watch_signals(leave: Callable[[str], None]) -> None:
