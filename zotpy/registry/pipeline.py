@@ -191,14 +191,15 @@ class PartPipeline:
         hashed_already = len(self.state.tail)
         async with parts:
             async for part in parts:
-                body = part.body if isinstance(part, _PartInFlight) else part
                 if self.hasher is not None:
-                    await hash_pieces(self.hasher, body, hashed_already)
+                    await hash_pieces(
+                        self.hasher, part.body if isinstance(part, _PartInFlight) else part, hashed_already
+                    )
                 hashed_already = 0
                 if isinstance(part, _PartInFlight):
                     if part.is_checkpoint:
                         part.hash_state = self._export()
-                    self._settle(part)
+                    self._settle(part)  # whoever names its bytes after this keeps memory that was given back
 
     async def _send(self, part: _PartInFlight) -> None:
         data_id, multipart_id = await self._ensure_multipart()
