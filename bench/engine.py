@@ -3,14 +3,15 @@
     python bench/engine.py                                    all workloads on SeaweedFS
     python bench/engine.py push-cpu --store versitygw --rounds 5 --json engine.json
 
-Exit status 0: all answers were as they must be, whatever the times; 1: a result is invalid; 2: something is missing.
+Exit status 0: all answers were as they must be, whatever the times; 1: a result is invalid; 2: a program is missing
+or did not start.
 """
 
 import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -18,14 +19,15 @@ if __name__ == "__main__":
 
 from rich.console import Console
 
+from bench.measures import MIB
 from bench.micro.hashing import hashlib_sha256
 from bench.micro.timing import cpu_s_per_gib
 from bench.results import Results
 from bench.running import Plan, run_plan
-from bench.servers.processes import ProgramMissing
+from bench.servers.processes import NotReady, ProgramMissing
 from bench.servers.registries import registry_version
 from bench.servers.stores import STORES
-from bench.tables import comparison_table
+from bench.tables import comparison_table, wide_console
 from bench.workloads.cases import QUICK, Case, Sizes
 from bench.workloads.distance import latency_cases
 from bench.workloads.small import small_cases
@@ -47,7 +49,7 @@ class Options:
     workloads: tuple[str, ...] = tuple(WORKLOADS)
     store: str = "seaweedfs"
     rounds: int = ROUNDS
-    sizes: Sizes = Sizes()
+    sizes: Sizes = field(default_factory=Sizes)
     against: str | None = "distribution"
     seed: str = "1"
 
@@ -59,13 +61,16 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for and return the exit status."""
-    parsed = _parser().parse_args(arguments)
+    parser = _parser()
+    parsed = parser.parse_args(arguments)
+    if unknown := set(parsed.workloads) - WORKLOADS.keys():
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
     options = _options(parsed)
-    console = Console()
+    console = wide_console()
     try:
         results = measure(options, console)
-    except ProgramMissing as error:
-        console.print(f"[red]{error}")
+    except (ProgramMissing, NotReady) as error:
+        console.print(error, style="red", markup=False)
         return 2
     _show(console, options, results)
     if parsed.json is not None:
@@ -110,8 +115,13 @@ def _show(console: Console, options: Options, results: Results) -> None:
 
 def _options(parsed: argparse.Namespace) -> Options:
     sizes = QUICK if parsed.quick else Sizes()
+    if parsed.blob_mib is not None:
+        size_bytes = parsed.blob_mib * MIB
+        sizes = replace(sizes, blob_bytes=size_bytes, far_blob_bytes=size_bytes)
     if parsed.images is not None:
         sizes = replace(sizes, images_per_client=parsed.images)
+    if parsed.clients is not None:
+        sizes = replace(sizes, clients=parsed.clients)
     return Options(
         workloads=tuple(dict.fromkeys(parsed.workloads)) or tuple(WORKLOADS),
         store=parsed.store,
@@ -124,11 +134,13 @@ def _options(parsed: argparse.Namespace) -> Options:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("workloads", nargs="*", choices=[*WORKLOADS, []], default=[], metavar="WORKLOAD")
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(WORKLOADS))
     parser.add_argument("--store", choices=sorted(STORES), default="seaweedfs")
     parser.add_argument("--rounds", type=int, metavar="N", help=f"samples of each registry (default {ROUNDS})")
     parser.add_argument("--quick", action="store_true", help="smaller blobs, fewer images, one round")
+    parser.add_argument("--blob-mib", type=int, metavar="N", help="size of the large blobs, 256 and 100 unless given")
     parser.add_argument("--images", type=int, metavar="N", help="images of each client in `small` (default 200)")
+    parser.add_argument("--clients", type=int, metavar="N", help="clients at once in `small` (default 16)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was found")
     parser.add_argument("--against", choices=["distribution", "none"], default="distribution")
     parser.add_argument("--seed", default="1", help="of the content")

@@ -70,6 +70,14 @@ def _stat(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
+def _busy_s() -> float:
+    """Return the seconds that all cores together were not idle."""
+    user, nice, system, _idle, _waiting, interrupts, soft_interrupts = map(
+        int, Path("/proc/stat").read_text().split(maxsplit=8)[1:8]
+    )
+    return (user + nice + system + interrupts + soft_interrupts) / _TICKS_PER_S
+
+
 @dataclass
 class Span:
     """What a stretch of time cost; complete once its block has ended."""
@@ -78,6 +86,8 @@ class Span:
     cpu_s: dict[str, float] = field(default_factory=dict)
     """By the name of the process; `client` is this one."""
     peak_rss_bytes: dict[str, int] = field(default_factory=dict)
+    busy_cores: float = 0.0
+    """Of the whole machine, whoever kept them busy: near the number of cores, the machine was the limit."""
 
 
 @contextmanager
@@ -87,10 +97,11 @@ def measured(trees: Mapping[str, ProcessTree]) -> Iterator[Span]:
     for tree in trees.values():
         tree.reset_peak()
     before = {name: tree.cpu_s() for name, tree in trees.items()}
-    client_before = time.process_time()
+    client_before, busy_before = time.process_time(), _busy_s()
     began = time.perf_counter()
     yield span
     span.wall_s = time.perf_counter() - began
+    span.busy_cores = (_busy_s() - busy_before) / span.wall_s
     span.cpu_s = {name: tree.cpu_s() - before[name] for name, tree in trees.items()}
     span.cpu_s["client"] = time.process_time() - client_before
     span.peak_rss_bytes = {name: tree.peak_rss_bytes() for name, tree in trees.items()}

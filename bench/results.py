@@ -83,6 +83,20 @@ def _verdict(row: Row, ours: Spread | None, ratio: float | None) -> Verdict:
     return "met" if is_met else "missed"
 
 
+def describe_machine() -> dict[str, Any]:
+    """Describe the machine, without its name."""
+    cpus = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    memory = Path("/proc/meminfo").read_text().split(maxsplit=2)
+    return {
+        "cpu": cpus[0].partition(":")[2].strip() if cpus else platform.machine(),
+        "cores": len(cpus) or None,
+        "memory_mib": int(memory[1]) // 1024,
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "load_at_start": float(Path("/proc/loadavg").read_text().split()[0]),
+    }
+
+
 @dataclass
 class Results:
     """Everything that a run found, and what it ran with."""
@@ -90,7 +104,7 @@ class Results:
     settings: dict[str, Any]
     versions: dict[str, str]
     yardsticks: dict[str, float]
-    machine: dict[str, Any] = field(default_factory=lambda: machine())
+    machine: dict[str, Any] = field(default_factory=describe_machine)
     samples: list[Sample] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
 
@@ -108,17 +122,3 @@ class Results:
         """Write it as JSON."""
         document = {"valid": self.is_valid, "errors": self.errors, **asdict(self)}
         path.write_text(json.dumps(document, indent=2) + "\n")
-
-
-def machine() -> dict[str, Any]:
-    """Describe the machine, without its name."""
-    cpus = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    memory = Path("/proc/meminfo").read_text().split(maxsplit=2)
-    return {
-        "cpu": cpus[0].partition(":")[2].strip() if cpus else platform.machine(),
-        "cores": len(cpus) or None,
-        "memory_mib": int(memory[1]) // 1024,
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "load_at_start": float(Path("/proc/loadavg").read_text().split()[0]),
-    }

@@ -1,7 +1,7 @@
 """Cases run on registries that take turns, so that a drift of the machine meets all of them alike."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +13,7 @@ from bench.clients.connection import Connection, Refused
 from bench.clients.content import Content
 from bench.measures import ProcessTree
 from bench.results import Results, Sample, compare
+from bench.servers.processes import NotReady
 from bench.servers.registries import REGISTRIES
 from bench.servers.shaping import Shape, ShapingProxy
 from bench.servers.stores import StoreServer, make_bucket
@@ -87,16 +88,17 @@ def _sites(registries: Sequence[str], shape: Shape | None, store: StoreServer, f
             stack.callback(server.stop)
             server.start()
             sites.append(Site(name, server.port, {"registry": ProcessTree(server.process.pid), **trees}))
-            _warm_up(server.port)
+            _warm_up(name, server.port)
         yield sites
 
 
-def _warm_up(port: int) -> None:
+def _warm_up(name: str, port: int) -> None:
     """Push and pull a blob of some parts: the store grows its volumes, the registry imports its last modules."""
     content = Content("warm-up", WARM_UP_BYTES)
-    connection = Connection(port)
     try:
-        push_blob(connection, "bench/warm-up", content, "docker")
-        verify_blob(connection, "bench/warm-up", content)
-    finally:
-        connection.close()
+        with closing(Connection(port)) as connection:
+            push_blob(connection, "bench/warm-up", content, "docker")
+            verify_blob(connection, "bench/warm-up", content)
+    except (Refused, OSError) as error:
+        msg = f"{name} runs, but does not take a blob: {error}"
+        raise NotReady(msg) from error

@@ -15,6 +15,16 @@ from bench.workloads.cases import Case
 STYLES = {"met": "green", "missed": "red", "no peer": "yellow", "": ""}
 
 
+PLAIN_WIDTH = 120
+"""Where the output is a file, and no terminal says how wide it is."""
+
+
+def wide_console() -> Console:
+    """Return the console for the tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
+
+
 @dataclass
 class Board:
     """What is on the screen: on a terminal it changes as samples come in, else only its end is printed."""
@@ -44,9 +54,7 @@ def board(console: Console, cases: Sequence[Case], registries: Sequence[str], sa
         yield Board(live, progress, cases, registries)
 
 
-def comparison_table(
-    cases: Sequence[Case], registries: Sequence[str], comparisons: Sequence[Comparison]
-) -> Table:
+def comparison_table(cases: Sequence[Case], registries: Sequence[str], comparisons: Sequence[Comparison]) -> Table:
     """Return one row for each measure: least, median and most of each registry, ratio, target, verdict."""
     table = Table(title="least / median / most")
     for title in ("workload", "measure"):
@@ -72,6 +80,8 @@ def comparison_table(
 def _spread(spread: Spread | None) -> str:
     if spread is None:
         return ""
+    if spread.count == 1:
+        return _number(spread.median)
     return " / ".join(_number(value) for value in (spread.least, spread.median, spread.most))
 
 

@@ -60,9 +60,7 @@ def verify_blob(connection: Connection, repository: str, content: Content) -> No
         raise Refused(msg)
 
 
-def _pull(
-    connection: Connection, repository: str, content: Content, take: Callable[[memoryview], object]
-) -> None:
+def _pull(connection: Connection, repository: str, content: Content, take: Callable[[memoryview], object]) -> None:
     answer = expect(OK, connection.stream("GET", _blob(repository, content), take), "GET of a blob")
     if answer.headers.get("content-length") != str(content.size_bytes):
         msg = f"a blob of {content.size_bytes} bytes came with Content-Length {answer.headers.get('content-length')}"

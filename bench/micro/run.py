@@ -1,7 +1,4 @@
-"""The hot paths one by one: CPU seconds for each GiB, or microseconds for each call.
-
-    python bench/micro/run.py [hashing signing documents] [--quick]
-"""
+"""The hot paths one by one: CPU seconds for each GiB, or microseconds for each call."""
 
 import argparse
 import sys

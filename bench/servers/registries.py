@@ -56,9 +56,9 @@ def zotpy_server(bucket: Bucket, prefix: str, directory: Path) -> RegistryServer
     }
     path = directory / "zotpy.json"
     path.write_text(json.dumps(settings, indent=2))
-    command = [sys.executable, "-m", "zotpy", "serve", "-c", path]
-    env = {**_without_settings(), "PYTHONPATH": str(CHECKOUT)}
-    return RegistryServer("zotpy", port, Process("zotpy", command, directory / "zotpy.log", env, CHECKOUT))
+    command: list[str | Path] = [sys.executable, "-m", "zotpy", "serve", "-c", path]
+    process = Process("zotpy", command, directory / "zotpy.log", _without_settings(), cwd=CHECKOUT)
+    return RegistryServer("zotpy", port, process)
 
 
 def distribution_server(bucket: Bucket, prefix: str, directory: Path) -> RegistryServer:
@@ -66,7 +66,7 @@ def distribution_server(bucket: Bucket, prefix: str, directory: Path) -> Registr
     port = free_port()
     path = directory / "distribution.yml"
     path.write_text(yaml.safe_dump(_distribution_settings(bucket, prefix, port)))
-    command = [find_or_build_peer("registry"), "serve", path]
+    command: list[str | Path] = [find_or_build_peer("registry"), "serve", path]
     return RegistryServer(
         "distribution", port, Process("distribution", command, directory / "distribution.log", _without_settings())
     )

@@ -15,7 +15,7 @@ class Shape:
     """How slow the store is."""
 
     delay_ms: float
-    """Before each answer begins."""
+    """Before each call is forwarded."""
     rate_mb_per_s: float | None = None
     """Of each connection, in units of 10^6 bytes; `None`: as fast as it comes."""
 

@@ -1,5 +1,6 @@
 """What a case of the benchmark is: a workload in one variant, the rows it fills, and the targets they are held to."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -47,6 +48,9 @@ class Row:
     target: Target | None = None
 
 
+BUSY = Row("busy_cores", f"busy cores of {os.cpu_count()}, all programs")
+
+
 @dataclass(frozen=True)
 class Site:
     """A registry that runs, and the processes whose cost counts: `registry`, `store`, and a `proxy` if there is one."""
@@ -74,4 +78,3 @@ class Case:
     def name(self) -> str:
         """The workload and its variant."""
         return f"{self.workload} {self.variant}".strip()
-

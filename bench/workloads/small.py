@@ -10,7 +10,7 @@ from bench.clients.connection import Connections
 from bench.clients.images import BLOB_BYTES, Image, push_image, verify_images
 from bench.measures import measured
 from bench.servers.shaping import Shape
-from bench.workloads.cases import Case, Metrics, Row, Site, Sizes, Target
+from bench.workloads.cases import BUSY, Case, Metrics, Row, Site, Sizes, Target
 
 SLOW_TO_ANSWER = Shape(delay_ms=25)
 VERIFIED_IMAGES = 5
@@ -18,13 +18,14 @@ FLOWS: tuple[Flow, ...] = ("docker", "containerd")
 
 
 def small_cases(sizes: Sizes) -> list[Case]:
-    """Return the pushes: HEAD, POST, PATCH, PUT for each blob, as docker does, or HEAD, POST, PUT, as containerd does."""
+    """Return the pushes, for each blob HEAD, POST, PATCH, PUT as docker, or HEAD, POST, PUT as containerd."""
     rows = (
         Row("images_per_s", "images/s", "higher", Target("times", 3)),
         Row("cpu_ms_per_image", "CPU ms/image"),
         Row("store_cpu_ms_per_image", "store's CPU ms/image"),
         Row("proxy_cpu_ms_per_image", "proxy's CPU ms/image"),
         Row("client_cpu_ms_per_image", "client's CPU ms/image"),
+        BUSY,
     )
     return [Case("small", flow, rows, partial(_push, sizes, flow), SLOW_TO_ANSWER) for flow in FLOWS]
 
@@ -54,5 +55,6 @@ def _push(sizes: Sizes, flow: Flow, site: Site, seed: str) -> Metrics:
     return {
         **per_image,
         "images_per_s": count / span.wall_s,
+        "busy_cores": span.busy_cores,
         "cpu_ms_per_image": per_image["registry_cpu_ms_per_image"],
     }

@@ -9,13 +9,14 @@ from bench.clients.blobs import Flow, pull_blob, push_blob, verify_blob
 from bench.clients.connection import Connection, Connections
 from bench.clients.content import Content
 from bench.measures import GIB, MIB, Span, measured
-from bench.workloads.cases import Case, Metrics, Row, Site, Sizes, Target
+from bench.workloads.cases import BUSY, Case, Metrics, Row, Site, Sizes, Target
 
 OTHER_ROWS = (
     Row("gib_per_s", "GiB/s", "higher"),
     Row("peak_rss_mib", "peak RSS, MiB"),
     Row("store_cpu_s_per_gib", "store's CPU s/GiB"),
     Row("client_cpu_s_per_gib", "client's CPU s/GiB"),
+    BUSY,
 )
 VARIANTS: dict[Flow, str] = {"docker": "chunked", "length": "length"}
 
@@ -82,6 +83,7 @@ def _metrics(span: Span, total_bytes: int) -> Metrics:
     return {
         "cpu_s_per_gib": span.cpu_s["registry"] / gib,
         "gib_per_s": gib / span.wall_s,
+        "busy_cores": span.busy_cores,
         "peak_rss_mib": span.peak_rss_bytes["registry"] / MIB,
         "store_cpu_s_per_gib": span.cpu_s["store"] / gib,
         "client_cpu_s_per_gib": span.cpu_s["client"] / gib,
