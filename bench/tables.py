@@ -15,7 +15,7 @@ from bench.workloads.cases import Case
 STYLES = {"met": "green", "missed": "red", "no peer": "yellow", "": ""}
 
 
-PLAIN_WIDTH = 120
+PLAIN_WIDTH = 130
 """Where the output is a file, and no terminal says how wide it is."""
 
 

@@ -48,7 +48,8 @@ class Row:
     target: Target | None = None
 
 
-BUSY = Row("busy_cores", f"busy cores of {os.cpu_count()}, all programs")
+BUSY = Row("busy_cores", f"busy cores of {os.cpu_count()}")
+"""Of the whole machine: near all of them, it was the machine that set the pace."""
 
 
 @dataclass(frozen=True)
