@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.processes import needed
 from tests.servers import Bucket, MotoServer, SeaweedServer
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
     """Return a running SeaweedFS."""
-    server = SeaweedServer(tmp_path_factory.mktemp("seaweedfs"))
+    with needed():
+        server = SeaweedServer(tmp_path_factory.mktemp("seaweedfs"))
     server.start()
     try:
         yield server

@@ -1,23 +1,34 @@
-"""Programs run beside the tests: found, started with a log of their own, waited for, and ended by their process id."""
+"""What tests need of the programs beside them: without one, a test is skipped, or fails under CI."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import socket
-import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+from bench.servers import processes
+from bench.servers.processes import POLL_S, READY_DEADLINE_S, STOP_DEADLINE_S, Process, ProgramMissing, free_port
 
-READY_DEADLINE_S = 60.0
-STOP_DEADLINE_S = 20.0
-POLL_S = 0.05
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = [
+    "POLL_S",
+    "STOP_DEADLINE_S",
+    "Process",
+    "descendants",
+    "find_program",
+    "free_port",
+    "has_ended",
+    "missing",
+    "needed",
+    "state_of",
+    "wait_until",
+]
 
 
 def missing(what: str) -> NoReturn:
@@ -27,88 +38,19 @@ def missing(what: str) -> NoReturn:
     pytest.skip(what)
 
 
+@contextmanager
+def needed() -> Iterator[None]:
+    """Treat a program that the block does not find as `missing`."""
+    try:
+        yield
+    except ProgramMissing as error:
+        missing(str(error))
+
+
 def find_program(name: str, install: str) -> Path:
     """Return the program of that name, from the directory `ZOTPY_TEST_CLIENTS` first, then from `PATH`."""
-    search = os.pathsep.join(filter(None, [os.environ.get("ZOTPY_TEST_CLIENTS"), os.environ.get("PATH"), "/usr/sbin"]))
-    found = shutil.which(name, path=search)
-    if found is None:
-        missing(f"{name} is needed: {install}")
-    return Path(found)
-
-
-def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
-
-
-class Process:
-    """One program run in the background, its output kept in a log file that survives restarts."""
-
-    def __init__(
-        self, name: str, command: Sequence[str | Path], log_path: Path, env: Mapping[str, str] | None = None
-    ) -> None:
-        """Remember what to run; nothing is started yet."""
-        self.name = name
-        self.log_path = log_path
-        self._command = [str(word) for word in command]
-        self._env = dict(env) if env is not None else None
-        self._child: subprocess.Popen[bytes] | None = None
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the program was started and has not ended."""
-        return self._child is not None and self._child.poll() is None
-
-    @property
-    def pid(self) -> int:
-        """The process id of the program that was started last."""
-        assert self._child is not None
-        return self._child.pid
-
-    def ended(self, deadline_s: float = STOP_DEADLINE_S) -> int:
-        """Wait until the program has ended by itself and return its exit code."""
-        assert self._child is not None
-        return self._child.wait(deadline_s)
-
-    def start(self, is_ready: Callable[[], bool], deadline_s: float = READY_DEADLINE_S) -> None:
-        """Start the program and wait until it is ready; an early end or a missed deadline fails with its log."""
-        with self.log_path.open("ab") as log:
-            self._child = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=self._env
-            )
-        give_up_at = time.monotonic() + deadline_s
-        while not is_ready():
-            if not self.is_running or time.monotonic() > give_up_at:
-                self.kill()
-                pytest.fail(f"{self.name} did not become ready: {' '.join(self._command)}\n{self.log_tail()}")
-            time.sleep(POLL_S)
-
-    def kill(self) -> None:
-        """End the program at once, as `kill -9` does."""
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait()
-
-    def stop(self) -> None:
-        """Ask the program to end, and end it where it does not."""
-        if self._child is None:
-            return
-        self._child.terminate()
-        try:
-            self._child.wait(STOP_DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
-    def log_tail(self, since: int = 0, limit: int = 20_000) -> str:
-        """Return the end of what the program has written after the offset `since`, at most `limit` characters."""
-        return self.log_path.read_bytes()[since:].decode(errors="replace")[-limit:]
-
-    def log_size(self) -> int:
-        """Return how many bytes the program has written."""
-        return self.log_path.stat().st_size
+    with needed():
+        return processes.find_program(name, install, [os.environ.get("ZOTPY_TEST_CLIENTS")])
 
 
 def has_ended(pid: int) -> bool:

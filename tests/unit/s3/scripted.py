@@ -62,7 +62,7 @@ class ScriptedServer:
     connections: int = 0
     closed: int = 0
     hung_up: trio.Event = field(default_factory=trio.Event)
-    """Set when the client closed a connection before it had all of an answer."""
+    """Set when the client closed a connection in the middle of a request or of an answer."""
 
     async def start(self, nursery: trio.Nursery) -> ScriptedServer:
         """Listen on a port of the system's choice until the nursery is cancelled."""
@@ -102,7 +102,7 @@ class ScriptedServer:
                 if not await self._play(act, request, connection, stream):
                     break
                 connection.start_next_cycle()
-        except trio.BrokenResourceError:
+        except (trio.BrokenResourceError, h11.RemoteProtocolError):
             self.hung_up.set()
         finally:
             self.closed += 1

@@ -1,0 +1,81 @@
+"""Blobs as real clients push and pull them (OCI distribution spec: end-2, end-3, end-4 to end-6)."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Literal
+from urllib.parse import urlsplit
+
+from bench.clients.connection import Answer, Connection, Refused
+from bench.clients.content import Content
+
+Flow = Literal["docker", "length", "containerd"]
+"""POST, PATCH in chunked transfer coding, PUT; the same with Content-Length; POST, PUT with the whole body."""
+EMPTY = {"Content-Length": "0"}
+OCTETS = {"Content-Type": "application/octet-stream"}
+OK, CREATED, ACCEPTED, NOT_FOUND = 200, 201, 202, 404
+
+
+def expect(status: int, answer: Answer, what: str) -> Answer:
+    """Return the answer, which must have this status. Raises `Refused`."""
+    if answer.status != status:
+        msg = f"{what}: {answer.status} instead of {status}: {answer.body[:300].decode(errors='replace')}"
+        raise Refused(msg)
+    return answer
+
+
+def push_blob(connection: Connection, repository: str, content: Content, flow: Flow) -> None:
+    """Push one blob. Raises `Refused`."""
+    begun = expect(ACCEPTED, connection.call("POST", f"/v2/{repository}/blobs/uploads/", EMPTY), "POST")
+    location = _target(begun)
+    with_length = {**OCTETS, "Content-Length": str(content.size_bytes)}
+    if flow == "containerd":
+        answer = connection.call("PUT", _with_digest(location, content), with_length, content.pieces())
+    else:
+        if flow == "docker":
+            chunked = {**OCTETS, "Transfer-Encoding": "chunked"}
+            patched = connection.call("PATCH", location, chunked, content.chunked_pieces())
+        else:
+            patched = connection.call("PATCH", location, with_length, content.pieces())
+        location = _target(expect(ACCEPTED, patched, "PATCH"))
+        answer = connection.call("PUT", _with_digest(location, content), EMPTY)
+    expect(CREATED, answer, "PUT of a blob")
+
+
+def blob_is_missing(connection: Connection, repository: str, content: Content) -> None:
+    """Ask for a blob as clients do before they push it; it must not be there. Raises `Refused`."""
+    expect(NOT_FOUND, connection.call("HEAD", _blob(repository, content)), "HEAD of a blob")
+
+
+def pull_blob(connection: Connection, repository: str, content: Content) -> None:
+    """Pull one blob and drop its bytes as they come; their count is checked. Raises `Refused`."""
+    _pull(connection, repository, content, lambda _: None)
+
+
+def verify_blob(connection: Connection, repository: str, content: Content) -> None:
+    """Pull one blob and compare its digest. Raises `Refused`."""
+    hasher = hashlib.sha256()
+    _pull(connection, repository, content, hasher.update)
+    if f"sha256:{hasher.hexdigest()}" != content.digest:
+        msg = f"the blob {content.digest} came back with the digest {hasher.hexdigest()}"
+        raise Refused(msg)
+
+
+def _pull(connection: Connection, repository: str, content: Content, take: Callable[[memoryview], object]) -> None:
+    answer = expect(OK, connection.stream("GET", _blob(repository, content), take), "GET of a blob")
+    if answer.headers.get("content-length") != str(content.size_bytes):
+        msg = f"a blob of {content.size_bytes} bytes came with Content-Length {answer.headers.get('content-length')}"
+        raise Refused(msg)
+
+
+def _blob(repository: str, content: Content) -> str:
+    return f"/v2/{repository}/blobs/{content.digest}"
+
+
+def _target(answer: Answer) -> str:
+    """Return where an upload goes on, as a target on the same connection."""
+    url = urlsplit(answer.headers["location"])
+    return f"{url.path}?{url.query}" if url.query else url.path
+
+
+def _with_digest(target: str, content: Content) -> str:
+    return f"{target}{'&' if '?' in target else '?'}digest={content.digest}"

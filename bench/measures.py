@@ -1,0 +1,107 @@
+"""What processes cost: CPU seconds and memory, read from /proc (see proc(5))."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+GIB = 1 << 30
+MIB = 1 << 20
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PARENT, _TIMES = 1, slice(11, 15)
+"""Fields of /proc/<pid>/stat after the name: ppid; utime, stime, cutime, cstime."""
+
+
+class ProcessTree:
+    """A process with all its descendants."""
+
+    def __init__(self, pid: int) -> None:
+        """Name the process at the top."""
+        self.pid = pid
+
+    def cpu_s(self) -> float:
+        """Return the CPU seconds that it has taken, with those of its descendants, also ended ones."""
+        ticks = 0
+        for pid in self.pids():
+            with suppress(OSError):  # ended meanwhile: its parent counts it from now on
+                ticks += sum(map(int, _stat(pid)[_TIMES]))
+        return ticks / _TICKS_PER_S
+
+    def rss_bytes(self) -> int:
+        """Return the memory that is resident now."""
+        return self._status_bytes("VmRSS")
+
+    def peak_rss_bytes(self) -> int:
+        """Return the most that was resident since the start or `reset_peak`: an upper bound where there are several."""
+        return self._status_bytes("VmHWM")
+
+    def reset_peak(self) -> None:
+        """Begin the peak anew, where the system lets us."""
+        for pid in self.pids():
+            with suppress(OSError):
+                Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+    def pids(self) -> list[int]:
+        """Return the process and its descendants, as far as they run."""
+        children: dict[int, list[int]] = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with suppress(OSError):
+                    children.setdefault(int(_stat(int(entry.name))[_PARENT]), []).append(int(entry.name))
+        found = [self.pid]
+        for pid in found:  # it grows while we walk it
+            found += children.get(pid, [])
+        return found
+
+    def _status_bytes(self, name: str) -> int:
+        total = 0
+        for pid in self.pids():
+            with suppress(OSError):
+                for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+                    if line.startswith(f"{name}:"):
+                        total += int(line.split()[1]) * 1024
+        return total
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields after the name, which may hold blanks and brackets itself."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _busy_s() -> float:
+    """Return the seconds that all cores together were not idle."""
+    user, nice, system, _idle, _waiting, interrupts, soft_interrupts = map(
+        int, Path("/proc/stat").read_text().split(maxsplit=8)[1:8]
+    )
+    return (user + nice + system + interrupts + soft_interrupts) / _TICKS_PER_S
+
+
+@dataclass
+class Span:
+    """What a stretch of time cost; complete once its block has ended."""
+
+    wall_s: float = 0.0
+    cpu_s: dict[str, float] = field(default_factory=dict)
+    """By the name of the process; `client` is this one."""
+    peak_rss_bytes: dict[str, int] = field(default_factory=dict)
+    busy_cores: float = 0.0
+    """Of the whole machine, whoever kept them busy: near the number of cores, the machine was the limit."""
+
+
+@contextmanager
+def measured(trees: Mapping[str, ProcessTree]) -> Iterator[Span]:
+    """Measure these processes, and this one as `client`, while the block runs."""
+    span = Span()
+    for tree in trees.values():
+        tree.reset_peak()
+    before = {name: tree.cpu_s() for name, tree in trees.items()}
+    client_before, busy_before = time.process_time(), _busy_s()
+    began = time.perf_counter()
+    yield span
+    span.wall_s = time.perf_counter() - began
+    span.busy_cores = (_busy_s() - busy_before) / span.wall_s
+    span.cpu_s = {name: tree.cpu_s() - before[name] for name, tree in trees.items()}
+    span.cpu_s["client"] = time.process_time() - client_before
+    span.peak_rss_bytes = {name: tree.peak_rss_bytes() for name, tree in trees.items()}

@@ -1,0 +1,48 @@
+"""Hashes and checksums over one part."""
+
+import hashlib
+import random
+
+import crc32c
+
+from bench.micro.timing import Micro
+from zotpy.core.hashing import new_hasher
+
+PART_BYTES = 8 << 20
+SLICE_BYTES = 256 << 10
+"""What one read from a client's socket brings."""
+
+
+def hashlib_sha256() -> Micro:
+    """Return hashlib's SHA-256: the least that a push can cost."""
+    part = _part()
+    return Micro("sha256, hashlib", lambda: hashlib.sha256(part).digest(), len(part))
+
+
+def micros() -> list[Micro]:
+    """Return what is measured here."""
+    part = _part()
+    slices = [memoryview(part)[start : start + SLICE_BYTES] for start in range(0, PART_BYTES, SLICE_BYTES)]
+
+    def ours() -> None:
+        hasher = new_hasher()
+        hasher.update(part)
+        hasher.digest()
+
+    def ours_in_slices() -> None:
+        hasher = new_hasher()
+        for piece in slices:
+            hasher.update(piece)
+        hasher.digest()
+
+    return [
+        hashlib_sha256(),
+        Micro("sha256, zotpy's hasher, 8 MiB", ours, len(part)),
+        Micro("sha256, zotpy's hasher, 256 KiB", ours_in_slices, len(part)),
+        Micro("sha512, hashlib", lambda: hashlib.sha512(part).digest(), len(part)),
+        Micro("crc32c", lambda: crc32c.crc32c(part), len(part)),
+    ]
+
+
+def _part() -> bytearray:
+    return bytearray(random.Random(0).randbytes(PART_BYTES))

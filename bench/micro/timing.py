@@ -1,0 +1,48 @@
+"""How long a function takes: CPU seconds for each GiB, or microseconds of CPU for each call; the best of some runs."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.measures import GIB
+
+RUNS = 3
+RUN_S = 0.2
+"""How long one run is made to take, so that the clock's grain does not count."""
+Unit = Literal["CPU s/GiB", "us/call"]
+
+
+@dataclass(frozen=True)
+class Micro:
+    """One hot path: a function to call, and how many bytes a call takes in; 0: calls are counted, not bytes."""
+
+    name: str
+    call: Callable[[], object]
+    size_bytes: int = 0
+
+    @property
+    def unit(self) -> Unit:
+        """What its time is given in."""
+        return "CPU s/GiB" if self.size_bytes else "us/call"
+
+
+def cpu_s_per_call(micro: Micro, run_s: float = RUN_S) -> float:
+    """Return the CPU seconds of this process for one call."""
+    micro.call()
+    began = time.perf_counter()
+    micro.call()
+    calls = max(1, int(run_s / max(time.perf_counter() - began, 1e-9)))
+    return min(_run(micro.call, calls) for _ in range(RUNS)) / calls
+
+
+def cpu_s_per_gib(micro: Micro, run_s: float = RUN_S) -> float:
+    """Return the CPU seconds for one GiB."""
+    return cpu_s_per_call(micro, run_s) / micro.size_bytes * GIB
+
+
+def _run(call: Callable[[], object], calls: int) -> float:
+    began = time.process_time()
+    for _ in range(calls):
+        call()
+    return time.process_time() - began

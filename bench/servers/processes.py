@@ -1,0 +1,122 @@
+"""Programs run in the background: found, started with a log of their own, waited for, and ended by their process id."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+READY_DEADLINE_S = 60.0
+STOP_DEADLINE_S = 20.0
+POLL_S = 0.05
+
+
+class ProgramMissing(Exception):
+    """A program is not on this machine; the message says how to install it."""
+
+
+class NotReady(Exception):
+    """A program ended at its start, or did not become ready in time; the message holds the end of its log."""
+
+
+def find_program(name: str, install: str, directories: Iterable[str | None] = ()) -> Path:
+    """Return the program of that name, from these directories first, then from `PATH`. Raises `ProgramMissing`."""
+    search = os.pathsep.join(filter(None, [*directories, os.environ.get("PATH"), "/usr/sbin"]))
+    found = shutil.which(name, path=search)
+    if found is None:
+        msg = f"{name} is needed: {install}"
+        raise ProgramMissing(msg)
+    return Path(found)
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def accepts(port: int) -> bool:
+    """Whether something on this machine takes connections on the port."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+class Process:
+    """One program run in the background, its output kept in a log file that survives restarts."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        log_path: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        """Remember what to run; nothing is started yet."""
+        self.name = name
+        self.log_path = log_path
+        self._command = [str(word) for word in command]
+        self._env = dict(env) if env is not None else None
+        self._cwd = cwd
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the program was started and has not ended."""
+        return self._child is not None and self._child.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the program, which was started."""
+        assert self._child is not None, f"{self.name} was not started"
+        return self._child.pid
+
+    def ended(self, deadline_s: float = STOP_DEADLINE_S) -> int:
+        """Wait until the program has ended by itself and return its exit code."""
+        assert self._child is not None, f"{self.name} was not started"
+        return self._child.wait(deadline_s)
+
+    def start(self, is_ready: Callable[[], bool], deadline_s: float = READY_DEADLINE_S) -> None:
+        """Start the program and wait until it is ready. Raises `NotReady`."""
+        with self.log_path.open("ab") as log:
+            self._child = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env, cwd=self._cwd
+            )
+        give_up_at = time.monotonic() + deadline_s
+        while not is_ready():
+            if not self.is_running or time.monotonic() > give_up_at:
+                self.kill()
+                msg = f"{self.name} did not become ready: {' '.join(self._command)}\n{self.log_tail()}"
+                raise NotReady(msg)
+            time.sleep(POLL_S)
+
+    def kill(self) -> None:
+        """End the program at once, as `kill -9` does."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+
+    def stop(self) -> None:
+        """Ask the program to end, and end it where it does not."""
+        if self._child is None:
+            return
+        self._child.terminate()
+        try:
+            self._child.wait(STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def log_tail(self, since: int = 0, limit: int = 20_000) -> str:
+        """Return the end of what the program has written after the offset `since`, at most `limit` characters."""
+        return self.log_path.read_bytes()[since:].decode(errors="replace")[-limit:]
+
+    def log_size(self) -> int:
+        """Return how many bytes the program has written."""
+        return self.log_path.stat().st_size

