@@ -138,7 +138,7 @@ class VersityServer:
             f"--access={ACCESS_KEY}",
             f"--secret={SECRET_KEY}",
             f"--region={REGION}",
-            "posix",
+            "--keep-alive", "posix",
             f"--sidecar={directory / 'attributes'}",  # not every file system has extended attributes
             directory / "data",
         ]
