@@ -138,7 +138,8 @@ class VersityServer:
             f"--access={ACCESS_KEY}",
             f"--secret={SECRET_KEY}",
             f"--region={REGION}",
-            "--keep-alive", "posix",
+            "--keep-alive",
+            "posix",
             f"--sidecar={directory / 'attributes'}",  # not every file system has extended attributes
             directory / "data",
         ]

@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "zotpy.core": "",
     "zotpy.http1": "h11",
     "zotpy.s3.wire": "zotpy.core crc32c",
-    "zotpy.s3": "zotpy.core zotpy.http1 zotpy.s3.wire botocore crc32c h11 httpcore httpx structlog trio",
+    "zotpy.s3": "zotpy.core zotpy.http1 zotpy.s3.wire botocore crc32c h11 httpx structlog trio",
     "zotpy.store": "zotpy.core crc32c structlog trio",
     "zotpy.store.s3": "zotpy.core zotpy.s3 zotpy.s3.wire zotpy.store crc32c httpx structlog trio",
     "zotpy.store.opening": "zotpy.core zotpy.s3 zotpy.store zotpy.store.s3 structlog trio",

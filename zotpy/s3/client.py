@@ -120,7 +120,7 @@ class S3Client:
                 await stack.enter_async_context(self.pacer.slot())
             response = await self._send(request, crc)
             try:
-                return response, await response.aread()
+                return response, b"".join([piece async for piece in response.stream])  # type: ignore[union-attr]
             finally:
                 await _close(response)
 

@@ -1,27 +1,32 @@
-"""One connection to the service: httpcore's, with large reads, and bodies sent from where they are.
+"""One connection to the service: h11 on a trio stream, with large reads, and bodies sent from where they are.
 
-httpcore asks a socket for 64 KiB at a time, and each read is a turn through trio, h11 and httpx; reading up to 1 MiB at
-once takes a third of the CPU for each byte. A request goes out in as few system calls as the socket has room for: its
-head and the pieces of its body together (`sendmsg`), and no byte of it is copied on the way.
+A request goes out in as few system calls as the socket has room for: its head and the pieces of its body together
+(`sendmsg`), and no byte of it is copied on the way. Bodies are read up to 1 MiB at once, because each read is some
+turns through trio and h11. There is nothing else between httpx's transport and the socket: what httpcore has there took
+a third of the CPU of each small call.
 """
 
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import islice
+from typing import Any
 
 import h11
-import httpcore
 import httpx
 import trio
 
 from zotpy import http1
 from zotpy.core.pieces import Buffer, Pieces
 
+READ_HEAD_BYTES = 64 * 1024
 READ_BYTES = 1024 * 1024
+LONGEST_HEAD_BYTES = 64 * 1024
 TLS_SLICE_BYTES = 1024 * 1024
 BUFFERS_AT_ONCE = 256
 """Linux takes up to 1,024 in one call; more than this never fit into a socket anyway."""
+_PORTS = {"http": 80, "https": 443}
 
 
 class PiecesBody(httpx.AsyncByteStream):
@@ -40,68 +45,128 @@ class PiecesBody(httpx.AsyncByteStream):
         raise StopAsyncIteration
 
 
-class StoreConnection(httpcore.AsyncHTTPConnection):
-    """A connection that is made when it is used first."""
+class StoreConnection:
+    """A connection that is made when it is used first; for one request at a time."""
 
-    def __init__(self, origin: httpcore.Origin, tls: ssl.SSLContext | None, keepalive_s: float) -> None:
-        """Connect to `origin`, by TLS where there is a context; an idle connection is of use for `keepalive_s`."""
-        super().__init__(origin, tls, keepalive_s, network_backend=httpcore.TrioBackend())
+    def __init__(self, url: httpx.URL, tls: ssl.SSLContext | None, keepalive_s: float) -> None:
+        """Connect to the host of `url`, by TLS where there is a context; idle, it is of use for `keepalive_s`."""
+        self._host, self._port = url.host, url.port or _PORTS[url.scheme]
+        self._tls = tls
+        self._keepalive_s = keepalive_s
+        self._idle_until: float | None = None
+        self._stream: trio.abc.Stream
+        self._socket: trio.socket.SocketType | None = None
+        self._http = http1.Connection(h11.CLIENT, LONGEST_HEAD_BYTES)
+        self._read_timeout_s = 0.0
 
-    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send a request, and receive the head of its answer. Raises httpcore's errors."""
-        if self._connection is None:
-            try:
-                stream = await self._connect(request)
-            except BaseException:
-                self._connect_failed = True
-                raise
-            self._connection = _Http1Connection(self._origin, stream, self._keepalive_expiry)
-        return await self._connection.handle_async_request(request)
+    def is_idle(self) -> bool:
+        """Whether another request may be sent."""
+        return self._idle_until is not None
+
+    def has_expired(self) -> bool:
+        """Whether an idle connection was left alone for too long, or ended by the service."""
+        if self._socket is None or self._idle_until is None:
+            return False
+        return trio.current_time() > self._idle_until or self._socket.is_readable()
+
+    async def send(self, request: httpx.Request) -> h11.Response:
+        """Send a request, and receive the head of its answer. Raises `httpx.TransportError`."""
+        timeouts: dict[str, float] = request.extensions["timeout"]
+        self._idle_until = None
+        self._read_timeout_s = timeouts["read"]
+        if self._socket is None:
+            await self._connect(timeouts["connect"])
+        with suppress(httpx.WriteError):  # the service may have answered, and closed, before it read all
+            await self._send_all(await self._encoded(request), timeouts["write"])
+        while True:
+            event = await self._next_event(READ_HEAD_BYTES)
+            if isinstance(event, h11.Response):
+                return event
+            if not isinstance(event, h11.InformationalResponse):
+                msg = f"no answer, but {event!r}"
+                raise httpx.RemoteProtocolError(msg)
+
+    async def receive(self) -> bytes:
+        """Receive the next bytes of the answer's body, none at its end. Raises `httpx.TransportError`."""
+        event = await self._next_event(READ_BYTES)
+        return bytes(event.data) if isinstance(event, h11.Data) else b""
+
+    async def finish(self) -> None:
+        """Be idle where all of the answer was received, else close."""
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+            self._idle_until = trio.current_time() + self._keepalive_s
+        else:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close without a word: it waits for nobody."""
+        self._idle_until = None
+        if self._socket is not None:
+            await trio.aclose_forcefully(self._stream)
+
+    async def _connect(self, timeout_s: float) -> None:
+        with _errors(httpx.ConnectTimeout, httpx.ConnectError, timeout_s):
+            stream = await trio.open_tcp_stream(self._host, self._port)
+            self._stream, self._socket = stream, stream.socket
+            if self._tls is not None:
+                secured = trio.SSLStream(stream, self._tls, server_hostname=self._host, https_compatible=True)
+                self._stream = secured
+                await secured.do_handshake()
+
+    async def _encoded(self, request: httpx.Request) -> list[Buffer]:
+        """Return the request as the buffers to send."""
+        target = request.extensions.get("target", request.url.raw_path)
+        assert isinstance(request.stream, AsyncIterable)  # noqa: S101 - for the type checker
+        try:
+            head = h11.Request(method=request.method, target=target, headers=request.headers.raw)
+            buffers: list[Buffer] = [self._http.send(head)]
+            async for block in request.stream:
+                buffers += self._http.send_with_data_passthrough(h11.Data(data=block)) or ()
+            buffers += self._http.send_with_data_passthrough(h11.EndOfMessage()) or ()
+        except h11.LocalProtocolError as error:
+            raise httpx.LocalProtocolError(str(error)) from error
+        return buffers
+
+    async def _send_all(self, buffers: Iterable[Buffer], timeout_s: float) -> None:
+        """Send buffers; `timeout_s` may pass without progress."""
+        views = deque(memoryview(buffer) for buffer in buffers if buffer)
+        if self._tls is not None or self._socket is None:
+            for view in views:
+                for start in range(0, len(view), TLS_SLICE_BYTES):
+                    with _errors(httpx.WriteTimeout, httpx.WriteError, timeout_s):
+                        await self._stream.send_all(view[start : start + TLS_SLICE_BYTES])
+            return
+        with _errors(httpx.WriteTimeout, httpx.WriteError, timeout_s) as scope:
+            while views:
+                sent = await self._socket.sendmsg(islice(views, BUFFERS_AT_ONCE))
+                scope.deadline = trio.current_time() + timeout_s
+                while sent:
+                    if sent < len(views[0]):
+                        views[0] = views[0][sent:]
+                        break
+                    sent -= len(views.popleft())
+
+    async def _next_event(self, read_bytes: int) -> Any:
+        try:
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                with _errors(httpx.ReadTimeout, httpx.ReadError, self._read_timeout_s):
+                    received = await self._stream.receive_some(read_bytes)
+                self._http.receive_data(bytes(received))
+        except h11.RemoteProtocolError as error:
+            raise httpx.RemoteProtocolError(str(error)) from error
+        return event
 
 
-class _Http1Connection(httpcore.AsyncHTTP11Connection):
-    """HTTP/1.1 once connected."""
-
-    READ_NUM_BYTES = READ_BYTES
-
-    def __init__(
-        self, origin: httpcore.Origin, stream: httpcore.AsyncNetworkStream, keepalive_expiry: float | None
-    ) -> None:
-        super().__init__(origin, stream, keepalive_expiry)
-        self._h11_state = http1.Connection(h11.CLIENT, self.MAX_INCOMPLETE_EVENT_SIZE)
-        self._unsent: list[Buffer] = []
-
-    async def _send_event(self, event: h11.Event, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's
-        """Gather all of a request, and send it when it is complete."""
-        self._unsent += self._h11_state.send_with_data_passthrough(event) or []
-        if isinstance(event, h11.EndOfMessage):
-            buffers, self._unsent = self._unsent, []
-            await _send_all(self._network_stream, buffers, timeout)
-
-
-async def _send_all(
-    stream: httpcore.AsyncNetworkStream,
-    buffers: Iterable[Buffer],
-    timeout: float | None,  # noqa: ASYNC109
-) -> None:
-    """Send buffers; `timeout` seconds may pass without progress. Raises `httpcore.WriteError`, `WriteTimeout`."""
-    views = deque(memoryview(buffer) for buffer in buffers if buffer)
-    if stream.get_extra_info("ssl_object") is not None:
-        for view in views:
-            for start in range(0, len(view), TLS_SLICE_BYTES):
-                await stream.write(view[start : start + TLS_SLICE_BYTES], timeout)  # type: ignore[arg-type]
-        return
-    socket: trio.socket.SocketType = stream.get_extra_info("socket")
+@contextmanager
+def _errors(
+    too_slow: type[httpx.TransportError], broken: type[httpx.TransportError], timeout_s: float
+) -> Iterator[trio.CancelScope]:
+    """Raise httpx's errors in place of trio's and the system's."""
     try:
-        while views:
-            with trio.fail_after(float("inf") if timeout is None else timeout):
-                sent = await socket.sendmsg(islice(views, BUFFERS_AT_ONCE))
-            while sent:
-                if sent < len(views[0]):
-                    views[0] = views[0][sent:]
-                    break
-                sent -= len(views.popleft())
+        with trio.fail_after(timeout_s) as scope:
+            yield scope
     except trio.TooSlowError as error:
-        raise httpcore.WriteTimeout from error
-    except (OSError, trio.ClosedResourceError) as error:
-        raise httpcore.WriteError(error) from error
+        raise too_slow(str(error)) from error
+    except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        raise broken(str(error)) from error

@@ -1,26 +1,29 @@
 """Connections to one service: bounded in number, the one used last taken first.
 
-httpcore's own pool looks at every idle connection, a system call each, whenever a request begins or ends; and a request
-that is cancelled while it waits for a place can leave behind a connection that is never used and never closed, so that
-under load the pool shrinks for good. Here a request first waits for one of `limit` places; whoever holds a place takes
-an idle connection or makes one, and there is nothing else to wait for.
+httpcore's pool, httpx's own, looks at every idle connection, a system call each, whenever a request begins or ends;
+and a request that is cancelled while it waits for a place can leave behind a connection that is never used and never
+closed, so that under load the pool shrinks for good. Here a request first waits for one of `limit` places; whoever
+holds a place takes an idle connection or makes one, and there is nothing else to wait for.
 """
 
 from collections import deque
 from collections.abc import Callable
 
-import httpcore
+import h11
+import httpx
 import trio
+
+from zotpy.s3.connection import StoreConnection
 
 
 class ConnectionPool:
     """At most `limit` connections, each made by `connect` when there is no idle one."""
 
-    def __init__(self, connect: Callable[[], httpcore.AsyncHTTPConnection], limit: int) -> None:
+    def __init__(self, connect: Callable[[], StoreConnection], limit: int) -> None:
         """Make nothing yet."""
         self._connect = connect
         self._places = trio.CapacityLimiter(limit)
-        self._idle: deque[httpcore.AsyncHTTPConnection] = deque()
+        self._idle: deque[StoreConnection] = deque()
 
     @property
     def idle(self) -> int:
@@ -32,16 +35,16 @@ class ConnectionPool:
         """How many requests hold a place."""
         return self._places.borrowed_tokens
 
-    async def send(self, request: httpcore.Request) -> tuple[httpcore.Response, httpcore.AsyncHTTPConnection]:
+    async def send(self, request: httpx.Request) -> tuple[h11.Response, StoreConnection]:
         """Send a request when it is its turn, and return the answer; `give_back` ends its hold on the connection.
 
-        Raises httpcore's errors.
+        Raises `httpx.TransportError`.
         """
         await self._places.acquire_on_behalf_of(request)
         try:
             connection = await self._take()
             try:
-                return await connection.handle_async_request(request), connection
+                return await connection.send(request), connection
             except BaseException:
                 await _close(connection)
                 raise
@@ -49,13 +52,12 @@ class ConnectionPool:
             self._places.release_on_behalf_of(request)
             raise
 
-    async def give_back(self, request: httpcore.Request, connection: httpcore.AsyncHTTPConnection) -> None:
+    async def give_back(self, request: httpx.Request, connection: StoreConnection) -> None:
         """Keep a connection whose answer was read to its end, close any other, and free the request's place."""
         try:
+            await connection.finish()
             if connection.is_idle():
                 self._idle.append(connection)
-            else:
-                await _close(connection)
             while self._idle and self._idle[0].has_expired():  # the one that was not used for longest
                 await _close(self._idle.popleft())
         finally:
@@ -66,7 +68,7 @@ class ConnectionPool:
         while self._idle:
             await _close(self._idle.pop())
 
-    async def _take(self) -> httpcore.AsyncHTTPConnection:
+    async def _take(self) -> StoreConnection:
         while self._idle:
             connection = self._idle.pop()
             if not connection.has_expired():
@@ -75,6 +77,6 @@ class ConnectionPool:
         return self._connect()
 
 
-async def _close(connection: httpcore.AsyncHTTPConnection) -> None:
+async def _close(connection: StoreConnection) -> None:
     with trio.CancelScope(shield=True):  # closing waits for no peer
         await connection.aclose()
