@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from zotpy.registry.registry import Registry
+    from zotpy.store.interface import Store
 
 PART_BYTES = 1 * MIB
 BUDGET_BYTES = 8 * MIB
@@ -90,17 +91,25 @@ async def serving(nursery: trio.Nursery) -> AsyncIterator[Replica]:
     settings = RegistrySettings(part_size_bytes=PART_BYTES, manifest_limit_bytes=MANIFEST_LIMIT_BYTES)
     faulty = FaultyStore(store, script)
     registry = await open_registry(faulty, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
-    app = create_app(registry, Health(faulty), lambda: b"zotpy_metrics 1\n")
+    async with listening(nursery, registry, faulty) as (url, ended), httpx.AsyncClient(base_url=url) as client:
+        yield Replica(store, script, registry, client, httpx.URL(url).port or 0, ended)
+
+
+@asynccontextmanager
+async def listening(
+    nursery: trio.Nursery, registry: Registry, store: Store
+) -> AsyncIterator[tuple[str, trio.MemoryReceiveChannel[Answered]]]:
+    """Serve a registry on a free port until the block ends; yield its URL, and what gives each request that ended."""
+    app = create_app(registry, Health(store), lambda: b"zotpy_metrics 1\n")
+    tell, ended = trio.open_memory_channel[Answered](1000)
+    app.report = lambda answered, _: tell.send_nowait(answered)
     config = hypercorn.config.Config()
     config.bind = ["127.0.0.1:0"]
     config.accesslog = config.errorlog = None
     config.max_app_queue_size = 1
     stop = trio.Event()
     binds = await nursery.start(partial(hypercorn.trio.serve, app, config, shutdown_trigger=stop.wait))
-    async with httpx.AsyncClient(base_url=binds[0]) as client:
-        tell, ended = trio.open_memory_channel[Answered](1000)
-        app.report = lambda answered, _: tell.send_nowait(answered)
-        yield Replica(store, script, registry, client, httpx.URL(binds[0]).port or 0, ended)
+    yield binds[0], ended
     stop.set()
 
 
