@@ -3,6 +3,9 @@
 One connection to S3 gives some 90 MB/s, however fast the client is. So the ranges after the one being sent are already
 on their way, each on a connection of its own, as far as the memory budget has room that nobody waits for: pulls never
 make pushes wait. Without room, one range at a time is passed on piece by piece, and nothing is kept.
+
+A range that fails is an error only when its turn comes: the bytes before it are still sent, and whoever sends them is
+never cancelled in the middle of it, which the ASGI server would not survive.
 """
 
 from collections import deque
@@ -16,7 +19,7 @@ from zotpy.core.ranges import Span
 from zotpy.registry.budget import Account, MemoryBudget
 from zotpy.registry.concurrency import plain_errors
 from zotpy.registry.settings import MIB
-from zotpy.store.interface import Store
+from zotpy.store.interface import Store, StoreError
 
 RANGE_BYTES = 8 * MIB
 AHEAD = 3
@@ -29,8 +32,11 @@ WHOLE_BYTES = 2 * RANGE_BYTES
 class _Fetch:
     """One range on its way; `reserved_bytes` of the budget are not yet given back."""
 
+    span: Span
     chunks: "trio.MemoryReceiveChannel[bytes]"
     reserved_bytes: int
+    error: StoreError | None = None
+    """Why there are no more chunks, if not all came."""
 
 
 @asynccontextmanager
@@ -78,7 +84,10 @@ class _Ahead:
             try:
                 chunk = await self._fetches[0].chunks.receive()
             except trio.EndOfChannel:
-                self._account.release(self._fetches.popleft().reserved_bytes)
+                done = self._fetches.popleft()
+                self._account.release(done.reserved_bytes)
+                if done.error is not None:
+                    raise done.error from None
                 continue
             if self._fetches[0].reserved_bytes:
                 self._fetches[0].reserved_bytes -= len(chunk)
@@ -96,14 +105,19 @@ class _Ahead:
             if not reserved and self._fetches:
                 return
             send, receive = trio.open_memory_channel[bytes](_capacity(reserved=reserved))
-            self._fetches.append(_Fetch(receive, self._next.length if reserved else 0))
-            self._nursery.start_soon(self._fetch, self._next, send)
+            self._fetches.append(_Fetch(self._next, receive, self._next.length if reserved else 0))
+            self._nursery.start_soon(self._run, self._fetches[-1], send)
             self._next = next(self._ranges, None)
 
-    async def _fetch(self, span: Span, send: "trio.MemorySendChannel[bytes]") -> None:
-        async with send, self._store.open(self._key, span.start, span.end) as chunks:
-            async for chunk in chunks:
-                await send.send(chunk)
+    async def _run(self, fetch: _Fetch, send: "trio.MemorySendChannel[bytes]") -> None:
+        span = fetch.span
+        async with send:
+            try:
+                async with self._store.open(self._key, span.start, span.end) as chunks:
+                    async for chunk in chunks:
+                        await send.send(chunk)
+            except StoreError as error:
+                fetch.error = error
 
 
 def _capacity(*, reserved: bool) -> float:
