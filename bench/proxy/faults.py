@@ -53,8 +53,8 @@ class Stall:
 
     side: Side
     after_bytes: int | None = None
-    until: trio.Event | None = None
-    reached: trio.Event = field(default_factory=trio.Event)
+    until: trio.Event | None = field(default=None, repr=False)
+    reached: trio.Event = field(default_factory=trio.Event, repr=False)
     """Set when the call has come to the place."""
 
 

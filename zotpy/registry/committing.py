@@ -5,9 +5,12 @@ store can tell the digest: a hash state that cannot travel, an algorithm learnt 
 does not prove which parts it joined.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
 import trio
 
 from zotpy.core import keys
@@ -23,10 +26,12 @@ from zotpy.registry.concurrency import beside, gather, within_deadline
 from zotpy.registry.pipeline import hash_pieces
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
-from zotpy.store.interface import ContentRejected, KeyMissing, Part, Store
+from zotpy.store.interface import ContentRejected, KeyMissing, Part, Store, StoreError
 
 CLEANUP_S = 20.0
 """How long cleaning up after a failure may take before it is left to the collector."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +78,10 @@ class Commit:
         return BlobValue(size, data_id) if isinstance(data_id, str) and isinstance(size, int) else None
 
     async def drop_multipart(self, state: UploadState) -> None:
-        """Abort the upload's multipart, shielded and bounded in time; what is left is the collector's."""
+        """Abort the upload's multipart; never raises a `StoreError`."""
         if state.data_id is None or state.multipart_id is None:
             return
-        with trio.move_on_after(CLEANUP_S, shield=True):
+        with cleaning_up():
             await self.store.abort_multipart(keys.data(state.data_id), state.multipart_id)
 
     async def _record(self, repo: RepositoryName, digest: Digest, value: BlobValue, *, is_new: bool) -> None:
@@ -132,6 +137,16 @@ class Commit:
             async for chunk in chunks:
                 await hash_pieces(hasher, Pieces(chunk))
         _compare(hasher.digest(), digest)
+
+
+@contextmanager
+def cleaning_up() -> Iterator[None]:
+    """Clean up, shielded and bounded in time. What the store does not do is the collector's, and hides no error."""
+    try:
+        with trio.move_on_after(CLEANUP_S, shield=True):
+            yield
+    except StoreError as error:
+        log.warning("not_cleaned_up", reason=str(error))
 
 
 def check_length(state: UploadState, started_at: int, promised_bytes: int | None) -> None:

@@ -3,6 +3,9 @@
 One connection to S3 gives some 90 MB/s, however fast the client is. So the ranges after the one being sent are already
 on their way, each on a connection of its own, as far as there is memory for pulls (`zotpy/registry/readers.py`).
 Without any, one range at a time is passed on piece by piece, and nothing is kept.
+
+A range that fails is an error only when its turn comes: the bytes before it are still sent, and whoever sends them is
+never cancelled in the middle of it, which the ASGI server would not survive.
 """
 
 from collections import deque
@@ -17,7 +20,7 @@ from zotpy.registry.budget import Account
 from zotpy.registry.concurrency import plain_errors
 from zotpy.registry.readers import Readers
 from zotpy.registry.settings import MIB
-from zotpy.store.interface import Store
+from zotpy.store.interface import Store, StoreError
 
 RANGE_BYTES = 8 * MIB
 AHEAD = 3
@@ -30,8 +33,11 @@ WHOLE_BYTES = 2 * RANGE_BYTES
 class _Fetch:
     """One range on its way; `reserved_bytes` of the budget are not yet given back."""
 
+    span: Span
     chunks: "trio.MemoryReceiveChannel[bytes]"
     reserved_bytes: int
+    error: StoreError | None = None
+    """Why there are no more chunks, if not all came."""
 
 
 @asynccontextmanager
@@ -75,7 +81,10 @@ class _Ahead:
             try:
                 chunk = await self._fetches[0].chunks.receive()
             except trio.EndOfChannel:
-                self._readers.release(self._account, self._fetches.popleft().reserved_bytes)
+                done = self._fetches.popleft()
+                self._readers.release(self._account, done.reserved_bytes)
+                if done.error is not None:
+                    raise done.error from None
                 continue
             if self._fetches[0].reserved_bytes:
                 self._fetches[0].reserved_bytes -= len(chunk)
@@ -94,21 +103,26 @@ class _Ahead:
                 reserved_bytes = await self._readers.begin(self._account, self._next.length)
             elif not self._readers.reserve_ahead(self._account, self._next.length):
                 return
-            fetch = self._fetch if reserved_bytes else self._fetch_at_the_clients_pace
+            run = self._run if reserved_bytes else self._run_at_the_clients_pace
             send, receive = trio.open_memory_channel[bytes](float("inf") if reserved_bytes else 0)
-            self._fetches.append(_Fetch(receive, reserved_bytes))
-            self._nursery.start_soon(fetch, self._next, send)
+            self._fetches.append(_Fetch(self._next, receive, reserved_bytes))
+            self._nursery.start_soon(run, self._fetches[-1], send)
             self._next = next(self._ranges, None)
 
-    async def _fetch(self, span: Span, send: "trio.MemorySendChannel[bytes]") -> None:
+    async def _run(self, fetch: _Fetch, send: "trio.MemorySendChannel[bytes]") -> None:
         """Receive a range; with memory reserved nobody waits for the client here."""
-        async with send, self._store.open(self._key, span.start, span.end) as chunks:
-            async for chunk in chunks:
-                await send.send(chunk)
+        span = fetch.span
+        async with send:
+            try:
+                async with self._store.open(self._key, span.start, span.end) as chunks:
+                    async for chunk in chunks:
+                        await send.send(chunk)
+            except StoreError as error:
+                fetch.error = error
 
-    async def _fetch_at_the_clients_pace(self, span: Span, send: "trio.MemorySendChannel[bytes]") -> None:
+    async def _run_at_the_clients_pace(self, fetch: _Fetch, send: "trio.MemorySendChannel[bytes]") -> None:
         try:
-            await self._fetch(span, send)
+            await self._run(fetch, send)
         finally:
             self._readers.leave_place()
 

@@ -6,8 +6,6 @@
 from dataclasses import dataclass, replace
 from functools import partial
 
-import trio
-
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ChunkOutOfOrder, DigestInvalid, SizeInvalid, UploadInvalid, UploadUnknown
@@ -18,7 +16,7 @@ from zotpy.core.records import BlobValue
 from zotpy.core.tokens import UploadToken
 from zotpy.core.uploads import UploadState
 from zotpy.registry.budget import Account, MemoryBudget
-from zotpy.registry.committing import CLEANUP_S, Commit, check_length
+from zotpy.registry.committing import Commit, check_length, cleaning_up
 from zotpy.registry.concurrency import gather, within_deadline
 from zotpy.registry.keyring import Keyring
 from zotpy.registry.pipeline import Body, Checkpoint, Limits, PartPipeline
@@ -269,7 +267,7 @@ class Uploads:
             await self.commits.drop_multipart(state)
 
     async def _abandon(self, session: Session, saved: SavedState, state: UploadState) -> None:
-        with trio.move_on_after(CLEANUP_S, shield=True):
+        with cleaning_up():
             await self.commits.drop_multipart(state)
             if saved.etag is not None:
                 await self.store.delete(session.key)

@@ -233,7 +233,7 @@ def _sha256(body: Body) -> str:
 
 
 def _error(request: Request, failure: Failure, *, ambiguous: bool) -> S3Error:
-    if failure.may_pass:
+    if failure.may_pass or (request.checksum and failure.is_damage):  # the buffer has the right bytes
         return S3Unavailable(_describe(request, failure, "all attempts failed"))
     kind = AmbiguousRefusal if ambiguous else S3Refused
     return kind(request.operation, failure.status or 0, failure.code)

@@ -15,6 +15,7 @@ from zotpy.web.errors import answer
 from zotpy.web.streaming import Answered, BoundedHTTPConnection, BoundedRequest
 
 Handler = Callable[..., Awaitable[Response]]
+_API = {"Docker-Distribution-API-Version": "registry/2.0"}
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/livez", operations.livez),
@@ -48,6 +49,12 @@ class RegistryApp(QuartTrio):
     """How long a client may send nothing in the middle of a body."""
     report: Callable[[Answered, float], None] | None = None
     """Is told of every request that ended, and when, on trio's clock."""
+
+    def failed(self, error: Exception) -> Response:
+        """Return the answer to a request that failed when its handler was done."""
+        response = answer(error)
+        response.headers.update(_API)
+        return response
 
     def on_answered(self, answered: Answered, ended: float) -> None:
         """Pass on that a request ended."""
@@ -88,5 +95,5 @@ async def _answer(error: Exception) -> Response:
 
 
 async def _name_the_api(response: Response) -> Response:
-    response.headers["Docker-Distribution-API-Version"] = "registry/2.0"
+    response.headers.update(_API)
     return response

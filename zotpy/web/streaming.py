@@ -15,16 +15,20 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import structlog
 import trio
+from quart import Response
 from quart.wrappers.request import Body
 from quart.wrappers.response import ResponseBody
 from quart_trio.asgi import TrioASGIHTTPConnection
 from quart_trio.wrappers import TrioRequest
 
 from zotpy.core.errors import ClientStalled
+from zotpy.store.interface import StoreError
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent
+    from quart.typing import ResponseTypes
     from quart.wrappers import Request
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -32,6 +36,9 @@ PROGRESS_BYTES = 64 * 1024
 """So much a body must bring each time that its client may keep us waiting, unless it ends."""
 LINGER_S = 30.0
 """How long a body that nobody reads is received and dropped after the answer, as nginx's lingering_close does."""
+
+
+log = structlog.get_logger()
 
 
 class BoundedBody(Body):
@@ -189,7 +196,14 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             counted = _lingering(counted, body)
             # What the client still sends would be read as its next request: end the connection after the answer.
             response.headers["Connection"] = "close"
-        await self._send_response(counted, response)
+        held = _HeldHead(counted)
+        try:
+            await self._send_response(held, response)
+        except StoreError as error:
+            if held.sent:
+                log.error("answer_cut", path=request.path, reason=str(error))  # noqa: TRY400 - no fault of the program
+                raise
+            await self._send_response(held, self._failed(error, response, answered))
         nursery.cancel_scope.cancel()
 
     def _noting_the_end(self, send: Any) -> Any:
@@ -199,6 +213,14 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             await send(message)
 
         return noting
+
+    def _failed(self, error: StoreError, response: "ResponseTypes", answered: "Answered") -> Response:
+        """Return the answer in place of one whose body could not begin."""
+        failed: Response = self.app.failed(error)  # type: ignore[attr-defined]
+        answered.status = failed.status_code
+        if "Connection" in response.headers:
+            failed.headers["Connection"] = response.headers["Connection"]
+        return failed
 
 
 @dataclass(slots=True)
@@ -224,6 +246,24 @@ def _counting(send: Any, answered: Answered) -> Any:
         await send(message)
 
     return counted
+
+
+class _HeldHead:
+    """Sends the head of an answer with the first of its body: one that cannot begin may still become an error."""
+
+    def __init__(self, send: Any) -> None:
+        self._send = send
+        self._head: Any = None
+        self.sent = False
+
+    async def __call__(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self._head = message
+            return
+        if not self.sent:
+            self.sent = True
+            await self._send(self._head)
+        await self._send(message)
 
 
 def _lingering(send: Any, body: BoundedBody) -> Any:

@@ -10,7 +10,7 @@ RETRIED_CODES = frozenset({
     "RequestTimeout",
     "SlowDown",
 })  # fmt: skip
-DAMAGE_CODES = frozenset({"BadDigest", "XAmzContentChecksumMismatch"})
+DAMAGE_CODES = frozenset({"BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"})
 UNSENT_CODES = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 
 
@@ -37,6 +37,11 @@ class Failure:
         return self.status is None or self.status in RETRIED_STATUSES or self.code in RETRIED_CODES
 
     @property
+    def is_damage(self) -> bool:
+        """Whether the store received other bytes than were sent."""
+        return self.code in DAMAGE_CODES
+
+    @property
     def asks_to_slow_down(self) -> bool:
         """Whether the store said that it gets too much at once."""
         return self.status in {429, 503} or self.code == "SlowDown"
@@ -57,7 +62,7 @@ def delay_before_retry(
     `attempt` counts from 1; `random` is in [0, 1): the delay has full jitter, so that replicas do not return together.
     `resend_damaged`: the buffer still has the right bytes where the store says that it received others.
     """
-    if not (failure.may_pass or (resend_damaged and failure.code in DAMAGE_CODES)) or attempt >= policy.attempts:
+    if not (failure.may_pass or (resend_damaged and failure.is_damage)) or attempt >= policy.attempts:
         return None
     ceiling: float = min(policy.longest_delay_s, policy.first_delay_s * 2.0 ** (attempt - 1))
     delay = ceiling * random
