@@ -6,6 +6,7 @@ turns through trio and h11. There is nothing else between httpx's transport and 
 a third of the CPU of each small call.
 """
 
+import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
@@ -22,6 +23,9 @@ from zotpy.core.pieces import Buffer, Pieces
 
 READ_HEAD_BYTES = 64 * 1024
 READ_BYTES = 1024 * 1024
+LEAST_BYTES = 512 * 1024
+"""In the middle of a long body, more is waited for rather than fewer bytes than these read."""
+AT_ONCE_S = 0.05
 LONGEST_HEAD_BYTES = 64 * 1024
 TLS_SLICE_BYTES = 1024 * 1024
 BUFFERS_AT_ONCE = 256
@@ -58,6 +62,9 @@ class StoreConnection:
         self._socket: trio.socket.SocketType | None = None
         self._http = http1.Connection(h11.CLIENT, LONGEST_HEAD_BYTES)
         self._read_timeout_s = 0.0
+        self._left_bytes = 0
+        """What is to come of an answer whose length is known."""
+        self._waits_for_many = False
 
     def is_idle(self) -> bool:
         """Whether another request may be sent."""
@@ -81,6 +88,7 @@ class StoreConnection:
         while True:
             event = await self._next_event(READ_HEAD_BYTES)
             if isinstance(event, h11.Response):
+                self._left_bytes = int(dict(event.headers).get(b"content-length", 0))
                 return event
             if not isinstance(event, h11.InformationalResponse):
                 msg = f"no answer, but {event!r}"
@@ -89,7 +97,10 @@ class StoreConnection:
     async def receive(self) -> bytes:
         """Receive the next bytes of the answer's body, none at its end. Raises `httpx.TransportError`."""
         event = await self._next_event(READ_BYTES)
-        return bytes(event.data) if isinstance(event, h11.Data) else b""
+        if not isinstance(event, h11.Data):
+            return b""
+        self._left_bytes -= len(event.data)
+        return bytes(event.data)
 
     async def finish(self) -> None:
         """Be idle where all of the answer was received, else close."""
@@ -150,12 +161,30 @@ class StoreConnection:
     async def _next_event(self, read_bytes: int) -> Any:
         try:
             while (event := self._http.next_event()) is h11.NEED_DATA:
-                with _errors(httpx.ReadTimeout, httpx.ReadError, self._read_timeout_s):
+                patience_s = await self._wait_for_many()
+                with _errors(httpx.ReadTimeout, httpx.ReadError, patience_s):
                     received = await self._stream.receive_some(read_bytes)
                 self._http.receive_data(bytes(received))
         except h11.RemoteProtocolError as error:
             raise httpx.RemoteProtocolError(str(error)) from error
         return event
+
+    async def _wait_for_many(self) -> float:
+        """Let the system wake us when there is much to read, where much is to come (socket(7), SO_RCVLOWAT).
+
+        Return how long to wait for the first byte after that: where much did not come in time, what did is taken.
+        """
+        if self._tls is not None or self._socket is None:
+            return self._read_timeout_s
+        if (wanted := self._left_bytes > LEAST_BYTES) is not self._waits_for_many:
+            self._waits_for_many = wanted
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, LEAST_BYTES if wanted else 1)
+        if wanted:
+            with trio.move_on_after(self._read_timeout_s) as scope:
+                await trio.lowlevel.wait_readable(self._socket)
+            if scope.cancelled_caught:
+                return AT_ONCE_S
+        return self._read_timeout_s
 
 
 @contextmanager

@@ -1,0 +1,93 @@
+"""One connection: long bodies come in few reads, and what came before a silence is not lost."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import trio
+
+from zotpy.s3.connection import LEAST_BYTES, StoreConnection
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+LENGTH = 8 * LEAST_BYTES
+TIMEOUTS = {"connect": 5.0, "read": 0.3, "write": 5.0}
+TRICKLE = bytes(4096)
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[tuple[StoreConnection, trio.SocketListener]]:
+    """Yield a connection, not yet made, and the listener that it will reach."""
+    (server,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with server:
+        connection = StoreConnection(httpx.URL(f"http://127.0.0.1:{server.socket.getsockname()[1]}"), None, 30.0)
+        yield connection, server
+        await connection.aclose()
+
+
+async def answer(connection: StoreConnection, stream: trio.SocketStream, length: int, body: bytes = b"") -> None:
+    """Send a GET, answered with a head that promises `length` bytes, and then these."""
+    request = httpx.Request("GET", "http://127.0.0.1/key", extensions={"timeout": TIMEOUTS})
+
+    async def serve() -> None:
+        await stream.receive_some()
+        await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + body)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connection.send, request)
+        nursery.start_soon(serve)
+
+
+async def accepted(connection: StoreConnection, server: trio.SocketListener) -> trio.SocketStream:
+    """Make the connection by a first request, answered shortly, and return the other end of it."""
+    request = httpx.Request("GET", "http://127.0.0.1/key", extensions={"timeout": TIMEOUTS})
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connection.send, request)
+        stream = await server.accept()
+        await stream.receive_some()
+        await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    assert await connection.receive() == b""
+    await connection.finish()
+    return stream
+
+
+async def test_bytes_before_a_silence_are_read() -> None:
+    """Where fewer bytes come than are waited for, they are handed on in the end; only then is there a timeout."""
+    async with connected() as (connection, server), await accepted(connection, server) as stream:
+        await answer(connection, stream, LENGTH, b"x" * 1000)
+        received = bytearray()
+
+        async def receive_all() -> None:
+            while True:
+                received.extend(await connection.receive())
+
+        with pytest.raises(httpx.ReadTimeout):
+            await receive_all()
+        assert received == b"x" * 1000
+
+
+async def test_a_long_body_that_trickles_in_is_read_in_large_pieces() -> None:
+    """The middle of it comes in pieces of the least length or more, its end at once, and the connection is idle."""
+    async with connected() as (connection, server), await accepted(connection, server) as stream:
+        await answer(connection, stream, LENGTH)
+
+        async def trickle() -> None:
+            for _ in range(LENGTH // len(TRICKLE)):
+                await stream.send_all(TRICKLE)
+
+        left = LENGTH
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trickle)
+            while piece := await connection.receive():
+                assert len(piece) >= LEAST_BYTES or left <= LEAST_BYTES
+                left -= len(piece)
+        assert left == 0
+        await connection.finish()
+        assert connection.is_idle()
+        # What the connection carries next is not waited for until there is much of it.
+        await answer(connection, stream, 2, b"ok")
+        assert await connection.receive() == b"ok"
