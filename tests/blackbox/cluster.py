@@ -35,6 +35,7 @@ class Replica:
 
         `module` is the Python module to run in place of `zotpy`, with options of its own.
         """
+        self.prefix = prefix
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         settings = directory / f"replica{index}.json"

@@ -37,7 +37,7 @@ class Progress:
     def of(cls, status: int, headers: httpx.Headers | http.client.HTTPMessage) -> Self:
         """Read an answer's Location and Range."""
         end = int(headers.get("Range", "0-0").removeprefix("0-"))
-        return cls(status, headers.get("Location", ""), end + 1 if end else 0)
+        return cls(status, headers.get("Location", ""), end + 1 if end else 0)  # the spec writes one byte as none
 
 
 @dataclass(frozen=True)
@@ -139,10 +139,15 @@ class HeldRequest:
     method: str
     location: str
     length_bytes: int
+    saved_bytes: int = 0
+    """What earlier chunks brought: what of it makes no whole part is held again."""
     sent_bytes: int = 0
+    _before: Metrics = field(init=False)
     _connection: http.client.HTTPConnection = field(init=False)
 
     def __post_init__(self) -> None:
+        """Send the head."""
+        self._before = metrics_of(self.replica)
         self._connection = http.client.HTTPConnection("127.0.0.1", self.replica.port, timeout=DEADLINE_S)
         url = urlsplit(self.location)
         self._connection.putrequest(self.method, f"{url.path}?{url.query}")
@@ -163,6 +168,19 @@ class HeldRequest:
         self._connection.send(data)
         self.sent_bytes += len(data)
 
+    def settle(self) -> None:
+        """Wait until the replica, which has nothing else to do, took all bytes sent and stored their full parts."""
+        assert self._before.held_bytes == 0
+        end = self.saved_bytes + self.sent_bytes
+        full_parts = full_parts_in(end) - full_parts_in(self.saved_bytes)
+        held_bytes = end - full_parts_in(end) * PART_BYTES
+
+        def settled(now: Metrics) -> bool:
+            stored = now.calls("put_part") - self._before.calls("put_part")
+            return (stored, now.held_bytes) == (full_parts, held_bytes)
+
+        wait_for(self.replica, settled)
+
     def answer(self) -> tuple[int, http.client.HTTPMessage, bytes]:
         """Wait for the answer: its status, headers and body."""
         response = self._connection.getresponse()
@@ -171,23 +189,6 @@ class HeldRequest:
     def close(self) -> None:
         """Hang up, whether the request is complete or not."""
         self._connection.close()
-
-
-def send_and_settle(request: HeldRequest, data: bytes, saved_bytes: int = 0) -> None:
-    """Send bytes and wait until the replica, which has nothing else to do, took them and stored their full parts.
-
-    `saved_bytes` came with earlier chunks; of those, what makes no whole part is held again.
-    """
-    before = metrics_of(request.replica)
-    assert before.held_bytes == 0
-    request.send(data)
-    full_parts = full_parts_in(saved_bytes + len(data)) - full_parts_in(saved_bytes)
-    held_bytes = saved_bytes + len(data) - full_parts_in(saved_bytes + len(data)) * PART_BYTES
-
-    def settled(now: Metrics) -> bool:
-        return now.calls("put_part") - before.calls("put_part") == full_parts and now.held_bytes == held_bytes
-
-    wait_for(request.replica, settled)
 
 
 def full_parts_in(size_bytes: int) -> int:
