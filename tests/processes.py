@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -63,12 +62,6 @@ class Process:
         """Whether the program was started and has not ended."""
         return self._child is not None and self._child.poll() is None
 
-    @property
-    def pid(self) -> int:
-        """The process id of the program started last."""
-        assert self._child is not None
-        return self._child.pid
-
     def start(self, is_ready: Callable[[], bool], deadline_s: float = READY_DEADLINE_S) -> None:
         """Start the program and wait until it is ready; an early end or a missed deadline fails with its log."""
         with self.log_path.open("ab") as log:
@@ -87,14 +80,6 @@ class Process:
         if self._child is not None:
             self._child.kill()
             self._child.wait()
-
-    def pause(self) -> None:
-        """Let the program hang where it is: it keeps its sockets open and answers nothing."""
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let the program go on after a pause."""
-        os.kill(self.pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """Ask the program to end, and end it where it does not."""

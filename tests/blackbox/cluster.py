@@ -10,7 +10,6 @@ from tests.blackbox.balancer import Balancer, answers
 from tests.processes import Process, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tests.servers import Bucket
@@ -21,27 +20,13 @@ REPLICAS = 2
 class Replica:
     """One zotpy process on a port of its own."""
 
-    def __init__(
-        self,
-        index: int,
-        bucket: Bucket,
-        prefix: str,
-        directory: Path,
-        *,
-        upload: Mapping[str, object] | None = None,
-        module: Sequence[str] = ("zotpy",),
-    ) -> None:
-        """Write the settings as zot would write them, and ours for uploads; nothing is started yet.
-
-        `module` is the Python module to run in place of `zotpy`, with options of its own.
-        """
-        self.prefix = prefix
+    def __init__(self, index: int, bucket: Bucket, prefix: str, directory: Path) -> None:
+        """Write the settings as zot would write them; nothing is started yet."""
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         settings = directory / f"replica{index}.json"
-        document = replica_settings(self.port, bucket, prefix, directory) | {"upload": dict(upload or {})}
-        settings.write_text(json.dumps(document, indent=2))
-        command = [sys.executable, "-m", *module, "serve", "-c", str(settings)]
+        settings.write_text(json.dumps(replica_settings(self.port, bucket, prefix, directory), indent=2))
+        command = [sys.executable, "-m", "zotpy", "serve", "-c", str(settings)]
         self.process = Process(f"replica{index}", command, directory / f"replica{index}.log")
 
     def start(self) -> None:

@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.blackbox.cluster import Replica
-from tests.faults.uploads.launcher import LAUNCHER
-from tests.faults.uploads.replicas import UPLOAD, wait_for
+from tests.faults.uploads.replicas import UploadReplica, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.servers import Bucket
-
-STALL = {"bodyStallTimeout": "2s"}
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +24,11 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def all_replicas(bucket: Bucket, directory: Path) -> Iterator[list[Replica]]:
+def all_replicas(bucket: Bucket, directory: Path) -> Iterator[list[UploadReplica]]:
     """Return four running replicas of one registry; the last one knows no libcrypto."""
     prefix = f"uploads/{uuid.uuid4().hex}"
-    started = [Replica(index, bucket, prefix, directory, upload=UPLOAD) for index in range(3)]
-    module = (LAUNCHER, "--without-libcrypto")
-    started.append(Replica(3, bucket, prefix, directory, upload=UPLOAD, module=module))
+    started = [UploadReplica(index, bucket, prefix, directory) for index in range(3)]
+    started.append(UploadReplica(3, bucket, prefix, directory, "--without-libcrypto"))
     try:
         for replica in started:
             replica.start()
@@ -44,7 +39,7 @@ def all_replicas(bucket: Bucket, directory: Path) -> Iterator[list[Replica]]:
 
 
 @pytest.fixture
-def revived(all_replicas: list[Replica]) -> Iterator[list[Replica]]:
+def revived(all_replicas: list[UploadReplica]) -> Iterator[list[UploadReplica]]:
     """Return the replicas, all alive; each one that lives after the test holds nothing."""
     yield all_replicas
     for replica in all_replicas:
@@ -55,13 +50,13 @@ def revived(all_replicas: list[Replica]) -> Iterator[list[Replica]]:
 
 
 @pytest.fixture
-def replicas(revived: list[Replica]) -> list[Replica]:
+def replicas(revived: list[UploadReplica]) -> list[UploadReplica]:
     """Return three replicas, all alike."""
     return revived[:3]
 
 
 @pytest.fixture
-def plain_replica(revived: list[Replica]) -> Replica:
+def plain_replica(revived: list[UploadReplica]) -> UploadReplica:
     """Return the replica without libcrypto: it cannot pass on what it has hashed."""
     return revived[3]
 

@@ -1,6 +1,6 @@
 """Runs zotpy as `python -m zotpy` does, in circumstances that no setting makes.
 
-    python -m tests.faults.uploads.launcher [--without-libcrypto] [--longest-queue N] [--store-patience S] serve -c FILE
+python -m tests.faults.uploads.launcher [--without-libcrypto] [--longest-queue N] [--store-patience S] serve -c FILE
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import zotpy.core.hashing
 import zotpy.server
 from zotpy.cli import main
 from zotpy.registry.budget import MemoryBudget
+from zotpy.s3.client import S3Client
 
 if TYPE_CHECKING:
-    from zotpy.config import S3Settings
-    from zotpy.s3.config import S3Config
+    import httpx
 
-LAUNCHER = "tests.faults.uploads.launcher"
+    from zotpy.s3.config import S3Config
 
 
 def forget_libcrypto() -> None:
@@ -30,17 +30,17 @@ def forget_libcrypto() -> None:
 
 def limit_queue(longest: int) -> None:
     """Turn bodies away when this many wait for memory."""
-    zotpy.server.MemoryBudget = partial(MemoryBudget, longest_queue=longest)  # type: ignore[assignment,misc]
+    zotpy.server.__dict__["MemoryBudget"] = partial(MemoryBudget, longest_queue=longest)
 
 
 def limit_patience(seconds: float) -> None:
     """Give up a call to the store after so long."""
-    patient = zotpy.server.s3_config
+    make = S3Client.__init__
 
-    def impatient(settings: S3Settings) -> S3Config:
-        return replace(patient(settings), read_timeout_s=seconds, deadline_s=seconds)
+    def make_impatient(self: S3Client, config: S3Config, transport: httpx.AsyncBaseTransport) -> None:
+        make(self, replace(config, read_timeout_s=seconds, deadline_s=seconds), transport)
 
-    zotpy.server.s3_config = impatient
+    S3Client.__init__ = make_impatient  # type: ignore[method-assign]
 
 
 def launch() -> int:

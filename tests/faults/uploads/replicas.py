@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import json
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
@@ -13,16 +15,42 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.blackbox.cluster import Replica
 from tests.blackbox.registry_api import DEADLINE_S, http_client, received_digest
-from tests.processes import POLL_S
+from tests.processes import POLL_S, Process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
     from types import TracebackType
+
+    from tests.servers import Bucket
 
 MIB = 1024 * 1024
 PART_BYTES = 5 * MIB
 """The shortest parts that S3 takes."""
 UPLOAD = {"partSize": PART_BYTES, "memoryBudget": 64 * MIB}
+LAUNCHER = "tests.faults.uploads.launcher"
+
+
+class UploadReplica(Replica):
+    """A replica with settings of its own for uploads."""
+
+    def __init__(
+        self,
+        index: int,
+        bucket: Bucket,
+        prefix: str,
+        directory: Path,
+        *launcher_options: str,
+        upload: Mapping[str, object] = UPLOAD,
+    ) -> None:
+        """Write the settings; with options it runs under `tests/faults/uploads/launcher.py`. Nothing is started yet."""
+        super().__init__(index, bucket, prefix, directory)
+        self.prefix = prefix
+        settings = directory / f"replica{index}.json"
+        settings.write_text(json.dumps(json.loads(settings.read_text()) | {"upload": upload}))
+        module: list[str] = [LAUNCHER, *launcher_options] if launcher_options else ["zotpy"]
+        command = [sys.executable, "-m", *module, "serve", "-c", str(settings)]
+        self.process = Process(f"replica{index}", command, directory / f"replica{index}.log")
 
 
 @dataclass(frozen=True)
@@ -65,14 +93,14 @@ class Metrics:
         return int(self.value("zotpy_memory_budget_waiting"))
 
 
-def metrics_of(replica: Replica) -> Metrics:
+def metrics_of(replica: UploadReplica) -> Metrics:
     """Ask a replica for its metrics."""
     text = httpx.get(f"{replica.url}/metrics", timeout=DEADLINE_S).raise_for_status().text
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
     return Metrics({(sample.name, tuple(sorted(sample.labels.items()))): sample.value for sample in samples})
 
 
-def wait_for(replica: Replica, condition: Callable[[Metrics], bool]) -> Metrics:
+def wait_for(replica: UploadReplica, condition: Callable[[Metrics], bool]) -> Metrics:
     """Ask a replica for its metrics until they are as they should be."""
     give_up_at = time.monotonic() + DEADLINE_S
     while not condition(found := metrics_of(replica)):
@@ -81,7 +109,7 @@ def wait_for(replica: Replica, condition: Callable[[Metrics], bool]) -> Metrics:
     return found
 
 
-def begin(replica: Replica, repository: str, algorithm: str | None = None) -> Progress:
+def begin(replica: UploadReplica, repository: str, algorithm: str | None = None) -> Progress:
     """Begin an upload."""
     parameters = {} if algorithm is None else {"digest-algorithm": algorithm}
     with http_client(replica.url) as client:
@@ -90,7 +118,7 @@ def begin(replica: Replica, repository: str, algorithm: str | None = None) -> Pr
     return Progress.of(answer.status_code, answer.headers)
 
 
-def send_chunk(replica: Replica, location: str, chunk: bytes) -> Progress:
+def send_chunk(replica: UploadReplica, location: str, chunk: bytes) -> Progress:
     """Send one chunk, which must be taken."""
     with http_client(replica.url) as client:
         answer = client.patch(location, content=chunk)
@@ -98,7 +126,7 @@ def send_chunk(replica: Replica, location: str, chunk: bytes) -> Progress:
     return Progress.of(answer.status_code, answer.headers)
 
 
-def ask(replica: Replica, location: str) -> Progress:
+def ask(replica: UploadReplica, location: str) -> Progress:
     """Ask how far an upload has come."""
     with http_client(replica.url) as client:
         answer = client.get(location)
@@ -106,7 +134,7 @@ def ask(replica: Replica, location: str) -> Progress:
     return Progress.of(answer.status_code, answer.headers)
 
 
-def finish(replica: Replica, location: str, digest: str, rest: bytes = b"") -> httpx.Response:
+def finish(replica: UploadReplica, location: str, digest: str, rest: bytes = b"") -> httpx.Response:
     """Send the last bytes of an upload and return the answer."""
     with http_client(replica.url) as client:
         return client.put(with_digest(location, digest), content=rest)
@@ -117,7 +145,7 @@ def with_digest(location: str, digest: str) -> str:
     return str(httpx.URL(location).copy_merge_params({"digest": digest}))
 
 
-def blob_status(replica: Replica, repository: str, digest: str) -> int:
+def blob_status(replica: UploadReplica, repository: str, digest: str) -> int:
     """Read a blob whole; return the status, after the bytes of a 200 were seen to have the digest asked for."""
     with http_client(replica.url) as client:
         answer = client.get(f"/v2/{repository}/blobs/{digest}")
@@ -126,7 +154,7 @@ def blob_status(replica: Replica, repository: str, digest: str) -> int:
     return answer.status_code
 
 
-def read_everywhere(replicas: Sequence[Replica], repository: str, digest: str) -> set[int]:
+def read_everywhere(replicas: list[UploadReplica], repository: str, digest: str) -> set[int]:
     """Read a blob from each replica and return the statuses."""
     return {blob_status(replica, repository, digest) for replica in replicas}
 
@@ -135,7 +163,7 @@ def read_everywhere(replicas: Sequence[Replica], repository: str, digest: str) -
 class HeldRequest:
     """A request whose body is sent as far as the test wants."""
 
-    replica: Replica
+    replica: UploadReplica
     method: str
     location: str
     length_bytes: int

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.blackbox.cluster import Replica
 from tests.blackbox.registry_api import digest_of
 from tests.faults.uploads.replicas import (
     MIB,
@@ -12,6 +11,7 @@ from tests.faults.uploads.replicas import (
     UPLOAD,
     HeldRequest,
     Progress,
+    UploadReplica,
     ask,
     begin,
     blob_status,
@@ -39,10 +39,10 @@ every_start = pytest.mark.parametrize("saved", SAVED_BYTES)
 
 
 @pytest.fixture(scope="module")
-def impatient(bucket: Bucket, directory: Path, all_replicas: list[Replica]) -> Iterator[Replica]:
+def impatient(bucket: Bucket, directory: Path, all_replicas: list[UploadReplica]) -> Iterator[UploadReplica]:
     """Return one more replica of the same registry, which waits for a client's bytes for a second only."""
     prefix = all_replicas[0].prefix
-    replica = Replica(4, bucket, prefix, directory, upload=UPLOAD | {"bodyStallTimeout": "1s"})
+    replica = UploadReplica(4, bucket, prefix, directory, upload=UPLOAD | {"bodyStallTimeout": "1s"})
     try:
         replica.start()
         yield replica
@@ -53,7 +53,7 @@ def impatient(bucket: Bucket, directory: Path, all_replicas: list[Replica]) -> I
 @every_cut
 @every_start
 def test_client_hangs_up_in_a_chunk(
-    replicas: list[Replica], repository: str, source: random.Random, saved: int, cut: int
+    replicas: list[UploadReplica], repository: str, source: random.Random, saved: int, cut: int
 ) -> None:
     """Every byte that the replica took before the client hung up is safe: the upload goes on from there anywhere."""
     content = source.randbytes(CONTENT_BYTES)
@@ -70,7 +70,12 @@ def test_client_hangs_up_in_a_chunk(
 @every_cut
 @every_start
 def test_client_stalls_in_a_chunk(
-    replicas: list[Replica], impatient: Replica, repository: str, source: random.Random, saved: int, cut: int
+    replicas: list[UploadReplica],
+    impatient: UploadReplica,
+    repository: str,
+    source: random.Random,
+    saved: int,
+    cut: int,
 ) -> None:
     """A client that sends nothing more is told so with 408, and every byte that it sent is safe."""
     content = source.randbytes(CONTENT_BYTES)
@@ -87,7 +92,7 @@ def test_client_stalls_in_a_chunk(
 @every_cut
 @every_start
 def test_replica_dies_in_a_chunk(
-    replicas: list[Replica], repository: str, source: random.Random, saved: int, cut: int
+    replicas: list[UploadReplica], repository: str, source: random.Random, saved: int, cut: int
 ) -> None:
     """What was acknowledged before the death is safe, and the upload goes on from what the status says, at another."""
     content = source.randbytes(CONTENT_BYTES)
@@ -102,7 +107,7 @@ def test_replica_dies_in_a_chunk(
 
 
 @pytest.mark.parametrize("end", ["hangs up", "dies"])
-def test_last_request_is_cut(replicas: list[Replica], repository: str, source: random.Random, end: str) -> None:
+def test_last_request_is_cut(replicas: list[UploadReplica], repository: str, source: random.Random, end: str) -> None:
     """A PUT that is cut in its body makes no blob, and leaves the chunks before it as they were."""
     content = source.randbytes(CONTENT_BYTES)
     saved = PART_BYTES + 3
@@ -122,18 +127,18 @@ def test_last_request_is_cut(replicas: list[Replica], repository: str, source: r
     go_on([replicas[0], replicas[2]], repository, content, status)
 
 
-def first_chunk(replica: Replica, repository: str, chunk: bytes) -> Progress:
+def first_chunk(replica: UploadReplica, repository: str, chunk: bytes) -> Progress:
     """Begin an upload, with a chunk if there is any."""
     progress = begin(replica, repository)
     return send_chunk(replica, progress.location, chunk) if chunk else progress
 
 
-def wait_until_saved(replica: Replica) -> None:
+def wait_until_saved(replica: UploadReplica) -> None:
     """Wait until a replica has done with a request that was cut: it then holds nothing of it."""
     wait_for(replica, lambda now: now.held_bytes == 0)
 
 
-def go_on(replicas: list[Replica], repository: str, content: bytes, status: Progress) -> None:
+def go_on(replicas: list[UploadReplica], repository: str, content: bytes, status: Progress) -> None:
     """Send the rest in a chunk and a last request, each to another replica, and read the blob from all."""
     middle = (status.offset + len(content)) // 2
     progress = send_chunk(replicas[0], status.location, content[status.offset : middle])

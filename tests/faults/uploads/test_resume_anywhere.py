@@ -8,6 +8,7 @@ from tests.blackbox.registry_api import digest_of
 from tests.faults.uploads.replicas import (
     MIB,
     PART_BYTES,
+    UploadReplica,
     ask,
     begin,
     finish,
@@ -20,7 +21,6 @@ from tests.faults.uploads.replicas import (
 if TYPE_CHECKING:
     import random
 
-    from tests.blackbox.cluster import Replica
 
 CUTS = (3 * MIB + 1, PART_BYTES, 2 * PART_BYTES + 7)
 """Below the first part's end, at it, and past the second's."""
@@ -34,7 +34,7 @@ ALGORITHMS = {
 }
 
 
-def read_backs(replicas: list[Replica]) -> int:
+def read_backs(replicas: list[UploadReplica]) -> int:
     """Return how often the replicas have opened data to read it."""
     return sum(metrics_of(replica).calls("open") for replica in replicas)
 
@@ -43,7 +43,7 @@ def read_backs(replicas: list[Replica]) -> int:
 @pytest.mark.parametrize("gap", range(REQUESTS - 1))
 @pytest.mark.parametrize(("algorithm", "told"), ALGORITHMS.values(), ids=ALGORITHMS)
 def test_a_replica_dies_between_two_requests(
-    replicas: list[Replica],
+    replicas: list[UploadReplica],
     repository: str,
     source: random.Random,
     algorithm: str,
@@ -59,7 +59,7 @@ def test_a_replica_dies_between_two_requests(
 
     route = list(replicas)
 
-    def next_replica(request: int) -> Replica:
+    def next_replica(request: int) -> UploadReplica:
         """Return the replica for this request, after the one before was killed if this is the gap."""
         last = route[0]
         route.append(route.pop(0))
@@ -83,7 +83,7 @@ def test_a_replica_dies_between_two_requests(
 
 @pytest.mark.parametrize("gap", range(1, REQUESTS))
 def test_every_replica_dies_between_two_requests(
-    replicas: list[Replica], repository: str, source: random.Random, gap: int
+    replicas: list[UploadReplica], repository: str, source: random.Random, gap: int
 ) -> None:
     """With all replicas killed and started again in a gap, the upload is where its last answer said."""
     content = source.randbytes(CONTENT_BYTES)
@@ -100,7 +100,7 @@ def test_every_replica_dies_between_two_requests(
     assert read_everywhere(replicas, repository, digest_of(content)) == {200}
 
 
-def restart(replicas: list[Replica]) -> None:
+def restart(replicas: list[UploadReplica]) -> None:
     """Kill all replicas, and start them all again."""
     for replica in replicas:
         replica.process.kill()
@@ -114,7 +114,12 @@ def restart(replicas: list[Replica]) -> None:
     ids=ALGORITHMS,
 )
 def test_data_is_read_back_only_for_a_digest_learnt_at_the_end(
-    replicas: list[Replica], repository: str, source: random.Random, algorithm: str, told: str | None, expected: int
+    replicas: list[UploadReplica],
+    repository: str,
+    source: random.Random,
+    algorithm: str,
+    told: str | None,
+    expected: int,
 ) -> None:
     """A hash goes from replica to replica; an algorithm that the chunks did not know costs one reading of the data."""
     content = source.randbytes(CONTENT_BYTES)
@@ -127,7 +132,12 @@ def test_data_is_read_back_only_for_a_digest_learnt_at_the_end(
 @pytest.mark.parametrize("place", range(1, REQUESTS))
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
 def test_data_is_read_back_once_where_a_hash_cannot_travel(
-    replicas: list[Replica], plain_replica: Replica, repository: str, source: random.Random, algorithm: str, place: int
+    replicas: list[UploadReplica],
+    plain_replica: UploadReplica,
+    repository: str,
+    source: random.Random,
+    algorithm: str,
+    place: int,
 ) -> None:
     """One request that a replica without libcrypto takes, whichever it is, costs one reading of the data."""
     content = source.randbytes(CONTENT_BYTES)
@@ -142,7 +152,7 @@ def test_data_is_read_back_once_where_a_hash_cannot_travel(
 
 
 def test_other_bytes_are_found_out_by_reading_back(
-    replicas: list[Replica], plain_replica: Replica, repository: str, source: random.Random
+    replicas: list[UploadReplica], plain_replica: UploadReplica, repository: str, source: random.Random
 ) -> None:
     """Where only the bytes in the store tell the digest, a wrong one is refused and no blob is made of it."""
     content = source.randbytes(CONTENT_BYTES)
@@ -154,7 +164,7 @@ def test_other_bytes_are_found_out_by_reading_back(
     assert read_everywhere([*replicas, plain_replica], repository, wrong) == {404}
 
 
-def upload(route: list[Replica], repository: str, content: bytes, digest: str, told: str | None) -> None:
+def upload(route: list[UploadReplica], repository: str, content: bytes, digest: str, told: str | None) -> None:
     """Send an upload with a chunk up to each cut, each request to the next replica of the route."""
     *chunks, rest = pieces(content, *CUTS)
     progress = begin(route[0], repository, told)
