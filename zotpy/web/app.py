@@ -48,6 +48,8 @@ class RegistryApp(QuartTrio):
     """How long a client may send nothing in the middle of a body."""
     report: Callable[[Answered, float], None] | None = None
     """Is told of every request that ended, and when, on trio's clock."""
+    under_way = 0
+    """How many requests have begun and not ended."""
 
     def on_answered(self, answered: Answered, ended: float) -> None:
         """Pass on that a request ended."""

@@ -129,9 +129,11 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         """Answer, stop receiving, and tell of it."""
         answered = Answered(request.method, "", request.path, started=trio.current_time())
         request.body.stall_timeout_s = self.app.body_stall_s  # type: ignore[attr-defined]
+        self.app.under_way += 1  # type: ignore[attr-defined]
         try:
             await self._answer(nursery, request, send, answered)
         finally:
+            self.app.under_way -= 1  # type: ignore[attr-defined]
             answered.received_bytes = getattr(request.body, "received_bytes", 0)
             answered.route = request.url_rule.rule if request.url_rule is not None else "none"
             self.app.on_answered(answered, trio.current_time())  # type: ignore[attr-defined]
