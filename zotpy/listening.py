@@ -73,7 +73,7 @@ async def listen(
     stop = trio.Event()
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_stop_when, until_stopped, stop, health)
+            nursery.start_soon(_stop_when, until_stopped, stop, app, health)
             on_listening(await nursery.start(_serve, app, config, stop, nursery.cancel_scope))
             await stop.wait()
             nursery.cancel_scope.deadline = trio.current_time() + settings.drain_timeout_s + DRAIN_SLACK_S
@@ -109,9 +109,11 @@ async def _until_quiet(app: "RegistryApp") -> None:
         quiet_s = 0.0 if app.under_way else quiet_s + POLL_S
 
 
-async def _stop_when(until_stopped: Callable[[], Awaitable[None]], stop: trio.Event, health: "Health") -> None:
+async def _stop_when(
+    until_stopped: Callable[[], Awaitable[None]], stop: trio.Event, app: "RegistryApp", health: "Health"
+) -> None:
     await until_stopped()
-    health.draining = True
+    health.draining = app.draining = True
     stop.set()
 
 

@@ -50,6 +50,8 @@ class RegistryApp(QuartTrio):
     """Is told of every request that ended, and when, on trio's clock."""
     under_way = 0
     """How many requests have begun and not ended."""
+    draining = False
+    """Set when no more requests shall come: each answer then says that it is the last on its connection."""
 
     def on_answered(self, answered: Answered, ended: float) -> None:
         """Pass on that a request ended."""

@@ -148,6 +148,9 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             counted = _lingering(counted, body)
             # What the client still sends would be read as its next request: end the connection after the answer.
             response.headers["Connection"] = "close"
+        elif self.app.draining and request.http_version.startswith("1"):  # type: ignore[attr-defined]
+            # A client that is not told sends its next request while we close: it cannot know whether that was heard.
+            response.headers["Connection"] = "close"
         await self._send_response(counted, response)
         nursery.cancel_scope.cancel()
 
