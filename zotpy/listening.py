@@ -3,7 +3,6 @@
 import signal
 import socket
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
 KEEP_ALIVE_S = 75.0
 DRAIN_SLACK_S = 5.0
 """What a replica takes beyond `drain_timeout_s`, at most."""
+CLOSE_S = 3.0
+"""How long connections may take to close once no request is under way."""
+POLL_S = 0.1
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger()
@@ -66,11 +68,12 @@ async def listen(
     stop = trio.Event()
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_stop_when, until_stopped, stop, health)
-            binds = await nursery.start(partial(serve, app, config, stop=stop))
-            on_listening(binds)
+            nursery.start_soon(_stop_when, until_stopped, stop, app, health)
+            on_listening(await nursery.start(_serve, app, config, stop, nursery.cancel_scope))
             await stop.wait()
             nursery.cancel_scope.deadline = trio.current_time() + settings.drain_timeout_s + DRAIN_SLACK_S
+            await _until_quiet(app)
+            nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         cause = first_cause(group)
         if isinstance(cause, OSError):
@@ -78,9 +81,34 @@ async def listen(
         raise cause from group
 
 
-async def _stop_when(until_stopped: Callable[[], Awaitable[None]], stop: trio.Event, health: "Health") -> None:
+async def _serve(
+    app: "RegistryApp",
+    config: ServerConfig,
+    stop: trio.Event,
+    everything: trio.CancelScope,
+    task_status: trio.TaskStatus[list[str]],
+) -> None:
+    await serve(app, config, stop=stop, task_status=task_status)
+    everything.cancel()
+
+
+async def _until_quiet(app: "RegistryApp") -> None:
+    """Wait until no request has been under way for a while; only connections are open then that nothing comes of.
+
+    A client that sends its next request when the last answer is just out, as any does that keeps connections, leaves
+    hypercorn waiting for good where the stop came in between.
+    """
+    quiet_s = 0.0
+    while quiet_s < CLOSE_S:
+        await trio.sleep(POLL_S)
+        quiet_s = 0.0 if app.under_way else quiet_s + POLL_S
+
+
+async def _stop_when(
+    until_stopped: Callable[[], Awaitable[None]], stop: trio.Event, app: "RegistryApp", health: "Health"
+) -> None:
     await until_stopped()
-    health.draining = True
+    health.draining = app.draining = True
     stop.set()
 
 

@@ -49,6 +49,10 @@ class RegistryApp(QuartTrio):
     """How long a client may send nothing in the middle of a body."""
     report: Callable[[Answered, float], None] | None = None
     """Is told of every request that ended, and when, on trio's clock."""
+    under_way = 0
+    """How many requests have begun and not ended."""
+    draining = False
+    """Set when no more requests shall come: each answer then says that it is the last on its connection."""
 
     def failed(self, error: Exception) -> Response:
         """Return the answer to a request that failed when its handler was done."""

@@ -180,9 +180,11 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         """Answer, stop receiving, and tell of it."""
         answered = Answered(request.method, "", request.path, started=trio.current_time())
         request.body.stall_timeout_s = self.app.body_stall_s  # type: ignore[attr-defined]
+        self.app.under_way += 1  # type: ignore[attr-defined]
         try:
             await self._answer(nursery, request, send, answered)
         finally:
+            self.app.under_way -= 1  # type: ignore[attr-defined]
             answered.received_bytes = getattr(request.body, "received_bytes", 0)
             answered.route = request.url_rule.rule if request.url_rule is not None else "none"
             self.app.on_answered(answered, trio.current_time())  # type: ignore[attr-defined]
@@ -195,6 +197,9 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         if _has_body(request) and not body.finished:
             counted = _lingering(counted, body)
             # What the client still sends would be read as its next request: end the connection after the answer.
+            response.headers["Connection"] = "close"
+        elif self.app.draining and request.http_version.startswith("1"):  # type: ignore[attr-defined]
+            # A client that is not told sends its next request while we close: it cannot know whether that was heard.
             response.headers["Connection"] = "close"
         held = _HeldHead(counted)
         try:

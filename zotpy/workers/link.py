@@ -1,4 +1,4 @@
-"""What supervisor and worker say to each other, once each: an order, then a report."""
+"""What supervisor and worker say to each other: an order, a report, and in the end a word to stop."""
 
 import json
 import pickle
@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from zotpy.config import Settings
+
+STOP = b"!"
+"""Said by the supervisor; where the link ends without it, the supervisor has died."""
 
 
 @dataclass(frozen=True, slots=True)

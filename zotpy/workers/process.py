@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import trio
 
 from zotpy.listening import STOP_SIGNALS
-from zotpy.workers.link import Order, Report
+from zotpy.workers.link import STOP, Order, Report
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]);"
@@ -48,7 +48,8 @@ class Worker:
     async def stop(self) -> None:
         """Tell it to drain, or to give up its start, and end."""
         with suppress(trio.BrokenResourceError):
-            await self._link.send_eof()
+            await self._link.send_all(STOP)
+            await self._link.send_eof()  # a worker that read the word along with its order still sees the end
 
     async def ended(self) -> int:
         """Wait for its end and return its exit code, or the signal that killed it, negative; call `report` before."""

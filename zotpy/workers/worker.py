@@ -1,6 +1,5 @@
 """A worker: the process that a supervisor started to run one replica."""
 
-import os
 import signal
 import socket
 import sys
@@ -17,7 +16,7 @@ from zotpy.startup import StartupError
 from zotpy.telemetry.logs import configure_logs
 from zotpy.telemetry.metrics import Metrics
 from zotpy.telemetry.sharing import abandon, share_metrics
-from zotpy.workers.link import Order, Report
+from zotpy.workers.link import STOP, Order, Report
 
 log = structlog.get_logger()
 
@@ -34,20 +33,19 @@ def main(link_descriptor: int) -> None:
     configure_logs(settings.log.level, settings.log.format, settings.log.output)
     structlog.contextvars.bind_contextvars(worker=order.worker)
     share_metrics(order.metrics, order.worker)
-    supervisor = os.getppid()
     try:
-        trio.run(_work, order, link, strict_exception_groups=True)
+        is_abandoned = trio.run(_work, order, link, strict_exception_groups=True)
     except StartupError as error:
         _report(link, Report(failure=str(error)))
         sys.exit(1)
-    finally:
-        if os.getppid() != supervisor:
-            abandon(order.metrics, order.worker)
+    if is_abandoned:
+        abandon(order.metrics, order.worker)
 
 
-async def _work(order: Order, link: socket.socket) -> None:
+async def _work(order: Order, link: socket.socket) -> bool:
+    """Run the replica, and return whether the supervisor has ended meanwhile."""
     stop = trio.Event()
-    is_listening = False
+    is_listening = is_abandoned = False
 
     def leave(why: str) -> None:
         if stop.is_set():
@@ -62,19 +60,26 @@ async def _work(order: Order, link: socket.socket) -> None:
         is_listening = True
         _report(link, Report(listening=tuple(binds)))
 
+    async def watch_link() -> None:
+        nonlocal is_abandoned
+        is_abandoned = not await _told_to_stop(link)
+        leave("the supervisor has ended" if is_abandoned else "the supervisor says so")
+
     with plain_errors():
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_watch_link, link, leave)
+            nursery.start_soon(watch_link)
             nursery.start_soon(_watch_signals, leave)
             await run_replica(order.settings, Metrics(is_shared=True), stop.wait, report, order.listener)
             nursery.cancel_scope.cancel()
+    return is_abandoned
 
 
-async def _watch_link(link: socket.socket, leave: Callable[[str], None]) -> None:
-    """Leave when the supervisor says so or is gone: nothing else ever comes after the order."""
-    with suppress(OSError):
-        await trio.socket.from_stdlib_socket(link).recv(1)
-    leave("the supervisor says so, or has ended")
+async def _told_to_stop(link: socket.socket) -> bool:
+    """Wait until the supervisor says stop, or has ended, which is `False`."""
+    try:
+        return await trio.socket.from_stdlib_socket(link).recv(len(STOP)) == STOP
+    except OSError:
+        return False
 
 
 async def _watch_signals(leave: Callable[[str], None]) -> None:

@@ -1,0 +1,89 @@
+"""Listening and the drain, on real connections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from tests.unit.web.serving import UPLOADS, digest_of
+from zotpy.config import HttpSettings
+from zotpy.listening import bind, listen
+from zotpy.registry.budget import MemoryBudget
+from zotpy.registry.health import Health
+from zotpy.registry.registry import open_registry
+from zotpy.registry.settings import MIB, RegistrySettings
+from zotpy.store.memory import MemoryStore
+from zotpy.web.app import create_app
+
+if TYPE_CHECKING:
+    from zotpy.registry.registry import Registry
+
+SETTINGS = HttpSettings(port=0, drain_timeout_s=3600.0)
+DEADLINE_S = 60.0
+CONTENT = b"content"
+
+
+class Listening:
+    """A replica that listens until it is told to stop."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.health = Health(MemoryStore())
+        self.app = create_app(registry, self.health, lambda: b"")
+        self.stop = trio.Event()
+        self.ended = trio.Event()
+
+    async def run(self, listener: int | None, task_status: trio.TaskStatus[int]) -> None:
+        """Listen, and tell the port."""
+
+        def tell(binds: list[str]) -> None:
+            task_status.started(int(binds[0].rpartition(":")[2]))
+
+        await listen(self.app, self.health, SETTINGS, self.stop.wait, tell, listener)
+        self.ended.set()
+
+
+async def new_listening() -> Listening:
+    """Make a replica on a store of its own."""
+    return Listening(await open_registry(MemoryStore(), RegistrySettings(), MemoryBudget(64 * MIB, 9 * MIB)))
+
+
+async def test_the_drain_ends_with_the_last_request(nursery: trio.Nursery) -> None:
+    """A request under way at the stop is answered; one sent right behind it on its connection holds nothing up."""
+    listening = await new_listening()
+    port = await nursery.start(listening.run, None)
+    head = f"POST {UPLOADS}?digest={digest_of(CONTENT)} HTTP/1.1\r\nHost: z\r\nContent-Length: {len(CONTENT)}\r\n\r\n"
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(head.encode() + CONTENT[:3])
+        with trio.fail_after(DEADLINE_S):
+            while not listening.app.under_way:  # noqa: ASYNC110 - nobody tells us
+                await trio.sleep(0.01)
+        listening.stop.set()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert listening.health.draining
+        assert not listening.ended.is_set()
+        await stream.send_all(CONTENT[3:] + b"GET /v2/ HTTP/1.1\r\nHost: z\r\n\r\n")
+        answer = await stream.receive_some()
+        assert answer.startswith(b"HTTP/1.1 201")
+        assert b"connection: close" in answer.lower()
+        with trio.fail_after(DEADLINE_S):
+            await listening.ended.wait()
+
+
+async def test_workers_listen_on_one_socket(nursery: trio.Nursery) -> None:
+    """Connections are refused until the first listener of a bound socket, and taken by those that are left."""
+    with bind(SETTINGS) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(OSError, match="all attempts to connect"):
+            await trio.open_tcp_stream("127.0.0.1", port)
+        first, second = await new_listening(), await new_listening()
+        for listening in (first, second):
+            assert await nursery.start(listening.run, listener.dup().detach()) == port
+        first.stop.set()
+        with trio.fail_after(DEADLINE_S):
+            await first.ended.wait()
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            await stream.send_all(b"GET /livez HTTP/1.1\r\nHost: z\r\n\r\n")
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
+        second.stop.set()
