@@ -63,6 +63,7 @@ async def listen(
     `StartupError`.
     """
     config = _config(settings)
+    config.read_bytes = lambda: app.budget.read_bytes
     if listener is not None:
         config.bind = [f"fd://{listener}"]
     stop = trio.Event()

@@ -32,6 +32,10 @@ from zotpy.core.errors import TooManyRequests, Unavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MOST_READ_BYTES = 1024 * 1024
+LEAST_READ_BYTES = 32 * 1024
+READERS = 256
+"""So many connections may read ahead of what they are granted and together take no more than is free."""
 LONGEST_QUEUE = 1024
 """So many bodies may wait for memory before newcomers are turned away."""
 _NOBODY = 1 << 62
@@ -120,6 +124,12 @@ class MemoryBudget:
     def largest_part_bytes(self) -> int:
         """No part may be longer: a usual one finds room beside it."""
         return self.total_bytes - self.usual_bytes
+
+    @property
+    def read_bytes(self) -> int:
+        """How much to read from a socket at once: a read comes before its grant, so little where memory is short."""
+        free = 0 if self._waiting else self.total_bytes - self.used_bytes
+        return min(max(free // READERS, LEAST_READ_BYTES), MOST_READ_BYTES)
 
     def account(self) -> Account:
         """Open an account for one body; close it when the body is done."""

@@ -7,6 +7,7 @@ from quart import Response
 from quart.globals import request_ctx
 from quart_trio import QuartTrio
 
+from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.health import Health
 from zotpy.registry.registry import Registry
 from zotpy.web import blobs, lists, manifests, operations, uploads
@@ -45,6 +46,8 @@ class RegistryApp(QuartTrio):
 
     request_class = BoundedRequest
     asgi_http_class = BoundedHTTPConnection
+    budget: MemoryBudget
+    """What bodies may hold; also says how much to read ahead of it."""
     body_stall_s = 60.0
     """How long a client may send nothing in the middle of a body."""
     report: Callable[[Answered, float], None] | None = None
@@ -69,6 +72,7 @@ class RegistryApp(QuartTrio):
 def create_app(registry: Registry, health: Health, metrics: Callable[[], bytes]) -> RegistryApp:
     """Make the ASGI application of one replica; `metrics` renders what `/metrics` answers."""
     app = RegistryApp("zotpy", static_folder=None)
+    app.budget = registry.budget
     app.body_stall_s = registry.settings.body_stall_s
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False

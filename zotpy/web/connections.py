@@ -27,8 +27,6 @@ from hypercorn.typing import AppWrapper, Framework
 
 from zotpy import http1
 
-READ_BYTES = 1024 * 1024
-"""Bytes read from a client's socket at once: each read costs some turns through trio and hypercorn."""
 PROGRESS_BYTES = 64 * 1024
 """So much a client must take within `send_stall_s`."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -41,6 +39,8 @@ class ServerConfig(hypercorn.config.Config):
 
     send_stall_s: float = 60.0
     """How long a client may take to read the next 64 KiB of an answer."""
+    read_bytes: Callable[[], int] = staticmethod(lambda: 64 * 1024)
+    """Says how much to read from a client's socket at once: each read costs some turns through trio and hypercorn."""
     alpn_protocols = ["http/1.1"]  # noqa: RUF012 - as hypercorn has it
 
 
@@ -87,7 +87,7 @@ class BoundedConnection(TCPServer):
             protocol.connection = http1.Connection(h11.SERVER, self.config.h11_max_incomplete_size)
         while True:
             try:
-                data = await self.stream.receive_some(READ_BYTES)
+                data = await self.stream.receive_some(self.config.read_bytes())
             except (trio.ClosedResourceError, trio.BrokenResourceError):
                 break
             await self.protocol.handle(RawData(bytes(data)))

@@ -62,9 +62,11 @@ async def delete(context: Context, request: BoundedRequest, name: str, reference
 async def _content(context: Context, request: BoundedRequest) -> bytes:
     """Read a manifest whole, within the limit and the memory budget; raises `ManifestTooLarge`."""
     limit = context.registry.settings.manifest_limit_bytes
-    if (parse_content_length(request.headers.get("Content-Length")) or 0) > limit:
+    length = parse_content_length(request.headers.get("Content-Length"))
+    if (length or 0) > limit:
         raise too_large(limit)
     account = context.registry.budget.account()
+    account.begin_part(limit if length is None else length)  # all of it is held before any of it is given back
     content = bytearray()
     try:
         async for piece in body_of(request):

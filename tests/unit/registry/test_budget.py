@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from zotpy.core.errors import TooManyRequests
-from zotpy.registry.budget import Account, MemoryBudget
+from zotpy.registry.budget import LEAST_READ_BYTES, MOST_READ_BYTES, READERS, Account, MemoryBudget
+from zotpy.registry.settings import MIB
 
 PART = 10
 """The length of a usual part; the budgets below hold two and more."""
@@ -265,3 +266,23 @@ def test_any_crowd_of_bodies_gets_through(seed: int, bodies: int, total: int) ->
 
     trio.run(crowd)
     assert (budget.used_bytes, budget.waiting) == (0, 0)
+
+
+async def test_little_is_read_ahead_where_memory_is_short() -> None:
+    """With memory to spare reads are long; without any, or with others waiting, they are as short as can be."""
+    budget = MemoryBudget(512 * MIB, 9 * MIB)
+    holder, other = budget.account(), budget.account()
+    assert budget.read_bytes == MOST_READ_BYTES
+    await holder.acquire(400 * MIB)
+    assert budget.read_bytes == 112 * MIB // READERS
+    holder.part_is_full()
+    await holder.acquire(112 * MIB - 1)
+    assert budget.read_bytes == LEAST_READ_BYTES
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other.acquire, MIB)
+        await wait_all_tasks_blocked()
+        holder.release(1)  # not enough for the one who waits
+        assert budget.read_bytes == LEAST_READ_BYTES
+        holder.close()
+    assert budget.read_bytes == MOST_READ_BYTES
+    other.close()
