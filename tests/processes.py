@@ -62,6 +62,12 @@ class Process:
         """Whether the program was started and has not ended."""
         return self._child is not None and self._child.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The process id of the program, which was started."""
+        assert self._child is not None, f"{self.name} was not started"
+        return self._child.pid
+
     def start(self, is_ready: Callable[[], bool], deadline_s: float = READY_DEADLINE_S) -> None:
         """Start the program and wait until it is ready; an early end or a missed deadline fails with its log."""
         with self.log_path.open("ab") as log:
