@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.uploads.replicas import UploadReplica, wait_for
+from tests.servers import SeaweedServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,3 +72,20 @@ def repository() -> str:
 def source(request: pytest.FixtureRequest) -> random.Random:
     """Return where the bytes of this test come from, the same each time."""
     return random.Random(request.node.nodeid)
+
+
+@pytest.fixture(scope="module")
+def mortal_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
+    """Return a SeaweedFS of our own, to let hang."""
+    server = SeaweedServer(tmp_path_factory.mktemp("hanging"))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.process.kill()
+
+
+@pytest.fixture
+def own_bucket(mortal_store: SeaweedServer) -> Bucket:
+    """Return a bucket on it."""
+    return mortal_store.bucket("zotpy-tests")

@@ -16,13 +16,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.blackbox.cluster import Replica
 from tests.blackbox.registry_api import DEADLINE_S, http_client, received_digest
 from tests.processes import POLL_S, Process
+from zotpy.store.opening import open_s3_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from tests.servers import Bucket
+    from zotpy.store.interface import ListedMultipart
 
 MIB = 1024 * 1024
 PART_BYTES = 5 * MIB
@@ -228,3 +230,9 @@ def pieces(content: bytes, *cuts: int) -> Iterator[bytes]:
     """Cut content at these places."""
     for start, end in zip((0, *cuts), (*cuts, len(content)), strict=True):
         yield content[start:end]
+
+
+async def multiparts(bucket: Bucket, prefix: str) -> Sequence[ListedMultipart]:
+    """List the multiparts that are under way."""
+    async with open_s3_store(bucket.config(), prefix) as store:
+        return await store.list_multiparts("")
