@@ -11,9 +11,10 @@ from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.health import Health
 from zotpy.registry.registry import Registry
 from zotpy.web import blobs, lists, manifests, operations, uploads
+from zotpy.web.bodies import BoundedRequest
 from zotpy.web.context import Context
 from zotpy.web.errors import answer
-from zotpy.web.streaming import Answered, BoundedHTTPConnection, BoundedRequest
+from zotpy.web.streaming import Answered, BoundedHTTPConnection
 
 Handler = Callable[..., Awaitable[Response]]
 _API = {"Docker-Distribution-API-Version": "registry/2.0"}

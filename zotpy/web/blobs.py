@@ -5,9 +5,9 @@ from quart import Response
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span, parse_read_range
+from zotpy.web.bodies import BoundedRequest, StreamedBody
 from zotpy.web.context import Context
 from zotpy.web.requests import is_unchanged
-from zotpy.web.streaming import BoundedRequest, StreamedBody
 
 _MEDIA_TYPE = "application/octet-stream"
 

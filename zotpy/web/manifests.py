@@ -7,9 +7,9 @@ from zotpy.core.errors import TagInvalid
 from zotpy.core.names import RepositoryName, Tag, parse_reference
 from zotpy.core.ranges import parse_content_length
 from zotpy.registry.manifests import too_large
+from zotpy.web.bodies import BoundedRequest, body_of
 from zotpy.web.context import Context
 from zotpy.web.requests import condition_of, extra_tags_of, is_unchanged
-from zotpy.web.streaming import BoundedRequest, body_of
 
 
 async def read(context: Context, request: BoundedRequest, name: str, reference: str) -> Response:

@@ -2,8 +2,8 @@
 
 from quart import Response
 
+from zotpy.web.bodies import BoundedRequest
 from zotpy.web.context import Context
-from zotpy.web.streaming import BoundedRequest
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -5,7 +5,7 @@ from zotpy.core.errors import DigestInvalid, Unsupported
 from zotpy.core.names import Tag
 from zotpy.core.ranges import Span, parse_chunk_range, parse_content_length
 from zotpy.registry.tags import Condition
-from zotpy.web.streaming import BoundedRequest
+from zotpy.web.bodies import BoundedRequest
 
 
 def required_digest(request: BoundedRequest) -> Digest:

@@ -1,139 +1,29 @@
-"""Bodies with backpressure, in and out: the seam between the ASGI server and the registry.
-
-Quart's own request body reads ahead without bound: a handler that does not read makes the process grow by the whole
-body. Here whoever reads the body receives from the server, one piece at a time, so that nothing is received before it
-is wanted; the server in turn stops reading the socket. Nothing is buffered twice.
+"""One request, between the ASGI server and its handler: who receives, what is sent, and when it is over.
 
 A client that goes away in the middle of a body does not cancel the handler: the body raises `ClientStalled`, so that
 what was received can be kept for a resumed upload. Once the body is read, a change goes through to its end, whether or
 not the client still waits; only a read (GET, HEAD) is cancelled.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import trio
 from quart import Response
-from quart.wrappers.request import Body
-from quart.wrappers.response import ResponseBody
 from quart_trio.asgi import TrioASGIHTTPConnection
-from quart_trio.wrappers import TrioRequest
 
-from zotpy.core.errors import ClientStalled
 from zotpy.store.interface import StoreError
+from zotpy.web.bodies import BoundedBody, body_of
 
 if TYPE_CHECKING:
-    from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent
+    from hypercorn.typing import ASGIReceiveCallable
     from quart.typing import ResponseTypes
     from quart.wrappers import Request
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
-PROGRESS_BYTES = 64 * 1024
-"""So much a body must bring each time that its client may keep us waiting, unless it ends."""
-LINGER_S = 30.0
-"""How long a body that nobody reads is received and dropped after the answer, as nginx's lingering_close does."""
-
 
 log = structlog.get_logger()
-
-
-class BoundedBody(Body):
-    """A request body that is received only as fast as it is read, by whoever reads it."""
-
-    stall_timeout_s = 60.0
-
-    def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
-        """Make a body; limits are the handlers' affair, so `max_content_length` is not looked at."""
-        del expected_content_length, max_content_length
-        self._receive: ASGIReceiveCallable | None = None
-        self.settled = trio.Event()
-        """All of it was received, or the client went away."""
-        self.finished = False
-        """All of it was received from the client."""
-        self.lost = False
-        """The client went away before the end."""
-        self.received_bytes = 0
-        self._waited_s = 0.0
-        self._brought_bytes = 0
-
-    def come_from(self, receive: "ASGIReceiveCallable") -> None:
-        """Say where the pieces come from; without that, reading waits until somebody else has received them."""
-        self._receive = receive
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        """Return the next piece; raises `ClientStalled` where it does not come in time, or the client went away.
-
-        Only the time spent here counts: the client is not to blame for waits for memory or for the store. And a
-        trickle is no progress, or anybody could hold a part of the memory for ever with a byte a minute.
-        """
-        asked_at = trio.current_time()
-        try:
-            with trio.fail_after(max(0.0, self.stall_timeout_s - self._waited_s)):
-                piece = await self._next_piece()
-        except trio.TooSlowError:
-            msg = (
-                f"the client sent {self._brought_bytes} bytes while it was waited for {self.stall_timeout_s:g} seconds:"
-                " send again what is missing"
-            )
-            raise ClientStalled(msg) from None
-        if not piece:
-            if self.lost:
-                msg = "the client closed the connection before the end of the body"
-                raise ClientStalled(msg)
-            raise StopAsyncIteration
-        self._waited_s += trio.current_time() - asked_at
-        self._brought_bytes += len(piece)
-        if self._brought_bytes >= PROGRESS_BYTES:
-            self._waited_s, self._brought_bytes = 0.0, 0
-        return piece
-
-    async def _next_piece(self) -> bytes:
-        """Receive until there are bytes, or none will follow."""
-        if self._receive is None:
-            await self.settled.wait()
-        while not self.settled.is_set():
-            if piece := self.take(await self._receive()):  # type: ignore[misc]  # not None, as was seen above
-                return piece
-        return b""
-
-    def take(self, message: "ASGIReceiveEvent") -> bytes:
-        """Note what the server received, and return the bytes in it."""
-        if message["type"] == "http.disconnect":
-            self.lost = not self.finished
-            self.settled.set()
-        if message["type"] != "http.request":
-            return b""
-        if not message.get("more_body", False):
-            self.finished = True
-            self.settled.set()
-        piece: bytes = message.get("body", b"")
-        self.received_bytes += len(piece)
-        return piece
-
-    async def drop(self) -> None:
-        """Take what the client still sends, until it has sent all, or went away, or took too long."""
-        with trio.move_on_after(LINGER_S):
-            while await self._next_piece():
-                pass
-
-
-class BoundedRequest(TrioRequest):
-    """A request with such a body."""
-
-    body_class = BoundedBody  # type: ignore[assignment]  # the seam for a body of another kind
-
-
-def body_of(request: "Request") -> BoundedBody:
-    """Return the body, to be read once."""
-    assert isinstance(request.body, BoundedBody)  # noqa: S101 - request_class sees to it
-    return request.body
 
 
 class BoundedHTTPConnection(TrioASGIHTTPConnection):
@@ -295,25 +185,3 @@ def _is_last(message: Any) -> bool:
 
 def _has_body(request: "Request") -> bool:
     return request.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in request.headers
-
-
-class StreamedBody(ResponseBody):
-    """A response body out of a reader that must be entered and left in the task that sends."""
-
-    def __init__(self, reader: AbstractAsyncContextManager[AsyncIterator[bytes]]) -> None:
-        """Stream from `reader`, entered only when the response is sent."""
-        self._reader = reader
-        self._stack = AsyncExitStack()
-        self._chunks: AsyncIterator[bytes]
-
-    async def __aenter__(self) -> Self:
-        self._chunks = await self._stack.enter_async_context(self._reader)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._stack.__aexit__(kind, error, traceback)
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._chunks

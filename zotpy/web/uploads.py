@@ -12,9 +12,9 @@ from zotpy.core.errors import ChunkOutOfOrder, UploadUnknown
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import upload_range
 from zotpy.registry.uploads import Session
+from zotpy.web.bodies import BoundedRequest, body_of
 from zotpy.web.context import Context
 from zotpy.web.requests import algorithm_of, chunk_of, required_digest
-from zotpy.web.streaming import BoundedRequest, body_of
 
 TOKEN = "_state"  # noqa: S105 - the name of a query parameter
 

@@ -17,8 +17,8 @@ from tests.unit.web.raw import RawClient, connect_narrow
 from tests.unit.web.serving import REPO, SETTINGS, ended, push_zeros, serving
 from zotpy.core.errors import ClientStalled
 from zotpy.registry.settings import KIB, MIB
+from zotpy.web.bodies import BoundedBody
 from zotpy.web.connections import PROGRESS_BYTES, ServerConfig, send_all
-from zotpy.web.streaming import BoundedBody
 
 if TYPE_CHECKING:
     from pathlib import Path
