@@ -4,6 +4,7 @@ import email.utils
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from xml.etree import ElementTree as ET
 
 from zotpy.s3.wire.retry import Failure
@@ -53,6 +54,7 @@ def parse_xml(body: bytes) -> ET.Element:
     return root
 
 
+@lru_cache(maxsize=1024)  # the same second comes hundreds of times
 def parse_time(text: str) -> datetime:
     """Read a time in the form of XML documents (ISO 8601) or of headers (RFC 9110). Raises `ResponseError`."""
     try:
