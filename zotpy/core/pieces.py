@@ -25,6 +25,11 @@ class Pieces:
     def __len__(self) -> int:
         return self._length
 
+    def clear(self) -> None:
+        """Forget all bytes, so that their memory is free whoever still has this object: an error's traceback, say."""
+        self._pieces.clear()
+        self._length = 0
+
     def blocks(self) -> Sequence[Buffer]:
         """Return the pieces in order."""
         return self._pieces
@@ -41,6 +46,8 @@ class Pieces:
         last = self._pieces[-1] if self._pieces else None
         if size < SMALL_BYTES and isinstance(last, bytearray) and len(last) < SMALL_BYTES:
             last += piece
+            if len(last) >= SMALL_BYTES:
+                self._pieces[-1] = bytes(last)  # a bytearray has grown by an eighth more than it holds
         else:
             self._pieces.append(bytearray(piece) if size < SMALL_BYTES else piece)
 

@@ -89,6 +89,7 @@ class PartPipeline:
     """`None` where the body is the upload's last: a client that sends it again begins it anew."""
     cut: ClientStalled | None = None
     """Why the body ended before its end, if it did: the bytes before the cut are safe all the same."""
+    _filling: Pieces = field(default_factory=Pieces)
     _parts: dict[int, SentPart] = field(default_factory=dict)
     _unsettled: dict[int, _PartInFlight] = field(default_factory=dict)
     _checkpoints: deque[_PartInFlight] = field(default_factory=deque)
@@ -110,19 +111,28 @@ class PartPipeline:
         self._end = self._checked_end = self.state.sent_bytes
         self._begin_part()
         await self.account.acquire(len(self.state.tail))
+        hashed_already = len(self.state.tail)
         for piece in self.state.tail.blocks():
             self._filling.append(piece)
+        self.state.tail.clear()
         with plain_errors():
             async with trio.open_nursery() as self._nursery:
                 to_hash, hashing = trio.open_memory_channel[_PartInFlight | Pieces](0)
                 self._to_hash = to_hash
-                self._nursery.start_soon(self._hash, hashing)
+                self._nursery.start_soon(self._hash, hashing, hashed_already)
                 async with to_hash:
                     await self._receive(body)
                     self._ended = True
                     self.account.part_is_full()
                     await to_hash.send(self._filling)
         return self._state_after(self._next_number, self._end + len(self._filling), self._export(), self._filling)
+
+    def drop(self) -> None:
+        """Free the memory of every byte that is left; an error that is on its way out still leads to all of it."""
+        self.state.tail.clear()
+        self._filling.clear()
+        for part in self._unsettled.values():
+            part.body.clear()
 
     def raise_cut(self) -> None:
         """Raise `ClientStalled` if the body ended before its end."""
@@ -155,7 +165,8 @@ class PartPipeline:
                 self.state.plan.check_number(self._next_number)
             piece = view[: self._size_bytes - len(self._filling)]
             await self.account.acquire(len(piece))
-            self._filling.append(piece if len(piece) < len(chunk) else chunk)
+            # A view would keep the whole chunk in memory until the last of the parts that share it has gone.
+            self._filling.append(bytes(piece) if len(piece) < len(chunk) else chunk)
             view = view[len(piece) :]
 
     def _begin_part(self) -> None:
@@ -186,9 +197,8 @@ class PartPipeline:
             self._settled = trio.Event()
             await self._settled.wait()
 
-    async def _hash(self, parts: "trio.MemoryReceiveChannel[_PartInFlight | Pieces]") -> None:
+    async def _hash(self, parts: "trio.MemoryReceiveChannel[_PartInFlight | Pieces]", hashed_already: int) -> None:
         """Hash the parts in order, then the tail; bytes of an earlier request's tail were hashed by that request."""
-        hashed_already = len(self.state.tail)
         async with parts:
             async for part in parts:
                 if self.hasher is not None:
@@ -214,7 +224,7 @@ class PartPipeline:
         del self._unsettled[part.number]
         self._in_flight_bytes -= len(part.body)
         self.account.release(len(part.body))
-        part.body = Pieces()
+        part.body.clear()
         self._settled.set()
         first_unsettled = next(iter(self._unsettled), self._next_number)
         reached = None

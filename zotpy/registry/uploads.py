@@ -81,8 +81,8 @@ class Uploads:
         saved = await self._open(session, span, promised)
         started_at = saved.state.offset
         account = self.budget.account()
+        pipeline = self._pipeline(saved.state, account, saved.save)
         try:
-            pipeline = self._pipeline(saved.state, account, saved.save)
             try:
                 state = await pipeline.run(body)
                 check_length(state, started_at, None if pipeline.cut else promised)
@@ -97,6 +97,7 @@ class Uploads:
             pipeline.raise_cut()
             return self._at(session, state.offset)
         finally:
+            pipeline.drop()
             account.close()
 
     async def finish(
@@ -120,8 +121,8 @@ class Uploads:
         promised = _promised(span, length_bytes)
         saved = await self._open(session, span, promised, digest.algorithm)
         account = self.budget.account()
+        pipeline = self._pipeline(saved.state, account)
         try:
-            pipeline = self._pipeline(saved.state, account)
             state = await self._run(pipeline, body, saved)
             if state.offset == 0 and session.token.offset == 0 and pipeline.cut is None:
                 saved, state, pipeline = await self._after_all(session, saved, state, pipeline)
@@ -146,6 +147,7 @@ class Uploads:
                 await self.store.delete(session.key)
             return value
         finally:
+            pipeline.drop()
             account.close()
 
     async def mount(self, repo: RepositoryName, digest: Digest, source: RepositoryName | None) -> BlobValue | None:

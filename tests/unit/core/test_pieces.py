@@ -73,3 +73,13 @@ def test_what_was_given_is_never_changed(size: int) -> None:
     assert bytes(first) == bytes(size)
     assert bytes(second) == b"two"
     assert bytes(pieces) == bytes(size) + b"twothree"
+
+
+def test_pieces_can_be_emptied_for_all_who_have_them() -> None:
+    """Whoever still has the object has no bytes any more; it can be filled again."""
+    pieces = Pieces(b"some")
+    also = pieces
+    pieces.clear()
+    assert (len(also), bytes(also)) == (0, b"")
+    pieces.append(b"more")
+    assert bytes(also) == b"more"

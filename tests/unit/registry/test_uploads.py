@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,6 +32,7 @@ from zotpy.core.errors import (
     SizeInvalid,
     UploadUnknown,
 )
+from zotpy.core.pieces import Pieces
 from zotpy.core.ranges import Span
 from zotpy.core.records import INLINE_LIMIT_BYTES
 from zotpy.store.interface import Features
@@ -133,6 +135,18 @@ async def test_a_chunk_cut_before_its_first_byte_leaves_nothing(store: MemorySto
         await registry.uploads.chunk(session, cut(), None, 10)
     assert (await registry.uploads.status(session)).token.offset == 0
     assert_nothing_left(store, registry)
+
+
+async def test_an_error_leads_to_no_bytes(registry: Registry) -> None:
+    """An error and its traceback, which outlive the request's account, keep nothing of the body in memory."""
+    session = registry.uploads.begin(REPO, "sha256")
+    error: ClientStalled | None = None
+    try:
+        await registry.uploads.finish(session, Digest.of(b""), cut(content(3 * PART_BYTES + 7)), None, None)
+    except ClientStalled as raised:
+        error = raised
+    assert error is not None
+    assert [len(found) for found in gc.get_objects() if isinstance(found, Pieces) and len(found)] == []
 
 
 async def test_a_last_chunk_that_is_cut_ends_the_upload(store: MemoryStore, registry: Registry) -> None:
