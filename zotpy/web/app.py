@@ -3,20 +3,24 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import trio
 from quart import Response
 from quart.globals import request_ctx
+from quart.typing import ResponseTypes
+from quart.wrappers import Request
 from quart_trio import QuartTrio
 
 from zotpy.registry.budget import MemoryBudget
+from zotpy.registry.concurrency import first_cause
 from zotpy.registry.health import Health
 from zotpy.registry.registry import Registry
 from zotpy.web import blobs, lists, manifests, operations, uploads
 from zotpy.web.bodies import BoundedRequest
 from zotpy.web.context import Context
 from zotpy.web.errors import answer
+from zotpy.web.routes import Handler, RepositoryRoutes
 from zotpy.web.streaming import Answered, BoundedHTTPConnection
 
-Handler = Callable[..., Awaitable[Response]]
 _API = {"Docker-Distribution-API-Version": "registry/2.0"}
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
@@ -47,6 +51,8 @@ class RegistryApp(QuartTrio):
 
     request_class = BoundedRequest
     asgi_http_class = BoundedHTTPConnection
+    context: Context
+    repository_routes: RepositoryRoutes
     budget: MemoryBudget
     """What bodies may hold; also says how much to read ahead of it."""
     body_stall_s = 60.0
@@ -58,7 +64,22 @@ class RegistryApp(QuartTrio):
     draining = False
     """Set when no more requests shall come: each answer then says that it is the last on its connection."""
 
-    def failed(self, error: Exception) -> Response:
+    async def handle_request(self, request: Request) -> ResponseTypes:
+        """Answer by the handler itself where it is found here, else as Quart does; see `zotpy.web.routes`."""
+        found = self.repository_routes.find(request.method, request.path)
+        if found is None:
+            return await super().handle_request(request)
+        request.url_rule, handler, request.view_args = found
+        try:
+            response = await handler(self.context, request, **request.view_args)
+        except (Exception, BaseExceptionGroup) as error:
+            if isinstance(first_cause(error), trio.Cancelled):
+                raise
+            return self.failed(error)
+        response.headers.update(_API)
+        return response
+
+    def failed(self, error: BaseException) -> Response:
         """Return the answer to a request that failed when its handler was done."""
         response = answer(error)
         response.headers.update(_API)
@@ -78,7 +99,7 @@ def create_app(registry: Registry, health: Health, metrics: Callable[[], bytes])
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
-    context = Context(registry, health, metrics)
+    app.context = context = Context(registry, health, metrics)
     for method, rule, handler in ROUTES:
         app.add_url_rule(
             rule,
@@ -87,6 +108,8 @@ def create_app(registry: Registry, health: Health, metrics: Callable[[], bytes])
             methods=[method],
             provide_automatic_options=False,
         )
+    rules = {rule.endpoint: rule for rule in app.url_map.iter_rules()}
+    app.repository_routes = RepositoryRoutes((rules[f"{method} {rule}"], handler) for method, rule, handler in ROUTES)
     app.register_error_handler(Exception, _answer)
     app.after_request(_name_the_api)
     return app

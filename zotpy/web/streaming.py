@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import trio
 from quart import Response
+from quart.utils import encode_headers
+from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from zotpy.store.interface import StoreError
@@ -27,7 +29,7 @@ log = structlog.get_logger()
 
 
 class BoundedHTTPConnection(TrioASGIHTTPConnection):
-    """Runs a handler beside the task that watches its client."""
+    """Runs a handler: that of a read beside a task that watches its client, that of a change alone."""
 
     _is_answered = False
 
@@ -41,19 +43,23 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         request = self._create_request_from_scope(send)
-        if _has_body(request) and request.method not in _READS:
+        if request.method in _READS:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.handle_messages, nursery, request, receive)
+                await self.handle_request(nursery, request, send)
+                nursery.cancel_scope.cancel()
+            return
+        if _has_body(request):
             body_of(request).come_from(receive)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.handle_messages, nursery, request, receive)
-            nursery.start_soon(self.handle_request, nursery, request, send)
+        else:
+            body_of(request).take(await receive())  # its end, which hypercorn sends with the head
+        await self.handle_request(None, request, send)
 
     async def handle_messages(  # type: ignore[override]
         self, nursery: trio.Nursery, request: "Request", receive: "ASGIReceiveCallable"
     ) -> None:
-        """Leave the body to whoever reads it, and wait until the client is gone: a read is then of no use."""
-        body, is_read = body_of(request), request.method in _READS
-        if _has_body(request) and not is_read:
-            await body.settled.wait()
+        """Wait until the client is gone: a read is then of no use."""
+        body = body_of(request)
         message_type = ""
         while message_type != "http.disconnect" and not body.lost:
             message = await receive()
@@ -61,25 +67,26 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             message_type = message["type"]
         # After the answer it only means that the request is over, and hypercorn is about to watch an idle connection:
         # cancelled there, it would neither time it out nor close it at the end.
-        if is_read and not self._is_answered:
+        if not self._is_answered:
             nursery.cancel_scope.cancel()
 
     async def handle_request(  # type: ignore[override]
-        self, nursery: trio.Nursery, request: "Request", send: Any
+        self, nursery: trio.Nursery | None, request: "Request", send: Any
     ) -> None:
-        """Answer, stop receiving, and tell of it."""
+        """Answer, and tell of it."""
+        del nursery
         answered = Answered(request.method, "", request.path, started=trio.current_time())
         request.body.stall_timeout_s = self.app.body_stall_s  # type: ignore[attr-defined]
         self.app.under_way += 1  # type: ignore[attr-defined]
         try:
-            await self._answer(nursery, request, send, answered)
+            await self._answer(request, send, answered)
         finally:
             self.app.under_way -= 1  # type: ignore[attr-defined]
             answered.received_bytes = getattr(request.body, "received_bytes", 0)
             answered.route = request.url_rule.rule if request.url_rule is not None else "none"
             self.app.on_answered(answered, trio.current_time())  # type: ignore[attr-defined]
 
-    async def _answer(self, nursery: trio.Nursery, request: "Request", send: Any, answered: "Answered") -> None:
+    async def _answer(self, request: "Request", send: Any, answered: "Answered") -> None:
         response = await self.app.handle_request(request)
         answered.status = response.status_code
         body = body_of(request)
@@ -99,7 +106,16 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
                 log.error("answer_cut", path=request.path, reason=str(error))  # noqa: TRY400 - no fault of the program
                 raise
             await self._send_response(held, self._failed(error, response, answered))
-        nursery.cancel_scope.cancel()
+
+    async def _send_response(self, send: Any, response: "ResponseTypes") -> None:
+        """Send a body that is there as a whole in one message; Quart sends two, the second with nothing in it."""
+        body = response.response
+        if not isinstance(body, DataBody):
+            await super()._send_response(send, response)
+            return
+        headers = encode_headers(response.headers)
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": body.data, "more_body": False})
 
     def _noting_the_end(self, send: Any) -> Any:
         async def noting(message: Any) -> None:
