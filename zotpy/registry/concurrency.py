@@ -1,7 +1,7 @@
 """Doing several things at once, and failing as if they had been done one by one."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 import trio
@@ -36,10 +36,10 @@ def plain_errors() -> Iterator[None]:
 
 async def gather(*calls: Callable[[], Awaitable[T]], limit: int = 64) -> Sequence[T]:
     """Run the calls at once, at most `limit` at a time; return their results in order. The first failure ends all."""
-    if len(calls) == 1:
-        return [await calls[0]()]
+    if len(calls) <= 1:
+        return [await call() for call in calls]
     results: dict[int, T] = {}
-    slots = trio.CapacityLimiter(limit)
+    slots = trio.CapacityLimiter(limit) if len(calls) > limit else nullcontext()
 
     async def run(index: int, call: Callable[[], Awaitable[T]]) -> None:
         async with slots:
@@ -47,8 +47,9 @@ async def gather(*calls: Callable[[], Awaitable[T]], limit: int = 64) -> Sequenc
 
     with plain_errors():
         async with trio.open_nursery() as nursery:
-            for index, call in enumerate(calls):
+            for index, call in enumerate(calls[1:], 1):
                 nursery.start_soon(run, index, call)
+            await run(0, calls[0])  # our own task is there anyway, and a task costs CPU
     return [results[index] for index in range(len(calls))]
 
 

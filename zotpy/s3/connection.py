@@ -202,7 +202,8 @@ class _errors:  # noqa: N801 - a context manager; as a generator it takes three 
     ) -> bool:
         goes_on = self._scope.__exit__(kind, error, traceback)
         if self._scope.cancelled_caught:
-            raise self._too_slow("") from None
+            msg = "nothing happened for too long"
+            raise self._too_slow(msg) from None
         if isinstance(error, OSError | trio.BrokenResourceError | trio.ClosedResourceError):
             raise self._broken(str(error)) from error
         return goes_on

@@ -6,6 +6,7 @@ from typing import Any
 import trio
 from quart import Response
 from quart.globals import request_ctx
+from quart.routing import QuartRule
 from quart.typing import ResponseTypes
 from quart.wrappers import Request
 from quart_trio import QuartTrio
@@ -108,7 +109,7 @@ def create_app(registry: Registry, health: Health, metrics: Callable[[], bytes])
             methods=[method],
             provide_automatic_options=False,
         )
-    rules = {rule.endpoint: rule for rule in app.url_map.iter_rules()}
+    rules = {rule.endpoint: rule for rule in app.url_map.iter_rules() if isinstance(rule, QuartRule)}
     app.repository_routes = RepositoryRoutes((rules[f"{method} {rule}"], handler) for method, rule, handler in ROUTES)
     app.register_error_handler(Exception, _answer)
     app.after_request(_name_the_api)

@@ -64,8 +64,8 @@ async def send_all(send_some: Callable[[memoryview], Awaitable[int]], data: memo
 class BoundedConnection(TCPServer):
     """A connection that ends where its client reads no more, or where nothing is asked for too long.
 
-    hypercorn starts a task to watch an idle connection at the end of each request, and cancels it when the next begins. Here
-    there is one for all of the connection, whose deadline moves.
+    hypercorn starts a task to watch an idle connection at the end of each request, and cancels it when the next
+    begins. Here there is one for all of the connection, whose deadline moves.
     """
 
     config: ServerConfig

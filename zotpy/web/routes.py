@@ -11,21 +11,24 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from quart import Response
-from werkzeug.routing import Rule
+from quart.routing import QuartRule
 
 Handler = Callable[..., Awaitable[Response]]
-Found = tuple[Rule, Handler, dict[str, Any]]
+Found = tuple[QuartRule, Handler, dict[str, Any]]
 
 _RULE = re.compile(r"/v2/<path:name>/(?P<kind>[a-z/]+)/(?:<(?P<variable>[a-z_]+)>)?")
-_PATH = re.compile(r"/v2/(?P<name>[a-z0-9][a-z0-9._/-]*)/(?P<kind>manifests|referrers|blobs(?:/uploads)?)/(?P<last>[\w.:+=-]*)", re.ASCII)
+_PATH = re.compile(
+    r"/v2/(?P<name>[a-z0-9][a-z0-9._/-]*)/(?P<kind>manifests|referrers|blobs(?:/uploads)?)/(?P<last>[\w.:+=-]*)",
+    re.ASCII,
+)
 
 
 class RepositoryRoutes:
     """Finds the handlers of rules such as `/v2/<path:name>/blobs/<digest>`."""
 
-    def __init__(self, rules: Iterable[tuple[Rule, Handler]]) -> None:
+    def __init__(self, rules: Iterable[tuple[QuartRule, Handler]]) -> None:
         """Take those of the rules that have this form."""
-        self._routes: dict[tuple[str, str, bool], tuple[Rule, Handler, str]] = {}
+        self._routes: dict[tuple[str, str, bool], tuple[QuartRule, Handler, str]] = {}
         for rule, handler in rules:
             if (form := _RULE.fullmatch(rule.rule)) is not None:
                 variable = form["variable"] or ""
