@@ -1,7 +1,8 @@
 """Whole exchanges in one process: a client's request through hypercorn to a handler, a call through our S3 client.
 
 The other end is as lean as can be, and its share is in every number: a trio socket that sends bytes made before
-and reads what is promised. The store of the requests is in memory, so they hold nothing of calls, and calls nothing of them.
+and reads what is promised. The store of the requests is in memory, so they hold nothing of calls, and calls nothing
+of them.
 """
 
 import hashlib
@@ -33,7 +34,7 @@ UPLOADS = "/v2/bench/micro/blobs/uploads/"
 READ_BYTES = MIB
 BUDGET_BYTES, PART_BYTES = 64 * MIB, 8 * MIB
 HEADERS = 'Date: Tue, 24 Nov 2026 10:00:00 GMT\r\nLast-Modified: Tue, 24 Nov 2026 10:00:00 GMT\r\nETag: "e"\r\n'
-SECRET = "of-the-benchmark"
+SECRET = "of-the-benchmark"  # noqa: S105 - nothing is kept by it
 Call = Callable[[S3Store], Awaitable[object]]
 
 

@@ -3,8 +3,9 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,8 @@ class RegistryServer:
         self.process.stop()
 
 
-def zotpy_server(bucket: Bucket, prefix: str, directory: Path) -> RegistryServer:
-    """Prepare a replica that keeps everything under the prefix; nothing is started yet."""
+def zotpy_server(bucket: Bucket, prefix: str, directory: Path, workers: int = 1) -> RegistryServer:
+    """Prepare a replica, or so many workers, that keeps everything under the prefix; nothing is started yet."""
     port = free_port()
     driver = {
         "name": "s3",
@@ -51,7 +52,7 @@ def zotpy_server(bucket: Bucket, prefix: str, directory: Path) -> RegistryServer
     }
     settings = {
         "storage": {"storageDriver": driver},
-        "http": {"address": "127.0.0.1", "port": str(port)},
+        "http": {"address": "127.0.0.1", "port": str(port), "workers": workers},
         "log": {"level": "error"},
     }
     path = directory / "zotpy.json"
@@ -103,11 +104,16 @@ def _without_settings() -> dict[str, str]:
     return {**kept, "OTEL_TRACES_EXPORTER": "none"}  # distribution would send its traces to a collector
 
 
-REGISTRIES: dict[str, Callable[[Bucket, str, Path], RegistryServer]] = {
-    "zotpy": zotpy_server,
-    "distribution": distribution_server,
-}
-"""What can be measured, by the name that tables give it."""
+Prepare = Callable[[Bucket, str, Path], RegistryServer]
+
+
+def registries(names: Sequence[str], workers: int) -> dict[str, Prepare]:
+    """Return how the named ones are prepared, by the name that tables give them; only zotpy has workers."""
+    known: dict[str, Prepare] = {
+        "zotpy": partial(zotpy_server, workers=workers),
+        "distribution": distribution_server,
+    }
+    return {name: known[name] for name in names}
 
 
 def registry_version(name: str) -> str:
