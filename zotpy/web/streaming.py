@@ -49,10 +49,9 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
                 await self.handle_request(nursery, request, send)
                 nursery.cancel_scope.cancel()
             return
-        if _has_body(request):
-            body_of(request).come_from(receive)
-        else:
-            body_of(request).take(await receive())  # its end, which hypercorn sends with the head
+        body_of(request).come_from(receive)
+        if not _has_body(request):
+            await body_of(request).drop()  # only its end, which hypercorn gives with the head
         await self.handle_request(None, request, send)
 
     async def handle_messages(  # type: ignore[override]
