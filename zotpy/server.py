@@ -1,5 +1,6 @@
 """The composition root: from settings to a replica that listens, and its orderly end."""
 
+import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -7,9 +8,9 @@ import structlog
 import trio
 
 from zotpy.config import Settings, StorageSettings
-from zotpy.listening import listen, until_signal
+from zotpy.listening import listen, longest_end_s, until_signal
 from zotpy.registry.budget import MemoryBudget
-from zotpy.registry.concurrency import first_cause
+from zotpy.registry.concurrency import first_cause, plain_errors
 from zotpy.registry.health import Health
 from zotpy.registry.layout import LayoutError
 from zotpy.registry.registry import Registry, open_registry
@@ -18,6 +19,7 @@ from zotpy.startup import StartupError, announce
 from zotpy.storage import open_store
 from zotpy.store.interface import Store, StoreError
 from zotpy.store.observed import ObservedStore
+from zotpy.systemd import Systemd
 from zotpy.telemetry.metrics import Metrics
 from zotpy.web.app import create_app
 from zotpy.web.streaming import Answered
@@ -27,15 +29,30 @@ log = structlog.get_logger()
 
 async def serve(settings: Settings) -> None:
     """Run a replica until SIGTERM or SIGINT, then let requests under way finish. Raises `StartupError`."""
+    systemd = Systemd.of(os.environ)
     for warning in settings.warnings:
         log.warning("configuration", message=warning)
-    await run_replica(settings, Metrics(), until_signal, partial(announce, settings))
+
+    def tell(binds: list[str]) -> None:
+        announce(settings, binds)
+        systemd.ready(binds)
+
+    async def until_stopped() -> bool:
+        is_last = await until_signal()
+        systemd.stopping(longest_end_s(settings.http))
+        return is_last
+
+    with plain_errors():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(systemd.keep_told)
+            await run_replica(settings, Metrics(), until_stopped, tell)
+            nursery.cancel_scope.cancel()
 
 
 async def run_replica(
     settings: Settings,
     metrics: Metrics,
-    until_stopped: Callable[[], Awaitable[None]],
+    until_stopped: Callable[[], Awaitable[bool]],
     on_listening: Callable[[list[str]], None],
     listener: int | None = None,
 ) -> None:
