@@ -22,6 +22,7 @@ from zotpy.store.observed import ObservedStore
 from zotpy.systemd import Systemd
 from zotpy.telemetry.metrics import Metrics
 from zotpy.web.app import create_app
+from zotpy.web.proxies import TrustedProxies
 from zotpy.web.streaming import Answered
 
 log = structlog.get_logger()
@@ -64,6 +65,7 @@ async def run_replica(
             nursery.start_soon(metrics.keep_published)
             health = Health(store)
             app = create_app(registry, health, metrics.render)
+            app.proxies = TrustedProxies(settings.http.trusted_proxies)
             app.report = partial(_report, metrics)
             await listen(app, health, settings.http, until_stopped, on_listening, listener)
             nursery.cancel_scope.cancel()
@@ -111,6 +113,8 @@ def _report(metrics: Metrics, answered: Answered, ended: float) -> None:
         "request",
         method=answered.method,
         path=answered.path,
+        client=answered.reached.client,
+        origin=answered.reached.origin,
         status=answered.status,
         received_bytes=answered.received_bytes,
         sent_bytes=answered.sent_bytes,
