@@ -11,7 +11,7 @@ from zotpy.config import Settings, StorageSettings
 from zotpy.listening import listen, longest_end_s, until_signal
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.concurrency import first_cause, plain_errors
-from zotpy.registry.health import Health
+from zotpy.registry.health import GuardedStore, Health
 from zotpy.registry.layout import LayoutError
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
@@ -60,10 +60,11 @@ async def run_replica(
     """Open the store and answer requests; see `zotpy.listening.listen`. Raises `StartupError`."""
     try:
         async with open_store(settings) as store, trio.open_nursery() as nursery:
-            registry = await _open(ObservedStore(store, metrics), settings)
+            health = Health(store)
+            registry = await _open(ObservedStore(GuardedStore(store, health), metrics), settings)
             metrics.watch_budget(registry.budget)
             nursery.start_soon(metrics.keep_published)
-            health = Health(store)
+            nursery.start_soon(health.keep_looking)
             app = create_app(registry, health, metrics.render)
             app.proxies = TrustedProxies(settings.http.trusted_proxies)
             app.report = partial(_report, metrics)
