@@ -180,7 +180,13 @@ class Manifests:
                 if again.continues(seen):
                     return  # by what another one wrote after it was read, so after our names
             seen = again
+            await gather(*[partial(self._forget_if_deleted, push, tag) for tag in list(push.etags)])
         raise overtaken(push.digest)
+
+    async def _forget_if_deleted(self, push: _Push, tag: Tag) -> None:
+        """Let a conditional push, whose tag was deleted with the manifest, make it again."""
+        if await self.names.tags.read(push.repo, tag) is None:
+            del push.etags[tag]
 
     def _names_of(self, push: _Push) -> list[Call]:
         repo, digest, value = push.repo, push.digest, push.value

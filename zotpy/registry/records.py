@@ -167,16 +167,23 @@ class Records:
         return sorted(leases, key=lambda lease: (lease.last_modified, lease.key))
 
     async def _swap(self, key: str, seen: Seen, body: bytes) -> str | None:
-        """Replace one entry on the condition that it is the one seen; whatever is there, where the store has none."""
+        """Replace one entry on the condition that it is the one seen; see by a read, where the store has none."""
         features = self.store.features
+        if not (features.conditional_create if seen.etag is None else features.conditional_replace):
+            if await self._etag(key) != seen.etag:
+                return None
+            return (await self.store.put(key, body)).etag
         try:
-            if seen.etag is None:
-                stored = await self.store.put(key, body, if_none_match=features.conditional_create)
-            else:
-                stored = await self.store.put(key, body, if_match=seen.etag if features.conditional_replace else None)
+            stored = await self.store.put(key, body, if_none_match=seen.etag is None, if_match=seen.etag)
         except (ConditionFailed, KeyMissing):
             return None
         return stored.etag
+
+    async def _etag(self, key: str) -> str | None:
+        try:
+            return (await self.store.get(key)).etag
+        except KeyMissing:
+            return None
 
     def _is_young(self, lease: Lease, now: datetime) -> bool:
         return (now - lease.time).total_seconds() < self.settings.grace_s / 2
