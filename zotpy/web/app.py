@@ -1,7 +1,8 @@
 """The routes, and the application they make."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import trio
 from quart import Response
@@ -19,6 +20,7 @@ from zotpy.web import blobs, lists, manifests, operations, uploads
 from zotpy.web.bodies import BoundedRequest
 from zotpy.web.context import Context
 from zotpy.web.errors import answer
+from zotpy.web.proxies import TrustedProxies
 from zotpy.web.routes import Handler, RepositoryRoutes
 from zotpy.web.streaming import Answered, BoundedHTTPConnection
 
@@ -58,6 +60,8 @@ class RegistryApp(QuartTrio):
     """What bodies may hold; also says how much to read ahead of it."""
     body_stall_s = 60.0
     """How long a client may send nothing in the middle of a body."""
+    proxies = TrustedProxies()
+    """Those that say how clients reach us."""
     report: Callable[[Answered, float], None] | None = None
     """Is told of every request that ended, and when, on trio's clock."""
     under_way = 0
@@ -72,7 +76,7 @@ class RegistryApp(QuartTrio):
             return await super().handle_request(request)
         request.url_rule, handler, request.view_args = found
         try:
-            response = await handler(self.context, request, **request.view_args)
+            response = await handler(_context_of(self.context, request), request, **request.view_args)
         except (Exception, BaseExceptionGroup) as error:
             if isinstance(first_cause(error), trio.Cancelled):
                 raise
@@ -118,9 +122,15 @@ def create_app(registry: Registry, health: Health, metrics: Callable[[], bytes])
 
 def _view(context: Context, handler: Handler) -> Callable[..., Awaitable[Response]]:
     async def view(**arguments: Any) -> Response:
-        return await handler(context, request_ctx.request, **arguments)
+        request = request_ctx.request
+        return await handler(_context_of(context, request), request, **arguments)
 
     return view
+
+
+def _context_of(context: Context, request: Request) -> Context:
+    prefix = cast(BoundedRequest, request).reached.prefix
+    return replace(context, prefix=prefix) if prefix else context
 
 
 async def _answer(error: Exception) -> Response:

@@ -62,7 +62,7 @@ async def send_all(send_some: Callable[[memoryview], Awaitable[int]], data: memo
 
 
 class BoundedConnection(TCPServer):
-    """A connection that ends where its client reads no more, or where nothing is asked for too long.
+    """A connection that ends where its client reads no more, has closed its side, or asks nothing for too long.
 
     hypercorn starts a task to watch an idle connection at the end of each request, and cancels it when the next
     begins. Here there is one for all of the connection, whose deadline moves.
@@ -70,13 +70,16 @@ class BoundedConnection(TCPServer):
 
     config: ServerConfig
 
-    def __init__(self, *arguments: Any) -> None:
-        """Take what hypercorn's takes."""
-        super().__init__(*arguments)
+    def __init__(self, app: AppWrapper, config: hypercorn.config.Config, context: Any, state: Any, stream: Any) -> None:
+        """Make it, and known to its requests as `state.connection` of their scope."""
+        super().__init__(app, config, context, {**state, "connection": self}, stream)
+        self.is_cut = False
+        """Its client read no more."""
+        self.has_ended = False
+        """Its client has closed its side."""
         self._idle = trio.Event()
         self._idle.set()
         self._idle_scope = trio.CancelScope()
-        self._has_ended = False
 
     async def protocol_send(self, event: Event) -> None:
         """Send bytes, or cut the connection."""
@@ -92,6 +95,7 @@ class BoundedConnection(TCPServer):
                 await send_all(send_some, memoryview(event.data), self.config.send_stall_s)
             except trio.TooSlowError:
                 log.warning("client_cut", reason="it reads no more", seconds=self.config.send_stall_s)
+                self.is_cut = True
                 self._reset()
                 await self.protocol.handle(Closed())
             except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
@@ -111,7 +115,7 @@ class BoundedConnection(TCPServer):
             await self.context.terminated.wait()
             while not self._idle.is_set():
                 await self._idle.wait()
-        if not self._has_ended:
+        if not self.has_ended:
             with trio.CancelScope(shield=True):
                 await self._initiate_server_close()
 
@@ -126,8 +130,8 @@ class BoundedConnection(TCPServer):
             await self.protocol.handle(RawData(bytes(data)))
             if not data:
                 break
+        self.has_ended = True
         await self.protocol.handle(Closed())
-        self._has_ended = True
         self._idle_scope.cancel()  # nobody waits for the connection to be idle for long, once its client is gone
 
     async def _send_piece(self, data: memoryview) -> int:
