@@ -47,9 +47,8 @@ async def gather(*calls: Callable[[], Awaitable[T]], limit: int = 64) -> Sequenc
 
     with plain_errors():
         async with trio.open_nursery() as nursery:
-            for index, call in enumerate(calls[1:], 1):
+            for index, call in enumerate(calls):
                 nursery.start_soon(run, index, call)
-            await run(0, calls[0])  # our own task is there anyway, and a task costs CPU
     return [results[index] for index in range(len(calls))]
 
 

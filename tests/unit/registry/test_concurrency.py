@@ -13,7 +13,7 @@ from zotpy.registry.concurrency import gather
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
 @pytest.mark.parametrize("limit", [1, 2, 64])
 async def test_results_are_in_order_and_no_more_run_than_may(count: int, limit: int) -> None:
-    """However many calls there are, the limit holds for them, and for the one that our own task makes."""
+    """However many calls there are, all are made, and the limit holds for them."""
     running, most = 0, 0
 
     async def call(number: int) -> int:
@@ -64,3 +64,16 @@ async def test_whoever_is_cancelled_cancels_its_calls() -> None:
         await gather(call, call, call)
     assert scope.cancelled_caught
     assert left == 3
+
+
+async def test_all_begin_before_any_goes_on() -> None:
+    """Calls that end at their first turn are still made at once, not the first before the others."""
+    begun = 0
+
+    async def call() -> int:
+        nonlocal begun
+        begun += 1
+        await trio.lowlevel.checkpoint()
+        return begun
+
+    assert list(await gather(call, call, call)) == [3, 3, 3]
