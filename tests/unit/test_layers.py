@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "zotpy.store.s3": "zotpy.core zotpy.s3 zotpy.s3.wire zotpy.store crc32c httpx structlog trio",
     "zotpy.store.opening": "zotpy.core zotpy.s3 zotpy.store zotpy.store.s3 structlog trio",
     "zotpy.registry": "zotpy.core zotpy.store structlog trio",
+    "zotpy.collector": "zotpy.core zotpy.registry zotpy.store structlog trio",
     "zotpy.web": "zotpy.core zotpy.http1 zotpy.store zotpy.registry "
     "h11 hypercorn quart quart_trio structlog trio werkzeug",
     "zotpy.telemetry": "zotpy.registry prometheus_client structlog trio",
