@@ -35,7 +35,10 @@ MAY_IMPORT = {
     "zotpy.telemetry zotpy.web structlog trio",
     "zotpy.workers": "zotpy.config zotpy.listening zotpy.registry zotpy.restarts zotpy.server zotpy.startup "
     "zotpy.storage zotpy.telemetry structlog trio",
-    "zotpy.cli": "zotpy zotpy.config zotpy.server zotpy.startup zotpy.telemetry zotpy.workers rich structlog trio",
+    "zotpy.commands": "zotpy.collector zotpy.config zotpy.registry zotpy.startup zotpy.storage zotpy.store "
+    "zotpy.telemetry prometheus_client rich structlog trio",
+    "zotpy.cli": "zotpy zotpy.commands zotpy.config zotpy.server zotpy.startup zotpy.telemetry zotpy.workers "
+    "structlog trio",
     "zotpy.__main__": "zotpy.cli",
 }
 """What each part may import beside itself and the standard library; the longest name that fits a module is its part.

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from zotpy.collector.settings import CollectorSettings
 from zotpy.collector.summary import Summary
+from zotpy.collector.tables import Table
 from zotpy.store.interface import ConditionFailed, Listed, Store
 from zotpy.store.sweeps import delete_all
 
@@ -19,6 +20,8 @@ class Collection:
     began: datetime
     """By the store's clock, before anything was looked at."""
     summary: Summary
+    condemned: Table
+    """In a dry run: the keys of what would have been deleted so far."""
     advance: Callable[[int], None]
     """Told how many objects were looked at, for whoever watches."""
 
@@ -31,10 +34,19 @@ class Collection:
         return self.is_past(listed, self.settings.grace_s)
 
     async def delete(self, keys: Sequence[str]) -> int:
-        """Delete objects, unless this is a dry run; returns how many."""
-        if keys and not self.settings.dry_run:
+        """Delete objects, or in a dry run remember them; returns how many."""
+        if self.settings.dry_run:
+            await self.condemned.add([(key, "") for key in keys])
+        elif keys:
             await delete_all(self.store, keys)
         return len(keys)
+
+    async def without_condemned(self, objects: Sequence[Listed]) -> Sequence[Listed]:
+        """Leave out what a dry run would have deleted before it was listed."""
+        if not self.settings.dry_run:
+            return objects
+        condemned = await self.condemned.of([listed.key for listed in objects])
+        return [listed for listed in objects if listed.key not in condemned]
 
     async def delete_seen(self, listed: Listed) -> int:
         """Delete an object that could be written again under its key, if it is still the one that was listed.

@@ -53,15 +53,16 @@ class Collector:
         """Collect once. Raises `StoreError`; what was deleted until then was rightly deleted."""
         summary = Summary(dry_run=self.settings.dry_run)
         began = (await self.store.list(keys.LEASES, limit=1)).store_time
+        rows = self.settings.buffer_rows
+        async with table(rows) as seen, table(rows) as condemned:
 
-        def collection(what: str) -> Collection:
-            return Collection(self.store, self.settings, began, summary, self.progress.begin(what))
+            def collection(what: str) -> Collection:
+                return Collection(self.store, self.settings, began, summary, condemned, self.progress.begin(what))
 
-        async with data_sweep(collection("data")) as sweep:
-            await sweep.run()
-        async with table(self.settings.buffer_rows) as seen:
             await self._repositories(collection("repositories"), seen)
-        await UploadSweep(collection("uploads")).run()
+            async with data_sweep(collection("data")) as sweep:
+                await sweep.run()
+            await UploadSweep(collection("uploads")).run()
         return summary
 
     async def _repositories(self, collection: Collection, seen: Table) -> None:
@@ -78,8 +79,8 @@ class Collector:
         collection.summary.repositories += 1
         try:
             records = await list_records(collection, repo)
-            await RecordSweep(collection, repo).run(records)
-            await NameSweep(collection, repo).run(records)
+            left = await RecordSweep(collection, repo).run(records)
+            await NameSweep(collection, repo).run(left)
         except (FramingError, RegistryError) as error:
             log.warning("repository_skipped", repository=repo.text, reason=str(error))
             collection.summary.problems.append(f"{repo}: {error}")

@@ -58,8 +58,7 @@ class DataSweep:
             self.collection.settings.repositories_at_once,
         )
         await self._note_hints()
-        listed = [page async for page in self._note_notes()]
-        ended = listed[-1]
+        ended = await self._note_notes()
         async for page in pages(self.collection.store, keys.DATA):
             self.collection.summary.data_objects += len(page.objects)
             self.collection.advance(len(page.objects))
@@ -70,7 +69,7 @@ class DataSweep:
         async for page in pages(self.collection.store, keys.all_of(keys.LEASES, repo) + "blobs/"):
             self.collection.advance(len(page.objects))
             rows = []
-            for listed in page.objects:
+            for listed in await self.collection.without_condemned(page.objects):
                 data_id = keys.data_of(listed.key) if "-" in listed.key.rpartition("/")[2] else await self._read(listed)
                 if data_id is not None:
                     rows.append((data_id, NAMED))
@@ -89,8 +88,9 @@ class DataSweep:
             hints = [(keys.Hint.parse(listed.key), listed.key) for listed in page.objects]
             await self.hints.add([(hint.data_id, key) for hint, key in hints if hint is not None])
 
-    async def _note_notes(self) -> AsyncIterator[datetime]:
-        """Remember all notes with the time of their writing; yields the store's time."""
+    async def _note_notes(self) -> datetime:
+        """Remember all notes with the time of their writing; returns the store's time after all listings."""
+        ended = self.collection.began
         async for page in pages(self.collection.store, keys.RETIRED):
             rows, void = [], []
             for listed in page.objects:
@@ -101,7 +101,8 @@ class DataSweep:
                     void.append(listed.key)
             self.collection.summary.notes_void += await self.collection.delete(void)
             await self.notes.add(rows)
-            yield page.store_time
+            ended = max(ended, page.store_time)
+        return ended
 
     def _is_void(self, listed_at_s: int, now: datetime) -> bool:
         """Whether the listing of a note began too long ago to be the first of two."""

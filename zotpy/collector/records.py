@@ -75,18 +75,23 @@ class RecordSweep:
     collection: Collection
     repo: RepositoryName
 
-    async def run(self, records: Records) -> None:
-        """Delete what may go."""
+    async def run(self, records: Records) -> Records:
+        """Delete what may go, and return what is left."""
         summary = self.collection.summary
         summary.leases += sum(len(record.leases) for record in records.values())
         needed = await self._needed(records)
+        left: dict[Name, Record] = {}
         for name, record in records.items():
             if record.is_tombstone or not record.leases:
-                await self._finish_deletion(record)
+                if await self._finish_deletion(record):
+                    continue
             elif name[0] == "blobs" and self._is_past_grace(record) and name[1] not in needed:
                 await self._delete(record)
+                continue
             else:
                 await self._delete_superseded(record)
+            left[name] = record
+        return left
 
     async def _needed(self, records: Records) -> frozenset[Digest]:
         """Return what the manifests need; they are read only where a blob is old enough to go."""
@@ -107,13 +112,15 @@ class RecordSweep:
         self.collection.summary.records_deleted += 1
         await self._delete_leases(record.leases)
 
-    async def _finish_deletion(self, record: Record) -> None:
+    async def _finish_deletion(self, record: Record) -> bool:
         """Delete what a DELETE has left: leases, then the tombstone; or an entry that has no lease."""
         entry = record.entry
         if entry is None or not self.collection.is_past_grace(entry) or not self._is_past_grace(record):
-            return
+            return False
         await self._delete_leases(record.leases)
-        self.collection.summary.records_deleted += await self.collection.delete_seen(entry)
+        gone = await self.collection.delete_seen(entry)
+        self.collection.summary.records_deleted += gone
+        return bool(gone)
 
     async def _delete_superseded(self, record: Record) -> None:
         await self._delete_leases([lease for lease in record.superseded() if self.collection.is_past_grace(lease)])

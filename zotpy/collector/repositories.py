@@ -1,6 +1,7 @@
 """Which repositories there are: found by their directories, a call for each thousand and each level of names."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 
 import trio
 
@@ -14,7 +15,7 @@ ROOTS = (keys.LEASES, keys.ENTRIES, keys.TAGS, keys.TAGGED, keys.REFERRERS)
 """Wherever a repository may have left something. Catalog markers are listed besides."""
 
 
-async def repositories_below(store: Store, root: str, page_size: int = PAGE) -> AsyncIterator[RepositoryName]:
+async def repositories_below(store: Store, root: str, page_size: int = PAGE) -> AsyncGenerator[RepositoryName, None]:
     """Yield every repository that has anything below a root such as `keys.LEASES`, each once."""
     directories = [root]
     while directories:
@@ -28,18 +29,19 @@ async def repositories_below(store: Store, root: str, page_size: int = PAGE) -> 
                     yield repo
 
 
-async def all_repositories(store: Store) -> AsyncIterator[RepositoryName]:
+async def all_repositories(store: Store) -> AsyncGenerator[RepositoryName, None]:
     """Yield every repository of which anything is left, some of them several times."""
     for root in ROOTS:
-        async for repo in repositories_below(store, root):
-            yield repo
+        async with aclosing(repositories_below(store, root)) as repositories:
+            async for repo in repositories:
+                yield repo
     async for page in pages(store, keys.REPOS):
         for listed in page.objects:
             yield keys.repository_of(listed.key)
 
 
 async def for_each(
-    repositories: AsyncIterator[RepositoryName], work: Callable[[RepositoryName], Awaitable[None]], at_once: int
+    repositories: AsyncGenerator[RepositoryName, None], work: Callable[[RepositoryName], Awaitable[None]], at_once: int
 ) -> None:
     """Do something for every repository, for `at_once` of them at a time."""
     send, receive = trio.open_memory_channel[RepositoryName](0)
@@ -54,6 +56,6 @@ async def for_each(
             async with receive:
                 for _ in range(at_once):
                     nursery.start_soon(worker, receive.clone())
-            async with send:
+            async with send, aclosing(repositories):
                 async for repo in repositories:
                     await send.send(repo)

@@ -4,7 +4,6 @@ An upload that rests for its time to live is ended as if its client had cancelle
 that long ago and no state names it: an upload that is sent in one request has no state, and none takes so long.
 """
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from zotpy.collector.collection import Collection
@@ -49,7 +48,7 @@ class UploadSweep:
             return None
 
     async def _abort_unowned(self) -> None:
-        old = [found async for found in self._old_multiparts()]
+        old = await self._old_multiparts()
         if not old:
             return
         async with table(self.collection.settings.buffer_rows) as owned:
@@ -58,16 +57,15 @@ class UploadSweep:
                 if not await owned.of([found.multipart_id]):
                     await self._abort(found.key, found.multipart_id)
 
-    async def _old_multiparts(self) -> AsyncIterator[ListedMultipart]:
+    async def _old_multiparts(self) -> list[ListedMultipart]:
+        old: list[ListedMultipart] = []
         start_after = ""
         ttl_s = self.collection.settings.upload_ttl_s
         while True:
             found = await self.collection.store.list_multiparts(keys.DATA, start_after=start_after, limit=PAGE)
-            for multipart in found:
-                if (self.collection.began - multipart.initiated).total_seconds() > ttl_s:
-                    yield multipart
+            old += [one for one in found if (self.collection.began - one.initiated).total_seconds() > ttl_s]
             if len(found) < PAGE or found[-1].key <= start_after:
-                return
+                return old
             start_after = found[-1].key
 
     async def _note_owned(self, owned: Table) -> None:
