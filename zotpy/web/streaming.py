@@ -15,6 +15,8 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 
 from zotpy.store.interface import StoreError
 from zotpy.web.bodies import BoundedBody, body_of
+from zotpy.web.cuts import Cut
+from zotpy.web.proxies import Reached
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable
@@ -30,6 +32,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
     """Runs a handler beside the task that watches its client."""
 
     _is_answered = False
+    _is_left = False
 
     async def __call__(self, receive: "ASGIReceiveCallable", send: Any) -> None:
         """Serve one request; its body, where a change has one, is the handler's to receive.
@@ -41,6 +44,10 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         request = self._create_request_from_scope(send)
+        peer = self.scope.get("client")  # a local socket has none
+        request.reached = self.app.proxies.trace(  # type: ignore[attr-defined]
+            peer[0] if peer else "", self.scope["scheme"], request.headers
+        )
         if _has_body(request) and request.method not in _READS:
             body_of(request).come_from(receive)
         async with trio.open_nursery() as nursery:
@@ -61,6 +68,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             message_type = message["type"]
         # After the answer it only means that the request is over, and hypercorn is about to watch an idle connection:
         # cancelled there, it would neither time it out nor close it at the end.
+        self._is_left = not (self._is_answered or body.lost)
         if is_read and not self._is_answered:
             nursery.cancel_scope.cancel()
 
@@ -68,13 +76,15 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         self, nursery: trio.Nursery, request: "Request", send: Any
     ) -> None:
         """Answer, stop receiving, and tell of it."""
-        answered = Answered(request.method, "", request.path, started=trio.current_time())
+        reached: Reached = request.reached  # type: ignore[attr-defined]
+        answered = Answered(request.method, "", request.path, reached, started=trio.current_time())
         request.body.stall_timeout_s = self.app.body_stall_s  # type: ignore[attr-defined]
         self.app.under_way += 1  # type: ignore[attr-defined]
         try:
             await self._answer(nursery, request, send, answered)
         finally:
             self.app.under_way -= 1  # type: ignore[attr-defined]
+            answered.cut = self._why_cut(body_of(request)) or answered.cut
             answered.received_bytes = getattr(request.body, "received_bytes", 0)
             answered.route = request.url_rule.rule if request.url_rule is not None else "none"
             self.app.on_answered(answered, trio.current_time())  # type: ignore[attr-defined]
@@ -96,10 +106,17 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             await self._send_response(held, response)
         except StoreError as error:
             if held.sent:
+                answered.cut = Cut.STORE_FAILED
                 log.error("answer_cut", path=request.path, reason=str(error))  # noqa: TRY400 - no fault of the program
                 raise
             await self._send_response(held, self._failed(error, response, answered))
         nursery.cancel_scope.cancel()
+
+    def _why_cut(self, body: BoundedBody) -> Cut | None:
+        connection: Any = self.scope.get("state", {}).get("connection")
+        if connection is not None and connection.is_cut:
+            return Cut.READS_NO_MORE
+        return body.cut or (Cut.GONE if self._is_left else None)
 
     def _noting_the_end(self, send: Any) -> Any:
         async def noting(message: Any) -> None:
@@ -126,12 +143,15 @@ class Answered:
     route: str
     """The rule that matched, such as `/v2/<path:name>/blobs/<digest>`."""
     path: str
+    reached: Reached
+    """Where its client is, and how it was reached."""
     started: float
     """On trio's clock, in seconds."""
     status: int = 0
     """0: the client was gone before there was an answer."""
     received_bytes: int = 0
     sent_bytes: int = 0
+    cut: Cut | None = None
 
 
 def _counting(send: Any, answered: Answered) -> Any:
