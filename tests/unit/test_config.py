@@ -161,6 +161,7 @@ def test_all_problems_are_reported_at_once(load: Load) -> None:
     ("document", "path"),
     [
         ({"gcSettings": {"deadline": "3h"}}, "gcSettings.grace"),
+        ({"gcSettings": {"uploadTTL": "23h"}}, "gcSettings.uploadTTL"),
         ({"upload": {"partSize": "200MiB"}}, "upload.memoryBudget"),
         ({"http": {"tls": {"cert": __file__}}}, "http.tls"),
         (s3(sessiontoken="t"), "storage.storageDriver.sessiontoken"),
@@ -326,6 +327,8 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "upload.bodyStallTimeout": ("1500ms", 1.5),
     "gcSettings.grace": ("2d", 172800.0),
     "gcSettings.deadline": ("30", 30.0),
+    "gcSettings.uploadTTL": ("30d", 2592000.0),
+    "gcSettings.callsPerSecond": ("7", 7),
     "manifest.maxSize": ("5000000", 5_000_000),
 }
 """Values for variables, with what is read from them; flags and texts not named here are `true` and `text`."""

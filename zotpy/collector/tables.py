@@ -7,14 +7,12 @@ own cache is bounded.
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import trio
 
-T = TypeVar("T")
 CACHE_KIB = 64 * 1024
 KEYS_PER_QUERY = 500
 
@@ -28,7 +26,7 @@ class Table:
     _count: int = 0
     _database: sqlite3.Connection | None = None
     _lock: trio.Lock = field(default_factory=trio.Lock)
-    """A connection of SQLite's does one thing at a time."""
+    """One task at a time moves rows or looks for them: a connection of SQLite's does one thing at a time anyway."""
 
     async def add(self, rows: Iterable[tuple[str, str]]) -> None:
         """Add rows; those that are there already change nothing."""
@@ -41,11 +39,17 @@ class Table:
 
     async def of(self, keys: Sequence[str]) -> Mapping[str, frozenset[str]]:
         """Return the values of those of these keys that have any."""
-        found = {key: set(self._rows[key]) for key in keys if key in self._rows}
-        if self._database is not None:
-            for key, value in await self._run(lambda database: _select(database, keys)):
-                found.setdefault(key, set()).add(value)
+        async with self._lock:
+            found = {key: set(self._rows[key]) for key in keys if key in self._rows}
+            if self._database is not None:
+                for key, value in await trio.to_thread.run_sync(_select, self._database, keys):
+                    found.setdefault(key, set()).add(value)
         return {key: frozenset(values) for key, values in found.items()}
+
+    @property
+    def rows_in_memory(self) -> int:
+        """How many rows no file holds yet."""
+        return self._count
 
     def close(self) -> None:
         """Drop everything."""
@@ -53,18 +57,16 @@ class Table:
             self._database.close()
 
     async def _spill(self) -> None:
-        rows = sorted((key, value) for key, values in self._rows.items() for value in values)
-        self._rows.clear()
-        self._count = 0
-        if self._database is None:
-            self._database = await trio.to_thread.run_sync(_open)
-        await self._run(lambda database: _insert(database, rows))
-
-    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        database = self._database
-        assert database is not None  # noqa: S101 - for the type checker: only called behind a look
+        """Move the rows to the file; meanwhile others may be added, and nobody looks for those on their way."""
         async with self._lock:
-            return await trio.to_thread.run_sync(work, database)
+            if self._count <= self.buffer_rows:
+                return  # another task has done it
+            if self._database is None:
+                self._database = await trio.to_thread.run_sync(_open)
+            rows = sorted((key, value) for key, values in self._rows.items() for value in values)
+            self._rows.clear()
+            self._count = 0
+            await trio.to_thread.run_sync(_insert, self._database, rows)
 
 
 @asynccontextmanager

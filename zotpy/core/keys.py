@@ -5,7 +5,7 @@ directory, and a listing below one repository never strays into another.
 
     <prefix>/
     ├── data/<id>                              bytes of one large blob; random id; written once, never changed
-    ├── hints/<alg>/<hex>/<data id>-<size>     for dedupe across repositories: where a digest is kept already; empty
+    ├── hints/<alg>/<hex>/<data id>-<size>     for dedupe across repositories: where a digest is kept already
     ├── entries/<repo>!/blobs/<alg>/<hex>      the blob's bytes where small, else data id and size; or a tombstone
     ├── entries/<repo>!/manifests/<alg>/<hex>  the manifest's bytes, byte-exact, with its media type; or a tombstone
     ├── leases/<repo>!/<kind>/<alg>/<hex>/<id>-<data id, or 0>  the same value; the authority

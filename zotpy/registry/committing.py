@@ -98,7 +98,7 @@ class Commit:
         await gather(*calls)
 
     async def _write_hint(self, digest: Digest, hint: keys.Hint) -> None:
-        await self.store.put(hint.key(digest), b"")
+        await self.store.put(hint.key(digest), str(digest).encode())
 
     async def _put_whole(self, state: UploadState, digest: Digest) -> tuple[BlobValue, bool]:
         """Write the data of a blob no longer than a part, and look for an older copy meanwhile."""
