@@ -35,6 +35,8 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
 
     _is_answered = False
     _is_left = False
+    _is_told = False
+    """All of the answer was sent before the end of the request's body: a client that leaves then has what it needs."""
 
     async def __call__(self, receive: "ASGIReceiveCallable", send: Any) -> None:
         """Serve one request; its body, where a change has one, is the handler's to receive.
@@ -101,7 +103,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         body = body_of(request)
         counted = _counting(self._noting_the_end(send), answered)
         if _has_body(request) and not body.finished:
-            counted = _lingering(counted, body)
+            counted = self._lingering(counted, body)
             # What the client still sends would be read as its next request: end the connection after the answer.
             response.headers["Connection"] = "close"
         elif self.app.draining and request.http_version.startswith("1"):  # type: ignore[attr-defined]
@@ -131,7 +133,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         connection = self._connection()
         if connection is not None and connection.is_cut:
             return Cut.READS_NO_MORE
-        return body.cut or (Cut.GONE if self._is_left else None)
+        return None if self._is_told else body.cut or (Cut.GONE if self._is_left else None)
 
     def _connection(self) -> Any:
         """Return the connection, where the server is ours."""
@@ -147,6 +149,24 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             await send(message)
 
         return noting
+
+    def _lingering(self, send: Any, body: BoundedBody) -> Any:
+        """Hold the end of the answer back until the client has sent what it is sending, or for half a minute.
+
+        To close a socket with unread bytes resets the connection, and the reset overtakes an answer that the client,
+        or the proxy before it, has not read yet: who sends a large body would never learn why it was refused.
+        """
+
+        async def held_open(message: Any) -> None:
+            if _is_last(message):
+                if message.get("body"):
+                    await send({**message, "more_body": True})
+                self._is_told = body.cut is None
+                await body.drop()
+                message = {**message, "body": b""}
+            await send(message)
+
+        return held_open
 
     def _failed(self, error: StoreError, response: "ResponseTypes", answered: "Answered") -> Response:
         """Return the answer in place of one whose body could not begin."""
@@ -201,24 +221,6 @@ class _HeldHead:
             self.sent = True
             await self._send(self._head)
         await self._send(message)
-
-
-def _lingering(send: Any, body: BoundedBody) -> Any:
-    """Hold the end of the answer back until the client has sent what it is sending, or for half a minute.
-
-    To close a socket with unread bytes resets the connection, and the reset overtakes an answer that the client, or
-    the proxy before it, has not read yet: a client in the middle of a large body would never learn why it was refused.
-    """
-
-    async def held_open(message: Any) -> None:
-        if _is_last(message):
-            if message.get("body"):
-                await send({**message, "more_body": True})
-            await body.drop()
-            message = {**message, "body": b""}
-        await send(message)
-
-    return held_open
 
 
 def _is_last(message: Any) -> bool:
