@@ -18,7 +18,7 @@ def self_signed(directory: Path) -> Path:
     openssl = find_program("openssl", "apt-get install openssl")
     key, crt, both = directory / "key.pem", directory / "ca.crt", directory / "both.pem"
     subject = ["-subj", "/CN=zotpy test", "-addext", f"subjectAltName={NAMES}", "-days", "2", "-nodes"]
-    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-keyout", key]
+    new_key: list[str | Path] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-keyout", key]
     subprocess.run([openssl, "req", "-x509", *new_key, "-out", crt, *subject], check=True, capture_output=True)
     both.write_text(crt.read_text() + key.read_text())
     return both

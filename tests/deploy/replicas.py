@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from tests.blackbox.balancer import answers
 from tests.blackbox.cluster import replica_settings
-from tests.deploy.edge import Edge
 from tests.processes import Process, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.deploy.edge import Edge
     from tests.servers import Bucket
 
 REPLICAS = 3
@@ -31,7 +31,7 @@ def replicas(bucket: Bucket, prefix: str, directory: Path) -> Iterator[list[int]
             settings["http"] = {"address": "127.0.0.1", "port": port, "trustedProxies": ["127.0.0.0/8"]}
             file = directory / f"{port}.json"
             file.write_text(json.dumps(settings))
-            command = [sys.executable, "-m", "zotpy", "serve", "-c", file]
+            command: list[str | Path] = [sys.executable, "-m", "zotpy", "serve", "-c", file]
             replica = Process(f"replica {port}", command, directory / f"{port}.log")
             running.callback(replica.stop)
             replica.start(lambda port=port: answers(f"http://127.0.0.1:{port}"))  # type: ignore[misc]

@@ -1,10 +1,9 @@
-"""Real clients at real replicas through the HAProxy of `deploy/baremetal`: by host name, with TLS, and under prefixes."""
+"""Real clients at real replicas through `deploy/baremetal`'s HAProxy: by host name, with TLS, and under prefixes."""
 
 from __future__ import annotations
 
 import socket
 import ssl
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -18,6 +17,7 @@ from tests.deploy.replicas import REPLICAS, replicas, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from tests.servers import Bucket
 

@@ -52,10 +52,10 @@ def exchange(address: str, request: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("template", ["haproxy.cfg", "haproxy-prefix.cfg"])
-@pytest.mark.parametrize("with_tls", [True, False])
-def test_haproxy_finds_nothing_to_say(template: str, with_tls: bool, tmp_path: Path, certificate: Path) -> None:
+@pytest.mark.parametrize("tls", ["with", "without"])
+def test_haproxy_finds_nothing_to_say(template: str, tls: str, tmp_path: Path, certificate: Path) -> None:
     """HAProxy reads both files, with TLS and without, and has no warning."""
-    options = ["--cert", certificate] if with_tls else []
+    options = ["--cert", str(certificate)] if tls == "with" else []
     text = render("--template", FOLDER / template, *options, "10.0.0.11:5001", "[fd00::12]:5001")
     file = tmp_path / "haproxy.cfg"
     file.write_text(text)
@@ -201,15 +201,17 @@ def test_answer_under_way_outlives_the_notice_to_leave(tmp_path: Path) -> None:
         assert may_end.wait(DEADLINE_S)
         seen.handler.wfile.write(b"second")
 
-    with edge_before(leaving := Backend(answer_in_two), directory=tmp_path) as edge:
-        with httpx.stream("GET", f"{edge.url}/v2/", timeout=DEADLINE_S) as answer:
-            pieces = answer.iter_raw()
-            assert next(pieces) == b"first"
-            leaving.is_ready = False
-            edge.wait_for("DOWN")
-            assert httpx.get(f"{edge.url}/v2/").status_code == httpx.codes.SERVICE_UNAVAILABLE
-            may_end.set()
-            assert b"".join(pieces) == b"second"
+    with (
+        edge_before(leaving := Backend(answer_in_two), directory=tmp_path) as edge,
+        httpx.stream("GET", f"{edge.url}/v2/", timeout=DEADLINE_S) as answer,
+    ):
+        pieces = answer.iter_raw()
+        assert next(pieces) == b"first"
+        leaving.is_ready = False
+        edge.wait_for("DOWN")
+        assert httpx.get(f"{edge.url}/v2/").status_code == httpx.codes.SERVICE_UNAVAILABLE
+        may_end.set()
+        assert b"".join(pieces) == b"second"
     assert len(leaving.seen) == 1
 
 
