@@ -315,6 +315,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "http.tls.key": (__file__, Path(__file__)),
     "http.trustedProxies": ("10.0.0.0/8, ::1/128", (ip_network("10.0.0.0/8"), ip_network("::1/128"))),
     "http.drainTimeout": ("1m30s", 90.0),
+    "http.drainNotice": ("0", 0.0),
     "http.sendStallTimeout": ("2m", 120.0),
     "http.workers": ("3", 3),
     "storage.rootDirectory": ("/srv", Path("/srv")),

@@ -28,12 +28,13 @@ MAY_IMPORT = {
     "zotpy.embedded": "zotpy.registry zotpy.restarts zotpy.s3 zotpy.s3.wire structlog trio",
     "zotpy.config": "yaml",
     "zotpy.startup": "zotpy.config structlog",
+    "zotpy.systemd": "structlog trio",
     "zotpy.storage": "zotpy.config zotpy.embedded zotpy.s3 zotpy.startup zotpy.store zotpy.store.opening",
     "zotpy.listening": "zotpy.config zotpy.registry zotpy.startup zotpy.web hypercorn structlog trio",
-    "zotpy.server": "zotpy.config zotpy.listening zotpy.registry zotpy.startup zotpy.storage zotpy.store "
+    "zotpy.server": "zotpy.config zotpy.listening zotpy.registry zotpy.startup zotpy.storage zotpy.store zotpy.systemd "
     "zotpy.telemetry zotpy.web structlog trio",
     "zotpy.workers": "zotpy.config zotpy.listening zotpy.registry zotpy.restarts zotpy.server zotpy.startup "
-    "zotpy.storage zotpy.telemetry structlog trio",
+    "zotpy.storage zotpy.systemd zotpy.telemetry structlog trio",
     "zotpy.cli": "zotpy zotpy.config zotpy.server zotpy.startup zotpy.telemetry zotpy.workers rich structlog trio",
     "zotpy.__main__": "zotpy.cli",
 }

@@ -39,6 +39,8 @@ class HttpSettings:
     """Networks of the proxies in front, whose X-Forwarded-* headers may be believed."""
     drain_timeout_s: float = 300.0
     """How long requests under way may take after SIGTERM."""
+    drain_notice_s: float = 10.0
+    """How long connections are still accepted after SIGTERM, where a balancer asks `/readyz`; 0: not at all."""
     send_stall_timeout_s: float = 60.0
     """How long a client may take to read the next 64 KiB of an answer."""
     workers: int = 1

@@ -1,7 +1,8 @@
 """The routes, and the application they make."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 from quart import Response
 from quart.globals import request_ctx
@@ -14,6 +15,7 @@ from zotpy.web import blobs, lists, manifests, operations, uploads
 from zotpy.web.bodies import BoundedRequest
 from zotpy.web.context import Context
 from zotpy.web.errors import answer
+from zotpy.web.proxies import TrustedProxies
 from zotpy.web.streaming import Answered, BoundedHTTPConnection
 
 Handler = Callable[..., Awaitable[Response]]
@@ -51,6 +53,8 @@ class RegistryApp(QuartTrio):
     """What bodies may hold; also says how much to read ahead of it."""
     body_stall_s = 60.0
     """How long a client may send nothing in the middle of a body."""
+    proxies = TrustedProxies()
+    """Those that say how clients reach us."""
     report: Callable[[Answered, float], None] | None = None
     """Is told of every request that ended, and when, on trio's clock."""
     under_way = 0
@@ -94,7 +98,9 @@ def create_app(registry: Registry, health: Health, metrics: Callable[[], bytes])
 
 def _view(context: Context, handler: Handler) -> Callable[..., Awaitable[Response]]:
     async def view(**arguments: Any) -> Response:
-        return await handler(context, request_ctx.request, **arguments)
+        request = cast(BoundedRequest, request_ctx.request)
+        prefix = request.reached.prefix
+        return await handler(replace(context, prefix=prefix) if prefix else context, request, **arguments)
 
     return view
 

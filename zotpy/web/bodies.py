@@ -16,6 +16,7 @@ from quart.wrappers.response import ResponseBody
 from quart_trio.wrappers import TrioRequest
 
 from zotpy.core.errors import ClientStalled
+from zotpy.web.proxies import Reached
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent
@@ -114,6 +115,8 @@ class BoundedRequest(TrioRequest):
     """A request with such a body."""
 
     body_class = BoundedBody  # type: ignore[assignment]  # the seam for a body of another kind
+    reached = Reached()
+    """How its client has reached us."""
 
 
 def body_of(request: "Request") -> BoundedBody:

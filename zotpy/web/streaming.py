@@ -15,6 +15,7 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 
 from zotpy.store.interface import StoreError
 from zotpy.web.bodies import BoundedBody, body_of
+from zotpy.web.proxies import Reached
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable
@@ -41,6 +42,10 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         request = self._create_request_from_scope(send)
+        peer = self.scope.get("client")  # a local socket has none
+        request.reached = self.app.proxies.trace(  # type: ignore[attr-defined]
+            peer[0] if peer else "", self.scope["scheme"], request.headers
+        )
         if _has_body(request) and request.method not in _READS:
             body_of(request).come_from(receive)
         async with trio.open_nursery() as nursery:
@@ -68,7 +73,8 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         self, nursery: trio.Nursery, request: "Request", send: Any
     ) -> None:
         """Answer, stop receiving, and tell of it."""
-        answered = Answered(request.method, "", request.path, started=trio.current_time())
+        reached: Reached = request.reached  # type: ignore[attr-defined]
+        answered = Answered(request.method, "", request.path, reached, started=trio.current_time())
         request.body.stall_timeout_s = self.app.body_stall_s  # type: ignore[attr-defined]
         self.app.under_way += 1  # type: ignore[attr-defined]
         try:
@@ -126,6 +132,8 @@ class Answered:
     route: str
     """The rule that matched, such as `/v2/<path:name>/blobs/<digest>`."""
     path: str
+    reached: Reached
+    """Where its client is, and how it was reached."""
     started: float
     """On trio's clock, in seconds."""
     status: int = 0
