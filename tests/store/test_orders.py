@@ -31,15 +31,15 @@ def every_key(repo: RepositoryName) -> list[str]:
     return [
         keys.entry(repo, "blobs", digest),
         keys.entry(repo, "manifests", long),
-        keys.leases(repo, "blobs", digest) + keys.new_id(),
-        keys.leases(repo, "manifests", long) + keys.new_id(),
+        keys.lease(repo, "blobs", digest, keys.new_id(), keys.new_id()),
+        keys.lease(repo, "manifests", long, keys.new_id(), None),
         keys.tag(repo, Tag.parse("v1.0_a-b")),
         keys.tagged(repo, digest) + "v1.0_a-b",
         keys.referrer(repo, digest, long),
         keys.repository(repo),
         keys.upload(repo, keys.new_id()),
         keys.data(keys.new_id()),
-        keys.digest_hint(digest),
+        keys.Hint(keys.new_id(), 1).key(digest),
     ]
 
 

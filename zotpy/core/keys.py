@@ -5,23 +5,24 @@ directory, and a listing below one repository never strays into another.
 
     <prefix>/
     ├── data/<id>                              bytes of one large blob; random id; written once, never changed
-    ├── digests/<alg>/<hex>                    hint for dedupe across repositories: data id, size
-    ├── entries/<repo>!/blobs/<alg>/<hex>      the blob's bytes where small, else data id and size
-    ├── entries/<repo>!/manifests/<alg>/<hex>  the manifest's bytes, byte-exact, with its media type
-    ├── leases/<repo>!/<kind>/<alg>/<hex>/<id> the same value; the authority
+    ├── hints/<alg>/<hex>/<data id>-<size>     for dedupe across repositories: where a digest is kept already; empty
+    ├── entries/<repo>!/blobs/<alg>/<hex>      the blob's bytes where small, else data id and size; or a tombstone
+    ├── entries/<repo>!/manifests/<alg>/<hex>  the manifest's bytes, byte-exact, with its media type; or a tombstone
+    ├── leases/<repo>!/<kind>/<alg>/<hex>/<id>-<data id, or 0>  the same value; the authority
     ├── tags/<repo>!/<tag>                     manifest bytes, media type, digest: a pull by tag is one GET
     ├── tagged/<repo>!/<alg>/<hex>/<tag>       which tags name a manifest
     ├── referrers/<repo>!/<alg>/<subject>/<alg>.<hex>   descriptor of one referrer
     ├── repos/<repo, '/' written as '!'>       catalog marker; flat, because some stores list directory by directory
     ├── uploads/<repo>!/<upload id>            state of one upload, and its tail shorter than a part
-    ├── retired/<id>                           data about to be deleted
+    ├── retired/<data id>                      data about to be deleted
     └── meta/layout, meta/keys/<id>            layout version; the keys that sign upload tokens
 
 The prefix is the store's affair: no key here carries it.
 """
 
 import secrets
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, Self
 
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName, Tag
@@ -31,10 +32,14 @@ Kind = Literal["blobs", "manifests"]
 LAYOUT = "meta/layout"
 SIGNING_KEYS = "meta/keys/"
 DATA = "data/"
+ENTRIES = "entries/"
+HINTS = "hints/"
 LEASES = "leases/"
 REPOS = "repos/"
 RETIRED = "retired/"
 UPLOADS = "uploads/"
+NO_DATA = "0"
+"""In a lease's key: its value holds all bytes itself."""
 
 
 def new_id() -> str:
@@ -52,31 +57,60 @@ def retired(data_id: str) -> str:
     return f"{RETIRED}{data_id}"
 
 
-def digest_hint(digest: Digest) -> str:
-    """Name the hint at where some repository keeps this digest already."""
-    return f"digests/{digest.algorithm}/{digest.hex}"
+def hints(digest: Digest) -> str:
+    """Name the prefix of the hints at where some repository keeps this digest already."""
+    return f"{HINTS}{digest.algorithm}/{digest.hex}/"
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A hint: its key says it all, so that a listing is enough."""
+
+    data_id: str
+    size_bytes: int
+
+    def key(self, digest: Digest) -> str:
+        """Name it."""
+        return f"{hints(digest)}{self.data_id}-{self.size_bytes}"
+
+    @classmethod
+    def parse(cls, key: str) -> Self | None:
+        """Read a hint's key; `None` for what is none."""
+        data_id, dash, size = key.rpartition("/")[2].partition("-")
+        return cls(data_id, int(size)) if dash and data_id and size.isascii() and size.isdigit() else None
 
 
 def entry(repo: RepositoryName, kind: Kind, digest: Digest) -> str:
     """Name the object that answers a read of one record."""
-    return f"entries/{repo}!/{kind}/{digest.algorithm}/{digest.hex}"
+    return f"{ENTRIES}{repo}!/{kind}/{digest.algorithm}/{digest.hex}"
 
 
 def siblings(repo: RepositoryName) -> str:
     """Name the prefix of the entries of all repositories that have the parent of `repo`."""
     parent, slash, _ = repo.text.rpartition("/")
-    return f"entries/{parent}{slash}"
+    return f"{ENTRIES}{parent}{slash}"
 
 
 def sibling_of(directory: str) -> RepositoryName | None:
     """Read the name of a repository from the directory of its entries; `None` for one that only leads to others."""
-    name = directory.removeprefix("entries/").removesuffix("/")
+    name = directory.removeprefix(ENTRIES).removesuffix("/")
     return RepositoryName.parse(name[:-1]) if name.endswith("!") else None
 
 
 def leases(repo: RepositoryName, kind: Kind, digest: Digest) -> str:
     """Name the prefix of all leases of one record."""
     return f"{LEASES}{repo}!/{kind}/{digest.algorithm}/{digest.hex}/"
+
+
+def lease(repo: RepositoryName, kind: Kind, digest: Digest, lease_id: str, data_id: str | None) -> str:
+    """Name one lease; the key says which data it keeps, so that the collector need not read it."""
+    return f"{leases(repo, kind, digest)}{lease_id}-{data_id or NO_DATA}"
+
+
+def data_of(lease_key: str) -> str | None:
+    """Read from a lease's key which data it keeps; `None`: none."""
+    data_id = lease_key.rpartition("/")[2].partition("-")[2]
+    return None if data_id in {"", NO_DATA} else data_id
 
 
 def tags(repo: RepositoryName) -> str:

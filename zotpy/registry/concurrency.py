@@ -36,6 +36,8 @@ def plain_errors() -> Iterator[None]:
 
 async def gather(*calls: Callable[[], Awaitable[T]], limit: int = 64) -> Sequence[T]:
     """Run the calls at once, at most `limit` at a time; return their results in order. The first failure ends all."""
+    if not calls:
+        return []
     if len(calls) == 1:
         return [await calls[0]()]
     results: dict[int, T] = {}
