@@ -28,7 +28,9 @@ def replicas(bucket: Bucket, prefix: str, directory: Path) -> Iterator[list[int]
     with ExitStack() as running:
         for port in ports:
             settings = replica_settings(port, bucket, prefix, directory, {})
-            settings["http"] = {"address": "127.0.0.1", "port": port, "trustedProxies": ["127.0.0.0/8"]}
+            # They end after HAProxy, so nobody needs notice.
+            quiet = {"drainNotice": "0s", "trustedProxies": ["127.0.0.0/8"]}
+            settings["http"] = {"address": "127.0.0.1", "port": port, **quiet}
             file = directory / f"{port}.json"
             file.write_text(json.dumps(settings))
             command: list[str | Path] = [sys.executable, "-m", "zotpy", "serve", "-c", file]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deploy.baremetal.with_environment import variables
 from tests.processes import Process, find_program, free_port
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ def ssh_options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     keygen = find_program("ssh-keygen", "apt-get install openssh-client")
     directory = tmp_path_factory.mktemp("sshd")
     for name in ("host", "client"):
-        command = [keygen, "-q", "-t", "ed25519", "-N", "", "-f", directory / name]
-        subprocess.run(command, check=True, capture_output=True)
+        key = ["-q", "-t", "ed25519", "-N", "", "-f", str(directory / name)]
+        subprocess.run([keygen, *key], check=True, capture_output=True)
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where root's sshd insists on keeping itself apart
     port = free_port()
@@ -223,8 +224,14 @@ def test_rollout_names_arguments_that_are_wrong(arguments: list[str], said: str)
     assert said in done.stderr
 
 
+def test_variables_are_read_as_systemd_reads_them() -> None:
+    """Comments and empty lines are none, and quotes are taken off; what the units see is what `install` checks with."""
+    text = "# a comment\n; another\n\nPLAIN=a=b\n QUOTED = 'with blanks'\nDOUBLE=\"x y\"\nEMPTY=\nno pair\n"
+    assert variables(text) == {"PLAIN": "a=b", "QUOTED": "with blanks", "DOUBLE": "x y", "EMPTY": ""}
+
+
 def test_scripts_have_no_faults_that_shellcheck_finds() -> None:
-    """shellcheck has nothing to say about the scripts that operators run."""
+    """Shellcheck has nothing to say about the scripts that operators run."""
     shellcheck = find_program("shellcheck", "apt-get install shellcheck")
     checkout = FOLDER.parents[1]
     scripts = [FOLDER / name for name in ("install", "rollout", "try", "haproxy/render")]

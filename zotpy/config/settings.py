@@ -15,7 +15,7 @@ LogFormat = Literal["auto", "json", "console"]
 def default_root(environ: Mapping[str, str] = os.environ) -> Path:
     """Return where the embedded store keeps its data unless told otherwise (XDG base directories).
 
-    A user without a home, such as systemd's dynamic ones or a container's that is only a number, has the machine's place.
+    A user without a home, such as systemd's dynamic ones or one that is only a number, has the machine's place.
     """
     if base := environ.get("XDG_DATA_HOME"):
         return Path(base) / "zotpy"

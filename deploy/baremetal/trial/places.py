@@ -48,7 +48,8 @@ class Site:
 def write(site: Site, store: EmbeddedStore) -> None:
     """Write what replicas and HAProxy read."""
     settings = {
-        "http": {"address": "127.0.0.1", "trustedProxies": ["127.0.0.0/8"]},
+        # HAProxy notices within 1.5 s.
+        "http": {"address": "127.0.0.1", "trustedProxies": ["127.0.0.0/8"], "drainNotice": "2s"},
         "storage": {
             "storageDriver": {
                 "name": "s3",
