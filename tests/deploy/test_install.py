@@ -116,7 +116,7 @@ def test_installed_program_runs_by_itself(root: Path) -> None:
 
 
 def test_secrets_are_for_root_and_units_for_all(root: Path) -> None:
-    """Settings, which may hold keys, are readable by their owner alone; two replicas start with the machine."""
+    """Settings, which may hold keys, are readable by their owner alone; two replicas and the timer start with the machine."""
     assert (root / "etc/zotpy/config.yaml").stat().st_mode & 0o777 == 0o600
     units = root / "etc/systemd/system"
     for unit in (FOLDER / "systemd").iterdir():
@@ -124,6 +124,7 @@ def test_secrets_are_for_root_and_units_for_all(root: Path) -> None:
         assert (laid.read_bytes(), laid.stat().st_mode & 0o777) == (unit.read_bytes(), 0o644)
     enabled = sorted(link.name for link in (units / "zotpy.target.wants").iterdir())
     assert enabled == ["zotpy@5001.service", "zotpy@5002.service"]
+    assert [link.name for link in (units / "timers.target.wants").iterdir()] == ["zotpy-gc.timer"]
 
 
 def test_only_what_differs_is_changed(root: Path, settings: Path, tmp_path: Path) -> None:
