@@ -116,7 +116,7 @@ def test_installed_program_runs_by_itself(root: Path) -> None:
 
 
 def test_secrets_are_for_root_and_units_for_all(root: Path) -> None:
-    """Settings, which may hold keys, are readable by their owner alone; two replicas and the timer start with the machine."""
+    """Settings, which may hold keys, are their owner's alone; replicas and the timer start with the machine."""
     assert (root / "etc/zotpy/config.yaml").stat().st_mode & 0o777 == 0o600
     units = root / "etc/systemd/system"
     for unit in (FOLDER / "systemd").iterdir():
