@@ -91,6 +91,13 @@ def test_nothing_given_means_the_embedded_store() -> None:
     assert load_settings(None, {}).storage.root_directory == Path.home() / ".local/share/zotpy"
 
 
+def test_user_without_a_home_can_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user whom no list knows, as in a container or a service of systemd's, has settings like any other."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 3_999_999_999)
+    assert load_settings(None, {}).storage.root_directory == Path("/var/lib/zotpy")
+
+
 def test_a_file_of_zot_starts_as_it_is(load: Load) -> None:
     """A file written for zot, tabs and all, is accepted; what has no effect is a warning each."""
     settings = load(ZOT_FILE)

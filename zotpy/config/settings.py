@@ -13,9 +13,16 @@ LogFormat = Literal["auto", "json", "console"]
 
 
 def default_root(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where the embedded store keeps its data unless told otherwise (XDG base directories)."""
-    base = environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "zotpy"
+    """Return where the embedded store keeps its data unless told otherwise (XDG base directories).
+
+    A user without a home, such as systemd's dynamic ones or one that is only a number, has the machine's place.
+    """
+    if base := environ.get("XDG_DATA_HOME"):
+        return Path(base) / "zotpy"
+    try:
+        return Path.home() / ".local" / "share" / "zotpy"
+    except RuntimeError:  # neither HOME nor an entry in the list of users
+        return Path("/var/lib/zotpy")
 
 
 @dataclass(frozen=True, slots=True)
