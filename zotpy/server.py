@@ -62,7 +62,7 @@ async def run_replica(
         async with open_store(settings) as store, trio.open_nursery() as nursery:
             health = Health(store)
             registry = await _open(ObservedStore(GuardedStore(store, health), metrics), settings)
-            metrics.watch_budget(registry.budget)
+            metrics.watch_budget(registry.budget, registry.blobs.readers)
             nursery.start_soon(metrics.keep_published)
             nursery.start_soon(health.keep_looking)
             app = create_app(registry, health, metrics.render)
@@ -110,6 +110,8 @@ def _report(metrics: Metrics, answered: Answered, ended: float) -> None:
     metrics.on_request(
         answered.method, answered.route, answered.status, seconds, answered.received_bytes, answered.sent_bytes
     )
+    if answered.cut is not None:
+        metrics.on_cut(answered.cut)
     log.info(
         "request",
         method=answered.method,
@@ -120,4 +122,5 @@ def _report(metrics: Metrics, answered: Answered, ended: float) -> None:
         received_bytes=answered.received_bytes,
         sent_bytes=answered.sent_bytes,
         seconds=round(seconds, 6),
+        **({} if answered.cut is None else {"cut": answered.cut}),
     )

@@ -12,7 +12,7 @@ from subprocess import run
 from tests.processes import find_program, missing
 
 EARLIER = "511488334ff54f69c2491a193baeb18a54209c37"
-"""The last commit whose replicas compare the layout of the bucket, where later ones ask what is the least."""
+"""One whose replicas want `layout` to be what they know, and do not ask for `least`: nor is DELETE the same since."""
 CHECKOUT = Path(__file__).parents[2]
 
 

@@ -78,6 +78,8 @@ LEAVES = {
     "upload.bodyStallTimeout": Leaf("upload", "body_stall_timeout_s", read_duration),
     "gcSettings.grace": Leaf("gc", "grace_s", read_duration),
     "gcSettings.deadline": Leaf("gc", "deadline_s", read_duration),
+    "gcSettings.uploadTTL": Leaf("gc", "upload_ttl_s", read_duration),
+    "gcSettings.callsPerSecond": Leaf("gc", "calls_per_second", read_count(1, 100_000)),
     "manifest.maxSize": Leaf("manifest", "max_size_bytes", read_size(4 * MIB)),
     "manifest.allowSparseIndexes": Leaf("manifest", "allow_sparse_indexes", read_flag),
 }

@@ -120,6 +120,10 @@ class GcSettings:
     """How long a lease protects what it names; at least ten times `deadline_s`."""
     deadline_s: float = 600.0
     """The longest time between reading a reference and writing what relies on it."""
+    upload_ttl_s: float = 7 * 24 * 3600.0
+    """How long an upload may rest before the collector ends it; at least `grace_s`."""
+    calls_per_second: int = 500
+    """Calls to the store that one collector makes at most, 1 to 100,000."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ directory, and a listing below one repository never strays into another.
     ├── referrers/<repo>!/<alg>/<subject>/<alg>.<hex>   descriptor of one referrer
     ├── repos/<repo, '/' written as '!'>       catalog marker; flat, because some stores list directory by directory
     ├── uploads/<repo>!/<upload id>            state of one upload, and its tail shorter than a part
-    ├── retired/<data id>                      data about to be deleted
+    ├── retired/<data id>-<seconds>            data that no lease named in a listing begun then (Unix time); empty
     └── meta/layout, meta/keys/<id>            layout version; the keys that sign upload tokens
 
 The prefix is the store's affair: no key here carries it.
@@ -37,6 +37,9 @@ HINTS = "hints/"
 LEASES = "leases/"
 REPOS = "repos/"
 RETIRED = "retired/"
+REFERRERS = "referrers/"
+TAGGED = "tagged/"
+TAGS = "tags/"
 UPLOADS = "uploads/"
 NO_DATA = "0"
 """In a lease's key: its value holds all bytes itself."""
@@ -52,9 +55,15 @@ def data(data_id: str) -> str:
     return f"{DATA}{data_id}"
 
 
-def retired(data_id: str) -> str:
-    """Name the note that one data object is about to be deleted."""
-    return f"{RETIRED}{data_id}"
+def retired(data_id: str, listed_at_s: int) -> str:
+    """Name the note that no lease named a data object, in a listing of all leases that was begun then (Unix time)."""
+    return f"{RETIRED}{data_id}-{listed_at_s}"
+
+
+def retired_data(key: str) -> tuple[str, int] | None:
+    """Read such a note's key; `None` for what is none."""
+    data_id, dash, listed_at = key.removeprefix(RETIRED).partition("-")
+    return (data_id, int(listed_at)) if dash and data_id and listed_at.isascii() and listed_at.isdigit() else None
 
 
 def hints(digest: Digest) -> str:
@@ -91,10 +100,32 @@ def siblings(repo: RepositoryName) -> str:
     return f"{ENTRIES}{parent}{slash}"
 
 
-def sibling_of(directory: str) -> RepositoryName | None:
-    """Read the name of a repository from the directory of its entries; `None` for one that only leads to others."""
-    name = directory.removeprefix(ENTRIES).removesuffix("/")
+def repository_below(root: str, directory: str) -> RepositoryName | None:
+    """Read a repository's name from its directory below a root such as `ENTRIES`; `None`: it only leads to others."""
+    name = directory.removeprefix(root).removesuffix("/")
     return RepositoryName.parse(name[:-1]) if name.endswith("!") else None
+
+
+def all_of(root: str, repo: RepositoryName) -> str:
+    """Name the prefix of everything that one repository has below a root such as `ENTRIES`."""
+    return f"{root}{repo}!/"
+
+
+def record_of(key: str) -> tuple[Kind, Digest]:
+    """Read kind and digest from the key of an entry or a lease. Raises `DigestInvalid`."""
+    kind, algorithm, hexadecimal = key.partition("!/")[2].split("/")[:3]
+    return "blobs" if kind == "blobs" else "manifests", Digest.parse(f"{algorithm}:{hexadecimal}")
+
+
+def marked_by(key: str) -> tuple[Digest, Tag]:
+    """Read manifest and tag from a marker's key. Raises `DigestInvalid`, `TagInvalid`."""
+    algorithm, hexadecimal, tag_name = key.partition("!/")[2].split("/")
+    return Digest.parse(f"{algorithm}:{hexadecimal}"), Tag.parse(tag_name)
+
+
+def referring(key: str) -> Digest:
+    """Read from a referrer's key which manifest refers. Raises `DigestInvalid`."""
+    return Digest.parse(key.rpartition("/")[2].replace(".", ":", 1))
 
 
 def leases(repo: RepositoryName, kind: Kind, digest: Digest) -> str:
@@ -115,7 +146,7 @@ def data_of(lease_key: str) -> str | None:
 
 def tags(repo: RepositoryName) -> str:
     """Name the prefix of all tags of a repository."""
-    return f"tags/{repo}!/"
+    return f"{TAGS}{repo}!/"
 
 
 def tag(repo: RepositoryName, name: Tag) -> str:
@@ -125,12 +156,12 @@ def tag(repo: RepositoryName, name: Tag) -> str:
 
 def tagged(repo: RepositoryName, digest: Digest) -> str:
     """Name the prefix of the markers of all tags that name, or once named, one manifest."""
-    return f"tagged/{repo}!/{digest.algorithm}/{digest.hex}/"
+    return f"{TAGGED}{repo}!/{digest.algorithm}/{digest.hex}/"
 
 
 def referrers(repo: RepositoryName, subject: Digest) -> str:
     """Name the prefix of all referrers of one subject."""
-    return f"referrers/{repo}!/{subject.algorithm}/{subject.hex}/"
+    return f"{REFERRERS}{repo}!/{subject.algorithm}/{subject.hex}/"
 
 
 def referrer(repo: RepositoryName, subject: Digest, digest: Digest) -> str:

@@ -104,7 +104,7 @@ class Records:
         """Return a few other repositories with the same parent, by one listing."""
         prefix = keys.siblings(repo)
         listing = await self.store.list(prefix, limit=SIBLING_LIMIT, directories=True)
-        names = [keys.sibling_of(directory) for directory in listing.directories]
+        names = [keys.repository_below(keys.ENTRIES, directory) for directory in listing.directories]
         return [name for name in names if name is not None and name != repo]
 
     async def look(self, repo: RepositoryName, kind: Kind, digest: Digest) -> Seen:

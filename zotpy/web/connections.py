@@ -20,7 +20,7 @@ import hypercorn.trio
 import hypercorn.trio.run
 import structlog
 import trio
-from hypercorn.events import Closed, Event, RawData
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.typing import AppWrapper, Framework
@@ -61,12 +61,21 @@ async def send_all(send_some: Callable[[memoryview], Awaitable[int]], data: memo
 
 
 class BoundedConnection(TCPServer):
-    """A connection that ends where its client reads no more."""
+    """A connection that ends where its client reads no more, or has closed its side."""
 
     config: ServerConfig
 
+    def __init__(self, app: AppWrapper, config: hypercorn.config.Config, context: Any, state: Any, stream: Any) -> None:
+        """Make it, and known to its requests as `state.connection` of their scope."""
+        super().__init__(app, config, context, {**state, "connection": self}, stream)
+        self.is_cut = False
+        """Its client read no more."""
+        self._has_ended = False
+
     async def protocol_send(self, event: Event) -> None:
         """Send bytes, or cut the connection."""
+        if isinstance(event, Updated) and event.idle and self._has_ended:
+            return  # nothing can follow
         if not isinstance(event, RawData):
             await super().protocol_send(event)
             return
@@ -76,6 +85,7 @@ class BoundedConnection(TCPServer):
                 await send_all(send_some, memoryview(event.data), self.config.send_stall_s)
             except trio.TooSlowError:
                 log.warning("client_cut", reason="it reads no more", seconds=self.config.send_stall_s)
+                self.is_cut = True
                 self._reset()
                 await self.protocol.handle(Closed())
             except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
@@ -94,6 +104,9 @@ class BoundedConnection(TCPServer):
             if not data:
                 break
         await self.protocol.handle(Closed())
+        # hypercorn waits out the keep-alive time for a next request, with a socket that its client has closed.
+        self._has_ended = True
+        await self.idle_task.stop()
 
     async def _send_piece(self, data: memoryview) -> int:
         """Send a piece with TLS, which does not tell how much of it was taken."""

@@ -15,6 +15,7 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 
 from zotpy.store.interface import StoreError
 from zotpy.web.bodies import BoundedBody, body_of
+from zotpy.web.cuts import Cut
 from zotpy.web.proxies import Reached
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
     """Runs a handler beside the task that watches its client."""
 
     _is_answered = False
+    _is_left = False
 
     async def __call__(self, receive: "ASGIReceiveCallable", send: Any) -> None:
         """Serve one request; its body, where a change has one, is the handler's to receive.
@@ -66,6 +68,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             message_type = message["type"]
         # After the answer it only means that the request is over, and hypercorn is about to watch an idle connection:
         # cancelled there, it would neither time it out nor close it at the end.
+        self._is_left = not (self._is_answered or body.lost)
         if is_read and not self._is_answered:
             nursery.cancel_scope.cancel()
 
@@ -81,6 +84,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             await self._answer(nursery, request, send, answered)
         finally:
             self.app.under_way -= 1  # type: ignore[attr-defined]
+            answered.cut = self._why_cut(body_of(request)) or answered.cut
             answered.received_bytes = getattr(request.body, "received_bytes", 0)
             answered.route = request.url_rule.rule if request.url_rule is not None else "none"
             self.app.on_answered(answered, trio.current_time())  # type: ignore[attr-defined]
@@ -102,10 +106,17 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             await self._send_response(held, response)
         except StoreError as error:
             if held.sent:
+                answered.cut = Cut.STORE_FAILED
                 log.error("answer_cut", path=request.path, reason=str(error))  # noqa: TRY400 - no fault of the program
                 raise
             await self._send_response(held, self._failed(error, response, answered))
         nursery.cancel_scope.cancel()
+
+    def _why_cut(self, body: BoundedBody) -> Cut | None:
+        connection: Any = self.scope.get("state", {}).get("connection")
+        if connection is not None and connection.is_cut:
+            return Cut.READS_NO_MORE
+        return body.cut or (Cut.GONE if self._is_left else None)
 
     def _noting_the_end(self, send: Any) -> Any:
         async def noting(message: Any) -> None:
@@ -140,6 +151,7 @@ class Answered:
     """0: the client was gone before there was an answer."""
     received_bytes: int = 0
     sent_bytes: int = 0
+    cut: Cut | None = None
 
 
 def _counting(send: Any, answered: Answered) -> Any:

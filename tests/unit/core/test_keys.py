@@ -44,7 +44,7 @@ def layout() -> str:
 
 KEYS = st.one_of(
     named(keys.data, IDS),
-    named(keys.retired, IDS),
+    named(keys.retired, IDS, st.integers(0, 2**40)),
     named(hint, DIGESTS, IDS),
     named(keys.entry, REPOS, KINDS, DIGESTS),
     named(lease, REPOS, KINDS, DIGESTS, IDS),
@@ -139,12 +139,12 @@ def test_the_siblings_of_a_repository_are_found_by_one_listing(
     prefix, key = keys.siblings(repo), keys.entry(repo, kind, digest)
     assert key.startswith(prefix)
     directory = prefix + key.removeprefix(prefix).partition("/")[0] + "/"
-    assert keys.sibling_of(directory) == repo
+    assert keys.repository_below(keys.ENTRIES, directory) == repo
 
 
 def test_a_directory_that_only_leads_to_others_is_no_repository() -> None:
     """`a/b` makes the directory `a`, but no repository of that name."""
-    assert keys.sibling_of("entries/a/") is None
+    assert keys.repository_below(keys.ENTRIES, "entries/a/") is None
 
 
 @given(REPOS, DIGESTS, st.none() | IDS)
