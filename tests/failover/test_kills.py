@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.blackbox.clients import Client
     from tests.failover.farm import Farm
 
-PUSHES_BETWEEN = 2
+PUSHES_BETWEEN = 1
 
 
 def test_clients_outlive_replicas(
