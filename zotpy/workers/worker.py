@@ -73,7 +73,8 @@ async def _work(order: Order, link: socket.socket) -> bool:
         await stop.wait()
         with trio.move_on_after(WORD_S):
             await told.wait()
-        return told.is_set()
+        # Abandoned, we give no notice: the port is wanted by the supervisor that is started next.
+        return told.is_set() and not is_abandoned
 
     with plain_errors():
         async with trio.open_nursery() as nursery:
