@@ -1,0 +1,133 @@
+"""The invariants, checked with the registry's own reading on the store as it is at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.simulation.calls import drive
+from tests.simulation.contents import BLOBS, MANIFESTS, NAMES, REPOS
+from zotpy.core import keys
+from zotpy.core.errors import BlobUnknown, ManifestUnknown
+from zotpy.core.names import Tag
+
+if TYPE_CHECKING:
+    from tests.simulation.clock import StepClock
+    from tests.simulation.history import History, Operation
+    from zotpy.core.digests import Digest
+    from zotpy.core.names import RepositoryName
+    from zotpy.registry.registry import Registry
+    from zotpy.store.memory import MemoryStore
+
+
+class Broken(AssertionError):
+    """An invariant does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """Looks at the store past all that stands in front of it."""
+
+    store: MemoryStore
+    registry: Registry
+    history: History
+    clock: StepClock
+
+    def check_whole(self) -> None:
+        """Raise `Broken` unless all that must be there can be pulled."""
+        manifests, blobs = self.history.obliged(self.clock.now_s)
+        for repo, digest in manifests:
+            if not self.has_manifest(repo, digest):
+                raise Broken(_say("manifest", repo, digest, "was lost"))
+        for repo, digest in blobs:
+            self._check_blob(repo, digest)
+
+    def check_quiet(self) -> None:
+        """Check, when no request is under way, what must not be there, the tags, and all that can be seen."""
+        self.check_whole()
+        for repo, digest in self.history.gone():
+            if self.has_manifest(repo, digest):
+                raise Broken(_say("manifest", repo, digest, "was deleted and is there"))
+        for repo, tag, digest in self.history.obliged_tags():
+            if self.named_by(repo, tag) != digest:
+                raise Broken(_say(f"tag {tag} of", repo, digest, "was lost"))
+        for repo, tag, digest in self.history.gone_tags():
+            if self.named_by(repo, tag) == digest:
+                raise Broken(_say(f"tag {tag} of", repo, digest, "was deleted and is there"))
+        for repo in REPOS:
+            for digest in MANIFESTS:
+                if self.has_manifest(repo, digest):
+                    self._check_seen(repo, digest)
+
+    def check_named(self) -> None:
+        """Check that every tag names a manifest that is there."""
+        for repo in REPOS:
+            for key in [key for key in self.store.objects if key.startswith(keys.tags(repo))]:
+                tag = Tag(key.removeprefix(keys.tags(repo)))
+                digest = self.named_by(repo, tag)
+                if digest is not None and not self.has_manifest(repo, digest):
+                    raise Broken(_say(f"tag {tag} names", repo, digest, "that is not there"))
+
+    def check_empty(self) -> None:
+        """Check that nothing is left but what every bucket has."""
+        left = sorted(key for key in self.store.objects if not key.startswith("meta/"))
+        left += sorted(self.store.multiparts)
+        if left:
+            msg = f"left behind: {left}"
+            raise Broken(msg)
+
+    def check_refusal(self, operation: Operation, before: tuple[set[object], set[object]]) -> None:
+        """Raise `Broken` where a request did not find what was there from its beginning to its end."""
+        manifests, blobs = self.history.obliged(self.clock.now_s)
+        name = operation.repo, operation.digest
+        needed = MANIFESTS.get(operation.digest) if operation.digest is not None else None
+        if operation.what == "push" and needed is not None:
+            names = {(operation.repo, child) for child in needed.children}
+            layers = {(operation.repo, blob) for blob in needed.blobs}
+            is_right = not (names <= before[0] & manifests and layers <= before[1] & blobs)
+        else:
+            is_right = name not in before[0] & manifests and name not in before[1] & blobs
+        if not is_right and operation.digest is not None:
+            raise Broken(_say(f"a {operation.what} of", operation.repo, operation.digest, "found nothing there"))
+
+    def has_manifest(self, repo: RepositoryName, digest: Digest) -> bool:
+        """Whether a manifest can be pulled by its digest."""
+        try:
+            drive(self.registry.manifests.find(repo, digest))
+        except ManifestUnknown:
+            return False
+        return True
+
+    def named_by(self, repo: RepositoryName, tag: Tag) -> Digest | None:
+        """Return what a tag names."""
+        try:
+            return drive(self.registry.manifests.find(repo, tag)).digest
+        except ManifestUnknown:
+            return None
+
+    def _check_seen(self, repo: RepositoryName, digest: Digest) -> None:
+        """Check that a manifest which can be seen is whole, acknowledged or not, but for what was deleted by name."""
+        for child in MANIFESTS[digest].children:
+            if not self.history.deletes.get((repo, child)) and not self.has_manifest(repo, child):
+                raise Broken(_say(f"child of {NAMES[str(digest)]}", repo, child, "is missing"))
+        for blob in MANIFESTS[digest].blobs:
+            if not self.history.blob_deletes.get((repo, blob)):
+                self._check_blob(repo, blob)
+
+    def _check_blob(self, repo: RepositoryName, digest: Digest) -> None:
+        try:
+            value = drive(self.registry.blobs.find(repo, digest))
+        except BlobUnknown:
+            raise Broken(_say("blob", repo, digest, "was lost")) from None
+        if value.data_id is None:
+            found = value.content
+        elif (stored := self.store.objects.get(keys.data(value.data_id))) is None:
+            raise Broken(_say("blob", repo, digest, f"has lost its data {value.data_id}"))
+        else:
+            found = stored.body
+        if found != BLOBS[digest]:
+            raise Broken(_say("blob", repo, digest, "has other bytes"))
+
+
+def _say(what: str, repo: RepositoryName, digest: Digest, happened: str) -> str:
+    return f"{what} {NAMES[str(digest)]} in {repo} {happened}"

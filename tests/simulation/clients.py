@@ -1,0 +1,204 @@
+"""Clients: each has a replica of its own, and does what container tools do, in an order drawn from the seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation.contents import BLOBS, MANIFESTS, REPOS, TAGS
+from tests.simulation.history import Operation
+from zotpy.core.errors import (
+    BlobUnknown,
+    ManifestBlobUnknown,
+    ManifestUnknown,
+    RegistryError,
+)
+from zotpy.core.ranges import Span
+from zotpy.registry.tags import Condition
+from zotpy.store.interface import StoreError
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from tests.simulation.calls import Actor
+    from tests.simulation.checks import Checks
+    from tests.simulation.contents import Manifest
+    from tests.simulation.scheduler import Scheduler
+    from zotpy.core.digests import Digest
+    from zotpy.core.names import RepositoryName, Tag
+    from zotpy.registry.registry import Registry
+    from zotpy.registry.uploads import Session
+
+NOT_FOUND = (BlobUnknown, ManifestBlobUnknown, ManifestUnknown)
+
+
+class Body:
+    """A body that comes in one piece."""
+
+    def __init__(self, content: bytes) -> None:
+        """Send `content`."""
+        self._pieces = [content] if content else []
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the piece."""
+        if not self._pieces:
+            raise StopAsyncIteration
+        return self._pieces.pop()
+
+
+@dataclass(eq=False)
+class Client:
+    """One client."""
+
+    actor: Actor
+    registry: Registry
+    scheduler: Scheduler
+    checks: Checks
+    rng: random.Random
+    manifests: list[Manifest]
+    """What it works on."""
+
+    async def work(self, count: int) -> None:
+        """Do so many things."""
+        for _ in range(count):
+            repo, manifest = self.rng.choice(REPOS), self.rng.choice(self.manifests)
+            blob = self.rng.choice([blob for one in self.manifests for blob in one.blobs] or list(BLOBS))
+            tag = self.rng.choice(TAGS)
+            (thing,) = self.rng.choices(
+                (
+                    partial(self.push_image, repo, manifest, self.rng.choice((None, tag))),
+                    partial(self.delete, repo, manifest.digest),
+                    partial(self.delete_tag, repo, tag),
+                    partial(self.delete_blob, repo, blob),
+                    partial(self.keep_blob, repo, blob),
+                    partial(self.pull, repo, manifest),
+                    partial(self.leave_upload, repo, blob),
+                ),
+                weights=(10, 4, 1, 1, 2, 1, 1),
+            )
+            await thing()
+
+    async def push_image(self, repo: RepositoryName, manifest: Manifest, tag: Tag | None) -> bool:
+        """Push a manifest with all that it needs; returns whether it was acknowledged."""
+        for child in manifest.children:
+            await self.push_image(repo, MANIFESTS[child], None)
+        for blob in manifest.blobs:
+            await self.keep_blob(repo, blob)
+        condition = Condition(absent=True) if tag is not None and self.rng.random() < 0.1 else None
+        push = partial(
+            self.registry.manifests.push,
+            repo,
+            tag or manifest.digest,
+            manifest.content,
+            manifest.media_type,
+            condition=condition,
+        )
+        return await self._do(Operation("push", repo, manifest.digest, tag), push)
+
+    async def keep_blob(self, repo: RepositoryName, digest: Digest) -> bool:
+        """Make a blob exist as a client does: look first, or mount, or send it at once."""
+        way = self.rng.choice(("look", "look", "mount", "send", "send"))
+        if way == "look" and await self._do(
+            Operation("keep blob", repo, digest), partial(self.registry.blobs.stat, repo, digest)
+        ):
+            return True
+        if way == "mount":
+            other = self.rng.choice((None, *REPOS))
+            mount = partial(self.registry.uploads.mount, repo, digest, other)
+            if await self._do(Operation("keep blob", repo, digest), mount):
+                return True
+        return await self._upload(repo, digest)
+
+    async def delete(self, repo: RepositoryName, digest: Digest) -> bool:
+        """Delete a manifest."""
+        delete = partial(self.registry.manifests.delete, repo, digest)
+        return await self._do(Operation("delete", repo, digest), delete, answers=False)
+
+    async def delete_tag(self, repo: RepositoryName, tag: Tag) -> bool:
+        """Delete a tag."""
+        delete = partial(self.registry.manifests.delete_tag, repo, tag)
+        return await self._do(Operation("delete tag", repo, None, tag), delete, answers=False)
+
+    async def delete_blob(self, repo: RepositoryName, digest: Digest) -> bool:
+        """Delete a blob, whoever needs it."""
+        delete = partial(self.registry.blobs.delete, repo, digest)
+        return await self._do(Operation("delete blob", repo, digest), delete, answers=False)
+
+    async def pull(self, repo: RepositoryName, manifest: Manifest) -> None:
+        """Pull an image, whole if it is there."""
+        if not await self._do(
+            Operation("pull", repo, manifest.digest), partial(self.registry.manifests.find, repo, manifest.digest)
+        ):
+            return
+        for blob in manifest.blobs:
+            await self._do(Operation("pull", repo, blob), partial(self._read, repo, blob))
+
+    async def leave_upload(self, repo: RepositoryName, digest: Digest) -> None:
+        """Send the first half of a blob and go away."""
+        body = BLOBS[digest]
+        session = self.registry.uploads.begin(repo, "sha256")
+        half = body[: len(body) * 2 // 3]
+        await self._try(partial(self.registry.uploads.chunk, session, Body(half), None, len(half)))
+
+    async def _read(self, repo: RepositoryName, digest: Digest) -> bytes:
+        value = await self.registry.blobs.find(repo, digest)
+        async with self.registry.blobs.open(value, Span(0, value.size_bytes)) as chunks:
+            return b"".join([bytes(chunk) async for chunk in chunks])
+
+    async def _upload(self, repo: RepositoryName, digest: Digest) -> bool:
+        """Send a blob, at once or in two chunks; a client that got no answer asks once more."""
+        body, uploads = BLOBS[digest], self.registry.uploads
+        session: Session | None = uploads.begin(repo, "sha256")
+        if self.rng.random() < 0.25:
+            half = body[: len(body) * 2 // 3]
+            session = await self._try(partial(uploads.chunk, session, Body(half), None, len(half)))
+            body = body[len(half) :]
+        for _ in range(2):
+            if session is None:
+                return False
+            finish = partial(uploads.finish, session, digest, Body(body), None, len(body))
+            if await self._do(Operation("keep blob", repo, digest), finish):
+                return True
+            body = self.rng.choice((body, b"")) if session.token.offset else body
+        return False
+
+    async def _try(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Do what no other needs to know of; `None` where it fails."""
+        try:
+            return await call()
+        except (RegistryError, StoreError):
+            return None
+
+    async def _do(self, operation: Operation, call: Callable[[], Awaitable[Any]], *, answers: bool = True) -> bool:
+        """Do one operation, and note when, and with what answer."""
+        scheduler, history = self.scheduler, self.checks.history
+        operation.began = scheduler.steps
+        before: Any = history.obliged(scheduler.clock.now_s)
+        history.add(operation)
+        self.actor.operation = operation
+        scheduler.note(self.actor.name, f"begins: {operation.what}", str(operation.digest), operation.tag or "")
+        said = ""
+        try:
+            answer = await call()
+            operation.acknowledged = answer is not None or not answers
+            said = "" if operation.acknowledged else "nothing"
+        except NOT_FOUND as error:
+            said = repr(error)
+            self.checks.check_refusal(operation, before)
+        except (RegistryError, StoreError) as error:
+            said = repr(error)
+        finally:
+            scheduler.steps += 1
+            operation.last = scheduler.steps
+            operation.ended_s = scheduler.clock.now_s
+            self.actor.operation = None
+            scheduler.note(self.actor.name, "is told", str(operation.digest), said or operation.acknowledged)
+        if operation.acknowledged:
+            self.checks.check_whole()
+        return operation.acknowledged

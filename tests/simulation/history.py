@@ -1,0 +1,138 @@
+"""What clients did and were told, and so what must be there.
+
+Operations overlap, and those that failed may have happened or not. Any order of overlapping ones is right. So a name
+must be there if a push of it was acknowledged and everything that could take it away was over before that push began;
+it must not be there if a DELETE was acknowledged and everything that could bring it was over before that one began.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from tests.simulation.contents import MANIFESTS, REPOS
+from tests.simulation.scheduler import DEADLINE_S, GRACE_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from zotpy.core.digests import Digest
+    from zotpy.core.names import RepositoryName, Tag
+
+What = Literal["push", "delete", "delete tag", "keep blob", "delete blob", "pull"]
+PROMISED_S = GRACE_S / 2 - DEADLINE_S
+"""So long a client may rely on a blob that it pushed, mounted, or saw with a HEAD."""
+
+
+@dataclass(eq=False, slots=True)
+class Operation:
+    """One request, or a client's upload of one blob; times are steps of the schedule."""
+
+    what: What
+    repo: RepositoryName
+    digest: Digest | None = None
+    tag: Tag | None = None
+    began: int = 0
+    last: int | None = None
+    """The last step in which it can have done something; `None`: it goes on."""
+    ended_s: float = 0.0
+    acknowledged: bool = False
+    late: int = 0
+    """So many of its calls will take effect though nobody waits for them."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it can do nothing any more."""
+        return self.last is not None and not self.late
+
+    def is_after(self, others: Sequence[Operation]) -> bool:
+        """Whether it began when the others were over."""
+        return all(other.is_over and other.last is not None and other.last < self.began for other in others)
+
+
+Name = tuple["RepositoryName", "Digest"]
+
+
+def _lists() -> defaultdict[Name, list[Operation]]:
+    return defaultdict(list)
+
+
+@dataclass(eq=False)
+class History:
+    """All operations, by what they touch."""
+
+    pushes: dict[Name, list[Operation]] = field(default_factory=_lists)
+    deletes: dict[Name, list[Operation]] = field(default_factory=_lists)
+    kept: dict[Name, list[Operation]] = field(default_factory=_lists)
+    """Uploads, mounts and HEADs of blobs."""
+    blob_deletes: dict[Name, list[Operation]] = field(default_factory=_lists)
+    tags: dict[tuple[RepositoryName, Tag], list[Operation]] = field(default_factory=lambda: defaultdict(list))
+    """What writes or deletes a tag by its name."""
+
+    def add(self, operation: Operation) -> None:
+        """Take in an operation that begins."""
+        repo, digest = operation.repo, operation.digest
+        if digest is not None:
+            lists = {
+                "push": self.pushes,
+                "delete": self.deletes,
+                "keep blob": self.kept,
+                "delete blob": self.blob_deletes,
+            }
+            if operation.what in lists:
+                lists[operation.what][repo, digest].append(operation)
+        if operation.tag is not None and operation.what != "pull":
+            self.tags[repo, operation.tag].append(operation)
+
+    def obliged(self, now_s: float) -> tuple[set[Name], set[Name]]:
+        """Return the manifests and the blobs that must be there, whole."""
+        reasons: dict[Name, list[Operation]] = {}
+        blobs: set[Name] = set()
+        for repo in REPOS:
+            for digest, manifest in MANIFESTS.items():
+                name = repo, digest
+                because = [push for push in self.pushes.get(name, ()) if push.acknowledged] + reasons.get(name, [])
+                because = [push for push in because if push.is_after(self.deletes.get(name, ()))]
+                reasons[name] = because
+                if not because:
+                    continue
+                for child in manifest.children:
+                    reasons.setdefault((repo, child), []).extend(because)
+                for blob in manifest.blobs:
+                    kept = [keep for keep in self.kept.get((repo, blob), ()) if keep.acknowledged]
+                    deletes = self.blob_deletes.get((repo, blob), ())
+                    if any(reason.is_after(deletes) for reason in [*because, *kept]):
+                        blobs.add((repo, blob))
+        for name, keeps in self.kept.items():
+            for keep in keeps:
+                promised = keep.acknowledged and now_s < keep.ended_s + PROMISED_S
+                if promised and keep.is_after(self.blob_deletes.get(name, ())):
+                    blobs.add(name)
+        return {name for name, because in reasons.items() if because}, blobs
+
+    def gone(self) -> Iterator[Name]:
+        """Yield the manifests that must not be there."""
+        for name, deletes in self.deletes.items():
+            pushes = self.pushes.get(name, ())
+            if any(delete.acknowledged and delete.is_after(pushes) for delete in deletes):
+                yield name
+
+    def obliged_tags(self) -> Iterator[tuple[RepositoryName, Tag, Digest]]:
+        """Yield the tags that must name a manifest, each with it."""
+        for (repo, tag), operations in self.tags.items():
+            for push in operations:
+                if push.what != "push" or not push.acknowledged or push.digest is None:
+                    continue
+                others = [one for one in operations if one is not push]
+                if push.is_after([*others, *self.deletes.get((repo, push.digest), ())]):
+                    yield repo, tag, push.digest
+
+    def gone_tags(self) -> Iterator[tuple[RepositoryName, Tag, Digest]]:
+        """Yield tags that must not name a manifest any more, each with it: they went with it."""
+        for (repo, tag), operations in self.tags.items():
+            for digest in {push.digest for push in operations if push.digest is not None}:
+                pushes = [push for push in operations if push.digest == digest]
+                deletes = self.deletes.get((repo, digest), ())
+                if any(delete.acknowledged and delete.is_after(pushes) for delete in deletes):
+                    yield repo, tag, digest

@@ -1,0 +1,214 @@
+"""One schedule: a bucket, a few clients and collectors, all drawn from one seed; and what came of it."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+import structlog
+import trio
+
+from tests.simulation.calls import Actor, Call, ParkedStore
+from tests.simulation.checks import Checks
+from tests.simulation.clients import Client
+from tests.simulation.clock import StepClock
+from tests.simulation.contents import INLINE_BYTES, MANIFESTS, NAMES, PART_BYTES, REPOS
+from tests.simulation.history import History
+from tests.simulation.scheduler import DEADLINE_S, GRACE_S, Odds, Scheduler
+from zotpy.collector import Collector, CollectorSettings
+from zotpy.registry import committing
+from zotpy.registry.budget import MemoryBudget
+from zotpy.registry.concurrency import plain_errors
+from zotpy.registry.registry import Registry, open_registry
+from zotpy.registry.settings import RegistrySettings
+from zotpy.store import memory
+from zotpy.store.interface import StoreError
+from zotpy.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from zotpy.store.interface import Part, Store, Stored
+
+SETTINGS = RegistrySettings(part_size_bytes=PART_BYTES, grace_s=GRACE_S, deadline_s=DEADLINE_S)
+COLLECTING = CollectorSettings(
+    grace_s=GRACE_S, deadline_s=DEADLINE_S, upload_ttl_s=2 * GRACE_S, repositories_at_once=2, calls_at_once=2
+)
+BUDGET_BYTES = 1024 * 1024
+LOSSES = ("delete", "delete_many", "put")
+PASSES_UNTIL_EMPTY = 8
+
+
+class BackdatingStore(MemoryStore):
+    """A store that dates a large object by the beginning of its upload, as Amazon's does."""
+
+    async def complete_multipart(self, key: str, multipart_id: str, parts: Sequence[Part]) -> Stored:
+        """See `Store`."""
+        begun = self.multiparts.get(multipart_id)
+        stored = await super().complete_multipart(key, multipart_id, parts)
+        if begun is not None:
+            self.objects[key].last_modified = begun.initiated
+        return stored
+
+
+@dataclass(eq=False)
+class Schedule:
+    """Runs one."""
+
+    seed: int
+    rng: random.Random = field(init=False)
+    clock: StepClock = field(default_factory=StepClock)
+    store: MemoryStore = field(init=False)
+    scheduler: Scheduler = field(init=False)
+    checks: Checks = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Draw what is not drawn on the way."""
+        self.rng = random.Random(self.seed)
+        kind = self.rng.choice((MemoryStore, BackdatingStore))
+        self.store = kind(self.clock.date)
+        self.scheduler = Scheduler(self.clock, self.rng, Odds.draw(self.rng), self._after_effect)
+
+    def run(self) -> None:
+        """Run it; raises what is wrong."""
+        with _simulated(self.rng):
+            trio.run(self._main, clock=self.clock)
+        if self.scheduler.failure is not None:
+            raise self.scheduler.failure
+
+    def trace(self) -> str:
+        """Return what happened, a line for each store call."""
+        lines = []
+        for time_s, who, what, key, detail in self.scheduler.trace:
+            line = f"{time_s:9.2f} {who:12} {what:20} {key} {detail}"
+            for digest, name in NAMES.items():
+                line = line.replace(digest, name).replace(digest.replace(":", "/"), name)
+            lines.append(line.rstrip())
+        return "\n".join(lines)
+
+    async def _main(self) -> None:
+        """Do everything; before and after it trio has waits of its own."""
+        try:
+            await self._all()
+        finally:
+            self.clock.on_idle = _look_again
+
+    async def _all(self) -> None:
+        with self.scheduler.scope, plain_errors():
+            self.checks = Checks(self.store, await self._registry(self.store), History(), self.clock)
+            self.clock.on_idle = self.scheduler.idle
+            focus = self.rng.sample(list(MANIFESTS.values()), self.rng.choice((1, 2, 2, 3)))
+            await self._prepare(focus)
+            for _ in range(self.rng.choice((1, 2, 3))):
+                await self._together(focus)
+                self.scheduler.pass_time(self.rng.choice((0.0, DEADLINE_S, GRACE_S)) * self.rng.random() * 2)
+            await self._end()
+
+    async def _registry(self, store: Store) -> Registry:
+        return await open_registry(store, SETTINGS, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
+
+    async def _client(self, actor: Actor, focus: list) -> Client:
+        registry = await self._registry(ParkedStore(self.store, actor, self.scheduler))
+        return Client(actor, registry, self.scheduler, self.checks, self.rng, focus)
+
+    async def _prepare(self, focus: list) -> None:
+        """Have something in the bucket, of some age, perhaps deleted again."""
+        client = await self._client(Actor("first"), focus)
+        for manifest in focus:
+            if self.rng.random() < 0.7:
+                repo = self.rng.choice(REPOS)
+                await client.push_image(repo, manifest, None)
+                if self.rng.random() < 0.4:
+                    await client.delete(repo, manifest.digest)
+        self.scheduler.pass_time(self.rng.random() * 1.5 * GRACE_S)
+        for _ in range(self.rng.choice((0, 0, 1, 2))):
+            await self._collect()
+            self.scheduler.pass_time(self.rng.random() * GRACE_S / 2)
+
+    async def _together(self, focus: list) -> None:
+        """Let clients and collectors work at once."""
+        clients = [
+            await self._client(Actor(f"client {number}"), focus) for number in range(self.rng.choice((1, 1, 2, 3)))
+        ]
+        self.scheduler.parks = True
+        async with trio.open_nursery() as nursery:
+            for client in clients:
+                nursery.start_soon(self._act, client.actor, partial(client.work, self.rng.choice((1, 2))))
+            for number in range(self.rng.choice((0, 1, 1, 2))):
+                actor = Actor(f"collector {number}")
+                store = ParkedStore(self.store, actor, self.scheduler)
+                nursery.start_soon(self._act, actor, partial(self._collect_again, store))
+        self.scheduler.parks = False
+        self.scheduler.pass_time(DEADLINE_S)
+        self.checks.check_quiet()
+
+    async def _act(self, actor: Actor, work) -> None:
+        """Do something until it is done, or the actor is killed."""
+        with trio.CancelScope() as actor.scope:
+            try:
+                with plain_errors():
+                    await work()
+            except StoreError as error:
+                self.scheduler.note(actor.name, "gives up", "", repr(error))
+
+    async def _collect_again(self, store: Store) -> None:
+        for _ in range(self.rng.choice((1, 2, 3))):
+            await Collector(store, COLLECTING).run()
+
+    async def _collect(self) -> None:
+        actor = Actor("collector")
+        await Collector(ParkedStore(self.store, actor, self.scheduler), COLLECTING).run()
+
+    async def _end(self) -> None:
+        """Let old things be collected; then delete everything, and see that nothing is left."""
+        self.scheduler.note("", "the end begins")
+        for _ in range(2):
+            self.scheduler.pass_time(0.7 * GRACE_S)
+            await self._collect()
+        self.checks.check_quiet()
+        if self.rng.random() < 0.75:
+            return
+        client = await self._client(Actor("last"), [])
+        for repo in REPOS:
+            for digest in MANIFESTS:
+                if self.checks.has_manifest(repo, digest):
+                    await client.delete(repo, digest)
+        self.checks.check_quiet()
+        for _ in range(PASSES_UNTIL_EMPTY):
+            self.scheduler.pass_time(0.7 * GRACE_S)
+            await self._collect()
+        self.checks.check_named()
+        self.checks.check_empty()
+
+    def _after_effect(self, call: Call) -> None:
+        if call.method in LOSSES and not (call.method == "put" and not call.key.startswith(("entries/", "tags/"))):
+            self.checks.check_whole()
+
+
+def _look_again(_: float) -> None:
+    """Have trio go on by itself."""
+
+
+async def _pass() -> None:
+    """Stand in for a checkpoint of the store in memory: here the scheduler decides who goes on."""
+
+
+@contextmanager
+def _simulated(rng: random.Random) -> Iterator[None]:
+    """Make all that is left to chance follow from the seed, and what is large small."""
+    trio_run = trio._core._run
+    trio_run._r.seed(rng.random())
+    ids = random.Random(rng.random())
+    with (
+        patch.object(trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
+        patch.object(memory, "_checkpoint", _pass),
+        patch.object(committing, "INLINE_LIMIT_BYTES", INLINE_BYTES),
+        patch.object(secrets, "token_hex", lambda count: f"{ids.getrandbits(8 * count):0{2 * count}x}"),
+        structlog.testing.capture_logs(),
+    ):
+        yield

@@ -1,0 +1,217 @@
+"""Who goes on next: one store call at a time, in an order drawn from a seed, with pauses, crashes and lost answers.
+
+All tasks but those whose calls wait here have nothing to do, whenever `step` is called. It lets one call reach the
+store, or its answer come back; or lets time go by; or freezes an actor for hours; or kills it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import outcome
+import trio
+
+from tests.simulation.calls import Actor, Call
+from zotpy.store.interface import StoreUnavailable
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Awaitable, Callable
+
+    from tests.simulation.clock import StepClock
+
+GRACE_S = 1000.0
+DEADLINE_S = 50.0
+LATE_S = 0.9 * DEADLINE_S
+"""So long after its caller has given up a call may still take effect."""
+FOREVER = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Odds:
+    """How likely each kind of step is; drawn for each schedule, so that some are calm and some are wild."""
+
+    stay: float
+    """The same actor goes on."""
+    hold: float
+    """The answer stays on its way."""
+    jump: float
+    freeze: float
+    crash: float
+    fail: float
+    repeat: float
+    """The answer is lost, and the client of the store asks again."""
+
+    @classmethod
+    def draw(cls, rng: random.Random) -> Odds:
+        """Draw them."""
+        wild = rng.choice((0.0, 0.5, 1.0, 1.0, 2.0))
+        return cls(
+            stay=rng.choice((0.2, 0.6, 0.9)),
+            hold=rng.choice((0.05, 0.3)),
+            jump=rng.choice((0.01, 0.03, 0.08)),
+            freeze=rng.choice((0.0, 0.02, 0.06)),
+            crash=0.006 * wild,
+            fail=0.006 * wild,
+            repeat=0.01 * wild,
+        )
+
+
+@dataclass(eq=False)
+class Scheduler:
+    """Lets calls go on."""
+
+    clock: StepClock
+    rng: random.Random
+    odds: Odds
+    on_effect: Callable[[Call], None]
+    """Called after each change of the store."""
+    parks: bool = False
+    """Whether calls wait at all; else they pass at once."""
+    failure: BaseException | None = None
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    """Around everything: cancelled at the first failure."""
+    steps: int = 0
+    trace: list[tuple[float, str, str, str, object]] = field(default_factory=list)
+    _parked: dict[Call, None] = field(default_factory=dict)
+    _late: list[tuple[float, int, Call]] = field(default_factory=list)
+    _numbers: count[int] = field(default_factory=count)
+    _until_s: float = 0.0
+    """Where the clock is going."""
+    _current: Actor | None = None
+
+    async def park(self, actor: Actor, method: str, key: str, run: Callable[[], Awaitable[Any]]) -> Any:
+        """Wait until the call has come back."""
+        call = Call(actor, method, key, run, trio.lowlevel.current_task(), self.rng.random(), actor.operation)
+        self._parked[call] = None
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            del self._parked[call]
+            self._guard(self._given_up, call)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        return await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def note(self, who: str, what: str, key: str = "", detail: object = "") -> None:
+        """Write a line of the trace."""
+        self.trace.append((self.clock.now_s, who, what, key, detail))
+
+    def idle(self, deadline_s: float) -> None:
+        """Do one step; see `StepClock.on_idle`."""
+        self._guard(self._step, deadline_s)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time go by in which nobody does anything but calls that are late."""
+        self._move(self.clock.now_s + seconds)
+        self._until_s = self.clock.now_s
+
+    def _guard(self, work: Callable[[Any], None], argument: Any) -> None:
+        try:
+            work(argument)
+        except Exception as error:  # noqa: BLE001 - inside trio's loop nothing may be raised
+            self.failure = self.failure or error
+            self.scope.cancel()
+
+    def _step(self, deadline_s: float) -> None:
+        self.steps += 1
+        if self._until_s > self.clock.now_s:
+            self._move(min(self._until_s, deadline_s))
+            return
+        now = self.clock.now_s
+        ready = [call for call in self._parked if call.actor.frozen_until_s <= now]
+        if not ready:
+            thaw = min((call.actor.frozen_until_s for call in self._parked), default=FOREVER)
+            if min(thaw, deadline_s) == FOREVER:
+                msg = "all tasks wait, and for nothing"
+                raise AssertionError(msg)
+            self._move(min(thaw, deadline_s))
+            return
+        self._move(now + self.rng.random() * 0.2)
+        call = self._choose(ready)
+        roll = self.rng.random()
+        odds = self.odds
+        for chance, happen in ((odds.jump, self._jump), (odds.freeze, self._freeze), (odds.crash, self._crash)):
+            if roll < chance:
+                happen(call.actor)
+                return
+            roll -= chance
+        self._advance(call, roll)
+
+    def _choose(self, ready: list[Call]) -> Call:
+        stays = self.rng.random() < self.odds.stay
+        if not stays or all(call.actor is not self._current for call in ready):
+            actors = list(dict.fromkeys(call.actor for call in ready))
+            self._current = self.rng.choice(actors)
+        return self.rng.choice([call for call in ready if call.actor is self._current])
+
+    def _advance(self, call: Call, roll: float) -> None:
+        if call.answer is None:
+            if roll < self.odds.fail / 2:
+                self._answer(call, outcome.Error(StoreUnavailable("the call never arrived")))
+                return
+            self._take_effect(call, "")
+            if roll > 1 - self.odds.repeat:
+                call.answer = None
+                return
+            if self.rng.random() < self.odds.hold:
+                return
+        assert call.answer is not None
+        if self.odds.fail / 2 <= roll < self.odds.fail:
+            self._answer(call, outcome.Error(StoreUnavailable("the answer never came")))
+        else:
+            self._answer(call, call.answer)
+
+    def _answer(self, call: Call, answer: outcome.Outcome[Any]) -> None:
+        if answer is not call.answer:
+            self.note(call.actor.name, "fails", call.key, call.method)
+        del self._parked[call]
+        trio.lowlevel.reschedule(call.task, answer)
+
+    def _take_effect(self, call: Call, how: str) -> None:
+        call.take_effect()
+        failed = type(call.answer.error).__name__ if isinstance(call.answer, outcome.Error) else ""
+        self.note(call.actor.name, call.method, call.key, how + failed)
+        self.on_effect(call)
+
+    def _given_up(self, call: Call) -> None:
+        """Decide what becomes of a call whose caller does not wait any more."""
+        if call.answer is not None:
+            return
+        if call.fate < 0.4:
+            self._take_effect(call, "given up ")
+        elif call.fate < 0.7:
+            due_s = self.clock.now_s + (call.fate - 0.4) / 0.3 * LATE_S
+            heapq.heappush(self._late, (due_s, next(self._numbers), call))
+            if call.operation is not None:
+                call.operation.late += 1
+        else:
+            self.note(call.actor.name, "never", call.key, call.method)
+
+    def _move(self, to_s: float) -> None:
+        """Let time go by; what is late takes effect on the way."""
+        while self._late and self._late[0][0] <= to_s:
+            due_s, _, call = heapq.heappop(self._late)
+            self.clock.now_s = max(self.clock.now_s, due_s)
+            if call.operation is not None:
+                call.operation.late -= 1
+                call.operation.last = self.steps
+            self._take_effect(call, "late ")
+        self.clock.now_s = max(self.clock.now_s, to_s)
+
+    def _jump(self, _: Actor) -> None:
+        seconds = self.rng.choice((DEADLINE_S / 4, DEADLINE_S, 3 * DEADLINE_S, GRACE_S / 2, 1.5 * GRACE_S))
+        self._until_s = self.clock.now_s + seconds * self.rng.random()
+
+    def _freeze(self, actor: Actor) -> None:
+        seconds = self.rng.choice((DEADLINE_S, 3 * DEADLINE_S, GRACE_S, 3 * GRACE_S)) * self.rng.random()
+        actor.frozen_until_s = self.clock.now_s + seconds
+        self.note(actor.name, f"is frozen for {seconds:.0f} s")
+
+    def _crash(self, actor: Actor) -> None:
+        self.note(actor.name, "is killed")
+        actor.crashed = True
+        assert actor.scope is not None
+        actor.scope.cancel()
