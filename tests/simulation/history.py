@@ -92,17 +92,19 @@ class History:
         for repo in REPOS:
             for digest, manifest in MANIFESTS.items():
                 name = repo, digest
-                because = [push for push in self.pushes.get(name, ()) if push.acknowledged] + reasons.get(name, [])
-                because = [push for push in because if push.is_after(self.deletes.get(name, ()))]
+                deletes = self.deletes.get(name, ())
+                pushes = [push for push in self.pushes.get(name, ()) if push.acknowledged and push.is_after(deletes)]
+                because = [*pushes, *(push for push in reasons.get(name, ()) if push.is_after(deletes))]
                 reasons[name] = because
                 if not because:
                     continue
                 for child in manifest.children:
                     reasons.setdefault((repo, child), []).extend(because)
                 for blob in manifest.blobs:
-                    kept = [keep for keep in self.kept.get((repo, blob), ()) if keep.acknowledged]
                     deletes = self.blob_deletes.get((repo, blob), ())
-                    if any(reason.is_after(deletes) for reason in [*because, *kept]):
+                    kept = (keep for keep in self.kept.get((repo, blob), ()) if keep.acknowledged)
+                    # The push of an index looks at its children, and not at what they need.
+                    if not deletes or any(reason.is_after(deletes) for reason in (*pushes, *kept)):
                         blobs.add((repo, blob))
         for name, keeps in self.kept.items():
             for keep in keeps:

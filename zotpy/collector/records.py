@@ -20,6 +20,8 @@ from zotpy.core.digests import Digest
 from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import TOMBSTONE_BYTES
+from zotpy.registry.names import Names
+from zotpy.registry.tags import Tags
 from zotpy.store.interface import Listed
 from zotpy.store.sweeps import list_all
 
@@ -83,7 +85,7 @@ class RecordSweep:
         left: dict[Name, Record] = {}
         for name, record in records.items():
             if record.is_tombstone or not record.leases:
-                if await self._finish_deletion(record):
+                if await self._finish_deletion(name, record):
                     continue
             elif name[0] == "blobs" and self._is_past_grace(record) and name[1] not in needed:
                 await self._delete(record)
@@ -112,15 +114,27 @@ class RecordSweep:
         self.collection.summary.records_deleted += 1
         await self._delete_leases(record.leases)
 
-    async def _finish_deletion(self, record: Record) -> bool:
-        """Delete what a DELETE has left: leases, then the tombstone; or an entry that has no lease."""
+    async def _finish_deletion(self, name: Name, record: Record) -> bool:
+        """Delete what a DELETE has left: tags, leases, then the tombstone; or an entry that has no lease."""
         entry = record.entry
         if entry is None or not self.collection.is_past_grace(entry) or not self._is_past_grace(record):
             return False
+        if name[0] == "manifests":
+            await self._delete_tags(name[1])
         await self._delete_leases(record.leases)
         gone = await self.collection.delete_seen(entry)
         self.collection.summary.records_deleted += gone
         return bool(gone)
+
+    async def _delete_tags(self, digest: Digest) -> None:
+        """Delete tags that name a deleted manifest: its DELETE broke off before it came to them."""
+        tags = Tags(self.collection.store)
+        for tag in await Names(self.collection.store, tags).marked_tags(self.repo, digest):
+            etag = await tags.etag_of(self.repo, tag, digest)
+            if etag is not None:
+                self.collection.summary.tags_deleted += 1
+                if not self.collection.settings.dry_run:
+                    await tags.delete_if_same(self.repo, tag, digest, etag)
 
     async def _delete_superseded(self, record: Record) -> None:
         await self._delete_leases([lease for lease in record.superseded() if self.collection.is_past_grace(lease)])

@@ -29,6 +29,8 @@ class Summary:
     hints_deleted: int = 0
     uploads_ended: int = 0
     multiparts_aborted: int = 0
+    tags_deleted: int = 0
+    """Tags of deleted manifests, whose DELETE broke off."""
     markers_deleted: int = 0
     """Markers of tags that have moved on."""
     referrers_deleted: int = 0
@@ -47,6 +49,7 @@ class Summary:
             + self.hints_deleted
             + self.uploads_ended
             + self.multiparts_aborted
+            + self.tags_deleted
             + self.markers_deleted
             + self.referrers_deleted
             + self.repositories_emptied

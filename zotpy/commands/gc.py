@@ -93,6 +93,7 @@ def _told(summary: "Summary", settings: "Settings") -> str:
         "multiparts": summary.multiparts_aborted,
         "hints": summary.hints_deleted,
         "markers": summary.markers_deleted,
+        "tags of deleted manifests": summary.tags_deleted,
         "referrers": summary.referrers_deleted,
         "empty repositories": summary.repositories_emptied,
     }

@@ -81,7 +81,7 @@ class Deletions:
 
     async def delete_names(self, repo: RepositoryName, digest: Digest, looked: Looked) -> None:
         """Delete what led to a manifest that was buried."""
-        calls = [partial(self._delete_tag, repo, tag, digest, etag) for tag, etag in looked.tags.items()]
+        calls = [partial(self.names.tags.delete_if_same, repo, tag, digest, etag) for tag, etag in looked.tags.items()]
         await gather(*calls, limit=16)
         if looked.facts.subject is not None and looked.referrer_etag is not None:
             key = keys.referrer(repo, looked.facts.subject, digest)
@@ -92,13 +92,6 @@ class Deletions:
     def _has_conditions(self) -> bool:
         features = self.store.features
         return features.conditional_create and features.conditional_replace and features.conditional_delete
-
-    async def _delete_tag(self, repo: RepositoryName, tag: Tag, digest: Digest, etag: str) -> None:
-        """Delete a tag if it is still the one that was seen; without conditions, if it still names the manifest."""
-        if self.store.features.conditional_delete:
-            await self.names.tags.delete(repo, tag, etag)
-        elif await self.names.tags.etag_of(repo, tag, digest) == etag:
-            await self.names.tags.delete(repo, tag)
 
     async def _restore(self, repo: RepositoryName, digest: Digest, looked: Looked) -> None:
         """Put back what a push of the same manifest, which came between, may have lost."""

@@ -95,6 +95,13 @@ class Tags:
         except ConditionFailed:
             return  # it was pushed since, and names what that push said
 
+    async def delete_if_same(self, repo: RepositoryName, tag: Tag, digest: Digest, etag: str) -> None:
+        """Delete a tag if it is still the one that was seen; without conditions, if it was when looked at again."""
+        if self.store.features.conditional_delete:
+            await self.delete(repo, tag, etag)
+        elif await self.etag_of(repo, tag, digest) == etag:
+            await self.delete(repo, tag)
+
 
 def _exists(tag: Tag) -> PreconditionFailed:
     return PreconditionFailed(f"the tag {tag} exists already, and the push was to create it")

@@ -144,7 +144,8 @@ class Uploads:
                 await self._drop_unsaved(saved, state)
                 raise
             if saved.etag is not None:
-                await self.store.delete(session.key)
+                with within_deadline(self.settings.deadline_s):  # the answer must not come long after the lease
+                    await self.store.delete(session.key)
             return value
         finally:
             pipeline.drop()
