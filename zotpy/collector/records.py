@@ -22,7 +22,7 @@ from zotpy.core.names import RepositoryName
 from zotpy.core.records import TOMBSTONE_BYTES
 from zotpy.registry.names import Names
 from zotpy.registry.tags import Tags
-from zotpy.store.interface import Listed
+from zotpy.store.interface import KeyMissing, Listed
 from zotpy.store.sweeps import list_all
 
 Name = tuple[Kind, Digest]
@@ -119,22 +119,38 @@ class RecordSweep:
         entry = record.entry
         if entry is None or not self.collection.is_past_grace(entry) or not self._is_past_grace(record):
             return False
-        if name[0] == "manifests":
-            await self._delete_tags(name[1])
+        if name[0] == "manifests" and record.is_tombstone and not await self._delete_tags(name[1], entry):
+            return False
         await self._delete_leases(record.leases)
         gone = await self.collection.delete_seen(entry)
         self.collection.summary.records_deleted += gone
         return bool(gone)
 
-    async def _delete_tags(self, digest: Digest) -> None:
-        """Delete tags that name a deleted manifest: its DELETE broke off before it came to them."""
-        tags = Tags(self.collection.store)
-        for tag in await Names(self.collection.store, tags).marked_tags(self.repo, digest):
-            etag = await tags.etag_of(self.repo, tag, digest)
-            if etag is not None:
-                self.collection.summary.tags_deleted += 1
-                if not self.collection.settings.dry_run:
-                    await tags.delete_if_same(self.repo, tag, digest, etag)
+    async def _delete_tags(self, digest: Digest, tombstone: Listed) -> bool:
+        """Delete tags that name a deleted manifest, as its DELETE broke off; `False` where it was pushed again.
+
+        A push writes its tags after it has replaced the tombstone. So those that were read before the tombstone was
+        seen to be still there are older.
+        """
+        store = self.collection.store
+        tags = Tags(store)
+        marked = await Names(store, tags).marked_tags(self.repo, digest)
+        etags = {tag: await tags.etag_of(self.repo, tag, digest) for tag in marked}
+        left = {tag: etag for tag, etag in etags.items() if etag is not None}
+        if left and await self._etag(tombstone) != tombstone.etag:
+            return False
+        for tag, etag in left.items():
+            self.collection.summary.tags_deleted += 1
+            if not self.collection.settings.dry_run:
+                await tags.delete_if_same(self.repo, tag, digest, etag)
+        return True
+
+    async def _etag(self, listed: Listed) -> str | None:
+        """Return the ETag that an object has now."""
+        try:
+            return (await self.collection.store.get(listed.key)).etag
+        except KeyMissing:
+            return None
 
     async def _delete_superseded(self, record: Record) -> None:
         await self._delete_leases([lease for lease in record.superseded() if self.collection.is_past_grace(lease)])
