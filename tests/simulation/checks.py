@@ -54,6 +54,12 @@ class Checks:
         for repo, tag, digest in self.history.gone_tags():
             if self.named_by(repo, tag) == digest:
                 raise Broken(_say(f"tag {tag} of", repo, digest, "was deleted and is there"))
+        for repo, tag, digest in self.history.rivals():
+            if (self.named_by(repo, tag) == digest) != self.has_manifest(repo, digest):
+                raise Broken(_say(f"tag {tag} of", repo, digest, "and its manifest are not of one mind"))
+        for repo, digest in self.history.gone_blobs():
+            if self.has_blob(repo, digest):
+                raise Broken(_say("blob", repo, digest, "was deleted and is there"))
         for repo in REPOS:
             for digest in MANIFESTS:
                 if self.has_manifest(repo, digest):
@@ -95,6 +101,14 @@ class Checks:
         try:
             drive(self.registry.manifests.find(repo, digest))
         except ManifestUnknown:
+            return False
+        return True
+
+    def has_blob(self, repo: RepositoryName, digest: Digest) -> bool:
+        """Whether a blob is there, or says so."""
+        try:
+            drive(self.registry.blobs.find(repo, digest))
+        except BlobUnknown:
             return False
         return True
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.simulation.checks import Checks
     from tests.simulation.contents import Manifest
     from tests.simulation.scheduler import Scheduler
+    from tests.simulation.themes import Theme
     from zotpy.core.digests import Digest
     from zotpy.core.names import RepositoryName, Tag
     from zotpy.registry.registry import Registry
@@ -63,16 +64,18 @@ class Client:
     rng: random.Random
     manifests: list[Manifest]
     """What it works on."""
+    theme: Theme
 
     async def work(self, count: int) -> None:
         """Do so many things."""
         for _ in range(count):
-            repo, manifest = self.rng.choice(REPOS), self.rng.choice(self.manifests)
+            repo, manifest = self.rng.choice(self.theme.repos), self.rng.choice(self.manifests)
             blob = self.rng.choice([blob for one in self.manifests for blob in one.blobs] or list(BLOBS))
             tag = self.rng.choice(TAGS)
             (thing,) = self.rng.choices(
                 (
                     partial(self.push_image, repo, manifest, self.rng.choice((None, tag))),
+                    partial(self.push_manifest, repo, manifest, tag),
                     partial(self.delete, repo, manifest.digest),
                     partial(self.delete_tag, repo, tag),
                     partial(self.delete_blob, repo, blob),
@@ -80,7 +83,7 @@ class Client:
                     partial(self.pull, repo, manifest),
                     partial(self.leave_upload, repo, blob),
                 ),
-                weights=(10, 4, 1, 1, 2, 1, 1),
+                weights=self.theme.weights,
             )
             await thing()
 
@@ -90,6 +93,10 @@ class Client:
             await self.push_image(repo, MANIFESTS[child], None)
         for blob in manifest.blobs:
             await self.keep_blob(repo, blob)
+        return await self.push_manifest(repo, manifest, tag)
+
+    async def push_manifest(self, repo: RepositoryName, manifest: Manifest, tag: Tag | None) -> bool:
+        """Push a manifest alone."""
         condition = Condition(absent=True) if tag is not None and self.rng.random() < 0.1 else None
         push = partial(
             self.registry.manifests.push,
@@ -105,7 +112,7 @@ class Client:
         """Make a blob exist as a client does: look first, or mount, or send it at once."""
         way = self.rng.choice(("look", "look", "mount", "send", "send"))
         if way == "look" and await self._do(
-            Operation("keep blob", repo, digest), partial(self.registry.blobs.stat, repo, digest)
+            Operation("see blob", repo, digest), partial(self.registry.blobs.stat, repo, digest)
         ):
             return True
         if way == "mount":
@@ -190,6 +197,7 @@ class Client:
             said = "" if operation.acknowledged else "nothing"
         except NOT_FOUND as error:
             said = repr(error)
+            operation.refused = True
             self.checks.check_refusal(operation, before)
         except (RegistryError, StoreError) as error:
             said = repr(error)

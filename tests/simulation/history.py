@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zotpy.core.digests import Digest
     from zotpy.core.names import RepositoryName, Tag
 
-What = Literal["push", "delete", "delete tag", "keep blob", "delete blob", "pull"]
+What = Literal["push", "delete", "delete tag", "keep blob", "see blob", "delete blob", "pull"]
 PROMISED_S = GRACE_S / 2 - DEADLINE_S
 """So long a client may rely on a blob that it pushed, mounted, or saw with a HEAD."""
 
@@ -38,6 +38,8 @@ class Operation:
     """The last step in which it can have done something; `None`: it goes on."""
     ended_s: float = 0.0
     acknowledged: bool = False
+    refused: bool = False
+    """It was told that there was nothing to do it with."""
     late: int = 0
     """So many of its calls will take effect though nobody waits for them."""
 
@@ -78,6 +80,7 @@ class History:
                 "push": self.pushes,
                 "delete": self.deletes,
                 "keep blob": self.kept,
+                "see blob": self.kept,
                 "delete blob": self.blob_deletes,
             }
             if operation.what in lists:
@@ -120,6 +123,13 @@ class History:
             if any(delete.acknowledged and delete.is_after(pushes) for delete in deletes):
                 yield name
 
+    def gone_blobs(self) -> Iterator[Name]:
+        """Yield the blobs that must not be there: to look at one does not bring it back."""
+        for name, deletes in self.blob_deletes.items():
+            sent = [keep for keep in self.kept.get(name, ()) if keep.what == "keep blob"]
+            if any(delete.acknowledged and delete.is_after(sent) for delete in deletes):
+                yield name
+
     def obliged_tags(self) -> Iterator[tuple[RepositoryName, Tag, Digest]]:
         """Yield the tags that must name a manifest, each with it."""
         for (repo, tag), operations in self.tags.items():
@@ -138,3 +148,16 @@ class History:
                 deletes = self.deletes.get((repo, digest), ())
                 if any(delete.acknowledged and delete.is_after(pushes) for delete in deletes):
                     yield repo, tag, digest
+
+    def rivals(self) -> Iterator[tuple[RepositoryName, Tag, Digest]]:
+        """Yield tags whose only push overlapped with a DELETE of its manifest: both are there, or none of them."""
+        for (repo, tag), operations in self.tags.items():
+            for push in operations:
+                if push.what != "push" or not push.acknowledged or push.digest is None:
+                    continue
+                of_tag = [one for one in operations if one is not push]
+                of_manifest = [one for one in self.pushes.get((repo, push.digest), ()) if one is not push]
+                deletes = self.deletes.get((repo, push.digest), ())
+                settled = all(delete.acknowledged or delete.refused for delete in deletes)
+                if settled and push.is_after([*of_tag, *of_manifest]) and not push.is_after(deletes):
+                    yield repo, tag, push.digest

@@ -20,6 +20,7 @@ from tests.simulation.clock import StepClock
 from tests.simulation.contents import INLINE_BYTES, MANIFESTS, NAMES, PART_BYTES, REPOS
 from tests.simulation.history import History
 from tests.simulation.scheduler import DEADLINE_S, GRACE_S, Odds, Scheduler
+from tests.simulation.themes import Theme, draw
 from zotpy.collector import Collector, CollectorSettings
 from zotpy.registry import committing
 from zotpy.registry.budget import MemoryBudget
@@ -62,6 +63,7 @@ class Schedule:
 
     seed: int
     rng: random.Random = field(init=False)
+    theme: Theme = field(init=False)
     clock: StepClock = field(default_factory=StepClock)
     store: MemoryStore = field(init=False)
     scheduler: Scheduler = field(init=False)
@@ -70,9 +72,11 @@ class Schedule:
     def __post_init__(self) -> None:
         """Draw what is not drawn on the way."""
         self.rng = random.Random(self.seed)
+        self.theme = draw(self.rng)
         kind = self.rng.choice((MemoryStore, BackdatingStore))
         self.store = kind(self.clock.date)
-        self.scheduler = Scheduler(self.clock, self.rng, Odds.draw(self.rng), self._after_effect)
+        odds = Odds.draw(self.rng, self.theme.long_pauses)
+        self.scheduler = Scheduler(self.clock, self.rng, odds, self._after_effect)
 
     def run(self) -> None:
         """Run it; raises what is wrong."""
@@ -102,11 +106,11 @@ class Schedule:
         with self.scheduler.scope, plain_errors():
             self.checks = Checks(self.store, await self._registry(self.store), History(), self.clock)
             self.clock.on_idle = self.scheduler.idle
-            focus = self.rng.sample(list(MANIFESTS.values()), self.rng.choice((1, 2, 2, 3)))
+            focus = self.rng.sample(self.theme.manifests, self.rng.choice(self.theme.focus))
             await self._prepare(focus)
-            for _ in range(self.rng.choice((1, 2, 3))):
+            for _ in range(self.rng.choice(self.theme.rounds)):
                 await self._together(focus)
-                self.scheduler.pass_time(self.rng.choice((0.0, DEADLINE_S, GRACE_S)) * self.rng.random() * 2)
+                self.scheduler.pass_time(self.rng.choice(self.theme.rests) * self.rng.random() * GRACE_S)
             await self._end()
 
     async def _registry(self, store: Store) -> Registry:
@@ -114,32 +118,32 @@ class Schedule:
 
     async def _client(self, actor: Actor, focus: list) -> Client:
         registry = await self._registry(ParkedStore(self.store, actor, self.scheduler))
-        return Client(actor, registry, self.scheduler, self.checks, self.rng, focus)
+        return Client(actor, registry, self.scheduler, self.checks, self.rng, focus, self.theme)
 
     async def _prepare(self, focus: list) -> None:
         """Have something in the bucket, of some age, perhaps deleted again."""
         client = await self._client(Actor("first"), focus)
         for manifest in focus:
             if self.rng.random() < 0.7:
-                repo = self.rng.choice(REPOS)
+                repo = self.rng.choice(self.theme.repos)
                 await client.push_image(repo, manifest, None)
-                if self.rng.random() < 0.4:
+                if self.rng.random() < self.theme.deleted:
                     await client.delete(repo, manifest.digest)
-        self.scheduler.pass_time(self.rng.random() * 1.5 * GRACE_S)
-        for _ in range(self.rng.choice((0, 0, 1, 2))):
+        self.scheduler.pass_time(self.rng.uniform(*self.theme.age) * GRACE_S)
+        for _ in range(self.rng.choice(self.theme.passes_before)):
             await self._collect()
             self.scheduler.pass_time(self.rng.random() * GRACE_S / 2)
 
     async def _together(self, focus: list) -> None:
         """Let clients and collectors work at once."""
         clients = [
-            await self._client(Actor(f"client {number}"), focus) for number in range(self.rng.choice((1, 1, 2, 3)))
+            await self._client(Actor(f"client {number}"), focus) for number in range(self.rng.choice(self.theme.clients))
         ]
         self.scheduler.parks = True
         async with trio.open_nursery() as nursery:
             for client in clients:
-                nursery.start_soon(self._act, client.actor, partial(client.work, self.rng.choice((1, 2))))
-            for number in range(self.rng.choice((0, 1, 1, 2))):
+                nursery.start_soon(self._act, client.actor, partial(client.work, self.rng.choice(self.theme.things)))
+            for number in range(self.rng.choice(self.theme.collectors)):
                 actor = Actor(f"collector {number}")
                 store = ParkedStore(self.store, actor, self.scheduler)
                 nursery.start_soon(self._act, actor, partial(self._collect_again, store))
@@ -157,7 +161,7 @@ class Schedule:
                 self.scheduler.note(actor.name, "gives up", "", repr(error))
 
     async def _collect_again(self, store: Store) -> None:
-        for _ in range(self.rng.choice((1, 2, 3))):
+        for _ in range(self.rng.choice(self.theme.passes)):
             await Collector(store, COLLECTING).run()
 
     async def _collect(self) -> None:

@@ -45,8 +45,11 @@ class Odds:
     repeat: float
     """The answer is lost, and the client of the store asks again."""
 
+    long: float
+    """Of pauses and jumps, so many are of the order of a grace."""
+
     @classmethod
-    def draw(cls, rng: random.Random) -> Odds:
+    def draw(cls, rng: random.Random, long_pauses: float) -> Odds:
         """Draw them."""
         wild = rng.choice((0.0, 0.5, 1.0, 1.0, 2.0))
         return cls(
@@ -57,6 +60,7 @@ class Odds:
             crash=0.006 * wild,
             fail=0.006 * wild,
             repeat=0.01 * wild,
+            long=long_pauses,
         )
 
 
@@ -202,13 +206,17 @@ class Scheduler:
         self.clock.now_s = max(self.clock.now_s, to_s)
 
     def _jump(self, _: Actor) -> None:
-        seconds = self.rng.choice((DEADLINE_S / 4, DEADLINE_S, 3 * DEADLINE_S, GRACE_S / 2, 1.5 * GRACE_S))
-        self._until_s = self.clock.now_s + seconds * self.rng.random()
+        self._until_s = self.clock.now_s + self._while()
 
     def _freeze(self, actor: Actor) -> None:
-        seconds = self.rng.choice((DEADLINE_S, 3 * DEADLINE_S, GRACE_S, 3 * GRACE_S)) * self.rng.random()
+        seconds = self._while()
         actor.frozen_until_s = self.clock.now_s + seconds
         self.note(actor.name, f"is frozen for {seconds:.0f} s")
+
+    def _while(self) -> float:
+        is_long = self.rng.random() < self.odds.long
+        longest = self.rng.choice((GRACE_S, 3 * GRACE_S) if is_long else (DEADLINE_S / 2, DEADLINE_S, 3 * DEADLINE_S))
+        return longest * self.rng.random()
 
     def _crash(self, actor: Actor) -> None:
         self.note(actor.name, "is killed")

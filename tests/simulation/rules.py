@@ -1,0 +1,189 @@
+"""The rules of the protocol, each taken out by itself: a simulation that still passes then shows nothing."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from zotpy.collector.collection import Collection
+from zotpy.collector.data import DataSweep, Unnamed
+from zotpy.collector.records import Record, RecordSweep
+from zotpy.core import keys
+from zotpy.core.records import new_tombstone
+from zotpy.registry.committing import Commit
+from zotpy.registry.records import Records, Seen
+from zotpy.store.sweeps import list_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from zotpy.core.digests import Digest
+    from zotpy.core.names import RepositoryName
+    from zotpy.core.records import BlobValue, Lease, Value
+
+
+def renewal() -> AbstractContextManager[Any]:
+    """Who relies on a record writes a new lease where the old one is old."""
+    return patch.object(Records, "rely", Records.read)
+
+
+def retirement() -> AbstractContextManager[Any]:
+    """Data goes only in the second of two collections."""
+
+    async def delete_at_once(self: DataSweep, found: Unnamed, *_: object) -> None:
+        await self._delete_hints(found)
+        await self.collection.delete([found.data.key])
+
+    return patch.object(DataSweep, "_retire_or_delete", delete_at_once)
+
+
+def waiting() -> AbstractContextManager[Any]:
+    """The second collection begins two deadlines after the note of the first."""
+    original = DataSweep._counts
+
+    def counts(self: DataSweep, *arguments: Any) -> bool | None:
+        settings = replace(self.collection.settings, deadline_s=-self.collection.settings.grace_s)
+        collection = replace(self.collection, settings=settings)
+        return original(replace(self, collection=collection), *arguments)
+
+    return patch.object(DataSweep, "_counts", counts)
+
+
+def hints_first() -> AbstractContextManager[Any]:
+    """Hints go before the data is retired, not when it goes."""
+
+    async def keep(*_: object) -> None:
+        return None
+
+    return patch.object(DataSweep, "_delete_hints", keep)
+
+
+def notes_that_count() -> AbstractContextManager[Any]:
+    """A note whose listing began more than a grace ago counts for nothing."""
+    return patch.object(DataSweep, "_is_void", lambda *_: False)
+
+
+def leases_as_listed() -> AbstractContextManager[Any]:
+    """Exactly the leases that were listed go, not all that there are."""
+
+    async def delete_all_there_are(self: RecordSweep, record: Record) -> None:
+        prefix = record.leases[0].key.rpartition("/")[0] + "/"
+        if record.entry is not None:
+            await self.collection.delete([record.entry.key])
+        leases = await list_all(self.collection.store, prefix)
+        await self.collection.delete([lease.key for lease in leases])
+
+    return patch.object(RecordSweep, "_delete", delete_all_there_are)
+
+
+def newest_lease() -> AbstractContextManager[Any]:
+    """A record's age is that of its newest lease."""
+
+    def is_past_grace(self: RecordSweep, record: Record) -> bool:
+        return any(self.collection.is_past_grace(lease) for lease in record.leases)
+
+    return patch.object(RecordSweep, "_is_past_grace", is_past_grace)
+
+
+def references() -> AbstractContextManager[Any]:
+    """What a manifest needs stays."""
+
+    async def none(*_: object) -> frozenset[Digest]:
+        return frozenset()
+
+    return patch.object(RecordSweep, "_needed", none)
+
+
+def delete_swaps() -> AbstractContextManager[Any]:
+    """A DELETE buries only the entry that it has seen."""
+
+    async def bury(self: Records, repo: RepositoryName, kind: keys.Kind, digest: Digest, _: Seen) -> bool:
+        await self.store.put(keys.entry(repo, kind, digest), new_tombstone())
+        return True
+
+    return patch.object(Records, "bury", bury)
+
+
+def renewal_swaps() -> AbstractContextManager[Any]:
+    """A renewal or a push replaces only the entry that it has seen."""
+
+    async def put(
+        self: Records, repo: RepositoryName, kind: keys.Kind, digest: Digest, seen: Seen, value: Value, lease: Lease
+    ) -> Seen:
+        stored = await self.store.put(keys.entry(repo, kind, digest), value.encode(lease, seen.epoch))
+        return Seen(value, stored.etag, seen.epoch, is_young=True)
+
+    return patch.object(Records, "replace", put)
+
+
+def epochs() -> AbstractContextManager[Any]:
+    """A push that was overtaken looks whether the manifest was deleted in between."""
+    return patch.object(Seen, "continues", lambda self, _: self.value is not None)
+
+
+def tombstone_last() -> AbstractContextManager[Any]:
+    """Of a deleted record the leases go before the tombstone."""
+
+    async def finish(self: RecordSweep, _: object, record: Record) -> bool:
+        entry = record.entry
+        if entry is None or not self.collection.is_past_grace(entry) or not self._is_past_grace(record):
+            return False
+        gone = await self.collection.delete_seen(entry)
+        await self._delete_leases(record.leases)
+        return bool(gone)
+
+    return patch.object(RecordSweep, "_finish_deletion", finish)
+
+
+def lease_first() -> AbstractContextManager[Any]:
+    """A lease is written before the entry."""
+
+    async def write(self: Records, repo: RepositoryName, kind: keys.Kind, digest: Digest, value: Value) -> None:
+        seen = await self.look_at_entry(repo, kind, digest)
+        if seen.value is None:
+            await self.store.put(keys.entry(repo, kind, digest), value.encode())
+        await self.write_entry(repo, kind, digest, value, await self.write_lease(repo, kind, digest, value))
+
+    return patch.object(Records, "write", write)
+
+
+def hint_after_lease() -> AbstractContextManager[Any]:
+    """The hint of new data is written after its lease."""
+    original = Commit._record
+
+    async def record(self: Commit, repo: RepositoryName, digest: Digest, value: BlobValue, *, is_new: bool) -> None:
+        if is_new and value.data_id is not None:
+            await self._write_hint(digest, keys.Hint(value.data_id, value.size_bytes))
+        await original(self, repo, digest, value, is_new=is_new)
+
+    return patch.object(Commit, "_record", record)
+
+
+def grace() -> AbstractContextManager[Any]:
+    """What is younger than the grace stays."""
+    return patch.object(Collection, "is_past_grace", lambda *_: True)
+
+
+RULES = {
+    rule.__name__: rule
+    for rule in (
+        renewal,
+        retirement,
+        waiting,
+        hints_first,
+        notes_that_count,
+        leases_as_listed,
+        newest_lease,
+        references,
+        delete_swaps,
+        renewal_swaps,
+        epochs,
+        tombstone_last,
+        lease_first,
+        hint_after_lease,
+        grace,
+    )
+}

@@ -1,0 +1,75 @@
+"""What a schedule is about: by chance alone the rarer meetings would take too many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.simulation.contents import INDEX, MANIFESTS, ONE, REFERRER, REPOS, THREE, TWO
+
+if TYPE_CHECKING:
+    import random
+
+    from tests.simulation.contents import Manifest
+    from zotpy.core.names import RepositoryName
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """How clients and collectors are drawn."""
+
+    weights: tuple[float, ...]
+    """Of what a client does, in the order of `Client.work`."""
+    repos: tuple[RepositoryName, ...] = REPOS
+    manifests: tuple[Manifest, ...] = tuple(MANIFESTS.values())
+    focus: tuple[int, ...] = (1, 2, 2, 3)
+    """So many manifests are worked on, drawn from these numbers; as with all that follow."""
+    clients: tuple[int, ...] = (1, 1, 2, 3)
+    things: tuple[int, ...] = (1, 2)
+    collectors: tuple[int, ...] = (0, 1, 1, 2)
+    passes: tuple[int, ...] = (1, 2, 3)
+    rounds: tuple[int, ...] = (1, 2, 3)
+    deleted: float = 0.4
+    """Of what is there at the beginning, so much was deleted."""
+    age: tuple[float, float] = (0.0, 1.5)
+    """How old that is, in graces."""
+    passes_before: tuple[int, ...] = (0, 0, 1, 2)
+    rests: tuple[float, ...] = (0.0, 0.1, 2.0)
+    """At most so long is it quiet between rounds, in graces."""
+    long_pauses: float = 0.5
+    """So many of the pauses and jumps are longer than a few deadlines."""
+
+
+MIXED = Theme(weights=(10, 1, 4, 1, 1, 2, 1, 1))
+FADING = Theme(
+    weights=(0, 0, 0, 0, 0, 1, 0, 0),
+    manifests=(ONE, TWO),
+    focus=(1,),
+    clients=(1, 1, 2),
+    collectors=(1, 1, 2),
+    rounds=(2, 3),
+    deleted=1.0,
+    age=(1.0, 1.3),
+    passes_before=(0,),
+    rests=(0.0, 0.2, 1.3),
+    long_pauses=0.1,
+)
+"""A large blob that nothing names any more, wanted again while it goes."""
+RIVALS = Theme(
+    weights=(1, 8, 6, 1, 0, 0, 0, 0),
+    repos=REPOS[:1],
+    manifests=(ONE, THREE, REFERRER, INDEX),
+    focus=(1,),
+    clients=(2, 3),
+    collectors=(0, 0, 1),
+    deleted=0.2,
+    age=(0.0, 1.3),
+    passes_before=(0,),
+    long_pauses=0.1,
+)
+"""The same manifest pushed and deleted at once."""
+
+
+def draw(rng: random.Random) -> Theme:
+    """Draw a theme."""
+    return rng.choices((MIXED, FADING, RIVALS), weights=(5, 3, 2))[0]
