@@ -57,6 +57,9 @@ class Checks:
         for repo, tag, digest in self.history.rivals():
             if (self.named_by(repo, tag) == digest) != self.has_manifest(repo, digest):
                 raise Broken(_say(f"tag {tag} of", repo, digest, "and its manifest are not of one mind"))
+        for repo, tag, other, digest in self.history.of_one_push():
+            if (self.named_by(repo, tag) == digest) != (self.named_by(repo, other) == digest):
+                raise Broken(_say(f"of the tags of one push of", repo, digest, "one was lost"))
         for repo, digest in self.history.gone_blobs():
             if self.has_blob(repo, digest):
                 raise Broken(_say("blob", repo, digest, "was deleted and is there"))

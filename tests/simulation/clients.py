@@ -70,12 +70,12 @@ class Client:
         """Do so many things."""
         for _ in range(count):
             repo, manifest = self.rng.choice(self.theme.repos), self.rng.choice(self.manifests)
-            blob = self.rng.choice([blob for one in self.manifests for blob in one.blobs] or list(BLOBS))
+            blob = self.rng.choice([blob for one in self.manifests for blob in one.blobs[self.theme.first_blob :]] or list(BLOBS))
             tag = self.rng.choice(TAGS)
             (thing,) = self.rng.choices(
                 (
                     partial(self.push_image, repo, manifest, self.rng.choice((None, tag))),
-                    partial(self.push_manifest, repo, manifest, tag),
+                    partial(self.push_manifest, repo, manifest, self.rng.choice((None, tag))),
                     partial(self.delete, repo, manifest.digest),
                     partial(self.delete_tag, repo, tag),
                     partial(self.delete_blob, repo, blob),
@@ -97,6 +97,7 @@ class Client:
 
     async def push_manifest(self, repo: RepositoryName, manifest: Manifest, tag: Tag | None) -> bool:
         """Push a manifest alone."""
+        extra = tuple(one for one in TAGS if one != tag) if tag is not None and self.rng.random() < self.theme.both_tags else ()
         condition = Condition(absent=True) if tag is not None and self.rng.random() < 0.1 else None
         push = partial(
             self.registry.manifests.push,
@@ -104,9 +105,10 @@ class Client:
             tag or manifest.digest,
             manifest.content,
             manifest.media_type,
+            extra_tags=extra,
             condition=condition,
         )
-        return await self._do(Operation("push", repo, manifest.digest, tag), push)
+        return await self._do(Operation("push", repo, manifest.digest, tag, extra), push)
 
     async def keep_blob(self, repo: RepositoryName, digest: Digest) -> bool:
         """Make a blob exist as a client does: look first, or mount, or send it at once."""

@@ -33,6 +33,7 @@ class Operation:
     repo: RepositoryName
     digest: Digest | None = None
     tag: Tag | None = None
+    extra_tags: tuple[Tag, ...] = ()
     began: int = 0
     last: int | None = None
     """The last step in which it can have done something; `None`: it goes on."""
@@ -42,6 +43,11 @@ class Operation:
     """It was told that there was nothing to do it with."""
     late: int = 0
     """So many of its calls will take effect though nobody waits for them."""
+
+    @property
+    def tags(self) -> tuple[Tag, ...]:
+        """All tags that it touches by their names."""
+        return () if self.tag is None else (self.tag, *self.extra_tags)
 
     @property
     def is_over(self) -> bool:
@@ -85,8 +91,8 @@ class History:
             }
             if operation.what in lists:
                 lists[operation.what][repo, digest].append(operation)
-        if operation.tag is not None and operation.what != "pull":
-            self.tags[repo, operation.tag].append(operation)
+        for tag in operation.tags:
+            self.tags[repo, tag].append(operation)
 
     def obliged(self, now_s: float) -> tuple[set[Name], set[Name]]:
         """Return the manifests and the blobs that must be there, whole."""
@@ -161,3 +167,12 @@ class History:
                 settled = all(delete.acknowledged or delete.refused for delete in deletes)
                 if settled and push.is_after([*of_tag, *of_manifest]) and not push.is_after(deletes):
                     yield repo, tag, push.digest
+
+    def of_one_push(self) -> Iterator[tuple[RepositoryName, Tag, Tag, Digest]]:
+        """Yield pairs of tags that one push wrote, and nobody else since: they stay or go together."""
+        for (repo, digest), pushes in self.pushes.items():
+            settled = all(one.acknowledged or one.refused for one in self.deletes.get((repo, digest), ()))
+            for push in pushes:
+                others = [one for tag in push.tags for one in self.tags[repo, tag] if one is not push]
+                if settled and push.acknowledged and push.extra_tags and push.is_after(others):
+                    yield repo, push.tags[0], push.tags[1], digest

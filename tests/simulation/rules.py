@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -17,8 +16,8 @@ from zotpy.registry.records import Records, Seen
 from zotpy.store.sweeps import list_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
     from zotpy.core.digests import Digest
     from zotpy.core.names import RepositoryName
@@ -54,29 +53,49 @@ def waiting() -> AbstractContextManager[Any]:
 
 def hints_first() -> AbstractContextManager[Any]:
     """Hints go before the data is retired, not when it goes."""
+    original = DataSweep._retire_or_delete
 
-    async def keep(*_: object) -> None:
-        return None
+    async def keep_hints(self: DataSweep, found: Unnamed, *arguments: Any) -> None:
+        await original(self, replace(found, hints=frozenset()), *arguments)
+        if keys.data(found.data_id) not in {listed.key for listed in await list_all(self.collection.store, keys.DATA)}:
+            await self._delete_hints(found)
 
-    return patch.object(DataSweep, "_delete_hints", keep)
+    return patch.object(DataSweep, "_retire_or_delete", keep_hints)
 
 
 def notes_that_count() -> AbstractContextManager[Any]:
     """A note whose listing began more than a grace ago counts for nothing."""
-    return patch.object(DataSweep, "_is_void", lambda *_: False)
+
+    def is_void(self: DataSweep, listed_at_s: int, now: datetime) -> bool:
+        return now.timestamp() >= listed_at_s + 3 * self.collection.settings.grace_s
+
+    return patch.object(DataSweep, "_is_void", is_void)
 
 
 def leases_as_listed() -> AbstractContextManager[Any]:
     """Exactly the leases that were listed go, not all that there are."""
 
-    async def delete_all_there_are(self: RecordSweep, record: Record) -> None:
+    async def delete_all_there_are(self: RecordSweep, record: Record) -> bool:
         prefix = record.leases[0].key.rpartition("/")[0] + "/"
         if record.entry is not None:
             await self.collection.delete([record.entry.key])
         leases = await list_all(self.collection.store, prefix)
         await self.collection.delete([lease.key for lease in leases])
+        return True
 
     return patch.object(RecordSweep, "_delete", delete_all_there_are)
+
+
+def collector_swaps() -> AbstractContextManager[Any]:
+    """The collector deletes only the entry that it has listed."""
+
+    async def delete(self: RecordSweep, record: Record) -> bool:
+        if record.entry is not None:
+            await self.collection.delete([record.entry.key])
+        await self._delete_leases(record.leases)
+        return True
+
+    return patch.object(RecordSweep, "_delete", delete)
 
 
 def newest_lease() -> AbstractContextManager[Any]:
@@ -176,6 +195,7 @@ RULES = {
         hints_first,
         notes_that_count,
         leases_as_listed,
+        collector_swaps,
         newest_lease,
         references,
         delete_swaps,

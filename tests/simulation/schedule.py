@@ -75,7 +75,7 @@ class Schedule:
         self.theme = draw(self.rng)
         kind = self.rng.choice((MemoryStore, BackdatingStore))
         self.store = kind(self.clock.date)
-        odds = Odds.draw(self.rng, self.theme.long_pauses)
+        odds = Odds.draw(self.rng, self.theme.pauses, self.theme.long_pauses)
         self.scheduler = Scheduler(self.clock, self.rng, odds, self._after_effect)
 
     def run(self) -> None:

@@ -49,14 +49,14 @@ class Odds:
     """Of pauses and jumps, so many are of the order of a grace."""
 
     @classmethod
-    def draw(cls, rng: random.Random, long_pauses: float) -> Odds:
+    def draw(cls, rng: random.Random, pauses: float, long_pauses: float) -> Odds:
         """Draw them."""
         wild = rng.choice((0.0, 0.5, 1.0, 1.0, 2.0))
         return cls(
             stay=rng.choice((0.2, 0.6, 0.9)),
             hold=rng.choice((0.05, 0.3)),
             jump=rng.choice((0.01, 0.03, 0.08)),
-            freeze=rng.choice((0.0, 0.02, 0.06)),
+            freeze=rng.choice((0.0, 0.02, 0.06)) * pauses,
             crash=0.006 * wild,
             fail=0.006 * wild,
             repeat=0.01 * wild,

@@ -38,6 +38,12 @@ class Theme:
     """At most so long is it quiet between rounds, in graces."""
     long_pauses: float = 0.5
     """So many of the pauses and jumps are longer than a few deadlines."""
+    pauses: float = 1.0
+    """So many times as many of them."""
+    first_blob: int = 0
+    """Of each manifest, those from this one on are wanted for themselves."""
+    both_tags: float = 0.0
+    """Of pushes by tag, so many write both tags."""
 
 
 MIXED = Theme(weights=(10, 1, 4, 1, 1, 2, 1, 1))
@@ -52,7 +58,9 @@ FADING = Theme(
     age=(1.0, 1.3),
     passes_before=(0,),
     rests=(0.0, 0.2, 1.3),
-    long_pauses=0.1,
+    long_pauses=0.05,
+    pauses=2.0,
+    first_blob=1,
 )
 """A large blob that nothing names any more, wanted again while it goes."""
 RIVALS = Theme(
@@ -60,12 +68,14 @@ RIVALS = Theme(
     repos=REPOS[:1],
     manifests=(ONE, THREE, REFERRER, INDEX),
     focus=(1,),
-    clients=(2, 3),
+    clients=(3,),
+    things=(1, 2, 3),
     collectors=(0, 0, 1),
     deleted=0.2,
     age=(0.0, 1.3),
     passes_before=(0,),
     long_pauses=0.1,
+    both_tags=0.5,
 )
 """The same manifest pushed and deleted at once."""
 

@@ -88,8 +88,8 @@ class RecordSweep:
                 if await self._finish_deletion(name, record):
                     continue
             elif name[0] == "blobs" and self._is_past_grace(record) and name[1] not in needed:
-                await self._delete(record)
-                continue
+                if await self._delete(record):
+                    continue
             else:
                 await self._delete_superseded(record)
             left[name] = record
@@ -107,12 +107,16 @@ class RecordSweep:
         newest = record.newest()
         return newest is None or self.collection.is_past_grace(newest)
 
-    async def _delete(self, record: Record) -> None:
-        """Delete a record that nothing needs."""
-        if record.entry is not None:
-            await self.collection.delete([record.entry.key])
+    async def _delete(self, record: Record) -> bool:
+        """Delete a record that nothing needs; `False` where its entry was written again since it was listed.
+
+        It may be a tombstone by now, and the lease of a renewal before that must not bring the record back.
+        """
+        if record.entry is not None and not await self.collection.delete_seen(record.entry):
+            return False
         self.collection.summary.records_deleted += 1
         await self._delete_leases(record.leases)
+        return True
 
     async def _finish_deletion(self, name: Name, record: Record) -> bool:
         """Delete what a DELETE has left: tags, leases, then the tombstone; or an entry that has no lease."""

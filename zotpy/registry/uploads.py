@@ -111,7 +111,9 @@ class Uploads:
         try:
             return await self._finish(session, digest, body, span, length_bytes)
         except UploadUnknown:
-            if (done := await self.records.read_blob(session.repo, digest, rely=True)) is not None:
+            with within_deadline(self.settings.deadline_s):
+                done = await self.records.read_blob(session.repo, digest, rely=True)
+            if done is not None:
                 return done  # the answer to this very request was lost, and the client asks again
             raise
 
