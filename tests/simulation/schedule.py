@@ -62,8 +62,9 @@ class Schedule:
     """Runs one."""
 
     seed: int
+    theme: Theme | None = None
+    """`None`: drawn."""
     rng: random.Random = field(init=False)
-    theme: Theme = field(init=False)
     clock: StepClock = field(default_factory=StepClock)
     store: MemoryStore = field(init=False)
     scheduler: Scheduler = field(init=False)
@@ -72,10 +73,10 @@ class Schedule:
     def __post_init__(self) -> None:
         """Draw what is not drawn on the way."""
         self.rng = random.Random(self.seed)
-        self.theme = draw(self.rng)
+        self.theme = self.theme or draw(self.rng)
         kind = self.rng.choice((MemoryStore, BackdatingStore))
         self.store = kind(self.clock.date)
-        odds = Odds.draw(self.rng, self.theme.pauses, self.theme.long_pauses)
+        odds = Odds.draw(self.rng, self.theme)
         self.scheduler = Scheduler(self.clock, self.rng, odds, self._after_effect)
 
     def run(self) -> None:
@@ -124,7 +125,7 @@ class Schedule:
         """Have something in the bucket, of some age, perhaps deleted again."""
         client = await self._client(Actor("first"), focus)
         for manifest in focus:
-            if self.rng.random() < 0.7:
+            if self.rng.random() < self.theme.there:
                 repo = self.rng.choice(self.theme.repos)
                 await client.push_image(repo, manifest, None)
                 if self.rng.random() < self.theme.deleted:

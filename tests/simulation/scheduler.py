@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tests.simulation.clock import StepClock
+    from tests.simulation.themes import Theme
 
 GRACE_S = 1000.0
 DEADLINE_S = 50.0
@@ -49,18 +50,18 @@ class Odds:
     """Of pauses and jumps, so many are of the order of a grace."""
 
     @classmethod
-    def draw(cls, rng: random.Random, pauses: float, long_pauses: float) -> Odds:
+    def draw(cls, rng: random.Random, theme: Theme) -> Odds:
         """Draw them."""
         wild = rng.choice((0.0, 0.5, 1.0, 1.0, 2.0))
         return cls(
-            stay=rng.choice((0.2, 0.6, 0.9)),
+            stay=rng.choice(theme.stay),
             hold=rng.choice((0.05, 0.3)),
             jump=rng.choice((0.01, 0.03, 0.08)),
-            freeze=rng.choice((0.0, 0.02, 0.06)) * pauses,
+            freeze=rng.choice((0.0, 0.02, 0.06)) * theme.pauses,
             crash=0.006 * wild,
             fail=0.006 * wild,
             repeat=0.01 * wild,
-            long=long_pauses,
+            long=theme.long_pauses,
         )
 
 

@@ -29,6 +29,10 @@ class Theme:
     collectors: tuple[int, ...] = (0, 1, 1, 2)
     passes: tuple[int, ...] = (1, 2, 3)
     rounds: tuple[int, ...] = (1, 2, 3)
+    stay: tuple[float, ...] = (0.2, 0.6, 0.9)
+    """So likely the same actor goes on."""
+    there: float = 0.7
+    """So much of what is worked on is there at the beginning."""
     deleted: float = 0.4
     """Of what is there at the beginning, so much was deleted."""
     age: tuple[float, float] = (0.0, 1.5)
@@ -56,6 +60,7 @@ FADING = Theme(
     rounds=(2, 3),
     deleted=1.0,
     age=(1.0, 1.3),
+    there=1.0,
     passes_before=(0,),
     rests=(0.0, 0.2, 1.3),
     long_pauses=0.05,
@@ -64,16 +69,20 @@ FADING = Theme(
 )
 """A large blob that nothing names any more, wanted again while it goes."""
 RIVALS = Theme(
-    weights=(1, 8, 6, 1, 0, 0, 0, 0),
+    weights=(0, 7, 6, 1, 0, 0, 0, 0),
     repos=REPOS[:1],
     manifests=(ONE, THREE, REFERRER, INDEX),
     focus=(1,),
-    clients=(3,),
-    things=(1, 2, 3),
-    collectors=(0, 0, 1),
+    clients=(2, 3, 3),
+    things=(1, 1, 2),
+    collectors=(0, 0, 0, 1),
+    rounds=(3, 4),
+    stay=(0.1, 0.4),
+    there=1.0,
     deleted=0.2,
     age=(0.0, 1.3),
     passes_before=(0,),
+    rests=(0.0, 0.1),
     long_pauses=0.1,
     both_tags=0.5,
 )
@@ -82,4 +91,4 @@ RIVALS = Theme(
 
 def draw(rng: random.Random) -> Theme:
     """Draw a theme."""
-    return rng.choices((MIXED, FADING, RIVALS), weights=(5, 3, 2))[0]
+    return rng.choices((MIXED, FADING, RIVALS), weights=(4, 3, 3))[0]

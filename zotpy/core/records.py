@@ -5,7 +5,8 @@ that lease, so that one GET tells both the content and whether it may be relied 
 
 An entry may be a tombstone instead: the record was deleted, whatever leases there are. Each tombstone begins an
 *epoch*, named in every later entry of the record, so that who reads an entry twice knows whether it was deleted in
-between.
+between. Each writing of an entry is unlike every other (`nonce`), so its ETag tells whether it was written in between:
+a push writes the very same value before its tags and after them, and a DELETE must notice.
 """
 
 import secrets
@@ -154,6 +155,7 @@ def _entry_header(lease: Lease | None, epoch: str) -> dict[str, Any]:
     header: dict[str, Any] = {"epoch": epoch} if epoch else {}
     if lease is not None:
         header["lease"] = {"id": lease.lease_id, "time": lease.time.timestamp()}
+        header["nonce"] = secrets.token_hex(4)
     return header
 
 
