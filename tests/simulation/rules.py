@@ -9,7 +9,7 @@ from unittest.mock import patch
 from zotpy.collector.collection import Collection
 from zotpy.collector.data import DataSweep, Unnamed
 from zotpy.collector.records import Record, RecordSweep
-from zotpy.core import keys
+from zotpy.core import keys, records
 from zotpy.core.records import new_tombstone
 from zotpy.registry.committing import Commit
 from zotpy.registry.records import Records, Seen
@@ -126,6 +126,16 @@ def delete_swaps() -> AbstractContextManager[Any]:
     return patch.object(Records, "bury", bury)
 
 
+def entry_nonces() -> AbstractContextManager[Any]:
+    """Every writing of an entry is unlike every other."""
+    original = records._entry_header
+
+    def without_nonce(lease: Lease | None, epoch: str) -> dict[str, Any]:
+        return {name: value for name, value in original(lease, epoch).items() if name != "nonce"}
+
+    return patch.object(records, "_entry_header", without_nonce)
+
+
 def renewal_swaps() -> AbstractContextManager[Any]:
     """A renewal or a push replaces only the entry that it has seen."""
 
@@ -199,6 +209,7 @@ RULES = {
         newest_lease,
         references,
         delete_swaps,
+        entry_nonces,
         renewal_swaps,
         epochs,
         tombstone_last,

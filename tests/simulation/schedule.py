@@ -111,7 +111,7 @@ class Schedule:
             await self._prepare(focus)
             for _ in range(self.rng.choice(self.theme.rounds)):
                 await self._together(focus)
-                self.scheduler.pass_time(self.rng.choice(self.theme.rests) * self.rng.random() * GRACE_S)
+                self.scheduler.pass_time(self.rng.uniform(*self.rng.choice(self.theme.rests)) * GRACE_S)
             await self._end()
 
     async def _registry(self, store: Store) -> Registry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tests.simulation.contents import INDEX, MANIFESTS, ONE, REFERRER, REPOS, THREE, TWO
@@ -38,8 +38,8 @@ class Theme:
     age: tuple[float, float] = (0.0, 1.5)
     """How old that is, in graces."""
     passes_before: tuple[int, ...] = (0, 0, 1, 2)
-    rests: tuple[float, ...] = (0.0, 0.1, 2.0)
-    """At most so long is it quiet between rounds, in graces."""
+    rests: tuple[tuple[float, float], ...] = ((0.0, 0.0), (0.0, 0.1), (0.0, 2.0))
+    """How long it is quiet between rounds, in graces: from, to."""
     long_pauses: float = 0.5
     """So many of the pauses and jumps are longer than a few deadlines."""
     pauses: float = 1.0
@@ -62,12 +62,24 @@ FADING = Theme(
     age=(1.0, 1.3),
     there=1.0,
     passes_before=(0,),
-    rests=(0.0, 0.2, 1.3),
+    rests=((0.0, 0.0), (0.0, 0.2), (0.0, 1.3)),
     long_pauses=0.05,
     pauses=2.0,
     first_blob=1,
 )
 """A large blob that nothing names any more, wanted again while it goes."""
+LINGERING = replace(
+    FADING,
+    repos=REPOS[:1],
+    clients=(1,),
+    things=(1,),
+    collectors=(1,),
+    passes=(1,),
+    rounds=(2,),
+    stay=(0.2, 0.6),
+    rests=((1.0, 1.3),),
+)
+"""The same, and a note that was written in vain is found again much later."""
 RIVALS = Theme(
     weights=(0, 7, 6, 1, 0, 0, 0, 0),
     repos=REPOS[:1],
@@ -82,13 +94,17 @@ RIVALS = Theme(
     deleted=0.2,
     age=(0.0, 1.3),
     passes_before=(0,),
-    rests=(0.0, 0.1),
+    rests=((0.0, 0.1),),
     long_pauses=0.1,
-    both_tags=0.5,
+    pauses=2.0,
+    both_tags=0.8,
 )
 """The same manifest pushed and deleted at once."""
 
 
 def draw(rng: random.Random) -> Theme:
     """Draw a theme."""
-    return rng.choices((MIXED, FADING, RIVALS), weights=(4, 3, 3))[0]
+    return rng.choices((MIXED, FADING, LINGERING, RIVALS), weights=(4, 2, 1, 3))[0]
+
+
+THEMES = {"mixed": MIXED, "fading": FADING, "lingering": LINGERING, "rivals": RIVALS}
