@@ -70,7 +70,9 @@ class Client:
         """Do so many things."""
         for _ in range(count):
             repo, manifest = self.rng.choice(self.theme.repos), self.rng.choice(self.manifests)
-            blob = self.rng.choice([blob for one in self.manifests for blob in one.blobs[self.theme.first_blob :]] or list(BLOBS))
+            blob = self.rng.choice(
+                [blob for one in self.manifests for blob in one.blobs[self.theme.first_blob :]] or list(BLOBS)
+            )
             tag = self.rng.choice(TAGS)
             (thing,) = self.rng.choices(
                 (
@@ -97,7 +99,11 @@ class Client:
 
     async def push_manifest(self, repo: RepositoryName, manifest: Manifest, tag: Tag | None) -> bool:
         """Push a manifest alone."""
-        extra = tuple(one for one in TAGS if one != tag) if tag is not None and self.rng.random() < self.theme.both_tags else ()
+        extra = (
+            tuple(one for one in TAGS if one != tag)
+            if tag is not None and self.rng.random() < self.theme.both_tags
+            else ()
+        )
         condition = Condition(absent=True) if tag is not None and self.rng.random() < 0.1 else None
         push = partial(
             self.registry.manifests.push,

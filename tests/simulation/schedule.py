@@ -138,7 +138,8 @@ class Schedule:
     async def _together(self, focus: list) -> None:
         """Let clients and collectors work at once."""
         clients = [
-            await self._client(Actor(f"client {number}"), focus) for number in range(self.rng.choice(self.theme.clients))
+            await self._client(Actor(f"client {number}"), focus)
+            for number in range(self.rng.choice(self.theme.clients))
         ]
         self.scheduler.parks = True
         async with trio.open_nursery() as nursery:
