@@ -1,11 +1,12 @@
 """The routes, and the application they make."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from quart import Response
-from quart.globals import request_ctx
+from quart import request as current
 from quart_trio import QuartTrio
+from werkzeug.local import LocalProxy
 
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.health import Health
@@ -94,7 +95,8 @@ def create_app(registry: Registry, health: Health, metrics: Callable[[], bytes])
 
 def _view(context: Context, handler: Handler) -> Callable[..., Awaitable[Response]]:
     async def view(**arguments: Any) -> Response:
-        return await handler(context, request_ctx.request, **arguments)
+        request = cast(LocalProxy[BoundedRequest], current)._get_current_object()  # noqa: SLF001 - how Werkzeug names it
+        return await handler(context, request, **arguments)
 
     return view
 
