@@ -1,0 +1,106 @@
+"""The image of `deploy/container`, built on a Debian made here, and programs run in it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.blackbox.clients import Client
+from tests.processes import Process, find_program, missing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+CHECKOUT = Path(__file__).parents[2]
+CONTAINER = CHECKOUT / "deploy" / "container"
+BASE = "localhost/debian"
+BUILD_DEADLINE_S = 600.0
+# What the machine that builds knows of package indexes; the builds may know it, too.
+OF_PIP = ("PIP_CERT", "PIP_CONFIG_FILE")
+
+
+class Builder:
+    """buildah with an image store of its own; it holds the base from the beginning."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """Take the base into the store."""
+        known = {name: os.environ[name] for name in OF_PIP if name in os.environ}
+        # Neither namespaces nor an OCI runtime: it works inside other containers, too.
+        self.environ = {**environ, **known, "BUILDAH_ISOLATION": "chroot"}
+        self.buildah = Client("buildah", self.environ)
+        container = self.buildah("from", "scratch")
+        self.buildah("add", "--quiet", container, debian_base(), "/")
+        self.buildah("commit", "--quiet", "--rm", "--timestamp", "0", container, BASE)
+
+    def build(self, checkout: Path, name: str, epoch: int) -> str:
+        """Build the image of a checkout from nothing but the base and return its id."""
+        environ = {**self.environ, "SOURCE_DATE_EPOCH": str(epoch)}
+        command = ["sh", checkout / "deploy/container/build", BASE, name, "--no-cache"]
+        done = subprocess.run(
+            command, env=environ, capture_output=True, text=True, timeout=BUILD_DEADLINE_S, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return self.buildah("inspect", "--type", "image", "--format", "{{.FromImageID}}", name)
+
+
+class Root:
+    """The files of an image as they are before it runs."""
+
+    def __init__(self, path: Path, log_path: Path) -> None:
+        """Take the directory where they are mounted."""
+        self.path = path
+        self._log_path = log_path
+
+    def run(
+        self, *arguments: str, config: Path, environ: Mapping[str, str], is_ready: Callable[[], bool]
+    ) -> Process:
+        """Start `zotpy` as Kubernetes would by `deploy/k8s`: nobody, without rights, the file system read-only but for /tmp.
+
+        `config` is the directory that stands at /etc/zotpy.
+        """
+        for tool in ("unshare", "setpriv"):
+            find_program(tool, "apt-get install util-linux")
+        mounts = """
+            set -e
+            mount --bind "$0" "$0"
+            mkdir -p "$0/etc/zotpy"
+            mount -o remount,bind,ro "$0"
+            mount --bind "$1" "$0/etc/zotpy"
+            mount -o remount,bind,ro "$0/etc/zotpy"
+            mount -t proc proc "$0/proc"
+            mount --rbind /dev "$0/dev"
+            mount -t tmpfs -o mode=1777 tmpfs "$0/tmp"
+            shift
+            exec chroot "$0" setpriv --reuid 65532 --regid 65532 --clear-groups --bounding-set=-all --no-new-privs "$@"
+        """
+        command: list[str | Path] = ["unshare", "--mount", "sh", "-c", mounts, self.path, config, "zotpy", *arguments]
+        inside = {"PATH": "/opt/zotpy/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", **environ}  # noqa: S108 - there
+        process = Process("zotpy", command, self._log_path, inside)
+        process.start(is_ready)
+        return process
+
+
+def debian_base() -> Path:
+    """Return the archive that `debian-base` makes, made once and kept outside the checkout."""
+    script = CONTAINER / "debian-base"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zotpy" / "bases"
+    archive = cache / f"{hashlib.sha256(script.read_bytes()).hexdigest()[:16]}.tar"
+    if not archive.exists():
+        find_program("debootstrap", "apt-get install debootstrap debian-archive-keyring")
+        if os.getuid() != 0:
+            missing(f"only root can make the base: sudo sh {script} {archive}")
+        cache.mkdir(parents=True, exist_ok=True)
+        unfinished = archive.with_suffix(f".{os.getpid()}")
+        done = subprocess.run(
+            ["sh", script, unfinished], capture_output=True, text=True, timeout=BUILD_DEADLINE_S, check=False
+        )
+        if done.returncode != 0:
+            unfinished.unlink(missing_ok=True)
+            pytest.fail(f"{script}: {done.stderr}")
+        unfinished.rename(archive)
+    return archive
