@@ -14,7 +14,7 @@ from tests.blackbox.clients import Client
 from tests.processes import Process, find_program, missing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 CHECKOUT = Path(__file__).parents[2]
 CONTAINER = CHECKOUT / "deploy" / "container"
@@ -31,16 +31,25 @@ class Builder:
         """Take the base into the store."""
         known = {name: os.environ[name] for name in OF_PIP if name in os.environ}
         # Neither namespaces nor an OCI runtime: it works inside other containers, too.
-        self.environ = {**environ, **known, "BUILDAH_ISOLATION": "chroot"}
+        isolated = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": storage_driver(Path(environ["HOME"]))}
+        self.environ = {**environ, **known, **isolated}
         self.buildah = Client("buildah", self.environ)
         container = self.buildah("from", "scratch")
         self.buildah("add", "--quiet", container, debian_base(), "/")
         self.buildah("commit", "--quiet", "--rm", "--timestamp", "0", container, BASE)
 
+    def close(self) -> None:
+        """Take away every container, and what buildah leaves mounted, so that the store can be deleted."""
+        self.buildah("umount", "--all")
+        self.buildah("rm", "--all")
+        layers = Path(self.environ["HOME"]) / "storage" / "overlay"
+        if layers.is_mount():
+            subprocess.run(["umount", layers], check=True)
+
     def build(self, checkout: Path, name: str, epoch: int) -> str:
         """Build the image of a checkout from nothing but the base and return its id."""
         environ = {**self.environ, "SOURCE_DATE_EPOCH": str(epoch)}
-        command = ["sh", checkout / "deploy/container/build", BASE, name, "--no-cache"]
+        command: list[str | Path] = ["sh", checkout / "deploy/container/build", BASE, name, "--no-cache"]
         done = subprocess.run(
             command, env=environ, capture_output=True, text=True, timeout=BUILD_DEADLINE_S, check=False
         )
@@ -51,15 +60,12 @@ class Builder:
 class Root:
     """The files of an image as they are before it runs."""
 
-    def __init__(self, path: Path, log_path: Path) -> None:
+    def __init__(self, path: Path) -> None:
         """Take the directory where they are mounted."""
         self.path = path
-        self._log_path = log_path
 
-    def run(
-        self, *arguments: str, config: Path, environ: Mapping[str, str], is_ready: Callable[[], bool]
-    ) -> Process:
-        """Start `zotpy` as Kubernetes would by `deploy/k8s`: nobody, without rights, the file system read-only but for /tmp.
+    def process(self, *arguments: str, config: Path, environ: Mapping[str, str], log_path: Path) -> Process:
+        """Return `zotpy` as Kubernetes would run it: nobody, without rights, all read-only but /tmp.
 
         `config` is the directory that stands at /etc/zotpy.
         """
@@ -80,9 +86,15 @@ class Root:
         """
         command: list[str | Path] = ["unshare", "--mount", "sh", "-c", mounts, self.path, config, "zotpy", *arguments]
         inside = {"PATH": "/opt/zotpy/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", **environ}  # noqa: S108 - there
-        process = Process("zotpy", command, self._log_path, inside)
-        process.start(is_ready)
-        return process
+        return Process("zotpy", command, log_path, inside)
+
+
+def storage_driver(directory: Path) -> str:
+    """Return how layers are kept there: one over the other, or copied whole where the file system is made so itself."""
+    kind = subprocess.run(
+        ["stat", "--file-system", "--format=%T", directory], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    return "overlay" if kind in {"ext2/ext3", "xfs", "btrfs"} else "vfs"
 
 
 def debian_base() -> Path:
