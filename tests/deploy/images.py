@@ -20,8 +20,8 @@ CHECKOUT = Path(__file__).parents[2]
 CONTAINER = CHECKOUT / "deploy" / "container"
 BASE = "localhost/debian"
 BUILD_DEADLINE_S = 600.0
-# What the machine that builds knows of package indexes; the builds may know it, too.
-OF_PIP = ("PIP_CERT", "PIP_CONFIG_FILE")
+# What this machine believes servers by: the builds believe them, too.
+CERTIFICATES = Path(os.environ.get("PIP_CERT") or "/etc/ssl/certs/ca-certificates.crt")
 
 
 class Builder:
@@ -29,10 +29,12 @@ class Builder:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         """Take the base into the store."""
-        known = {name: os.environ[name] for name in OF_PIP if name in os.environ}
         # Neither namespaces nor an OCI runtime: it works inside other containers, too.
         isolated = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": storage_driver(Path(environ["HOME"]))}
-        self.environ = {**environ, **known, **isolated}
+        self.environ = {**environ, **isolated}
+        pip = Path(environ["HOME"]) / "pip.conf"
+        pip.write_text("[global]\ncert = /etc/pip-ca.pem\n")
+        self._secrets = ["--secret", f"id=pip,src={pip}", "--secret", f"id=ca,src={CERTIFICATES}"]
         self.buildah = Client("buildah", self.environ)
         container = self.buildah("from", "scratch")
         self.buildah("add", "--quiet", container, debian_base(), "/")
@@ -49,7 +51,8 @@ class Builder:
     def build(self, checkout: Path, name: str, epoch: int) -> str:
         """Build the image of a checkout from nothing but the base and return its id."""
         environ = {**self.environ, "SOURCE_DATE_EPOCH": str(epoch)}
-        command: list[str | Path] = ["sh", checkout / "deploy/container/build", BASE, name, "--no-cache"]
+        script = checkout / "deploy/container/build"
+        command: list[str | Path] = ["sh", script, BASE, name, "--no-cache", *self._secrets]
         done = subprocess.run(
             command, env=environ, capture_output=True, text=True, timeout=BUILD_DEADLINE_S, check=False
         )
@@ -100,8 +103,8 @@ def storage_driver(directory: Path) -> str:
 def debian_base() -> Path:
     """Return the archive that `debian-base` makes, made once and kept outside the checkout."""
     script = CONTAINER / "debian-base"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zotpy" / "bases"
-    archive = cache / f"{hashlib.sha256(script.read_bytes()).hexdigest()[:16]}.tar"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zotpy" / "images"
+    archive = cache / f"debian-{hashlib.sha256(script.read_bytes()).hexdigest()[:16]}.tar"
     if not archive.exists():
         find_program("debootstrap", "apt-get install debootstrap debian-archive-keyring")
         if os.getuid() != 0:
