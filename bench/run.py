@@ -146,11 +146,11 @@ def _versions(options: Options) -> dict[str, str]:
     """Return the version of everything that runs. Raises `ProgramMissing`."""
     if options.target is not None:
         return {"bench": registry_version("zotpy")}
-    names = [name for name in ("zotpy", options.against) if name in REGISTRIES]
+    names = [name for name in ("zotpy", options.peer or "") if name in REGISTRIES]
     with tempfile.TemporaryDirectory() as directory:
         store = STORES[options.store](Path(directory)).version()
     return {
-        **{name: registry_version(name) for name in names if name is not None},
+        **{name: registry_version(name) for name in names},
         options.store: store,
         "haproxy": balancer_version(),
     }

@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from bench.clients.blobs import CREATED, OK, Flow, blob_is_missing, expect, push_blob, verify_blob
-from bench.clients.connection import Connection, Connections, Refused
+from bench.clients.connection import Connection, Refused
 from bench.clients.content import Content
+from bench.clients.pool import Connections
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"

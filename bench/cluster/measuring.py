@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Self
 
 from bench.cluster.chaos import CLIENT_TRIES, Chaos
 from bench.cluster.options import Options
@@ -13,7 +14,6 @@ from bench.cluster.site import Cluster, Site
 from bench.load.fleet import Fleet, Outcome
 from bench.load.spec import Load, Target
 from bench.load.verifying import Check
-from bench.load.worker import Times
 from bench.load.workloads import WORKLOADS
 from bench.measures import MIB, ProcessTree, all_cpu_s, busy_s
 
@@ -39,14 +39,26 @@ class Place:
     site: Site | None = None
 
 
-@dataclass
-class _Moment:
+@dataclass(frozen=True)
+class _Used:
     """What had been used at one moment."""
 
+    moment_s: float
     cpu_s: dict[str, float]
     busy_s: float
-    store_calls: int
-    store_operations: Counter[str]
+
+    @classmethod
+    def now(cls, trees: Mapping[str, ProcessTree]) -> Self:
+        """Look at everything."""
+        return cls(time.monotonic(), all_cpu_s(trees), busy_s())
+
+
+@dataclass(frozen=True)
+class _StoreCalls:
+    """How often the store had been called, as the way to it and as the replicas count."""
+
+    all: int
+    by_operation: Counter[str]
 
 
 def measure(fleet: Fleet, place: Place, workload: str, options: Options, tell: Tell) -> Run:
@@ -59,11 +71,16 @@ def measure(fleet: Fleet, place: Place, workload: str, options: Options, tell: T
         tree.reset_peak()
     with chaos.during() if chaos is not None else nullcontext():
         times = fleet.begin(options.warm_up_s, options.duration_s)
-        before = _moment_at(times.count_from, trees, place, fleet, tell)
-        after = _moment_at(times.until, trees, place, fleet, tell)
+        _wait_until(times.count_from, fleet, tell)
+        calls_before = _store_calls(place)
+        before = _Used.now(trees)
+        _wait_until(times.until, fleet, tell)
+        after = _Used.now(trees)
+        calls_after = _store_calls(place)
         outcome = fleet.outcome(times)
     run = _run(place, load, outcome)
-    _note_costs(run, times, before, after)
+    _note_costs(run, before, after)
+    _note_store_calls(run, calls_before, calls_after)
     run.peak_rss_mib = {name: round(tree.peak_rss_bytes() / MIB, 1) for name, tree in trees.items()}
     if options.link_bytes_per_s is not None:
         run.link_use = run.mb_per_s * 1e6 / (options.link_bytes_per_s * place.replicas)
@@ -94,16 +111,18 @@ def load_for(place: Place, workload: str, options: Options) -> Load:
     )
 
 
-def _moment_at(
-    moment: float, trees: Mapping[str, ProcessTree], place: Place, fleet: Fleet, tell: Tell
-) -> _Moment:
-    """Wait for a moment, telling how far the run is, and look at everything then."""
+def _wait_until(moment: float, fleet: Fleet, tell: Tell) -> None:
+    """Wait for a moment, telling how far the run is."""
     while (left_s := moment - time.monotonic()) > 0:
         time.sleep(min(left_s, PROGRESS_S))
         tell(fleet.progress())
-    calls = place.site.way.calls() if place.site is not None else 0
-    operations: Counter[str] = place.cluster.store_operations() if place.cluster is not None else Counter()
-    return _Moment(all_cpu_s(trees), busy_s(), calls, operations)
+
+
+def _store_calls(place: Place) -> _StoreCalls | None:
+    """Return the counts so far, outside the time in which CPU is counted: to ask for them costs some."""
+    if place.site is None or place.cluster is None:
+        return None
+    return _StoreCalls(place.site.way.calls(), place.cluster.store_operations())
 
 
 def _run(place: Place, load: Load, outcome: Outcome) -> Run:
@@ -129,15 +148,18 @@ def _run(place: Place, load: Load, outcome: Outcome) -> Run:
     )
 
 
-def _note_costs(run: Run, times: Times, before: _Moment, after: _Moment) -> None:
+def _note_costs(run: Run, before: _Used, after: _Used) -> None:
     """Note what was used between two moments; a replica that was killed meanwhile took what it took with it."""
-    duration_s = times.until - times.count_from
-    run.cpu_cores = {
-        name: round(max(0.0, after.cpu_s[name] - before.cpu_s[name]) / duration_s, 4) for name in before.cpu_s
-    }
-    run.busy_cores = round((after.busy_s - before.busy_s) / duration_s, 3)
-    operations = run.operations_per_s * duration_s
-    if operations and after.store_calls:
-        run.store_calls = (after.store_calls - before.store_calls) / operations
-        differences = after.store_operations - before.store_operations
-        run.store_operations = {name: count / operations for name, count in sorted(differences.items())}
+    wall_s = after.moment_s - before.moment_s
+    used_s = {name: max(0.0, after.cpu_s[name] - seconds) for name, seconds in before.cpu_s.items()}
+    run.cpu_cores = {name: round(seconds / wall_s, 4) for name, seconds in used_s.items()}
+    run.busy_cores = round((after.busy_s - before.busy_s) / wall_s, 3)
+
+
+def _note_store_calls(run: Run, before: _StoreCalls | None, after: _StoreCalls | None) -> None:
+    operations = run.operations_per_s * run.duration_s
+    if before is None or after is None or not operations:
+        return
+    run.store_calls = (after.all - before.all) / operations
+    differences = after.by_operation - before.by_operation
+    run.store_operations = {name: count / operations for name, count in sorted(differences.items())}

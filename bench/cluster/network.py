@@ -1,4 +1,4 @@
-"""The links of replicas: each has one of its own to its clients and its store, so that a replica more is a link more."""
+"""The links of replicas: each has its own to clients and store, so that a replica more is a link more."""
 
 import sys
 from collections.abc import Iterator

@@ -54,7 +54,7 @@ def number(value: float) -> str:
 
 
 def ordered(report: Report) -> list[Run]:
-    """Return the runs by workload, registry and number of replicas, each kind in the order in which it was first run."""
+    """Return the runs by workload, registry and number of replicas."""
     workloads = list(dict.fromkeys(run.workload for run in report.runs))
     registries = list(dict.fromkeys(run.registry for run in report.runs))
     return sorted(

@@ -1,10 +1,11 @@
-"""One client: it does one thing after another, and notes how long each took, what was acknowledged, and what went wrong."""
+"""One client: it does one thing after another, and notes how long it took, what was acknowledged, what went wrong."""
 
 import hashlib
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from bench.clients.blobs import Flow, has_blob, push_blob
 from bench.clients.connection import Connection, Refused, Traffic
@@ -33,6 +34,12 @@ class Journal:
     """The first of them."""
     error_count: int = 0
     retries: int = 0
+
+    def fail(self, message: str) -> None:
+        """Note an error."""
+        self.error_count += 1
+        if len(self.errors) < MOST_MESSAGES:
+            self.errors.append(message)
 
 
 class Client:
@@ -64,24 +71,23 @@ class Client:
     def perform(self, kind: str, action: Callable[[Connection], object]) -> bool:
         """Do one thing, again where the load allows it, note it, and tell whether it succeeded."""
         began = time.monotonic()
-        for attempt in range(self.load.tries):
+        tries_left = self.load.tries
+        while True:
+            tries_left -= 1
             sent, received = self.traffic.sent_bytes, self.traffic.received_bytes
             try:
                 action(self._connected())
             except (Refused, OSError) as error:
                 self.close()
                 self.traffic.sent_bytes, self.traffic.received_bytes = sent, received  # it moved nothing that counts
-                failure = f"{kind}: {type(error).__name__}: {error}"
-                if attempt + 1 < self.load.tries:
-                    self.journal.retries += 1
                 time.sleep(RETRY_PAUSE_S)
+                if not tries_left:
+                    self.journal.fail(f"{kind}: {type(error).__name__}: {error}")
+                    return False
+                self.journal.retries += 1
             else:
                 self.journal.operations.append((kind, began, time.monotonic()))
                 return True
-        self.journal.error_count += 1
-        if len(self.journal.errors) < MOST_MESSAGES:
-            self.journal.errors.append(failure)
-        return False
 
     def push(self, repository: str, content: Content, kind: str = "push") -> bool:
         """Push a blob."""
@@ -91,10 +97,10 @@ class Client:
         return done
 
     def push_image(self, repository: str, image: Image, shared_tag: str | None = None) -> bool:
-        """Push an image as clients do: what is not there of its blobs, then the manifest, under its tag or a shared one."""
+        """Push what is not there of the blobs, then the manifest under its tag or a shared one, as clients do."""
         began = time.monotonic()
         for blob in image.blobs:
-            if not self.perform("push of a layer", lambda connection, blob=blob: self._push_missing(connection, repository, blob)):  # type: ignore[misc]
+            if not self.perform("push of a layer", partial(self._push_missing, repository, blob)):
                 return False
             self.journal.blobs.append((repository, blob))
         return self.tag(repository, image, shared_tag) and self.note("push of an image", began)
@@ -120,7 +126,7 @@ class Client:
             self._connection.close()
             self._connection = None
 
-    def _push_missing(self, connection: Connection, repository: str, blob: Content) -> None:
+    def _push_missing(self, repository: str, blob: Content, connection: Connection) -> None:
         if not has_blob(connection, repository, blob):
             push_blob(connection, repository, blob, self.flow)
 

@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bench.load.clients import MOST_MESSAGES
 from bench.load.spec import Load
-from bench.load.verifying import MOST_MESSAGES, Check
+from bench.load.verifying import Check
 from bench.load.worker import Times
 from bench.measures import ProcessTree
 
@@ -181,8 +182,7 @@ def fleet(processes: int, directory: Path) -> Iterator[Fleet]:
     """Run a generator of so many processes."""
     workers: list[Worker] = []
     try:
-        for index in range(processes):
-            workers.append(Worker(directory / f"generator{index}.log"))
+        workers.extend(Worker(directory / f"generator{index}.log") for index in range(processes))
         yield Fleet(workers)
     finally:
         for worker in workers:

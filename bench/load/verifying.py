@@ -1,4 +1,4 @@
-"""After a load: is everything that was acknowledged there, and is it what was pushed?"""
+"""After a load: whether all that was acknowledged is there, and is what was pushed."""
 
 import hashlib
 import json
@@ -12,10 +12,11 @@ from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from bench.clients.blobs import OK, expect, has_blob, verify_blob
-from bench.clients.connection import Connection, Connections, Refused
+from bench.clients.connection import Connection, Refused
 from bench.clients.content import Content
 from bench.clients.endpoint import Endpoint
 from bench.clients.images import pull_manifest
+from bench.clients.pool import Connections
 from bench.load.clients import MOST_MESSAGES, Client
 
 T = TypeVar("T")
@@ -87,7 +88,7 @@ class _Examiner:
         self._findings = findings
 
     def has(self, repository: str, content: Content) -> None:
-        """The blob is there."""
+        """Check that the blob is there."""
 
         def ask(connection: Connection) -> None:
             if not has_blob(connection, repository, content):
@@ -97,17 +98,17 @@ class _Examiner:
         self._examine(f"blob {content.digest} in {repository}", ask)
 
     def is_whole(self, repository: str, content: Content) -> None:
-        """The blob has the bytes that were pushed."""
+        """Check that the blob has the bytes that were pushed."""
         what = f"blob {content.digest} in {repository}"
         if self._examine(what, lambda connection: verify_blob(connection, repository, content)):
             self._findings.read_bytes += content.size_bytes
 
     def names(self, repository: str, tag: str, manifest: bytes) -> None:
-        """The tag names the manifest that was pushed under it."""
+        """Check that the tag names the manifest that was pushed under it."""
         self.names_one_of(f"{repository} {tag}", [hashlib.sha256(manifest).hexdigest()])
 
     def names_one_of(self, name: str, digests: Sequence[str]) -> None:
-        """The tag names one of the manifests that were pushed under it."""
+        """Check that the tag names one of the manifests that were pushed under it."""
         repository, _, tag = name.partition(" ")
 
         def ask(connection: Connection) -> None:
@@ -119,7 +120,7 @@ class _Examiner:
         self._examine(f"tag {tag} in {repository}", ask)
 
     def list_has_all(self, images: Sequence[tuple[str, str, bytes]]) -> None:
-        """The list of tags names every tag."""
+        """Check that the list of tags names every tag."""
         tags: dict[str, set[str]] = {}
         for repository, tag, _ in images:
             tags.setdefault(repository, set()).add(tag)

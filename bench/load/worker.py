@@ -1,6 +1,6 @@
 """`python -m bench.load.worker`: one process of the load generator, told what to do by lines of JSON on its input.
 
-It answers each line with one, and says between how far a run is. It ends with its input, so also with whoever started it.
+It answers each line with one, and says between how far a run is. It ends with its input, so with whoever started it.
 """
 
 import json

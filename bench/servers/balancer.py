@@ -22,9 +22,7 @@ frontend clients
     default_backend replicas
 backend replicas
     balance leastconn
-    option httpchk GET /v2/
-    http-check expect status 200,401
-    default-server check inter 500ms fall 2 rise 1
+    default-server check inter 1s fall 1 rise 1
 {servers}
 """
 

@@ -1,4 +1,4 @@
-"""`python -m bench.servers.null`: a registry that keeps no bytes of blobs, only their sizes; manifests and tags it keeps.
+"""`python -m bench.servers.null`: a registry that keeps manifests and tags, but of blobs only their sizes.
 
 It does as little for each request as a server in Python can, so that what clients reach on it is what they can do. A
 blob comes back with its right length and other bytes: whoever verifies finds out.
@@ -129,7 +129,7 @@ class Handler(socketserver.StreamRequestHandler):
 
     def _drop(self, size: int) -> int:
         left = size
-        while left and (count := self.rfile.readinto1(self._buffer[:left])):  # type: ignore[attr-defined]  # BufferedReader has it
+        while left and (count := self.rfile.readinto1(self._buffer[:left])):
             left -= count
         return size
 

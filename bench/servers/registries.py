@@ -17,7 +17,7 @@ from bench.servers.processes import Process, accepts, find_program, free_port
 from bench.servers.stores import Bucket, printed
 
 CHECKOUT = Path(__file__).parents[2]
-COMMAND_FIELDS = "host port endpoint region bucket prefix access_key secret_key directory".split()
+COMMAND_FIELDS = ("host", "port", "endpoint", "region", "bucket", "prefix", "access_key", "secret_key", "directory")
 """What the command of any other registry may be told."""
 
 
@@ -113,9 +113,7 @@ def command_server(
 
 def _server(name: str, command: Sequence[str | Path], directory: Path, place: Place) -> RegistryServer:
     label = place.name or name
-    process = Process(
-        label, [*place.enter, *command], directory / f"{label}.log", _without_settings(), cwd=CHECKOUT
-    )
+    process = Process(label, [*place.enter, *command], directory / f"{label}.log", _without_settings(), cwd=CHECKOUT)
     return RegistryServer(name, place, process)
 
 
@@ -153,9 +151,9 @@ def _without_settings() -> dict[str, str]:
 class Prepare(Protocol):
     """What prepares one process of a registry on a prefix of a bucket."""
 
-    def __call__(
-        self, bucket: Bucket, prefix: str, directory: Path, place: Place | None = None, /
-    ) -> RegistryServer: ...
+    def __call__(self, bucket: Bucket, prefix: str, directory: Path, place: Place | None = None, /) -> RegistryServer:
+        """Prepare it; nothing is started yet. Raises `ProgramMissing`."""
+        ...
 
 
 REGISTRIES: dict[str, Prepare] = {

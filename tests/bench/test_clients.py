@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.clients.blobs import pull_blob, push_blob, verify_blob
-from bench.clients.connection import Connection, Connections, Refused
+from bench.clients.connection import Connection, Refused
 from bench.clients.content import CHUNK_BYTES, PIECE_BYTES, Content
+from bench.clients.pool import Connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
