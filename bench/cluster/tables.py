@@ -24,7 +24,7 @@ def cells(report: Report, run: Run) -> list[Cell]:
     to_peer = ratio(report, run)
     headline = run.headline
     per = "s/GiB" if run.unit == "MB/s" else "ms/op"
-    has_cluster = bool(run.cores_of("replica"))
+    has_cluster = "replica0" in run.cpu_cores
     return [
         ("workload", run.workload),
         ("registry", run.registry),
@@ -34,7 +34,7 @@ def cells(report: Report, run: Run) -> list[Cell]:
         ("of links", "" if run.link_use is None else f"{run.link_use:.0%}"),
         ("p50 ms", "" if headline is None else number(headline.p50)),
         ("p99 ms", "" if headline is None else number(headline.p99)),
-        ("CPU", f"{number(run.cost('replica') or 0)} {per}" if has_cluster else ""),
+        ("CPU", f"{number(run.cost('replica') or 0)} {per}" if has_cluster and not run.kills else ""),
         ("store's CPU", f"{number(run.cost('store') or 0)} {per}" if has_cluster else ""),
         ("busy cores", f"{run.busy_cores:.1f}"),
         ("of others", f"{run.other_cores:.1f}"),
