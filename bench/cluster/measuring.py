@@ -46,11 +46,14 @@ class _Used:
     moment_s: float
     cpu_s: dict[str, float]
     busy_s: float
+    carried: tuple[int, int] | None
+    """Bytes over all links, to the replicas and from them."""
 
     @classmethod
-    def now(cls, trees: Mapping[str, ProcessTree]) -> Self:
+    def now(cls, trees: Mapping[str, ProcessTree], place: Place) -> Self:
         """Look at everything."""
-        return cls(time.monotonic(), all_cpu_s(trees), busy_s())
+        carried = place.site.network.carried() if place.site is not None else None
+        return cls(time.monotonic(), all_cpu_s(trees), busy_s(), carried)
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,9 @@ def measure(fleet: Fleet, place: Place, workload: str, options: Options, tell: T
         times = fleet.begin(options.warm_up_s, options.duration_s)
         _wait_until(times.count_from, fleet, tell)
         calls_before = _store_calls(place)
-        before = _Used.now(trees)
+        before = _Used.now(trees, place)
         _wait_until(times.until, fleet, tell)
-        after = _Used.now(trees)
+        after = _Used.now(trees, place)
         calls_after = _store_calls(place)
         outcome = fleet.outcome(times)
     run = _run(place, load, outcome)
@@ -83,7 +86,12 @@ def measure(fleet: Fleet, place: Place, workload: str, options: Options, tell: T
     _note_store_calls(run, calls_before, calls_after)
     run.peak_rss_mib = {name: round(tree.peak_rss_bytes() / MIB, 1) for name, tree in trees.items()}
     if options.link_bytes_per_s is not None:
-        run.link_use = run.mb_per_s * 1e6 / (options.link_bytes_per_s * place.replicas)
+        links = options.link_bytes_per_s * place.replicas
+        run.link_use = run.mb_per_s * 1e6 / links
+        if before.carried is not None and after.carried is not None:
+            wall_s = after.moment_s - before.moment_s
+            ways = zip(before.carried, after.carried, strict=True)
+            run.links_to_replicas, run.links_from_replicas = ((end - begin) / wall_s / links for begin, end in ways)
     if chaos is not None:
         run.kills, run.error_count = chaos.kills, run.error_count + len(chaos.failures)
         run.errors += chaos.failures

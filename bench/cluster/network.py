@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.measures import ProcessTree
-from bench.servers.namespaces import Namespaces, why_none
+from bench.servers.namespaces import Namespaces, link_bytes, why_none
 from bench.servers.processes import Process, accepts, free_port
 from bench.servers.registries import CHECKOUT, Place
 
@@ -43,6 +43,10 @@ class Network(Protocol):
         """Return the processes that make the links, if any do."""
         ...
 
+    def carried(self) -> tuple[int, int] | None:
+        """Return the bytes that all links have carried, to replicas and from them; none if nobody counts."""
+        ...
+
 
 class KernelLinks:
     """A network namespace for each replica."""
@@ -70,6 +74,11 @@ class KernelLinks:
     def trees(self) -> dict[str, ProcessTree]:
         """Return nothing: it is the kernel."""
         return {}
+
+    def carried(self) -> tuple[int, int] | None:
+        """Return what the kernel has counted."""
+        links = link_bytes()
+        return sum(there for there, _ in links), sum(back for _, back in links)
 
 
 class ProxyLinks:
@@ -102,6 +111,10 @@ class ProxyLinks:
         """Return the proxies."""
         return dict(self._trees)
 
+    def carried(self) -> tuple[int, int] | None:
+        """Return nothing: the proxies do not say."""
+        return None
+
 
 class NoLinks:
     """No limit but the machine."""
@@ -117,6 +130,10 @@ class NoLinks:
     def trees(self) -> dict[str, ProcessTree]:
         """Return nothing."""
         return {}
+
+    def carried(self) -> tuple[int, int] | None:
+        """Return nothing."""
+        return None
 
 
 @contextmanager

@@ -76,6 +76,10 @@ class Run:
     """Of the whole machine, whoever kept them busy."""
     link_use: float | None = None
     """Throughput as a share of all links together."""
+    links_to_replicas: float | None = None
+    """What the links carried that way, as a share of what they can: the store's answers are in it, too."""
+    links_from_replicas: float | None = None
+    """The same the other way."""
     store_calls: float | None = None
     """For each headline operation, counted on the way to the store."""
     store_operations: dict[str, float] = field(default_factory=dict)
@@ -122,7 +126,8 @@ class Run:
     def judge(self, cores: int, ability: Ability | None) -> None:
         """Say what set the pace, and what to beware of."""
         near = ability is not None and self.throughput >= NEAR * ability.throughput
-        if self.link_use is not None and self.link_use >= LINK_FULL:
+        ways = (self.link_use, self.links_to_replicas, self.links_from_replicas)
+        if max(way or 0.0 for way in ways) >= LINK_FULL:
             self.limit = "links"
         elif near:
             self.limit = "generator"

@@ -32,6 +32,7 @@ def cells(report: Report, run: Run) -> list[Cell]:
         ("throughput", f"{number(run.throughput)} {run.unit}"),
         ("x of one", "" if times is None else f"{times:.2f}"),
         ("of links", "" if run.link_use is None else f"{run.link_use:.0%}"),
+        ("links in/out", _ways(run)),
         ("p50 ms", "" if headline is None else number(headline.p50)),
         ("p99 ms", "" if headline is None else number(headline.p99)),
         ("CPU", f"{number(run.cost('replica') or 0)} {per}" if has_cluster and not run.kills else ""),
@@ -42,6 +43,12 @@ def cells(report: Report, run: Run) -> list[Cell]:
         ("limit", run.limit if run.is_valid else "INVALID"),
         *([("of peer's", "" if to_peer is None else f"{to_peer:.2f} x")] if _has_peer(report) else []),
     ]
+
+
+def _ways(run: Run) -> str:
+    if run.links_to_replicas is None or run.links_from_replicas is None:
+        return ""
+    return f"{run.links_to_replicas:.0%} / {run.links_from_replicas:.0%}"
 
 
 def _has_peer(report: Report) -> bool:

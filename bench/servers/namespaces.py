@@ -24,7 +24,8 @@ MTU = 9000
 BURST_S = 0.004
 LEAST_BURST_BYTES = 128 << 10
 """A burst below what the kernel hands over at once (64 KiB) would have each such batch cut into packets."""
-QUEUE_BYTES = 4 << 20
+LEAST_QUEUE_BYTES, QUEUE_S = 256 << 10, 0.02
+"""A longer queue would hold up the acknowledgements of what comes the other way, and so slow that down, too."""
 END_DEADLINE_S = 10.0
 _NAME = re.compile(r"zotpy-bench-(?P<pid>\d+)-(?P<started>\d+)-")
 _CLONE_NEWNET = 0x40000000
@@ -78,9 +79,21 @@ class Namespaces:
             _run("ip", "-n", namespace, "address", "add", f"{address}/30", "dev", interface)
             _run("ip", "-n", namespace, "link", "set", interface, "up")
             burst = max(LEAST_BURST_BYTES, int(rate_bytes_per_s * BURST_S))
-            shape = ["rate", f"{int(rate_bytes_per_s * 8)}bit", "burst", str(burst), "limit", str(QUEUE_BYTES)]
+            queue = burst + max(LEAST_QUEUE_BYTES, int(rate_bytes_per_s * QUEUE_S))
+            shape = ["rate", f"{int(rate_bytes_per_s * 8)}bit", "burst", str(burst), "limit", str(queue)]
             _run("tc", "-n", namespace, "qdisc", "add", "dev", interface, "root", "tbf", *shape)
         return ["nsenter", f"--net={NAMES / name}", "--"], there, here
+
+
+def link_bytes() -> list[tuple[int, int]]:
+    """Return what has gone over each link of the hub that this thread is in: to the replica, and from it."""
+    found = []
+    for line in Path("/proc/thread-self/net/dev").read_text().splitlines():
+        name, _, counts = line.partition(":")
+        if re.fullmatch(r"r\d+", name.strip()):
+            received, sent = (int(counts.split()[field]) for field in (0, 8))
+            found.append((sent, received))
+    return found
 
 
 def why_none() -> str:
