@@ -25,7 +25,7 @@ from bench.micro.timing import cpu_s_per_gib
 from bench.results import Results
 from bench.running import Plan, run_plan
 from bench.servers.processes import NotReady, ProgramMissing
-from bench.servers.registries import registry_version
+from bench.servers.registries import registries, registry_version
 from bench.servers.stores import STORES
 from bench.tables import comparison_table, wide_console
 from bench.workloads.cases import QUICK, Case, Sizes
@@ -52,6 +52,7 @@ class Options:
     sizes: Sizes = field(default_factory=Sizes)
     against: str | None = "distribution"
     seed: str = "1"
+    workers: int = 1
 
     @property
     def registries(self) -> list[str]:
@@ -93,7 +94,7 @@ def measure(options: Options, console: Console) -> Results:
         )
         store.start()
         try:
-            plan = Plan(cases(options), options.registries, options.rounds, options.seed)
+            plan = Plan(cases(options), registries(options.registries, options.workers), options.rounds, options.seed)
             run_plan(plan, store, directory, results, console)
         finally:
             store.process.kill()  # asked to end, SeaweedFS waits 15 s; its data goes anyway
@@ -129,6 +130,7 @@ def _options(parsed: argparse.Namespace) -> Options:
         sizes=sizes,
         against=None if parsed.against == "none" else parsed.against,
         seed=parsed.seed,
+        workers=parsed.workers,
     )
 
 
@@ -143,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--clients", type=int, metavar="N", help="clients at once in `small` (default 16)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was found")
     parser.add_argument("--against", choices=["distribution", "none"], default="distribution")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes of zotpy (default 1)")
     parser.add_argument("--seed", default="1", help="of the content")
     return parser
 

@@ -1,6 +1,6 @@
 """Cases run on registries that take turns, so that a drift of the machine meets all of them alike."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,7 +14,7 @@ from bench.clients.content import Content
 from bench.measures import ProcessTree
 from bench.results import Results, Sample, compare
 from bench.servers.processes import NotReady
-from bench.servers.registries import REGISTRIES
+from bench.servers.registries import Prepare
 from bench.servers.shaping import Shape, ShapingProxy
 from bench.servers.stores import StoreServer, make_bucket
 from bench.tables import Board, board
@@ -29,7 +29,7 @@ class Plan:
     """What is run, and in which order: case by case, round by round, one registry after the other."""
 
     cases: Sequence[Case]
-    registries: Sequence[str]
+    registries: Mapping[str, Prepare]
     rounds: int
     seed: str
 
@@ -38,7 +38,7 @@ def run_plan(plan: Plan, store: StoreServer, directory: Path, results: Results, 
     """Run all cases on the running store and add what they found to the results. Raises `NotReady`."""
     make_bucket(store.bucket(BUCKET))
     samples = len(plan.cases) * len(plan.registries) * plan.rounds
-    with board(console, plan.cases, plan.registries, samples) as screen:
+    with board(console, plan.cases, list(plan.registries), samples) as screen:
         for index, (shape, cases) in enumerate(groupby(plan.cases, key=lambda case: case.shape)):
             folder = directory / f"registries{index}"
             folder.mkdir()
@@ -71,7 +71,9 @@ def _sample(case: Case, site: Site, turn: int, seed: str) -> Sample:
 
 
 @contextmanager
-def _sites(registries: Sequence[str], shape: Shape | None, store: StoreServer, folder: Path) -> Iterator[list[Site]]:
+def _sites(
+    registries: Mapping[str, Prepare], shape: Shape | None, store: StoreServer, folder: Path
+) -> Iterator[list[Site]]:
     """Run the registries, each under a prefix of its own, behind a shaping proxy where there is a shape."""
     with ExitStack() as stack:
         bucket = store.bucket(BUCKET)
@@ -83,8 +85,8 @@ def _sites(registries: Sequence[str], shape: Shape | None, store: StoreServer, f
             bucket = proxy.bucket
             trees["proxy"] = ProcessTree(proxy.process.pid)
         sites = []
-        for name in registries:
-            server = REGISTRIES[name](bucket, f"{folder.name}/{name}", folder)
+        for name, prepare in registries.items():
+            server = prepare(bucket, f"{folder.name}/{name}", folder)
             stack.callback(server.stop)
             server.start()
             sites.append(Site(name, server.port, {"registry": ProcessTree(server.process.pid), **trees}))

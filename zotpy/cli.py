@@ -12,6 +12,7 @@ from pathlib import Path
 import trio
 
 from zotpy import __version__
+from zotpy.commands.gc import add_gc
 from zotpy.config import ConfigError, Settings, load_settings
 from zotpy.telemetry.logs import configure_logs
 
@@ -25,6 +26,7 @@ _EXAMPLES = """examples:
   zotpy serve -c /etc/zotpy/config.yaml a replica on the bucket that the file names
   zotpy serve --workers auto            a process for each CPU, all on the one port
   zotpy verify -c config.json           say everything that is wrong with a file
+  zotpy gc -c /etc/zotpy/config.yaml    collect garbage, while replicas serve
 
 exit codes: 0 done, 1 failed, 2 wrong arguments or configuration
 """
@@ -129,6 +131,8 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="check a configuration", description=_VERIFY, formatter_class=raw)
     verify.add_argument("-c", "--config", type=Path, metavar="FILE", required=True, help="YAML or JSON")
     verify.set_defaults(run=_verify)
+
+    add_gc(commands)
     return parser
 
 

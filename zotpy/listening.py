@@ -28,12 +28,18 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 log = structlog.get_logger()
 
 
-async def until_signal() -> None:
-    """Wait for SIGTERM or SIGINT; from then on they do again what they do to any process."""
+def longest_end_s(settings: HttpSettings) -> float:
+    """Return how long a replica may take from the word to stop until it has ended."""
+    return settings.drain_notice_s + settings.drain_timeout_s + DRAIN_SLACK_S
+
+
+async def until_signal() -> bool:
+    """Wait for SIGTERM or SIGINT; from then on they do again what they do to any process. Always true: see `listen`."""
     with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
         async for number in signals:
             log.info("stopping", signal=signal.Signals(number).name)
-            return
+            break
+    return True
 
 
 def bind(settings: HttpSettings) -> socket.socket:
@@ -53,11 +59,14 @@ async def listen(
     app: "RegistryApp",
     health: "Health",
     settings: HttpSettings,
-    until_stopped: Callable[[], Awaitable[None]],
+    until_stopped: Callable[[], Awaitable[bool]],
     on_listening: Callable[[list[str]], None],
     listener: int | None = None,
 ) -> None:
     """Accept connections until `until_stopped` returns, then accept none and wait for requests under way.
+
+    `until_stopped` returns whether nobody will accept connections at this address. Where a balancer then asks if the
+    replica is ready, connections are accepted until it has had time to see that it is not.
 
     `listener` is the descriptor of a socket that is bound already. `on_listening` is told the URLs. Raises
     `StartupError`.
@@ -69,7 +78,7 @@ async def listen(
     stop = trio.Event()
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_stop_when, until_stopped, stop, app, health)
+            nursery.start_soon(_stop_when, until_stopped, stop, app, health, settings.drain_notice_s)
             on_listening(await nursery.start(_serve, app, config, stop, nursery.cancel_scope))
             await stop.wait()
             nursery.cancel_scope.deadline = trio.current_time() + settings.drain_timeout_s + DRAIN_SLACK_S
@@ -106,10 +115,18 @@ async def _until_quiet(app: "RegistryApp") -> None:
 
 
 async def _stop_when(
-    until_stopped: Callable[[], Awaitable[None]], stop: trio.Event, app: "RegistryApp", health: "Health"
+    until_stopped: Callable[[], Awaitable[bool]],
+    stop: trio.Event,
+    app: "RegistryApp",
+    health: "Health",
+    notice_s: float,
 ) -> None:
-    await until_stopped()
-    health.draining = app.draining = True
+    """Refuse to be ready at once, and keep listening for those who will only see that when they ask the next time."""
+    health.draining = await until_stopped()
+    app.draining = True
+    if health.draining and health.is_watched:
+        log.info("leaving", listening_for_s=notice_s)
+        await trio.sleep(notice_s)
     stop.set()
 
 

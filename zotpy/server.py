@@ -1,5 +1,6 @@
 """The composition root: from settings to a replica that listens, and its orderly end."""
 
+import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -7,10 +8,10 @@ import structlog
 import trio
 
 from zotpy.config import Settings, StorageSettings
-from zotpy.listening import listen, until_signal
+from zotpy.listening import listen, longest_end_s, until_signal
 from zotpy.registry.budget import MemoryBudget
-from zotpy.registry.concurrency import first_cause
-from zotpy.registry.health import Health
+from zotpy.registry.concurrency import first_cause, plain_errors
+from zotpy.registry.health import GuardedStore, Health
 from zotpy.registry.layout import LayoutError
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
@@ -18,8 +19,10 @@ from zotpy.startup import StartupError, announce
 from zotpy.storage import open_store
 from zotpy.store.interface import Store, StoreError
 from zotpy.store.observed import ObservedStore
+from zotpy.systemd import Systemd
 from zotpy.telemetry.metrics import Metrics
 from zotpy.web.app import create_app
+from zotpy.web.proxies import TrustedProxies
 from zotpy.web.streaming import Answered
 
 log = structlog.get_logger()
@@ -27,26 +30,43 @@ log = structlog.get_logger()
 
 async def serve(settings: Settings) -> None:
     """Run a replica until SIGTERM or SIGINT, then let requests under way finish. Raises `StartupError`."""
+    systemd = Systemd.of(os.environ)
     for warning in settings.warnings:
         log.warning("configuration", message=warning)
-    await run_replica(settings, Metrics(), until_signal, partial(announce, settings))
+
+    def tell(binds: list[str]) -> None:
+        announce(settings, binds)
+        systemd.ready(binds)
+
+    async def until_stopped() -> bool:
+        is_last = await until_signal()
+        systemd.stopping(longest_end_s(settings.http))
+        return is_last
+
+    with plain_errors():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(systemd.keep_told)
+            await run_replica(settings, Metrics(), until_stopped, tell)
+            nursery.cancel_scope.cancel()
 
 
 async def run_replica(
     settings: Settings,
     metrics: Metrics,
-    until_stopped: Callable[[], Awaitable[None]],
+    until_stopped: Callable[[], Awaitable[bool]],
     on_listening: Callable[[list[str]], None],
     listener: int | None = None,
 ) -> None:
     """Open the store and answer requests; see `zotpy.listening.listen`. Raises `StartupError`."""
     try:
         async with open_store(settings) as store, trio.open_nursery() as nursery:
-            registry = await _open(ObservedStore(store, metrics), settings)
-            metrics.watch_budget(registry.budget)
-            nursery.start_soon(metrics.keep_published)
             health = Health(store)
+            registry = await _open(ObservedStore(GuardedStore(store, health), metrics), settings)
+            metrics.watch_budget(registry.budget, registry.blobs.readers)
+            nursery.start_soon(metrics.keep_published)
+            nursery.start_soon(health.keep_looking)
             app = create_app(registry, health, metrics.render)
+            app.proxies = TrustedProxies(settings.http.trusted_proxies)
             app.report = partial(_report, metrics)
             await listen(app, health, settings.http, until_stopped, on_listening, listener)
             nursery.cancel_scope.cancel()
@@ -90,12 +110,17 @@ def _report(metrics: Metrics, answered: Answered, ended: float) -> None:
     metrics.on_request(
         answered.method, answered.route, answered.status, seconds, answered.received_bytes, answered.sent_bytes
     )
+    if answered.cut is not None:
+        metrics.on_cut(answered.cut)
     log.info(
         "request",
         method=answered.method,
         path=answered.path,
+        client=answered.reached.client,
+        origin=answered.reached.origin,
         status=answered.status,
         received_bytes=answered.received_bytes,
         sent_bytes=answered.sent_bytes,
         seconds=round(seconds, 6),
+        **({} if answered.cut is None else {"cut": answered.cut}),
     )

@@ -1,7 +1,7 @@
 """From the configuration's `storage` to a store: how it is reached, run where it is our own, and opened."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from zotpy.config import S3Settings, Settings, StorageSettings
 from zotpy.s3.config import S3Config
@@ -11,14 +11,17 @@ from zotpy.store.opening import open_s3_store
 
 
 @asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[Store]:
-    """Open the store of the configuration, the embedded one where it names none. Raises `StartupError`."""
-    async with running_store(settings.storage) as s3, _open_s3(s3) as store:
+async def open_store(settings: Settings, *, beside_a_replica: bool = False) -> AsyncIterator[Store]:
+    """Open the store of the configuration, the embedded one where it names none. Raises `StartupError`.
+
+    `beside_a_replica`: where another zotpy runs the embedded store, use that one.
+    """
+    async with running_store(settings.storage, beside_a_replica=beside_a_replica) as s3, _open_s3(s3) as store:
         yield store
 
 
 @asynccontextmanager
-async def running_store(settings: StorageSettings) -> AsyncIterator[S3Settings]:
+async def running_store(settings: StorageSettings, *, beside_a_replica: bool = False) -> AsyncIterator[S3Settings]:
     """Give how the store is reached; the embedded one runs for as long as the block does. Raises `StartupError`.
 
     For the main thread only (see `zotpy.embedded.child`).
@@ -26,19 +29,25 @@ async def running_store(settings: StorageSettings) -> AsyncIterator[S3Settings]:
     if settings.s3 is not None:
         yield settings.s3
         return
-    from zotpy.embedded import EmbeddedStoreError, embedded_store  # noqa: PLC0415 - not needed beside an external store
+    from zotpy import embedded  # noqa: PLC0415 - not needed beside an external store
 
     try:
-        async with embedded_store(settings.root_directory) as embedded:
+        async with AsyncExitStack() as stack:
+            try:
+                store = await stack.enter_async_context(embedded.embedded_store(settings.root_directory))
+            except embedded.DirectoryInUseError:
+                if not beside_a_replica:
+                    raise
+                store = embedded.running_elsewhere(settings.root_directory)
             yield S3Settings(
-                bucket=embedded.bucket,
-                region=embedded.region,
-                endpoint=embedded.endpoint,
+                bucket=store.bucket,
+                region=store.region,
+                endpoint=store.endpoint,
                 force_path_style=True,
-                access_key=embedded.access_key,
-                secret_key=embedded.secret_key,
+                access_key=store.access_key,
+                secret_key=store.secret_key,
             )
-    except EmbeddedStoreError as error:
+    except embedded.EmbeddedStoreError as error:
         raise StartupError(str(error)) from error
 
 

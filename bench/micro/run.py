@@ -11,13 +11,14 @@ if __name__ == "__main__":
 from rich.console import Console
 from rich.table import Table
 
-from bench.micro import documents, hashing, signing
+from bench.micro import documents, exchanges, hashing, signing
 from bench.micro.timing import RUN_S, Micro, cpu_s_per_call, cpu_s_per_gib
 
 GROUPS: dict[str, Callable[[], list[Micro]]] = {
     "hashing": hashing.micros,
     "signing": signing.micros,
     "documents": documents.micros,
+    "exchanges": exchanges.micros,
 }
 QUICK_RUN_S = 0.01
 

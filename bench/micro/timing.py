@@ -20,6 +20,8 @@ class Micro:
     name: str
     call: Callable[[], object]
     size_bytes: int = 0
+    exchanges: int = 1
+    """How often a call does what it is named for."""
 
     @property
     def unit(self) -> Unit:
@@ -33,7 +35,7 @@ def cpu_s_per_call(micro: Micro, run_s: float = RUN_S) -> float:
     began = time.perf_counter()
     micro.call()
     calls = max(1, int(run_s / max(time.perf_counter() - began, 1e-9)))
-    return min(_run(micro.call, calls) for _ in range(RUNS)) / calls
+    return min(_run(micro.call, calls) for _ in range(RUNS)) / calls / micro.exchanges
 
 
 def cpu_s_per_gib(micro: Micro, run_s: float = RUN_S) -> float:

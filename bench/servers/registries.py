@@ -4,8 +4,9 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,8 +55,10 @@ class RegistryServer:
         self.process.stop()
 
 
-def zotpy_server(bucket: Bucket, prefix: str, directory: Path, place: Place | None = None) -> RegistryServer:
-    """Prepare a replica that keeps everything under the prefix; nothing is started yet."""
+def zotpy_server(
+    bucket: Bucket, prefix: str, directory: Path, place: Place | None = None, workers: int = 1
+) -> RegistryServer:
+    """Prepare a replica, or so many workers, that keeps everything under the prefix; nothing is started yet."""
     place = place or Place()
     driver = {
         "name": "s3",
@@ -70,7 +73,7 @@ def zotpy_server(bucket: Bucket, prefix: str, directory: Path, place: Place | No
     }
     settings = {
         "storage": {"storageDriver": driver},
-        "http": {"address": place.host, "port": str(place.port)},
+        "http": {"address": place.host, "port": str(place.port), "workers": workers},
         "log": {"level": "error"},
     }
     path = directory / f"{place.name or 'zotpy'}.json"
@@ -156,12 +159,18 @@ class Prepare(Protocol):
         ...
 
 
-REGISTRIES: dict[str, Prepare] = {
+REGISTRIES: Mapping[str, Prepare] = {
     "zotpy": zotpy_server,
     "distribution": distribution_server,
     "docker-registry": docker_registry_server,
 }
 """What can be measured, by the name that tables give it."""
+
+
+def registries(names: Sequence[str], workers: int) -> dict[str, Prepare]:
+    """Return how the named ones are prepared, by the name that tables give them; only zotpy has workers."""
+    known: dict[str, Prepare] = {**REGISTRIES, "zotpy": partial(zotpy_server, workers=workers)}
+    return {name: known[name] for name in names}
 
 
 def registry_version(name: str) -> str:

@@ -52,6 +52,11 @@ class Client:
             pytest.fail(f"{words}: succeeded, but should not have\n{output}")
         return errors
 
+    def tried(self, *arguments: str | Path) -> str | None:
+        """Run the program, and return what it printed as its error where it failed."""
+        status, _, errors = self._run(arguments, b"", None)
+        return None if status == 0 else errors
+
     def printed(self, *arguments: str | Path, cwd: Path) -> str:
         """Run the program, whatever status it ends with, and return all that it printed."""
         _, output, errors = self._run(arguments, b"", cwd)

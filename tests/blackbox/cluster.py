@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from tests.blackbox.balancer import Balancer, answers
 from tests.processes import Process, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tests.servers import Bucket
@@ -22,15 +23,25 @@ class Replica:
     """One zotpy process on a port of its own."""
 
     def __init__(
-        self, index: int, bucket: Bucket, prefix: str, directory: Path, driver: Mapping[str, object] | None = None
+        self,
+        index: int,
+        bucket: Bucket,
+        prefix: str,
+        directory: Path,
+        driver: Mapping[str, object] | None = None,
+        source: Path | None = None,
     ) -> None:
-        """Write the settings as zot would write them, with more of the S3 driver's; nothing is started yet."""
+        """Write the settings as zot would write them, with more of the S3 driver's; nothing is started yet.
+
+        `source` holds the package of another release, which is run in place of this one.
+        """
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         settings = directory / f"replica{index}.json"
         settings.write_text(json.dumps(replica_settings(self.port, bucket, prefix, directory, driver or {}), indent=2))
         command = [sys.executable, "-m", "zotpy", "serve", "-c", str(settings)]
-        self.process = Process(f"replica{index}", command, directory / f"replica{index}.log")
+        env = None if source is None else {**os.environ, "PYTHONPATH": str(source)}
+        self.process = Process(f"replica{index}", command, directory / f"replica{index}.log", env, source)
 
     def start(self) -> None:
         """Start the replica, or start it again, and wait until it answers."""
@@ -40,9 +51,13 @@ class Replica:
 class Cluster:
     """Replicas of one registry behind one balancer."""
 
-    def __init__(self, bucket: Bucket, prefix: str, directory: Path) -> None:
-        """Write all settings; nothing is started yet."""
-        self.replicas = [Replica(index, bucket, prefix, directory) for index in range(REPLICAS)]
+    def __init__(
+        self, bucket: Bucket, prefix: str, directory: Path, sources: Sequence[Path | None] = (None,) * REPLICAS
+    ) -> None:
+        """Write all settings, of one replica for each of the sources; nothing is started yet."""
+        self.replicas = [
+            Replica(index, bucket, prefix, directory, source=source) for index, source in enumerate(sources)
+        ]
         self.balancer = Balancer([replica.port for replica in self.replicas], directory)
 
     @property

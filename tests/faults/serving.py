@@ -58,7 +58,8 @@ class Plan:
 
     def __call__(self, request: Request) -> Fault | None:
         """Decide."""
-        if request.operation != self.operation or f"/{self.below}" not in request.key:
+        named = request.query.get("prefix", "") if request.operation == "ListObjectsV2" else request.key
+        if request.operation != self.operation or f"/{self.below}" not in named:
             return None
         self.hit.append(request)
         return self.fault() if self.first is None or len(self.hit) <= self.first else None

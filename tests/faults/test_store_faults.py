@@ -19,8 +19,8 @@ LARGE_CALLS = [
     ("CreateMultipartUpload", "data/"),
     ("UploadPart", "data/"),
     ("CompleteMultipartUpload", "data/"),
-    ("GetObject", "digests/"),
-    ("PutObject", "digests/"),
+    ("ListObjectsV2", "hints/"),
+    ("PutObject", "hints/"),
     ("PutObject", "leases/"),
     ("PutObject", "entries/"),
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from zotpy.collector.repositories import repositories_below
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName, Tag
@@ -31,16 +32,25 @@ def every_key(repo: RepositoryName) -> list[str]:
     return [
         keys.entry(repo, "blobs", digest),
         keys.entry(repo, "manifests", long),
-        keys.leases(repo, "blobs", digest) + keys.new_id(),
-        keys.leases(repo, "manifests", long) + keys.new_id(),
+        keys.lease(repo, "blobs", digest, keys.new_id(), keys.new_id()),
+        keys.lease(repo, "manifests", long, keys.new_id(), None),
         keys.tag(repo, Tag.parse("v1.0_a-b")),
         keys.tagged(repo, digest) + "v1.0_a-b",
         keys.referrer(repo, digest, long),
         keys.repository(repo),
         keys.upload(repo, keys.new_id()),
         keys.data(keys.new_id()),
-        keys.digest_hint(digest),
+        keys.Hint(keys.new_id(), 1).key(digest),
     ]
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 1000])
+async def test_every_repository_is_found_by_its_directories(store: Store, page_size: int) -> None:
+    """Each once, however many a page holds, and whatever order the store has for nested names."""
+    written = [keys.lease(repo, "blobs", Digest.of(b""), keys.new_id(), None) for repo in REPOS for _ in range(3)]
+    await gather(*[partial(store.put, key, b"") for key in written])
+    found = [repo async for repo in repositories_below(store, keys.LEASES, page_size)]
+    assert sorted(found) == sorted(REPOS)
 
 
 async def test_every_kind_of_key_holds_its_own_object(store: Store) -> None:

@@ -91,6 +91,13 @@ def test_nothing_given_means_the_embedded_store() -> None:
     assert load_settings(None, {}).storage.root_directory == Path.home() / ".local/share/zotpy"
 
 
+def test_user_without_a_home_can_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user whom no list knows, as in a container or a service of systemd's, has settings like any other."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 3_999_999_999)
+    assert load_settings(None, {}).storage.root_directory == Path("/var/lib/zotpy")
+
+
 def test_a_file_of_zot_starts_as_it_is(load: Load) -> None:
     """A file written for zot, tabs and all, is accepted; what has no effect is a warning each."""
     settings = load(ZOT_FILE)
@@ -161,6 +168,7 @@ def test_all_problems_are_reported_at_once(load: Load) -> None:
     ("document", "path"),
     [
         ({"gcSettings": {"deadline": "3h"}}, "gcSettings.grace"),
+        ({"gcSettings": {"uploadTTL": "23h"}}, "gcSettings.uploadTTL"),
         ({"upload": {"partSize": "200MiB"}}, "upload.memoryBudget"),
         ({"http": {"tls": {"cert": __file__}}}, "http.tls"),
         (s3(sessiontoken="t"), "storage.storageDriver.sessiontoken"),
@@ -308,6 +316,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "http.tls.key": (__file__, Path(__file__)),
     "http.trustedProxies": ("10.0.0.0/8, ::1/128", (ip_network("10.0.0.0/8"), ip_network("::1/128"))),
     "http.drainTimeout": ("1m30s", 90.0),
+    "http.drainNotice": ("0", 0.0),
     "http.sendStallTimeout": ("2m", 120.0),
     "http.workers": ("3", 3),
     "storage.rootDirectory": ("/srv", Path("/srv")),
@@ -325,6 +334,8 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "upload.bodyStallTimeout": ("1500ms", 1.5),
     "gcSettings.grace": ("2d", 172800.0),
     "gcSettings.deadline": ("30", 30.0),
+    "gcSettings.uploadTTL": ("30d", 2592000.0),
+    "gcSettings.callsPerSecond": ("7", 7),
     "manifest.maxSize": ("5000000", 5_000_000),
 }
 """Values for variables, with what is read from them; flags and texts not named here are `true` and `text`."""

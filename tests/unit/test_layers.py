@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "zotpy.store.s3": "zotpy.core zotpy.s3 zotpy.s3.wire zotpy.store crc32c httpx structlog trio",
     "zotpy.store.opening": "zotpy.core zotpy.s3 zotpy.store zotpy.store.s3 structlog trio",
     "zotpy.registry": "zotpy.core zotpy.store structlog trio",
+    "zotpy.collector": "zotpy.core zotpy.registry zotpy.store structlog trio",
     "zotpy.web": "zotpy.core zotpy.http1 zotpy.store zotpy.registry "
     "h11 hypercorn quart quart_trio structlog trio werkzeug",
     "zotpy.telemetry": "zotpy.registry prometheus_client structlog trio",
@@ -28,13 +29,17 @@ MAY_IMPORT = {
     "zotpy.embedded": "zotpy.registry zotpy.restarts zotpy.s3 zotpy.s3.wire structlog trio",
     "zotpy.config": "yaml",
     "zotpy.startup": "zotpy.config structlog",
+    "zotpy.systemd": "structlog trio",
     "zotpy.storage": "zotpy.config zotpy.embedded zotpy.s3 zotpy.startup zotpy.store zotpy.store.opening",
     "zotpy.listening": "zotpy.config zotpy.registry zotpy.startup zotpy.web hypercorn structlog trio",
-    "zotpy.server": "zotpy.config zotpy.listening zotpy.registry zotpy.startup zotpy.storage zotpy.store "
+    "zotpy.server": "zotpy.config zotpy.listening zotpy.registry zotpy.startup zotpy.storage zotpy.store zotpy.systemd "
     "zotpy.telemetry zotpy.web structlog trio",
     "zotpy.workers": "zotpy.config zotpy.listening zotpy.registry zotpy.restarts zotpy.server zotpy.startup "
-    "zotpy.storage zotpy.telemetry structlog trio",
-    "zotpy.cli": "zotpy zotpy.config zotpy.server zotpy.startup zotpy.telemetry zotpy.workers rich structlog trio",
+    "zotpy.storage zotpy.systemd zotpy.telemetry structlog trio",
+    "zotpy.commands": "zotpy.collector zotpy.config zotpy.registry zotpy.startup zotpy.storage zotpy.store "
+    "zotpy.telemetry prometheus_client rich structlog trio",
+    "zotpy.cli": "zotpy zotpy.commands zotpy.config zotpy.server zotpy.startup zotpy.telemetry zotpy.workers "
+    "structlog trio",
     "zotpy.__main__": "zotpy.cli",
 }
 """What each part may import beside itself and the standard library; the longest name that fits a module is its part.

@@ -18,6 +18,8 @@ from zotpy.store.memory import MemoryStore
 from zotpy.web.app import create_app
 
 if TYPE_CHECKING:
+    from trio.testing import MockClock
+
     from zotpy.registry.registry import Registry
 
 SETTINGS = HttpSettings(port=0, drain_timeout_s=3600.0)
@@ -28,10 +30,12 @@ CONTENT = b"content"
 class Listening:
     """A replica that listens until it is told to stop."""
 
-    def __init__(self, registry: Registry) -> None:
-        self.health = Health(MemoryStore())
+    def __init__(self, registry: Registry, store: MemoryStore) -> None:
+        self.health = Health(store)
         self.app = create_app(registry, self.health, lambda: b"")
         self.stop = trio.Event()
+        self.is_last = True
+        """Nobody else listens at the address."""
         self.ended = trio.Event()
 
     async def run(self, listener: int | None, task_status: trio.TaskStatus[int]) -> None:
@@ -40,13 +44,19 @@ class Listening:
         def tell(binds: list[str]) -> None:
             task_status.started(int(binds[0].rpartition(":")[2]))
 
-        await listen(self.app, self.health, SETTINGS, self.stop.wait, tell, listener)
+        async def until_stopped() -> bool:
+            await self.stop.wait()
+            return self.is_last
+
+        await listen(self.app, self.health, SETTINGS, until_stopped, tell, listener)
         self.ended.set()
 
 
 async def new_listening() -> Listening:
     """Make a replica on a store of its own."""
-    return Listening(await open_registry(MemoryStore(), RegistrySettings(), MemoryBudget(64 * MIB, 9 * MIB)))
+    store = MemoryStore()
+    registry = await open_registry(store, RegistrySettings(), MemoryBudget(64 * MIB, 9 * MIB))
+    return Listening(registry, store)
 
 
 async def test_the_drain_ends_with_the_last_request(nursery: trio.Nursery) -> None:
@@ -69,6 +79,51 @@ async def test_the_drain_ends_with_the_last_request(nursery: trio.Nursery) -> No
         assert b"connection: close" in answer.lower()
         with trio.fail_after(DEADLINE_S):
             await listening.ended.wait()
+
+
+async def asked(port: int, path: str) -> bytes:
+    """Ask on a connection of its own, and return the answer."""
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: z\r\n\r\n".encode())
+        answer = b""
+        while b"\r\n\r\n" not in answer or answer.endswith(b"\r\n\r\n"):
+            answer += await stream.receive_some()
+        return answer
+
+
+async def test_a_balancer_that_asks_is_given_notice(nursery: trio.Nursery, mock_clock: MockClock) -> None:
+    """From the stop on the replica is not ready, but answers whoever comes until the notice is over; then it ends."""
+    listening = await new_listening()
+    port = await nursery.start(listening.run, None)
+    assert (await asked(port, "/readyz")).startswith(b"HTTP/1.1 200")
+    listening.stop.set()
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    mock_clock.jump(SETTINGS.drain_notice_s - 0.1)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert (await asked(port, "/readyz")).endswith(b"draining\n")
+    late = await asked(port, "/v2/")
+    assert late.startswith(b"HTTP/1.1 200")
+    assert b"connection: close" in late.lower()
+    mock_clock.jump(0.1)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    with pytest.raises(OSError, match="all attempts to connect"):
+        await trio.open_tcp_stream("127.0.0.1", port)
+    while not listening.ended.is_set():
+        mock_clock.jump(0.1)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+
+
+async def test_a_worker_that_leaves_alone_stays_ready(nursery: trio.Nursery) -> None:
+    """Where others accept at the address, a balancer that asks must not hear from one of them that all are leaving."""
+    listening = await new_listening()
+    listening.is_last = False
+    port = await nursery.start(listening.run, None)
+    assert (await asked(port, "/readyz")).startswith(b"HTTP/1.1 200")
+    listening.stop.set()
+    with trio.fail_after(DEADLINE_S):
+        await listening.ended.wait()
+    assert listening.app.draining
+    assert not listening.health.draining
 
 
 async def test_workers_listen_on_one_socket(nursery: trio.Nursery) -> None:

@@ -80,3 +80,6 @@ def _broken_rules(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
     if gc.grace_s < least_grace:
         problem = f"write at least {least_grace:g}s, which is {GRACE_PER_DEADLINE} times gcSettings.deadline"
         yield ("gcSettings.grace", "gcSettings.deadline"), problem
+    if gc.upload_ttl_s < gc.grace_s:
+        problem = f"write at least {gc.grace_s:g}s, which is gcSettings.grace"
+        yield ("gcSettings.uploadTTL", "gcSettings.grace"), problem

@@ -20,6 +20,7 @@ from zotpy.config.values import (
     read_prefix,
     read_size,
     read_text,
+    read_wait,
     read_workers,
 )
 
@@ -44,6 +45,7 @@ LEAVES = {
     "http.tls.key": Leaf("http", "tls_key", read_file),
     "http.trustedProxies": Leaf("http", "trusted_proxies", read_networks),
     "http.drainTimeout": Leaf("http", "drain_timeout_s", read_duration),
+    "http.drainNotice": Leaf("http", "drain_notice_s", read_wait),
     "http.sendStallTimeout": Leaf("http", "send_stall_timeout_s", read_duration),
     "http.workers": Leaf("http", "workers", read_workers),
     "storage.rootDirectory": Leaf("storage", "root_directory", read_path),
@@ -76,6 +78,8 @@ LEAVES = {
     "upload.bodyStallTimeout": Leaf("upload", "body_stall_timeout_s", read_duration),
     "gcSettings.grace": Leaf("gc", "grace_s", read_duration),
     "gcSettings.deadline": Leaf("gc", "deadline_s", read_duration),
+    "gcSettings.uploadTTL": Leaf("gc", "upload_ttl_s", read_duration),
+    "gcSettings.callsPerSecond": Leaf("gc", "calls_per_second", read_count(1, 100_000)),
     "manifest.maxSize": Leaf("manifest", "max_size_bytes", read_size(4 * MIB)),
     "manifest.allowSparseIndexes": Leaf("manifest", "allow_sparse_indexes", read_flag),
 }

@@ -13,9 +13,16 @@ LogFormat = Literal["auto", "json", "console"]
 
 
 def default_root(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where the embedded store keeps its data unless told otherwise (XDG base directories)."""
-    base = environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "zotpy"
+    """Return where the embedded store keeps its data unless told otherwise (XDG base directories).
+
+    A user without a home, such as systemd's dynamic ones or one that is only a number, has the machine's place.
+    """
+    if base := environ.get("XDG_DATA_HOME"):
+        return Path(base) / "zotpy"
+    try:
+        return Path.home() / ".local" / "share" / "zotpy"
+    except RuntimeError:  # neither HOME nor an entry in the list of users
+        return Path("/var/lib/zotpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,8 @@ class HttpSettings:
     """Networks of the proxies in front, whose X-Forwarded-* headers may be believed."""
     drain_timeout_s: float = 300.0
     """How long requests under way may take after SIGTERM."""
+    drain_notice_s: float = 10.0
+    """How long connections are still accepted after SIGTERM, where a balancer asks `/readyz`; 0: not at all."""
     send_stall_timeout_s: float = 60.0
     """How long a client may take to read the next 64 KiB of an answer."""
     workers: int = 1
@@ -111,6 +120,10 @@ class GcSettings:
     """How long a lease protects what it names; at least ten times `deadline_s`."""
     deadline_s: float = 600.0
     """The longest time between reading a reference and writing what relies on it."""
+    upload_ttl_s: float = 7 * 24 * 3600.0
+    """How long an upload may rest before the collector ends it; at least `grace_s`."""
+    calls_per_second: int = 500
+    """Calls to the store that one collector makes at most, 1 to 100,000."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,15 +138,20 @@ def read_size(lowest_bytes: int, highest_bytes: int | None = None) -> Reader:
 
 def read_duration(value: object) -> float:
     """Read seconds, or a duration such as `10m30s`; more than none."""
-    text = str(value).strip()
-    if isinstance(value, bool) or not _DURATIONS.fullmatch(text):
-        msg = f"{value!r} is not a duration: write seconds, or numbers with h, m, s or ms, such as 10m30s"
-        raise ValueError(msg)
-    seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(text))
+    seconds = read_wait(value)
     if seconds <= 0:
         msg = f"{value} is too short: write more than 0s"
         raise ValueError(msg)
     return seconds
+
+
+def read_wait(value: object) -> float:
+    """Read a duration that may be none."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not _DURATIONS.fullmatch(text):
+        msg = f"{value!r} is not a duration: write seconds, or numbers with h, m, s or ms, such as 10m30s"
+        raise ValueError(msg)
+    return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(text))
 
 
 def read_expiry(value: object) -> float:

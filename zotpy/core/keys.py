@@ -5,23 +5,24 @@ directory, and a listing below one repository never strays into another.
 
     <prefix>/
     ├── data/<id>                              bytes of one large blob; random id; written once, never changed
-    ├── digests/<alg>/<hex>                    hint for dedupe across repositories: data id, size
-    ├── entries/<repo>!/blobs/<alg>/<hex>      the blob's bytes where small, else data id and size
-    ├── entries/<repo>!/manifests/<alg>/<hex>  the manifest's bytes, byte-exact, with its media type
-    ├── leases/<repo>!/<kind>/<alg>/<hex>/<id> the same value; the authority
+    ├── hints/<alg>/<hex>/<data id>-<size>     for dedupe across repositories: where a digest is kept already
+    ├── entries/<repo>!/blobs/<alg>/<hex>      the blob's bytes where small, else data id and size; or a tombstone
+    ├── entries/<repo>!/manifests/<alg>/<hex>  the manifest's bytes, byte-exact, with its media type; or a tombstone
+    ├── leases/<repo>!/<kind>/<alg>/<hex>/<id>-<data id, or 0>  the same value; the authority
     ├── tags/<repo>!/<tag>                     manifest bytes, media type, digest: a pull by tag is one GET
     ├── tagged/<repo>!/<alg>/<hex>/<tag>       which tags name a manifest
     ├── referrers/<repo>!/<alg>/<subject>/<alg>.<hex>   descriptor of one referrer
     ├── repos/<repo, '/' written as '!'>       catalog marker; flat, because some stores list directory by directory
     ├── uploads/<repo>!/<upload id>            state of one upload, and its tail shorter than a part
-    ├── retired/<id>                           data about to be deleted
+    ├── retired/<data id>-<seconds>            data that no lease named in a listing begun then (Unix time); empty
     └── meta/layout, meta/keys/<id>            layout version; the keys that sign upload tokens
 
 The prefix is the store's affair: no key here carries it.
 """
 
 import secrets
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, Self
 
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName, Tag
@@ -31,10 +32,17 @@ Kind = Literal["blobs", "manifests"]
 LAYOUT = "meta/layout"
 SIGNING_KEYS = "meta/keys/"
 DATA = "data/"
+ENTRIES = "entries/"
+HINTS = "hints/"
 LEASES = "leases/"
 REPOS = "repos/"
 RETIRED = "retired/"
+REFERRERS = "referrers/"
+TAGGED = "tagged/"
+TAGS = "tags/"
 UPLOADS = "uploads/"
+NO_DATA = "0"
+"""In a lease's key: its value holds all bytes itself."""
 
 
 def new_id() -> str:
@@ -47,31 +55,77 @@ def data(data_id: str) -> str:
     return f"{DATA}{data_id}"
 
 
-def retired(data_id: str) -> str:
-    """Name the note that one data object is about to be deleted."""
-    return f"{RETIRED}{data_id}"
+def retired(data_id: str, listed_at_s: int) -> str:
+    """Name the note that no lease named a data object, in a listing of all leases that was begun then (Unix time)."""
+    return f"{RETIRED}{data_id}-{listed_at_s}"
 
 
-def digest_hint(digest: Digest) -> str:
-    """Name the hint at where some repository keeps this digest already."""
-    return f"digests/{digest.algorithm}/{digest.hex}"
+def retired_data(key: str) -> tuple[str, int] | None:
+    """Read such a note's key; `None` for what is none."""
+    data_id, dash, listed_at = key.removeprefix(RETIRED).partition("-")
+    return (data_id, int(listed_at)) if dash and data_id and listed_at.isascii() and listed_at.isdigit() else None
+
+
+def hints(digest: Digest) -> str:
+    """Name the prefix of the hints at where some repository keeps this digest already."""
+    return f"{HINTS}{digest.algorithm}/{digest.hex}/"
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A hint: its key says it all, so that a listing is enough."""
+
+    data_id: str
+    size_bytes: int
+
+    def key(self, digest: Digest) -> str:
+        """Name it."""
+        return f"{hints(digest)}{self.data_id}-{self.size_bytes}"
+
+    @classmethod
+    def parse(cls, key: str) -> Self | None:
+        """Read a hint's key; `None` for what is none."""
+        data_id, dash, size = key.rpartition("/")[2].partition("-")
+        return cls(data_id, int(size)) if dash and data_id and size.isascii() and size.isdigit() else None
 
 
 def entry(repo: RepositoryName, kind: Kind, digest: Digest) -> str:
     """Name the object that answers a read of one record."""
-    return f"entries/{repo}!/{kind}/{digest.algorithm}/{digest.hex}"
+    return f"{ENTRIES}{repo}!/{kind}/{digest.algorithm}/{digest.hex}"
 
 
 def siblings(repo: RepositoryName) -> str:
     """Name the prefix of the entries of all repositories that have the parent of `repo`."""
     parent, slash, _ = repo.text.rpartition("/")
-    return f"entries/{parent}{slash}"
+    return f"{ENTRIES}{parent}{slash}"
 
 
-def sibling_of(directory: str) -> RepositoryName | None:
-    """Read the name of a repository from the directory of its entries; `None` for one that only leads to others."""
-    name = directory.removeprefix("entries/").removesuffix("/")
+def repository_below(root: str, directory: str) -> RepositoryName | None:
+    """Read a repository's name from its directory below a root such as `ENTRIES`; `None`: it only leads to others."""
+    name = directory.removeprefix(root).removesuffix("/")
     return RepositoryName.parse(name[:-1]) if name.endswith("!") else None
+
+
+def all_of(root: str, repo: RepositoryName) -> str:
+    """Name the prefix of everything that one repository has below a root such as `ENTRIES`."""
+    return f"{root}{repo}!/"
+
+
+def record_of(key: str) -> tuple[Kind, Digest]:
+    """Read kind and digest from the key of an entry or a lease. Raises `DigestInvalid`."""
+    kind, algorithm, hexadecimal = key.partition("!/")[2].split("/")[:3]
+    return "blobs" if kind == "blobs" else "manifests", Digest.parse(f"{algorithm}:{hexadecimal}")
+
+
+def marked_by(key: str) -> tuple[Digest, Tag]:
+    """Read manifest and tag from a marker's key. Raises `DigestInvalid`, `TagInvalid`."""
+    algorithm, hexadecimal, tag_name = key.partition("!/")[2].split("/")
+    return Digest.parse(f"{algorithm}:{hexadecimal}"), Tag.parse(tag_name)
+
+
+def referring(key: str) -> Digest:
+    """Read from a referrer's key which manifest refers. Raises `DigestInvalid`."""
+    return Digest.parse(key.rpartition("/")[2].replace(".", ":", 1))
 
 
 def leases(repo: RepositoryName, kind: Kind, digest: Digest) -> str:
@@ -79,9 +133,20 @@ def leases(repo: RepositoryName, kind: Kind, digest: Digest) -> str:
     return f"{LEASES}{repo}!/{kind}/{digest.algorithm}/{digest.hex}/"
 
 
+def lease(repo: RepositoryName, kind: Kind, digest: Digest, lease_id: str, data_id: str | None) -> str:
+    """Name one lease; the key says which data it keeps, so that the collector need not read it."""
+    return f"{leases(repo, kind, digest)}{lease_id}-{data_id or NO_DATA}"
+
+
+def data_of(lease_key: str) -> str | None:
+    """Read from a lease's key which data it keeps; `None`: none."""
+    data_id = lease_key.rpartition("/")[2].partition("-")[2]
+    return None if data_id in {"", NO_DATA} else data_id
+
+
 def tags(repo: RepositoryName) -> str:
     """Name the prefix of all tags of a repository."""
-    return f"tags/{repo}!/"
+    return f"{TAGS}{repo}!/"
 
 
 def tag(repo: RepositoryName, name: Tag) -> str:
@@ -91,12 +156,12 @@ def tag(repo: RepositoryName, name: Tag) -> str:
 
 def tagged(repo: RepositoryName, digest: Digest) -> str:
     """Name the prefix of the markers of all tags that name, or once named, one manifest."""
-    return f"tagged/{repo}!/{digest.algorithm}/{digest.hex}/"
+    return f"{TAGGED}{repo}!/{digest.algorithm}/{digest.hex}/"
 
 
 def referrers(repo: RepositoryName, subject: Digest) -> str:
     """Name the prefix of all referrers of one subject."""
-    return f"referrers/{repo}!/{subject.algorithm}/{subject.hex}/"
+    return f"{REFERRERS}{repo}!/{subject.algorithm}/{subject.hex}/"
 
 
 def referrer(repo: RepositoryName, subject: Digest, digest: Digest) -> str:

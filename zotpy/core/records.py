@@ -2,8 +2,13 @@
 
 A lease and an entry hold the same value. The entry also says which lease it was written after, and the store's time of
 that lease, so that one GET tells both the content and whether it may be relied upon.
+
+An entry may be a tombstone instead: the record was deleted, whatever leases there are. Each tombstone begins an
+*epoch*, named in every later entry of the record, so that who reads an entry twice knows whether it was deleted in
+between.
 """
 
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -33,22 +38,21 @@ class BlobValue:
     data_id: str | None = None
     content: bytes = b""
 
-    def encode(self, lease: Lease | None = None) -> bytes:
+    def encode(self, lease: Lease | None = None, epoch: str = "") -> bytes:
         """Write the value of a lease, or with `lease` that of the entry."""
         header: dict[str, Any] = {"v": 1, "size": self.size_bytes}
         if self.data_id is not None:
             header["data"] = self.data_id
-        return frame(header | _lease_header(lease), self.content)
+        return frame(header | _entry_header(lease, epoch), self.content)
 
     @classmethod
-    def decode(cls, value: bytes) -> tuple[Self, Lease | None]:
-        """Read either. Raises `FramingError`."""
-        header, body = unframe(value)
+    def read(cls, header: dict[str, Any], body: bytes) -> Self:
+        """Read either, unframed. Raises `FramingError`."""
         data_id, size = header.get("data"), header.get("size")
         if not isinstance(size, int) or (data_id is None and len(body) != size):
             msg = "a blob's record is not as long as it says"
             raise FramingError(msg)
-        return cls(size, data_id, body), _read_lease(header)
+        return cls(size, data_id, body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +67,59 @@ class ManifestValue:
         """Length of the manifest."""
         return len(self.content)
 
-    def encode(self, lease: Lease | None = None) -> bytes:
+    def encode(self, lease: Lease | None = None, epoch: str = "") -> bytes:
         """Write the value of a lease, or with `lease` that of the entry."""
-        return frame({"v": 1, "type": self.media_type} | _lease_header(lease), self.content)
+        return frame({"v": 1, "type": self.media_type} | _entry_header(lease, epoch), self.content)
 
     @classmethod
-    def decode(cls, value: bytes) -> tuple[Self, Lease | None]:
-        """Read either. Raises `FramingError`."""
-        header, body = unframe(value)
+    def read(cls, header: dict[str, Any], body: bytes) -> Self:
+        """Read either, unframed. Raises `FramingError`."""
         media_type = header.get("type")
         if not isinstance(media_type, str):
             msg = "a manifest's record has no media type"
             raise FramingError(msg)
-        return cls(media_type, body), _read_lease(header)
+        return cls(media_type, body)
 
 
 Value = BlobValue | ManifestValue
 
 
-def decode_value(kind: Kind, value: bytes) -> tuple[Value, Lease | None]:
-    """Read the value of an entry or a lease of this kind. Raises `FramingError`."""
-    return BlobValue.decode(value) if kind == "blobs" else ManifestValue.decode(value)
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What an entry says."""
+
+    value: Value | None
+    """`None`: a tombstone."""
+    lease: Lease | None = None
+    epoch: str = ""
+    """Which deletion it came after; empty: none."""
+
+
+def decode_value(kind: Kind, value: bytes) -> Value:
+    """Read the value of a lease of this kind. Raises `FramingError`."""
+    return _read(kind, *unframe(value))
+
+
+def decode_entry(kind: Kind, value: bytes) -> Entry:
+    """Read an entry of this kind. Raises `FramingError`."""
+    header, body = unframe(value)
+    epoch = str(header.get("epoch", ""))
+    if header.get("deleted") is True:
+        return Entry(None, None, epoch)
+    return Entry(_read(kind, header, body), _read_lease(header), epoch)
+
+
+def new_tombstone() -> bytes:
+    """Write an entry that says that the record was deleted, and begins an epoch. It is shorter than any other entry."""
+    return frame({"v": 1, "deleted": True, "epoch": secrets.token_hex(8)})
+
+
+TOMBSTONE_BYTES = len(new_tombstone())
+"""In a listing, an entry of any other length is none."""
+
+
+def _read(kind: Kind, header: dict[str, Any], body: bytes) -> Value:
+    return BlobValue.read(header, body) if kind == "blobs" else ManifestValue.read(header, body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +150,11 @@ class TagValue:
             raise FramingError(msg) from error
 
 
-def _lease_header(lease: Lease | None) -> dict[str, Any]:
-    if lease is None:
-        return {}
-    return {"lease": {"id": lease.lease_id, "time": lease.time.timestamp()}}
+def _entry_header(lease: Lease | None, epoch: str) -> dict[str, Any]:
+    header: dict[str, Any] = {"epoch": epoch} if epoch else {}
+    if lease is not None:
+        header["lease"] = {"id": lease.lease_id, "time": lease.time.timestamp()}
+    return header
 
 
 def _read_lease(header: dict[str, Any]) -> Lease | None:

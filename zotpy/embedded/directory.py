@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from zotpy.embedded.errors import EmbeddedStoreError
+from zotpy.embedded.errors import DirectoryInUseError, EmbeddedStoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def _lock(descriptor: int, root: Path) -> None:
         msg = (
             f"the data directory {root} is in use by the process {holder}: stop that one, or set storage.rootDirectory"
         )
-        raise EmbeddedStoreError(msg) from error
+        raise DirectoryInUseError(msg) from error
     except OSError as error:
         msg = f"the data directory {root} cannot be locked: {error.strerror}"
         raise EmbeddedStoreError(msg) from error

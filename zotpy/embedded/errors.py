@@ -3,3 +3,7 @@
 
 class EmbeddedStoreError(Exception):
     """The embedded store cannot run; the message says why and what to do."""
+
+
+class DirectoryInUseError(EmbeddedStoreError):
+    """Another zotpy runs the store of this directory."""

@@ -27,7 +27,7 @@ class Ports:
 def choose_ports(path: Path) -> Ports:
     """Return the ports of the last run where they are free, else others, remembered for the next run."""
     try:
-        ports = Ports(**json.loads(path.read_text()))
+        ports = ports_of_last_run(path)
         if all(map(_is_free, astuple(ports))):
             return ports
     except (OSError, ValueError, TypeError):
@@ -36,6 +36,11 @@ def choose_ports(path: Path) -> Ports:
     ports = Ports(next(candidates), next(candidates), next(candidates), next(candidates))
     write_private(path, asdict(ports))
     return ports
+
+
+def ports_of_last_run(path: Path) -> Ports:
+    """Return the ports that a store runs on, or ran last. Raises `OSError`, `ValueError`, `TypeError`."""
+    return Ports(**json.loads(path.read_text()))
 
 
 def _is_free(port: int) -> bool:

@@ -13,7 +13,7 @@ import trio
 
 from zotpy.embedded.directory import Directory, key_pair, locked
 from zotpy.embedded.errors import EmbeddedStoreError
-from zotpy.embedded.ports import choose_ports
+from zotpy.embedded.ports import choose_ports, ports_of_last_run
 from zotpy.embedded.weed import POLL_S, end_leftover, ended, find_weed, running
 from zotpy.registry.concurrency import plain_errors
 from zotpy.restarts import Restarts
@@ -66,6 +66,18 @@ async def embedded_store(root_directory: Path) -> AsyncIterator[EmbeddedStore]:
             nursery.start_soon(_bound_log, directory)
             yield store
             nursery.cancel_scope.cancel()
+
+
+def running_elsewhere(root_directory: Path) -> EmbeddedStore:
+    """Return how to reach the store that another process runs on the directory. Raises `EmbeddedStoreError`."""
+    directory = Directory(root_directory.absolute())
+    try:
+        ports = ports_of_last_run(directory.ports)
+    except (OSError, ValueError, TypeError) as error:
+        msg = f"the store in {root_directory} is only just starting, or was never started: try again"
+        raise EmbeddedStoreError(msg) from error
+    access_key, secret_key = key_pair(directory.keys)
+    return EmbeddedStore(f"http://127.0.0.1:{ports.s3}", access_key, secret_key)
 
 
 async def _keep_running(directory: Directory, task_status: trio.TaskStatus[EmbeddedStore]) -> None:

@@ -16,20 +16,22 @@ import trio
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid, SizeInvalid
-from zotpy.core.framing import FramingError, frame, unframe
 from zotpy.core.hashing import Hasher, new_hasher
 from zotpy.core.names import RepositoryName
 from zotpy.core.pieces import Pieces
 from zotpy.core.records import INLINE_LIMIT_BYTES, BlobValue
 from zotpy.core.uploads import SentPart, UploadState
-from zotpy.registry.concurrency import beside, gather, within_deadline
+from zotpy.registry.concurrency import gather, within_deadline
 from zotpy.registry.pipeline import hash_pieces
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
-from zotpy.store.interface import ContentRejected, KeyMissing, Part, Store, StoreError
+from zotpy.store.interface import ContentRejected, Part, Store, StoreError
 
 CLEANUP_S = 20.0
 """How long cleaning up after a failure may take before it is left to the collector."""
+
+HINTS_LOOKED_AT = 16
+"""There is more than one where the same new blob was pushed several times at once."""
 
 log = structlog.get_logger()
 
@@ -69,13 +71,12 @@ class Commit:
         return value
 
     async def hinted(self, digest: Digest) -> BlobValue | None:
-        """Return where some repository keeps this digest's data, if a hint says so."""
-        try:
-            header, _ = unframe((await self.store.get(keys.digest_hint(digest))).body)
-        except (KeyMissing, FramingError):
-            return None
-        data_id, size = header.get("data"), header.get("size")
-        return BlobValue(size, data_id) if isinstance(data_id, str) and isinstance(size, int) else None
+        """Return where some repository keeps this digest's data, if a hint says so: the oldest, as everybody does."""
+        listing = await self.store.list(keys.hints(digest), limit=HINTS_LOOKED_AT)
+        for listed in sorted(listing.objects, key=lambda listed: (listed.last_modified, listed.key)):
+            if (hint := keys.Hint.parse(listed.key)) is not None:
+                return BlobValue(hint.size_bytes, hint.data_id)
+        return None
 
     async def drop_multipart(self, state: UploadState) -> None:
         """Abort the upload's multipart; never raises a `StoreError`."""
@@ -85,14 +86,19 @@ class Commit:
             await self.store.abort_multipart(keys.data(state.data_id), state.multipart_id)
 
     async def _record(self, repo: RepositoryName, digest: Digest, value: BlobValue, *, is_new: bool) -> None:
-        """Write the lease, and the hint for new data beside it; then the entry."""
-        write_lease = partial(self.records.write_lease, repo, "blobs", digest, value)
-        if is_new:
-            hint = frame({"v": 1, "data": value.data_id, "size": value.size_bytes})
-            lease = await beside(write_lease, partial(self.store.put, keys.digest_hint(digest), hint))
-        else:
-            lease = await write_lease()
-        await self.records.write_entry(repo, "blobs", digest, value, lease)
+        """Write the lease; then the entry, and the hint for new data beside it.
+
+        The hint comes after the lease, so that there is none for data that was never named: the collector takes data
+        away after its hints, and one that came late would lead others to what is gone.
+        """
+        lease = await self.records.write_lease(repo, "blobs", digest, value)
+        calls = [partial(self.records.write_entry, repo, "blobs", digest, value, lease)]
+        if is_new and value.data_id is not None:
+            calls.append(partial(self._write_hint, digest, keys.Hint(value.data_id, value.size_bytes)))
+        await gather(*calls)
+
+    async def _write_hint(self, digest: Digest, hint: keys.Hint) -> None:
+        await self.store.put(hint.key(digest), str(digest).encode())
 
     async def _put_whole(self, state: UploadState, digest: Digest) -> tuple[BlobValue, bool]:
         """Write the data of a blob no longer than a part, and look for an older copy meanwhile."""

@@ -1,7 +1,7 @@
 """Doing several things at once, and failing as if they had been done one by one."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 import trio
@@ -36,10 +36,10 @@ def plain_errors() -> Iterator[None]:
 
 async def gather(*calls: Callable[[], Awaitable[T]], limit: int = 64) -> Sequence[T]:
     """Run the calls at once, at most `limit` at a time; return their results in order. The first failure ends all."""
-    if len(calls) == 1:
-        return [await calls[0]()]
+    if len(calls) <= 1:
+        return [await call() for call in calls]
     results: dict[int, T] = {}
-    slots = trio.CapacityLimiter(limit)
+    slots = trio.CapacityLimiter(limit) if len(calls) > limit else nullcontext()
 
     async def run(index: int, call: Callable[[], Awaitable[T]]) -> None:
         async with slots:

@@ -1,43 +1,116 @@
-"""Whether this replica should get requests."""
+"""Whether this replica should get requests, and whether it may still touch its bucket.
+
+Both follow from one small read of the bucket's layout every few seconds: it shows that the store answers, and that no
+newer release has moved the bucket to a form that this one would misread. A replica that is left behind in that way is
+not ready, and asks nothing of the store any more, for reads and for requests under way alike: what it read could be
+wrong, and what it wrote could be lost. The requests that it refuses are other replicas' to answer.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import structlog
 import trio
 
-from zotpy.core import keys
-from zotpy.store.interface import Store, StoreError
+from zotpy.registry.layout import LayoutError, LayoutMoved, read_layout
+from zotpy.store.interface import Store, StoreError, StoreUnavailable
+from zotpy.store.wrapper import StoreWrapper
 
 CACHE_S = 2.0
+CHECK_S = 5.0
+"""So often the layout is looked at where nobody asks."""
+STALE_S = 60.0
+"""So long the last look at the layout holds: a replica that was paused for longer looks again before anything else."""
 TIMEOUT_S = 5.0
+WATCHED_S = 60.0
+"""A balancer that has not asked for so long does not ask: Kubernetes does every 10 s, HAProxy every 2 s."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
 
 class Health:
-    """Says whether the store answers, asked at most once in two seconds, and whether the replica is leaving."""
+    """Looks at the store at most once in two seconds, and knows whether the replica is leaving."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._checked_at = -CACHE_S
+        self._asked_at = -CACHE_S
+        self._seen_at = trio.current_time()  # the start looks at the layout itself
+        self._watched_at = -WATCHED_S
         self._reachable = False
         self._lock = trio.Lock()
+        self.refusal = ""
+        """Why this release must leave the bucket alone; empty where it need not."""
         self.draining = False
         """Set at SIGTERM: the balancer shall send no more."""
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody asks if this replica is ready, and so will notice that it is not."""
+        return trio.current_time() - self._watched_at < WATCHED_S
+
     async def is_ready(self) -> bool:
-        """Tell whether requests can be served now."""
+        """Tell who asks from outside whether requests can be served now."""
+        self._watched_at = trio.current_time()
         if self.draining:
             return False
+        await self._look()
+        return self._reachable and not self.refusal and not self.draining
+
+    async def keep_looking(self) -> None:
+        """Look at the layout where nobody else asks for it, until cancelled."""
+        while True:
+            await self._look()
+            await trio.sleep(CHECK_S)
+
+    async def admit(self) -> None:
+        """Let a call to the store pass; raises `LayoutMoved`, and `StoreUnavailable` where that cannot be known."""
+        if self._is_stale():
+            await self._look()
+            if self._is_stale():
+                msg = "the layout of the bucket could not be read for a minute"
+                raise StoreUnavailable(msg)
+        if self.refusal:
+            raise LayoutMoved(self.refusal)
+
+    def _is_stale(self) -> bool:
+        return trio.current_time() - self._seen_at > STALE_S
+
+    async def _look(self) -> None:
         async with self._lock:
-            if trio.current_time() - self._checked_at >= CACHE_S:
+            if trio.current_time() - self._asked_at >= CACHE_S:
                 self._reachable = await self._ask()
-                self._checked_at = trio.current_time()
-        return self._reachable and not self.draining
+                self._asked_at = trio.current_time()
 
     async def _ask(self) -> bool:
+        """Read the layout, and return whether the store answered."""
+        began_at, refusal = trio.current_time(), ""
         try:
             with trio.fail_after(TIMEOUT_S):
-                await self._store.get(keys.LAYOUT)
+                (await read_layout(self._store)).check()
         except (StoreError, trio.TooSlowError) as error:
             log.warning("store_unreachable", error=repr(error))
             return False
+        except LayoutError as error:
+            refusal = str(error)
+        self._seen_at = began_at
+        if refusal != self.refusal:
+            log.error("left_behind", reason=refusal) if refusal else log.info("layout_is_known_again")
+        self.refusal = refusal
         return True
+
+
+class GuardedStore(StoreWrapper):
+    """A store of which nothing is asked while this release must leave its bucket alone."""
+
+    def __init__(self, store: Store, health: Health) -> None:
+        """Stand in front of `store`."""
+        super().__init__(store)
+        self._health = health
+
+    async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
+        """Run one operation, if it may be."""
+        del operation, key
+        await self._health.admit()
+        return await run()

@@ -1,29 +1,99 @@
-"""The layout of the bucket has a version, so that replicas of two releases know whether they can work side by side."""
+"""The layout of the bucket has a version, so that replicas of two releases know whether they can work side by side.
+
+`meta/layout` holds three things::
+
+    {"layout": 3, "least": 2, "release": "0.7.0"}
+
+- `layout`: the newest version of the layout in which anything was written.
+- `least`: the oldest version that a release must know to read all of it rightly, and to write nothing that others
+  misread. Where it is missing, it is `layout`.
+- `release`: the first release that knows `least`, in words for the operator.
+
+A release that knows version N works on every bucket whose `least` is at most N. So a release that adds what older
+ones may pass over raises `layout` alone, and is rolled out beside them. What they would misread takes two releases:
+the first one reads it and does not write it; the second one raises `least`, which the first one satisfies, and
+everything older is refused: at its start, and while it runs (see `zotpy.registry.health`). Whoever raises `least`
+writes the new form only after the longest time that a replica may take to notice, and that calls may take which it
+had begun: `gcSettings.deadline` is longer than both.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
 from zotpy.core import keys
 from zotpy.core.framing import FramingError, frame, unframe
-from zotpy.store.interface import KeyMissing, Store
+from zotpy.store.interface import ConditionFailed, KeyMissing, Store, StoreRefused
 
-LAYOUT_VERSION = 1
+KNOWN = 1
+"""The newest version that this release reads and writes."""
+WRITTEN = {"layout": 1, "least": 1, "release": "0.1.0"}
+"""What this release writes on an empty bucket."""
+_LONGEST_RELEASE = 50
 
 
 class LayoutError(Exception):
-    """The bucket has a layout that this release cannot work with."""
+    """The bucket has a layout that this release cannot work with; the message says what to run."""
+
+
+class LayoutMoved(StoreRefused):
+    """The same, found out while the replica runs: nothing may be asked of the store any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What `meta/layout` says."""
+
+    version: int
+    least: int
+    release: str = ""
+
+    @staticmethod
+    def parse(body: bytes) -> "Layout":
+        """Read it. Raises `LayoutError`."""
+        try:
+            header, _ = unframe(body)
+            version = _positive(header.get("layout"))
+            least = _positive(header.get("least", version))
+        except (FramingError, ValueError) as error:
+            msg = "the bucket's meta/layout is damaged: is the prefix that of a zotpy registry?"
+            raise LayoutError(msg) from error
+        release = header.get("release")
+        is_named = isinstance(release, str) and release.isprintable() and len(release) <= _LONGEST_RELEASE
+        return Layout(version, least, str(release) if is_named else "")
+
+    def check(self) -> None:
+        """Raise `LayoutError` where this release must leave the bucket alone."""
+        if self.least > KNOWN:
+            run = f"zotpy {self.release} or newer" if self.release else "a newer release"
+            msg = (
+                f"the bucket has layout {self.version}, for releases that know layout {self.least} or newer;"
+                f" this one knows {KNOWN}: run {run}"
+            )
+            raise LayoutError(msg)
+
+
+def _positive(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    raise ValueError(value)
+
+
+async def read_layout(store: Store) -> Layout:
+    """Ask for the bucket's layout: one store call. Raises `LayoutError`, `KeyMissing` on an empty bucket."""
+    return Layout.parse((await store.get(keys.LAYOUT)).body)
 
 
 async def check_layout(store: Store) -> None:
-    """Read the bucket's layout version, or write it on an empty bucket. Raises `LayoutError`."""
+    """Check the bucket's layout, or write ours on an empty bucket. Raises `LayoutError`.
+
+    Of two releases that meet on an empty bucket the first one decides, where the store can tell; else the other one's
+    next check of the layout sees what was written last.
+    """
     try:
-        header, _ = unframe((await store.get(keys.LAYOUT)).body)
+        found = await read_layout(store)
     except KeyMissing:
-        await store.put(keys.LAYOUT, frame({"layout": LAYOUT_VERSION}))
-        return
-    except FramingError as error:
-        msg = "the bucket's meta/layout is damaged: is the prefix that of a zotpy registry?"
-        raise LayoutError(msg) from error
-    if header.get("layout") != LAYOUT_VERSION:
-        msg = (
-            f"the bucket has layout {header.get('layout')}, this release works with layout {LAYOUT_VERSION}: "
-            "run a release that knows both"
-        )
-        raise LayoutError(msg)
+        with suppress(ConditionFailed):
+            await store.put(keys.LAYOUT, frame(WRITTEN), if_none_match=store.features.conditional_create)
+        found = await read_layout(store)
+    found.check()

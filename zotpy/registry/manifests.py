@@ -1,36 +1,33 @@
-"""Manifests and the tags that name them: pushed, read, deleted (OCI distribution spec, end-2, end-3, end-7, end-9).
+"""Manifests and the tags that name them: pushed and read (OCI distribution spec, end-2, end-3, end-7).
 
 A push writes in an order in which every step leaves the bucket right: all references are checked (and their leases
-renewed) at once; then the lease, the authority; then, at once, what makes it found: entry, tags, referrer. The markers
-that tell a later DELETE which tags to look at come before the tags.
+renewed) at once; then the lease, the authority; then tags and referrer; then the entry. The markers that tell a later
+DELETE which tags to look at come before the tags.
 
-A DELETE removes exactly what it saw at one moment: leases by their keys, tags by their ETags. At its end it looks
-whether the manifest was pushed again meanwhile: if so it restores what that push relied on.
+The entry is what pushes and deletions of one manifest agree on (see `zotpy.registry.deletions`). Each reads it, reads
+or writes the names, and then replaces the entry if it is still the one it read. So of a push and a DELETE at the same
+moment one comes wholly before the other: the DELETE sees all tags that the push wrote, or none of its deletions
+touches them. Pushes do not hinder each other: an entry that is replaced after a push has written its names, and was
+not deleted in between, serves as well.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.errors import (
-    DigestInvalid,
-    ManifestBlobUnknown,
-    ManifestTooLarge,
-    ManifestUnknown,
-    Unavailable,
-)
-from zotpy.core.framing import frame
+from zotpy.core.errors import DigestInvalid, ManifestBlobUnknown, ManifestTooLarge, Unavailable
 from zotpy.core.manifests import ManifestFacts, parse_manifest
 from zotpy.core.names import Reference, RepositoryName, Tag
-from zotpy.core.records import ManifestValue
+from zotpy.core.records import Lease, ManifestValue
 from zotpy.registry.concurrency import beside, gather, within_deadline
-from zotpy.registry.records import Records
+from zotpy.registry.deletions import Deletions, unknown
+from zotpy.registry.names import Names
+from zotpy.registry.records import ATTEMPTS, Records, Seen, overtaken
 from zotpy.registry.settings import RegistrySettings
-from zotpy.registry.tags import Condition, Tags
-from zotpy.store.interface import Listed, Store
-from zotpy.store.sweeps import delete_all, list_all
+from zotpy.registry.tags import Condition
+from zotpy.store.interface import Store
 
 Call = Callable[[], Awaitable[object]]
 
@@ -52,16 +49,17 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What there was of a manifest when its DELETE looked: just that is deleted."""
+class _Push:
+    """One push, all of whose references were found."""
 
-    leases: Sequence[Listed]
+    repo: RepositoryName
+    digest: Digest
+    value: ManifestValue
+    facts: ManifestFacts
     tags: Sequence[Tag]
-    """Tags that name it, or once did."""
-    naming: Mapping[Tag, str | None]
-    """Those that name it, each with its ETag; those that may name it, where the store deletes without a condition."""
-    unguarded: list[Tag] = field(default_factory=list)
-    """Those that were deleted without a condition."""
+    condition: Condition | None
+    etags: dict[Tag, str] = field(default_factory=dict)
+    """Of a conditional push: the tags that it may replace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +68,21 @@ class Manifests:
 
     store: Store
     records: Records
-    tags: Tags
+    names: Names
+    deletions: Deletions
     settings: RegistrySettings
 
     async def find(self, repo: RepositoryName, reference: Reference) -> Found:
         """Read a manifest: one store call, by tag or by digest. Raises `ManifestUnknown`."""
         if isinstance(reference, Tag):
-            tag = await self.tags.read(repo, reference)
+            tag = await self.names.tags.read(repo, reference)
             if tag is None:
-                raise _unknown(reference)
+                raise unknown(reference)
             found = Found(tag[0].digest, tag[0].manifest)
         else:
             value = await self.records.read_manifest(repo, reference)
             if value is None:
-                raise _unknown(reference)
+                raise unknown(reference)
             found = Found(reference, value)
         if Digest.of(found.value.content, found.digest.algorithm) != found.digest:
             msg = f"the store returned other bytes than those of {found.digest}: ask the operator to look at the bucket"
@@ -107,44 +106,27 @@ class Manifests:
         """
         digest = self._digest(reference, content)
         facts = parse_manifest(content, content_type)
-        value = ManifestValue(facts.media_type, content)
         tags = [reference, *extra_tags] if isinstance(reference, Tag) else list(extra_tags)
+        push = _Push(repo, digest, ManifestValue(facts.media_type, content), facts, tags, condition)
         with within_deadline(self.settings.deadline_s):
-            etags = await self._check(repo, facts, tags, condition)
+            seen = await self._check(push)
             lease = await beside(
-                partial(self.records.write_lease, repo, "manifests", digest, value),
-                partial(self.store.put, keys.repository(repo), b""),
-                *[partial(self.store.put, keys.tagged(repo, digest) + tag.text, b"") for tag in tags],
+                partial(self.records.write_lease, repo, "manifests", digest, push.value),
+                partial(self.names.mark_repository, repo),
+                *[partial(self.names.mark_tag, repo, digest, tag) for tag in tags],
             )
-            visible: list[Call] = [partial(self.records.write_entry, repo, "manifests", digest, value, lease)]
-            visible += [partial(self.tags.write, repo, tag, digest, value, condition, etags) for tag in tags]
-            if facts.subject is not None:
-                visible.append(partial(self._write_referrer, repo, facts, digest, value))
-            await gather(*visible)
+            await self._make_visible(push, seen, lease)
         return Pushed(digest, facts.subject)
 
     async def delete(self, repo: RepositoryName, digest: Digest) -> None:
         """Delete a manifest with its tags and its referrer entry. Raises `ManifestUnknown`."""
-        value = await self.records.read_manifest(repo, digest)
-        if value is None:
-            raise _unknown(digest)
-        facts = parse_manifest(value.content, value.media_type)
-        seen = await self._look(repo, digest)
-        calls: list[Call] = [partial(self._delete_tag, repo, tag, digest, seen) for tag in seen.naming]
-        if facts.subject is not None:
-            calls.append(partial(self.store.delete, keys.referrer(repo, facts.subject, digest)))
-        calls.append(partial(self.records.delete_listed, repo, "manifests", digest, seen.leases))
-        await gather(*calls, limit=16)
-        if seen.tags:
-            await delete_all(self.store, [keys.tagged(repo, digest) + tag.text for tag in seen.tags])
-        if await self.records.list_leases(repo, "manifests", digest):
-            await self._restore(repo, digest, value, facts, seen)
+        await self.deletions.delete(repo, digest)
 
     async def delete_tag(self, repo: RepositoryName, tag: Tag) -> None:
         """Delete one tag; its manifest stays. Raises `ManifestUnknown`."""
-        if await self.tags.read(repo, tag) is None:
-            raise _unknown(tag)
-        await self.tags.delete(repo, tag)
+        if await self.names.tags.read(repo, tag) is None:
+            raise unknown(tag)
+        await self.names.tags.delete(repo, tag)
 
     def _digest(self, reference: Reference, content: bytes) -> Digest:
         if len(content) > self.settings.manifest_limit_bytes:
@@ -157,80 +139,65 @@ class Manifests:
             raise DigestInvalid(msg, detail={"digest": str(reference), "actual": str(actual)})
         return actual
 
-    async def _check(
-        self, repo: RepositoryName, facts: ManifestFacts, tags: Sequence[Tag], condition: Condition | None
-    ) -> dict[Tag, str]:
-        """Rely on every reference, and read the tags of a conditional push; returns the ETags of those tags."""
+    async def _check(self, push: _Push) -> Seen:
+        """Rely on every reference, read the tags of a conditional push, and what there is of the manifest itself."""
         missing: list[str] = []
-        etags: dict[Tag, str] = {}
 
         async def rely(digest: Digest, kind: keys.Kind) -> None:
             may_miss = kind == "manifests" and self.settings.allow_sparse_indexes
-            if await self.records.rely(repo, kind, digest) is None and not may_miss:
+            if await self.records.rely(push.repo, kind, digest) is None and not may_miss:
                 missing.append(str(digest))
 
-        calls: list[Call] = [partial(rely, digest, "blobs") for digest in facts.blobs]
-        calls += [partial(rely, digest, "manifests") for digest in facts.manifests]
-        if condition is not None:
-            self.tags.require_conditions(condition)
-            calls += [partial(self.tags.check, repo, tag, condition, etags) for tag in tags]
-        if calls:
-            await gather(*calls)
+        calls: list[Call] = [partial(rely, digest, "blobs") for digest in push.facts.blobs]
+        calls += [partial(rely, digest, "manifests") for digest in push.facts.manifests]
+        if push.condition is not None:
+            self.names.tags.require_conditions(push.condition)
+            calls += [partial(self.names.tags.check, push.repo, tag, push.condition, push.etags) for tag in push.tags]
+        seen = await beside(partial(self.records.look_at_entry, push.repo, "manifests", push.digest), *calls)
         if missing:
             raise ManifestBlobUnknown(sorted(missing))
-        return etags
+        return seen
 
-    async def _write_referrer(
-        self, repo: RepositoryName, facts: ManifestFacts, digest: Digest, value: ManifestValue
-    ) -> None:
-        if facts.subject is not None:
-            descriptor = facts.descriptor(digest, value.size_bytes)
-            await self.store.put(keys.referrer(repo, facts.subject, digest), frame({"v": 1, "descriptor": descriptor}))
-
-    async def _look(self, repo: RepositoryName, digest: Digest) -> _Seen:
-        """Look at leases and tags such that no push came between the looks: else it would be deleted by halves."""
-        leases = await self.records.list_leases(repo, "manifests", digest)
-        while True:
-            markers = await list_all(self.store, keys.tagged(repo, digest))
-            tags = [Tag.parse(marker.key.rpartition("/")[2]) for marker in markers]
-            naming: Mapping[Tag, str | None] = dict.fromkeys(tags)
-            if self.store.features.conditional_delete:
-                found = await gather(*[partial(self.tags.etag_of, repo, tag, digest) for tag in tags], limit=16)
-                naming = {tag: etag for tag, etag in zip(tags, found, strict=True) if etag is not None}
-            before, leases = leases, await self.records.list_leases(repo, "manifests", digest)
-            if leases == before:
-                return _Seen(leases, tags, naming)
-
-    async def _delete_tag(self, repo: RepositoryName, tag: Tag, digest: Digest, seen: _Seen) -> None:
-        """Delete a tag if it is still the one that was seen; without conditions, if it names the manifest now."""
-        etag = seen.naming[tag]
-        if etag is None:
-            if await self.tags.etag_of(repo, tag, digest) is None:
+    async def _make_visible(self, push: _Push, seen: Seen, lease: Lease) -> None:
+        """Write the names, then the entry, such that no deletion came between; again where one did."""
+        replace = partial(self.records.replace, push.repo, "manifests", push.digest)
+        look = partial(self.records.look_at_entry, push.repo, "manifests", push.digest)
+        for _ in range(ATTEMPTS):
+            if seen.is_tombstone:  # names of what was deleted would last no longer than what they name
+                revived = await replace(seen, push.value, lease)
+                if revived is None:
+                    seen = await look()
+                    continue
+                seen = revived
+            await gather(*self._names_of(push))
+            if await replace(seen, push.value, lease) is not None:
                 return
-            seen.unguarded.append(tag)
-        await self.tags.delete(repo, tag, etag)
+            again = await look()
+            if again.continues(seen):
+                if await replace(again, push.value, lease) is not None:
+                    return
+                again = await look()
+                if again.continues(seen):
+                    return  # by what another one wrote after it was read, so after our names
+            seen = again
+            await gather(*[partial(self._forget_if_deleted, push, tag) for tag in list(push.etags)])
+        raise overtaken(push.digest)
 
-    async def _restore(
-        self, repo: RepositoryName, digest: Digest, value: ManifestValue, facts: ManifestFacts, seen: _Seen
-    ) -> None:
-        """Put back what a push of the same manifest, which overtook this DELETE, wrote under predictable keys."""
-        calls: list[Call] = [partial(self.store.put, keys.tagged(repo, digest) + tag.text, b"") for tag in seen.tags]
-        calls += [partial(self._put_back, repo, tag, digest, value) for tag in seen.unguarded]
-        if facts.subject is not None:
-            calls.append(partial(self._write_referrer, repo, facts, digest, value))
-        if calls:
-            await gather(*calls)
+    async def _forget_if_deleted(self, push: _Push, tag: Tag) -> None:
+        """Let a conditional push, whose tag was deleted with the manifest, make it again."""
+        if await self.names.tags.read(push.repo, tag) is None:
+            del push.etags[tag]
 
-    async def _put_back(self, repo: RepositoryName, tag: Tag, digest: Digest, value: ManifestValue) -> None:
-        """Write a tag again that may have been pushed between our look at it and its deletion."""
-        if await self.tags.read(repo, tag) is None:
-            await self.tags.write(repo, tag, digest, value)
+    def _names_of(self, push: _Push) -> list[Call]:
+        repo, digest, value = push.repo, push.digest, push.value
+        calls: list[Call] = [
+            partial(self.names.tags.write, repo, tag, digest, value, push.condition, push.etags) for tag in push.tags
+        ]
+        if push.facts.subject is not None:
+            calls.append(partial(self.names.write_referrer, repo, push.facts, digest, value))
+        return calls
 
 
 def too_large(limit_bytes: int) -> ManifestTooLarge:
     """Return the error that says how long a manifest may be."""
     return ManifestTooLarge(f"the manifest is longer than the {limit_bytes} bytes accepted here")
-
-
-def _unknown(reference: Reference) -> ManifestUnknown:
-    return ManifestUnknown(f"{reference} is not in this repository", detail={"reference": str(reference)})

@@ -96,6 +96,8 @@ class PartPipeline:
     _multipart: trio.Lock = field(default_factory=trio.Lock)
     _saving: trio.Lock = field(default_factory=trio.Lock)
     _settled: trio.Event = field(default_factory=trio.Event)
+    _to_hash: "trio.MemorySendChannel[_PartInFlight | Pieces] | None" = None
+    _hashed_already: int = 0
     _in_flight_bytes: int = 0
     _saved_number: int = 0
     _ended: bool = False
@@ -111,20 +113,20 @@ class PartPipeline:
         self._end = self._checked_end = self.state.sent_bytes
         self._begin_part()
         await self.account.acquire(len(self.state.tail))
-        hashed_already = len(self.state.tail)
+        self._hashed_already = len(self.state.tail)  # by the request that left the tail
         for piece in self.state.tail.blocks():
             self._filling.append(piece)
         self.state.tail.clear()
         with plain_errors():
             async with trio.open_nursery() as self._nursery:
-                to_hash, hashing = trio.open_memory_channel[_PartInFlight | Pieces](0)
-                self._to_hash = to_hash
-                self._nursery.start_soon(self._hash, hashing, hashed_already)
-                async with to_hash:
-                    await self._receive(body)
-                    self._ended = True
-                    self.account.part_is_full()
-                    await to_hash.send(self._filling)
+                await self._receive(body)
+                self._ended = True
+                self.account.part_is_full()
+                if self._to_hash is None:  # most bodies are one small part: they need no task
+                    await self._hash(self._filling)
+                else:
+                    async with self._to_hash:
+                        await self._to_hash.send(self._filling)
         return self._state_after(self._next_number, self._end + len(self._filling), self._export(), self._filling)
 
     def drop(self) -> None:
@@ -188,6 +190,9 @@ class PartPipeline:
             self._checked_end = self._end
             self._checkpoints.append(part)
         self._nursery.start_soon(self._send, part)
+        if self._to_hash is None:
+            self._to_hash, hashing = trio.open_memory_channel[_PartInFlight | Pieces](0)
+            self._nursery.start_soon(self._hash_all, hashing)
         await self._to_hash.send(part)
         await self._have_settled(self._size_bytes, self.limits.held_bytes)
 
@@ -197,19 +202,23 @@ class PartPipeline:
             self._settled = trio.Event()
             await self._settled.wait()
 
-    async def _hash(self, parts: "trio.MemoryReceiveChannel[_PartInFlight | Pieces]", hashed_already: int) -> None:
-        """Hash the parts in order, then the tail; bytes of an earlier request's tail were hashed by that request."""
+    async def _hash_all(self, parts: "trio.MemoryReceiveChannel[_PartInFlight | Pieces]") -> None:
+        """Hash the parts in order, then the tail."""
         async with parts:
             async for part in parts:
-                if self.hasher is not None:
-                    await hash_pieces(
-                        self.hasher, part.body if isinstance(part, _PartInFlight) else part, hashed_already
-                    )
-                hashed_already = 0
-                if isinstance(part, _PartInFlight):
-                    if part.is_checkpoint:
-                        part.hash_state = self._export()
-                    self._settle(part)  # whoever names its bytes after this keeps memory that was given back
+                if isinstance(part, Pieces):
+                    await self._hash(part)
+                    continue
+                await self._hash(part.body)
+                if part.is_checkpoint:
+                    part.hash_state = self._export()
+                self._settle(part)  # whoever names its bytes after this keeps memory that was given back
+
+    async def _hash(self, pieces: Pieces) -> None:
+        """Hash the next bytes, but for those of an earlier request's tail, which that request hashed."""
+        skip_bytes, self._hashed_already = self._hashed_already, 0
+        if self.hasher is not None:
+            await hash_pieces(self.hasher, pieces, skip_bytes)
 
     async def _send(self, part: _PartInFlight) -> None:
         data_id, multipart_id = await self._ensure_multipart()

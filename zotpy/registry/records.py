@@ -10,48 +10,85 @@ that tells a client not to push) needs a lease young enough to outlive what it i
 - there is no entry: list the leases; with one, do as for an older one; with none, there is no record.
 
 All ages are the store's own time, from one answer of the store: no replica's clock decides anything.
+
+A DELETE writes a tombstone in the entry's place and leaves the leases to the collector. Were it to delete the leases,
+it could take the one that a push at the same moment has just written, and that push's entry would stand without one.
+Entries are replaced on the condition that they are still the ones that were read, where the store has conditions: a
+renewal cannot bring back what was deleted after it looked, and a DELETE cannot bury what it has not seen.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from zotpy.core import keys
 from zotpy.core.digests import Digest
+from zotpy.core.errors import Unavailable
 from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
-from zotpy.core.records import BlobValue, Lease, ManifestValue, Value, decode_value
+from zotpy.core.records import BlobValue, Lease, ManifestValue, Value, decode_entry, decode_value, new_tombstone
 from zotpy.registry.settings import RegistrySettings
-from zotpy.store.interface import KeyMissing, Listed, Store
-from zotpy.store.sweeps import delete_all, list_all
+from zotpy.store.interface import ConditionFailed, KeyMissing, Listed, Store
+from zotpy.store.sweeps import list_all
 
 SIBLING_LIMIT = 16
 """How many repositories are asked for a small blob that a client wants mounted from anywhere."""
+ATTEMPTS = 16
+"""How often a write of an entry may be overtaken before the client is told to try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A record as it was read, and the entry that a later write may replace."""
+
+    value: Value | None
+    """`None`: there is no such record."""
+    etag: str | None = None
+    """Of the entry, which may be a tombstone; `None`: there is no entry."""
+    epoch: str = ""
+    """Which deletion the entry came after."""
+    is_young: bool = False
+    """The lease is younger than half the grace period."""
+
+    @property
+    def is_tombstone(self) -> bool:
+        """The record was deleted, and what tells it is still there."""
+        return self.value is None and self.etag is not None
+
+    def continues(self, earlier: "Seen") -> bool:
+        """Whether the record is there, and was not deleted since it was seen earlier, however often it was written."""
+        return self.value is not None and self.epoch == earlier.epoch
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Reads, renews and writes the records of all repositories."""
+    """Reads, renews, writes and deletes the records of all repositories."""
 
     store: Store
     settings: RegistrySettings
 
     async def read(self, repo: RepositoryName, kind: Kind, digest: Digest) -> Value | None:
         """Return the value for answering a read, or `None`: one GET, where the entry is there."""
-        return await self._find(repo, kind, digest, rely=False)
+        return (await self.look(repo, kind, digest)).value
 
     async def rely(self, repo: RepositoryName, kind: Kind, digest: Digest) -> Value | None:
         """Return the value after making sure that its lease outlives the deadline, or `None`."""
-        return await self._find(repo, kind, digest, rely=True)
+        for _ in range(ATTEMPTS):
+            seen = await self.look(repo, kind, digest)
+            if seen.value is None or seen.is_young:
+                return seen.value
+            lease = await self.write_lease(repo, kind, digest, seen.value)
+            if await self.replace(repo, kind, digest, seen, seen.value, lease) is not None:
+                return seen.value
+        raise overtaken(digest)
 
     async def read_blob(self, repo: RepositoryName, digest: Digest, *, rely: bool = False) -> BlobValue | None:
         """Return a blob's value, or `None`."""
-        value = await self._find(repo, "blobs", digest, rely=rely)
+        value = await (self.rely if rely else self.read)(repo, "blobs", digest)
         return value if isinstance(value, BlobValue) else None
 
     async def read_manifest(self, repo: RepositoryName, digest: Digest) -> ManifestValue | None:
         """Return a manifest's value, or `None`."""
-        value = await self._find(repo, "manifests", digest, rely=False)
+        value = await self.read(repo, "manifests", digest)
         return value if isinstance(value, ManifestValue) else None
 
     async def read_entry(self, repo: RepositoryName, digest: Digest) -> BlobValue | None:
@@ -60,60 +97,93 @@ class Records:
             fetched = await self.store.get(keys.entry(repo, "blobs", digest))
         except KeyMissing:
             return None
-        return BlobValue.decode(fetched.body)[0]
+        value = decode_entry("blobs", fetched.body).value
+        return value if isinstance(value, BlobValue) else None
 
     async def siblings(self, repo: RepositoryName) -> list[RepositoryName]:
         """Return a few other repositories with the same parent, by one listing."""
         prefix = keys.siblings(repo)
         listing = await self.store.list(prefix, limit=SIBLING_LIMIT, directories=True)
-        names = [keys.sibling_of(directory) for directory in listing.directories]
+        names = [keys.repository_below(keys.ENTRIES, directory) for directory in listing.directories]
         return [name for name in names if name is not None and name != repo]
 
+    async def look(self, repo: RepositoryName, kind: Kind, digest: Digest) -> Seen:
+        """Read the entry, or the newest lease where there is none."""
+        seen = await self.look_at_entry(repo, kind, digest)
+        if seen.etag is not None:
+            return seen
+        return Seen(await self._from_leases(repo, kind, digest))
+
+    async def look_at_entry(self, repo: RepositoryName, kind: Kind, digest: Digest) -> Seen:
+        """Read the entry alone: one GET."""
+        try:
+            fetched = await self.store.get(keys.entry(repo, kind, digest))
+        except KeyMissing:
+            return Seen(None)
+        entry = decode_entry(kind, fetched.body)
+        young = entry.lease is not None and self._is_young(entry.lease, fetched.store_time)
+        return Seen(entry.value, fetched.etag, entry.epoch, young)
+
     async def write(self, repo: RepositoryName, kind: Kind, digest: Digest, value: Value) -> None:
-        """Make the record exist, or renew it: a new lease, then the entry."""
+        """Make the record exist, or renew it, whatever was there: a new lease, then the entry."""
         lease = await self.write_lease(repo, kind, digest, value)
         await self.write_entry(repo, kind, digest, value, lease)
 
     async def write_lease(self, repo: RepositoryName, kind: Kind, digest: Digest, value: Value) -> Lease:
-        """Write the authority; the record exists from here on."""
+        """Write the authority; the record exists from here on, unless its entry is a tombstone."""
+        data_id = value.data_id if isinstance(value, BlobValue) else None
         lease_id = keys.new_id()
-        stored = await self.store.put(keys.leases(repo, kind, digest) + lease_id, value.encode())
+        stored = await self.store.put(keys.lease(repo, kind, digest, lease_id, data_id), value.encode())
         return Lease(lease_id, stored.store_time)
 
     async def write_entry(self, repo: RepositoryName, kind: Kind, digest: Digest, value: Value, lease: Lease) -> None:
         """Write what answers a read with one GET."""
         await self.store.put(keys.entry(repo, kind, digest), value.encode(lease))
 
+    async def replace(
+        self, repo: RepositoryName, kind: Kind, digest: Digest, seen: Seen, value: Value, lease: Lease
+    ) -> Seen | None:
+        """Write the entry if it is still as it was seen; `None`: it is not, or was not there and now is."""
+        etag = await self._swap(keys.entry(repo, kind, digest), seen, value.encode(lease, seen.epoch))
+        return None if etag is None else Seen(value, etag, seen.epoch, is_young=True)
+
+    async def bury(self, repo: RepositoryName, kind: Kind, digest: Digest, seen: Seen) -> bool:
+        """Write a tombstone if the entry is still as it was seen; `False`: it is not."""
+        return await self._swap(keys.entry(repo, kind, digest), seen, new_tombstone()) is not None
+
+    async def delete(self, repo: RepositoryName, kind: Kind, digest: Digest) -> bool:
+        """Delete the record as it is now; `False` where there is none."""
+        for attempt in range(ATTEMPTS):
+            seen = await self.look(repo, kind, digest)
+            if seen.value is None:
+                return attempt > 0  # by another request, or by this one, whose answer was lost
+            if await self.bury(repo, kind, digest, seen):
+                return True
+        raise overtaken(digest)
+
     async def list_leases(self, repo: RepositoryName, kind: Kind, digest: Digest) -> list[Listed]:
         """List all leases of one record, newest last."""
         leases = await list_all(self.store, keys.leases(repo, kind, digest))
         return sorted(leases, key=lambda lease: (lease.last_modified, lease.key))
 
-    async def delete(self, repo: RepositoryName, kind: Kind, digest: Digest) -> bool:
-        """Delete the entry, then exactly the leases that are listed now; `False` where there was no lease."""
-        leases = await self.list_leases(repo, kind, digest)
-        if not leases:
-            return False
-        await self.delete_listed(repo, kind, digest, leases)
-        return True
-
-    async def delete_listed(self, repo: RepositoryName, kind: Kind, digest: Digest, leases: Sequence[Listed]) -> None:
-        """Delete the entry, then these leases and no others."""
-        await self.store.delete(keys.entry(repo, kind, digest))
-        await delete_all(self.store, [lease.key for lease in leases])
-
-    async def _find(self, repo: RepositoryName, kind: Kind, digest: Digest, *, rely: bool) -> Value | None:
+    async def _swap(self, key: str, seen: Seen, body: bytes) -> str | None:
+        """Replace one entry on the condition that it is the one seen; see by a read, where the store has none."""
+        features = self.store.features
+        if not (features.conditional_create if seen.etag is None else features.conditional_replace):
+            if await self._etag(key) != seen.etag:
+                return None
+            return (await self.store.put(key, body)).etag
         try:
-            fetched = await self.store.get(keys.entry(repo, kind, digest))
+            stored = await self.store.put(key, body, if_none_match=seen.etag is None, if_match=seen.etag)
+        except (ConditionFailed, KeyMissing):
+            return None
+        return stored.etag
+
+    async def _etag(self, key: str) -> str | None:
+        try:
+            return (await self.store.get(key)).etag
         except KeyMissing:
-            value = await self._from_leases(repo, kind, digest)
-        else:
-            value, lease = decode_value(kind, fetched.body)
-            if not rely or (lease is not None and self._is_young(lease, fetched.store_time)):
-                return value
-        if rely and value is not None:
-            await self.write(repo, kind, digest, value)
-        return value
+            return None
 
     def _is_young(self, lease: Lease, now: datetime) -> bool:
         return (now - lease.time).total_seconds() < self.settings.grace_s / 2
@@ -125,5 +195,10 @@ class Records:
                 fetched = await self.store.get(lease.key)
             except KeyMissing:
                 continue  # deleted since the listing
-            return decode_value(kind, fetched.body)[0]
+            return decode_value(kind, fetched.body)
         return None
+
+
+def overtaken(digest: Digest) -> Unavailable:
+    """Return the error of a request that other requests were faster than, again and again."""
+    return Unavailable(f"other requests keep changing {digest}: try again")

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from zotpy.registry.blobs import Blobs
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.committing import Commit
+from zotpy.registry.deletions import Deletions
 from zotpy.registry.keyring import Keyring
 from zotpy.registry.layout import check_layout
 from zotpy.registry.lists import Lists
 from zotpy.registry.manifests import Manifests
+from zotpy.registry.names import Names
 from zotpy.registry.readers import Readers
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
@@ -37,6 +39,7 @@ async def open_registry(store: Store, settings: RegistrySettings, budget: Memory
     keyring = await Keyring.load(store)
     records = Records(store, settings)
     commits = Commit(store, records, settings)
+    names = Names(store, Tags(store))
     return Registry(
         settings=settings,
         store=store,
@@ -44,6 +47,6 @@ async def open_registry(store: Store, settings: RegistrySettings, budget: Memory
         keyring=keyring,
         blobs=Blobs(store, records, settings, Readers(budget, settings.paced_reads)),
         uploads=Uploads(store, records, commits, keyring, budget, settings),
-        manifests=Manifests(store, records, Tags(store), settings),
+        manifests=Manifests(store, records, names, Deletions(store, records, names), settings),
         lists=Lists(store),
     )

@@ -5,7 +5,6 @@ pushes at once the later one stays. A push may be conditional, where the store i
 """
 
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from zotpy.core import keys
@@ -69,17 +68,25 @@ class Tags:
         digest: Digest,
         value: ManifestValue,
         condition: Condition | None = None,
-        etags: Mapping[Tag, str] | None = None,
+        etags: dict[Tag, str] | None = None,
     ) -> None:
-        """Make a tag name a manifest; raises `PreconditionFailed` where another push came between."""
+        """Make a tag name a manifest; raises `PreconditionFailed` where another push came between.
+
+        `etags` are those that a conditional push may replace; after it that of its own writing, so that the same push
+        can write the tag again.
+        """
         body = TagValue(digest, value, secrets.token_hex(8)).encode()
-        absent = condition is not None and condition.absent
+        if condition is None:
+            await self.store.put(keys.tag(repo, tag), body)
+            return
+        etags = {} if etags is None else etags
         try:
-            await self.store.put(keys.tag(repo, tag), body, if_none_match=absent, if_match=(etags or {}).get(tag))
+            stored = await self.store.put(
+                keys.tag(repo, tag), body, if_none_match=tag not in etags, if_match=etags.get(tag)
+            )
         except (ConditionFailed, KeyMissing) as error:
-            if condition is None or condition.names is None:
-                raise _exists(tag) from error
-            raise _moved(tag, condition.names) from error
+            raise _exists(tag) if condition.names is None else _moved(tag, condition.names) from error
+        etags[tag] = stored.etag
 
     async def delete(self, repo: RepositoryName, tag: Tag, etag: str | None = None) -> None:
         """Delete a tag; with an ETag only if it is still the one that was read."""

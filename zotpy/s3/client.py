@@ -115,14 +115,17 @@ class S3Client:
 
     async def _attempt(self, request: Request, crc: str) -> tuple[httpx.Response, bytes]:
         """Send once and read the answer; large bodies take turns."""
-        async with AsyncExitStack() as stack:
-            if len(request.body) > HASHED_BODY_BYTES:
-                await stack.enter_async_context(self.pacer.slot())
-            response = await self._send(request, crc)
-            try:
-                return response, b"".join([piece async for piece in response.stream])  # type: ignore[union-attr]
-            finally:
-                await _close(response)
+        if len(request.body) > HASHED_BODY_BYTES:
+            async with self.pacer.slot():
+                return await self._exchange(request, crc)
+        return await self._exchange(request, crc)
+
+    async def _exchange(self, request: Request, crc: str) -> tuple[httpx.Response, bytes]:
+        response = await self._send(request, crc)
+        try:
+            return response, b"".join([piece async for piece in response.stream])  # type: ignore[union-attr]
+        finally:
+            await response.aclose()
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[httpx.Response]:
@@ -134,7 +137,7 @@ class S3Client:
             failure = None
             try:
                 response = await self._send(request, "", streamed=True)
-                stack.push_async_callback(_close, response)
+                stack.push_async_callback(response.aclose)
                 if not response.is_success:
                     failure = _failure_of(request, response, await response.aread())
             except httpx.TransportError as error:
@@ -209,11 +212,6 @@ def _failure_of(request: Request, response: httpx.Response, body: bytes) -> Fail
         return parse_failure(response.status_code, body, response.headers)
     # Only a POST may fail after its 200; the body of a GET is an object, which may well read like an error.
     return parse_failure(500, body, response.headers) if request.method == "POST" and error_inside(body) else None
-
-
-async def _close(response: httpx.Response) -> None:
-    with trio.CancelScope(shield=True):  # closing does not wait for the peer
-        await response.aclose()
 
 
 async def _crc_of(body: Body) -> str:

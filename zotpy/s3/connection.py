@@ -9,9 +9,10 @@ a third of the CPU of each small call.
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from contextlib import suppress
 from itertools import islice
+from types import TracebackType
 from typing import Any
 
 import h11
@@ -66,10 +67,6 @@ class StoreConnection:
         """What is to come of an answer whose length is known."""
         self._waits_for_many = False
 
-    def is_idle(self) -> bool:
-        """Whether another request may be sent."""
-        return self._idle_until is not None
-
     def has_expired(self) -> bool:
         """Whether an idle connection was left alone for too long, or ended by the service."""
         if self._socket is None or self._idle_until is None:
@@ -102,13 +99,13 @@ class StoreConnection:
         self._left_bytes -= len(event.data)
         return bytes(event.data)
 
-    async def finish(self) -> None:
-        """Be idle where all of the answer was received, else close."""
+    def finish(self) -> bool:
+        """Be idle where all of the answer was received, and say so; any other connection is to be closed."""
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
             self._idle_until = trio.current_time() + self._keepalive_s
-        else:
-            await self.aclose()
+            return True
+        return False
 
     async def aclose(self) -> None:
         """Close without a word: it waits for nobody."""
@@ -187,15 +184,26 @@ class StoreConnection:
         return self._read_timeout_s
 
 
-@contextmanager
-def _errors(
-    too_slow: type[httpx.TransportError], broken: type[httpx.TransportError], timeout_s: float
-) -> Iterator[trio.CancelScope]:
-    """Raise httpx's errors in place of trio's and the system's."""
-    try:
-        with trio.fail_after(timeout_s) as scope:
-            yield scope
-    except trio.TooSlowError as error:
-        raise too_slow(str(error)) from error
-    except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-        raise broken(str(error)) from error
+class _errors:  # noqa: N801 - a context manager; as a generator it takes three times as long, for each read and write
+    """A time limit, and httpx's errors in place of trio's and the system's."""
+
+    def __init__(
+        self, too_slow: type[httpx.TransportError], broken: type[httpx.TransportError], timeout_s: float
+    ) -> None:
+        self._too_slow = too_slow
+        self._broken = broken
+        self._scope = trio.CancelScope(deadline=trio.current_time() + timeout_s)
+
+    def __enter__(self) -> trio.CancelScope:
+        return self._scope.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        goes_on = self._scope.__exit__(kind, error, traceback)
+        if self._scope.cancelled_caught:
+            msg = "nothing happened for too long"
+            raise self._too_slow(msg) from None
+        if isinstance(error, OSError | trio.BrokenResourceError | trio.ClosedResourceError):
+            raise self._broken(str(error)) from error
+        return goes_on

@@ -40,7 +40,10 @@ class ConnectionPool:
 
         Raises `httpx.TransportError`.
         """
-        await self._places.acquire_on_behalf_of(request)
+        try:
+            self._places.acquire_on_behalf_of_nowait(request)
+        except trio.WouldBlock:
+            await self._places.acquire_on_behalf_of(request)
         try:
             connection = await self._take()
             try:
@@ -55,9 +58,10 @@ class ConnectionPool:
     async def give_back(self, request: httpx.Request, connection: StoreConnection) -> None:
         """Keep a connection whose answer was read to its end, close any other, and free the request's place."""
         try:
-            await connection.finish()
-            if connection.is_idle():
+            if connection.finish():
                 self._idle.append(connection)
+            else:
+                await _close(connection)
             while self._idle and self._idle[0].has_expired():  # the one that was not used for longest
                 await _close(self._idle.popleft())
         finally:

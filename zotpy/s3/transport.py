@@ -5,7 +5,6 @@ from types import TracebackType
 from typing import Self
 
 import httpx
-import trio
 
 from zotpy.s3.connection import StoreConnection
 from zotpy.s3.pool import ConnectionPool
@@ -36,8 +35,7 @@ class _ResponseBody(httpx.AsyncByteStream):
         """Give the connection back, closed where bytes of the answer were left."""
         if not self._is_closed:
             self._is_closed = True
-            with trio.CancelScope(shield=True):  # closing waits for no peer
-                await self._pool.give_back(self._request, self._connection)
+            await self._pool.give_back(self._request, self._connection)
 
 
 class S3Transport(httpx.AsyncBaseTransport):

@@ -191,8 +191,13 @@ class Store(Protocol):
         """Drop a multipart and its parts (S3 AbortMultipartUpload); no error where it is gone."""
         ...
 
-    async def list_multiparts(self, prefix: str, *, limit: int = 1000) -> Sequence[ListedMultipart]:
-        """List multiparts under way below `prefix`, at most `limit` (S3 ListMultipartUploads)."""
+    async def list_multiparts(
+        self, prefix: str, *, start_after: str = "", limit: int = 1000
+    ) -> Sequence[ListedMultipart]:
+        """List multiparts under way below `prefix` in the order of their keys (S3 ListMultipartUploads, `key-marker`).
+
+        At most `limit` of them, those of keys after `start_after`.
+        """
         ...
 
     async def presign_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:

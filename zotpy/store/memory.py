@@ -184,13 +184,15 @@ class MemoryStore:
             del self.multiparts[multipart_id]
         await _checkpoint()
 
-    async def list_multiparts(self, prefix: str, *, limit: int = 1000) -> Sequence[ListedMultipart]:
+    async def list_multiparts(
+        self, prefix: str, *, start_after: str = "", limit: int = 1000
+    ) -> Sequence[ListedMultipart]:
         """List multiparts under way."""
         await _checkpoint()
         found = [
             ListedMultipart(multipart.key, multipart_id, multipart.initiated)
             for multipart_id, multipart in self.multiparts.items()
-            if multipart.key.startswith(prefix)
+            if multipart.key.startswith(prefix) and multipart.key > start_after
         ]
         await _checkpoint()
         return sorted(found, key=lambda multipart: multipart.key)[:limit]

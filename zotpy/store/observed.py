@@ -1,8 +1,7 @@
 """A store that tells an observer of every operation: what it was, how long it took, how it ended."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import trio
 
@@ -16,9 +15,6 @@ from zotpy.store.interface import (
     StoreUnavailable,
 )
 from zotpy.store.wrapper import StoreWrapper
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 T = TypeVar("T")
 
@@ -58,22 +54,21 @@ class ObservedStore(StoreWrapper):
     async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
         """Run one operation and tell of it, however it ends."""
         started = trio.current_time()
-        with self._failures(operation, key, started):
+        try:
             result = await run()
+        except (StoreError, trio.Cancelled) as error:
+            self._observer.on_call(operation, key, trio.current_time() - started, outcome_of(error))
+            raise
         self._observer.on_call(operation, key, trio.current_time() - started, OK)
         return result
 
     async def read(self, key: str, receive: Callable[[], Awaitable[bytes]]) -> bytes:
         """Receive bytes, and tell of it where the stream breaks off."""
-        with self._failures("read", key, trio.current_time()):
-            return await receive()
-
-    @contextmanager
-    def _failures(self, operation: str, key: str, started: float) -> "Iterator[None]":
+        started = trio.current_time()
         try:
-            yield
+            return await receive()
         except (StoreError, trio.Cancelled) as error:
-            self._observer.on_call(operation, key, trio.current_time() - started, outcome_of(error))
+            self._observer.on_call("read", key, trio.current_time() - started, outcome_of(error))
             raise
 
 

@@ -1,22 +1,44 @@
 """Listings and deletions longer than one page."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Self
 
-from zotpy.store.interface import Listed, Store
+from zotpy.store.interface import Listed, Listing, Store
 
 PAGE = 1000
+_AFTER_DIRECTORY = "~"
+"""Sorts after every character of our keys: to start after a directory with it leaves out all of the directory."""
+
+
+class pages:  # noqa: N801 - used like a function; a generator left half way would wait for the garbage collector
+    """List everything below a prefix page by page, a call for each.
+
+    `directories` as for `Store.list`, for a prefix that has nothing else directly below it.
+    """
+
+    def __init__(self, store: Store, prefix: str, *, directories: bool = False, page_size: int = PAGE) -> None:
+        self._list = partial(store.list, prefix, limit=page_size, directories=directories)
+        self._start_after: str | None = ""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Listing:
+        if self._start_after is None:
+            raise StopAsyncIteration
+        listing = await self._list(start_after=self._start_after)
+        if listing.directories:
+            last = listing.directories[-1] + _AFTER_DIRECTORY
+        else:
+            last = listing.objects[-1].key if listing.objects else ""
+        self._start_after = last if listing.truncated and last else None
+        return listing
 
 
 async def list_all(store: Store, prefix: str) -> list[Listed]:
     """List every object below a prefix that is known to be small enough for memory; a call for each 1,000."""
-    objects: list[Listed] = []
-    start_after = ""
-    while True:
-        listing = await store.list(prefix, start_after=start_after)
-        objects.extend(listing.objects)
-        if not listing.truncated or not listing.objects:
-            return objects
-        start_after = listing.objects[-1].key
+    return [listed async for page in pages(store, prefix) for listed in page.objects]
 
 
 async def delete_all(store: Store, keys: Sequence[str]) -> None:

@@ -79,9 +79,12 @@ class StoreWrapper:
         """See `Store`."""
         await self.call("abort_multipart", key, partial(self.store.abort_multipart, key, multipart_id))
 
-    async def list_multiparts(self, prefix: str, *, limit: int = 1000) -> Sequence[ListedMultipart]:
+    async def list_multiparts(
+        self, prefix: str, *, start_after: str = "", limit: int = 1000
+    ) -> Sequence[ListedMultipart]:
         """See `Store`."""
-        return await self.call("list_multiparts", prefix, partial(self.store.list_multiparts, prefix, limit=limit))
+        run = partial(self.store.list_multiparts, prefix, start_after=start_after, limit=limit)
+        return await self.call("list_multiparts", prefix, run)
 
     async def presign_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         """See `Store`; it calls no store, so nothing stands around it."""

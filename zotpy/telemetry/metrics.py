@@ -10,6 +10,7 @@ import trio
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from zotpy.registry.budget import MemoryBudget
+from zotpy.registry.readers import Readers
 from zotpy.telemetry.sharing import collector_of_all
 
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
@@ -38,6 +39,9 @@ class Metrics:
         )
         self.received = Counter("zotpy_http_received_bytes", "Bytes of request bodies.", registry=self.registry)
         self.sent = Counter("zotpy_http_sent_bytes", "Bytes of answers' bodies.", registry=self.registry)
+        self.cuts = Counter(
+            "zotpy_http_cuts", "Requests that did not go through to their end.", ("reason",), registry=self.registry
+        )
         self.store_calls = Counter(
             "zotpy_store_calls", "Calls to the store.", ("operation", "outcome"), registry=self.registry
         )
@@ -49,11 +53,12 @@ class Metrics:
             registry=self.registry,
         )
 
-    def watch_budget(self, budget: MemoryBudget) -> None:
-        """Show what bodies hold of the memory budget, and how many wait for it."""
+    def watch_budget(self, budget: MemoryBudget, readers: Readers) -> None:
+        """Show what bodies hold of the memory budget, and how many pushes and pulls wait for it."""
+        self._watch("zotpy_pulls_waiting", "Pulls that wait for memory or a place.", lambda: readers.waiting)
         self._watch("zotpy_memory_budget_used_bytes", "Bytes held by bodies under way.", lambda: budget.used_bytes)
         self._watch("zotpy_memory_budget_bytes", "The memory budget.", lambda: budget.total_bytes)
-        self._watch("zotpy_memory_budget_waiting", "Bodies that wait for memory.", lambda: budget.waiting)
+        self._watch("zotpy_memory_budget_waiting", "Bodies of pushes that wait for memory.", lambda: budget.waiting)
 
     def _watch(self, name: str, what: str, read: Callable[[], float]) -> None:
         """Show what a function returns; the sum over workers, of those that live."""
@@ -89,6 +94,10 @@ class Metrics:
         self.received.inc(received_bytes)
         self.sent.inc(sent_bytes)
         self.request_seconds.labels(method, route).observe(seconds)
+
+    def on_cut(self, reason: str) -> None:
+        """Count a request that did not go through to its end; `reason` is one of few."""
+        self.cuts.labels(reason).inc()
 
     def render(self) -> bytes:
         """Write all series in Prometheus's text format."""

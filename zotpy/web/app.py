@@ -1,22 +1,29 @@
 """The routes, and the application they make."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
+import trio
 from quart import Response
 from quart.globals import request_ctx
+from quart.routing import QuartRule
+from quart.typing import ResponseTypes
+from quart.wrappers import Request
 from quart_trio import QuartTrio
 
 from zotpy.registry.budget import MemoryBudget
+from zotpy.registry.concurrency import first_cause
 from zotpy.registry.health import Health
 from zotpy.registry.registry import Registry
 from zotpy.web import blobs, lists, manifests, operations, uploads
 from zotpy.web.bodies import BoundedRequest
 from zotpy.web.context import Context
 from zotpy.web.errors import answer
+from zotpy.web.proxies import TrustedProxies
+from zotpy.web.routes import Handler, RepositoryRoutes
 from zotpy.web.streaming import Answered, BoundedHTTPConnection
 
-Handler = Callable[..., Awaitable[Response]]
 _API = {"Docker-Distribution-API-Version": "registry/2.0"}
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
@@ -47,10 +54,14 @@ class RegistryApp(QuartTrio):
 
     request_class = BoundedRequest
     asgi_http_class = BoundedHTTPConnection
+    context: Context
+    repository_routes: RepositoryRoutes
     budget: MemoryBudget
     """What bodies may hold; also says how much to read ahead of it."""
     body_stall_s = 60.0
     """How long a client may send nothing in the middle of a body."""
+    proxies = TrustedProxies()
+    """Those that say how clients reach us."""
     report: Callable[[Answered, float], None] | None = None
     """Is told of every request that ended, and when, on trio's clock."""
     under_way = 0
@@ -58,7 +69,22 @@ class RegistryApp(QuartTrio):
     draining = False
     """Set when no more requests shall come: each answer then says that it is the last on its connection."""
 
-    def failed(self, error: Exception) -> Response:
+    async def handle_request(self, request: Request) -> ResponseTypes:
+        """Answer by the handler itself where it is found here, else as Quart does; see `zotpy.web.routes`."""
+        found = self.repository_routes.find(request.method, request.path)
+        if found is None:
+            return await super().handle_request(request)
+        request.url_rule, handler, request.view_args = found
+        try:
+            response = await handler(_context_of(self.context, request), request, **request.view_args)
+        except (Exception, BaseExceptionGroup) as error:
+            if isinstance(first_cause(error), trio.Cancelled):
+                raise
+            return self.failed(error)
+        response.headers.update(_API)
+        return response
+
+    def failed(self, error: BaseException) -> Response:
         """Return the answer to a request that failed when its handler was done."""
         response = answer(error)
         response.headers.update(_API)
@@ -78,7 +104,7 @@ def create_app(registry: Registry, health: Health, metrics: Callable[[], bytes])
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
-    context = Context(registry, health, metrics)
+    app.context = context = Context(registry, health, metrics)
     for method, rule, handler in ROUTES:
         app.add_url_rule(
             rule,
@@ -87,6 +113,8 @@ def create_app(registry: Registry, health: Health, metrics: Callable[[], bytes])
             methods=[method],
             provide_automatic_options=False,
         )
+    rules = {rule.endpoint: rule for rule in app.url_map.iter_rules() if isinstance(rule, QuartRule)}
+    app.repository_routes = RepositoryRoutes((rules[f"{method} {rule}"], handler) for method, rule, handler in ROUTES)
     app.register_error_handler(Exception, _answer)
     app.after_request(_name_the_api)
     return app
@@ -94,9 +122,15 @@ def create_app(registry: Registry, health: Health, metrics: Callable[[], bytes])
 
 def _view(context: Context, handler: Handler) -> Callable[..., Awaitable[Response]]:
     async def view(**arguments: Any) -> Response:
-        return await handler(context, request_ctx.request, **arguments)
+        request = request_ctx.request
+        return await handler(_context_of(context, request), request, **arguments)
 
     return view
+
+
+def _context_of(context: Context, request: Request) -> Context:
+    prefix = cast(BoundedRequest, request).reached.prefix
+    return replace(context, prefix=prefix) if prefix else context
 
 
 async def _answer(error: Exception) -> Response:

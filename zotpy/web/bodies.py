@@ -16,6 +16,8 @@ from quart.wrappers.response import ResponseBody
 from quart_trio.wrappers import TrioRequest
 
 from zotpy.core.errors import ClientStalled
+from zotpy.web.cuts import Cut
+from zotpy.web.proxies import Reached
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent
@@ -42,6 +44,8 @@ class BoundedBody(Body):
         """All of it was received from the client."""
         self.lost = False
         """The client went away before the end."""
+        self.cut: Cut | None = None
+        """Why whoever read it did not get to the end."""
         self.received_bytes = 0
         self._waited_s = 0.0
         self._brought_bytes = 0
@@ -64,6 +68,7 @@ class BoundedBody(Body):
             with trio.fail_after(max(0.0, self.stall_timeout_s - self._waited_s)):
                 piece = await self._next_piece()
         except trio.TooSlowError:
+            self.cut = Cut.SENDS_NO_MORE
             msg = (
                 f"the client sent {self._brought_bytes} bytes while it was waited for {self.stall_timeout_s:g} seconds:"
                 " send again what is missing"
@@ -71,6 +76,7 @@ class BoundedBody(Body):
             raise ClientStalled(msg) from None
         if not piece:
             if self.lost:
+                self.cut = Cut.GONE
                 msg = "the client closed the connection before the end of the body"
                 raise ClientStalled(msg)
             raise StopAsyncIteration
@@ -114,6 +120,8 @@ class BoundedRequest(TrioRequest):
     """A request with such a body."""
 
     body_class = BoundedBody  # type: ignore[assignment]  # the seam for a body of another kind
+    reached = Reached()
+    """How its client has reached us."""
 
 
 def body_of(request: "Request") -> BoundedBody:

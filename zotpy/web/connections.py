@@ -9,23 +9,22 @@ HTTP/2 is not offered: hypercorn ends a response that failed in its middle witho
 one connection for many bodies would have each wait for all, so that none could slow down alone.
 """
 
+import math
 import socket
 import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import h11
 import hypercorn.config
 import hypercorn.trio
 import hypercorn.trio.run
 import structlog
 import trio
-from hypercorn.events import Closed, Event, RawData
-from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.typing import AppWrapper, Framework
 
-from zotpy import http1
+from zotpy.web.protocol import join
 
 PROGRESS_BYTES = 64 * 1024
 """So much a client must take within `send_stall_s`."""
@@ -49,7 +48,7 @@ async def send_all(send_some: Callable[[memoryview], Awaitable[int]], data: memo
 
     Shielded, as hypercorn does: half an event would spoil the next one.
     """
-    with trio.fail_after(stall_s, shield=True) as scope:
+    with trio.CancelScope(deadline=trio.current_time() + stall_s, shield=True) as scope:
         taken_bytes = 0
         while data:
             sent_bytes = await send_some(data)
@@ -58,15 +57,35 @@ async def send_all(send_some: Callable[[memoryview], Awaitable[int]], data: memo
             if taken_bytes >= PROGRESS_BYTES:
                 taken_bytes = 0
                 scope.deadline = trio.current_time() + stall_s
+    if scope.cancelled_caught:
+        raise trio.TooSlowError
 
 
 class BoundedConnection(TCPServer):
-    """A connection that ends where its client reads no more."""
+    """A connection that ends where its client reads no more, has closed its side, or asks nothing for too long.
+
+    hypercorn starts a task to watch an idle connection at the end of each request, and cancels it when the next
+    begins. Here there is one for all of the connection, whose deadline moves.
+    """
 
     config: ServerConfig
 
+    def __init__(self, app: AppWrapper, config: hypercorn.config.Config, context: Any, state: Any, stream: Any) -> None:
+        """Make it, and known to its requests as `state.connection` of their scope."""
+        super().__init__(app, config, context, {**state, "connection": self}, stream)
+        self.is_cut = False
+        """Its client read no more."""
+        self.has_ended = False
+        """Its client has closed its side."""
+        self._idle = trio.Event()
+        self._idle.set()
+        self._idle_scope = trio.CancelScope()
+
     async def protocol_send(self, event: Event) -> None:
         """Send bytes, or cut the connection."""
+        if isinstance(event, Updated):
+            self._note_idle(is_idle=event.idle)
+            return
         if not isinstance(event, RawData):
             await super().protocol_send(event)
             return
@@ -76,15 +95,33 @@ class BoundedConnection(TCPServer):
                 await send_all(send_some, memoryview(event.data), self.config.send_stall_s)
             except trio.TooSlowError:
                 log.warning("client_cut", reason="it reads no more", seconds=self.config.send_stall_s)
+                self.is_cut = True
                 self._reset()
                 await self.protocol.handle(Closed())
             except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
                 await self.protocol.handle(Closed())
 
+    def _note_idle(self, *, is_idle: bool) -> None:
+        if is_idle:
+            self._idle.set()
+            self._idle_scope.deadline = trio.current_time() + self.config.keep_alive_timeout
+        else:
+            self._idle = trio.Event()
+            self._idle_scope.deadline = math.inf
+
+    async def _idle_timeout(self) -> None:
+        """Close the connection when it was idle for too long, or is idle and the server ends."""
+        with self._idle_scope:
+            await self.context.terminated.wait()
+            while not self._idle.is_set():
+                await self._idle.wait()
+        if not self.has_ended:
+            with trio.CancelScope(shield=True):
+                await self._initiate_server_close()
+
     async def _read_data(self) -> None:
-        protocol = self.protocol.protocol
-        if isinstance(protocol, H11Protocol):
-            protocol.connection = http1.Connection(h11.SERVER, self.config.h11_max_incomplete_size)
+        join(self.protocol)
+        self._note_idle(is_idle=True)
         while True:
             try:
                 data = await self.stream.receive_some(self.config.read_bytes())
@@ -93,7 +130,9 @@ class BoundedConnection(TCPServer):
             await self.protocol.handle(RawData(bytes(data)))
             if not data:
                 break
+        self.has_ended = True
         await self.protocol.handle(Closed())
+        self._idle_scope.cancel()  # nobody waits for the connection to be idle for long, once its client is gone
 
     async def _send_piece(self, data: memoryview) -> int:
         """Send a piece with TLS, which does not tell how much of it was taken."""

@@ -18,6 +18,7 @@ from zotpy.core.framing import FramingError
 from zotpy.core.paging import PageInvalid
 from zotpy.core.ranges import upload_range
 from zotpy.registry.concurrency import first_cause
+from zotpy.registry.layout import LayoutMoved
 from zotpy.store.interface import StoreError
 
 STATUS: Mapping[type[e.RegistryError], int] = {
@@ -68,6 +69,9 @@ def answer(error: BaseException) -> Response:
         return envelope(STATUS[type(cause)], *cause.items(), headers=_headers(cause))
     if isinstance(cause, HTTPException):
         return _from_http(cause)
+    if isinstance(cause, LayoutMoved):  # was logged once, when it was found out
+        message = "this replica is older than its bucket: try again, another one may answer"
+        return envelope(503, ("UNAVAILABLE", message, None), headers={"Retry-After": str(_RETRY_AFTER_S)})
     if isinstance(cause, StoreError | trio.TooSlowError):
         log.error("store_failed", error=type(cause).__name__, reason=str(cause))
         message = "the store behind this registry does not answer as it should: try again"

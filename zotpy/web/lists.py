@@ -24,7 +24,7 @@ async def tags(context: Context, request: BoundedRequest, name: str) -> Response
     repo = RepositoryName.parse(name)
     n = parse_page_size(request.args.get("n"))
     page = await context.registry.lists.tags(repo, n, request.args.get("last", ""))
-    response = _json({"name": repo.text, "tags": list(page.names)})
+    response = _json({"name": context.told(repo.text), "tags": list(page.names)})
     if page.more:
         path = context.path(f"/v2/{repo}/tags/list")
         response.headers["Link"] = next_link(path, {"n": n, "last": page.names[-1]})
@@ -34,10 +34,12 @@ async def tags(context: Context, request: BoundedRequest, name: str) -> Response
 async def catalog(context: Context, request: BoundedRequest) -> Response:
     """GET /v2/_catalog."""
     n = parse_page_size(request.args.get("n"))
-    page = await context.registry.lists.catalog(n, request.args.get("last", ""))
-    response = _json({"repositories": list(page.names)})
+    page = await context.registry.lists.catalog(n, context.known(request.args.get("last", "")))
+    response = _json({"repositories": [context.told(name) for name in page.names]})
     if page.more:
-        response.headers["Link"] = next_link(context.path("/v2/_catalog"), {"n": n, "last": page.names[-1]})
+        response.headers["Link"] = next_link(
+            context.path("/v2/_catalog"), {"n": n, "last": context.told(page.names[-1])}
+        )
     return response
 
 

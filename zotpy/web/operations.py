@@ -15,12 +15,12 @@ async def livez(context: Context, request: BoundedRequest) -> Response:
 
 
 async def readyz(context: Context, request: BoundedRequest) -> Response:
-    """GET /readyz and /startupz: the store answers, and the replica is not leaving."""
+    """GET /readyz and /startupz: the store answers, its layout is one we know, and the replica is not leaving."""
     del request
     if await context.health.is_ready():
         return Response("ok\n", 200, content_type="text/plain")
-    reason = "draining\n" if context.health.draining else "the store does not answer\n"
-    return Response(reason, 503, content_type="text/plain")
+    reason = "draining" if context.health.draining else context.health.refusal or "the store does not answer"
+    return Response(f"{reason}\n", 503, content_type="text/plain")
 
 
 async def metrics(context: Context, request: BoundedRequest) -> Response:

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import trio
 from quart import Response
+from quart.utils import encode_headers
+from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from zotpy.store.interface import StoreError
 from zotpy.web.bodies import BoundedBody, body_of
+from zotpy.web.cuts import Cut
+from zotpy.web.proxies import Reached
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable
@@ -27,9 +31,12 @@ log = structlog.get_logger()
 
 
 class BoundedHTTPConnection(TrioASGIHTTPConnection):
-    """Runs a handler beside the task that watches its client."""
+    """Runs a handler: that of a read beside a task that watches its client, that of a change alone."""
 
     _is_answered = False
+    _is_left = False
+    _is_told = False
+    """All of the answer was sent before the end of the request's body: a client that leaves then has what it needs."""
 
     async def __call__(self, receive: "ASGIReceiveCallable", send: Any) -> None:
         """Serve one request; its body, where a change has one, is the handler's to receive.
@@ -41,19 +48,26 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         request = self._create_request_from_scope(send)
-        if _has_body(request) and request.method not in _READS:
-            body_of(request).come_from(receive)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.handle_messages, nursery, request, receive)
-            nursery.start_soon(self.handle_request, nursery, request, send)
+        peer = self.scope.get("client")  # a local socket has none
+        request.reached = self.app.proxies.trace(  # type: ignore[attr-defined]
+            peer[0] if peer else "", self.scope["scheme"], request.headers
+        )
+        if request.method in _READS:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.handle_messages, nursery, request, receive)
+                await self.handle_request(nursery, request, send)
+                nursery.cancel_scope.cancel()
+            return
+        body_of(request).come_from(receive)
+        if not _has_body(request):
+            await body_of(request).drop()  # only its end, which hypercorn gives with the head
+        await self.handle_request(None, request, send)
 
     async def handle_messages(  # type: ignore[override]
         self, nursery: trio.Nursery, request: "Request", receive: "ASGIReceiveCallable"
     ) -> None:
-        """Leave the body to whoever reads it, and wait until the client is gone: a read is then of no use."""
-        body, is_read = body_of(request), request.method in _READS
-        if _has_body(request) and not is_read:
-            await body.settled.wait()
+        """Wait until the client is gone: a read is then of no use."""
+        body = body_of(request)
         message_type = ""
         while message_type != "http.disconnect" and not body.lost:
             message = await receive()
@@ -61,31 +75,35 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             message_type = message["type"]
         # After the answer it only means that the request is over, and hypercorn is about to watch an idle connection:
         # cancelled there, it would neither time it out nor close it at the end.
-        if is_read and not self._is_answered:
+        self._is_left = not (self._is_answered or body.lost)
+        if not self._is_answered:
             nursery.cancel_scope.cancel()
 
     async def handle_request(  # type: ignore[override]
-        self, nursery: trio.Nursery, request: "Request", send: Any
+        self, nursery: trio.Nursery | None, request: "Request", send: Any
     ) -> None:
-        """Answer, stop receiving, and tell of it."""
-        answered = Answered(request.method, "", request.path, started=trio.current_time())
+        """Answer, and tell of it."""
+        del nursery
+        reached: Reached = request.reached  # type: ignore[attr-defined]
+        answered = Answered(request.method, "", request.path, reached, started=trio.current_time())
         request.body.stall_timeout_s = self.app.body_stall_s  # type: ignore[attr-defined]
         self.app.under_way += 1  # type: ignore[attr-defined]
         try:
-            await self._answer(nursery, request, send, answered)
+            await self._answer(request, send, answered)
         finally:
             self.app.under_way -= 1  # type: ignore[attr-defined]
+            answered.cut = self._why_cut(body_of(request)) or answered.cut
             answered.received_bytes = getattr(request.body, "received_bytes", 0)
             answered.route = request.url_rule.rule if request.url_rule is not None else "none"
             self.app.on_answered(answered, trio.current_time())  # type: ignore[attr-defined]
 
-    async def _answer(self, nursery: trio.Nursery, request: "Request", send: Any, answered: "Answered") -> None:
+    async def _answer(self, request: "Request", send: Any, answered: "Answered") -> None:
         response = await self.app.handle_request(request)
         answered.status = response.status_code
         body = body_of(request)
         counted = _counting(self._noting_the_end(send), answered)
         if _has_body(request) and not body.finished:
-            counted = _lingering(counted, body)
+            counted = self._lingering(counted, body)
             # What the client still sends would be read as its next request: end the connection after the answer.
             response.headers["Connection"] = "close"
         elif self.app.draining and request.http_version.startswith("1"):  # type: ignore[attr-defined]
@@ -96,18 +114,59 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             await self._send_response(held, response)
         except StoreError as error:
             if held.sent:
+                answered.cut = Cut.STORE_FAILED
                 log.error("answer_cut", path=request.path, reason=str(error))  # noqa: TRY400 - no fault of the program
                 raise
             await self._send_response(held, self._failed(error, response, answered))
-        nursery.cancel_scope.cancel()
+
+    async def _send_response(self, send: Any, response: "ResponseTypes") -> None:
+        """Send a body that is there as a whole in one message; Quart sends two, the second with nothing in it."""
+        body = response.response
+        if not isinstance(body, DataBody):
+            await super()._send_response(send, response)
+            return
+        headers = encode_headers(response.headers)
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": body.data, "more_body": False})
+
+    def _why_cut(self, body: BoundedBody) -> Cut | None:
+        connection = self._connection()
+        if connection is not None and connection.is_cut:
+            return Cut.READS_NO_MORE
+        return None if self._is_told else body.cut or (Cut.GONE if self._is_left else None)
+
+    def _connection(self) -> Any:
+        """Return the connection, where the server is ours."""
+        return self.scope.get("state", {}).get("connection")
 
     def _noting_the_end(self, send: Any) -> Any:
         async def noting(message: Any) -> None:
             if _is_last(message):
+                connection = self._connection()
+                if connection is not None and connection.has_ended:  # nobody watched the client of a change
+                    self._is_left = True
                 self._is_answered = True
             await send(message)
 
         return noting
+
+    def _lingering(self, send: Any, body: BoundedBody) -> Any:
+        """Hold the end of the answer back until the client has sent what it is sending, or for half a minute.
+
+        To close a socket with unread bytes resets the connection, and the reset overtakes an answer that the client,
+        or the proxy before it, has not read yet: who sends a large body would never learn why it was refused.
+        """
+
+        async def held_open(message: Any) -> None:
+            if _is_last(message):
+                if message.get("body"):
+                    await send({**message, "more_body": True})
+                self._is_told = body.cut is None
+                await body.drop()
+                message = {**message, "body": b""}
+            await send(message)
+
+        return held_open
 
     def _failed(self, error: StoreError, response: "ResponseTypes", answered: "Answered") -> Response:
         """Return the answer in place of one whose body could not begin."""
@@ -126,12 +185,15 @@ class Answered:
     route: str
     """The rule that matched, such as `/v2/<path:name>/blobs/<digest>`."""
     path: str
+    reached: Reached
+    """Where its client is, and how it was reached."""
     started: float
     """On trio's clock, in seconds."""
     status: int = 0
     """0: the client was gone before there was an answer."""
     received_bytes: int = 0
     sent_bytes: int = 0
+    cut: Cut | None = None
 
 
 def _counting(send: Any, answered: Answered) -> Any:
@@ -159,24 +221,6 @@ class _HeldHead:
             self.sent = True
             await self._send(self._head)
         await self._send(message)
-
-
-def _lingering(send: Any, body: BoundedBody) -> Any:
-    """Hold the end of the answer back until the client has sent what it is sending, or for half a minute.
-
-    To close a socket with unread bytes resets the connection, and the reset overtakes an answer that the client, or
-    the proxy before it, has not read yet: a client in the middle of a large body would never learn why it was refused.
-    """
-
-    async def held_open(message: Any) -> None:
-        if _is_last(message):
-            if message.get("body"):
-                await send({**message, "more_body": True})
-            await body.drop()
-            message = {**message, "body": b""}
-        await send(message)
-
-    return held_open
 
 
 def _is_last(message: Any) -> bool:

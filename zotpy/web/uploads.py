@@ -25,7 +25,7 @@ async def begin(context: Context, request: BoundedRequest, name: str) -> Respons
     uploads = context.registry.uploads
     if mounted := request.args.get("mount"):
         digest = Digest.parse(mounted)
-        if await uploads.mount(repo, digest, _source(request)) is not None:
+        if await uploads.mount(repo, digest, _source(context, request)) is not None:
             return _created(context, repo, digest)
         return _accepted(context, uploads.begin(repo, digest.algorithm))
     session = uploads.begin(repo, algorithm_of(request))
@@ -76,10 +76,10 @@ async def _session(context: Context, request: BoundedRequest, name: str, upload_
     return await context.registry.uploads.find(repo, upload_id, token)
 
 
-def _source(request: BoundedRequest) -> RepositoryName | None:
+def _source(context: Context, request: BoundedRequest) -> RepositoryName | None:
     """Read `?from=`; raises `NameInvalid`."""
     text = request.args.get("from")
-    return RepositoryName.parse(text) if text else None
+    return RepositoryName.parse(context.known(text)) if text else None
 
 
 @contextmanager

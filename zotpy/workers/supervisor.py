@@ -1,5 +1,6 @@
 """The supervisor: one socket, workers that accept from it, each started again when it dies, all drained at the end."""
 
+import os
 import signal
 import socket
 from dataclasses import replace
@@ -9,11 +10,12 @@ import structlog
 import trio
 
 from zotpy.config import Settings
-from zotpy.listening import DRAIN_SLACK_S, bind, until_signal
+from zotpy.listening import bind, longest_end_s, until_signal
 from zotpy.registry.concurrency import plain_errors
 from zotpy.restarts import Restarts
 from zotpy.startup import StartupError, announce
 from zotpy.storage import running_store
+from zotpy.systemd import Systemd
 from zotpy.telemetry.sharing import forget_gauges, metrics_directory
 from zotpy.workers.link import Order, Report
 from zotpy.workers.process import Worker, running
@@ -29,6 +31,7 @@ async def supervise(settings: Settings) -> None:
 
     Raises `StartupError` where one of them cannot start. For the main thread only.
     """
+    systemd = Systemd.of(os.environ)
     for warning in settings.warnings:
         log.warning("configuration", message=warning)
     with plain_errors(), bind(settings.http) as listener, metrics_directory() as metrics:
@@ -36,33 +39,42 @@ async def supervise(settings: Settings) -> None:
             # The embedded store is not reached by clients: nothing is redirected to it.
             redirects = settings.storage.redirect_blob_url and settings.storage.s3 is not None
             storage = replace(settings.storage, s3=s3, redirect_blob_url=redirects)
-            await _Supervisor(settings, replace(settings, storage=storage), listener, metrics).run()
+            await _Supervisor(settings, replace(settings, storage=storage), listener, metrics, systemd).run()
 
 
 class _Supervisor:
     """The workers of one port."""
 
-    def __init__(self, settings: Settings, told: Settings, listener: socket.socket, metrics: Path) -> None:
+    def __init__(
+        self, settings: Settings, told: Settings, listener: socket.socket, metrics: Path, systemd: Systemd
+    ) -> None:
         """`told` are the settings for workers."""
         self._settings = settings
         self._told = told
         self._listener = listener
         self._metrics = metrics
+        self._systemd = systemd
         self._stop = trio.Event()
         self._starting = set(range(1, settings.http.workers + 1))
         """Workers that have not listened yet, not even once."""
 
     async def run(self) -> None:
         """Run until a signal, and until every worker has ended. Raises `StartupError`."""
+        async with trio.open_nursery() as beside:
+            beside.start_soon(self._systemd.keep_told)
+            await self._run_all()
+            beside.cancel_scope.cancel()
+
+    async def _run_all(self) -> None:
         async with trio.open_nursery() as nursery:
             for worker in tuple(self._starting):
                 nursery.start_soon(self._keep_running, worker)
             await until_signal()
+            longest_s = longest_end_s(self._settings.http) + EXIT_SLACK_S
+            self._systemd.stopping(longest_s)
             self._listener.close()
             self._stop.set()
-            nursery.cancel_scope.deadline = (
-                trio.current_time() + self._settings.http.drain_timeout_s + DRAIN_SLACK_S + EXIT_SLACK_S
-            )
+            nursery.cancel_scope.deadline = trio.current_time() + longest_s
         if nursery.cancel_scope.cancelled_caught:
             log.error("workers did not end by themselves, and were killed")
 
@@ -112,6 +124,7 @@ class _Supervisor:
         self._starting.discard(worker)
         if was_starting and not self._starting:
             announce(self._settings, list(report.listening))
+            self._systemd.ready(list(report.listening))
 
 
 def describe(status: int) -> str:

@@ -18,6 +18,9 @@ from zotpy.telemetry.metrics import Metrics
 from zotpy.telemetry.sharing import abandon, share_metrics
 from zotpy.workers.link import STOP, Order, Report
 
+WORD_S = 2.0
+"""How long the supervisor's word may come after a signal to both of us: if it does not, this worker leaves alone."""
+
 log = structlog.get_logger()
 
 
@@ -44,7 +47,7 @@ def main(link_descriptor: int) -> None:
 
 async def _work(order: Order, link: socket.socket) -> bool:
     """Run the replica, and return whether the supervisor has ended meanwhile."""
-    stop = trio.Event()
+    stop, told = trio.Event(), trio.Event()
     is_listening = is_abandoned = False
 
     def leave(why: str) -> None:
@@ -63,13 +66,21 @@ async def _work(order: Order, link: socket.socket) -> bool:
     async def watch_link() -> None:
         nonlocal is_abandoned
         is_abandoned = not await _told_to_stop(link)
+        told.set()
         leave("the supervisor has ended" if is_abandoned else "the supervisor says so")
+
+    async def until_stopped() -> bool:
+        await stop.wait()
+        with trio.move_on_after(WORD_S):
+            await told.wait()
+        # Abandoned, we give no notice: the port is wanted by the supervisor that is started next.
+        return told.is_set() and not is_abandoned
 
     with plain_errors():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch_link)
             nursery.start_soon(_watch_signals, leave)
-            await run_replica(order.settings, Metrics(is_shared=True), stop.wait, report, order.listener)
+            await run_replica(order.settings, Metrics(is_shared=True), until_stopped, report, order.listener)
             nursery.cancel_scope.cancel()
     return is_abandoned
 

@@ -23,8 +23,13 @@ def named(function: Callable[..., str], *arguments: st.SearchStrategy[object]) -
 
 
 def lease(repo: RepositoryName, kind: keys.Kind, digest: Digest, lease_id: str) -> str:
-    """Name one lease."""
-    return f"{keys.leases(repo, kind, digest)}{lease_id}"
+    """Name one lease of a record without data."""
+    return keys.lease(repo, kind, digest, lease_id, None)
+
+
+def hint(digest: Digest, data_id: str) -> str:
+    """Name one hint."""
+    return keys.Hint(data_id, 5).key(digest)
 
 
 def marker(repo: RepositoryName, digest: Digest, tag: Tag) -> str:
@@ -39,8 +44,8 @@ def layout() -> str:
 
 KEYS = st.one_of(
     named(keys.data, IDS),
-    named(keys.retired, IDS),
-    named(keys.digest_hint, DIGESTS),
+    named(keys.retired, IDS, st.integers(0, 2**40)),
+    named(hint, DIGESTS, IDS),
     named(keys.entry, REPOS, KINDS, DIGESTS),
     named(lease, REPOS, KINDS, DIGESTS, IDS),
     named(keys.tag, REPOS, TAGS),
@@ -134,12 +139,33 @@ def test_the_siblings_of_a_repository_are_found_by_one_listing(
     prefix, key = keys.siblings(repo), keys.entry(repo, kind, digest)
     assert key.startswith(prefix)
     directory = prefix + key.removeprefix(prefix).partition("/")[0] + "/"
-    assert keys.sibling_of(directory) == repo
+    assert keys.repository_below(keys.ENTRIES, directory) == repo
 
 
 def test_a_directory_that_only_leads_to_others_is_no_repository() -> None:
     """`a/b` makes the directory `a`, but no repository of that name."""
-    assert keys.sibling_of("entries/a/") is None
+    assert keys.repository_below(keys.ENTRIES, "entries/a/") is None
+
+
+@given(REPOS, DIGESTS, st.none() | IDS)
+def test_a_lease_tells_by_its_key_which_data_it_keeps(
+    repo: RepositoryName, digest: Digest, data_id: str | None
+) -> None:
+    """The collector learns from a listing alone what is named."""
+    assert keys.data_of(keys.lease(repo, "blobs", digest, keys.new_id(), data_id)) == data_id
+
+
+@given(DIGESTS, IDS, st.integers(0, 2**50))
+def test_a_hint_tells_by_its_key_all_it_knows(digest: Digest, data_id: str, size_bytes: int) -> None:
+    """A listing finds the data of a digest, and its length."""
+    hint = keys.Hint(data_id, size_bytes)
+    assert keys.Hint.parse(hint.key(digest)) == hint
+
+
+@pytest.mark.parametrize("name", ["", "a", "a-", "-1", "a-x", "a--1", "a-1.0"])
+def test_what_is_no_hint_is_passed_over(name: str) -> None:
+    """An object that somebody else put there leads nobody to data."""
+    assert keys.Hint.parse(f"{keys.HINTS}sha256/{'0' * 64}/{name}") is None
 
 
 def test_ids_are_random_and_fit_a_key() -> None:

@@ -1,12 +1,25 @@
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.framing import FramingError, frame
-from zotpy.core.records import BlobValue, Lease, ManifestValue, TagValue, Value, decode_value
+from zotpy.core.records import (
+    TOMBSTONE_BYTES,
+    BlobValue,
+    Entry,
+    Lease,
+    ManifestValue,
+    TagValue,
+    Value,
+    decode_entry,
+    decode_value,
+    new_tombstone,
+)
 
 TIME = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 LEASE = Lease("0123456789abcdef", TIME)
@@ -23,13 +36,15 @@ LEASES = st.none() | st.builds(
 @given(BLOBS, LEASES)
 def test_a_blob_comes_back_with_its_lease(value: BlobValue, lease: Lease | None) -> None:
     """What is written to an entry or to a lease is what a reader sees."""
-    assert decode_value("blobs", value.encode(lease)) == (value, lease)
+    assert decode_entry("blobs", value.encode(lease)) == Entry(value, lease)
+    assert decode_value("blobs", value.encode(lease)) == value
 
 
 @given(MANIFESTS, LEASES)
 def test_a_manifest_comes_back_with_its_lease(value: ManifestValue, lease: Lease | None) -> None:
     """A manifest's bytes survive exactly, whatever they are."""
-    assert decode_value("manifests", value.encode(lease)) == (value, lease)
+    assert decode_entry("manifests", value.encode(lease)) == Entry(value, lease)
+    assert decode_value("manifests", value.encode(lease)) == value
     assert value.size_bytes == len(value.content)
 
 
@@ -47,18 +62,28 @@ def test_two_pushes_of_one_tag_are_two_objects() -> None:
     assert first != second
 
 
-@pytest.mark.parametrize("value", [BlobValue(3, None, b"abc"), BlobValue(3, "data"), ManifestValue("a/b", b"{}")])
-def test_an_entry_is_a_lease_that_also_names_one(value: Value) -> None:
-    """Both decode to the same value; only the entry says which lease it was written after, and when."""
-    assert type(value).decode(value.encode()) == (value, None)
-    assert type(value).decode(value.encode(LEASE)) == (value, LEASE)
+@given(st.sampled_from(["blobs", "manifests"]))
+def test_a_tombstone_says_that_a_record_was_deleted(kind: keys.Kind) -> None:
+    """It holds no value, and an epoch unlike that of any other; a listing tells it from all entries by its length."""
+    first, second = decode_entry(kind, new_tombstone()), decode_entry(kind, new_tombstone())
+    assert first.value is None
+    assert first.epoch not in {"", second.epoch}
+    least = min(len(BlobValue(0).encode(LEASE)), len(ManifestValue("", b"").encode(LEASE)))
+    assert len(new_tombstone()) == TOMBSTONE_BYTES < least
+
+
+@given(BLOBS | MANIFESTS, TEXT.filter(bool))
+def test_an_entry_keeps_the_epoch(value: Value, epoch: str) -> None:
+    """Entries written after a deletion name it, until the next one."""
+    kind: keys.Kind = "blobs" if isinstance(value, BlobValue) else "manifests"
+    assert decode_entry(kind, value.encode(LEASE, epoch)) == Entry(value, LEASE, epoch)
 
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001 - hypothesis wants them bare
 def test_the_time_of_a_lease_is_kept_to_the_millisecond(time: datetime) -> None:
     """Ages are hours, so milliseconds are more than enough; the zone is always UTC."""
     aware = time.replace(tzinfo=UTC)
-    _, lease = BlobValue.decode(BlobValue(0).encode(Lease("id", aware)))
+    lease = decode_entry("blobs", BlobValue(0).encode(Lease("id", aware))).lease
     assert lease is not None
     assert abs(lease.time - aware) < timedelta(milliseconds=1)
     assert lease.time.tzinfo is UTC
@@ -68,14 +93,14 @@ def test_the_time_of_a_lease_is_kept_to_the_millisecond(time: datetime) -> None:
 def test_a_blob_that_is_not_as_long_as_it_says_is_damaged(size: object) -> None:
     """A truncated entry is never served."""
     with pytest.raises(FramingError):
-        BlobValue.decode(frame({"v": 1, "size": size}, b"abc"))
+        decode_value("blobs", frame({"v": 1, "size": size}, b"abc"))
 
 
 @pytest.mark.parametrize("header", [{}, {"v": 1}, {"type": None}, {"type": 1}])
 def test_a_manifest_without_a_media_type_is_damaged(header: dict[str, object]) -> None:
     """A manifest cannot be served without the type with which it was pushed."""
     with pytest.raises(FramingError):
-        ManifestValue.decode(frame(header, b"{}"))
+        decode_value("manifests", frame(header, b"{}"))
 
 
 @pytest.mark.parametrize("header", [{}, {"type": "a/b"}, {"digest": f"sha256:{'0' * 64}"}, {"type": 1, "digest": 1}])
@@ -100,12 +125,12 @@ def test_a_tag_that_names_no_digest_is_damaged() -> None:
 )
 def test_an_unreadable_lease_is_no_lease(lease: object) -> None:
     """An entry whose lease cannot be read is renewed, as one that is too old would be."""
-    assert BlobValue.decode(frame({"v": 1, "size": 0, "lease": lease})) == (BlobValue(0), None)
+    assert decode_entry("blobs", frame({"v": 1, "size": 0, "lease": lease})) == Entry(BlobValue(0))
 
 
 @given(st.binary())
 def test_no_object_of_the_bucket_crashes_the_reader(value: bytes) -> None:
     """What another program wrote is damaged, never a surprise."""
-    for read in (BlobValue.decode, ManifestValue.decode, TagValue.decode):
+    for read in (partial(decode_entry, "blobs"), partial(decode_value, "manifests"), TagValue.decode):
         with pytest.raises(FramingError):
             read(b"{" + value)

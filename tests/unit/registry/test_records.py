@@ -11,12 +11,13 @@ from tests.calls import CallLog
 from tests.unit.registry.support import OTHER, REPO, Clock, Script, keys_below
 from zotpy.core import keys
 from zotpy.core.digests import Digest
+from zotpy.core.errors import Unavailable
 from zotpy.core.manifests import OCI_IMAGE
 from zotpy.core.records import BlobValue, ManifestValue
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.faulty import FaultyStore
-from zotpy.store.interface import StoreUnavailable
+from zotpy.store.interface import ConditionFailed, StoreUnavailable
 from zotpy.store.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ async def test_a_lease_deleted_after_it_was_listed_is_passed_over(
     assert await records.read(REPO, "blobs", DIGEST) == BLOB
 
 
-async def test_a_record_deleted_after_it_was_listed_does_not_exist(
+async def test_a_record_collected_after_it_was_listed_does_not_exist(
     slow: Records, records: Records, memory: MemoryStore, script: Script
 ) -> None:
     """Where all leases go between the listing and their reading, there is no record, and none is written."""
@@ -178,50 +179,125 @@ async def test_a_record_deleted_after_it_was_listed_does_not_exist(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rely)
         await parked.reached.wait()
-        assert await records.delete(REPO, "blobs", DIGEST)
+        await memory.delete_many(keys_below(memory, LEASES))
         parked.go_on.set()
     assert found == [None]
     assert memory.objects == {}
 
 
-async def test_a_delete_removes_entry_and_leases(records: Records, memory: MemoryStore) -> None:
-    """After a delete there is nothing of the record, however many leases it had; deleting again finds nothing."""
-    for _ in range(3):
-        await records.write(REPO, "blobs", DIGEST, BLOB)
-    assert await records.delete(REPO, "blobs", DIGEST)
-    assert memory.objects == {}
-    assert not await records.delete(REPO, "blobs", DIGEST)
-
-
-@pytest.mark.parametrize("operation", ["delete", "delete_many"])
-async def test_a_delete_takes_only_what_it_listed(
-    slow: Records, records: Records, memory: MemoryStore, script: Script, operation: str
+@BOTH_KINDS
+async def test_a_deleted_record_is_not_there_whatever_leases_are(
+    records: Records, memory: MemoryStore, log: CallLog, clock: Clock, kind: Kind, value: Value
 ) -> None:
-    """A record written again while it is being deleted survives by its new lease, whatever becomes of the entry."""
-    for _ in range(2):
-        await records.write(REPO, "blobs", DIGEST, BLOB)
-    parked = script.park("before", operation)
+    """A delete writes a tombstone, which one GET finds; deleting again finds nothing; the leases stay."""
+    for _ in range(3):
+        await records.write(REPO, kind, DIGEST, value)
+    with log.counted() as calls:
+        assert await records.delete(REPO, kind, DIGEST)
+    assert len(calls) == 2, str(calls)
+    for seconds in (0, GRACE_S):
+        clock.advance(seconds)
+        with log.counted() as calls:
+            assert await records.rely(REPO, kind, DIGEST) is None
+            assert await records.read(REPO, kind, DIGEST) is None
+        assert len(calls) == 2, str(calls)
+    assert len(keys_below(memory, keys.leases(REPO, kind, DIGEST))) == 3
+    assert not await records.delete(REPO, kind, DIGEST)
+
+
+async def test_a_deleted_record_is_written_again(records: Records) -> None:
+    """A push after a delete makes the record exist as before."""
+    await records.write(REPO, "blobs", DIGEST, BLOB)
+    assert await records.delete(REPO, "blobs", DIGEST)
+    await records.write(REPO, "blobs", DIGEST, BLOB)
+    assert await records.rely(REPO, "blobs", DIGEST) == BLOB
+
+
+async def test_a_record_without_an_entry_is_deleted(records: Records, memory: MemoryStore) -> None:
+    """A lost entry does not keep a record from being deleted."""
+    await records.write(REPO, "blobs", DIGEST, BLOB)
+    del memory.objects[ENTRY]
+    assert await records.delete(REPO, "blobs", DIGEST)
+    assert await records.rely(REPO, "blobs", DIGEST) is None
+
+
+@pytest.mark.parametrize("entry_is_lost", [False, True])
+async def test_a_renewal_does_not_bring_back_what_was_deleted(
+    slow: Records, records: Records, memory: MemoryStore, script: Script, clock: Clock, *, entry_is_lost: bool
+) -> None:
+    """A renewal that looked before a delete and writes after it finds that the record is gone."""
+    await records.write(REPO, "blobs", DIGEST, BLOB)
+    clock.advance(GRACE_S)
+    if entry_is_lost:
+        del memory.objects[ENTRY]
+    parked, found = script.park("before", "put", ENTRY), list[object]()
+
+    async def rely() -> None:
+        found.append(await slow.rely(REPO, "blobs", DIGEST))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rely)
+        await parked.reached.wait()
+        assert await records.delete(REPO, "blobs", DIGEST)
+        parked.go_on.set()
+    assert found == [None]
+    assert await records.read(REPO, "blobs", DIGEST) is None
+
+
+async def test_renewals_at_once_are_both_relied_on(
+    slow: Records, records: Records, script: Script, clock: Clock
+) -> None:
+    """A renewal overtaken by another one looks again and relies on what that wrote."""
+    await records.write(REPO, "blobs", DIGEST, BLOB)
+    clock.advance(GRACE_S)
+    parked, found = script.park("before", "put", ENTRY), list[object]()
+
+    async def rely() -> None:
+        found.append(await slow.rely(REPO, "blobs", DIGEST))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rely)
+        await parked.reached.wait()
+        assert await records.rely(REPO, "blobs", DIGEST) == BLOB
+        parked.go_on.set()
+    assert found == [BLOB]
+    assert len(await records.list_leases(REPO, "blobs", DIGEST)) == 3
+
+
+async def test_a_delete_buries_only_what_it_saw(
+    slow: Records, records: Records, memory: MemoryStore, script: Script
+) -> None:
+    """A record written again while it is being deleted is looked at again, and deleted as it then is."""
+    await records.write(REPO, "blobs", DIGEST, BLOB)
+    parked = script.park("before", "put", ENTRY)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(slow.delete, REPO, "blobs", DIGEST)
         await parked.reached.wait()
         await records.write(REPO, "blobs", DIGEST, BLOB)
+        written = memory.objects[ENTRY].etag
         parked.go_on.set()
-    assert len(keys_below(memory, LEASES)) == 1
-    assert await records.rely(REPO, "blobs", DIGEST) == BLOB
+    assert memory.objects[ENTRY].etag != written
+    assert await records.rely(REPO, "blobs", DIGEST) is None
 
 
-@pytest.mark.parametrize("prefix", [ENTRY, LEASES])
-async def test_a_delete_that_breaks_off_can_be_made_again(
-    slow: Records, records: Records, memory: MemoryStore, script: Script, prefix: str
-) -> None:
-    """A delete that fails half way leaves the record whole or gone to readers, and its repetition finishes it."""
+async def test_a_delete_whose_answer_is_lost_is_one(slow: Records, script: Script, records: Records) -> None:
+    """A delete that was carried out and then repeated by the client of the store finds its own tombstone."""
     await records.write(REPO, "blobs", DIGEST, BLOB)
-    script.fail("before", "delete", prefix, StoreUnavailable("down"))
-    with pytest.raises(StoreUnavailable):
-        await slow.delete(REPO, "blobs", DIGEST)
-    assert await records.rely(REPO, "blobs", DIGEST) == BLOB
-    assert await records.delete(REPO, "blobs", DIGEST)
-    assert memory.objects == {}
+    script.fail("after", "put", ENTRY, ConditionFailed("the first one was done"))
+    assert await slow.delete(REPO, "blobs", DIGEST)
+    assert await records.read(REPO, "blobs", DIGEST) is None
+
+
+async def test_an_entry_that_always_changes_ends_in_try_again(memory: MemoryStore, records: Records) -> None:
+    """A delete that is overtaken again and again gives up, and says so."""
+
+    async def overtake(moment: str, operation: str, key: str) -> None:
+        if (moment, operation, key) == ("before", "put", ENTRY):
+            await records.write(REPO, "blobs", DIGEST, BLOB)
+
+    await records.write(REPO, "blobs", DIGEST, BLOB)
+    with pytest.raises(Unavailable, match="try again"):
+        await Records(FaultyStore(memory, overtake), SETTINGS).delete(REPO, "blobs", DIGEST)
 
 
 async def test_an_entry_whose_lease_cannot_be_told_is_renewed(

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
+import trio.testing
 from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
 
 from zotpy.registry.budget import Account, MemoryBudget
+from zotpy.registry.readers import Readers
 from zotpy.telemetry.metrics import Metrics
 from zotpy.telemetry.sharing import VARIABLE, abandon, forget_gauges, metrics_directory, share_metrics
 
@@ -37,7 +40,7 @@ def worker(directory: Path, index: int) -> tuple[Metrics, Account]:
 def watched(metrics: Metrics) -> tuple[Metrics, Account]:
     """Watch a budget of 100 bytes."""
     budget = MemoryBudget(100, 10)
-    metrics.watch_budget(budget)
+    metrics.watch_budget(budget, Readers(budget, 1))
     return metrics, budget.account()
 
 
@@ -66,6 +69,19 @@ async def test_one_process_shows_itself() -> None:
     shown = samples(metrics)
     assert shown["zotpy_http_requests_total"] == 2
     assert (shown["zotpy_memory_budget_bytes"], shown["zotpy_memory_budget_used_bytes"]) == (100, 30)
+
+
+async def test_pulls_that_wait_are_shown(nursery: trio.Nursery) -> None:
+    """A pull that finds neither memory nor a place is shown until it goes on."""
+    metrics, budget = Metrics(), MemoryBudget(100, 10)
+    readers = Readers(budget, 1)
+    metrics.watch_budget(budget, readers)
+    for _ in range(2):
+        nursery.start_soon(readers.begin, readers.account(), 1000)
+    await trio.testing.wait_all_tasks_blocked()
+    assert samples(metrics)["zotpy_pulls_waiting"] == 1
+    readers.leave_place()
+    assert samples(metrics)["zotpy_pulls_waiting"] == 0
 
 
 async def test_workers_are_added_up(directory: Path) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from zotpy.registry.registry import Registry
+    from zotpy.web.proxies import TrustedProxies
 
 PART_BYTES = 1 * MIB
 BUDGET_BYTES = 8 * MIB
@@ -91,22 +92,31 @@ SETTINGS = RegistrySettings(part_size_bytes=PART_BYTES, manifest_limit_bytes=MAN
 
 @asynccontextmanager
 async def serving(
-    nursery: trio.Nursery, settings: RegistrySettings = SETTINGS, config: ServerConfig | None = None
+    nursery: trio.Nursery,
+    settings: RegistrySettings = SETTINGS,
+    config: ServerConfig | None = None,
+    proxies: TrustedProxies | None = None,
 ) -> AsyncIterator[Replica]:
     """Listen on a free port of the loopback interface, with small limits, until the block ends."""
     store, script = MemoryStore(), Script()
     faulty = FaultyStore(store, script)
     registry = await open_registry(faulty, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
-    async with listening(nursery, registry, config or ServerConfig()) as (client, ended, stop):
+    async with listening(nursery, registry, config or ServerConfig(), proxies) as (
+        client,
+        ended,
+        stop,
+    ):
         yield Replica(store, script, registry, client, client.base_url.port or 0, ended, stop)
 
 
 @asynccontextmanager
 async def listening(
-    nursery: trio.Nursery, registry: Registry, config: ServerConfig
+    nursery: trio.Nursery, registry: Registry, config: ServerConfig, proxies: TrustedProxies | None = None
 ) -> AsyncIterator[tuple[httpx.AsyncClient, trio.MemoryReceiveChannel[Answered], trio.Event]]:
     """Serve a registry on a free port; return a client, what tells of each request that ended, and how to stop."""
     app = create_app(registry, Health(registry.store), lambda: b"zotpy_metrics 1\n")
+    if proxies is not None:
+        app.proxies = proxies
     tell, ended = trio.open_memory_channel[Answered](1000)
     app.report = lambda answered, _: tell.send_nowait(answered)
     config.bind = ["127.0.0.1:0"]

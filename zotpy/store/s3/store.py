@@ -183,11 +183,15 @@ class S3Store:
                 if error.code != "NoSuchUpload":
                     raise
 
-    async def list_multiparts(self, prefix: str, *, limit: int = 1000) -> Sequence[ListedMultipart]:
+    async def list_multiparts(
+        self, prefix: str, *, start_after: str = "", limit: int = 1000
+    ) -> Sequence[ListedMultipart]:
         """ListMultipartUploads."""
-        query = (("uploads", ""), ("prefix", self._prefix + prefix), ("max-uploads", str(limit)))
+        query = [("uploads", ""), ("prefix", self._prefix + prefix), ("max-uploads", str(limit))]
+        if start_after:
+            query.append(("key-marker", self._prefix + start_after))
         with store_errors():
-            answer = await self.client.call(Request("ListMultipartUploads", "GET", None, query))
+            answer = await self.client.call(Request("ListMultipartUploads", "GET", None, tuple(query)))
             found = responses.parse_uploads(answer.body)
         return [ListedMultipart(u.key[len(self._prefix) :], u.upload_id, u.initiated) for u in found]
 

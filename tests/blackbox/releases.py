@@ -1,0 +1,37 @@
+"""The code of an earlier release, out of the history of this checkout, run with the packages of this one."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tarfile
+from pathlib import Path
+from subprocess import run
+
+from tests.processes import find_program, missing
+
+EARLIER = "511488334ff54f69c2491a193baeb18a54209c37"
+"""One whose replicas want `layout` to be what they know, and do not ask for `least`: nor is DELETE the same since."""
+CHECKOUT = Path(__file__).parents[2]
+
+
+def earlier_source(directory: Path) -> Path:
+    """Put the package of the earlier release into the directory, and return what to import it from."""
+    git = find_program("git", "apt-get install git")
+    command = [str(git), "-C", str(CHECKOUT), "archive", "--format=tar", EARLIER, "zotpy"]
+    archive = run(command, capture_output=True, check=False)
+    if archive.returncode != 0:
+        reason = archive.stderr.decode(errors="replace").strip()
+        missing(f"commit {EARLIER[:7]} of the history is needed: git fetch --unshallow ({reason})")
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as opened:
+        opened.extractall(directory, filter="data")
+    assert imported_from(directory) == directory / "zotpy"
+    return directory
+
+
+def imported_from(source: Path) -> Path:
+    """Return where a replica that is run from this source has its code from."""
+    command = [sys.executable, "-c", "import zotpy; print(zotpy.__path__[0])"]
+    env = {**os.environ, "PYTHONPATH": str(source)}
+    return Path(run(command, cwd=source, env=env, capture_output=True, check=True, text=True).stdout.strip())

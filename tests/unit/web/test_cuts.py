@@ -1,0 +1,125 @@
+"""A request that ends in the middle is told of with the reason, and one that does not with none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import h11
+import pytest
+import trio
+
+from tests.unit.web.raw import connect, connect_narrow
+from tests.unit.web.serving import REPO, SETTINGS, UPLOADS, Replica, push_zeros, serving
+from zotpy.registry.settings import MIB
+from zotpy.store.interface import StoreUnavailable
+from zotpy.web.connections import ServerConfig
+from zotpy.web.cuts import Cut
+
+if TYPE_CHECKING:
+    from zotpy.web.streaming import Answered
+
+SOON_S = 0.5
+"""A stall timeout for real sockets; nothing is asserted about how long it takes."""
+LARGE_BYTES = 64 * MIB
+"""More than all buffers on the way hold."""
+
+
+async def ended(replica: Replica, method: str) -> Answered:
+    """Wait until a request of this method has ended."""
+    while (answered := await replica.ended.receive()).method != method:
+        pass
+    return answered
+
+
+async def test_a_client_that_leaves_in_its_body_is_gone(replica: Replica) -> None:
+    """The connection was closed before the end of a chunk."""
+    location = await replica.begin()
+    client = await connect(replica)
+    async with client.stream:
+        await client.begin("PATCH", location, 1000)
+        await client.send(999)
+    assert (await ended(replica, "PATCH")).cut is Cut.GONE
+
+
+async def test_a_client_that_leaves_in_the_answer_is_gone(replica: Replica) -> None:
+    """The connection was closed in the middle of a pull."""
+    digest = await push_zeros(replica, LARGE_BYTES)
+    parked = replica.script.park("after", "read", "data/")
+    client = await connect(replica)
+    async with client.stream:
+        await client.begin("GET", f"/v2/{REPO}/blobs/{digest}", None)
+        client.http.send(h11.EndOfMessage())
+        await parked.reached.wait()
+        parked.go_on.set()
+    assert (await ended(replica, "GET")).cut is Cut.GONE
+
+
+async def test_a_client_that_leaves_before_the_answer_to_a_change_is_gone(replica: Replica) -> None:
+    """The change goes through to its end, but nobody was told."""
+    parked = replica.script.park("before", "put")
+    client = await connect(replica)
+    async with client.stream:
+        await client.begin("PATCH", await replica.begin(), 1000)
+        await client.send(1000)
+        client.http.send(h11.EndOfMessage())
+        await parked.reached.wait()
+    await trio.testing.wait_all_tasks_blocked(0.05)
+    parked.go_on.set()
+    answered = await ended(replica, "PATCH")
+    assert (answered.cut, answered.status) == (Cut.GONE, 202)
+
+
+async def test_a_client_that_sends_no_more(nursery: trio.Nursery) -> None:
+    """It is still there, but its body does not go on."""
+    async with serving(nursery, replace(SETTINGS, body_stall_s=SOON_S)) as replica:
+        location = await replica.begin()
+        client = await connect(replica)
+        async with client.stream:
+            await client.begin("PATCH", location, 1000)
+            await client.send(999)
+            assert (await client.receive())[0] == 408
+        assert (await ended(replica, "PATCH")).cut is Cut.SENDS_NO_MORE
+
+
+async def test_a_client_that_reads_no_more(nursery: trio.Nursery) -> None:
+    """It is told from one that is gone, although its connection is closed by us."""
+    config = ServerConfig()
+    config.send_stall_s = SOON_S
+    async with serving(nursery, config=config) as replica:
+        digest = await push_zeros(replica, LARGE_BYTES)
+        client = await connect_narrow(replica.port)
+        async with client.stream:
+            await client.begin("GET", f"/v2/{REPO}/blobs/{digest}", None)
+            client.http.send(h11.EndOfMessage())
+            assert (await ended(replica, "GET")).cut is Cut.READS_NO_MORE
+
+
+async def test_an_answer_that_the_store_cuts(replica: Replica) -> None:
+    """The client is not to blame where the store fails in the middle of a pull."""
+    digest = await push_zeros(replica, 4 * MIB)
+    for _ in range(3):
+        replica.script.park("before", "read", "data/").go_on.set()
+    replica.script.fail("before", "read", "data/", StoreUnavailable("down"))
+    client = await connect(replica)
+    async with client.stream:
+        await client.begin("GET", f"/v2/{REPO}/blobs/{digest}", None)
+        client.http.send(h11.EndOfMessage())
+        with pytest.raises(h11.RemoteProtocolError):
+            await client.receive()
+    assert (await ended(replica, "GET")).cut is Cut.STORE_FAILED
+
+
+@pytest.mark.parametrize(("query", "status"), [("", 202), ("?digest=nonsense", 400)])
+async def test_a_request_that_went_through_has_no_reason(replica: Replica, query: str, status: int) -> None:
+    """Nor has one that was refused in the middle of its body, whose client read that and left."""
+    client = await connect(replica)
+    async with client.stream:
+        await client.begin("POST", f"{UPLOADS}{query}", 0 if status == 202 else LARGE_BYTES)
+        client.http.send(h11.EndOfMessage()) if status == 202 else await client.send(MIB)
+        assert client.http.next_event() is h11.NEED_DATA
+        client.http.receive_data(bytes(await client.stream.receive_some()))
+        answer = client.http.next_event()
+        assert isinstance(answer, h11.Response)
+        assert answer.status_code == status
+    assert (await ended(replica, "POST")).cut is None

@@ -1,0 +1,20 @@
+"""The collector: finds what nothing needs any more and deletes it, while replicas serve.
+
+Any number of collectors may run at once, beside any number of replicas. There is no lock and no mode in which the
+registry does not write; a crash or a pause of hours, at any point, does no harm. `docs/garbage-collection.md` has the
+protocol and the reasons; each module has its own part:
+
+- `data`: bytes of large blobs, in two steps, after a listing of all leases;
+- `records`: blobs that no manifest names, what was deleted, leases that were superseded, repository by repository;
+- `names`: markers, referrers and catalog entries of what is gone;
+- `uploads`: uploads that were left behind.
+
+The collector only deletes; only what was there when it looked; and only keys that are never used again or that readers
+can rebuild.
+"""
+
+from zotpy.collector.collector import Collector
+from zotpy.collector.settings import CollectorSettings
+from zotpy.collector.summary import Summary
+
+__all__ = ["Collector", "CollectorSettings", "Summary"]

@@ -1,0 +1,87 @@
+"""One collection from its beginning to its end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from zotpy.collector.collection import Collection
+from zotpy.collector.data import data_sweep
+from zotpy.collector.names import NameSweep
+from zotpy.collector.records import RecordSweep, list_records
+from zotpy.collector.repositories import all_repositories, for_each
+from zotpy.collector.settings import CollectorSettings
+from zotpy.collector.summary import Summary
+from zotpy.collector.tables import Table, table
+from zotpy.collector.uploads import UploadSweep
+from zotpy.core import keys
+from zotpy.core.errors import RegistryError
+from zotpy.core.framing import FramingError
+from zotpy.core.names import RepositoryName
+from zotpy.store.interface import Store
+
+log = structlog.get_logger()
+
+
+class Progress(Protocol):
+    """Who watches a collection."""
+
+    def begin(self, what: str) -> Callable[[int], None]:
+        """Be told what is looked at now; returns what is told how many objects more were."""
+        ...
+
+
+class Unwatched:
+    """Nobody does."""
+
+    def begin(self, what: str) -> Callable[[int], None]:
+        """See `Progress`."""
+        del what
+        return lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """Collects the garbage of one bucket."""
+
+    store: Store
+    settings: CollectorSettings
+    progress: Progress = Unwatched()  # noqa: RUF009 - it has no state
+
+    async def run(self) -> Summary:
+        """Collect once. Raises `StoreError`; what was deleted until then was rightly deleted."""
+        summary = Summary(dry_run=self.settings.dry_run)
+        began = (await self.store.list(keys.LEASES, limit=1)).store_time
+        rows = self.settings.buffer_rows
+        async with table(rows) as seen, table(rows) as condemned:
+
+            def collection(what: str) -> Collection:
+                return Collection(self.store, self.settings, began, summary, condemned, self.progress.begin(what))
+
+            await self._repositories(collection("repositories"), seen)
+            async with data_sweep(collection("data")) as sweep:
+                await sweep.run()
+            await UploadSweep(collection("uploads")).run()
+        return summary
+
+    async def _repositories(self, collection: Collection, seen: Table) -> None:
+        async def collect(repo: RepositoryName) -> None:
+            if await seen.of([repo.text]):
+                return
+            await seen.add([(repo.text, "")])
+            await self._repository(collection, repo)
+
+        await for_each(all_repositories(self.store), collect, self.settings.repositories_at_once)
+
+    async def _repository(self, collection: Collection, repo: RepositoryName) -> None:
+        """Collect in one repository; where something of it cannot be read, nothing of it is deleted."""
+        collection.summary.repositories += 1
+        try:
+            records = await list_records(collection, repo)
+            left = await RecordSweep(collection, repo).run(records)
+            await NameSweep(collection, repo).run(left)
+        except (FramingError, RegistryError) as error:
+            log.warning("repository_skipped", repository=repo.text, reason=str(error))
+            collection.summary.problems.append(f"{repo}: {error}")
+        collection.advance(1)

@@ -1,0 +1,90 @@
+"""Names of what is gone: markers of tags that moved on, referrers of deleted manifests, empty repositories.
+
+All of them are written before what they lead to, so the young ones are left alone: what they are for may be on its way.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+
+from zotpy.collector.collection import Collection
+from zotpy.collector.records import Records
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.core.names import RepositoryName, Tag
+from zotpy.registry.concurrency import gather
+from zotpy.registry.names import Names
+from zotpy.registry.tags import Tags
+from zotpy.store.interface import KeyMissing, Listed
+from zotpy.store.sweeps import list_all
+
+
+@dataclass(frozen=True, slots=True)
+class NameSweep:
+    """The names' part of one collection, for one repository."""
+
+    collection: Collection
+    repo: RepositoryName
+
+    async def run(self, records: Records) -> None:
+        """Delete what leads nowhere."""
+        store, repo = self.collection.store, self.repo
+        tags = {Tag(listed.key.removeprefix(keys.tags(repo))) for listed in await list_all(store, keys.tags(repo))}
+        await self._sweep_markers(tags)
+        await self._sweep_referrers(records)
+        await self._sweep_catalog(records, is_empty=not tags)
+
+    async def _sweep_markers(self, tags: set[Tag]) -> None:
+        """Delete markers of tags that are gone, or name another manifest by now."""
+        markers = await list_all(self.collection.store, keys.all_of(keys.TAGGED, self.repo))
+        named = [(keys.marked_by(marker.key), marker) for marker in markers]
+        count = Counter(tag for (_, tag), _ in named)
+        doubtful = [tag for tag in count if count[tag] > 1 and tag in tags]
+        digests = dict(zip(doubtful, await self._digests_of(doubtful), strict=True))
+        for (digest, tag), marker in named:
+            moved = tag in digests and digests[tag] != digest
+            if (tag not in tags or moved) and self.collection.is_past_grace(marker):
+                self.collection.summary.markers_deleted += await self.collection.delete_seen(marker)
+                await self._mark_again(digest, tag)
+
+    async def _digests_of(self, tags: list[Tag]) -> list[Digest | None]:
+        reading = [partial(Tags(self.collection.store).read, self.repo, tag) for tag in tags]
+        found = await gather(*reading, limit=self.collection.settings.calls_at_once)
+        return [None if tag is None else tag[0].digest for tag in found]
+
+    async def _mark_again(self, digest: Digest, tag: Tag) -> None:
+        """Put a marker back where its tag was pushed in this moment, and the store has no conditions."""
+        if self.collection.settings.dry_run or self.collection.store.features.conditional_delete:
+            return
+        tags = Tags(self.collection.store)
+        if await tags.etag_of(self.repo, tag, digest) is not None:
+            await Names(self.collection.store, tags).mark_tag(self.repo, digest, tag)
+
+    async def _sweep_referrers(self, records: Records) -> None:
+        """Delete descriptors of manifests that are gone; a DELETE that broke off leaves one."""
+        for listed in await list_all(self.collection.store, keys.all_of(keys.REFERRERS, self.repo)):
+            record = records.get(("manifests", keys.referring(listed.key)))
+            if (record is None or not record.exists) and self.collection.is_past_grace(listed):
+                self.collection.summary.referrers_deleted += await self.collection.delete_seen(listed)
+
+    async def _sweep_catalog(self, records: Records, *, is_empty: bool) -> None:
+        """Take a repository in which nothing is left out of the catalog; put one that lost its marker back."""
+        store, dry_run = self.collection.store, self.collection.settings.dry_run
+        marker = await self._catalog_marker()
+        if any(kind == "manifests" and record.exists for (kind, _), record in records.items()):
+            if marker is None and not dry_run:
+                await Names(store, Tags(store)).mark_repository(self.repo)
+        elif marker is not None and is_empty and not records and self.collection.is_past_grace(marker):
+            self.collection.summary.repositories_emptied += await self.collection.delete_seen(marker)
+            if not dry_run and not store.features.conditional_delete:
+                left = await store.list(keys.all_of(keys.LEASES, self.repo), limit=1)
+                if left.objects:  # pushed in this moment
+                    await Names(store, Tags(store)).mark_repository(self.repo)
+
+    async def _catalog_marker(self) -> Listed | None:
+        key = keys.repository(self.repo)
+        try:
+            found = await self.collection.store.get(key)
+        except KeyMissing:
+            return None
+        return Listed(key, len(found.body), found.etag, found.last_modified)

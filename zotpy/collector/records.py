@@ -1,0 +1,130 @@
+"""Records: what nothing needs in one repository, and leases that were superseded.
+
+The leases are listed first, then entries, then manifests are read. What a manifest needs that was not there to be
+read then, because its push came later, that push has relied on: so its lease was younger than half the grace, and is
+not old enough to go.
+
+A record goes by deleting its entry, then exactly the leases that were listed: one that was written meanwhile survives
+and keeps the record, and the entry is rebuilt from it. Of a record whose entry is a tombstone the leases go first:
+without the tombstone they would bring it back.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from zotpy.collector.collection import Collection
+from zotpy.collector.references import read_references
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.core.keys import Kind
+from zotpy.core.names import RepositoryName
+from zotpy.core.records import TOMBSTONE_BYTES
+from zotpy.store.interface import Listed
+from zotpy.store.sweeps import list_all
+
+Name = tuple[Kind, Digest]
+
+
+@dataclass(slots=True)
+class Record:
+    """One record of a repository, as it was listed."""
+
+    leases: list[Listed] = field(default_factory=list)
+    entry: Listed | None = None
+
+    @property
+    def is_tombstone(self) -> bool:
+        """Whether the record was deleted: no other entry has this length."""
+        return self.entry is not None and self.entry.size_bytes == TOMBSTONE_BYTES
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a lease, and no tombstone."""
+        return bool(self.leases) and not self.is_tombstone
+
+    def newest(self) -> Listed | None:
+        """Return the newest lease."""
+        return max(self.leases, key=lambda lease: (lease.last_modified, lease.key), default=None)
+
+    def superseded(self) -> list[Listed]:
+        """Return all leases but the newest of each data object."""
+        newest: dict[str | None, Listed] = {}
+        for lease in sorted(self.leases, key=lambda lease: (lease.last_modified, lease.key)):
+            newest[keys.data_of(lease.key)] = lease
+        return [lease for lease in self.leases if lease not in newest.values()]
+
+
+Records = Mapping[Name, Record]
+
+
+async def list_records(collection: Collection, repo: RepositoryName) -> Records:
+    """List the records of a repository: the leases, then the entries."""
+    records: defaultdict[Name, Record] = defaultdict(Record)
+    for lease in await list_all(collection.store, keys.all_of(keys.LEASES, repo)):
+        records[keys.record_of(lease.key)].leases.append(lease)
+    for entry in await list_all(collection.store, keys.all_of(keys.ENTRIES, repo)):
+        records[keys.record_of(entry.key)].entry = entry
+    return records
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSweep:
+    """The records' part of one collection, for one repository."""
+
+    collection: Collection
+    repo: RepositoryName
+
+    async def run(self, records: Records) -> Records:
+        """Delete what may go, and return what is left."""
+        summary = self.collection.summary
+        summary.leases += sum(len(record.leases) for record in records.values())
+        needed = await self._needed(records)
+        left: dict[Name, Record] = {}
+        for name, record in records.items():
+            if record.is_tombstone or not record.leases:
+                if await self._finish_deletion(record):
+                    continue
+            elif name[0] == "blobs" and self._is_past_grace(record) and name[1] not in needed:
+                await self._delete(record)
+                continue
+            else:
+                await self._delete_superseded(record)
+            left[name] = record
+        return left
+
+    async def _needed(self, records: Records) -> frozenset[Digest]:
+        """Return what the manifests need; they are read only where a blob is old enough to go."""
+        existing = {name: record for name, record in records.items() if record.exists}
+        if not any(kind == "blobs" and self._is_past_grace(record) for (kind, _), record in existing.items()):
+            return frozenset()
+        manifests = [(digest, record.leases) for (kind, digest), record in existing.items() if kind == "manifests"]
+        return await read_references(self.collection, self.repo, manifests)
+
+    def _is_past_grace(self, record: Record) -> bool:
+        newest = record.newest()
+        return newest is None or self.collection.is_past_grace(newest)
+
+    async def _delete(self, record: Record) -> None:
+        """Delete a record that nothing needs."""
+        if record.entry is not None:
+            await self.collection.delete([record.entry.key])
+        self.collection.summary.records_deleted += 1
+        await self._delete_leases(record.leases)
+
+    async def _finish_deletion(self, record: Record) -> bool:
+        """Delete what a DELETE has left: leases, then the tombstone; or an entry that has no lease."""
+        entry = record.entry
+        if entry is None or not self.collection.is_past_grace(entry) or not self._is_past_grace(record):
+            return False
+        await self._delete_leases(record.leases)
+        gone = await self.collection.delete_seen(entry)
+        self.collection.summary.records_deleted += gone
+        return bool(gone)
+
+    async def _delete_superseded(self, record: Record) -> None:
+        await self._delete_leases([lease for lease in record.superseded() if self.collection.is_past_grace(lease)])
+
+    async def _delete_leases(self, leases: Sequence[Listed]) -> None:
+        """Delete exactly these."""
+        self.collection.summary.leases_deleted += await self.collection.delete([lease.key for lease in leases])

@@ -1,0 +1,68 @@
+"""What the manifests of one repository name.
+
+Every manifest that is there counts, tagged or not: who wants untagged ones to go says so by a retention rule, which
+deletes them first.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import partial
+
+from zotpy.collector.collection import Collection
+from zotpy.core import keys
+from zotpy.core.digests import HEX_LENGTHS, Digest
+from zotpy.core.errors import ManifestInvalid
+from zotpy.core.manifests import parse_manifest
+from zotpy.core.names import RepositoryName
+from zotpy.core.records import ManifestValue, decode_entry, decode_value
+from zotpy.registry.concurrency import gather
+from zotpy.store.interface import KeyMissing, Listed
+
+_DIGESTS = re.compile(
+    "|".join(rf"{name}:[0-9a-f]{{{length}}}(?![0-9a-f])" for name, length in HEX_LENGTHS.items()).encode()
+)
+
+
+def references_of(value: ManifestValue) -> frozenset[Digest]:
+    """Return every digest that a manifest mentions, wherever: those that it needs, and some more."""
+    found = {Digest.parse(match.group().decode()) for match in _DIGESTS.finditer(value.content)}
+    try:
+        facts = parse_manifest(value.content, value.media_type)
+    except ManifestInvalid:  # by the rules of another release: what can be seen in it will do
+        return frozenset(found)
+    return frozenset(found | {*facts.blobs, *facts.manifests})
+
+
+async def read_references(
+    collection: Collection, repo: RepositoryName, manifests: Sequence[tuple[Digest, Sequence[Listed]]]
+) -> frozenset[Digest]:
+    """Read manifests, each given with its leases, and return what they name. Raises `FramingError`, `StoreError`."""
+    found = await gather(
+        *[partial(_read, collection, repo, digest, leases) for digest, leases in manifests],
+        limit=collection.settings.calls_at_once,
+    )
+    return frozenset().union(*found)
+
+
+async def _read(
+    collection: Collection, repo: RepositoryName, digest: Digest, leases: Sequence[Listed]
+) -> frozenset[Digest]:
+    """Read one manifest, from a lease where there is no entry. What cannot be found any more was deleted meanwhile."""
+    collection.summary.manifests_read += 1
+    try:
+        entry = decode_entry("manifests", (await collection.store.get(keys.entry(repo, "manifests", digest))).body)
+    except KeyMissing:
+        return await _from_leases(collection, leases)
+    # A tombstone: deleted since the listing. What was pushed with the same bytes since relies on younger leases.
+    return frozenset() if not isinstance(entry.value, ManifestValue) else references_of(entry.value)
+
+
+async def _from_leases(collection: Collection, leases: Sequence[Listed]) -> frozenset[Digest]:
+    for lease in leases:
+        try:
+            value = decode_value("manifests", (await collection.store.get(lease.key)).body)
+        except KeyMissing:
+            continue
+        if isinstance(value, ManifestValue):
+            return references_of(value)
+    return frozenset()

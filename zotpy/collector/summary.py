@@ -1,0 +1,57 @@
+"""What a collection did, for people, scripts and metrics."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Summary:
+    """Counts of one collection; in a dry run of what it would have deleted."""
+
+    dry_run: bool = False
+    repositories: int = 0
+    """Repositories looked at."""
+    leases: int = 0
+    """Leases looked at."""
+    manifests_read: int = 0
+    records_deleted: int = 0
+    """Blobs that no manifest named, and records that had been deleted by requests."""
+    leases_deleted: int = 0
+    data_objects: int = 0
+    """Data objects looked at."""
+    data_retired: int = 0
+    """Data objects that nothing names: a later collection deletes them, if nothing does then either."""
+    data_retired_bytes: int = 0
+    data_deleted: int = 0
+    data_deleted_bytes: int = 0
+    notes_void: int = 0
+    """Notes of an earlier collection that came too long ago to count: the data is retired anew."""
+    hints_deleted: int = 0
+    uploads_ended: int = 0
+    multiparts_aborted: int = 0
+    markers_deleted: int = 0
+    """Markers of tags that have moved on."""
+    referrers_deleted: int = 0
+    repositories_emptied: int = 0
+    """Repositories in which nothing is left, taken out of the catalog."""
+    problems: list[str] = field(default_factory=list)
+    """What could not be looked at, each in a sentence; nothing of it was deleted."""
+
+    @property
+    def deletions(self) -> int:
+        """How many objects went, or would go."""
+        return (
+            self.leases_deleted
+            + self.records_deleted
+            + self.data_deleted
+            + self.hints_deleted
+            + self.uploads_ended
+            + self.multiparts_aborted
+            + self.markers_deleted
+            + self.referrers_deleted
+            + self.repositories_emptied
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all counts by name, for JSON."""
+        return asdict(self)

@@ -1,0 +1,103 @@
+"""Tables of names that may be too many for memory: a buffer, and behind it a file that the system drops by itself.
+
+A registry of ten million leases has about as many ids of data; as text in a process of Python they would be
+gigabytes. Up to `buffer_rows` they are held in memory; then an SQLite database in a temporary file takes them, whose
+own cache is bounded.
+"""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import trio
+
+CACHE_KIB = 64 * 1024
+KEYS_PER_QUERY = 500
+
+
+@dataclass(eq=False, slots=True)
+class Table:
+    """Rows of a key and a value, each row once."""
+
+    buffer_rows: int
+    _rows: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _count: int = 0
+    _database: sqlite3.Connection | None = None
+    _lock: trio.Lock = field(default_factory=trio.Lock)
+    """One task at a time moves rows or looks for them: a connection of SQLite's does one thing at a time anyway."""
+
+    async def add(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Add rows; those that are there already change nothing."""
+        for key, value in rows:
+            values = self._rows[key]
+            self._count += value not in values
+            values.add(value)
+        if self._count > self.buffer_rows:
+            await self._spill()
+
+    async def of(self, keys: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        """Return the values of those of these keys that have any."""
+        async with self._lock:
+            found = {key: set(self._rows[key]) for key in keys if key in self._rows}
+            if self._database is not None:
+                for key, value in await trio.to_thread.run_sync(_select, self._database, keys):
+                    found.setdefault(key, set()).add(value)
+        return {key: frozenset(values) for key, values in found.items()}
+
+    @property
+    def rows_in_memory(self) -> int:
+        """How many rows no file holds yet."""
+        return self._count
+
+    def close(self) -> None:
+        """Drop everything."""
+        if self._database is not None:
+            self._database.close()
+
+    async def _spill(self) -> None:
+        """Move the rows to the file; meanwhile others may be added, and nobody looks for those on their way."""
+        async with self._lock:
+            if self._count <= self.buffer_rows:
+                return  # another task has done it
+            if self._database is None:
+                self._database = await trio.to_thread.run_sync(_open)
+            rows = sorted((key, value) for key, values in self._rows.items() for value in values)
+            self._rows.clear()
+            self._count = 0
+            await trio.to_thread.run_sync(_insert, self._database, rows)
+
+
+@asynccontextmanager
+async def table(buffer_rows: int) -> AsyncIterator[Table]:
+    """Open an empty table for the length of a block."""
+    made = Table(buffer_rows)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def _open() -> sqlite3.Connection:
+    database = sqlite3.connect("", check_same_thread=False, isolation_level=None)  # a private temporary file
+    database.executescript(
+        f"pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -{CACHE_KIB};"
+        "create table rows (key text, value text, primary key (key, value)) without rowid;"
+    )
+    return database
+
+
+def _insert(database: sqlite3.Connection, rows: Sequence[tuple[str, str]]) -> None:
+    database.execute("begin")
+    database.executemany("insert or ignore into rows values (?, ?)", rows)
+    database.execute("commit")
+
+
+def _select(database: sqlite3.Connection, keys: Sequence[str]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for start in range(0, len(keys), KEYS_PER_QUERY):
+        some = keys[start : start + KEYS_PER_QUERY]
+        query = f"select key, value from rows where key in ({','.join('?' * len(some))})"  # noqa: S608 - question marks
+        found += database.execute(query, some)
+    return found

@@ -1,0 +1,82 @@
+"""Uploads that were left behind: their states, their multiparts, and multiparts that no state names.
+
+An upload that rests for its time to live is ended as if its client had cancelled it. A multipart goes when it began
+that long ago and no state names it: an upload that is sent in one request has no state, and none takes so long.
+"""
+
+from dataclasses import dataclass
+
+from zotpy.collector.collection import Collection
+from zotpy.collector.tables import Table, table
+from zotpy.core import keys
+from zotpy.core.framing import FramingError
+from zotpy.core.uploads import UploadState
+from zotpy.store.interface import KeyMissing, Listed, ListedMultipart
+from zotpy.store.sweeps import PAGE, pages
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSweep:
+    """The uploads' part of one collection."""
+
+    collection: Collection
+
+    async def run(self) -> None:
+        """End what was left behind."""
+        async for page in pages(self.collection.store, keys.UPLOADS):
+            for listed in page.objects:
+                if self.collection.is_past(listed, self.collection.settings.upload_ttl_s):
+                    await self._end(listed)
+        await self._abort_unowned()
+
+    async def _end(self, listed: Listed) -> None:
+        """Delete the state if it still rests; then nobody can go on with its parts, and they go."""
+        state = await self._read(listed)
+        if state is None or not await self.collection.delete_seen(listed):
+            return
+        self.collection.summary.uploads_ended += 1
+        if state.data_id is not None and state.multipart_id is not None:
+            await self._abort(keys.data(state.data_id), state.multipart_id)
+
+    async def _read(self, listed: Listed) -> UploadState | None:
+        try:
+            return UploadState.decode((await self.collection.store.get(listed.key)).body)
+        except KeyMissing:
+            return None
+        except FramingError as error:
+            self.collection.summary.problems.append(f"{listed.key}: {error}")
+            return None
+
+    async def _abort_unowned(self) -> None:
+        old = await self._old_multiparts()
+        if not old:
+            return
+        async with table(self.collection.settings.buffer_rows) as owned:
+            await self._note_owned(owned)
+            for found in old:
+                if not await owned.of([found.multipart_id]):
+                    await self._abort(found.key, found.multipart_id)
+
+    async def _old_multiparts(self) -> list[ListedMultipart]:
+        old: list[ListedMultipart] = []
+        start_after = ""
+        ttl_s = self.collection.settings.upload_ttl_s
+        while True:
+            found = await self.collection.store.list_multiparts(keys.DATA, start_after=start_after, limit=PAGE)
+            old += [one for one in found if (self.collection.began - one.initiated).total_seconds() > ttl_s]
+            if len(found) < PAGE or found[-1].key <= start_after:
+                return old
+            start_after = found[-1].key
+
+    async def _note_owned(self, owned: Table) -> None:
+        """Read all states that are left, for the multiparts that they name."""
+        async for page in pages(self.collection.store, keys.UPLOADS):
+            for listed in page.objects:
+                state = await self._read(listed)
+                if state is not None and state.multipart_id is not None:
+                    await owned.add([(state.multipart_id, "")])
+
+    async def _abort(self, key: str, multipart_id: str) -> None:
+        self.collection.summary.multiparts_aborted += 1
+        if not self.collection.settings.dry_run:
+            await self.collection.store.abort_multipart(key, multipart_id)

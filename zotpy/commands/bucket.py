@@ -1,0 +1,89 @@
+"""What these commands have in common: a configuration, the store that it names, and a person who waits."""
+
+import argparse
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
+from types import TracebackType
+from typing import Self
+
+import structlog
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from zotpy.config import ConfigError, Settings, load_settings
+from zotpy.registry.layout import LayoutError, check_layout
+from zotpy.startup import StartupError
+from zotpy.storage import open_store
+from zotpy.store.interface import Store, StoreError
+from zotpy.store.paced import PacedStore
+from zotpy.telemetry.logs import configure_logs
+
+log = structlog.get_logger()
+
+
+def read_settings(options: argparse.Namespace, flags: Mapping[str, str | None]) -> Settings:
+    """Read the configuration, flags before variables before the file, and set up the log. Raises `ConfigError`."""
+    given = {"storage.rootDirectory": options.root, **flags}
+    settings = load_settings(options.config, overrides={path: text for path, text in given.items() if text is not None})
+    try:
+        configure_logs(settings.log.level, settings.log.format, settings.log.output)
+    except OSError as error:
+        raise ConfigError([f"log.output: {settings.log.output}: {error.strerror}"]) from error
+    return settings
+
+
+@asynccontextmanager
+async def open_bucket(settings: Settings) -> AsyncIterator[Store]:
+    """Open the bucket, whoever else uses it; no faster than `gcSettings.callsPerSecond`. Raises `StartupError`."""
+    async with open_store(settings, beside_a_replica=True) as store:
+        try:
+            await check_layout(store)
+        except (LayoutError, StoreError) as error:
+            raise StartupError(str(error)) from error
+        yield PacedStore(store, settings.gc.calls_per_second)
+
+
+class Watched(AbstractContextManager["Watched"]):
+    """Shows on a terminal what is looked at, and how much of it was; else each step is a line of the log."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TextColumn("{task.completed:,.0f} objects"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+        )
+        self._is_terminal = self._progress.console.is_terminal
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        if self._is_terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_terminal:
+            self._progress.stop()
+
+    def begin(self, what: str) -> Callable[[int], None]:
+        """See `zotpy.collector.collector.Progress`."""
+        if not self._is_terminal:
+            log.info("looking", at=what)
+            return lambda _: None
+        if self._task is not None:
+            self._progress.update(self._task, total=1, completed=1)
+        task = self._task = self._progress.add_task(what, total=None)
+        return lambda count: self._progress.update(task, advance=count)
+
+
+def size(size_bytes: int) -> str:
+    """Write a number of bytes for people."""
+    value, unit = float(size_bytes), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1024:  # noqa: PLR2004 - the step between two units
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"

@@ -1,0 +1,121 @@
+"""`zotpy gc`: collects garbage once, while replicas serve."""
+
+import argparse
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from zotpy.commands.arguments import add_bucket_arguments
+
+if TYPE_CHECKING:
+    from zotpy.collector import Summary
+    from zotpy.config import Settings
+
+_DESCRIPTION = """Collect garbage once, while replicas serve.
+
+What nothing has needed for the grace period goes: blobs that no manifest names, what was deleted, uploads that were
+left behind. The bytes of large blobs go in two steps, so run it regularly, at least four times in a grace period; two
+at once do no harm. Give it the configuration of the replicas: the grace must not be shorter than theirs.
+
+exit codes: 0 done, 1 failed or something could not be looked at, 2 wrong arguments or configuration
+"""
+
+
+def add_gc(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "gc",
+        help="collect garbage, while replicas serve",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_bucket_arguments(parser)
+    parser.add_argument("--dry-run", action="store_true", help="say what would go, and delete nothing")
+    parser.add_argument("--grace", metavar="T", help="such as 24h: gcSettings.grace (default 24h)")
+    parser.add_argument("--rate", metavar="N", help="store calls a second at most: gcSettings.callsPerSecond")
+    parser.add_argument("--metrics-file", type=Path, metavar="FILE", help="counts for Prometheus's node_exporter")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from zotpy.commands.bucket import read_settings  # noqa: PLC0415 - what `--help` does without
+    from zotpy.registry.concurrency import first_cause  # noqa: PLC0415
+    from zotpy.startup import StartupError  # noqa: PLC0415
+    from zotpy.store.interface import StoreError  # noqa: PLC0415
+
+    settings = read_settings(options, {"gcSettings.grace": options.grace, "gcSettings.callsPerSecond": options.rate})
+    try:
+        summary = trio.run(partial(_collect, settings, dry_run=options.dry_run))
+    except (StoreError, StartupError, BaseExceptionGroup) as error:
+        cause = first_cause(error)
+        if not isinstance(cause, StoreError | StartupError):
+            raise
+        print(f"zotpy: {cause}", file=sys.stderr)  # noqa: T201 - said to the person at the terminal
+        return 1
+    print(json.dumps(summary.as_dict(), indent=2) if options.json else _told(summary, settings))  # noqa: T201 - the same
+    if options.metrics_file is not None:
+        _write_metrics(options.metrics_file, summary)
+    return 1 if summary.problems else 0
+
+
+async def _collect(settings: "Settings", *, dry_run: bool) -> "Summary":
+    from zotpy.collector import Collector, CollectorSettings  # noqa: PLC0415
+    from zotpy.commands.bucket import Watched, open_bucket  # noqa: PLC0415
+
+    numbers = CollectorSettings(
+        grace_s=settings.gc.grace_s,
+        deadline_s=settings.gc.deadline_s,
+        upload_ttl_s=settings.gc.upload_ttl_s,
+        dry_run=dry_run,
+    )
+    async with open_bucket(settings) as store:
+        with Watched() as watched:
+            return await Collector(store, numbers, watched).run()
+
+
+def _told(summary: "Summary", settings: "Settings") -> str:
+    """Say in a few lines what was done."""
+    from zotpy.commands.bucket import size  # noqa: PLC0415
+
+    would = "would go" if summary.dry_run else "went"
+    looked_at = f"{summary.repositories} repositories, {summary.leases} leases, {summary.data_objects} data objects"
+    data = f"{summary.data_deleted} data objects ({size(summary.data_deleted_bytes)})"
+    lines = [
+        f"{looked_at} looked at",
+        f"{data}, {summary.records_deleted} records, {summary.leases_deleted} leases {would}",
+    ]
+    others = {
+        "uploads": summary.uploads_ended,
+        "multiparts": summary.multiparts_aborted,
+        "hints": summary.hints_deleted,
+        "markers": summary.markers_deleted,
+        "referrers": summary.referrers_deleted,
+        "empty repositories": summary.repositories_emptied,
+    }
+    if any(others.values()):
+        lines.append(", ".join(f"{count} {what}" for what, count in others.items() if count) + f" {would}")
+    if summary.data_retired:
+        retired = f"{summary.data_retired} data objects ({size(summary.data_retired_bytes)})"
+        due = f"from {2 * settings.gc.deadline_s:g} s on and within {settings.gc.grace_s:g} s"
+        lines.append(f"{retired} are named by nothing: they go in a collection that begins {due} from now")
+    lines += [f"not looked at: {problem}" for problem in summary.problems]
+    return "\n".join(lines)
+
+
+def _write_metrics(file: Path, summary: "Summary") -> None:
+    """Write what node_exporter's textfile collector reads."""
+    from prometheus_client import CollectorRegistry, Gauge, write_to_textfile  # noqa: PLC0415
+
+    registry = CollectorRegistry()
+    for name, value in summary.as_dict().items():
+        if isinstance(value, int) and not isinstance(value, bool):
+            Gauge(f"zotpy_gc_{name}", f"{name.replace('_', ' ')}, of the last collection", registry=registry).set(value)
+    Gauge("zotpy_gc_problems", "What the last collection could not look at.", registry=registry).set(
+        len(summary.problems)
+    )
+    Gauge("zotpy_gc_last_success_timestamp_seconds", "When it ended.", registry=registry).set_to_current_time()
+    write_to_textfile(str(file), registry)

@@ -1,0 +1,125 @@
+"""Deleting a manifest with everything that leads to it (OCI distribution spec, end-9): by its names, never by a scan.
+
+A DELETE reads the entry, then the tags that name the manifest; then it puts a tombstone in the place of the entry, if
+it is still the one it read; then it deletes the tags if they are still those it read. A push replaces the entry after
+it has written its tags. So if the tombstone is written, no push ended between the two looks: every push that came
+before has had its tags seen, and the tags of every later one are others than those that are deleted.
+
+A store without conditional requests cannot hold this. There a DELETE looks at its end whether the manifest was pushed
+again since it began, and puts back what that push may have lost.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.core.errors import ManifestUnknown
+from zotpy.core.manifests import ManifestFacts, parse_manifest
+from zotpy.core.names import Reference, RepositoryName, Tag
+from zotpy.core.records import Lease, ManifestValue
+from zotpy.registry.concurrency import gather
+from zotpy.registry.names import Names
+from zotpy.registry.records import ATTEMPTS, Records, Seen, overtaken
+from zotpy.store.interface import Listed, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What there was of a manifest when its deletion looked: just that is deleted."""
+
+    entry: Seen
+    value: ManifestValue
+    facts: ManifestFacts
+    tags: Mapping[Tag, str] = field(default_factory=dict)
+    """Those that name it, each with its ETag."""
+    referrer_etag: str | None = None
+    leases: Sequence[Listed] = ()
+    """Where the store has no conditions: those that were there before all else was looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deletions:
+    """Deletes manifests."""
+
+    store: Store
+    records: Records
+    names: Names
+
+    async def delete(self, repo: RepositoryName, digest: Digest) -> None:
+        """Delete a manifest with its tags and its referrer entry. Raises `ManifestUnknown`."""
+        looked: Looked | None = None
+        for _ in range(ATTEMPTS):
+            there = await self.look(repo, digest)
+            if there is None and looked is None:
+                raise unknown(digest)
+            if there is None or await self.bury(repo, digest, there):
+                break  # by us, or meanwhile: by another request, or by this one, whose answer was lost
+            looked = there
+        else:
+            raise overtaken(digest)
+        if (done := there or looked) is not None:
+            await self.delete_names(repo, digest, done)
+
+    async def look(self, repo: RepositoryName, digest: Digest) -> Looked | None:
+        """Look at the entry, then at all names; `None` where there is no such manifest."""
+        leases = () if self._has_conditions() else await self.records.list_leases(repo, "manifests", digest)
+        entry = await self.records.look(repo, "manifests", digest)
+        if not isinstance(entry.value, ManifestValue):
+            return None
+        facts = parse_manifest(entry.value.content, entry.value.media_type)
+        marked = await self.names.marked_tags(repo, digest)
+        etags = await gather(*[partial(self.names.tags.etag_of, repo, tag, digest) for tag in marked], limit=16)
+        tags = {tag: etag for tag, etag in zip(marked, etags, strict=True) if etag is not None}
+        referrer = None if facts.subject is None else await self.names.referrer_etag(repo, facts.subject, digest)
+        return Looked(entry, entry.value, facts, tags, referrer, leases)
+
+    async def bury(self, repo: RepositoryName, digest: Digest, looked: Looked) -> bool:
+        """Make the manifest exist no more, if its entry is still the one that was looked at."""
+        return await self.records.bury(repo, "manifests", digest, looked.entry)
+
+    async def delete_names(self, repo: RepositoryName, digest: Digest, looked: Looked) -> None:
+        """Delete what led to a manifest that was buried."""
+        calls = [partial(self._delete_tag, repo, tag, digest, etag) for tag, etag in looked.tags.items()]
+        await gather(*calls, limit=16)
+        if looked.facts.subject is not None and looked.referrer_etag is not None:
+            key = keys.referrer(repo, looked.facts.subject, digest)
+            await self.names.delete_if_same(key, looked.referrer_etag)
+        if not self._has_conditions():
+            await self._restore(repo, digest, looked)
+
+    def _has_conditions(self) -> bool:
+        features = self.store.features
+        return features.conditional_create and features.conditional_replace and features.conditional_delete
+
+    async def _delete_tag(self, repo: RepositoryName, tag: Tag, digest: Digest, etag: str) -> None:
+        """Delete a tag if it is still the one that was seen; without conditions, if it still names the manifest."""
+        if self.store.features.conditional_delete:
+            await self.names.tags.delete(repo, tag, etag)
+        elif await self.names.tags.etag_of(repo, tag, digest) == etag:
+            await self.names.tags.delete(repo, tag)
+
+    async def _restore(self, repo: RepositoryName, digest: Digest, looked: Looked) -> None:
+        """Put back what a push of the same manifest, which came between, may have lost."""
+        before = {lease.key for lease in looked.leases}
+        leases = await self.records.list_leases(repo, "manifests", digest)
+        new = [lease for lease in leases if lease.key not in before]
+        if not new:
+            return
+        lease = Lease(new[-1].key.rpartition("/")[2].partition("-")[0], new[-1].last_modified)
+        await gather(
+            partial(self.records.write_entry, repo, "manifests", digest, looked.value, lease),
+            partial(self.names.write_referrer, repo, looked.facts, digest, looked.value),
+            *[partial(self._put_back, repo, tag, digest, looked.value) for tag in looked.tags],
+        )
+
+    async def _put_back(self, repo: RepositoryName, tag: Tag, digest: Digest, value: ManifestValue) -> None:
+        """Write a tag again that may have been pushed between our look at it and its deletion."""
+        if await self.names.tags.read(repo, tag) is None:
+            await self.names.tags.write(repo, tag, digest, value)
+
+
+def unknown(reference: Reference) -> ManifestUnknown:
+    """Return the error for a manifest or a tag that is not there."""
+    return ManifestUnknown(f"{reference} is not in this repository", detail={"reference": str(reference)})

@@ -1,0 +1,68 @@
+"""What leads to a manifest besides its digest: tags with their markers, referrers, and the catalog's marker.
+
+Each is an object of its own under a predictable key, and each writing of one is unlike every other (`nonce`): so its
+ETag tells one from the next, and who deletes what it has seen deletes nothing that was written since.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.core.framing import frame
+from zotpy.core.manifests import ManifestFacts
+from zotpy.core.names import RepositoryName, Tag
+from zotpy.core.records import ManifestValue
+from zotpy.registry.tags import Tags
+from zotpy.store.interface import ConditionFailed, KeyMissing, Store
+from zotpy.store.sweeps import list_all
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Writes, finds and deletes the names of manifests."""
+
+    store: Store
+    tags: Tags
+
+    async def mark_repository(self, repo: RepositoryName) -> None:
+        """Put a repository into the catalog."""
+        await self.store.put(keys.repository(repo), _nonce())
+
+    async def mark_tag(self, repo: RepositoryName, digest: Digest, tag: Tag) -> None:
+        """Note, before it does so, that a tag is about to name a manifest; the note stays when the tag moves on."""
+        await self.store.put(keys.tagged(repo, digest) + tag.text, _nonce())
+
+    async def marked_tags(self, repo: RepositoryName, digest: Digest) -> Sequence[Tag]:
+        """List the tags that name a manifest, or once did."""
+        markers = await list_all(self.store, keys.tagged(repo, digest))
+        return [Tag.parse(marker.key.rpartition("/")[2]) for marker in markers]
+
+    async def write_referrer(
+        self, repo: RepositoryName, facts: ManifestFacts, digest: Digest, value: ManifestValue
+    ) -> None:
+        """Put a manifest into the list of the referrers of its subject."""
+        if facts.subject is None:
+            return
+        descriptor = facts.descriptor(digest, value.size_bytes)
+        body = frame({"v": 1, "descriptor": descriptor, "nonce": secrets.token_hex(8)})
+        await self.store.put(keys.referrer(repo, facts.subject, digest), body)
+
+    async def referrer_etag(self, repo: RepositoryName, subject: Digest, digest: Digest) -> str | None:
+        """Return the ETag of a referrer; `None` where there is none."""
+        try:
+            return (await self.store.get(keys.referrer(repo, subject, digest))).etag
+        except KeyMissing:
+            return None
+
+    async def delete_if_same(self, key: str, etag: str) -> None:
+        """Delete an object if it is still the one seen; whatever is there now, where the store has no conditions."""
+        try:
+            await self.store.delete(key, if_match=etag if self.store.features.conditional_delete else None)
+        except ConditionFailed:
+            return  # it was written again since
+
+
+def _nonce() -> bytes:
+    return secrets.token_hex(8).encode()
