@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import cast, get_args
 
 from bench.clients.blobs import Flow
+from bench.clients.endpoint import endpoint_of
 from bench.load.spec import Sizes, Target
 from bench.load.workloads import WORKLOADS
 from bench.measures import MIB
-from bench.servers.registries import COMMAND_FIELDS, REGISTRIES
+from bench.servers.registries import COMMAND_FIELDS, REGISTRIES, filled_in
 from bench.servers.stores import STORES
 
 MOST_LINK_MB, LINK_MB_PER_CORE = 25.0, 4.0
@@ -75,6 +76,8 @@ def options_from(arguments: Sequence[str] | None) -> Options:
         parser.error(f"unknown flow: {', '.join(sorted(unknown))}")
     if parsed.target and (parsed.against or parsed.chaos):
         parser.error("--against and --chaos need registries that this program starts, not a --target")
+    _check_numbers(parser, parsed)
+    _check_places(parser, parsed)
     if min(parsed.replicas) < 1 or (parsed.chaos and max(parsed.replicas) < 2):  # noqa: PLR2004 - one is left
         parser.error("--replicas: at least one, and with --chaos two, of which one is killed at a time")
     defaults = Options()
@@ -105,6 +108,27 @@ def options_from(arguments: Sequence[str] | None) -> Options:
         seed=parsed.seed,
         output=parsed.output or Path("reports") / f"bench-{datetime.now(UTC):%Y%m%d-%H%M%S}",
     )
+
+
+def _check_numbers(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> None:
+    for name in ("clients", "processes", "duration", "layer_mib", "longest_layer_mib"):
+        if getattr(parsed, name) <= 0:
+            parser.error(f"--{name.replace('_', '-')}: more than 0")
+    for name in ("warm_up", "link_mb", "store_delay_ms", "store_rate_mb"):
+        if getattr(parsed, name) < 0:
+            parser.error(f"--{name.replace('_', '-')}: not less than 0")
+    if not 0 <= parsed.ratio <= 1:
+        parser.error("--ratio: between 0 and 1")
+
+
+def _check_places(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> None:
+    try:
+        if parsed.target is not None:
+            endpoint_of(parsed.target)
+        if parsed.against is not None and parsed.against not in PEERS:
+            filled_in(parsed.against, dict.fromkeys(COMMAND_FIELDS, ""))
+    except ValueError as error:
+        parser.error(str(error))
 
 
 def _target(parsed: argparse.Namespace) -> Target | None:

@@ -43,6 +43,7 @@ class Crew:
         self.endpoint = reach(load.target)
         indexes = range(load.worker, load.clients, load.workers)
         self.clients = [Client(load, self.endpoint, index) for index in indexes]
+        self._seeders: list[Client] = []
 
     def seed(self) -> dict[str, Any]:
         """Push what must be there before. Its clients are others than those of the run. Raises `Refused`."""
@@ -51,6 +52,7 @@ class Crew:
         client.close()
         if client.journal.errors:
             raise Refused(client.journal.errors[0])
+        self._seeders.append(client)
         return {}
 
     def prepare(self) -> dict[str, Any]:
@@ -74,8 +76,8 @@ class Crew:
         return {"sent_bytes": after[0] - before[0], "received_bytes": after[1] - before[1], **self._journals(times)}
 
     def verify(self, check: Check) -> dict[str, Any]:
-        """Look whether what was acknowledged is there."""
-        return asdict(verify(self.clients, self.endpoint, check, self.load.seed))
+        """Look whether what was acknowledged is there, also what was pushed before the run: it is what is pulled."""
+        return asdict(verify([*self._seeders, *self.clients], self.endpoint, check, self.load.seed))
 
     def _drive(self, client: Client, times: Times) -> None:
         place = client.index / max(1, self.load.clients)  # not all at once: their waves would last for the whole run

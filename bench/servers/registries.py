@@ -102,16 +102,24 @@ def _distribution(
 def command_server(
     template: str, bucket: Bucket, prefix: str, directory: Path, place: Place | None = None
 ) -> RegistryServer:
-    """Prepare any registry: a command line with the names of `COMMAND_FIELDS` in braces. Raises `ValueError`."""
+    """Prepare any registry; nothing is started yet. Raises `ValueError`."""
     place = place or Place()
     of_bucket = (bucket.endpoint, bucket.region, bucket.name, prefix, bucket.access_key, bucket.secret_key)
     values = dict(zip(COMMAND_FIELDS, (place.host, place.port, *of_bucket, directory), strict=True))
+    return _server("command", filled_in(template, values), directory, place)
+
+
+def filled_in(template: str, values: Mapping[str, object]) -> list[str]:
+    """Return the words of a command line that has the names of `COMMAND_FIELDS` in braces. Raises `ValueError`."""
     try:
-        command: list[str | Path] = [word.format_map(values) for word in shlex.split(template)]
-    except KeyError as error:
-        msg = f"the command knows {', '.join(COMMAND_FIELDS)}, not {error}"
+        words = [word.format_map(values) for word in shlex.split(template)]
+    except (KeyError, IndexError, AttributeError) as error:
+        msg = f"the command knows {', '.join(COMMAND_FIELDS)} in braces, not {error}"
         raise ValueError(msg) from error
-    return _server("command", command, directory, place)
+    if not words:
+        msg = "the command is empty"
+        raise ValueError(msg)
+    return words
 
 
 def _server(name: str, command: Sequence[str | Path], directory: Path, place: Place) -> RegistryServer:
