@@ -29,7 +29,7 @@ from bench.cluster.options import Options, options_from
 from bench.cluster.plots import NoPlots, draw
 from bench.cluster.results import Report
 from bench.cluster.site import site
-from bench.cluster.tables import Board, board, show
+from bench.cluster.tables import Board, board, number, show
 from bench.load.fleet import Fleet, LoadFailed, fleet
 from bench.load.spec import Target
 from bench.servers.balancer import balancer_version
@@ -128,10 +128,11 @@ def _measure_one(
         run = measure(generator, place, workload, options, screen.teller(what))
     except LoadFailed as error:
         report.failures.append(f"{what}: {error}")
+        screen.done(f"{what}: {error}")
     else:
         run.judge(report.machine["cores"] or 1, report.abilities.get(workload))
         report.runs.append(run)
-    screen.done()
+        screen.done(f"{what}: {number(run.throughput)} {run.unit}{'' if run.is_valid else ', INVALID'}")
 
 
 def _settings(options: Options) -> dict[str, object]:
@@ -163,7 +164,7 @@ def _write(options: Options, report: Report, console: Console) -> None:
         draw(report, options.output)
     except NoPlots as error:
         console.print(str(error), style="yellow", markup=False)
-    console.print(f"{options.output}/: results.json and plots", markup=False)
+    console.print(f"{options.output}/: results.json, and plots of what ran", markup=False)
 
 
 @contextmanager

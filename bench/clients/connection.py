@@ -176,6 +176,8 @@ def _connected(endpoint: Endpoint) -> socket.socket:
     plain = socket.create_connection((endpoint.host, endpoint.port), TIMEOUT_S)
     plain.settimeout(None)
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if plain.getpeername()[0] == "127.0.0.1":  # no way so long that it needs more; and sent is not yet arrived
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, COUNTED_BYTES)
     for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # the socket blocks, so one call sends it all
         plain.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", TIMEOUT_S, 0))
     return plain if endpoint.tls is None else endpoint.tls.wrap_socket(plain, server_hostname=endpoint.host)

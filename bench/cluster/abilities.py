@@ -47,9 +47,10 @@ def ability(fleet: Fleet, target: Target, workload: str, options: Options) -> Ab
         )
     )
     before = all_cpu_s(fleet.trees)
-    outcome = fleet.outcome(fleet.begin(WARM_UP_S, DURATION_S))
+    duration_s = min(DURATION_S, options.duration_s)
+    outcome = fleet.outcome(fleet.begin(WARM_UP_S, duration_s))
     used_s = sum(all_cpu_s(fleet.trees).values()) - sum(before.values())
     kind = WORKLOADS[workload]
     moved = (outcome.sent_bytes + outcome.received_bytes) / 1e6 / outcome.duration_s
     per_s = len(outcome.latencies_ms.get(kind.headline, ())) / outcome.duration_s
-    return Ability(moved if kind.unit == "MB/s" else per_s, kind.unit, used_s / (WARM_UP_S + DURATION_S))
+    return Ability(moved if kind.unit == "MB/s" else per_s, kind.unit, used_s / (WARM_UP_S + duration_s))

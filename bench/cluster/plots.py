@@ -15,7 +15,9 @@ class NoPlots(Exception):
 
 
 def draw(report: Report, directory: Path) -> list[Path]:
-    """Draw all figures into a directory and return the files. Raises `NoPlots`."""
+    """Draw all figures into a directory and return the files; none where nothing ran. Raises `NoPlots`."""
+    if not report.runs:
+        return []
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - only who draws needs it
     except ImportError as error:

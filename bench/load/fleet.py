@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -67,16 +67,15 @@ class Worker:
         self.progress: dict[str, int] = {}
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
         self._log = log
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def order(self, what: str, **details: Any) -> None:
         """Tell it what to do."""
         assert self._child.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # its answer says so
             self._child.stdin.write(json.dumps({"do": what, **details}) + "\n")
             self._child.stdin.flush()
-        except BrokenPipeError:
-            pass  # its answer says so
 
     def answer(self) -> dict[str, Any]:
         """Return what came of the last order. Raises `LoadFailed`."""
@@ -90,8 +89,14 @@ class Worker:
 
     def close(self) -> None:
         """End it."""
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
         self._child.kill()
         self._child.wait()
+        self._listener.join()
+        self._child.stdout.close()
+        with suppress(BrokenPipeError):
+            self._child.stdin.close()
 
     def _listen(self) -> None:
         assert self._child.stdout is not None

@@ -9,6 +9,10 @@ from bench.servers.stores import printed
 CONFIGURATION = """\
 global
     nbthread 1
+    tune.rcvbuf.client 262144
+    tune.sndbuf.client 262144
+    tune.rcvbuf.server 262144
+    tune.sndbuf.server 262144
 defaults
     mode http
     option splice-auto
@@ -28,7 +32,10 @@ backend replicas
 
 
 class Balancer:
-    """One HAProxy before some replicas. Raises `ProgramMissing`."""
+    """One HAProxy before some replicas, its buffers short. Raises `ProgramMissing`.
+
+    With those that the kernel grows, megabytes of each connection would wait here, which clients count as sent.
+    """
 
     def __init__(self, replicas: Sequence[tuple[str, int]], directory: Path) -> None:
         """Write its configuration; nothing is started yet."""
