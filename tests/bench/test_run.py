@@ -72,7 +72,7 @@ def test_replicas_have_namespaces_where_root_runs_it(tmp_path: Path) -> None:
     for run in found["runs"]:
         assert 0 < run["links_to_replicas"] < 1.25  # what a link had saved up before adds its burst
         assert 0 < run["links_from_replicas"] < 1.25
-    assert [name for name in os.listdir(NAMES) if name.startswith(f"zotpy-bench-{os.getpid()}-")] == []
+    assert [path.name for path in NAMES.glob(f"zotpy-bench-{os.getpid()}-*")] == []
 
 
 def test_chaos_loses_nothing(tmp_path: Path) -> None:
