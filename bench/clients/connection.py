@@ -56,6 +56,7 @@ class Connection:
         self._socket = _connected(self.endpoint)
         self._traffic = traffic
         self._rest = b""
+        self._has_ended = False
 
     def close(self) -> None:
         """Close it."""
@@ -90,6 +91,9 @@ class Connection:
     def _exchange(
         self, method: str, target: str, take: Take | None, headers: Mapping[str, str] | None, body: Iterable[Buffers]
     ) -> Answer:
+        if self._has_ended:
+            self.close()
+            self._socket, self._rest, self._has_ended = _connected(self.endpoint), b"", False
         lines = [f"{method} {target} HTTP/1.1", f"Host: {self.endpoint.authority}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         if authorization := self.endpoint.authorize(target):
@@ -104,6 +108,7 @@ class Connection:
         kept = bytearray()
         if method != "HEAD" and status not in {204, 304}:
             self._receive_body(received, take if take is not None and status < FIRST_REDIRECT else kept.extend)
+        self._has_ended = received.get("connection", "").lower() == "close"  # the next request needs another
         return Answer(status, received, bytes(kept))
 
     def _send(self, buffers: Buffers) -> None:
