@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
+from bench.cluster.markdown import document
 from bench.cluster.options import options_from
 from bench.cluster.results import Ability, Report, Run, latencies_of, ratio, read_report, scaling
 from bench.cluster.tables import cells, show
@@ -167,3 +168,17 @@ def test_layers_have_the_published_sizes() -> None:
     assert 0.62 < sum(size < 1_000_000 for size in sizes) / 4000 < 0.68
     assert 0.77 < sum(size < 10_000_000 for size in sizes) / 4000 < 0.83
     assert max(sizes) <= 32 << 20
+
+
+def test_a_document_holds_figures_parts_and_what_is_wrong() -> None:
+    """Columns that nobody filled are left out; the CPU of each part, kills and errors are told."""
+    run = a_run(replicas=2)
+    run.cpu_cores, run.kills = {"replica0": 0.25, "replica1": 0.5, "store": 0.125}, 3
+    run.error_count, run.errors = 1, ["push: 500"]
+    text = document(a_report(run))
+    figures, parts, said = text.split("\n\n")
+    assert "x of one" not in figures
+    assert "INVALID" in figures
+    assert "0.75" in parts
+    assert "- chaos, push, 2 x zotpy: 3 kills" in said
+    assert "- INVALID: push, 2 x zotpy: push: 500" in said
