@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast, get_args
+from urllib.parse import urlsplit
 
 from bench.clients.blobs import Flow
 from bench.clients.endpoint import endpoint_of
@@ -125,6 +126,8 @@ def _check_places(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -
     try:
         if parsed.target is not None:
             endpoint_of(parsed.target)
+            if urlsplit(parsed.target).path.strip("/"):
+                parser.error(f"--target: a registry is driven at its host's root, not at {parsed.target}")
         if parsed.against is not None and parsed.against not in PEERS:
             filled_in(parsed.against, dict.fromkeys(COMMAND_FIELDS, ""))
     except ValueError as error:

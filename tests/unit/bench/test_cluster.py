@@ -42,6 +42,7 @@ def a_report(*runs: Run) -> Report:
         (["--replicas", "0"], "--replicas: at least one"),
         (["--chaos", "--replicas", "1"], "with --chaos two"),
         (["--target", "ftp://registry"], "not a URL of HTTP: ftp://registry"),
+        (["--target", "http://registry/below"], "at its host's root"),
         (["--target", "http://registry", "--chaos"], "need registries that this program starts"),
         (["--against", "registry --port {prot}"], "not 'prot'"),
         (["--against", "registry --port {port"], "expected '}'"),
