@@ -60,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ProgramMissing, NotReady) as error:
         console.print(error, style="red", markup=False)
         return 2
+    except (KeyboardInterrupt, SystemExit):  # what was measured so far is worth keeping
+        report.failures.append("interrupted: not everything was run")
     show(console, report)
     _write(options, report, console)
     return 0 if report.is_valid else 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench import run
 from bench.servers.null import Answer, NullRegistry, NullServer
 from bench.servers.processes import Process, accepts, free_port
 from bench.servers.registries import zotpy_server
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from bench.cluster.measuring import Place, Tell
+    from bench.cluster.options import Options
+    from bench.cluster.results import Run
+    from bench.load.fleet import Fleet
     from bench.servers.stores import Bucket
 
 PASSWORD = "of the test"
@@ -95,8 +100,8 @@ def test_a_target_with_tls_and_credentials_is_driven(
     with guarded(registry_port, rules, tmp_path) as port:
         target = ("--target", f"https://127.0.0.1:{port}", "--user", "ci", "--ca-file", str(tmp_path / "ca.crt"))
         found = measured(tmp_path / "out", "images", "pull", *target)
-    assert [run["workload"] for run in found["runs"]] == ["images", "pull"]
-    assert [run for run in found["runs"] if not run["checked"]] == []
+    assert [one["workload"] for one in found["runs"]] == ["images", "pull"]
+    assert [one for one in found["runs"] if not one["checked"]] == []
     assert PASSWORD not in (tmp_path / "out" / "results.json").read_text()
 
 
@@ -121,6 +126,22 @@ def test_a_target_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
     """Nobody listens there: exit status 1, with the reason."""
     found = measured(tmp_path, "heads", "--target", f"http://127.0.0.1:{free_port()}", status=1)
     assert "ConnectionRefusedError" in found["errors"][0]
+
+
+def test_what_was_measured_before_an_interruption_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the second workload: the first one's figures are written, and the whole is invalid."""
+    measure = run.measure
+
+    def interrupt(fleet: Fleet, place: Place, workload: str, options: Options, tell: Tell) -> Run:
+        if workload == "heads":
+            raise KeyboardInterrupt
+        return measure(fleet, place, workload, options, tell)
+
+    monkeypatch.setattr(run, "measure", interrupt)
+    with serving(NullRegistry()) as url:
+        found = measured(tmp_path, "tags", "heads", "--target", url, status=1)
+    assert [one["workload"] for one in found["runs"]] == ["tags"]
+    assert "interrupted: not everything was run" in found["errors"]
 
 
 class Forgetful(NullRegistry):
@@ -164,6 +185,6 @@ def test_a_target_that_lies_is_found(registry: NullRegistry, field: str, message
     """Whatever was acknowledged and is not there, or is something else, makes the result invalid and says so."""
     with serving(registry) as url:
         found = measured(tmp_path, "tags", "--target", url, "--processes", "2", "--duration", "0.5", status=1)
-    (run,) = found["runs"]
+    (only,) = found["runs"]
     assert not found["valid"]
-    assert any(message in text for text in run[field]), run[field]
+    assert any(message in text for text in only[field]), only[field]
