@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench import run
+from bench.cluster.measuring import measure
 from bench.servers.null import Answer, NullRegistry, NullServer
 from bench.servers.processes import Process, accepts, free_port
 from bench.servers.registries import zotpy_server
@@ -130,14 +130,13 @@ def test_a_target_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
 
 def test_what_was_measured_before_an_interruption_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the second workload: the first one's figures are written, and the whole is invalid."""
-    measure = run.measure
 
     def interrupt(fleet: Fleet, place: Place, workload: str, options: Options, tell: Tell) -> Run:
         if workload == "heads":
             raise KeyboardInterrupt
         return measure(fleet, place, workload, options, tell)
 
-    monkeypatch.setattr(run, "measure", interrupt)
+    monkeypatch.setattr("bench.run.measure", interrupt)
     with serving(NullRegistry()) as url:
         found = measured(tmp_path, "tags", "heads", "--target", url, status=1)
     assert [one["workload"] for one in found["runs"]] == ["tags"]
