@@ -5,11 +5,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 GIB = 1 << 30
 MIB = 1 << 20
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_FRESH_NS = 20_000_000
 _PARENT, _TIMES = 1, slice(11, 15)
 """Fields of /proc/<pid>/stat after the name: ppid; utime, stime, cutime, cstime."""
 
@@ -45,11 +47,7 @@ class ProcessTree:
 
     def pids(self) -> list[int]:
         """Return the process and its descendants, as far as they run."""
-        children: dict[int, list[int]] = {}
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                with suppress(OSError):
-                    children.setdefault(int(_stat(int(entry.name))[_PARENT]), []).append(int(entry.name))
+        children = _children()
         found = [self.pid]
         for pid in found:  # it grows while we walk it
             found += children.get(pid, [])
@@ -65,12 +63,32 @@ class ProcessTree:
         return total
 
 
+def all_cpu_s(trees: Mapping[str, ProcessTree]) -> dict[str, float]:
+    """Return the CPU seconds of each tree, by name, at one moment."""
+    return {name: tree.cpu_s() for name, tree in trees.items()}
+
+
+@lru_cache(maxsize=1)
+def _children_at(_moment: int) -> dict[int, list[int]]:
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                children.setdefault(int(_stat(int(entry.name))[_PARENT]), []).append(int(entry.name))
+    return children
+
+
+def _children() -> dict[int, list[int]]:
+    """Return the children of every process, at most some milliseconds old: to read all of them takes as long."""
+    return _children_at(time.monotonic_ns() // _FRESH_NS)
+
+
 def _stat(pid: int) -> list[str]:
     """Return the fields after the name, which may hold blanks and brackets itself."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
-def _busy_s() -> float:
+def busy_s() -> float:
     """Return the seconds that all cores together were not idle."""
     user, nice, system, _idle, _waiting, interrupts, soft_interrupts = map(
         int, Path("/proc/stat").read_text().split(maxsplit=8)[1:8]
@@ -97,11 +115,11 @@ def measured(trees: Mapping[str, ProcessTree]) -> Iterator[Span]:
     for tree in trees.values():
         tree.reset_peak()
     before = {name: tree.cpu_s() for name, tree in trees.items()}
-    client_before, busy_before = time.process_time(), _busy_s()
+    client_before, busy_before = time.process_time(), busy_s()
     began = time.perf_counter()
     yield span
     span.wall_s = time.perf_counter() - began
-    span.busy_cores = (_busy_s() - busy_before) / span.wall_s
+    span.busy_cores = (busy_s() - busy_before) / span.wall_s
     span.cpu_s = {name: tree.cpu_s() - before[name] for name, tree in trees.items()}
     span.cpu_s["client"] = time.process_time() - client_before
     span.peak_rss_bytes = {name: tree.peak_rss_bytes() for name, tree in trees.items()}

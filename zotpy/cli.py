@@ -12,6 +12,8 @@ from pathlib import Path
 import trio
 
 from zotpy import __version__
+from zotpy.commands.du import add_du
+from zotpy.commands.fsck import add_fsck
 from zotpy.commands.gc import add_gc
 from zotpy.config import ConfigError, Settings, load_settings
 from zotpy.telemetry.logs import configure_logs
@@ -27,6 +29,8 @@ _EXAMPLES = """examples:
   zotpy serve --workers auto            a process for each CPU, all on the one port
   zotpy verify -c config.json           say everything that is wrong with a file
   zotpy gc -c /etc/zotpy/config.yaml    collect garbage, while replicas serve
+  zotpy du -c /etc/zotpy/config.yaml    what each repository takes
+  zotpy fsck --repair --read all        check everything, and rebuild what can be rebuilt
 
 exit codes: 0 done, 1 failed, 2 wrong arguments or configuration
 """
@@ -133,6 +137,8 @@ def _parser() -> argparse.ArgumentParser:
     verify.set_defaults(run=_verify)
 
     add_gc(commands)
+    add_du(commands)
+    add_fsck(commands)
     return parser
 
 

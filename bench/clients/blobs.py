@@ -2,17 +2,21 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import closing
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from bench.clients.connection import Answer, Connection, Refused
 from bench.clients.content import Content
+from bench.clients.endpoint import endpoint_of
 
-Flow = Literal["docker", "length", "containerd"]
-"""POST, PATCH in chunked transfer coding, PUT; the same with Content-Length; POST, PUT with the whole body."""
+Flow = Literal["docker", "length", "containerd", "chunked"]
+"""POST, PATCH in chunked transfer coding, PUT; the same with Content-Length; POST, PUT with the whole body; POST, a
+PATCH for each 4 MiB with its Content-Range, PUT."""
 EMPTY = {"Content-Length": "0"}
 OCTETS = {"Content-Type": "application/octet-stream"}
 OK, CREATED, ACCEPTED, NOT_FOUND = 200, 201, 202, 404
+REDIRECTS = {301, 302, 303, 307, 308}
 
 
 def expect(status: int, answer: Answer, what: str) -> Answer:
@@ -28,7 +32,10 @@ def push_blob(connection: Connection, repository: str, content: Content, flow: F
     begun = expect(ACCEPTED, connection.call("POST", f"/v2/{repository}/blobs/uploads/", EMPTY), "POST")
     location = _target(begun)
     with_length = {**OCTETS, "Content-Length": str(content.size_bytes)}
-    if flow == "containerd":
+    if flow == "chunked":
+        location = _push_chunks(connection, location, content)
+        answer = connection.call("PUT", _with_digest(location, content), EMPTY)
+    elif flow == "containerd":
         answer = connection.call("PUT", _with_digest(location, content), with_length, content.pieces())
     else:
         if flow == "docker":
@@ -39,6 +46,21 @@ def push_blob(connection: Connection, repository: str, content: Content, flow: F
         location = _target(expect(ACCEPTED, patched, "PATCH"))
         answer = connection.call("PUT", _with_digest(location, content), EMPTY)
     expect(CREATED, answer, "PUT of a blob")
+
+
+def _push_chunks(connection: Connection, location: str, content: Content) -> str:
+    """Push the chunks one after another, and return where the upload ends."""
+    for first, last, buffers in content.ranges():
+        headers = {**OCTETS, "Content-Range": f"{first}-{last}", "Content-Length": str(last - first + 1)}
+        patched = connection.call("PATCH", location, headers, [buffers])
+        location = _target(expect(ACCEPTED, patched, "PATCH of a chunk"))
+    return location
+
+
+def has_blob(connection: Connection, repository: str, content: Content) -> bool:
+    """Ask whether a blob is there. Raises `Refused`."""
+    answer = connection.call("HEAD", _blob(repository, content))
+    return answer.status != NOT_FOUND and expect(OK, answer, "HEAD of a blob").status == OK
 
 
 def blob_is_missing(connection: Connection, repository: str, content: Content) -> None:
@@ -61,10 +83,21 @@ def verify_blob(connection: Connection, repository: str, content: Content) -> No
 
 
 def _pull(connection: Connection, repository: str, content: Content, take: Callable[[memoryview], object]) -> None:
-    answer = expect(OK, connection.stream("GET", _blob(repository, content), take), "GET of a blob")
+    answer = connection.stream("GET", _blob(repository, content), take)
+    if answer.status in REDIRECTS:
+        answer = _follow(connection, answer.headers["location"], take)
+    expect(OK, answer, "GET of a blob")
     if answer.headers.get("content-length") != str(content.size_bytes):
         msg = f"a blob of {content.size_bytes} bytes came with Content-Length {answer.headers.get('content-length')}"
         raise Refused(msg)
+
+
+def _follow(connection: Connection, location: str, take: Callable[[memoryview], object]) -> Answer:
+    """Get a blob from where the registry keeps it; credentials are not for there."""
+    url = urlsplit(urljoin(connection.endpoint.url, location))
+    target = f"{url.path}?{url.query}" if url.query else url.path
+    with closing(connection.beside(endpoint_of(url.geturl(), tls=connection.endpoint.tls))) as other:
+        return other.stream("GET", target, take)
 
 
 def _blob(repository: str, content: Content) -> str:

@@ -3,20 +3,23 @@
 The generator shares the machine with what it measures, and http.client takes 100 us for the headers of an answer alone.
 """
 
+import select
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from queue import Empty, LifoQueue
 
 from bench.clients.content import Buffers
+from bench.clients.endpoint import Endpoint, loopback
 
 TIMEOUT_S = 120
 RECEIVE_BYTES = 1 << 20
 FIRST_REDIRECT = 300
 MOST_BUFFERS = 512
 """In one call: Linux takes 1024."""
+COUNTED_BYTES = 256 << 10
+"""Sent in one call where somebody counts, so that the count is not far behind."""
 
 
 class Refused(Exception):
@@ -36,24 +39,37 @@ class Answer:
     body: bytes
 
 
+@dataclass
+class Traffic:
+    """Bytes that one client has sent and received so far, heads and bodies."""
+
+    sent_bytes: int = 0
+    received_bytes: int = 0
+
+
 class Connection:
     """One connection; not for several threads at once."""
 
-    def __init__(self, port: int) -> None:
-        """Connect to a port of this machine."""
-        self._host = f"127.0.0.1:{port}"
-        self._socket = socket.create_connection(("127.0.0.1", port))
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # the socket blocks, so one call sends it all
-            self._socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", TIMEOUT_S, 0))
+    def __init__(self, where: Endpoint | int, traffic: Traffic | None = None) -> None:
+        """Connect to an endpoint, or to a port of this machine; `traffic` counts bytes as they go."""
+        self.endpoint = loopback(where) if isinstance(where, int) else where
+        self._socket = _connected(self.endpoint)
+        self._traffic = traffic
         self._rest = b""
+        self._has_ended = False
 
     def close(self) -> None:
         """Close it."""
         self._socket.close()
 
+    def beside(self, endpoint: Endpoint) -> "Connection":
+        """Connect to another endpoint, for the same client."""
+        return Connection(endpoint, self._traffic)
+
     def is_usable(self) -> bool:
         """Whether the server has not closed it while nothing was asked."""
+        if isinstance(self._socket, ssl.SSLSocket):
+            return not select.select([self._socket], [], [], 0)[0]
         try:
             self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -75,8 +91,13 @@ class Connection:
     def _exchange(
         self, method: str, target: str, take: Take | None, headers: Mapping[str, str] | None, body: Iterable[Buffers]
     ) -> Answer:
-        lines = [f"{method} {target} HTTP/1.1", f"Host: {self._host}"]
+        if self._has_ended:
+            self.close()
+            self._socket, self._rest, self._has_ended = _connected(self.endpoint), b"", False
+        lines = [f"{method} {target} HTTP/1.1", f"Host: {self.endpoint.authority}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        if authorization := self.endpoint.authorize(target):
+            lines.append(f"Authorization: {authorization}")
         head: Buffers = ("\r\n".join([*lines, "", ""]).encode(),)
         for buffers in body:  # the head goes with the first piece
             self._send([*head, *buffers])
@@ -87,14 +108,21 @@ class Connection:
         kept = bytearray()
         if method != "HEAD" and status not in {204, 304}:
             self._receive_body(received, take if take is not None and status < FIRST_REDIRECT else kept.extend)
+        self._has_ended = received.get("connection", "").lower() == "close"  # the next request needs another
         return Answer(status, received, bytes(kept))
 
     def _send(self, buffers: Buffers) -> None:
-        for start in range(0, len(buffers), MOST_BUFFERS):
-            part = buffers[start : start + MOST_BUFFERS]
-            sent = self._socket.sendmsg(part)
-            if sent < sum(map(len, part)):
-                self._socket.sendall(b"".join(part)[sent:])
+        for part in _batches(buffers) if self._traffic is None else _counted_batches(buffers):
+            size = sum(map(len, part))
+            if isinstance(self._socket, ssl.SSLSocket):
+                for buffer in part:
+                    self._socket.sendall(buffer)
+            else:
+                sent = self._socket.sendmsg(part)
+                if sent < size:
+                    self._socket.sendall(b"".join(part)[sent:])
+            if self._traffic is not None:
+                self._traffic.sent_bytes += size
 
     def _receive_head(self) -> tuple[int, dict[str, str]]:
         head = self._rest
@@ -130,6 +158,8 @@ class Connection:
                 raise Refused(msg)
             take(buffer[:count])
             missing -= count
+            if self._traffic is not None:
+                self._traffic.received_bytes += count
 
     def _line(self) -> bytes:
         while b"\r\n" not in self._rest:
@@ -142,39 +172,35 @@ class Connection:
         if not data:
             msg = "the connection ended in the middle of an answer"
             raise Refused(msg)
+        if self._traffic is not None:
+            self._traffic.received_bytes += len(data)
         return data
 
 
-class Connections:
-    """Connections to one registry, lent to one thread at a time and used again."""
+def _connected(endpoint: Endpoint) -> socket.socket:
+    plain = socket.create_connection((endpoint.host, endpoint.port), TIMEOUT_S)
+    plain.settimeout(None)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if plain.getpeername()[0] == "127.0.0.1":  # no way so long that it needs more; and sent is not yet arrived
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, COUNTED_BYTES)
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # the socket blocks, so one call sends it all
+        plain.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", TIMEOUT_S, 0))
+    return plain if endpoint.tls is None else endpoint.tls.wrap_socket(plain, server_hostname=endpoint.host)
 
-    def __init__(self, port: int) -> None:
-        """Open none yet."""
-        self._port = port
-        self._idle: LifoQueue[Connection] = LifoQueue()
 
-    @contextmanager
-    def lend(self) -> Iterator[Connection]:
-        """Lend an idle connection, or a new one; after an error it is closed."""
-        connection = self._take()
-        try:
-            yield connection
-        except BaseException:
-            connection.close()
-            raise
-        self._idle.put(connection)
+def _batches(buffers: Buffers) -> Iterator[Buffers]:
+    for start in range(0, len(buffers), MOST_BUFFERS):
+        yield buffers[start : start + MOST_BUFFERS]
 
-    def _take(self) -> Connection:
-        while True:
-            try:
-                connection = self._idle.get_nowait()
-            except Empty:
-                return Connection(self._port)
-            if connection.is_usable():
-                return connection
-            connection.close()
 
-    def close(self) -> None:
-        """Close those that are idle."""
-        while not self._idle.empty():
-            self._idle.get().close()
+def _counted_batches(buffers: Buffers) -> Iterator[Buffers]:
+    """Cut so that each is sent in a moment, whatever the link."""
+    batch: list[memoryview] = []
+    for buffer in buffers:
+        for start in range(0, len(buffer), COUNTED_BYTES):
+            batch.append(memoryview(buffer)[start : start + COUNTED_BYTES])
+            if sum(map(len, batch)) >= COUNTED_BYTES:
+                yield batch
+                batch = []
+    if batch:
+        yield batch

@@ -45,6 +45,12 @@ class Content:
             length = min(PIECE_BYTES, self.size_bytes - offset)
             yield mark[:length], _noise()[_MARK_BYTES:length]
 
+    def ranges(self) -> Iterator[tuple[int, int, Buffers]]:
+        """Return the bytes as chunks of an upload: the first offset, the last one, and what is between."""
+        for index, buffers in enumerate(self.pieces()):
+            first = index * PIECE_BYTES
+            yield first, first + sum(map(len, buffers)) - 1, buffers
+
     def chunked_pieces(self) -> Iterator[Buffers]:
         """Return the bytes as a body of chunked transfer coding (RFC 9112, 7.1) as Go's client cuts it."""
         for mark, noise in self.pieces():

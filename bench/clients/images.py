@@ -1,13 +1,14 @@
 """Small images as CI pushes them: two layers and a configuration at once, then the manifest under a tag."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from bench.clients.blobs import CREATED, OK, Flow, blob_is_missing, expect, push_blob, verify_blob
-from bench.clients.connection import Connections, Refused
+from bench.clients.connection import Connection, Refused
 from bench.clients.content import Content
+from bench.clients.pool import Connections
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -18,22 +19,39 @@ BLOB_BYTES = (1500, 4000, 7000)
 class Image:
     """One image that nobody pushed before; all of it is made before the clock starts."""
 
-    def __init__(self, seed: str, tag: str) -> None:
-        """Make the blobs, and the manifest that names them."""
+    def __init__(
+        self, seed: str, tag: str, blobs: Sequence[Content] = (), annotations: Mapping[str, str] | None = None
+    ) -> None:
+        """Make the manifest that names these blobs, the configuration first; without any, of small ones of its own."""
         self.tag = tag
-        self.blobs = [Content(f"{seed}/{tag}/{index}", size) for index, size in enumerate(BLOB_BYTES)]
+        self.blobs = list(blobs) or [Content(f"{seed}/{tag}/{index}", size) for index, size in enumerate(BLOB_BYTES)]
         config, *layers = self.blobs
-        manifest = {
+        manifest: dict[str, object] = {
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
             "config": _descriptor(config, CONFIG_TYPE),
             "layers": [_descriptor(layer, LAYER_TYPE) for layer in layers],
         }
+        if annotations is not None:
+            manifest["annotations"] = annotations
         self.manifest = json.dumps(manifest).encode()
 
 
 def _descriptor(content: Content, media_type: str) -> dict[str, object]:
     return {"mediaType": media_type, "digest": content.digest, "size": content.size_bytes}
+
+
+def push_manifest(connection: Connection, repository: str, image: Image, tag: str | None = None) -> None:
+    """Push the manifest alone, under the image's tag or another one. Raises `Refused`."""
+    target = f"/v2/{repository}/manifests/{tag or image.tag}"
+    headers = {"Content-Type": MANIFEST_TYPE, "Content-Length": str(len(image.manifest))}
+    expect(CREATED, connection.call("PUT", target, headers, [(image.manifest,)]), "PUT of a manifest")
+
+
+def pull_manifest(connection: Connection, repository: str, tag: str) -> bytes:
+    """Return the manifest that a tag names. Raises `Refused`."""
+    target = f"/v2/{repository}/manifests/{tag}"
+    return expect(OK, connection.call("GET", target, {"Accept": MANIFEST_TYPE}), "GET of a manifest").body
 
 
 def push_image(pool: ThreadPoolExecutor, connections: Connections, repository: str, image: Image, flow: Flow) -> None:
@@ -47,9 +65,7 @@ def push_image(pool: ThreadPoolExecutor, connections: Connections, repository: s
         for future in under_way:
             future.result()
     with connections.lend() as connection:
-        target = f"/v2/{repository}/manifests/{image.tag}"
-        headers = {"Content-Type": MANIFEST_TYPE, "Content-Length": str(len(image.manifest))}
-        expect(CREATED, connection.call("PUT", target, headers, [(image.manifest,)]), "PUT of a manifest")
+        push_manifest(connection, repository, image)
 
 
 def _push_missing(connections: Connections, repository: str, flow: Flow, blob: Content) -> None:
@@ -62,9 +78,7 @@ def verify_images(connections: Connections, repository: str, images: Sequence[Im
     """Pull these images by their tags and compare every byte. Raises `Refused`."""
     for image in images:
         with connections.lend() as connection:
-            target = f"/v2/{repository}/manifests/{image.tag}"
-            answer = expect(OK, connection.call("GET", target, {"Accept": MANIFEST_TYPE}), "GET of a manifest")
-            if answer.body != image.manifest:
+            if pull_manifest(connection, repository, image.tag) != image.manifest:
                 msg = f"the manifest of {image.tag} is not the one that was pushed"
                 raise Refused(msg)
             for blob in image.blobs:

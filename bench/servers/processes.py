@@ -39,10 +39,10 @@ def free_port() -> int:
     return port
 
 
-def accepts(port: int) -> bool:
-    """Whether something on this machine takes connections on the port."""
+def accepts(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether something takes connections on the port, of this machine unless another host is named."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1):
+        with socket.create_connection((host, port), timeout=1):
             return True
     except OSError:
         return False

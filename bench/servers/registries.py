@@ -1,22 +1,36 @@
-"""The registries that are measured: one zotpy replica, and CNCF distribution on the same store."""
+"""The registries that are measured: replicas of zotpy, and others on the same store."""
 
 import json
 import os
+import shlex
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
 import zotpy
 from bench.servers.peers import find_or_build_peer
-from bench.servers.processes import Process, accepts, free_port
+from bench.servers.processes import Process, accepts, find_program, free_port
 from bench.servers.stores import Bucket, printed
 
 CHECKOUT = Path(__file__).parents[2]
+COMMAND_FIELDS = ("host", "port", "endpoint", "region", "bucket", "prefix", "access_key", "secret_key", "directory")
+"""What the command of any other registry may be told."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a registry process runs: on this machine, unless a command is put before its own that moves it."""
+
+    name: str = ""
+    """Of its files; nothing: that of the registry."""
+    host: str = "127.0.0.1"
+    port: int = field(default_factory=free_port)
+    enter: Sequence[str] = ()
 
 
 @dataclass
@@ -24,21 +38,28 @@ class RegistryServer:
     """One registry process on a port of its own."""
 
     name: str
-    port: int
+    place: Place
     process: Process
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.place.port
 
     def start(self) -> None:
         """Start it and wait until it takes connections. Raises `NotReady`."""
-        self.process.start(lambda: accepts(self.port))
+        self.process.start(lambda: accepts(self.port, self.place.host))
 
     def stop(self) -> None:
         """Ask it to end."""
         self.process.stop()
 
 
-def zotpy_server(bucket: Bucket, prefix: str, directory: Path, workers: int = 1) -> RegistryServer:
+def zotpy_server(
+    bucket: Bucket, prefix: str, directory: Path, place: Place | None = None, workers: int = 1
+) -> RegistryServer:
     """Prepare a replica, or so many workers, that keeps everything under the prefix; nothing is started yet."""
-    port = free_port()
+    place = place or Place()
     driver = {
         "name": "s3",
         "region": bucket.region,
@@ -52,28 +73,62 @@ def zotpy_server(bucket: Bucket, prefix: str, directory: Path, workers: int = 1)
     }
     settings = {
         "storage": {"storageDriver": driver},
-        "http": {"address": "127.0.0.1", "port": str(port), "workers": workers},
+        "http": {"address": place.host, "port": str(place.port), "workers": workers},
         "log": {"level": "error"},
     }
-    path = directory / "zotpy.json"
+    path = directory / f"{place.name or 'zotpy'}.json"
     path.write_text(json.dumps(settings, indent=2))
-    command: list[str | Path] = [sys.executable, "-m", "zotpy", "serve", "-c", path]
-    process = Process("zotpy", command, directory / "zotpy.log", _without_settings(), cwd=CHECKOUT)
-    return RegistryServer("zotpy", port, process)
+    return _server("zotpy", [sys.executable, "-m", "zotpy", "serve", "-c", path], directory, place)
 
 
-def distribution_server(bucket: Bucket, prefix: str, directory: Path) -> RegistryServer:
-    """Prepare CNCF distribution with the settings of its own example; nothing is started yet."""
-    port = free_port()
-    path = directory / "distribution.yml"
-    path.write_text(yaml.safe_dump(_distribution_settings(bucket, prefix, port)))
-    command: list[str | Path] = [find_or_build_peer("registry"), "serve", path]
-    return RegistryServer(
-        "distribution", port, Process("distribution", command, directory / "distribution.log", _without_settings())
-    )
+def distribution_server(bucket: Bucket, prefix: str, directory: Path, place: Place | None = None) -> RegistryServer:
+    """Prepare CNCF distribution 3 with the settings of its own example; nothing is started yet."""
+    return _distribution("distribution", find_or_build_peer("registry"), bucket, prefix, directory, place or Place())
 
 
-def _distribution_settings(bucket: Bucket, prefix: str, port: int) -> dict[str, Any]:
+def docker_registry_server(bucket: Bucket, prefix: str, directory: Path, place: Place | None = None) -> RegistryServer:
+    """Prepare distribution 2 as Debian packages it; nothing is started yet."""
+    return _distribution("docker-registry", _docker_registry(), bucket, prefix, directory, place or Place())
+
+
+def _distribution(
+    name: str, program: Path, bucket: Bucket, prefix: str, directory: Path, place: Place
+) -> RegistryServer:
+    path = directory / f"{place.name or name}.yml"
+    path.write_text(yaml.safe_dump(_distribution_settings(bucket, prefix, place)))
+    return _server(name, [program, "serve", path], directory, place)
+
+
+def command_server(
+    template: str, bucket: Bucket, prefix: str, directory: Path, place: Place | None = None
+) -> RegistryServer:
+    """Prepare any registry; nothing is started yet. Raises `ValueError`."""
+    place = place or Place()
+    of_bucket = (bucket.endpoint, bucket.region, bucket.name, prefix, bucket.access_key, bucket.secret_key)
+    values = dict(zip(COMMAND_FIELDS, (place.host, place.port, *of_bucket, directory), strict=True))
+    return _server("command", filled_in(template, values), directory, place)
+
+
+def filled_in(template: str, values: Mapping[str, object]) -> list[str]:
+    """Return the words of a command line that has the names of `COMMAND_FIELDS` in braces. Raises `ValueError`."""
+    try:
+        words = [word.format_map(values) for word in shlex.split(template)]
+    except (KeyError, IndexError, AttributeError) as error:
+        msg = f"the command knows {', '.join(COMMAND_FIELDS)} in braces, not {error}"
+        raise ValueError(msg) from error
+    if not words:
+        msg = "the command is empty"
+        raise ValueError(msg)
+    return words
+
+
+def _server(name: str, command: Sequence[str | Path], directory: Path, place: Place) -> RegistryServer:
+    label = place.name or name
+    process = Process(label, [*place.enter, *command], directory / f"{label}.log", _without_settings(), cwd=CHECKOUT)
+    return RegistryServer(name, place, process)
+
+
+def _distribution_settings(bucket: Bucket, prefix: str, place: Place) -> dict[str, Any]:
     return {
         "version": "0.1",
         "log": {"level": "error", "accesslog": {"disabled": True}},
@@ -93,7 +148,7 @@ def _distribution_settings(bucket: Bucket, prefix: str, port: int) -> dict[str, 
             "cache": {"blobdescriptor": "inmemory"},
             "maintenance": {"uploadpurging": {"enabled": False}},
         },
-        "http": {"addr": f"127.0.0.1:{port}", "secret": "of-the-benchmark"},
+        "http": {"addr": f"{place.host}:{place.port}", "secret": "of-the-benchmark"},
     }
 
 
@@ -104,20 +159,35 @@ def _without_settings() -> dict[str, str]:
     return {**kept, "OTEL_TRACES_EXPORTER": "none"}  # distribution would send its traces to a collector
 
 
-Prepare = Callable[[Bucket, str, Path], RegistryServer]
+class Prepare(Protocol):
+    """What prepares one process of a registry on a prefix of a bucket."""
+
+    def __call__(self, bucket: Bucket, prefix: str, directory: Path, place: Place | None = None, /) -> RegistryServer:
+        """Prepare it; nothing is started yet. Raises `ProgramMissing`."""
+        ...
+
+
+REGISTRIES: Mapping[str, Prepare] = {
+    "zotpy": zotpy_server,
+    "distribution": distribution_server,
+    "docker-registry": docker_registry_server,
+}
+"""What can be measured, by the name that tables give it."""
 
 
 def registries(names: Sequence[str], workers: int) -> dict[str, Prepare]:
     """Return how the named ones are prepared, by the name that tables give them; only zotpy has workers."""
-    known: dict[str, Prepare] = {
-        "zotpy": partial(zotpy_server, workers=workers),
-        "distribution": distribution_server,
-    }
+    known: dict[str, Prepare] = {**REGISTRIES, "zotpy": partial(zotpy_server, workers=workers)}
     return {name: known[name] for name in names}
 
 
 def registry_version(name: str) -> str:
-    """Return the version of a registry; zotpy's with the commit of the checkout."""
+    """Return the version of a registry; zotpy's with the commit of the checkout. Raises `ProgramMissing`."""
     if name == "zotpy":
         return f"{zotpy.__version__} ({printed('git', '-C', CHECKOUT, 'describe', '--always', '--dirty')})"
-    return printed(find_or_build_peer("registry"), "--version").rpartition(" ")[2]
+    program = _docker_registry() if name == "docker-registry" else find_or_build_peer("registry")
+    return printed(program, "--version").rpartition(" ")[2]
+
+
+def _docker_registry() -> Path:
+    return find_program("docker-registry", "apt-get install docker-registry")

@@ -4,8 +4,8 @@ from contextlib import closing
 from functools import partial
 
 from bench.clients.blobs import pull_blob, push_blob, verify_blob
-from bench.clients.connection import Connections
 from bench.clients.content import Content
+from bench.clients.pool import Connections
 from bench.measures import Span, measured
 from bench.servers.shaping import Shape
 from bench.workloads.cases import Case, Metrics, Row, Site, Sizes, Target

@@ -6,8 +6,8 @@ from contextlib import closing
 from functools import partial
 
 from bench.clients.blobs import Flow
-from bench.clients.connection import Connections
 from bench.clients.images import BLOB_BYTES, Image, push_image, verify_images
+from bench.clients.pool import Connections
 from bench.measures import measured
 from bench.servers.shaping import Shape
 from bench.workloads.cases import BUSY, Case, Metrics, Row, Site, Sizes, Target

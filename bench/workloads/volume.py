@@ -6,8 +6,9 @@ from contextlib import closing
 from functools import partial
 
 from bench.clients.blobs import Flow, pull_blob, push_blob, verify_blob
-from bench.clients.connection import Connection, Connections
+from bench.clients.connection import Connection
 from bench.clients.content import Content
+from bench.clients.pool import Connections
 from bench.measures import GIB, MIB, Span, measured
 from bench.workloads.cases import BUSY, Case, Metrics, Row, Site, Sizes, Target
 

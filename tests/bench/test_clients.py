@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.clients.blobs import pull_blob, push_blob, verify_blob
-from bench.clients.connection import Connection, Connections, Refused
+from bench.clients.connection import Connection, Refused
 from bench.clients.content import CHUNK_BYTES, PIECE_BYTES, Content
+from bench.clients.pool import Connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,3 +143,12 @@ def test_a_connection_that_the_server_closed_is_not_lent_again() -> None:
                 assert connection.call("GET", "/v2/").body == b"ok"
                 while connection.is_usable():  # until the end of the connection has come, too
                     pass
+
+
+def test_a_connection_whose_end_is_announced_is_replaced() -> None:
+    """After `Connection: close` the next request of the same client goes over a new connection, and succeeds."""
+    with (
+        answering(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok") as port,
+        closing(Connection(port)) as connection,
+    ):
+        assert [connection.call("GET", "/v2/").body for _ in range(3)] == [b"ok"] * 3

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from bench.servers.processes import free_port
-from bench.servers.relay import StoreSide, serve
+from bench.servers.relay import StoreSide, Way, serve
 
 DELAY_S = 0.05
 CALLS = 4
@@ -34,7 +34,7 @@ async def _connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWri
 async def _call_through_relay() -> tuple[list[bytes], float]:
     port = free_port()
     store = await asyncio.start_server(_answer_lengths, "127.0.0.1", 0)
-    relay = asyncio.create_task(serve(("127.0.0.1", store.sockets[0].getsockname()[1]), port, DELAY_S))
+    relay = asyncio.create_task(serve(Way(store.sockets[0].getsockname()[:2], DELAY_S), "127.0.0.1", port))
     reader, writer = await _connected(port)
     began = time.monotonic()
     answers = []

@@ -13,7 +13,7 @@ from tests.blackbox.balancer import answers
 from tests.blackbox.cluster import Replica
 from tests.blackbox.images import stored_blobs
 from tests.blackbox.registry_api import digest_of, http_client, pulled_blobs, push_blob, tags
-from tests.processes import Process, find_program, free_port
+from tests.processes import Process, find_program, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,5 +196,10 @@ def test_what_a_client_claims_does_not_pass_the_proxy(shared: Shared, repository
         digest = push_blob(client, repository, b"x")
         asked = client.head(f"/v2/{repository}/blobs/{digest}", headers=claims)
         assert asked.status_code == httpx.codes.OK
-    (logged,) = [event for event in shared.requests() if event["method"] == "HEAD" and repository in event["path"]]
+
+    def logged_heads() -> list[dict[str, Any]]:
+        return [event for event in shared.requests() if event["method"] == "HEAD" and repository in event["path"]]
+
+    wait_until(lambda: logged_heads() != [], "the request is logged, which is after its answer")
+    (logged,) = logged_heads()
     assert (logged["client"], logged["origin"]) == ("127.0.0.1", "http://localhost")

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from threading import Condition, Event
 from typing import TYPE_CHECKING
 
-from bench.clients.connection import Connections, Refused
+from bench.clients.connection import Refused
 from bench.clients.images import Image, push_image, verify_images
+from bench.clients.pool import Connections
 from tests.blackbox.registry_api import DEADLINE_S
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 MOST_PUSHES = 10_000
 """Of one client: a test that never has enough ends here."""
-IMAGES_OF_A_CONNECTION = 100
-"""A replica ends a connection after a thousand requests, and says so, but these clients do not listen."""
 FLOWS: tuple[Flow, ...] = ("docker", "length", "containerd")
 
 
@@ -80,8 +79,7 @@ class SmallImages:
 
     def read_back(self, port: int) -> None:
         """Read all that was acknowledged at this port, every byte."""
+        connections = Connections(port)
         for flow, images in self.pushed.items():
-            for start in range(0, len(images), IMAGES_OF_A_CONNECTION):
-                connections = Connections(port)
-                verify_images(connections, f"small/{flow}", images[start : start + IMAGES_OF_A_CONNECTION])
-                connections.close()
+            verify_images(connections, f"small/{flow}", images)
+        connections.close()

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tests.failover.farm import Farm
 
 PUSHES_BETWEEN = 1
+UPLOAD = r'\\?"\S+/blobs/uploads/\S+"'
+CUT = r"(EOF|.*\b(read|write)\b)"
 
 
 def test_clients_outlive_replicas(
@@ -23,10 +25,9 @@ def test_clients_outlive_replicas(
 
     An upload in the middle of a chunk dies with each of them, and goes on at another replica, at the chunk's beginning.
     """
-    patient_skopeo = Repeating(skopeo, r"received unexpected HTTP status: 502")
-    patient_oras = Repeating(
-        oras, r'Put "\S+/blobs/uploads/\S+": (EOF|\S+ (read|write): )|PUT "\S+/blobs/uploads/\S+": .*(502|404)'
-    )
+    # These two give up when the body of a blob is cut, which HAProxy cannot send again: the others begin the blob anew.
+    patient_skopeo = Repeating(skopeo, rf"received unexpected HTTP status: 502|Patch {UPLOAD}: {CUT}")
+    patient_oras = Repeating(oras, rf"Put {UPLOAD}: {CUT}|PUT {UPLOAD}: .*(502|404)")
     pushes = {
         "crane": lambda layout, reference: crane("push", "--insecure", layout, reference),
         "skopeo": lambda layout, reference: patient_skopeo(

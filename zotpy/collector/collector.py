@@ -78,7 +78,7 @@ class Collector:
         """Collect in one repository; where something of it cannot be read, nothing of it is deleted."""
         collection.summary.repositories += 1
         try:
-            records = await list_records(collection, repo)
+            records = await list_records(self.store, repo)
             left = await RecordSweep(collection, repo).run(records)
             await NameSweep(collection, repo).run(left)
         except (FramingError, RegistryError) as error:

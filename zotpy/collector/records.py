@@ -22,7 +22,7 @@ from zotpy.core.names import RepositoryName
 from zotpy.core.records import TOMBSTONE_BYTES
 from zotpy.registry.names import Names
 from zotpy.registry.tags import Tags
-from zotpy.store.interface import KeyMissing, Listed
+from zotpy.store.interface import KeyMissing, Listed, Store
 from zotpy.store.sweeps import list_all
 
 Name = tuple[Kind, Digest]
@@ -60,12 +60,12 @@ class Record:
 Records = Mapping[Name, Record]
 
 
-async def list_records(collection: Collection, repo: RepositoryName) -> Records:
+async def list_records(store: Store, repo: RepositoryName) -> Records:
     """List the records of a repository: the leases, then the entries."""
     records: defaultdict[Name, Record] = defaultdict(Record)
-    for lease in await list_all(collection.store, keys.all_of(keys.LEASES, repo)):
+    for lease in await list_all(store, keys.all_of(keys.LEASES, repo)):
         records[keys.record_of(lease.key)].leases.append(lease)
-    for entry in await list_all(collection.store, keys.all_of(keys.ENTRIES, repo)):
+    for entry in await list_all(store, keys.all_of(keys.ENTRIES, repo)):
         records[keys.record_of(entry.key)].entry = entry
     return records
 

@@ -1,22 +1,27 @@
 """What these commands have in common: a configuration, the store that it names, and a person who waits."""
 
 import argparse
-from collections.abc import AsyncIterator, Callable, Mapping
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import structlog
+import trio
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from zotpy.config import ConfigError, Settings, load_settings
+from zotpy.registry.concurrency import first_cause
 from zotpy.registry.layout import LayoutError, check_layout
 from zotpy.startup import StartupError
 from zotpy.storage import open_store
 from zotpy.store.interface import Store, StoreError
 from zotpy.store.paced import PacedStore
 from zotpy.telemetry.logs import configure_logs
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -41,6 +46,18 @@ async def open_bucket(settings: Settings) -> AsyncIterator[Store]:
         except (LayoutError, StoreError) as error:
             raise StartupError(str(error)) from error
         yield PacedStore(store, settings.gc.calls_per_second)
+
+
+def look_at_bucket(work: Callable[[], Awaitable[T]]) -> T | None:
+    """Run a command's work; where the store fails, say so and return `None`."""
+    try:
+        return trio.run(work)
+    except (StoreError, StartupError, BaseExceptionGroup) as error:
+        cause = first_cause(error)
+        if not isinstance(cause, StoreError | StartupError):
+            raise
+        print(f"zotpy: {cause}", file=sys.stderr)  # noqa: T201 - said to the person at the terminal
+        return None
 
 
 class Watched(AbstractContextManager["Watched"]):

@@ -2,12 +2,9 @@
 
 import argparse
 import json
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import trio
 
 from zotpy.commands.arguments import add_bucket_arguments
 
@@ -42,19 +39,11 @@ def add_gc(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 
 def _run(options: argparse.Namespace) -> int:
-    from zotpy.commands.bucket import read_settings  # noqa: PLC0415 - what `--help` does without
-    from zotpy.registry.concurrency import first_cause  # noqa: PLC0415
-    from zotpy.startup import StartupError  # noqa: PLC0415
-    from zotpy.store.interface import StoreError  # noqa: PLC0415
+    from zotpy.commands.bucket import look_at_bucket, read_settings  # noqa: PLC0415 - what `--help` does without
 
     settings = read_settings(options, {"gcSettings.grace": options.grace, "gcSettings.callsPerSecond": options.rate})
-    try:
-        summary = trio.run(partial(_collect, settings, dry_run=options.dry_run))
-    except (StoreError, StartupError, BaseExceptionGroup) as error:
-        cause = first_cause(error)
-        if not isinstance(cause, StoreError | StartupError):
-            raise
-        print(f"zotpy: {cause}", file=sys.stderr)  # noqa: T201 - said to the person at the terminal
+    summary = look_at_bucket(partial(_collect, settings, dry_run=options.dry_run))
+    if summary is None:
         return 1
     print(json.dumps(summary.as_dict(), indent=2) if options.json else _told(summary, settings))  # noqa: T201 - the same
     if options.metrics_file is not None:

@@ -6,11 +6,12 @@ from typing import Any, cast
 
 import trio
 from quart import Response
-from quart.globals import request_ctx
+from quart import request as current
 from quart.routing import QuartRule
 from quart.typing import ResponseTypes
 from quart.wrappers import Request
 from quart_trio import QuartTrio
+from werkzeug.local import LocalProxy
 
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.concurrency import first_cause
@@ -122,7 +123,7 @@ def create_app(registry: Registry, health: Health, metrics: Callable[[], bytes])
 
 def _view(context: Context, handler: Handler) -> Callable[..., Awaitable[Response]]:
     async def view(**arguments: Any) -> Response:
-        request = request_ctx.request
+        request = cast(LocalProxy[BoundedRequest], current)._get_current_object()  # noqa: SLF001 - how Werkzeug names it
         return await handler(_context_of(context, request), request, **arguments)
 
     return view

@@ -1,0 +1,56 @@
+"""What the load generator can do: the same work on a registry that does nothing, with nothing between."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.cluster.options import Options
+from bench.cluster.results import Ability
+from bench.load.fleet import Fleet
+from bench.load.spec import Load, Target
+from bench.load.workloads import WORKLOADS
+from bench.measures import all_cpu_s
+from bench.servers.processes import Process, accepts, free_port
+from bench.servers.registries import CHECKOUT
+
+WARM_UP_S, DURATION_S = 0.3, 1.0
+PREPARED_BYTES_PER_S = 2e9
+
+
+@contextmanager
+def null_registry(directory: Path) -> Iterator[Target]:
+    """Run the registry that does nothing. Raises `NotReady`."""
+    port = free_port()
+    command: list[str | Path] = [sys.executable, "-m", "bench.servers.null", "--port", str(port)]
+    process = Process("null", command, directory / "null.log", cwd=CHECKOUT)
+    try:
+        process.start(lambda: accepts(port))
+        yield Target(f"http://127.0.0.1:{port}")
+    finally:
+        process.kill()
+
+
+def ability(fleet: Fleet, target: Target, workload: str, options: Options) -> Ability:
+    """Return what the generator reaches with as many clients as there will be at most. Raises `LoadFailed`."""
+    clients = options.clients * (1 if options.target is not None else max(options.replicas))
+    fleet.load(
+        Load(
+            workload,
+            target,
+            seed=f"{options.seed}-{workload}-null",
+            clients=clients,
+            flows=options.flows,
+            sizes=options.sizes,
+            pull_share=options.pull_share,
+            prepared_bytes=int(PREPARED_BYTES_PER_S * (WARM_UP_S + DURATION_S) / clients),
+        )
+    )
+    before = all_cpu_s(fleet.trees)
+    duration_s = min(DURATION_S, options.duration_s)
+    outcome = fleet.outcome(fleet.begin(WARM_UP_S, duration_s))
+    used_s = sum(all_cpu_s(fleet.trees).values()) - sum(before.values())
+    kind = WORKLOADS[workload]
+    moved = (outcome.sent_bytes + outcome.received_bytes) / 1e6 / outcome.duration_s
+    per_s = len(outcome.latencies_ms.get(kind.headline, ())) / outcome.duration_s
+    return Ability(moved if kind.unit == "MB/s" else per_s, kind.unit, used_s / (WARM_UP_S + duration_s))

@@ -1,0 +1,58 @@
+"""`python -m bench.cluster.markdown results.json ...`: what runs found as tables for `docs/benchmarks.md`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.cluster.results import Report, read_report
+from bench.cluster.tables import cells, number, ordered
+
+PARTS = ("replica", "balancer", "store", "relay", "link", "generator")
+"""The processes whose CPU is told, by the beginnings of their names."""
+TEXTS = {"workload", "registry", "limit"}
+
+
+def document(report: Report) -> str:
+    """Return the figures, the CPU of each part, the limits, and what makes it invalid if anything does."""
+    runs = ordered(report)
+    said = [f"- {name}: {text}" for name, text in report.limits.items()]
+    said += [f"- {name} {version}" for name, version in report.versions.items()]
+    said += [f"- the generator alone, {name}: {number(one.throughput)} {one.unit}"
+             for name, one in report.abilities.items()]  # fmt: skip
+    said += [f"- chaos, {run.workload}, {run.replicas} x {run.registry}: {run.kills} kills, {run.acknowledged} "
+             f"acknowledged, {run.checked} checked, {run.lost_count} lost" for run in runs if run.kills]  # fmt: skip
+    said += [f"- INVALID: {error}" for error in report.errors]
+    rows = [dict(cells(report, run)) for run in runs]
+    return "\n".join([*_table(rows), "", *_table(_parts(report)), "", *said, ""])
+
+
+def _parts(report: Report) -> list[dict[str, str]]:
+    """Return the cores that each part kept busy."""
+    rows = []
+    for run in ordered(report):
+        row = {"workload": run.workload, "registry": run.registry, "replicas": str(run.replicas)}
+        row |= {f"{part}, cores": f"{run.cores_of(part):.2f}" for part in PARTS}
+        peaks = [mib for name, mib in run.peak_rss_mib.items() if name.startswith("replica")]
+        row |= {"others, cores": f"{run.other_cores:.2f}", "a replica's peak, MiB": number(max(peaks, default=0))}
+        rows.append(row)
+    return rows
+
+
+def _table(rows: Sequence[dict[str, str]]) -> list[str]:
+    """Return a table without the columns that are empty in every row."""
+    titles = [title for title in (rows[0] if rows else ()) if any(row[title] for row in rows)]
+    if not titles:
+        return []
+    marks = ["---" if title in TEXTS else "---:" for title in titles]
+    body = [[row[title] for title in titles] for row in rows]
+    return [f"| {' | '.join(words)} |" for words in (titles, marks, *body)]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print each file that is named."""
+    for name in arguments:
+        print(document(read_report(Path(name))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,173 @@
+"""One run: a load on a cluster, and what it cost while it counted."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Self
+
+from bench.cluster.chaos import CLIENT_TRIES, Chaos
+from bench.cluster.options import Options
+from bench.cluster.results import Run, latencies_of
+from bench.cluster.site import Cluster, Site
+from bench.load.fleet import Fleet, Outcome
+from bench.load.spec import Load, Target
+from bench.load.verifying import Check
+from bench.load.workloads import WORKLOADS
+from bench.measures import MIB, ProcessTree, all_cpu_s, busy_s
+
+PROGRESS_S = 0.5
+UNKNOWN_LINK_BYTES_PER_S = 100e6
+"""For which content is prepared where nobody knows the link."""
+EXISTENCE, WHOLE_BLOBS = 100, 1
+"""How much each process of the generator checks; with chaos, everything."""
+EVERYTHING = 1_000_000
+
+Tell = Callable[[dict[str, int]], None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a load goes, and what can be seen of it there."""
+
+    registry: str
+    replicas: int
+    target: Target
+    trees: Mapping[str, ProcessTree]
+    cluster: Cluster | None = None
+    site: Site | None = None
+
+
+@dataclass(frozen=True)
+class _Used:
+    """What had been used at one moment."""
+
+    moment_s: float
+    cpu_s: dict[str, float]
+    busy_s: float
+    carried: tuple[int, int] | None
+    """Bytes over all links, to the replicas and from them."""
+
+    @classmethod
+    def now(cls, trees: Mapping[str, ProcessTree], place: Place) -> Self:
+        """Look at everything."""
+        carried = place.site.network.carried() if place.site is not None else None
+        return cls(time.monotonic(), all_cpu_s(trees), busy_s(), carried)
+
+
+@dataclass(frozen=True)
+class _StoreCalls:
+    """How often the store had been called, as the way to it and as the replicas count."""
+
+    all: int
+    by_operation: Counter[str]
+
+
+def measure(fleet: Fleet, place: Place, workload: str, options: Options, tell: Tell) -> Run:
+    """Run one workload and check what it left. Raises `LoadFailed`."""
+    load = load_for(place, workload, options)
+    fleet.load(load)
+    trees = {**place.trees, **fleet.trees}
+    chaos = Chaos(place.cluster.replicas, load.seed) if options.chaos and place.cluster is not None else None
+    for tree in trees.values():
+        tree.reset_peak()
+    with chaos.during() if chaos is not None else nullcontext():
+        times = fleet.begin(options.warm_up_s, options.duration_s)
+        _wait_until(times.count_from, fleet, tell)
+        calls_before = _store_calls(place)
+        before = _Used.now(trees, place)
+        _wait_until(times.until, fleet, tell)
+        after = _Used.now(trees, place)
+        calls_after = _store_calls(place)
+        outcome = fleet.outcome(times)
+    run = _run(place, load, outcome)
+    _note_costs(run, before, after)
+    _note_store_calls(run, calls_before, calls_after)
+    run.peak_rss_mib = {name: round(tree.peak_rss_bytes() / MIB, 1) for name, tree in trees.items()}
+    if options.link_bytes_per_s is not None:
+        links = options.link_bytes_per_s * place.replicas
+        run.link_use = run.mb_per_s * 1e6 / links
+        if before.carried is not None and after.carried is not None:
+            wall_s = after.moment_s - before.moment_s
+            ways = zip(before.carried, after.carried, strict=True)
+            run.links_to_replicas, run.links_from_replicas = ((end - begin) / wall_s / links for begin, end in ways)
+    if chaos is not None:
+        run.kills, run.error_count = chaos.kills, run.error_count + len(chaos.failures)
+        run.errors += chaos.failures
+    check = Check(EVERYTHING, EXISTENCE, outcome.shared) if chaos else Check(EXISTENCE, WHOLE_BLOBS, outcome.shared)
+    verdict = fleet.verify(check)
+    run.checked, run.read_back_bytes = verdict.checked, verdict.read_bytes
+    run.lost, run.lost_count = verdict.lost, verdict.lost_count
+    return run
+
+
+def load_for(place: Place, workload: str, options: Options) -> Load:
+    """Return the load for so many replicas."""
+    clients = options.clients * (1 if options.target is not None else place.replicas)
+    links = (options.link_bytes_per_s or UNKNOWN_LINK_BYTES_PER_S) * place.replicas
+    return Load(
+        workload,
+        place.target,
+        seed=f"{options.seed}-{workload}-{place.replicas}-{place.registry}",
+        clients=clients,
+        flows=options.flows,
+        sizes=options.sizes,
+        pull_share=options.pull_share,
+        tries=CLIENT_TRIES if options.chaos else 1,
+        prepared_bytes=int(links * (options.warm_up_s + options.duration_s) / clients),
+    )
+
+
+def _wait_until(moment: float, fleet: Fleet, tell: Tell) -> None:
+    """Wait for a moment, telling how far the run is."""
+    while (left_s := moment - time.monotonic()) > 0:
+        time.sleep(min(left_s, PROGRESS_S))
+        tell(fleet.progress())
+
+
+def _store_calls(place: Place) -> _StoreCalls | None:
+    """Return the counts so far, outside the time in which CPU is counted: to ask for them costs some."""
+    if place.site is None or place.cluster is None:
+        return None
+    return _StoreCalls(place.site.way.calls(), place.cluster.store_operations())
+
+
+def _run(place: Place, load: Load, outcome: Outcome) -> Run:
+    workload = WORKLOADS[load.workload]
+    moved = (outcome.sent_bytes + outcome.received_bytes) / 1e6 / outcome.duration_s
+    per_s = len(outcome.latencies_ms.get(workload.headline, ())) / outcome.duration_s
+    return Run(
+        place.registry,
+        place.replicas,
+        load.workload,
+        workload.unit,
+        load.seed,
+        load.clients,
+        outcome.duration_s,
+        throughput=moved if workload.unit == "MB/s" else per_s,
+        mb_per_s=moved,
+        operations_per_s=per_s,
+        latencies_ms={kind: latencies_of(values) for kind, values in sorted(outcome.latencies_ms.items())},
+        acknowledged=outcome.acknowledged,
+        retries=outcome.retries,
+        errors=list(outcome.errors),
+        error_count=outcome.error_count,
+    )
+
+
+def _note_costs(run: Run, before: _Used, after: _Used) -> None:
+    """Note what was used between two moments; a replica that was killed meanwhile took what it took with it."""
+    wall_s = after.moment_s - before.moment_s
+    used_s = {name: max(0.0, after.cpu_s[name] - seconds) for name, seconds in before.cpu_s.items()}
+    run.cpu_cores = {name: round(seconds / wall_s, 4) for name, seconds in used_s.items()}
+    run.busy_cores = round((after.busy_s - before.busy_s) / wall_s, 3)
+
+
+def _note_store_calls(run: Run, before: _StoreCalls | None, after: _StoreCalls | None) -> None:
+    operations = run.operations_per_s * run.duration_s
+    if before is None or after is None or not operations:
+        return
+    run.store_calls = (after.all - before.all) / operations
+    differences = after.by_operation - before.by_operation
+    run.store_operations = {name: count / operations for name, count in sorted(differences.items())}

@@ -1,0 +1,106 @@
+"""The figures as pictures, each as SVG and as PNG."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.cluster.results import Report, Run
+
+FORMATS = ("svg", "png")
+MOST_COLUMNS = 4
+
+
+class NoPlots(Exception):
+    """What draws is not installed; the message says how to get it."""
+
+
+def draw(report: Report, directory: Path) -> list[Path]:
+    """Draw all figures into a directory and return the files; none where nothing ran. Raises `NoPlots`."""
+    if not report.runs:
+        return []
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415 - only who draws needs it
+    except ImportError as error:
+        msg = "plots are drawn by matplotlib: pip install 'zotpy[bench]'"
+        raise NoPlots(msg) from error
+    workloads = list(dict.fromkeys(run.workload for run in report.runs))
+    columns = min(MOST_COLUMNS, len(workloads))
+    rows = -(-len(workloads) // columns)
+    files = []
+    for name, (title, panel) in FIGURES.items():
+        figure = Figure(figsize=(4.2 * columns, 3.4 * rows), layout="constrained")
+        figure.suptitle(title)
+        for index, workload in enumerate(workloads):
+            axes = figure.add_subplot(rows, columns, index + 1)
+            runs = sorted((run for run in report.runs if run.workload == workload), key=lambda run: run.replicas)
+            axes.set_title(workload)
+            axes.set_xlabel("replicas")
+            axes.set_xticks(sorted({run.replicas for run in runs}))
+            panel(axes, runs)
+            axes.set_ylim(bottom=0)
+            axes.grid(visible=True, alpha=0.3)
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend(fontsize="small")
+        for form in FORMATS:
+            path = directory / f"{name}.{form}"
+            figure.savefig(path, dpi=110, metadata={"Date": None} if form == "svg" else None)
+            files.append(path)
+    return files
+
+
+def _registries(runs: list[Run]) -> dict[str, list[Run]]:
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.registry, []).append(run)
+    return found
+
+
+def _throughput(axes: Any, runs: list[Run]) -> None:
+    for registry, ours in _registries(runs).items():
+        counts = [run.replicas for run in ours]
+        (line,) = axes.plot(counts, [run.throughput for run in ours], marker="o", label=registry)
+        ideal = [ours[0].throughput * count / counts[0] for count in counts]
+        axes.plot(counts, ideal, linestyle="--", color=line.get_color(), alpha=0.5, label=f"{registry}, ideal")
+    axes.set_ylabel(runs[0].unit)
+
+
+def _latencies(axes: Any, runs: list[Run]) -> None:
+    for registry, ours in _registries(runs).items():
+        known = [(run.replicas, run.headline) for run in ours if run.headline is not None]
+        for name, style in (("p50", "-"), ("p90", "--"), ("p99", ":")):
+            values = [getattr(latencies, name) for _, latencies in known]
+            axes.plot([count for count, _ in known], values, style, marker=".", label=f"{registry}, {name}")
+    axes.set_ylabel("ms")
+
+
+def _cpu(axes: Any, runs: list[Run]) -> None:
+    for registry, ours in _registries(runs).items():
+        for role, style in (("replica", "-"), ("store", ":")):
+            costs = [run.cost(role) for run in ours]
+            label = registry if role == "replica" else f"its {role}"
+            axes.plot([run.replicas for run in ours], costs, style, marker="o", label=label)
+    axes.set_ylabel("CPU s per GiB" if runs[0].unit == "MB/s" else "CPU ms per operation")
+
+
+def _memory(axes: Any, runs: list[Run]) -> None:
+    for registry, ours in _registries(runs).items():
+        peaks = [[mib for name, mib in run.peak_rss_mib.items() if name.startswith("replica")] for run in ours]
+        axes.plot([run.replicas for run in ours], [max(peak, default=0) for peak in peaks], marker="o", label=registry)
+    axes.set_ylabel("peak RSS of a replica, MiB")
+
+
+def _store_calls(axes: Any, runs: list[Run]) -> None:
+    for registry, ours in _registries(runs).items():
+        known = [(run.replicas, run.store_calls) for run in ours if run.store_calls is not None]
+        axes.plot([count for count, _ in known], [calls for _, calls in known], marker="o", label=registry)
+    axes.set_ylabel("store calls per operation")
+
+
+Panel = Callable[[Any, list[Run]], None]
+FIGURES: dict[str, tuple[str, Panel]] = {
+    "throughput": ("Aggregate throughput", _throughput),
+    "latency": ("How long an operation takes", _latencies),
+    "cpu": ("CPU of replicas and store", _cpu),
+    "memory": ("Memory of a replica", _memory),
+    "store-calls": ("Store calls per operation", _store_calls),
+}

@@ -1,0 +1,140 @@
+"""What is on the screen while a run goes on, and the table that stays."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from bench.cluster.results import Report, Run, ratio, scaling
+
+REFRESH_PER_S = 2
+"""Refreshing costs CPU, which is measured here."""
+Cell = tuple[str, str]
+"""Title and value of a column."""
+
+
+def cells(report: Report, run: Run) -> list[Cell]:
+    """Return what is said of a run, for tables on the screen and in documents alike."""
+    times = scaling(report, run)
+    to_peer = ratio(report, run)
+    headline = run.headline
+    per = "s/GiB" if run.unit == "MB/s" else "ms/op"
+    has_cluster = "replica0" in run.cpu_cores
+    return [
+        ("workload", run.workload),
+        ("registry", run.registry),
+        ("replicas", str(run.replicas) if has_cluster else "?"),
+        ("throughput", f"{number(run.throughput)} {run.unit}"),
+        ("x of one", "" if times is None else f"{times:.2f}"),
+        ("of links", "" if run.link_use is None else f"{run.link_use:.0%}"),
+        ("links in/out", _ways(run)),
+        ("p50 ms", "" if headline is None else number(headline.p50)),
+        ("p99 ms", "" if headline is None else number(headline.p99)),
+        ("CPU", f"{number(run.cost('replica') or 0)} {per}" if has_cluster and not run.kills else ""),
+        ("store's CPU", f"{number(run.cost('store') or 0)} {per}" if has_cluster else ""),
+        ("busy cores", f"{run.busy_cores:.1f}"),
+        ("of others", f"{run.other_cores:.1f}"),
+        ("store calls/op", "" if run.store_calls is None else number(run.store_calls)),
+        ("limit", run.limit if run.is_valid else "INVALID"),
+        *([("of peer's", "" if to_peer is None else f"{to_peer:.2f} x")] if _has_peer(report) else []),
+    ]
+
+
+def _ways(run: Run) -> str:
+    if run.links_to_replicas is None or run.links_from_replicas is None:
+        return ""
+    return f"{run.links_to_replicas:.0%} / {run.links_from_replicas:.0%}"
+
+
+def _has_peer(report: Report) -> bool:
+    return len({run.registry for run in report.runs}) > 1
+
+
+def number(value: float) -> str:
+    """Return a number with three digits that count."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits are enough
+
+
+def ordered(report: Report) -> list[Run]:
+    """Return the runs by workload, registry and number of replicas."""
+    workloads = list(dict.fromkeys(run.workload for run in report.runs))
+    registries = list(dict.fromkeys(run.registry for run in report.runs))
+    return sorted(
+        report.runs,
+        key=lambda run: (workloads.index(run.workload), registries.index(run.registry), run.replicas),
+    )
+
+
+def runs_table(report: Report) -> Table:
+    """Return one row for each run."""
+    table = Table()
+    last = ""
+    for run in ordered(report):
+        row = cells(report, run)
+        if not table.columns:
+            for title, _ in row:
+                is_text = title in {"workload", "registry", "limit"}
+                table.add_column(title, justify="left" if is_text else "right", no_wrap=is_text)
+        if last and run.workload != last:
+            table.add_section()
+        table.add_row(*(value for _, value in row), style="" if run.is_valid else "red")
+        last = run.workload
+    return table
+
+
+@dataclass
+class Board:
+    """The screen while it goes on: on a terminal it changes, else only the end is printed."""
+
+    live: Live
+    progress: Progress
+    report: Report
+
+    def begin(self, what: str) -> None:
+        """Say what is done now."""
+        self.progress.update(self.progress.task_ids[0], description=what)
+
+    def teller(self, what: str) -> Callable[[dict[str, int]], None]:
+        """Return what shows how far a run is."""
+        return lambda so_far: self.begin(f"{what}: {so_far['bytes'] / 1e6:.0f} MB, {so_far['operations']} operations")
+
+    def done(self, outcome: str) -> None:
+        """Count one run, and show the table with it; where nothing can change, in a log, say what came of it."""
+        self.progress.advance(self.progress.task_ids[0])
+        if not self.live.console.is_terminal:
+            self.live.console.print(outcome, markup=False, highlight=False)
+        self.live.update(Group(runs_table(self.report), self.progress))
+
+
+@contextmanager
+def board(console: Console, report: Report, runs: int) -> Iterator[Board]:
+    """Show progress and table while the block runs; neither stays behind."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    progress = Progress(*columns, console=console, auto_refresh=False)
+    progress.add_task("starting", total=runs)
+    with Live(progress, console=console, refresh_per_second=REFRESH_PER_S, transient=True) as live:
+        yield Board(live, progress, report)
+
+
+def show(console: Console, report: Report) -> None:
+    """Print what was found, under which limits, and what to beware of."""
+    console.print(runs_table(report))
+    for name, text in {**report.limits, "versions": ", ".join(f"{k} {v}" for k, v in report.versions.items())}.items():
+        console.print(Text(f"{name}: {text}"))
+    for name, one in report.abilities.items():
+        console.print(
+            Text(f"the generator alone, {name}: {number(one.throughput)} {one.unit} with {one.cpu_s:.1f} cores")
+        )
+    for run in report.runs:
+        for warning in run.warnings:
+            console.print(Text(f"warning: {run.workload}, {run.replicas} x {run.registry}: {warning}", style="yellow"))
+        if run.kills:
+            kept = f"{run.acknowledged} acknowledged, {run.checked} checked, {run.lost_count} lost"
+            console.print(Text(f"chaos: {run.workload}, {run.replicas} x {run.registry}: {run.kills} kills, {kept}"))
+    for error in report.errors:
+        console.print(Text(f"invalid: {error}", style="red"))

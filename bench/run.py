@@ -1,0 +1,187 @@
+"""What a cluster gives: aggregate throughput as the number of replicas grows.
+
+    python bench/run.py                                    1, 2, 4 and 8 replicas, all workloads
+    python bench/run.py push pull --store versitygw --link-mb 25 --against distribution
+    python bench/run.py --target https://registry.example --user ci --clients 16
+    python bench/run.py push small --replicas 4 --chaos
+
+docs/benchmarks.md explains every figure.
+"""
+
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).parents[1])  # the checkout, not this folder
+
+from rich.console import Console
+
+from bench.cluster.abilities import ability, null_registry
+from bench.cluster.measuring import Place, measure
+from bench.cluster.options import Options, options_from
+from bench.cluster.plots import NoPlots, draw
+from bench.cluster.results import Report
+from bench.cluster.site import site
+from bench.cluster.tables import Board, board, number, show
+from bench.load.fleet import Fleet, LoadFailed, fleet
+from bench.load.spec import Target
+from bench.servers.balancer import balancer_version
+from bench.servers.processes import NotReady, ProgramMissing
+from bench.servers.registries import CHECKOUT, REGISTRIES, registry_version
+from bench.servers.stores import STORES, printed
+
+PLAIN_WIDTH = 190
+"""Where the output is a file, and no terminal says how wide it is."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for and return the exit status."""
+    options = options_from(arguments)
+    console = Console() if Console().is_terminal else Console(width=PLAIN_WIDTH)
+    report = Report(
+        command=list(sys.argv[1:] if arguments is None else arguments),
+        settings=_settings(options),
+        limits={},
+        versions={},
+        commit=printed("git", "-C", CHECKOUT, "rev-parse", "HEAD"),
+        began_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    try:
+        with _ending_in_order():
+            report.versions = _versions(options)
+            _measure_all(options, report, console)
+    except (ProgramMissing, NotReady) as error:
+        console.print(error, style="red", markup=False)
+        return 2
+    except (KeyboardInterrupt, SystemExit):  # what was measured so far is worth keeping
+        report.failures.append("interrupted: not everything was run")
+    show(console, report)
+    _write(options, report, console)
+    return 0 if report.is_valid else 1
+
+
+def _measure_all(options: Options, report: Report, console: Console) -> None:
+    """Run everything in a directory that is gone afterwards. Raises `ProgramMissing` or `NotReady`."""
+    counts = 1 if options.target is not None else len(options.replicas) * (1 if options.peer is None else 2)
+    with (
+        tempfile.TemporaryDirectory(prefix="zotpy-bench-", ignore_cleanup_errors=True) as name,
+        board(console, report, counts * len(options.workloads)) as screen,
+    ):
+        if options.target is not None:
+            _measure_target(options, report, screen, Path(name))
+        else:
+            _measure_clusters(options, report, screen, Path(name))
+
+
+def _measure_target(options: Options, report: Report, screen: Board, directory: Path) -> None:
+    assert options.target is not None, "it was asked for"
+    report.limits = {"links": "not known", "store": "not known"}
+    place = Place("target", 1, options.target, {})
+    with fleet(options.processes, directory) as generator:
+        _find_abilities(options, report, screen, generator, directory)
+        for workload in options.workloads:
+            _measure_one(options, report, screen, generator, place, workload)
+
+
+def _measure_clusters(options: Options, report: Report, screen: Board, directory: Path) -> None:
+    screen.begin("starting the store")
+    with site(options, directory) as running, fleet(options.processes, directory) as generator:
+        report.limits = {
+            "links": running.network.what,
+            "store": f"{options.store_delay_ms:g} ms a call, {options.store_rate_mb_per_s:g} MB/s a connection",
+        }
+        _find_abilities(options, report, screen, generator, directory)
+        clusters = running.clusters(options)
+        for count in options.replicas:
+            for cluster in clusters:
+                screen.begin(f"starting {count} x {cluster.name}")
+                cluster.grow(count)
+            for workload in options.workloads:
+                for cluster in clusters:  # one after the other, so that a drift of the machine meets both
+                    trees = {**cluster.trees(), **running.trees()}
+                    target = Target(cluster.url)
+                    place = Place(cluster.name, count, target, trees, cluster, running)
+                    _measure_one(options, report, screen, generator, place, workload)
+
+
+def _find_abilities(options: Options, report: Report, screen: Board, generator: Fleet, directory: Path) -> None:
+    with null_registry(directory) as target:
+        for workload in options.workloads:
+            screen.begin(f"what the generator can do: {workload}")
+            try:
+                report.abilities[workload] = ability(generator, target, workload, options)
+            except LoadFailed as error:
+                report.failures.append(f"{workload} on the null server: {error}")
+
+
+def _measure_one(
+    options: Options, report: Report, screen: Board, generator: Fleet, place: Place, workload: str
+) -> None:
+    what = f"{workload}, {place.replicas} x {place.registry}"
+    screen.begin(f"{what}: preparing")
+    try:
+        run = measure(generator, place, workload, options, screen.teller(what))
+    except LoadFailed as error:
+        report.failures.append(f"{what}: {error}")
+        screen.done(f"{what}: {error}")
+    else:
+        run.judge(report.machine["cores"] or 1, report.abilities.get(workload))
+        report.runs.append(run)
+        screen.done(f"{what}: {number(run.throughput)} {run.unit}{'' if run.is_valid else ', INVALID'}")
+
+
+def _settings(options: Options) -> dict[str, object]:
+    """Return all that can be chosen, without the secret."""
+    settings = asdict(options)
+    if settings["target"] is not None:
+        del settings["target"]["password"]
+    return {**settings, "output": str(options.output)}
+
+
+def _versions(options: Options) -> dict[str, str]:
+    """Return the version of everything that runs. Raises `ProgramMissing`."""
+    if options.target is not None:
+        return {"bench": registry_version("zotpy")}
+    names = [name for name in ("zotpy", options.peer or "") if name in REGISTRIES]
+    with tempfile.TemporaryDirectory() as directory:
+        store = STORES[options.store](Path(directory)).version()
+    return {
+        **{name: registry_version(name) for name in names},
+        options.store: store,
+        "haproxy": balancer_version(),
+    }
+
+
+def _write(options: Options, report: Report, console: Console) -> None:
+    options.output.mkdir(parents=True, exist_ok=True)
+    report.write(options.output / "results.json")
+    try:
+        draw(report, options.output)
+    except NoPlots as error:
+        console.print(str(error), style="yellow", markup=False)
+    console.print(f"{options.output}/: results.json, and plots of what ran", markup=False)
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, so that nothing is left running."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""`zotpy gc`, `du` and `fsck` as a person runs them, beside a replica with a store of its own, a real SeaweedFS."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import trio
+
+from tests.blackbox.registry_api import digest_of, http_client, push_blob
+from tests.processes import Process, wait_until
+from zotpy.config import load_settings
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.core.manifests import OCI_IMAGE
+from zotpy.core.names import RepositoryName
+from zotpy.storage import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+REPO = "team/app"
+CONFIG, LAYER, GARBAGE = b"{}", os.urandom(300_000), os.urandom(200_000)
+SHORT = {"ZOTPY_GCSETTINGS_GRACE": "10s", "ZOTPY_GCSETTINGS_DEADLINE": "1s", "ZOTPY_GCSETTINGS_UPLOADTTL": "10s"}
+"""So long after its push a blob that nothing names may go."""
+
+
+class Site:
+    """A replica that runs, and commands beside it."""
+
+    def __init__(self, root: Path, log: Path) -> None:
+        """Remember where its data is."""
+        self.root = root
+        self.environment = os.environ | SHORT
+        command = [sys.executable, "-m", "zotpy", "serve", "--port", "0", "--root", str(root)]
+        self.process = Process("replica", command, log, self.environment)
+        self.log = log
+
+    @property
+    def url(self) -> str:
+        """Where the replica listens, once it says so."""
+        said = re.search(r"zotpy is ready on (http://\S+)", self.log.read_text())
+        return said[1] if said else ""
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end."""
+        command = [sys.executable, "-m", "zotpy", *arguments, "--root", str(self.root)]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=120)
+
+    def told(self, *arguments: str) -> dict[str, Any]:
+        """Run one command that succeeds, and return what it says as JSON."""
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """Return a site with an image in it, and a blob that no image names."""
+    made = Site(tmp_path / "root", tmp_path / "replica.log")
+    try:
+        made.process.start(lambda: made.url != "")
+        with http_client(made.url) as client:
+            for body in (CONFIG, LAYER, GARBAGE):
+                push_blob(client, REPO, body)
+            answer = client.put(f"/v2/{REPO}/manifests/v1", content=manifest(), headers={"Content-Type": OCI_IMAGE})
+            assert answer.status_code == httpx.codes.CREATED
+        yield made
+    finally:
+        made.process.stop()
+
+
+def manifest() -> bytes:
+    """Write the image's manifest."""
+    blobs = [
+        {"mediaType": "application/octet-stream", "digest": digest_of(body), "size": len(body)}
+        for body in (CONFIG, LAYER)
+    ]
+    return json.dumps({"schemaVersion": 2, "mediaType": OCI_IMAGE, "config": blobs[0], "layers": blobs[1:]}).encode()
+
+
+def test_what_nothing_names_goes_and_the_rest_stays(site: Site, tmp_path: Path) -> None:
+    """Collected while the replica runs; what is left is whole, right, and takes what it should, also when it ended."""
+    metrics = tmp_path / "gc.prom"
+    before = site.told("du")
+    assert before["stored_bytes"] - len(LAYER) - len(GARBAGE) in range(1, 2000)
+    collections: list[dict[str, Any]] = []
+
+    def is_collected() -> bool:
+        collections.append(site.told("gc", "--metrics-file", str(metrics)))
+        return bool(collections[-1]["data_deleted"])
+
+    wait_until(is_collected, "the garbage went", deadline_s=120)
+    assert sum(each["records_deleted"] for each in collections) == 1
+    assert collections[-1]["data_deleted_bytes"] == len(GARBAGE)
+    assert "zotpy_gc_data_deleted 1.0" in metrics.read_text().splitlines()
+    with http_client(site.url) as client:
+        assert client.get(f"/v2/{REPO}/blobs/{digest_of(LAYER)}").content == LAYER
+        assert client.head(f"/v2/{REPO}/blobs/{digest_of(GARBAGE)}").status_code == httpx.codes.NOT_FOUND
+        assert client.get(f"/v2/{REPO}/manifests/v1").content == manifest()
+    assert before["stored_bytes"] - site.told("du")["stored_bytes"] == len(GARBAGE)
+    site.process.stop()
+    checked = site.told("fsck", "--read", "all")
+    assert checked == {
+        "repositories": 1,
+        "manifests": 1,
+        "blobs": 2,
+        "tags": 1,
+        "bytes_read": len(LAYER),
+        "problems": [],
+    }
+
+
+def test_what_is_said_is_for_people(site: Site) -> None:
+    """A table, sentences, and the exit code; a dry run deletes nothing."""
+    told = site.run("du").stdout
+    assert re.search(rf"^\s*{REPO}\s+1\s+1\s+3\s", told, re.MULTILINE), told
+    assert "1 repositories" in told
+    dry = site.run("gc", "--dry-run")
+    assert dry.returncode == 0
+    assert "looked at" in dry.stdout
+    assert "would go" in dry.stdout
+    key = keys.entry(RepositoryName.parse(REPO), "blobs", Digest.parse(digest_of(LAYER)))
+    trio.run(delete, site, key)
+    broken = site.run("fsck")
+    assert (broken.returncode, broken.stdout.splitlines()[-1]) == (1, "1 problems, 1 left")
+    mended = site.run("fsck", "--repair")
+    assert (mended.returncode, mended.stdout.splitlines()[-1]) == (0, "1 problems, 0 left")
+    with http_client(site.url) as client:
+        assert client.get(f"/v2/{REPO}/blobs/{digest_of(LAYER)}").content == LAYER
+
+
+async def delete(site: Site, key: str) -> None:
+    """Delete an object behind the replica's back."""
+    settings = load_settings(environ={}, overrides={"storage.rootDirectory": str(site.root)})
+    async with open_store(settings, beside_a_replica=True) as store:
+        await store.delete(key)
+
+
+@pytest.mark.parametrize("command", ["gc", "du", "fsck"])
+def test_a_store_that_cannot_be_reached_is_one_line(command: str, tmp_path: Path) -> None:
+    """Neither a traceback nor a success."""
+    config = tmp_path / "config.yaml"
+    driver = {"name": "s3", "bucket": "b", "regionendpoint": "http://127.0.0.1:9", "accesskey": "a", "secretkey": "b"}
+    config.write_text(json.dumps({"storage": {"storageDriver": driver}}))
+    done = subprocess.run(
+        [sys.executable, "-m", "zotpy", command, "-c", config], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("zotpy: the bucket 'b' at http://127.0.0.1:9 cannot be used: ")

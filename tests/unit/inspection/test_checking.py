@@ -1,0 +1,211 @@
+"""`fsck`: each way in which a bucket can be wrong is found, mended where it can be, and nothing else is touched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.collector.support import LARGE, Bucket
+from tests.unit.registry.support import OTHER, REPO, content, keys_below, pull
+from tests.unit.registry.test_manifests import CONFIG, SUBJECT, V1, image, index, referrers_of
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.core.errors import ManifestUnknown
+from zotpy.core.manifests import OCI_IMAGE, OCI_INDEX
+from zotpy.inspection.checking import Checker
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from zotpy.inspection.report import Report
+
+BODY = content(LARGE)
+BLOB = Digest.of(BODY)
+CHILD = image(BLOB, subject=SUBJECT)
+INDEX = index(Digest.of(CHILD))
+
+
+@pytest.fixture
+async def bucket() -> Bucket:
+    """Return a bucket with a large blob, an image of it that refers to something, and an index, tagged."""
+    made = await Bucket.open()
+    await made.push_large()
+    await made.registry.manifests.push(REPO, Digest.of(CHILD), CHILD, OCI_IMAGE)
+    await made.registry.manifests.push(REPO, V1, INDEX, OCI_INDEX)
+    return made
+
+
+async def check(bucket: Bucket, *, repair: bool = False, share_read: float = 1.0) -> Report:
+    """Check the bucket."""
+    return await Checker(bucket.store, repair, share_read).run()
+
+
+async def test_a_registry_in_order_has_no_problems(bucket: Bucket) -> None:
+    """Everything is looked at: two manifests, a config and a blob, which is read."""
+    report = await check(bucket)
+    assert report.problems == []
+    assert (report.repositories, report.manifests, report.blobs, report.tags) == (1, 2, 2, 1)
+    assert report.bytes_read == LARGE
+
+
+@pytest.mark.parametrize(("share", "read"), [(0.0, 0), (1.0, LARGE)])
+async def test_large_blobs_are_read_by_the_share_that_is_asked_for(bucket: Bucket, share: float, read: int) -> None:
+    """None of them, or all; their presence and length is looked at all the same."""
+    assert (await check(bucket, share_read=share)).bytes_read == read
+
+
+async def lose_entry(bucket: Bucket) -> None:
+    """Lose what answers a read."""
+    await bucket.store.delete(keys.entry(REPO, "blobs", BLOB))
+
+
+async def lose_leases(bucket: Bucket) -> None:
+    """Lose what protects a record."""
+    await bucket.store.delete_many(keys_below(bucket.store, keys.leases(REPO, "manifests", Digest.of(INDEX))))
+
+
+async def lose_marker(bucket: Bucket) -> None:
+    """Lose what leads a DELETE to a tag."""
+    await bucket.store.delete_many(keys_below(bucket.store, keys.TAGGED))
+
+
+async def lose_referrer(bucket: Bucket) -> None:
+    """Lose a manifest's place in the list of referrers."""
+    await bucket.store.delete_many(keys_below(bucket.store, keys.REFERRERS))
+
+
+async def mislead(bucket: Bucket) -> None:
+    """Let a hint lead to data that is not there."""
+    await bucket.store.put(keys.Hint("0" * 32, 5).key(BLOB), b"")
+
+
+MENDABLE: list[tuple[Callable[[Bucket], Awaitable[None]], str]] = [
+    (lose_entry, "its entry is lost"),
+    (lose_leases, "no lease protects it"),
+    (lose_marker, "a DELETE of its manifest would not find it"),
+    (lose_referrer, "not listed among the referrers"),
+    (mislead, "leads to data that is gone"),
+]
+
+
+@pytest.mark.parametrize(("damage", "words"), MENDABLE)
+async def test_what_can_be_rebuilt_is(bucket: Bucket, damage: Callable[[Bucket], Awaitable[None]], words: str) -> None:
+    """Told without --repair, and nothing changed; mended with it, and told; and then all is in order."""
+    await damage(bucket)
+    before = dict(bucket.store.objects)
+    report = await check(bucket)
+    assert [words in problem.what for problem in report.left] == [True]
+    assert bucket.store.objects == before
+    repaired = await check(bucket, repair=True)
+    assert [problem.fate for problem in repaired.problems] == ["repaired"]
+    assert (await check(bucket)).problems == []
+    assert await pull(bucket.registry, BLOB) == BODY
+    assert await referrers_of(bucket.registry) == [str(Digest.of(CHILD))]
+
+
+async def lose_data(bucket: Bucket) -> None:
+    """Lose the bytes of a large blob."""
+    await bucket.store.delete(keys.data(bucket.data[0]))
+
+
+async def flip_data(bucket: Bucket) -> None:
+    """Damage the bytes of a large blob."""
+    await bucket.store.put(keys.data(bucket.data[0]), BODY[:-1] + b"?")
+
+
+async def cut_data(bucket: Bucket) -> None:
+    """Lose the end of a large blob."""
+    await bucket.store.put(keys.data(bucket.data[0]), BODY[:-1])
+
+
+async def flip_small(bucket: Bucket) -> None:
+    """Damage a small blob in its entry."""
+    entry = bucket.store.objects[keys.entry(REPO, "blobs", Digest.of(CONFIG))]
+    await bucket.store.put(keys.entry(REPO, "blobs", Digest.of(CONFIG)), entry.body[:-1] + b"?")
+
+
+async def flip_manifest(bucket: Bucket) -> None:
+    """Damage a manifest."""
+    key = keys.entry(REPO, "manifests", Digest.of(INDEX))
+    await bucket.store.put(key, bucket.store.objects[key].body + b" ")
+
+
+async def flip_tag(bucket: Bucket) -> None:
+    """Damage a tag."""
+    await bucket.store.put(keys.tag(REPO, V1), bucket.store.objects[keys.tag(REPO, V1)].body + b" ")
+
+
+async def scribble(bucket: Bucket) -> None:
+    """Write what is no record into an entry."""
+    await bucket.store.put(keys.entry(REPO, "blobs", Digest.of(CONFIG)), b"?")
+
+
+async def scribble_tag(bucket: Bucket) -> None:
+    """Write what is no tag into one."""
+    await bucket.store.put(keys.tag(REPO, V1), b"?")
+
+
+async def lose_blob(bucket: Bucket) -> None:
+    """Lose all there is of a blob that a manifest needs."""
+    lost = [key for key in bucket.store.objects if BLOB.hex in key and not key.startswith(keys.HINTS)]
+    await bucket.store.delete_many(lost)
+
+
+async def lose_child(bucket: Bucket) -> None:
+    """Delete a manifest that an index needs."""
+    await bucket.registry.manifests.delete(REPO, Digest.of(CHILD))
+
+
+async def lose_manifest(bucket: Bucket) -> None:
+    """Lose all there is of a manifest that a tag names."""
+    digest = Digest.of(INDEX)
+    lost = [key for key in bucket.store.objects if digest.hex in key and not key.startswith(keys.TAGGED)]
+    await bucket.store.delete_many(lost)
+
+
+LASTING: list[tuple[Callable[[Bucket], Awaitable[None]], str]] = [
+    (lose_data, "is gone"),
+    (flip_data, "has another digest"),
+    (cut_data, "cannot be read"),
+    (flip_small, "its bytes have another digest"),
+    (flip_manifest, "its bytes have another digest"),
+    (flip_tag, "another digest than the one that it names"),
+    (scribble, "its record cannot be read"),
+    (scribble_tag, "the tag cannot be read"),
+    (lose_blob, "which is not there"),
+    (lose_child, "which is not there"),
+    (lose_manifest, "which is not there"),
+]
+
+
+@pytest.mark.parametrize(("damage", "words"), LASTING)
+async def test_what_cannot_be_mended_is_listed(
+    bucket: Bucket, damage: Callable[[Bucket], Awaitable[None]], words: str
+) -> None:
+    """Each is told with what is wrong, --repair or not, and left as it is."""
+    await damage(bucket)
+    for repair in (False, True):
+        before = dict(bucket.store.objects)
+        report = await check(bucket, repair=repair)
+        assert any(words in problem.what for problem in report.left), report.problems
+        if words != "leads to data that is gone":
+            assert {key for key in before if not key.startswith(keys.HINTS)} <= set(bucket.store.objects)
+
+
+async def test_damage_in_one_repository_is_not_anothers(bucket: Bucket) -> None:
+    """A problem names the repository it is in."""
+    await bucket.registry.uploads.mount(OTHER, BLOB, REPO)
+    await bucket.store.delete(keys.entry(OTHER, "blobs", BLOB))
+    [problem] = (await check(bucket)).problems
+    assert str(problem) == f"team/other {BLOB}: its entry is lost, a lease has it"
+
+
+async def test_a_deleted_registry_is_in_order(bucket: Bucket) -> None:
+    """Tombstones, leases that they hide and markers are no problems."""
+    for content_ in (INDEX, CHILD):
+        await bucket.registry.manifests.delete(REPO, Digest.of(content_))
+    await bucket.registry.blobs.delete(REPO, BLOB)
+    assert (await check(bucket, repair=True)).problems == []
+    with pytest.raises(ManifestUnknown):
+        await bucket.registry.manifests.find(REPO, V1)

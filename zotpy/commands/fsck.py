@@ -1,0 +1,77 @@
+"""`zotpy fsck`: whether everything that the registry says it has is there and right."""
+
+import argparse
+import json
+import re
+from functools import partial
+from typing import TYPE_CHECKING
+
+from zotpy.commands.arguments import add_bucket_arguments
+
+if TYPE_CHECKING:
+    from zotpy.config import Settings
+    from zotpy.inspection.report import Report
+
+_DESCRIPTION = """Check the whole registry, while replicas serve.
+
+Every record can be read; what manifests need is there; small blobs, manifests and tags have the digests they are asked
+for by; of large blobs a share is read whole. With --repair what can be rebuilt is: entries from leases, leases from
+entries, markers of tags, referrers. Nothing that holds content is ever deleted.
+
+exit codes: 0 all is right, or was repaired; 1 something is wrong, or the store failed; 2 wrong arguments or
+configuration
+"""
+
+
+def add_fsck(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = commands.add_parser("fsck", help="check everything", description=_DESCRIPTION, formatter_class=raw)
+    add_bucket_arguments(parser)
+    parser.add_argument("--repair", action="store_true", help="rebuild what can be rebuilt")
+    parser.add_argument(
+        "--read",
+        metavar="SHARE",
+        type=_share,
+        default=0.01,
+        help="how many of the large blobs to read whole: a percentage such as 5%%, all or none (default 1%%)",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _share(text: str) -> float:
+    """Read a share; for argparse, which tells the person what is wrong."""
+    if text in {"all", "none"}:
+        return float(text == "all")
+    percentage = re.fullmatch(r"(\d{1,3}(?:\.\d{1,6})?)%", text)
+    if percentage is None or float(percentage[1]) > 100:  # noqa: PLR2004 - per cent
+        msg = f"{text!r} is no share: write a percentage such as 5%, all or none"
+        raise argparse.ArgumentTypeError(msg)
+    return float(percentage[1]) / 100
+
+
+def _run(options: argparse.Namespace) -> int:
+    from zotpy.commands.bucket import look_at_bucket, read_settings, size  # noqa: PLC0415 - what `--help` does without
+
+    settings = read_settings(options, {})
+    report = look_at_bucket(partial(_check, settings, repair=options.repair, share_read=options.read))
+    if report is None:
+        return 1
+    if options.json:
+        print(json.dumps(report.as_dict(), indent=2))  # noqa: T201 - said to the person at the terminal
+    else:
+        for problem in report.problems:
+            print(problem)  # noqa: T201 - the same
+        looked_at = f"{report.repositories} repositories, {report.manifests} manifests, {report.blobs} blobs"
+        print(f"{looked_at}, {report.tags} tags, {size(report.bytes_read)} of large blobs read")  # noqa: T201 - the same
+        print(f"{len(report.problems)} problems, {len(report.left)} left")  # noqa: T201 - the same
+    return 1 if report.left else 0
+
+
+async def _check(settings: "Settings", *, repair: bool, share_read: float) -> "Report":
+    from zotpy.commands.bucket import Watched, open_bucket  # noqa: PLC0415
+    from zotpy.inspection.checking import Checker  # noqa: PLC0415
+
+    async with open_bucket(settings) as store:
+        with Watched() as watched:
+            return await Checker(store, repair, share_read, watched.begin("registry")).run()

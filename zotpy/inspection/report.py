@@ -1,0 +1,43 @@
+"""What a check found."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Fate = Literal["left", "repaired"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong."""
+
+    where: str
+    """The repository, with a digest or a tag; or a key of the bucket."""
+    what: str
+    fate: Fate
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" + (" (repaired)" if self.fate == "repaired" else "")
+
+
+@dataclass(slots=True)
+class Report:
+    """What was looked at, and what was wrong."""
+
+    repositories: int = 0
+    manifests: int = 0
+    blobs: int = 0
+    tags: int = 0
+    bytes_read: int = 0
+    """Of large blobs, to compare their digests."""
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def left(self) -> list[Problem]:
+        """What was not repaired."""
+        return [problem for problem in self.problems if problem.fate == "left"]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it by name, for JSON."""
+        problems = [{"where": one.where, "what": one.what, "fate": one.fate} for one in self.problems]
+        counts = {name: getattr(self, name) for name in ("repositories", "manifests", "blobs", "tags", "bytes_read")}
+        return counts | {"problems": problems}

@@ -1,0 +1,114 @@
+"""What a registry takes: for each repository, and together, where what repositories share counts once.
+
+Listings alone: nothing is read. A large blob counts with its length; small ones and manifests, which live in their
+records, with the length of their leases, a few dozen bytes more. What was deleted and waits for the collector is not
+a repository's.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from zotpy.collector.records import list_records
+from zotpy.collector.repositories import for_each, repositories_below
+from zotpy.collector.tables import Table, table
+from zotpy.core import keys
+from zotpy.core.names import RepositoryName
+from zotpy.store.interface import Store
+from zotpy.store.sweeps import pages
+
+REPOSITORIES_AT_ONCE = 8
+BUFFER_ROWS = 200_000
+
+
+@dataclass(slots=True)
+class RepositoryUsage:
+    """What one repository has."""
+
+    name: str
+    manifests: int = 0
+    tags: int = 0
+    blobs: int = 0
+    logical_bytes: int = 0
+    """Length of all its blobs and manifests, as if it shared none of them."""
+    exclusive_bytes: int = 0
+    """What would come back if this repository went, and no other."""
+
+
+@dataclass(slots=True)
+class Usage:
+    """What all have."""
+
+    repositories: list[RepositoryUsage] = field(default_factory=list)
+    """By name."""
+    logical_bytes: int = 0
+    """Together, as if nothing was shared."""
+    stored_bytes: int = 0
+    """Of all data objects and records, each once."""
+    unnamed_bytes: int = 0
+    """Of data objects that no repository names: the collector's."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it by name, for JSON."""
+        return asdict(self)
+
+
+async def measure(store: Store, advance: Callable[[int], None]) -> Usage:
+    """Measure a bucket while it is in use; what is pushed or deleted meanwhile may or may not be counted.
+
+    `advance` is told how many objects more were looked at. Raises `StoreError`.
+    """
+    found: dict[str, RepositoryUsage] = {}
+    async with table(BUFFER_ROWS) as named:
+
+        async def look(repo: RepositoryName) -> None:
+            found[repo.text] = await _measure_records(store, repo, named, advance)
+
+        await for_each(repositories_below(store, keys.LEASES), look, REPOSITORIES_AT_ONCE)
+        usage = Usage([found[name] for name in sorted(found)])
+        usage.stored_bytes = sum(each.logical_bytes for each in found.values())
+        await _add_data(store, found, named, usage, advance)
+    usage.logical_bytes = sum(each.logical_bytes for each in found.values())
+    return usage
+
+
+async def _measure_records(
+    store: Store, repo: RepositoryName, named: Table, advance: Callable[[int], None]
+) -> RepositoryUsage:
+    """Count what lives in records; note which data belongs to the repository."""
+    usage = RepositoryUsage(repo.text)
+    rows = []
+    for (kind, _), record in (await list_records(store, repo)).items():
+        newest = record.newest()
+        if newest is None or record.is_tombstone:
+            continue
+        if kind == "blobs":
+            usage.blobs += 1
+        else:
+            usage.manifests += 1
+        data_ids = {data_id for lease in record.leases if (data_id := keys.data_of(lease.key)) is not None}
+        rows += [(data_id, repo.text) for data_id in data_ids]
+        if not data_ids:
+            usage.logical_bytes += newest.size_bytes
+            usage.exclusive_bytes += newest.size_bytes
+    await named.add(rows)
+    async for page in pages(store, keys.tags(repo)):
+        usage.tags += len(page.objects)
+    advance(usage.blobs + usage.manifests + usage.tags)
+    return usage
+
+
+async def _add_data(
+    store: Store, found: dict[str, RepositoryUsage], named: Table, usage: Usage, advance: Callable[[int], None]
+) -> None:
+    """Count the data of large blobs, for each repository that names it."""
+    async for page in pages(store, keys.DATA):
+        owners = await named.of([listed.key.removeprefix(keys.DATA) for listed in page.objects])
+        for listed in page.objects:
+            names = owners.get(listed.key.removeprefix(keys.DATA), frozenset())
+            usage.stored_bytes += listed.size_bytes
+            usage.unnamed_bytes += 0 if names else listed.size_bytes
+            for name in names:
+                found[name].logical_bytes += listed.size_bytes
+                found[name].exclusive_bytes += listed.size_bytes if len(names) == 1 else 0
+        advance(len(page.objects))
