@@ -37,15 +37,23 @@ class Replica:
         """
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        settings = directory / f"replica{index}.json"
-        settings.write_text(json.dumps(replica_settings(self.port, bucket, prefix, directory, driver or {}), indent=2))
-        command = [sys.executable, "-m", "zotpy", "serve", "-c", str(settings)]
+        self.settings = directory / f"replica{index}.json"
+        self._write(replica_settings(self.port, bucket, prefix, directory, driver or {}))
+        command = [sys.executable, "-m", "zotpy", "serve", "-c", str(self.settings)]
         env = None if source is None else {**os.environ, "PYTHONPATH": str(source)}
         self.process = Process(f"replica{index}", command, directory / f"replica{index}.log", env, source)
+
+    def configure(self, settings: Mapping[str, Mapping[str, object]]) -> None:
+        """Change settings of some sections, for the next start."""
+        written = json.loads(self.settings.read_text())
+        self._write(written | {name: written.get(name, {}) | section for name, section in settings.items()})
 
     def start(self) -> None:
         """Start the replica, or start it again, and wait until it answers."""
         self.process.start(lambda: answers(self.url))
+
+    def _write(self, settings: Mapping[str, object]) -> None:
+        self.settings.write_text(json.dumps(settings, indent=2))
 
 
 class Cluster:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ DRAIN_DEADLINE_S = 150.0
 SETTINGS = {
     "http": {"drainNotice": "5s", "drainTimeout": "2m"},
     "upload": {"partSize": "5MiB", "bodyStallTimeout": "5m"},
+    "log": {"level": "warn"},
 }
 """The balancer's rules promise to take a replica out within 1.5 s. Bodies may be held back for some restarts."""
 
@@ -33,10 +33,7 @@ class FarmReplica(Replica):
         """Write the settings; nothing is started yet."""
         super().__init__(index, bucket, prefix, directory)
         self.name = f"replica{index}"
-        file = directory / f"replica{index}.json"
-        settings = json.loads(file.read_text())
-        settings["http"] |= SETTINGS["http"]
-        file.write_text(json.dumps(settings | {"upload": SETTINGS["upload"], "log": {"level": "warn"}}))
+        self.configure(SETTINGS)
 
     def drain(self) -> None:
         """Tell it to leave, as systemd and Kubernetes do."""
