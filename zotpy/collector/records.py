@@ -5,7 +5,8 @@ read then, because its push came later, that push has relied on: so its lease wa
 not old enough to go.
 
 A record goes by deleting its entry, then exactly the leases that were listed: one that was written meanwhile survives
-and keeps the record, and the entry is rebuilt from it. Of a record whose entry is a tombstone the leases go first:
+and keeps the record, and the entry is rebuilt from it. An entry that was written since the leases were listed stays,
+or reads would have to look for that lease from then on. Of a record whose entry is a tombstone the leases go first:
 without the tombstone they would bring it back.
 """
 
@@ -104,8 +105,9 @@ class RecordSweep:
         return await read_references(self.collection, self.repo, manifests)
 
     def _is_past_grace(self, record: Record) -> bool:
-        newest = record.newest()
-        return newest is None or self.collection.is_past_grace(newest)
+        """Whether the newest lease and the entry are: a younger entry came with a lease that the listing missed."""
+        written = [listed for listed in (record.newest(), record.entry) if listed is not None]
+        return all(map(self.collection.is_past_grace, written))
 
     async def _delete(self, record: Record) -> bool:
         """Delete a record that nothing needs; `False` where its entry was written again since it was listed.
@@ -121,7 +123,7 @@ class RecordSweep:
     async def _finish_deletion(self, name: Name, record: Record) -> bool:
         """Delete what a DELETE has left: tags, leases, then the tombstone; or an entry that has no lease."""
         entry = record.entry
-        if entry is None or not self.collection.is_past_grace(entry) or not self._is_past_grace(record):
+        if entry is None or not self._is_past_grace(record):
             return False
         if name[0] == "manifests" and record.is_tombstone and not await self._delete_tags(name[1], entry):
             return False

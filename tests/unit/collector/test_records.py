@@ -141,6 +141,23 @@ async def test_a_record_written_while_it_is_collected_stays(
     assert await pull(bucket.registry, blob) == SMALL
 
 
+@pytest.mark.parametrize("does", ["push", "head"])
+async def test_an_entry_written_between_the_listings_stays(bucket: Bucket, does: str) -> None:
+    """What is relied on after its leases were listed, and before its entry was, is still read with one call."""
+    blob = await push(bucket.registry, SMALL)
+    bucket.clock.advance(GRACE_S + 1)
+    parked = bucket.script.park("before", "list", keys.all_of(keys.ENTRIES, REPO))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: bucket.collect(store=bucket.slow))
+        await parked.reached.wait()
+        if does == "push":
+            await push(bucket.registry, SMALL)
+        else:
+            await bucket.registry.blobs.stat(REPO, blob)
+        parked.go_on.set()
+    assert keys.entry(REPO, "blobs", blob) in bucket.left
+
+
 async def test_a_manifest_that_cannot_be_read_keeps_its_repository(bucket: Bucket) -> None:
     """A damaged manifest may need anything: nothing of its repository goes, others are collected, and it is told."""
     await push(bucket.registry, SMALL)
