@@ -190,8 +190,12 @@ def push_and_pull(crane: Repeating, replicas: Sequence[Replica], directory: Path
 
 
 def is_over(summary: dict[str, Any]) -> bool:
-    """Whether a collection found nothing any more, neither to delete nor to wait for."""
-    return not any(value for value in summary.values())
+    """Whether a collection found nothing any more, neither to delete nor to wait for.
+
+    Data goes last, after all else that was deleted with it. SeaweedFS lists directories for a while after their last
+    object went, and so repositories.
+    """
+    return not any(value for what, value in summary.items() if what != "repositories")
 
 
 async def contents(bucket: Bucket, prefix: str) -> dict[str, object]:
