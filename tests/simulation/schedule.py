@@ -131,7 +131,7 @@ class Schedule:
     async def _together(self, focus: list[Manifest]) -> None:
         """Let clients and collectors work at once."""
         clients = [
-            await self._client(Actor(f"client {number}"), focus)
+            await self._client(Actor(f"client {number}", self.rng.choice(self.theme.paces)), focus)
             for number in range(self.rng.choice(self.theme.clients))
         ]
         self.scheduler.parks = True
@@ -139,7 +139,7 @@ class Schedule:
             for client in clients:
                 nursery.start_soon(self._act, client.actor, partial(client.work, self.rng.choice(self.theme.things)))
             for number in range(self.rng.choice(self.theme.collectors)):
-                actor = Actor(f"collector {number}")
+                actor = Actor(f"collector {number}", self.theme.collector_pace)
                 store = ParkedStore(self.store, actor, self.scheduler)
                 nursery.start_soon(self._act, actor, partial(self._collect_again, store))
         self.scheduler.parks = False
