@@ -24,12 +24,12 @@ HEX = Digest.of(b"{}").hex
         ("repos/Not a name", True),
     ],
 )
-async def test_the_rest_is_collected(key: str, data_goes: bool) -> None:
+async def test_the_rest_is_collected(key: str, *, data_goes: bool) -> None:
     """Each key is told; data stays only where a lease that cannot be understood may name it."""
     bucket = await Bucket.open()
     await bucket.push_large(repo=REPO)
-    await bucket.store.put(key, b"?")
     for _ in range(8):
+        await bucket.store.put(key, b"?")
         bucket.clock.advance(GRACE_S / 2)
         summary = await bucket.collect()
         assert summary.problems

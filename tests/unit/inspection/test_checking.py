@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.collector.support import DEADLINE_S, GRACE_S, LARGE, Bucket
-from tests.unit.registry.support import OTHER, REPO, content, keys_below, pull, push
+from tests.unit.registry.support import OTHER, REPO, content, keys_below, pull
 from tests.unit.registry.test_manifests import CONFIG, SUBJECT, V1, image, index, referrers_of
 from zotpy.core import keys
 from zotpy.core.digests import Digest

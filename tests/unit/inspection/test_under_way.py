@@ -31,7 +31,7 @@ NEW = image(BLOB, note="new")
 )
 @pytest.mark.parametrize("repair", [False, True])
 async def test_a_push_under_way_is_no_problem(
-    bucket: Bucket, moment: Moment, operation: str, prefix: str, repair: bool
+    bucket: Bucket, moment: Moment, operation: str, prefix: str, *, repair: bool
 ) -> None:
     """Whichever of its objects it has written; a repair leaves them to it, and it ends well."""
     bucket.clock.advance(GRACE_S)
