@@ -114,6 +114,8 @@ def test_what_nothing_names_goes_and_the_rest_stays(site: Site, tmp_path: Path) 
         "blobs": 2,
         "tags": 1,
         "bytes_read": len(LAYER),
+        "data_unnamed": 0,
+        "data_unnamed_bytes": 0,
         "problems": [],
     }
 
@@ -135,6 +137,36 @@ def test_what_is_said_is_for_people(site: Site) -> None:
     assert (mended.returncode, mended.stdout.splitlines()[-1]) == (0, "1 problems, 0 left")
     with http_client(site.url) as client:
         assert client.get(f"/v2/{REPO}/blobs/{digest_of(LAYER)}").content == LAYER
+
+
+def test_a_bucket_that_is_not_ours_to_look_at_is_left_alone(site: Site, tmp_path: Path) -> None:
+    """One that no replica has used, as by a wrong path, and one of a newer release: said in a line, nothing written."""
+    empty = Site(tmp_path / "empty", tmp_path / "empty.log")
+    for command in ("gc", "du", "fsck"):
+        done = empty.run(command)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.splitlines()[-1].startswith("zotpy: there is no registry")
+    trio.run(write, site, keys.LAYOUT, b'{"layout":9,"least":9,"release":"9.0.0"}\n')
+    done = site.run("gc")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("run zotpy 9.0.0 or newer")
+
+
+def test_a_metrics_file_that_cannot_be_written_is_one_line(site: Site, tmp_path: Path) -> None:
+    """The collection is done all the same, and told; a dry run writes none."""
+    file = tmp_path / "nowhere" / "gc.prom"
+    done = site.run("gc", "--metrics-file", str(file))
+    assert done.returncode == 1
+    assert "looked at" in done.stdout
+    assert done.stderr.splitlines()[-1] == f"zotpy: {file}: No such file or directory"
+    assert site.run("gc", "--dry-run", "--metrics-file", str(file)).returncode == 0
+
+
+async def write(site: Site, key: str, body: bytes) -> None:
+    """Write an object behind the replica's back."""
+    settings = load_settings(environ={}, overrides={"storage.rootDirectory": str(site.root)})
+    async with open_store(settings, beside_a_replica=True) as store:
+        await store.put(key, body)
 
 
 async def delete(site: Site, key: str) -> None:

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "zotpy.workers": "zotpy.config zotpy.listening zotpy.registry zotpy.restarts zotpy.server zotpy.startup "
     "zotpy.storage zotpy.systemd zotpy.telemetry structlog trio",
     "zotpy.inspection": "zotpy.collector zotpy.core zotpy.registry zotpy.store trio",
-    "zotpy.commands": "zotpy.collector zotpy.config zotpy.inspection zotpy.registry zotpy.startup "
+    "zotpy.commands": "zotpy.collector zotpy.config zotpy.core zotpy.inspection zotpy.registry zotpy.startup "
     "zotpy.storage zotpy.store zotpy.telemetry prometheus_client rich structlog trio",
     "zotpy.cli": "zotpy zotpy.commands zotpy.config zotpy.server zotpy.startup zotpy.telemetry zotpy.workers "
     "structlog trio",

@@ -60,8 +60,7 @@ class Collector:
                 return Collection(self.store, self.settings, began, summary, condemned, self.progress.begin(what))
 
             await self._repositories(collection("repositories"), seen)
-            async with data_sweep(collection("data")) as sweep:
-                await sweep.run()
+            await self._data(collection("data"))
             await UploadSweep(collection("uploads")).run()
         return summary
 
@@ -72,7 +71,18 @@ class Collector:
             await seen.add([(repo.text, "")])
             await self._repository(collection, repo)
 
-        await for_each(all_repositories(self.store), collect, self.settings.repositories_at_once)
+        foreign: list[str] = []
+        await for_each(all_repositories(self.store, foreign), collect, self.settings.repositories_at_once)
+        collection.summary.problems += [f"{key}: it is not a repository's" for key in foreign]
+
+    async def _data(self, collection: Collection) -> None:
+        """Collect data; where something among the leases cannot be understood, nothing of it is deleted."""
+        try:
+            async with data_sweep(collection) as sweep:
+                await sweep.run()
+        except (FramingError, RegistryError) as error:
+            log.warning("data_skipped", reason=str(error))
+            collection.summary.problems.append(f"data: {error}")
 
     async def _repository(self, collection: Collection, repo: RepositoryName) -> None:
         """Collect in one repository; where something of it cannot be read, nothing of it is deleted."""

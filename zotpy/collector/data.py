@@ -3,8 +3,7 @@
 1. A listing of all leases finds none that names a data object older than the grace. Its hints go, so that no push
    finds it any more, and then a note is written: `retired/<data id>-<when that listing began>`.
 2. A later collection lists all leases again. If that listing began two deadlines after the note was written, ended
-within
-   one grace of the beginning of the first one, and finds no lease either: the data goes, and then the notes.
+   within one grace of the beginning of the first one, and finds no lease either: the data goes, and then the notes.
 
 Why that is enough. Who writes a lease has read the data's id before, no longer than a deadline ago, from another
 lease, an entry or a hint. A lease that the first listing missed was written after it began, so it is there for a
@@ -22,6 +21,7 @@ from zotpy.collector.collection import Collection
 from zotpy.collector.repositories import for_each, repositories_below
 from zotpy.collector.tables import Table, table
 from zotpy.core import keys
+from zotpy.core.framing import FramingError
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import BlobValue, decode_value
 from zotpy.store.interface import KeyMissing, Listed
@@ -81,6 +81,9 @@ class DataSweep:
             value = decode_value("blobs", (await self.collection.store.get(listed.key)).body)
         except KeyMissing:
             return None
+        except FramingError as error:
+            msg = f"{listed.key}: {error}"
+            raise FramingError(msg) from error
         return value.data_id if isinstance(value, BlobValue) else None
 
     async def _note_hints(self) -> None:

@@ -6,6 +6,7 @@ from contextlib import aclosing
 import trio
 
 from zotpy.core import keys
+from zotpy.core.errors import NameInvalid
 from zotpy.core.names import RepositoryName
 from zotpy.registry.concurrency import plain_errors
 from zotpy.store.interface import Store
@@ -15,29 +16,47 @@ ROOTS = (keys.LEASES, keys.ENTRIES, keys.TAGS, keys.TAGGED, keys.REFERRERS)
 """Wherever a repository may have left something. Catalog markers are listed besides."""
 
 
-async def repositories_below(store: Store, root: str, page_size: int = PAGE) -> AsyncGenerator[RepositoryName, None]:
-    """Yield every repository that has anything below a root such as `keys.LEASES`, each once."""
+async def repositories_below(
+    store: Store, root: str, page_size: int = PAGE, *, foreign: list[str] | None = None
+) -> AsyncGenerator[RepositoryName, None]:
+    """Yield every repository that has anything below a root such as `keys.LEASES`, each once.
+
+    What is below it and no repository's is put into `foreign`; without that, raises `NameInvalid`.
+    """
     directories = [root]
     while directories:
         directory = directories.pop()
         async for page in pages(store, directory, directories=True, page_size=page_size):
             for below in page.directories:
-                repo = keys.repository_below(root, below)
+                try:
+                    repo = keys.repository_below(root, below)
+                except NameInvalid:
+                    if not (await store.list(below, limit=1)).objects:
+                        continue  # some stores list a directory that has become empty
+                    if foreign is None:
+                        raise
+                    foreign.append(below)
+                    continue
                 if repo is None:
                     directories.append(below)
                 else:
                     yield repo
 
 
-async def all_repositories(store: Store) -> AsyncGenerator[RepositoryName, None]:
-    """Yield every repository of which anything is left, some of them several times."""
+async def all_repositories(store: Store, foreign: list[str]) -> AsyncGenerator[RepositoryName, None]:
+    """Yield every repository of which anything is left, some of them several times; `foreign` as above."""
     for root in ROOTS:
-        async with aclosing(repositories_below(store, root)) as repositories:
+        async with aclosing(repositories_below(store, root, foreign=foreign)) as repositories:
             async for repo in repositories:
                 yield repo
     async for page in pages(store, keys.REPOS):
         for listed in page.objects:
-            yield keys.repository_of(listed.key)
+            try:
+                repo = keys.repository_of(listed.key)
+            except NameInvalid:
+                foreign.append(listed.key)
+                continue
+            yield repo
 
 
 async def for_each(

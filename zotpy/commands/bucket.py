@@ -13,11 +13,14 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from zotpy.config import ConfigError, Settings, load_settings
-from zotpy.registry.concurrency import first_cause
-from zotpy.registry.layout import LayoutError, check_layout
+from zotpy.core.errors import RegistryError
+from zotpy.core.framing import FramingError
+from zotpy.registry.concurrency import first_cause, plain_errors
+from zotpy.registry.health import GuardedStore, Health
+from zotpy.registry.layout import LayoutError, read_layout
 from zotpy.startup import StartupError
 from zotpy.storage import open_store
-from zotpy.store.interface import Store, StoreError
+from zotpy.store.interface import KeyMissing, Store, StoreError
 from zotpy.store.paced import PacedStore
 from zotpy.telemetry.logs import configure_logs
 
@@ -42,20 +45,28 @@ async def open_bucket(settings: Settings) -> AsyncIterator[Store]:
     """Open the bucket, whoever else uses it; no faster than `gcSettings.callsPerSecond`. Raises `StartupError`."""
     async with open_store(settings, beside_a_replica=True) as store:
         try:
-            await check_layout(store)
+            (await read_layout(store)).check()
+        except KeyMissing as error:
+            msg = "there is no registry: no replica has ever used this bucket, or not with this storage.rootDirectory"
+            raise StartupError(msg) from error
         except (LayoutError, StoreError) as error:
             raise StartupError(str(error)) from error
-        yield PacedStore(store, settings.gc.calls_per_second)
+        health = Health(store)
+        with plain_errors():
+            async with trio.open_nursery() as nursery:  # a collection of hours must notice that it was left behind
+                nursery.start_soon(health.keep_looking)
+                yield PacedStore(GuardedStore(store, health), settings.gc.calls_per_second)
+                nursery.cancel_scope.cancel()
 
 
 def look_at_bucket(work: Callable[[], Awaitable[T]]) -> T | None:
     """Run a command's work; where the store fails, say so and return `None`."""
     try:
         return trio.run(work)
-    except (StoreError, StartupError, BaseExceptionGroup) as error:
+    except (StoreError, StartupError, RegistryError, FramingError, BaseExceptionGroup) as error:
         cause = first_cause(error)
-        if not isinstance(cause, StoreError | StartupError):
-            raise
+        if not isinstance(cause, StoreError | StartupError | RegistryError | FramingError):
+            raise cause from cause.__cause__
         print(f"zotpy: {cause}", file=sys.stderr)  # noqa: T201 - said to the person at the terminal
         return None
 

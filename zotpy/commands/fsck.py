@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 _DESCRIPTION = """Check the whole registry, while replicas serve.
 
 Every record can be read; what manifests need is there; small blobs, manifests and tags have the digests they are asked
-for by; of large blobs a share is read whole. With --repair what can be rebuilt is: entries from leases, leases from
-entries, markers of tags, referrers. Nothing that holds content is ever deleted.
+for by; large blobs have their length, and a share of them is read whole. With --repair what can be rebuilt is: entries
+from leases, leases from entries, tags from manifests, markers, referrers, the catalog. Nothing that holds content is
+ever deleted. Give it the configuration of the replicas: what is younger than gcSettings.deadline may be on its way.
 
 exit codes: 0 all is right, or was repaired; 1 something is wrong, or the store failed; 2 wrong arguments or
 configuration
@@ -52,26 +53,41 @@ def _share(text: str) -> float:
 
 def _run(options: argparse.Namespace) -> int:
     from zotpy.commands.bucket import look_at_bucket, read_settings, size  # noqa: PLC0415 - what `--help` does without
+    from zotpy.inspection.report import Report  # noqa: PLC0415 - the same
 
     settings = read_settings(options, {})
-    report = look_at_bucket(partial(_check, settings, repair=options.repair, share_read=options.read))
-    if report is None:
+    report = Report()
+    done = None
+    try:
+        done = look_at_bucket(partial(_check, settings, report, repair=options.repair, share_read=options.read))
+    finally:  # what was found, and repaired, before the store failed or the person lost patience
+        if not options.json:
+            for problem in report.problems:
+                print(problem)  # noqa: T201 - said to the person at the terminal
+    if done is None:
         return 1
     if options.json:
-        print(json.dumps(report.as_dict(), indent=2))  # noqa: T201 - said to the person at the terminal
+        print(json.dumps(report.as_dict(), indent=2))  # noqa: T201 - the same
     else:
-        for problem in report.problems:
-            print(problem)  # noqa: T201 - the same
         looked_at = f"{report.repositories} repositories, {report.manifests} manifests, {report.blobs} blobs"
         print(f"{looked_at}, {report.tags} tags, {size(report.bytes_read)} of large blobs read")  # noqa: T201 - the same
+        if report.data_unnamed:
+            unnamed = f"{report.data_unnamed} data objects ({size(report.data_unnamed_bytes)})"
+            print(f"{unnamed} are named by nothing: they are for zotpy gc")  # noqa: T201 - the same
         print(f"{len(report.problems)} problems, {len(report.left)} left")  # noqa: T201 - the same
     return 1 if report.left else 0
 
 
-async def _check(settings: "Settings", *, repair: bool, share_read: float) -> "Report":
+async def _check(settings: "Settings", report: "Report", *, repair: bool, share_read: float) -> "Report":
     from zotpy.commands.bucket import Watched, open_bucket  # noqa: PLC0415
     from zotpy.inspection.checking import Checker  # noqa: PLC0415
+    from zotpy.registry.settings import RegistrySettings  # noqa: PLC0415
 
+    numbers = RegistrySettings(
+        grace_s=settings.gc.grace_s,
+        deadline_s=settings.gc.deadline_s,
+        allow_sparse_indexes=settings.manifest.allow_sparse_indexes,
+    )
     async with open_bucket(settings) as store:
         with Watched() as watched:
-            return await Checker(store, repair, share_read, watched.begin("registry")).run()
+            return await Checker(store, repair, share_read, watched.begin("registry"), numbers, report).run()

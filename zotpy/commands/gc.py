@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,8 +34,10 @@ def add_gc(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     add_bucket_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would go, and delete nothing")
     parser.add_argument("--grace", metavar="T", help="such as 24h: gcSettings.grace (default 24h)")
-    parser.add_argument("--rate", metavar="N", help="store calls a second at most: gcSettings.callsPerSecond")
-    parser.add_argument("--metrics-file", type=Path, metavar="FILE", help="counts for Prometheus's node_exporter")
+    parser.add_argument(
+        "--rate", metavar="N", help="store calls a second at most: gcSettings.callsPerSecond (default 500)"
+    )
+    parser.add_argument("--metrics-file", type=Path, metavar="FILE", help="counts for node_exporter; not by --dry-run")
     parser.set_defaults(run=_run)
 
 
@@ -46,8 +49,12 @@ def _run(options: argparse.Namespace) -> int:
     if summary is None:
         return 1
     print(json.dumps(summary.as_dict(), indent=2) if options.json else _told(summary, settings))  # noqa: T201 - the same
-    if options.metrics_file is not None:
-        _write_metrics(options.metrics_file, summary)
+    if options.metrics_file is not None and not summary.dry_run:
+        try:
+            _write_metrics(options.metrics_file, summary)
+        except OSError as error:
+            print(f"zotpy: {options.metrics_file}: {error.strerror}", file=sys.stderr)  # noqa: T201 - the same
+            return 1
     return 1 if summary.problems else 0
 
 

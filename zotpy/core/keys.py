@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 from zotpy.core.digests import Digest
+from zotpy.core.errors import DigestInvalid
 from zotpy.core.names import RepositoryName, Tag
 
 Kind = Literal["blobs", "manifests"]
@@ -113,14 +114,23 @@ def all_of(root: str, repo: RepositoryName) -> str:
 
 def record_of(key: str) -> tuple[Kind, Digest]:
     """Read kind and digest from the key of an entry or a lease. Raises `DigestInvalid`."""
-    kind, algorithm, hexadecimal = key.partition("!/")[2].split("/")[:3]
+    kind, algorithm, hexadecimal = _names_below_repository(key, 3, 4)[:3]
     return "blobs" if kind == "blobs" else "manifests", Digest.parse(f"{algorithm}:{hexadecimal}")
 
 
 def marked_by(key: str) -> tuple[Digest, Tag]:
     """Read manifest and tag from a marker's key. Raises `DigestInvalid`, `TagInvalid`."""
-    algorithm, hexadecimal, tag_name = key.partition("!/")[2].split("/")
+    algorithm, hexadecimal, tag_name = _names_below_repository(key, 3)
     return Digest.parse(f"{algorithm}:{hexadecimal}"), Tag.parse(tag_name)
+
+
+def _names_below_repository(key: str, *lengths: int) -> list[str]:
+    """Cut what follows the repository in a key. Raises `DigestInvalid` where it has not so many names."""
+    names = key.partition("!/")[2].split("/")
+    if len(names) not in lengths:
+        msg = f"{key} is not a key of this registry"
+        raise DigestInvalid(msg)
+    return names
 
 
 def referring(key: str) -> Digest:

@@ -1,8 +1,9 @@
 """`fsck`: whether everything that can be asked for can be had, and has the digest it is asked for by.
 
-Repairs only add: an entry from a lease, a lease from an entry, a marker from a tag; hints that lead nowhere go. What is
-gone cannot be brought back, and what is wrong is left for a person to look at. It runs while replicas serve; what
-changes meanwhile is looked at a second time before it is called a problem.
+Repairs only add: an entry from a lease, a lease from an entry, a marker from a tag; hints and referrers that lead
+nowhere go. What is gone cannot be brought back, and what is wrong is left for a person to look at. It runs while
+replicas serve; what changes meanwhile is looked at a second time before it is called a problem, and what a request
+may be about to finish is none.
 """
 
 import random
@@ -13,10 +14,15 @@ from functools import partial
 from zotpy.collector.repositories import all_repositories, for_each
 from zotpy.collector.tables import Table, table
 from zotpy.core import keys
+from zotpy.core.errors import RegistryError
+from zotpy.core.framing import FramingError
 from zotpy.core.names import RepositoryName
-from zotpy.inspection.report import Fate, Problem, Report
+from zotpy.inspection.data import is_there
+from zotpy.inspection.looking import Look
+from zotpy.inspection.report import Report
 from zotpy.inspection.repository import RepositoryCheck
-from zotpy.store.interface import KeyMissing, Store
+from zotpy.registry.settings import RegistrySettings
+from zotpy.store.interface import Store
 from zotpy.store.sweeps import pages
 
 REPOSITORIES_AT_ONCE = 4
@@ -33,47 +39,73 @@ class Checker:
     """How many of the large blobs are read whole to compare their digests, 0 to 1."""
     advance: Callable[[int], None] = lambda _: None
     """Told how many objects more were looked at."""
+    settings: RegistrySettings = field(default_factory=RegistrySettings)
+    """Grace, deadline and sparse indexes as the replicas have them."""
     report: Report = field(default_factory=Report)
+    """Grows while the check runs."""
 
     async def run(self) -> Report:
         """Check everything. Raises `StoreError`."""
-        async with table(BUFFER_ROWS) as sizes, table(BUFFER_ROWS) as seen:
-            async for page in pages(self.store, keys.DATA):
-                await sizes.add(
-                    [(listed.key.removeprefix(keys.DATA), str(listed.size_bytes)) for listed in page.objects]
-                )
-                self.advance(len(page.objects))
-            await for_each(all_repositories(self.store), partial(self._look, sizes, seen), REPOSITORIES_AT_ONCE)
-            await self._check_hints(sizes)
+        rows = BUFFER_ROWS
+        async with table(rows) as sizes, table(rows) as seen, table(rows) as named, table(rows) as verdicts:
+            look = Look(self.store, self.settings, self.repair, self._should_read, sizes, named, verdicts, self.report)
+            await self._list_data(look)
+            foreign: list[str] = []
+            repositories = all_repositories(self.store, foreign)
+            await for_each(repositories, partial(self._check, look, seen), REPOSITORIES_AT_ONCE)
+            for key in foreign:
+                look.tell(key, "it is not a repository's")
+            await self._check_hints(look)
+            await self._count_unnamed(look)
         return self.report
 
-    async def _look(self, sizes: Table, seen: Table, repo: RepositoryName) -> None:
+    async def _list_data(self, look: Look) -> None:
+        async for page in pages(self.store, keys.DATA):
+            sizes = [(listed.key.removeprefix(keys.DATA), str(listed.size_bytes)) for listed in page.objects]
+            await look.sizes.add(sizes)
+            self.advance(len(page.objects))
+
+    async def _check(self, look: Look, seen: Table, repo: RepositoryName) -> None:
         if await seen.of([repo.text]):
             return
         await seen.add([(repo.text, "")])
         self.report.repositories += 1
-        await RepositoryCheck(self.store, repo, sizes, self.report, self._should_read, self.repair).run()
+        try:
+            await RepositoryCheck(look, repo).run()
+        except (FramingError, RegistryError) as error:
+            look.tell(repo, f"it cannot be looked at: {error}")
         self.advance(1)
 
     def _should_read(self) -> bool:
         return random.random() < self.share_read  # noqa: S311 - a sample
 
-    async def _check_hints(self, sizes: Table) -> None:
-        """Find hints that lead to data that is gone: a push would rely on it."""
+    async def _check_hints(self, look: Look) -> None:
+        """Find hints that lead to data that is gone, or was cut: a push would rely on it."""
         async for page in pages(self.store, keys.HINTS):
             hints = {listed.key: keys.Hint.parse(listed.key) for listed in page.objects}
-            known = await sizes.of([hint.data_id for hint in hints.values() if hint is not None])
+            known = await look.sizes.of([hint.data_id for hint in hints.values() if hint is not None])
             for key, hint in hints.items():
-                if hint is None or (hint.data_id not in known and not await self._is_there(hint)):
-                    if self.repair:
-                        await self.store.delete(key)
-                    fate: Fate = "repaired" if self.repair else "left"
-                    self.report.problems.append(Problem(key, "leads to data that is gone", fate))
+                if hint is None:
+                    look.tell(key, "it is no hint")
+                    continue
+                sizes = known.get(hint.data_id)
+                if sizes is None and not await is_there(look, hint.data_id):
+                    await self._drop_hint(look, key, "leads to data that is gone")
+                elif sizes is not None and str(hint.size_bytes) not in sizes:
+                    await self._drop_hint(look, key, "leads to data of another length")
+            self.advance(len(page.objects))
 
-    async def _is_there(self, hint: keys.Hint) -> bool:
-        """Look again for data that may be newer than the listing."""
-        try:
-            async with self.store.open(keys.data(hint.data_id), 0, 1):
-                return True
-        except KeyMissing:
-            return False
+    async def _drop_hint(self, look: Look, key: str, problem: str) -> None:
+        if self.repair:
+            await self.store.delete(key)
+        look.tell(key, problem, mended=self.repair)
+
+    async def _count_unnamed(self, look: Look) -> None:
+        """Count data that no lease names and that no push may be about to name."""
+        async for page in pages(self.store, keys.DATA):
+            named = await look.named.of([listed.key.removeprefix(keys.DATA) for listed in page.objects])
+            for listed in page.objects:
+                age_s = (page.store_time - listed.last_modified).total_seconds()
+                if listed.key.removeprefix(keys.DATA) not in named and age_s > self.settings.grace_s:
+                    self.report.data_unnamed += 1
+                    self.report.data_unnamed_bytes += listed.size_bytes

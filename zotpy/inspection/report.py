@@ -1,6 +1,6 @@
 """What a check found."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 Fate = Literal["left", "repaired"]
@@ -29,6 +29,9 @@ class Report:
     tags: int = 0
     bytes_read: int = 0
     """Of large blobs, to compare their digests."""
+    data_unnamed: int = 0
+    """Data objects older than the grace that no lease names: the collector's."""
+    data_unnamed_bytes: int = 0
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -39,5 +42,4 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """Return all of it by name, for JSON."""
         problems = [{"where": one.where, "what": one.what, "fate": one.fate} for one in self.problems]
-        counts = {name: getattr(self, name) for name in ("repositories", "manifests", "blobs", "tags", "bytes_read")}
-        return counts | {"problems": problems}
+        return {**{one.name: getattr(self, one.name) for one in fields(self)}, "problems": problems}

@@ -64,7 +64,8 @@ async def measure(store: Store, advance: Callable[[int], None]) -> Usage:
         async def look(repo: RepositoryName) -> None:
             found[repo.text] = await _measure_records(store, repo, named, advance)
 
-        await for_each(repositories_below(store, keys.LEASES), look, REPOSITORIES_AT_ONCE)
+        foreign: list[str] = []  # told by `fsck`
+        await for_each(repositories_below(store, keys.LEASES, foreign=foreign), look, REPOSITORIES_AT_ONCE)
         usage = Usage([found[name] for name in sorted(found)])
         usage.stored_bytes = sum(each.logical_bytes for each in found.values())
         await _add_data(store, found, named, usage, advance)

@@ -1,0 +1,93 @@
+"""What the parts of one check share: the store, what is known of all data, whom to tell, what may be mended."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Self
+
+from zotpy.collector.tables import Table
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.core.framing import FramingError
+from zotpy.core.keys import Kind
+from zotpy.core.names import RepositoryName
+from zotpy.core.records import Entry, decode_entry
+from zotpy.inspection.report import Problem, Report
+from zotpy.registry.records import Records
+from zotpy.registry.settings import RegistrySettings
+from zotpy.store.interface import Fetched, KeyMissing, Store
+
+AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One check of a bucket."""
+
+    store: Store
+    settings: RegistrySettings
+    """Those of the replicas."""
+    repair: bool
+    should_read: Callable[[], bool]
+    """Whether to read the next large blob whole."""
+    sizes: Table
+    """Of all data objects, by id."""
+    named: Table
+    """The ids of data that leases name."""
+    verdicts: Table
+    """Of data that was read whole, what is wrong with it, by digest and id."""
+    report: Report = field(default_factory=Report)
+
+    @property
+    def records(self) -> Records:
+        """The records of all repositories."""
+        return Records(self.store, self.settings)
+
+    def is_recent(self, fetched: Fetched) -> bool:
+        """Whether a request that wrote this may still be under way."""
+        return (fetched.store_time - fetched.last_modified).total_seconds() < self.settings.deadline_s
+
+    def tell(self, where: object, what: str, *, mended: bool = False) -> None:
+        """Say what is wrong."""
+        self.report.problems.append(Problem(str(where), what, "repaired" if mended else "left"))
+
+    async def exists(self, repo: RepositoryName, kind: Kind, digest: Digest) -> bool:
+        """Whether there is a record now, readable or not."""
+        try:
+            return (await self.records.look(repo, kind, digest)).value is not None
+        except FramingError:
+            return True  # told where records are checked
+
+    async def is_gone(self, repo: RepositoryName, digest: Digest) -> bool:
+        """Whether there is no manifest, and no DELETE is about to take its names away."""
+        entry = await ReadEntry.of(self, repo, "manifests", digest)
+        if entry is not None and entry.is_tombstone and self.is_recent(entry.fetched):
+            return False
+        return not await self.exists(repo, "manifests", digest)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEntry:
+    """An entry as it was read."""
+
+    fetched: Fetched
+    entry: Entry | None
+    """`None`: it is none."""
+    damage: str = ""
+    """Why it is none."""
+
+    @property
+    def is_tombstone(self) -> bool:
+        """Whether the record was deleted."""
+        return self.entry is not None and self.entry.value is None
+
+    @classmethod
+    async def of(cls, look: Look, repo: RepositoryName, kind: Kind, digest: Digest) -> Self | None:
+        """Read an entry; `None` where there is none."""
+        try:
+            fetched = await look.store.get(keys.entry(repo, kind, digest))
+        except KeyMissing:
+            return None
+        try:
+            return cls(fetched, decode_entry(kind, fetched.body))
+        except FramingError as error:
+            return cls(fetched, None, str(error))

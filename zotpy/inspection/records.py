@@ -1,0 +1,140 @@
+"""Records: each has an entry that can be read and holds what its digest says, and a lease that protects it.
+
+What does not seem right when all are read is looked at again, alone and from the beginning, before it is told. A lease
+without an entry is a push under way, as long as the deadline. Mending goes by the rules of whoever relies on a record:
+within a deadline a new lease, then the entry, if it is still the one that was read. An entry that was rebuilt from an
+old lease alone would tell the id of data that the collector has found unnamed.
+"""
+
+from dataclasses import dataclass, field
+
+from zotpy.collector.records import Record
+from zotpy.collector.records import Records as Listing
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.core.framing import FramingError
+from zotpy.core.keys import Kind
+from zotpy.core.names import RepositoryName
+from zotpy.core.records import BlobValue, Value, decode_value
+from zotpy.inspection.looking import Look, ReadEntry
+from zotpy.registry.concurrency import within_deadline
+from zotpy.registry.records import Seen
+from zotpy.store.interface import KeyMissing, Listed
+
+OTHER_DIGEST = "its bytes have another digest"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordCheck:
+    """The check of the records of one repository."""
+
+    look: Look
+    repo: RepositoryName
+    listing: Listing
+    doubtful: list[tuple[Kind, Digest]] = field(default_factory=list)
+
+    async def read(self, kind: Kind, digest: Digest) -> Value | None:
+        """Read a record; `None` where there is none, or it is doubtful."""
+        record = self.listing[kind, digest]
+        if record.is_tombstone:
+            return None
+        found = await ReadEntry.of(self.look, self.repo, kind, digest)
+        if found is not None and found.is_tombstone:
+            return None  # deleted since the listing
+        value = None if found is None or found.entry is None else found.entry.value
+        if value is None or not _is_right(digest, value) or not _is_leased(value, record.leases):
+            self.doubtful.append((kind, digest))
+            return None
+        return value
+
+    async def read_again(self, kind: Kind, digest: Digest) -> Value | None:
+        """Look at a doubtful record again, tell what is wrong, mend it; `None` where there is nothing that is right."""
+        with within_deadline(self.look.settings.deadline_s):
+            found = await ReadEntry.of(self.look, self.repo, kind, digest)
+            if found is not None and found.is_tombstone:
+                return None
+            leases = await self.look.records.list_leases(self.repo, kind, digest)
+            value = None if found is None or found.entry is None else found.entry.value
+            if value is not None and _is_right(digest, value):
+                if not _is_leased(value, leases) and await self._is_same(kind, digest, found):
+                    await self._mend(kind, digest, found, value, "no lease protects it")
+                return value
+            if found is None and not leases:
+                return None  # collected since the listing
+            kept = await self._from_leases(kind, digest, leases)
+            if kept is None:
+                self._tell(digest, f"{_damage(found)}, and no lease has it")
+                return None
+            if found is not None or not kept.is_recent:
+                await self._mend(kind, digest, found, kept.value, f"{_damage(found)}; a lease has it")
+            return kept.value
+
+    async def _from_leases(self, kind: Kind, digest: Digest, leases: list[Listed]) -> "_Kept | None":
+        """Return the newest value that is right."""
+        for lease in reversed(leases):
+            try:
+                fetched = await self.look.store.get(lease.key)
+                value = decode_value(kind, fetched.body)
+            except (KeyMissing, FramingError):
+                continue
+            if _is_right(digest, value):
+                return _Kept(value, self.look.is_recent(fetched))
+        return None
+
+    async def _is_same(self, kind: Kind, digest: Digest, found: ReadEntry | None) -> bool:
+        """Whether the entry is still there: the collector takes leases after it."""
+        again = await ReadEntry.of(self.look, self.repo, kind, digest)
+        return found is not None and again is not None and again.fetched.etag == found.fetched.etag
+
+    async def _mend(self, kind: Kind, digest: Digest, found: ReadEntry | None, value: Value, problem: str) -> None:
+        mended = False
+        if self.look.repair:
+            epoch = found.entry.epoch if found is not None and found.entry is not None else ""
+            seen = Seen(value, None if found is None else found.fetched.etag, epoch)
+            lease = await self.look.records.write_lease(self.repo, kind, digest, value)
+            written = await self.look.records.replace(self.repo, kind, digest, seen, value, lease)
+            if written is None:
+                return  # pushed or deleted meanwhile
+            mended = True
+        self._tell(digest, problem, mended=mended)
+
+    def _tell(self, digest: Digest, problem: str, *, mended: bool = False) -> None:
+        self.look.tell(f"{self.repo} {digest}", problem, mended=mended)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a lease holds."""
+
+    value: Value
+    is_recent: bool
+
+
+def _damage(found: ReadEntry | None) -> str:
+    """Say what is wrong with an entry that holds nothing right."""
+    if found is None:
+        return "its entry is lost"
+    return f"its entry cannot be read ({found.damage})" if found.entry is None else OTHER_DIGEST
+
+
+def named_by(record: Record) -> set[str]:
+    """Return the ids of the data that the leases of a record keep."""
+    return {data_id for lease in record.leases if (data_id := keys.data_of(lease.key)) is not None}
+
+
+def _is_right(digest: Digest, value: Value) -> bool:
+    """Whether a value holds the bytes that the digest says; what lies in data objects is checked there."""
+    if isinstance(value, BlobValue) and value.data_id is not None:
+        return value.size_bytes > 0
+    return Digest.of(value.content, digest.algorithm) == digest
+
+
+def _is_leased(value: Value, leases: list[Listed]) -> bool:
+    """Whether a lease keeps the record, and the very data that the entry names."""
+    data_id = value.data_id if isinstance(value, BlobValue) else None
+    return any(_says_nothing(lease) or keys.data_of(lease.key) == data_id for lease in leases)
+
+
+def _says_nothing(lease: Listed) -> bool:
+    """Whether a lease was written before leases said in their keys which data they keep."""
+    return "-" not in lease.key.rpartition("/")[2]
