@@ -3,6 +3,7 @@
 import os
 from collections.abc import Awaitable, Callable
 from functools import partial
+from http import HTTPStatus
 
 import structlog
 import trio
@@ -26,6 +27,9 @@ from zotpy.web.proxies import TrustedProxies
 from zotpy.web.streaming import Answered
 
 log = structlog.get_logger()
+
+PROBES = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
+"""What machines ask every few seconds: answers as they should be are worth no line of the log."""
 
 
 async def serve(settings: Settings) -> None:
@@ -67,7 +71,7 @@ async def run_replica(
             nursery.start_soon(health.keep_looking)
             app = create_app(registry, health, metrics.render)
             app.proxies = TrustedProxies(settings.http.trusted_proxies)
-            app.report = partial(_report, metrics)
+            app.report = partial(report, metrics)
             await listen(app, health, settings.http, until_stopped, on_listening, listener)
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
@@ -104,15 +108,16 @@ async def _open(store: Store, settings: Settings) -> Registry:
         raise StartupError(str(error)) from error
 
 
-def _report(metrics: Metrics, answered: Answered, ended: float) -> None:
-    """Count a request, and log it in one line."""
+def report(metrics: Metrics, answered: Answered, ended: float) -> None:
+    """Count a request, and log it in one line; a probe that was answered with 200 only at level `debug`."""
     seconds = ended - answered.started
     metrics.on_request(
         answered.method, answered.route, answered.status, seconds, answered.received_bytes, answered.sent_bytes
     )
     if answered.cut is not None:
         metrics.on_cut(answered.cut)
-    log.info(
+    say = log.debug if answered.route in PROBES and answered.status == HTTPStatus.OK else log.info
+    say(
         "request",
         method=answered.method,
         path=answered.path,

@@ -2,61 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
+from tests.deploy.manifests import BUILT, OVERLAYS, built, one, pod_specs, policies, settings_of
 from tests.deploy.schemas import CUSTOM, RELEASES, problem_of
-from tests.processes import find_program
 from zotpy.cli import main
-from zotpy.config import Settings, load_settings
 from zotpy.embedded.weed import find_weed
 from zotpy.web.app import ROUTES
 
-K8S = Path(__file__).parents[2] / "deploy" / "k8s"
-OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
-BUILT = [".", "base", *(f"overlays/{name}" for name in OVERLAYS)]
+if TYPE_CHECKING:
+    from pathlib import Path
+
 REPLICA = {"app.kubernetes.io/name": "zotpy", "app.kubernetes.io/component": "replica"}
 PATHS = {path for _, path, _ in ROUTES}
-Documents = list[dict[str, Any]]
-
-
-@cache
-def built(directory: str) -> Documents:
-    """Return the documents that `kubectl apply -k` would send."""
-    kustomize = find_program("kustomize", "sh tests/run builds it from tests/clients.txt")
-    done = subprocess.run([kustomize, "build", K8S / directory], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""  # deprecations
-    return list(yaml.safe_load_all(done.stdout))
-
-
-def one(documents: Documents, kind: str, name: str = "") -> dict[str, Any]:
-    """Return the one document of a kind whose name begins with this."""
-    [found] = [
-        document for document in documents if document["kind"] == kind and document["metadata"]["name"].startswith(name)
-    ]
-    return found
-
-
-def pod_specs(documents: Documents) -> list[dict[str, Any]]:
-    """Return what pods are made of."""
-    templates = [document["spec"]["template"] for document in documents if "template" in document.get("spec", {})]
-    templates += [
-        document["spec"]["jobTemplate"]["spec"]["template"] for document in documents if document["kind"] == "CronJob"
-    ]
-    return [template["spec"] for template in templates]
-
-
-def settings_of(documents: Documents, tmp_path: Path) -> tuple[Path, Settings]:
-    """Write the configuration where it can be read, and read it."""
-    file = tmp_path / "config.yaml"
-    file.write_text(one(documents, "ConfigMap")["data"]["config.yaml"])
-    return file, load_settings(file, environ={})
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -179,7 +139,8 @@ def test_every_selector_finds_the_replicas() -> None:
     assert one(documents, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == REPLICA
     for constraint in deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]:
         assert constraint["labelSelector"]["matchLabels"] == REPLICA
-    assert one(documents, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    for policy in policies(documents).values():
+        assert policy["podSelector"]["matchLabels"].items() <= labels.items()
     target = one(documents, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
     assert (target["kind"], target["name"]) == ("Deployment", deployment["metadata"]["name"])
     service = one(documents, "Service")
@@ -187,33 +148,6 @@ def test_every_selector_finds_the_replicas() -> None:
     assert watched["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert watched["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
     assert watched["endpoints"][0]["path"] in PATHS
-
-
-@pytest.mark.parametrize(("directory", "kind"), [("overlays/nginx", "Ingress"), ("overlays/gateway-api", "HTTPRoute")])
-def test_the_edge_leads_to_the_service(directory: str, kind: str) -> None:
-    """By the name and the port that the service has, below `/v2/`."""
-    documents = built(directory)
-    service = one(documents, "Service")
-    [port] = service["spec"]["ports"]
-    rule = one(documents, kind)["spec"]["rules"][0]
-    if kind == "Ingress":
-        [path] = rule["http"]["paths"]
-        backend = path["backend"]["service"]
-        assert (backend["name"], backend["port"]["name"]) == (service["metadata"]["name"], port["name"])
-        assert (path["path"], path["pathType"]) == ("/v2/", "Prefix")
-    else:
-        [backend] = rule["backendRefs"]
-        assert (backend["name"], backend["port"]) == (service["metadata"]["name"], port["port"])
-        assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/v2/"}}]
-
-
-def test_bodies_pass_the_ingress_unbuffered_and_unbounded() -> None:
-    """What ingress-nginx does by itself would refuse layers above 1 MiB and keep others on its disk first."""
-    annotations = one(built("overlays/nginx"), "Ingress")["metadata"]["annotations"]
-    said = {name.rpartition("/")[2]: value for name, value in annotations.items()}
-    assert said["proxy-body-size"] == "0"
-    assert said["proxy-request-buffering"] == said["proxy-buffering"] == "off"
-    assert int(said["proxy-read-timeout"]) > Settings().gc.deadline_s
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "CronJob"])
