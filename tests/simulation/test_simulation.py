@@ -14,7 +14,7 @@ from tests.simulation.rules import RULES
 
 ROOT = Path(__file__).parents[2]
 SCHEDULES = 20_000
-ENOUGH = 6_000
+ENOUGH = 20_000
 """Schedules in which a missing rule must show."""
 NOTICED_IN = {
     "renewal": "lingering",
@@ -31,7 +31,7 @@ NOTICED_IN = {
     "collector_swaps": "renounced",
     "renewal_swaps": "renounced",
     "delete_swaps": "duel",
-    "entry_nonces": "rivals",
+    "entry_nonces": "revived",
     "epochs": "rivals",
 }
 """The theme in which it does soonest."""
