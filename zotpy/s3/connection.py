@@ -169,7 +169,8 @@ class StoreConnection:
         if self._tls is None and self._socket is not None:
             return await self._read_plain(self._socket, most_bytes)
         with _errors(httpx.ReadTimeout, httpx.ReadError, self._read_timeout_s):
-            return bytes(await self._stream.receive_some(most_bytes))
+            received = await self._stream.receive_some(most_bytes)
+        return bytes(received)
 
     async def _read_plain(self, plain: trio.socket.SocketType, most_bytes: int) -> bytes:
         """Read as soon as there are bytes: trio's own `recv` has everybody else take a turn before each read."""
