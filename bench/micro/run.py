@@ -11,7 +11,7 @@ if __name__ == "__main__":
 from rich.console import Console
 from rich.table import Table
 
-from bench.micro import documents, exchanges, hashing, signing
+from bench.micro import documents, exchanges, hashing, passing, signing
 from bench.micro.timing import RUN_S, Micro, cpu_s_per_call, cpu_s_per_gib
 
 GROUPS: dict[str, Callable[[], list[Micro]]] = {
@@ -19,6 +19,7 @@ GROUPS: dict[str, Callable[[], list[Micro]]] = {
     "signing": signing.micros,
     "documents": documents.micros,
     "exchanges": exchanges.micros,
+    "passing": passing.micros,
 }
 QUICK_RUN_S = 0.01
 

@@ -109,20 +109,20 @@ class _Ahead:
             self._nursery.start_soon(run, self._fetches[-1], send)
             self._next = next(self._ranges, None)
 
-    async def _run(self, fetch: _Fetch, send: "trio.MemorySendChannel[bytes]") -> None:
-        """Receive a range; with memory reserved nobody waits for the client here."""
+    async def _run(self, fetch: _Fetch, send: "trio.MemorySendChannel[bytes]", *, waits: bool = False) -> None:
+        """Receive a range; with memory reserved nobody waits for the client here, nor takes a turn for each piece."""
         span = fetch.span
         async with send:
             try:
                 async with self._store.open(self._key, span.start, span.end) as chunks:
                     async for chunk in chunks:
-                        await send.send(chunk)
+                        await send.send(chunk) if waits else send.send_nowait(chunk)
             except StoreError as error:
                 fetch.error = error
 
     async def _run_at_the_clients_pace(self, fetch: _Fetch, send: "trio.MemorySendChannel[bytes]") -> None:
         try:
-            await self._run(fetch, send)
+            await self._run(fetch, send, waits=True)
         finally:
             self._readers.leave_place()
 

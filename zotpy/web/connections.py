@@ -10,6 +10,7 @@ one connection for many bodies would have each wait for all, so that none could 
 """
 
 import math
+import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -91,7 +92,7 @@ class BoundedConnection(TCPServer):
             return
         async with self.send_lock:
             try:
-                send_some = self._send_piece if self.protocol.ssl else self._socket.send
+                send_some = self._send_piece if self.protocol.ssl else self._send_some
                 await send_all(send_some, memoryview(event.data), self.config.send_stall_s)
             except trio.TooSlowError:
                 log.warning("client_cut", reason="it reads no more", seconds=self.config.send_stall_s)
@@ -139,6 +140,18 @@ class BoundedConnection(TCPServer):
         piece = data[:PROGRESS_BYTES]
         await self.stream.send_all(piece)
         return len(piece)
+
+    async def _send_some(self, data: memoryview) -> int:
+        """Send what the socket has room for, once it has any.
+
+        Nobody else gets a turn before that, as with trio's own `send`: whoever answers waits for the next piece anyway.
+        """
+        plain = self._socket
+        while True:
+            try:
+                return os.write(plain.fileno(), data)
+            except BlockingIOError:
+                await trio.lowlevel.wait_writable(plain)
 
     def _reset(self) -> None:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

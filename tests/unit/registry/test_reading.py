@@ -108,6 +108,28 @@ async def test_ranges_are_fetched_ahead_of_a_client_that_waits() -> None:
     assert store.open_now == 0
 
 
+async def test_everybody_else_has_a_turn_before_each_piece() -> None:
+    """A client that reads as fast as bytes are there does not hold up the others, though nothing is waited for."""
+    store = await stored()
+    turns = given = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with read_span(store, READERS, KEY, Span(0, RANGE_BYTES)) as chunks, trio.open_nursery() as nursery:
+        await anext(chunks)
+        await trio.testing.wait_all_tasks_blocked()  # all that follows is there
+        nursery.start_soon(others)
+        async for _ in chunks:
+            given += 1
+            assert turns >= given - 2  # the first one only begins the task
+        nursery.cancel_scope.cancel()
+    assert given > 10
+
+
 async def test_without_room_one_range_at_a_time_is_passed_on() -> None:
     """Where the budget is spent nothing is reserved, and the bytes come all the same."""
     budget = MemoryBudget(2 * RANGE_BYTES, RANGE_BYTES)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import struct
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 import trio
+import trio.testing
 
 from zotpy.s3.connection import LEAST_BYTES, StoreConnection
 
@@ -90,3 +94,48 @@ async def test_a_long_body_that_trickles_in_is_read_in_large_pieces() -> None:
         # What the connection carries next is not waited for until there is much of it.
         await answer(connection, stream, 2, b"ok")
         assert await connection.receive() == b"ok"
+
+
+async def test_a_wake_up_with_nothing_to_read_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system may say that there are bytes, and then there are none: they are waited for again."""
+    reads: list[int] = []
+    read = os.read
+
+    def first_nothing(descriptor: int, length: int) -> bytes:
+        reads.append(length)
+        if len(reads) == 1:
+            raise BlockingIOError
+        return read(descriptor, length)
+
+    async with connected() as (connection, server), await accepted(connection, server) as stream:
+        monkeypatch.setattr("zotpy.s3.connection.os.read", first_nothing)
+        await answer(connection, stream, 2, b"ok")
+        assert await connection.receive() == b"ok"
+    assert len(reads) > 1
+
+
+async def test_a_read_that_is_cancelled_takes_no_bytes() -> None:
+    """Whoever reads next gets them all."""
+    async with connected() as (connection, server), await accepted(connection, server) as stream:
+        await answer(connection, stream, LENGTH)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connection.receive)
+            await trio.testing.wait_all_tasks_blocked()
+            await stream.send_all(b"x" * 1000)
+            nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stream.send_all, b"x" * (LENGTH - 1000))
+            received = b""
+            while piece := await connection.receive():
+                received += piece
+        assert received == b"x" * LENGTH
+
+
+async def test_a_reset_in_the_middle_is_an_error() -> None:
+    """It is never the end of the body."""
+    async with connected() as (connection, server), await accepted(connection, server) as stream:
+        await answer(connection, stream, LENGTH)
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await stream.aclose()
+        with pytest.raises(httpx.ReadError):
+            await connection.receive()
