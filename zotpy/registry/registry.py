@@ -10,9 +10,11 @@ from zotpy.registry.keyring import Keyring
 from zotpy.registry.layout import check_layout
 from zotpy.registry.lists import Lists
 from zotpy.registry.manifests import Manifests
+from zotpy.registry.mounts import Mounts
 from zotpy.registry.names import Names
 from zotpy.registry.readers import Readers
 from zotpy.registry.records import Records
+from zotpy.registry.sessions import Sessions
 from zotpy.registry.settings import RegistrySettings
 from zotpy.registry.tags import Tags
 from zotpy.registry.uploads import Uploads
@@ -29,6 +31,7 @@ class Registry:
     keyring: Keyring
     blobs: Blobs
     uploads: Uploads
+    mounts: Mounts
     manifests: Manifests
     lists: Lists
 
@@ -46,7 +49,8 @@ async def open_registry(store: Store, settings: RegistrySettings, budget: Memory
         budget=budget,
         keyring=keyring,
         blobs=Blobs(store, records, settings, Readers(budget, settings.paced_reads)),
-        uploads=Uploads(store, records, commits, keyring, budget, settings),
+        uploads=Uploads(store, Sessions(store, budget, settings), commits, keyring, budget, settings),
+        mounts=Mounts(records, commits, settings),
         manifests=Manifests(store, records, names, Deletions(store, records, names), settings),
         lists=Lists(store),
     )

@@ -284,7 +284,7 @@ async def test_a_blob_is_mounted_from_where_it_is(store: MemoryStore, registry: 
     body = content(size_bytes)
     digest = await push(registry, body)
     data = keys_below(store, "data/")
-    assert await registry.uploads.mount(OTHER, digest, REPO) is not None
+    assert await registry.mounts.mount(OTHER, digest, REPO) is not None
     assert await pull(registry, digest, OTHER) == body
     assert keys_below(store, "data/") == data
 
@@ -294,7 +294,7 @@ async def test_a_blob_is_mounted_from_anywhere(registry: Registry, size_bytes: i
     """A mount that names no repository finds the blob in one beside it."""
     body = content(size_bytes)
     digest = await push(registry, body)
-    assert await registry.uploads.mount(OTHER, digest, None) is not None
+    assert await registry.mounts.mount(OTHER, digest, None) is not None
     assert await pull(registry, digest, OTHER) == body
 
 
@@ -302,9 +302,9 @@ async def test_a_mount_of_what_is_not_there_makes_nothing(store: MemoryStore, re
     """A mount from a repository without the blob makes nothing: the client then uploads."""
     digest = await push(registry, b"here")
     before = set(store.objects)
-    assert await registry.uploads.mount(REPO, Digest.of(b"not here"), OTHER) is None
-    assert await registry.uploads.mount(REPO, Digest.of(b"not here"), None) is None
-    assert await registry.uploads.mount(REPO, digest, OTHER) is None
+    assert await registry.mounts.mount(REPO, Digest.of(b"not here"), OTHER) is None
+    assert await registry.mounts.mount(REPO, Digest.of(b"not here"), None) is None
+    assert await registry.mounts.mount(REPO, digest, OTHER) is None
     assert set(store.objects) == before
 
 
