@@ -11,21 +11,18 @@ from functools import partial
 
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.errors import DigestInvalid, SizeInvalid
+from zotpy.core.errors import DigestInvalid
 from zotpy.core.hashing import Hasher, new_hasher
 from zotpy.core.names import RepositoryName
 from zotpy.core.pieces import Pieces
 from zotpy.core.records import INLINE_LIMIT_BYTES, BlobValue
 from zotpy.core.uploads import Kept, SentPart, UploadState
 from zotpy.registry.concurrency import beside, cleaning_up, gather, within_deadline
+from zotpy.registry.hints import Hints
 from zotpy.registry.pipeline import hash_pieces
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import ContentRejected, Part, Store
-
-HINTS_LOOKED_AT = 16
-"""There is more than one where the same new blob was pushed several times at once."""
-
 
 Forget = Callable[[], Awaitable[None]]
 """Deletes an upload's state."""
@@ -49,6 +46,7 @@ class Commit:
 
     store: Store
     records: Records
+    hints: Hints
     settings: RegistrySettings
 
     async def commit(self, ending: Ending, state: UploadState, hasher: Hasher | None, forget: Forget) -> BlobValue:
@@ -99,16 +97,8 @@ class Commit:
 
     async def look_for_older(self, ending: Ending) -> None:
         """Find out whether some repository keeps the digest already."""
-        ending.older = await self.hinted(ending.digest)
+        ending.older = await self.hints.find(ending.digest)
         ending.has_looked = True
-
-    async def hinted(self, digest: Digest) -> BlobValue | None:
-        """Return where some repository keeps this digest's data, if a hint says so: the oldest, as everybody does."""
-        listing = await self.store.list(keys.hints(digest), limit=HINTS_LOOKED_AT)
-        for listed in sorted(listing.objects, key=lambda listed: (listed.last_modified, listed.key)):
-            if (hint := keys.Hint.parse(listed.key)) is not None:
-                return BlobValue(hint.size_bytes, hint.data_id)
-        return None
 
     async def drop_multipart(self, state: UploadState) -> None:
         """Abort the upload's multipart; never raises a `StoreError`."""
@@ -120,19 +110,15 @@ class Commit:
     async def _record(self, ending: Ending, value: BlobValue, forget: Forget, *, is_new: bool) -> None:
         """Write the lease; then the entry, and the hint for new data beside it, while the upload's state goes.
 
-        The hint comes after the lease, so that there is none for data that was never named: the collector takes data
-        away after its hints, and one that came late would lead others to what is gone. The state goes after the lease:
-        until then the client can send its last request again, and from then on there is the blob.
+        The state goes after the lease: until then the client can send its last request again, and from then on there
+        is the blob.
         """
         lease = await self.records.write_lease(ending.repo, "blobs", ending.digest, value)
         write_entry = partial(self.records.write_entry, ending.repo, "blobs", ending.digest, value, lease)
         calls: list[Callable[[], Awaitable[None]]] = [write_entry, forget]
         if is_new and value.data_id is not None:
-            calls.append(partial(self._write_hint, ending.digest, keys.Hint(value.data_id, value.size_bytes)))
+            calls.append(partial(self.hints.write, ending.digest, value.data_id, value.size_bytes))
         await gather(*calls)
-
-    async def _write_hint(self, digest: Digest, hint: keys.Hint) -> None:
-        await self.store.put(hint.key(digest), str(digest).encode())
 
     async def _store(self, ending: Ending, state: UploadState, *, unread: bool) -> tuple[BlobValue, bool]:
         """Bring the bytes to where a record can name them; also returns whether that is a new data object."""
@@ -204,14 +190,6 @@ class Commit:
             async for chunk in chunks:
                 await hash_pieces(hasher, Pieces(chunk))
         _compare(hasher.digest(), digest)
-
-
-def check_length(state: UploadState, started_at: int, promised_bytes: int | None) -> None:
-    """Raise `SizeInvalid` where a request carried another number of bytes than it promised."""
-    received = state.offset - started_at
-    if promised_bytes is not None and received != promised_bytes:
-        msg = f"the request carried {received} bytes, not the {promised_bytes} it promised"
-        raise SizeInvalid(msg)
 
 
 def _compare(actual: Digest, wanted: Digest) -> None:

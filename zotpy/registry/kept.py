@@ -2,9 +2,10 @@
 
 docker, podman, skopeo and crane send a blob as POST, one PATCH, and a PUT without a body. Were the PATCH to leave its
 bytes in the upload's state, as a short tail is left, each byte of a blob shorter than a part would go to the store
-twice and come back once. So they are written as `data/<id>`, with an id that nobody had before, and the state names it. The
-PUT writes a lease that names it too: no byte moves. A client that says where its chunk lies (Content-Range) means to
-send more of them: then a tail is what the next one needs, and it is left in the state. So is that of a chunk cut short.
+twice and come back once. So they are written as `data/<id>`, with an id that nobody had before, and the state names
+it. The PUT writes a lease that names it too: no byte moves. A client that says where its chunk lies (Content-Range)
+means to send more of them: then a tail is what the next one needs, and it is left in the state. So is that of a chunk
+which was cut.
 
 No lease names kept bytes, so the collector takes them for garbage when they are old enough. Why no lease is ever
 written that names bytes which are gone:

@@ -6,8 +6,8 @@ from functools import partial
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import BlobValue
-from zotpy.registry.committing import Commit
 from zotpy.registry.concurrency import gather, within_deadline
+from zotpy.registry.hints import Hints
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
 
@@ -17,7 +17,7 @@ class Mounts:
     """All requests that mount blobs."""
 
     records: Records
-    commits: Commit
+    hints: Hints
     settings: RegistrySettings
 
     async def mount(self, repo: RepositoryName, digest: Digest, source: RepositoryName | None) -> BlobValue | None:
@@ -27,7 +27,7 @@ class Mounts:
                 value = await self.records.read_blob(source, digest, rely=True)
             elif self.settings.mount_without_source:
                 value = await self.records.read_blob(repo, digest, rely=True)
-                value = value or await self.commits.hinted(digest) or await self._from_siblings(repo, digest)
+                value = value or await self.hints.find(digest) or await self._from_siblings(repo, digest)
             else:
                 value = None
             if value is not None:

@@ -6,6 +6,7 @@ from zotpy.registry.blobs import Blobs
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.committing import Commit
 from zotpy.registry.deletions import Deletions
+from zotpy.registry.hints import Hints
 from zotpy.registry.keyring import Keyring
 from zotpy.registry.layout import check_layout
 from zotpy.registry.lists import Lists
@@ -41,7 +42,8 @@ async def open_registry(store: Store, settings: RegistrySettings, budget: Memory
     await check_layout(store)
     keyring = await Keyring.load(store)
     records = Records(store, settings)
-    commits = Commit(store, records, settings)
+    hints = Hints(store)
+    commits = Commit(store, records, hints, settings)
     names = Names(store, Tags(store))
     return Registry(
         settings=settings,
@@ -50,7 +52,7 @@ async def open_registry(store: Store, settings: RegistrySettings, budget: Memory
         keyring=keyring,
         blobs=Blobs(store, records, settings, Readers(budget, settings.paced_reads)),
         uploads=Uploads(store, Sessions(store, budget, settings), commits, keyring, budget, settings),
-        mounts=Mounts(records, commits, settings),
+        mounts=Mounts(records, hints, settings),
         manifests=Manifests(store, records, names, Deletions(store, records, names), settings),
         lists=Lists(store),
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from zotpy.core import keys
-from zotpy.core.errors import ChunkOutOfOrder, UploadUnknown
+from zotpy.core.errors import ChunkOutOfOrder, SizeInvalid, UploadUnknown
 from zotpy.core.names import RepositoryName
 from zotpy.core.parts import LARGEST_PART_BYTES, plan_chunks, plan_whole
 from zotpy.core.ranges import Span
@@ -85,6 +85,14 @@ class Sessions:
 def promised(span: Span | None, length_bytes: int | None) -> int | None:
     """Return how many bytes a request says that it carries."""
     return span.length if span is not None else length_bytes
+
+
+def check_length(state: UploadState, started_at: int, promised_bytes: int | None) -> None:
+    """Raise `SizeInvalid` where a request carried another number of bytes than it promised."""
+    received = state.offset - started_at
+    if promised_bytes is not None and received != promised_bytes:
+        msg = f"the request carried {received} bytes, not the {promised_bytes} it promised"
+        raise SizeInvalid(msg)
 
 
 def refused(offset: int) -> ChunkOutOfOrder:

@@ -16,12 +16,12 @@ from zotpy.core.records import INLINE_LIMIT_BYTES, BlobValue
 from zotpy.core.tokens import UploadToken
 from zotpy.core.uploads import UploadState
 from zotpy.registry.budget import Account, MemoryBudget
-from zotpy.registry.committing import Commit, Ending, check_length
+from zotpy.registry.committing import Commit, Ending
 from zotpy.registry.concurrency import beside, within_deadline
 from zotpy.registry.kept import keep, take_back
 from zotpy.registry.keyring import Keyring
 from zotpy.registry.pipeline import Body, Checkpoint, Limits, PartPipeline
-from zotpy.registry.sessions import Session, Sessions, promised, refused
+from zotpy.registry.sessions import Session, Sessions, check_length, promised, refused
 from zotpy.registry.settings import RegistrySettings
 from zotpy.registry.states import SavedState
 from zotpy.store.interface import ConditionFailed, ContentRejected, KeyMissing, Store

@@ -18,6 +18,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, Unavailable, UploadUnknown
 from zotpy.inspection.checking import Checker
 from zotpy.inspection.usage import measure
+from zotpy.store.interface import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -229,6 +230,28 @@ async def test_a_put_after_the_blob_was_pushed_and_deleted_names_what_is_there(b
     await take(bucket)
     await assert_every_lease_has_its_data(bucket)
     assert await pull(bucket.registry, DIGEST) == BODY
+
+
+@pytest.mark.parametrize(("age_s", "is_named"), [(GRACE_S / 2 - 1, True), (GRACE_S / 2, False), (GRACE_S + 1, False)])
+async def test_joined_parts_without_a_lease_are_named_while_they_are_young(
+    bucket: Bucket, age_s: float, *, is_named: bool
+) -> None:
+    """A PUT whose lease failed may be repeated within half the grace; later the collector may be about to take them."""
+    slow = await slow_replica(bucket)
+    body = BODY * 3
+    session = await slow.uploads.chunk(slow.uploads.begin(REPO, "sha256"), sent(body), None, len(body))
+    bucket.script.fail("before", "put", keys.LEASES, StoreUnavailable("down"))
+    with pytest.raises(StoreUnavailable):
+        await slow.uploads.finish(session, Digest.of(body), sent(), None, 0)
+    bucket.clock.advance(age_s)
+    await bucket.collect()
+    if is_named:
+        await slow.uploads.finish(session, Digest.of(body), sent(), None, 0)
+        assert await pull(slow, Digest.of(body)) == body
+    else:
+        with pytest.raises(UploadUnknown):
+            await slow.uploads.finish(session, Digest.of(body), sent(), None, 0)
+    await assert_every_lease_has_its_data(bucket)
 
 
 async def test_kept_bytes_are_no_problem_and_no_repositorys(bucket: Bucket) -> None:

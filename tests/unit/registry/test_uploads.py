@@ -216,18 +216,23 @@ async def test_a_body_of_another_length_than_promised_is_refused(
 
 @pytest.mark.parametrize("size_bytes", SIZES[1:])
 async def test_another_digest_leaves_nothing(store: MemoryStore, registry: Registry, size_bytes: int) -> None:
-    """A blob whose bytes have another digest does not exist, and leaves no multipart, no state and no memory held."""
+    """A blob whose bytes have another digest does not exist, and leaves no multipart, no state and no memory held.
+
+    What was kept as data (`zotpy.registry.kept`) is the collector's.
+    """
     body = content(size_bytes)
     wrong = Digest.of(b"another")
     session = registry.uploads.begin(REPO, "sha256")
     with pytest.raises(DigestInvalid):
         await registry.uploads.finish(session, wrong, sent(body), None, size_bytes)
+    assert keys_below(store, "data/") == []
     session = registry.uploads.begin(REPO, "sha256")
     session = await registry.uploads.chunk(session, sent(body), None, size_bytes)
     with pytest.raises(DigestInvalid):
         await registry.uploads.finish(session, wrong, sent(), None, 0)
     assert_nothing_left(store, registry)
-    assert keys_below(store, "data/") == keys_below(store, "entries/") == keys_below(store, "leases/") == []
+    assert keys_below(store, "entries/") == keys_below(store, "leases/") == []
+    assert len(keys_below(store, "data/")) == (INLINE_LIMIT_BYTES < size_bytes <= PART_BYTES)
     with pytest.raises(UploadUnknown):
         await registry.uploads.status(session)
 
