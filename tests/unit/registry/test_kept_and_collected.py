@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.collector.support import DEADLINE_S, GRACE_S, Bucket
-from tests.unit.registry.support import PART_BYTES, REPO, content, keys_below, open_replica, pull, push, sent
+from tests.unit.registry.support import PART_BYTES, REPO, Sent, content, keys_below, open_replica, pull, push, sent
 from tests.unit.registry.test_manifests import CONFIG
 from zotpy.core import keys
 from zotpy.core.digests import Digest
@@ -21,8 +21,6 @@ from zotpy.inspection.usage import measure
 from zotpy.store.interface import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from trio.testing import MockClock
 
     from zotpy.core.records import BlobValue
@@ -32,6 +30,15 @@ if TYPE_CHECKING:
 BODY = content(PART_BYTES - 1000)
 DIGEST = Digest.of(BODY)
 SOON_S = 2 * DEADLINE_S + 1
+
+
+class LateEnd(Sent):
+    """A body whose end takes half the grace to come."""
+
+    async def __anext__(self) -> bytes:
+        """Wait, then end."""
+        await trio.sleep(GRACE_S / 2)
+        return await super().__anext__()
 
 
 @pytest.fixture
@@ -203,13 +210,7 @@ async def test_the_time_that_a_body_takes_is_counted(bucket: Bucket, autojump_cl
     del autojump_clock
     session = await patched(bucket)
     [kept] = bucket.data
-
-    async def nothing() -> AsyncIterator[bytes]:
-        await trio.sleep(GRACE_S / 2)
-        for never in ():
-            yield never
-
-    value = await bucket.registry.uploads.finish(session, DIGEST, nothing(), None, None)
+    value = await bucket.registry.uploads.finish(session, DIGEST, LateEnd([]), None, None)
     assert value.data_id != kept
     assert await pull(bucket.registry, DIGEST) == BODY
 
