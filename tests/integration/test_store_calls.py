@@ -139,6 +139,14 @@ async def test_a_small_blob_in_a_chunk_costs_five_calls(replica: Replica) -> Non
     assert calls.depth == 4, str(calls)
 
 
+async def test_a_blob_of_one_part_costs_five_calls(replica: Replica) -> None:
+    """A blob of 1 MiB sent with POST and PUT: data and hints at once, the lease, then entry and hint at once."""
+    with replica.log.counted() as calls:
+        await replica.push_blob(bytes(1 * MIB))
+    assert len(calls) == 5, str(calls)
+    assert calls.depth == 3, str(calls)
+
+
 async def test_a_blob_of_one_part_in_a_chunk_costs_eight_calls(replica: Replica) -> None:
     """A blob of 1 MiB sent with POST, PATCH and PUT: its bytes are written once, as data, and none is read.
 
