@@ -3,7 +3,7 @@
 `zotpy.core.uploads` has the table of what each request may do.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from zotpy.core import keys
@@ -21,6 +21,7 @@ from zotpy.registry.concurrency import beside, within_deadline
 from zotpy.registry.kept import keep, take_back
 from zotpy.registry.keyring import Keyring
 from zotpy.registry.pipeline import Body, Checkpoint, Limits, PartPipeline
+from zotpy.registry.recent import Recent
 from zotpy.registry.sessions import Session, Sessions, check_length, promised, refused
 from zotpy.registry.settings import RegistrySettings
 from zotpy.registry.states import SavedState
@@ -39,6 +40,7 @@ class Uploads:
     keyring: Keyring
     budget: MemoryBudget
     settings: RegistrySettings
+    recent: Recent = field(default_factory=Recent)
 
     def begin(self, repo: RepositoryName, algorithm: str) -> Session:
         """Begin an upload without a store call (end-4a)."""
@@ -55,6 +57,7 @@ class Uploads:
 
     async def cancel(self, session: Session) -> None:
         """End an upload: its parts go, and a chunk still under way cannot bring it back. Raises `UploadUnknown`."""
+        self.recent.drop(session.key)
         saved = await self.sessions.load(session)
         await self.store.put(session.key, saved.state.tombstone().encode())
         await self.commits.drop_multipart(saved.state)
@@ -77,6 +80,7 @@ class Uploads:
                 if started_at == 0 and span is None and pipeline.cut is None:
                     state = await keep(self.store, state)
                 await saved.save(state)
+                self.recent.add(saved)
             except ConditionFailed as error:
                 raise await self._overtaken(session, saved, pipeline.state) from error
             except KeyMissing as error:
@@ -102,6 +106,9 @@ class Uploads:
         opening = partial(self.sessions.open, session, span, promised_bytes, digest.algorithm)
         ending = Ending(session.repo, digest)
         try:
+            recent = self.recent.take(session.key, session.token.offset, digest)
+            if promised_bytes == 0 and recent is not None:
+                return await self._finish(session, recent, ending, body, promised_bytes)
             if promised_bytes == 0 and session.token.offset > INLINE_LIMIT_BYTES:
                 with within_deadline(self.settings.deadline_s):  # it begins with the reading of a hint
                     saved = await beside(opening, partial(self.commits.look_for_older, ending))
