@@ -35,6 +35,7 @@ class Replica:
 
         `source` holds the package of another release, which is run in place of this one.
         """
+        self.source = source
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = directory / f"replica{index}.json"

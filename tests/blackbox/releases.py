@@ -11,19 +11,24 @@ from subprocess import run
 
 from tests.processes import find_program, missing
 
-EARLIER = "511488334ff54f69c2491a193baeb18a54209c37"
-"""One whose replicas want `layout` to be what they know, and do not ask for `least`: nor is DELETE the same since."""
+EARLIER = {
+    "before least": "511488334ff54f69c2491a193baeb18a54209c37",
+    "before kept chunks": "de51635eb6945a57c726147b189484521631ba59",
+}
+"""One whose replicas want `layout` to be what they know, and do not ask for `least`: nor is DELETE the same since. And
+one that leaves all of a chunk below a part in the upload's state."""
 CHECKOUT = Path(__file__).parents[2]
 
 
-def earlier_source(directory: Path) -> Path:
-    """Put the package of the earlier release into the directory, and return what to import it from."""
+def earlier_source(release: str, directory: Path) -> Path:
+    """Put the package of an earlier release into the directory, and return what to import it from."""
+    commit = EARLIER[release]
     git = find_program("git", "apt-get install git")
-    command = [str(git), "-C", str(CHECKOUT), "archive", "--format=tar", EARLIER, "zotpy"]
+    command = [str(git), "-C", str(CHECKOUT), "archive", "--format=tar", commit, "zotpy"]
     archive = run(command, capture_output=True, check=False)
     if archive.returncode != 0:
         reason = archive.stderr.decode(errors="replace").strip()
-        missing(f"commit {EARLIER[:7]} of the history is needed: git fetch --unshallow ({reason})")
+        missing(f"commit {commit[:7]} of the history is needed: git fetch --unshallow ({reason})")
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as opened:
         opened.extractall(directory, filter="data")
     assert imported_from(directory) == directory / "zotpy"

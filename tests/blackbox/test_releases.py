@@ -13,7 +13,7 @@ from tests.blackbox.clients import Client
 from tests.blackbox.cluster import Cluster
 from tests.blackbox.images import IMAGE_MANIFEST, Layer, Layout, stored_blobs
 from tests.blackbox.registry_api import digest_of, http_client, pulled_blobs, push_blob, tags
-from tests.blackbox.releases import earlier_source
+from tests.blackbox.releases import EARLIER, earlier_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from tests.servers import Bucket
 
 
-@pytest.fixture(scope="module")
-def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the source of the earlier release."""
-    return earlier_source(tmp_path_factory.mktemp("earlier"))
+@pytest.fixture(scope="module", params=list(EARLIER))
+def earlier(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the source of each earlier release in turn."""
+    return earlier_source(request.param, tmp_path_factory.mktemp("earlier"))
 
 
 @pytest.fixture(scope="module", params=["earlier first", "current first"])
@@ -35,7 +35,7 @@ def mixed(
     """Return a replica of each release behind one balancer; the first of them met an empty bucket."""
     is_earlier_first = request.param == "earlier first"
     sources = [earlier, None] if is_earlier_first else [None, earlier]
-    prefix = f"blackbox-releases-{is_earlier_first}"
+    prefix = f"blackbox-releases-{earlier.name}-{is_earlier_first}"
     cluster = Cluster(bucket, prefix, tmp_path_factory.mktemp("mixed"), sources)
     try:
         cluster.start()
@@ -101,6 +101,37 @@ def test_an_upload_goes_on_at_the_other_release(
     assert (created.status_code, created.headers["Docker-Content-Digest"]) == (httpx.codes.CREATED, digest)
     for client in ways:
         assert client.get(f"/v2/{repository}/blobs/{digest}").content == content
+
+
+def test_a_chunk_that_may_be_a_whole_blob_is_finished_by_a_release_that_knows_where_it_is(
+    mixed: Cluster, repository: str
+) -> None:
+    """An earlier release takes an upload that was kept as data for a cancelled one; its own chunks anybody finishes."""
+    content = repository.encode() * 10_000
+    ending = {"digest": digest_of(content)}
+    [current] = [replica.url for replica in mixed.replicas if replica.source is None]
+    [other] = [replica.url for replica in mixed.replicas if replica.source is not None]
+    with http_client(current) as knowing, http_client(other) as earlier:
+        begun = earlier.post(f"/v2/{repository}/blobs/uploads/").raise_for_status()
+        location = knowing.patch(begun.headers["Location"], content=content).raise_for_status().headers["Location"]
+        last = httpx.URL(location).copy_merge_params(ending)
+        for refused in (
+            earlier.get(location),
+            earlier.patch(location, content=b"more"),
+            earlier.put(last),
+            earlier.delete(location),
+        ):
+            assert refused.status_code == httpx.codes.NOT_FOUND, refused.text
+            assert refused.json()["errors"][0]["code"] == "BLOB_UPLOAD_UNKNOWN"
+        for client in (knowing, earlier):
+            assert client.head(f"/v2/{repository}/blobs/{ending['digest']}").status_code == httpx.codes.NOT_FOUND
+        assert knowing.put(last).status_code == httpx.codes.CREATED
+        begun = knowing.post(f"/v2/{repository}/other/blobs/uploads/").raise_for_status()
+        location = earlier.patch(begun.headers["Location"], content=content).raise_for_status().headers["Location"]
+        created = knowing.put(httpx.URL(location).copy_merge_params(ending))
+        assert created.status_code == httpx.codes.CREATED
+        for client, name in ((knowing, repository), (earlier, repository), (earlier, f"{repository}/other")):
+            assert client.get(f"/v2/{name}/blobs/{ending['digest']}").content == content
 
 
 def test_mounts_and_referrers_cross_the_releases(ways: list[httpx.Client], repository: str) -> None:

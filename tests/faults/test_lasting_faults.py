@@ -135,7 +135,7 @@ async def test_an_upload_goes_on_from_its_last_good_chunk(
 
 @pytest.mark.parametrize(("operation", "below"), LARGE_CALLS, ids=name_of)
 async def test_the_end_of_an_upload_can_be_asked_for_again(operation: str, below: str, replica: Replica) -> None:
-    """A PUT that fails with the store may be sent again; only where the lease failed, the upload begins again."""
+    """A PUT that fails with the store may be sent again, also where the parts were joined and the lease failed."""
     cut = PART + 1000
     first = await replica.patch(await replica.begin(), LARGE[:cut])
     last = first.headers["Location"], LARGE[cut:], digest_of(LARGE)
@@ -147,9 +147,22 @@ async def test_the_end_of_an_upload_can_be_asked_for_again(operation: str, below
     assert_try_again(answer)
     replica.lift()
     again = await replica.put(*last)
-    if below == "leases/":  # the parts are joined already, and no lease says to what
-        assert (again.status_code, codes_of(again)) == (404, ["BLOB_UPLOAD_UNKNOWN"])
-        again = await replica.push(LARGE)
     assert again.status_code == 201, again.text
     assert await replica.pull(LARGE) == LARGE
     assert (await replica.multiparts(), replica.is_idle()) == (0, True)
+
+
+@pytest.mark.parametrize("below", ["leases/", "entries/", "hints/"])
+async def test_the_end_of_an_upload_that_is_kept_can_be_asked_for_again(below: str, replica: Replica) -> None:
+    """The same for a blob that docker sends in one chunk: its bytes are there, once."""
+    first = await replica.patch(await replica.begin(), MEDIUM)
+    last = first.headers["Location"], b"", digest_of(MEDIUM)
+    plan = replica.plan("PutObject", below, lambda: Reply(503, "SlowDown"))
+    assert_try_again(await replica.put(*last))
+    assert plan.hit
+    replica.lift()
+    again = await replica.put(*last)
+    assert again.status_code == 201, again.text
+    assert await replica.pull(MEDIUM) == MEDIUM
+    assert (len(await replica.keys("data/")), await replica.keys("uploads/")) == (1, [])
+    assert replica.is_idle()

@@ -13,7 +13,7 @@ directory, and a listing below one repository never strays into another.
     ├── tagged/<repo>!/<alg>/<hex>/<tag>       which tags name a manifest
     ├── referrers/<repo>!/<alg>/<subject>/<alg>.<hex>   descriptor of one referrer
     ├── repos/<repo, '/' written as '!'>       catalog marker; flat, because some stores list directory by directory
-    ├── uploads/<repo>!/<upload id>            state of one upload, and its tail shorter than a part
+    ├── uploads/<repo>!/<upload id>            state of one upload, and its tail, or the id of the data that holds it
     ├── retired/<data id>-<seconds>            data that no lease named in a listing begun then (Unix time); empty
     └── meta/layout, meta/keys/<id>            layout version; the keys that sign upload tokens
 

@@ -14,10 +14,14 @@
 Whoever writes a state does so on the condition that it is still the one that was read (where the store has conditions),
 so of two chunks racing for the same place one wins, and the other is told where the upload now ends. A long chunk
 writes it several times, each as if the chunk had ended there.
+
+A first chunk that may be all of a blob is not in the state: it is *kept* in the object that would be the blob's data
+(`zotpy.registry.kept`). Replicas that do not know of that read such a state as that of a cancelled upload.
 """
 
 import base64
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Self
 
 from zotpy.core.framing import FramingError, frame, unframe
@@ -36,8 +40,17 @@ class SentPart:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A data object that no lease names yet, with all the bytes that an upload has."""
+
+    data_id: str
+    time: datetime
+    """The store's, when it had been written."""
+
+
+@dataclass(frozen=True, slots=True)
 class UploadState:
-    """Where an upload stands. `offset` counts all safe bytes: those in `parts`, then those in `tail`."""
+    """Where an upload stands. `offset` counts all safe bytes: those in `parts`, then those in `tail`; or all `kept`."""
 
     algorithm: str
     plan: PartPlan
@@ -48,15 +61,17 @@ class UploadState:
     hash_state: bytes | None = None
     tail: Pieces = field(default_factory=Pieces, repr=False)
     cancelled: bool = False
+    kept: Kept | None = None
+    """Then there are no parts, and no tail."""
 
     @property
     def sent_bytes(self) -> int:
         """Bytes that are in parts."""
-        return self.offset - len(self.tail)
+        return 0 if self.kept is not None else self.offset - len(self.tail)
 
     def check_room(self, size_bytes: int) -> None:
         """Raise `BlobTooLarge` where so many bytes more do not fit into the parts that are left."""
-        self.plan.check_room(len(self.parts), len(self.tail) + size_bytes)
+        self.plan.check_room(len(self.parts), self.offset - self.sent_bytes + size_bytes)
 
     def hasher(self) -> Hasher | None:
         """Go on hashing where the last request stopped; `None` where only reading back can tell the digest."""
@@ -64,11 +79,9 @@ class UploadState:
             return new_hasher(self.algorithm)
         return resume_hasher(self.algorithm, self.hash_state)
 
-    def tombstone(self) -> Self:
+    def tombstone(self) -> "UploadState":
         """Return what takes the place of a cancelled upload, so that a chunk under way cannot bring it back."""
-        return replace(
-            self, cancelled=True, tail=Pieces(), offset=0, parts=(), multipart_id=None, data_id=None, hash_state=None
-        )
+        return UploadState(self.algorithm, self.plan, cancelled=True)
 
     def encode(self) -> bytes:
         """Write the state's object."""
@@ -82,8 +95,10 @@ class UploadState:
             "multipart": self.multipart_id,
             "parts": [[part.number, part.etag, part.crc32c] for part in self.parts],
             "hash": None if self.hash_state is None else base64.b64encode(self.hash_state).decode(),
-            "cancelled": self.cancelled,
+            "cancelled": self.cancelled or self.kept is not None,
         }
+        if self.kept is not None:
+            header["kept"] = [self.kept.data_id, self.kept.time.timestamp()]
         return frame(header, bytes(self.tail))
 
     @classmethod
@@ -91,6 +106,7 @@ class UploadState:
         """Read the state's object. Raises `FramingError`."""
         header, tail = unframe(value)
         try:
+            kept = _kept(header.get("kept"))
             return cls(
                 algorithm=str(header["algorithm"]),
                 plan=_plan(int(header["partSize"]), header.get("growth")),
@@ -100,11 +116,22 @@ class UploadState:
                 parts=tuple(SentPart(int(number), str(etag), str(crc)) for number, etag, crc in header["parts"]),
                 hash_state=None if header["hash"] is None else base64.b64decode(header["hash"]),
                 tail=Pieces(tail),
-                cancelled=bool(header["cancelled"]),
+                cancelled=bool(header["cancelled"]) and kept is None,
+                kept=kept,
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             msg = "the state of an upload is damaged"
             raise FramingError(msg) from error
+
+
+def _kept(value: object) -> Kept | None:
+    """Read where the bytes are kept. Raises `TypeError`, `ValueError`, `OverflowError`."""
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise TypeError(value)
+    data_id, seconds = value
+    return Kept(str(data_id), datetime.fromtimestamp(float(seconds), UTC))
 
 
 def _plan(first_bytes: int, growth: object) -> PartPlan:

@@ -46,7 +46,7 @@ class Usage:
     stored_bytes: int = 0
     """Of all data objects and records, each once."""
     unnamed_bytes: int = 0
-    """Of data objects that no repository names: the collector's."""
+    """Of data objects that no repository names: the collector's, but for those of uploads under way."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it by name, for JSON."""

@@ -4,10 +4,16 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
+import structlog
 import trio
 
 from zotpy.core.errors import Unavailable
+from zotpy.store.interface import StoreError
 
+CLEANUP_S = 20.0
+"""How long cleaning up after a failure may take before it is left to the collector."""
+
+log = structlog.get_logger()
 T = TypeVar("T")
 
 
@@ -72,3 +78,13 @@ def within_deadline(deadline_s: float, *, shield: bool = False) -> Iterator[None
     except trio.TooSlowError as error:
         msg = "the store was too slow to answer within the deadline: try again"
         raise Unavailable(msg) from error
+
+
+@contextmanager
+def cleaning_up() -> Iterator[None]:
+    """Clean up, shielded and bounded in time. What the store does not do is the collector's, and hides no error."""
+    try:
+        with trio.move_on_after(CLEANUP_S, shield=True):
+            yield
+    except StoreError as error:
+        log.warning("not_cleaned_up", reason=str(error))

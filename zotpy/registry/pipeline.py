@@ -26,6 +26,7 @@ from zotpy.core.pieces import Pieces
 from zotpy.core.uploads import SentPart, UploadState
 from zotpy.registry.budget import Account
 from zotpy.registry.concurrency import plain_errors
+from zotpy.registry.kept import take_back
 from zotpy.registry.settings import KIB
 from zotpy.store.interface import Store
 
@@ -110,13 +111,10 @@ class PartPipeline:
         in every case.
         """
         self._next_number = len(self.state.parts) + 1
-        self._end = self._checked_end = self.state.sent_bytes
+        self._end = self._checked_end = self.state.offset - len(self.state.tail)
         self._begin_part()
         await self.account.acquire(len(self.state.tail))
-        self._hashed_already = len(self.state.tail)  # by the request that left the tail
-        for piece in self.state.tail.blocks():
-            self._filling.append(piece)
-        self.state.tail.clear()
+        self._fill_with_tail()
         with plain_errors():
             async with trio.open_nursery() as self._nursery:
                 await self._receive(body)
@@ -141,6 +139,13 @@ class PartPipeline:
         if self.cut is not None:
             raise self.cut
 
+    def _fill_with_tail(self) -> None:
+        """Go on with the part whose first bytes an earlier request left."""
+        self._hashed_already = len(self.state.tail)  # by that request
+        for piece in self.state.tail.blocks():
+            self._filling.append(piece)
+        self.state.tail.clear()
+
     def _state_after(self, next_number: int, offset: int, hash_state: bytes | None, tail: Pieces) -> UploadState:
         sent = tuple(self._parts[number] for number in range(len(self.state.parts) + 1, next_number))
         return replace(self.state, offset=offset, parts=self.state.parts + sent, hash_state=hash_state, tail=tail)
@@ -160,6 +165,10 @@ class PartPipeline:
     async def _take(self, chunk: bytes) -> None:
         """Add bytes to the part being filled; a part goes out when a byte comes that it has no room for."""
         view = memoryview(chunk)
+        if view and self.state.kept is not None:
+            self.state = await take_back(self.store, self.account, self.state)
+            self._end = self._checked_end = 0
+            self._fill_with_tail()
         while view:
             if len(self._filling) >= self._size_bytes:
                 await self._dispatch()

@@ -6,13 +6,16 @@ from zotpy.registry.blobs import Blobs
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.committing import Commit
 from zotpy.registry.deletions import Deletions
+from zotpy.registry.hints import Hints
 from zotpy.registry.keyring import Keyring
 from zotpy.registry.layout import check_layout
 from zotpy.registry.lists import Lists
 from zotpy.registry.manifests import Manifests
+from zotpy.registry.mounts import Mounts
 from zotpy.registry.names import Names
 from zotpy.registry.readers import Readers
 from zotpy.registry.records import Records
+from zotpy.registry.sessions import Sessions
 from zotpy.registry.settings import RegistrySettings
 from zotpy.registry.tags import Tags
 from zotpy.registry.uploads import Uploads
@@ -29,6 +32,7 @@ class Registry:
     keyring: Keyring
     blobs: Blobs
     uploads: Uploads
+    mounts: Mounts
     manifests: Manifests
     lists: Lists
 
@@ -38,7 +42,8 @@ async def open_registry(store: Store, settings: RegistrySettings, budget: Memory
     await check_layout(store)
     keyring = await Keyring.load(store)
     records = Records(store, settings)
-    commits = Commit(store, records, settings)
+    hints = Hints(store)
+    commits = Commit(store, records, hints, settings)
     names = Names(store, Tags(store))
     return Registry(
         settings=settings,
@@ -46,7 +51,8 @@ async def open_registry(store: Store, settings: RegistrySettings, budget: Memory
         budget=budget,
         keyring=keyring,
         blobs=Blobs(store, records, settings, Readers(budget, settings.paced_reads)),
-        uploads=Uploads(store, records, commits, keyring, budget, settings),
+        uploads=Uploads(store, Sessions(store, budget, settings), commits, keyring, budget, settings),
+        mounts=Mounts(records, hints, settings),
         manifests=Manifests(store, records, names, Deletions(store, records, names), settings),
         lists=Lists(store),
     )

@@ -1,9 +1,12 @@
 """The state of an upload in the store, written only in the place of the one that was read or written before it."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
+
+import trio
 
 from zotpy.core.uploads import UploadState
-from zotpy.registry.concurrency import within_deadline
+from zotpy.registry.concurrency import cleaning_up, within_deadline
 from zotpy.store.interface import ConditionFailed, Store
 
 SAVE_S = 20.0
@@ -19,8 +22,18 @@ class SavedState:
     state: UploadState
     etag: str | None
     """`None` where there is none in the store."""
+    store_time: datetime | None = None
+    """The store's clock when it was read."""
+    read_at: float = field(default_factory=trio.current_time, init=False)
     in_doubt: bool = field(default=False, init=False)
     """A write failed, and may have happened all the same."""
+
+    def is_kept_for(self, age_s: float) -> bool:
+        """Say whether what the state keeps (see `zotpy.registry.kept`) was written less than `age_s` seconds ago."""
+        if self.state.kept is None or self.store_time is None:
+            return False
+        age_at_reading_s = (self.store_time - self.state.kept.time).total_seconds()
+        return age_at_reading_s + trio.current_time() - self.read_at < age_s
 
     async def save(self, state: UploadState) -> None:
         """Write the state after a chunk, or in its middle; raises `ConditionFailed` where another chunk was faster."""
@@ -41,6 +54,12 @@ class SavedState:
             raise
         self.in_doubt = False
         self.state, self.etag = state, stored.etag
+
+    async def forget(self) -> None:
+        """Delete the state, where there is one: the upload is over. Never raises a `StoreError`."""
+        if self.etag is not None:
+            with cleaning_up():
+                await self.store.delete(self.key)
 
     def names_multipart(self) -> bool:
         """Say whether a state in the store may name a multipart: then it must stay."""

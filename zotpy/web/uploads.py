@@ -11,7 +11,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import ChunkOutOfOrder, UploadUnknown
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import upload_range
-from zotpy.registry.uploads import Session
+from zotpy.registry.sessions import Session
 from zotpy.web.bodies import BoundedRequest, body_of
 from zotpy.web.context import Context
 from zotpy.web.requests import algorithm_of, chunk_of, required_digest
@@ -25,7 +25,7 @@ async def begin(context: Context, request: BoundedRequest, name: str) -> Respons
     uploads = context.registry.uploads
     if mounted := request.args.get("mount"):
         digest = Digest.parse(mounted)
-        if await uploads.mount(repo, digest, _source(context, request)) is not None:
+        if await context.registry.mounts.mount(repo, digest, _source(context, request)) is not None:
             return _created(context, repo, digest)
         return _accepted(context, uploads.begin(repo, digest.algorithm))
     session = uploads.begin(repo, algorithm_of(request))

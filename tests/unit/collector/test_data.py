@@ -129,7 +129,7 @@ async def test_a_push_that_read_the_hint_before_it_went_is_safe(bucket: Bucket) 
     """Who found data by its hint writes a lease within the deadline, and the data stays."""
     digest = await bucket.push_large()
     bucket.clock.advance(GRACE_S + 1)
-    older = await bucket.registry.uploads.commits.hinted(digest)
+    older = await bucket.registry.mounts.hints.find(digest)
     assert older is not None
     await bucket.collect()
     bucket.clock.advance(DEADLINE_S)

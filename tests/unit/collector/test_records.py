@@ -62,7 +62,7 @@ async def test_a_blob_that_no_manifest_names_goes_after_the_grace(bucket: Bucket
 async def test_a_blob_belongs_to_each_repository_by_itself(bucket: Bucket) -> None:
     """What a manifest names in one repository goes in another that has no use for it, and its data stays."""
     large = await bucket.push_large()
-    assert await bucket.registry.uploads.mount(OTHER, large, REPO) is not None
+    assert await bucket.registry.mounts.mount(OTHER, large, REPO) is not None
     await bucket.push_image(large)
     await bucket.collect_until_clean()
     assert len(await pull(bucket.registry, large)) > 0

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from zotpy.core.framing import FramingError, frame, unframe
 from zotpy.core.hashing import new_hasher
 from zotpy.core.parts import PartPlan, equal_parts
 from zotpy.core.pieces import Pieces
-from zotpy.core.uploads import SentPart, UploadState
+from zotpy.core.uploads import Kept, SentPart, UploadState
 
 PLAN = PartPlan(8, 32, 1000)
 TEXT = st.text(max_size=20)
@@ -26,10 +28,30 @@ STATES = st.builds(
 )
 
 
+KEPT = UploadState(
+    "sha256", PLAN, offset=7, hash_state=b"x", kept=Kept("d", datetime(2026, 1, 2, 3, 4, 5, 250_000, tzinfo=UTC))
+)
+
+
 def written(**changes: object) -> bytes:
     """Write a state with some fields of its header replaced."""
     header, tail = unframe(UploadState("sha256", PLAN, offset=4, hash_state=b"x", tail=Pieces(b"tail")).encode())
     return frame(header | changes, tail)
+
+
+def test_what_is_kept_comes_back() -> None:
+    """All bytes are in the data object that the state names: none in parts, none in the state."""
+    read = UploadState.decode(KEPT.encode())
+    assert (read.kept, read.encode()) == (KEPT.kept, KEPT.encode())
+    assert (read.sent_bytes, len(read.tail), read.cancelled) == (0, 0, False)
+
+
+def test_who_does_not_know_of_kept_bytes_reads_a_cancelled_upload() -> None:
+    """An older release refuses to go on with it, rather than to make a blob of nothing."""
+    header, tail = unframe(KEPT.encode())
+    del header["kept"]
+    assert UploadState.decode(frame(header, tail)).cancelled
+    assert not tail
 
 
 @given(STATES)
@@ -121,6 +143,10 @@ def test_a_state_without_one_of_its_fields_is_damaged(field: str) -> None:
         {"hash": 1},
         {"hash": "a"},
         {"hash": "ä"},
+        {"kept": "d"},
+        {"kept": ["d"]},
+        {"kept": ["d", "long ago"]},
+        {"kept": ["d", 1e300]},
     ],
 )
 def test_a_state_with_a_field_of_another_kind_is_damaged(changes: dict[str, object]) -> None:

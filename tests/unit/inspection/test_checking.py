@@ -272,7 +272,7 @@ async def test_what_cannot_be_mended_is_listed(
 
 async def test_damage_in_one_repository_is_not_anothers(bucket: Bucket) -> None:
     """A problem names the repository it is in."""
-    await bucket.registry.uploads.mount(OTHER, BLOB, REPO)
+    await bucket.registry.mounts.mount(OTHER, BLOB, REPO)
     await bucket.store.delete(keys.entry(OTHER, "blobs", BLOB))
     [problem] = (await check(bucket)).problems
     assert str(problem) == f"team/other {BLOB}: its entry is lost; a lease has it"

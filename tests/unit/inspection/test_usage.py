@@ -43,7 +43,7 @@ async def test_what_two_repositories_share_is_stored_once() -> None:
     """Each has all of it logically; exclusive is what only one has."""
     bucket = await Bucket.open()
     shared, own = await bucket.push_large(1), await bucket.push_large(2)
-    await bucket.registry.uploads.mount(OTHER, shared, REPO)
+    await bucket.registry.mounts.mount(OTHER, shared, REPO)
     await bucket.push_image(shared, own)
     usage = await measured(bucket)
     one, other = usage["team/app"], usage["team/other"]
@@ -88,5 +88,5 @@ async def test_what_was_deleted_does_not_count() -> None:
 async def test_repositories_come_in_the_order_of_their_names() -> None:
     """Nested ones too."""
     bucket = await Bucket.open()
-    await bucket.registry.uploads.mount(OTHER, Digest.of(b"{}"), REPO)
+    await bucket.registry.mounts.mount(OTHER, Digest.of(b"{}"), REPO)
     assert [each.name for each in (await whole(bucket)).repositories] == ["team/app", "team/other"]

@@ -273,8 +273,8 @@ async def test_known_content_is_stored_once() -> None:
         for repo in (REPO, OTHER):
             await registry.uploads.finish(registry.uploads.begin(repo, "sha256"), digest, pieces(content), None, None)
         third = RepositoryName.parse("else/where")
-        assert await registry.uploads.mount(third, digest, None) is not None
-        assert await registry.uploads.mount(RepositoryName.parse("x"), digest, OTHER) is not None
+        assert await registry.mounts.mount(third, digest, None) is not None
+        assert await registry.mounts.mount(RepositoryName.parse("x"), digest, OTHER) is not None
     assert len([key for key in store.objects if key.startswith("data/")]) == 2
     assert store.multiparts == {}
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from zotpy.registry.registry import Registry
-    from zotpy.registry.uploads import Session
+    from zotpy.registry.sessions import Session
     from zotpy.store.interface import Part
 
 LARGE = 2 * PART_BYTES + 11
@@ -167,8 +167,9 @@ async def test_without_conditions_two_first_chunks_make_no_wrong_blob(size_bytes
         after = await chunk(scene.quick, session, one)()
         parked.go_on.set()
     assert outcome.error is None
+    third = await open_replica(scene.store)  # it remembers neither
     with pytest.raises(DigestInvalid):
-        await scene.quick.uploads.finish(after, Digest.of(one), sent(), None, 0)
+        await third.uploads.finish(after, Digest.of(one), sent(), None, 0)
     with pytest.raises(BlobUnknown):
         await scene.quick.blobs.find(REPO, Digest.of(one))
 
@@ -346,16 +347,44 @@ async def test_a_failing_store_keeps_what_earlier_chunks_sent(scene: Scene) -> N
     scene.assert_no_memory_held()
 
 
-async def test_a_put_whose_answer_the_store_lost_is_repeated(scene: Scene) -> None:
-    """A PUT that fails after the blob was made, at its last call, succeeds when it is repeated."""
+async def test_a_state_that_cannot_be_deleted_does_not_fail_a_put(scene: Scene) -> None:
+    """A PUT that made its blob has succeeded, and does when it is repeated, though the upload's state was left."""
     body = content(LARGE)
     session = await chunk(scene.slow, scene.slow.uploads.begin(REPO, "sha256"), body)()
     scene.script.fail("before", "delete", "uploads/", DOWN)
-    with pytest.raises(StoreUnavailable):
+    for uploads_left in (1, 0):
         await scene.slow.uploads.finish(session, Digest.of(body), sent(), None, 0)
-    await scene.slow.uploads.finish(session, Digest.of(body), sent(), None, 0)
+        assert len(keys_below(scene.store, "uploads/")) == uploads_left
     assert await pull(scene.quick, Digest.of(body)) == body
+
+
+@pytest.mark.parametrize("last_bytes", [0, 100, LARGE])
+async def test_a_put_whose_lease_could_not_be_written_is_repeated(scene: Scene, last_bytes: int) -> None:
+    """The parts are joined already, and no lease says to what: they are read back, and the blob is made of them."""
+    start, last = content(LARGE), content(last_bytes, 2)
+    session = await chunk(scene.slow, scene.slow.uploads.begin(REPO, "sha256"), start)()
+    scene.script.fail("before", "put", keys.LEASES, DOWN)
+    with pytest.raises(StoreUnavailable):
+        await finish(scene.slow, session, Digest.of(start + last), last)()
+    data = keys_below(scene.store, "data/")
+    await finish(scene.quick, session, Digest.of(start + last), last)()
+    assert await pull(scene.quick, Digest.of(start + last)) == start + last
+    assert keys_below(scene.store, "data/") == data
     assert keys_below(scene.store, "uploads/") == []
+    scene.assert_no_memory_held()
+
+
+async def test_a_put_repeated_with_another_end_makes_no_blob(scene: Scene) -> None:
+    """Parts that an earlier PUT joined are no blob of another digest: the client begins again."""
+    start = content(LARGE)
+    session = await chunk(scene.slow, scene.slow.uploads.begin(REPO, "sha256"), start)()
+    scene.script.fail("before", "put", keys.LEASES, DOWN)
+    with pytest.raises(StoreUnavailable):
+        await finish(scene.slow, session, Digest.of(start + b"one"), b"one")()
+    with pytest.raises(UploadUnknown):
+        await finish(scene.quick, session, Digest.of(start + b"two"), b"two")()
+    assert keys_below(scene.store, keys.LEASES) == []
+    scene.assert_no_memory_held()
 
 
 async def test_a_request_that_is_abandoned_leaves_nothing(scene: Scene) -> None:

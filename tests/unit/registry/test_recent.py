@@ -1,0 +1,169 @@
+"""Small uploads that their replica remembers: their PUT reads nothing back, and is as right as one that does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.registry.support import REPO, content, cut, keys_below, open_replica, pull, sent
+from tests.unit.registry.test_uploads_races import chunk, finish
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.core.errors import ChunkOutOfOrder, ClientStalled, DigestInvalid, UploadUnknown
+from zotpy.core.records import INLINE_LIMIT_BYTES
+from zotpy.registry.recent import LARGEST_BYTES, Recent
+from zotpy.store.interface import StoreUnavailable
+from zotpy.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from zotpy.registry.registry import Registry
+    from zotpy.registry.sessions import Session
+    from zotpy.store.interface import Body, Fetched, Stored
+
+BODY = content(2000)
+DIGEST = Digest.of(BODY)
+
+
+class Unread(MemoryStore):
+    """Counts what is read of uploads."""
+
+    read = 0
+    fails = False
+
+    async def get(self, key: str) -> Fetched:
+        """See `Store`."""
+        self.read += key.startswith("uploads/")
+        return await super().get(key)
+
+
+def begin(replica: Registry) -> Session:
+    """Begin an upload."""
+    return replica.uploads.begin(REPO, "sha256")
+
+
+async def test_a_put_after_its_patch_reads_no_state() -> None:
+    """The replica that took in the chunk makes the blob of it, and the state goes."""
+    store = Unread()
+    replica = await open_replica(store)
+    session = await chunk(replica, begin(replica), BODY)()
+    await finish(replica, session, DIGEST, b"")()
+    assert store.read == 0
+    assert await pull(replica, DIGEST) == BODY
+    assert keys_below(store, "uploads/") == []
+
+
+async def test_another_replica_reads_it() -> None:
+    """What one replica remembers is in the store for all others."""
+    store = Unread()
+    first, second = await open_replica(store), await open_replica(store)
+    session = await chunk(first, begin(first), BODY)()
+    await finish(second, session, DIGEST, b"")()
+    assert store.read == 1
+    assert await pull(first, DIGEST) == BODY
+
+
+async def test_a_chunk_taken_in_elsewhere_is_heeded() -> None:
+    """The blob that the client asks for is that of both chunks: what one replica remembers of it is too little."""
+    store = Unread()
+    first, second = await open_replica(store), await open_replica(store)
+    session = await chunk(first, begin(first), BODY)()
+    later = await chunk(second, session, BODY)()
+    await finish(first, later, Digest.of(BODY + BODY), b"")()
+    assert await pull(second, Digest.of(BODY + BODY)) == BODY + BODY
+
+
+async def test_an_old_location_with_another_digest_is_out_of_order() -> None:
+    """A PUT that does not know of the last chunk is told where the upload stands, as ever."""
+    store = Unread()
+    first, second = await open_replica(store), await open_replica(store)
+    session = await chunk(first, begin(first), BODY)()
+    await chunk(second, session, BODY)()
+    with pytest.raises(ChunkOutOfOrder) as caught:
+        await finish(first, session, Digest.of(BODY + BODY), b"")()
+    assert caught.value.offset == 2 * len(BODY)
+
+
+async def test_a_wrong_digest_ends_the_upload() -> None:
+    """What is remembered is not used for another digest, nor after that."""
+    replica = await open_replica(MemoryStore())
+    session = await chunk(replica, begin(replica), BODY)()
+    with pytest.raises(DigestInvalid):
+        await finish(replica, session, Digest.of(b"another"), b"")()
+    with pytest.raises(UploadUnknown):
+        await finish(replica, session, DIGEST, b"")()
+
+
+async def test_a_cancelled_upload_is_forgotten() -> None:
+    """After a DELETE, a PUT finds no upload."""
+    replica = await open_replica(MemoryStore())
+    session = await chunk(replica, begin(replica), BODY)()
+    await replica.uploads.cancel(session)
+    with pytest.raises(UploadUnknown):
+        await finish(replica, session, DIGEST, b"")()
+
+
+async def test_a_last_chunk_goes_on_from_the_store() -> None:
+    """A PUT with a body reads the state, as it must know how to go on."""
+    store = Unread()
+    replica = await open_replica(store)
+    session = await chunk(replica, begin(replica), BODY)()
+    await finish(replica, session, Digest.of(BODY + b"end"), b"end")()
+    assert store.read == 1
+    assert await pull(replica, Digest.of(BODY + b"end")) == BODY + b"end"
+
+
+async def test_a_cut_chunk_is_finished_with_what_was_saved() -> None:
+    """What came of a chunk that was cut is remembered as it was saved."""
+    replica = await open_replica(MemoryStore())
+    session = begin(replica)
+    with pytest.raises(ClientStalled):
+        await replica.uploads.chunk(session, cut(BODY), None, None)
+    session = await replica.uploads.status(session)
+    await replica.uploads.finish(session, DIGEST, sent(), None, 0)
+    assert await pull(replica, DIGEST) == BODY
+
+
+async def test_a_put_that_failed_is_repeated_from_the_store() -> None:
+    """Where the store refused the lease, the same PUT does it all once more."""
+
+    class Failing(Unread):
+        async def put(
+            self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None
+        ) -> Stored:
+            if self.fails and key.startswith(keys.LEASES):
+                self.fails = False
+                msg = "down"
+                raise StoreUnavailable(msg)
+            return await super().put(key, body, if_none_match=if_none_match, if_match=if_match)
+
+    store = Failing()
+    replica = await open_replica(store)
+    session = await chunk(replica, begin(replica), BODY)()
+    store.fails = True
+    with pytest.raises(StoreUnavailable):
+        await finish(replica, session, DIGEST, b"")()
+    await finish(replica, session, DIGEST, b"")()
+    assert store.read == 1
+    assert await pull(replica, DIGEST) == BODY
+
+
+async def test_memory_is_bounded() -> None:
+    """A thousand clients that send a chunk and go away leave no more than the bound; the newest are remembered."""
+    store = Unread()
+    replica = await open_replica(store)
+    body = content(INLINE_LIMIT_BYTES)
+    sessions = [await chunk(replica, begin(replica), body)() for _ in range(2 * LARGEST_BYTES // INLINE_LIMIT_BYTES)]
+    recent: Recent = replica.uploads.recent
+    assert 0 < recent.held_bytes <= LARGEST_BYTES
+    await finish(replica, sessions[-1], Digest.of(body), b"")()
+    assert store.read == 0
+    await finish(replica, sessions[0], Digest.of(body), b"")()
+    assert store.read == 1
+
+
+async def test_what_is_too_long_for_a_record_is_not_remembered() -> None:
+    """A kept chunk, or one of several parts, is in the store only."""
+    replica = await open_replica(MemoryStore())
+    await chunk(replica, begin(replica), content(INLINE_LIMIT_BYTES + 1))()
+    assert replica.uploads.recent.held_bytes == 0

@@ -1,0 +1,62 @@
+"""Small uploads whose bytes came to this very replica a moment ago: their PUT need not read them back.
+
+docker, podman, skopeo and crane send a small blob as POST, one PATCH, and a PUT without a body, mostly over one
+connection. The PATCH is answered when its bytes are in the store, so that any replica can go on. Where the PUT comes to
+the same one, it spares the reading of what it has just written: a call of the few that a small blob takes one after
+another.
+
+The digest in the PUT is the proof: what is here is used only where it is the blob that the client wants. So another
+chunk, or a DELETE, which another replica took in meanwhile is overtaken by this PUT, as if it had come later; there is
+never another blob than the one that was asked for. In every other case the state in the store decides.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+
+from zotpy.core.digests import Digest
+from zotpy.core.pieces import Pieces
+from zotpy.core.records import INLINE_LIMIT_BYTES
+from zotpy.registry.states import SavedState
+
+LARGEST_BYTES = 4 * 1024 * 1024
+_EACH_BYTES = 2 * 1024
+"""What one takes beside its bytes, about."""
+
+
+@dataclass(eq=False, slots=True)
+class Recent:
+    """States that this replica wrote last; the oldest leave first."""
+
+    _states: OrderedDict[str, SavedState] = field(default_factory=OrderedDict, init=False)
+    held_bytes: int = field(default=0, init=False)
+
+    def add(self, saved: SavedState) -> None:
+        """Remember a state that was saved, with a copy of its bytes, if it is that of a small blob."""
+        self.drop(saved.key)
+        state = saved.state
+        if state.parts or state.kept is not None or not 0 < state.offset <= INLINE_LIMIT_BYTES:
+            return
+        copied = replace(state, tail=Pieces(bytes(state.tail)))
+        self._states[saved.key] = SavedState(saved.store, saved.key, copied, saved.etag)
+        self.held_bytes += _weight(copied.offset)
+        while self.held_bytes > LARGEST_BYTES:
+            self.drop(next(iter(self._states)))
+
+    def take(self, key: str, offset: int, digest: Digest) -> SavedState | None:
+        """Return a state once, if its bytes are as many as the client knows of, and have this digest."""
+        saved = self.drop(key)
+        hasher = saved.state.hasher() if saved is not None and saved.state.offset == offset else None
+        if hasher is None or hasher.algorithm != digest.algorithm or hasher.digest() != digest:
+            return None
+        return saved
+
+    def drop(self, key: str) -> SavedState | None:
+        """Forget a state, and return it."""
+        saved = self._states.pop(key, None)
+        if saved is not None:
+            self.held_bytes -= _weight(saved.state.offset)
+        return saved
+
+
+def _weight(size_bytes: int) -> int:
+    return size_bytes + _EACH_BYTES

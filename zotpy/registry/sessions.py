@@ -1,0 +1,101 @@
+"""Where an upload stands: from what a client brings along to the state in the store."""
+
+from dataclasses import dataclass, replace
+
+from zotpy.core import keys
+from zotpy.core.errors import ChunkOutOfOrder, SizeInvalid, UploadUnknown
+from zotpy.core.names import RepositoryName
+from zotpy.core.parts import LARGEST_PART_BYTES, plan_chunks, plan_whole
+from zotpy.core.ranges import Span
+from zotpy.core.tokens import UploadToken
+from zotpy.core.uploads import UploadState
+from zotpy.registry.budget import MemoryBudget
+from zotpy.registry.settings import RegistrySettings
+from zotpy.registry.states import SavedState
+from zotpy.store.interface import KeyMissing, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One request's view of an upload: whose it is, and how far the client knows it to be."""
+
+    repo: RepositoryName
+    token: UploadToken
+
+    @property
+    def key(self) -> str:
+        """Where the upload's state is kept."""
+        return keys.upload(self.repo, self.token.upload_id)
+
+    def at(self, offset: int) -> "Session":
+        """Return the session after a request that made so many bytes safe."""
+        return Session(self.repo, replace(self.token, offset=offset))
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Finds the states of uploads."""
+
+    store: Store
+    budget: MemoryBudget
+    settings: RegistrySettings
+
+    async def open(
+        self, session: Session, span: Span | None, promised_bytes: int | None, algorithm: str | None = None
+    ) -> SavedState:
+        """Find where the upload stands, without a store call if the client cannot have sent anything yet.
+
+        `algorithm` is that of a last chunk. Raises `ChunkOutOfOrder`, `BlobTooLarge`, before any of the body is read.
+        """
+        if session.token.offset == 0 and (span is None or span.start == 0) and self.store.features.conditional_create:
+            return self._begun(session, promised_bytes, algorithm)
+        saved = await self.load(session)
+        expected = span.start if span is not None else session.token.offset
+        if saved.state.offset != expected:
+            raise refused(saved.state.offset)
+        if saved.etag is None:
+            return self._begun(session, promised_bytes, algorithm)
+        saved.state.check_room(promised_bytes or 0)
+        return saved
+
+    async def load(self, session: Session) -> SavedState:
+        """Read the state. Raises `UploadUnknown` where there is none, though the client has sent something."""
+        try:
+            fetched = await self.store.get(session.key)
+        except KeyMissing:
+            if session.token.offset:
+                msg = "there is no such upload: it was finished, cancelled or timed out; begin one with POST"
+                raise UploadUnknown(msg) from None
+            return self._begun(session, None, None)
+        state = UploadState.decode(fetched.body)
+        if state.cancelled:
+            msg = "this upload was cancelled: begin one with POST"
+            raise UploadUnknown(msg)
+        return SavedState(self.store, session.key, state, fetched.etag, fetched.store_time)
+
+    def _begun(self, session: Session, promised_bytes: int | None, algorithm: str | None) -> SavedState:
+        """Return the state of an upload of which nothing was sent; a last chunk is then all of it."""
+        rule = plan_chunks if algorithm is None else plan_whole
+        largest_bytes = min(self.budget.largest_part_bytes, LARGEST_PART_BYTES)
+        plan = rule(promised_bytes, self.settings.part_size_bytes, largest_bytes)
+        state = UploadState(algorithm or session.token.algorithm, plan)
+        return SavedState(self.store, session.key, state, None)
+
+
+def promised(span: Span | None, length_bytes: int | None) -> int | None:
+    """Return how many bytes a request says that it carries."""
+    return span.length if span is not None else length_bytes
+
+
+def check_length(state: UploadState, started_at: int, promised_bytes: int | None) -> None:
+    """Raise `SizeInvalid` where a request carried another number of bytes than it promised."""
+    received = state.offset - started_at
+    if promised_bytes is not None and received != promised_bytes:
+        msg = f"the request carried {received} bytes, not the {promised_bytes} it promised"
+        raise SizeInvalid(msg)
+
+
+def refused(offset: int) -> ChunkOutOfOrder:
+    """Return the error of a chunk that begins elsewhere than at `offset`."""
+    msg = f"the chunk does not begin where the upload ends: go on from byte {offset}"
+    return ChunkOutOfOrder(msg, offset=offset)
