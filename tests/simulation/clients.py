@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from zotpy.core.digests import Digest
     from zotpy.core.names import RepositoryName, Tag
     from zotpy.registry.registry import Registry
-    from zotpy.registry.uploads import Session
+    from zotpy.registry.sessions import Session
 
 NOT_FOUND = (BlobUnknown, ManifestBlobUnknown, ManifestUnknown)
 
@@ -126,7 +126,7 @@ class Client:
             return True
         if way == "mount":
             other = self.rng.choice((None, *REPOS))
-            mount = partial(self.registry.uploads.mount, repo, digest, other)
+            mount = partial(self.registry.mounts.mount, repo, digest, other)
             if await self._do(Operation("keep blob", repo, digest), mount):
                 return True
         return await self._upload(repo, digest)
