@@ -5,7 +5,7 @@ deletes them first.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from zotpy.collector.collection import Collection
@@ -18,6 +18,8 @@ from zotpy.core.records import ManifestValue, decode_entry, decode_value
 from zotpy.registry.concurrency import gather
 from zotpy.store.interface import KeyMissing, Listed
 
+References = Mapping[Digest, frozenset[Digest]]
+"""Manifests, each with all that it names."""
 _DIGESTS = re.compile(
     "|".join(rf"{name}:[0-9a-f]{{{length}}}(?![0-9a-f])" for name, length in HEX_LENGTHS.items()).encode()
 )

@@ -10,6 +10,13 @@ _ENDS = {"", "/", ",", "}"}
 """What may stand on either side of `**`, and the end of the pattern."""
 
 
+class PatternError(ValueError):
+    """What was written is no pattern."""
+
+    def __init__(self, text: str, why: str) -> None:
+        super().__init__(f"{text!r} is no pattern: {why}")
+
+
 def read_glob(value: object) -> re.Pattern[str]:
     """Read a pattern that names must match as a whole. Raises `ValueError`."""
     if not isinstance(value, str) or not value:
@@ -33,7 +40,7 @@ class _Translation:
         while self.at < len(self.text):
             result += self._next()
         if self.depth:
-            raise self._wrong("a brace is not closed")
+            raise PatternError(self.text, "a brace is not closed")
         return rf"\A(?:{result})\Z"
 
     def _next(self) -> str:
@@ -66,7 +73,7 @@ class _Translation:
             self.depth += 1
             return "(?:"
         if sign == "}" and not self.depth:
-            raise self._wrong("a brace is closed that was not opened")
+            raise PatternError(self.text, "a brace is closed that was not opened")
         if sign == "}":
             self.depth -= 1
             return ")"
@@ -78,7 +85,7 @@ class _Translation:
         while self._after(0) != "]":
             sign = self._after(0)
             if not sign:
-                raise self._wrong("a bracket is not closed")
+                raise PatternError(self.text, "a bracket is not closed")
             self.at += 1
             if sign == "-" and inner and self._after(0) not in {"]", ""}:
                 inner += "-"
@@ -86,17 +93,17 @@ class _Translation:
                 inner += self._escaped() if sign == "\\" else re.escape(sign)
         self.at += 1
         if not inner:
-            raise self._wrong("brackets are empty")
+            raise PatternError(self.text, "brackets are empty")
         expression = f"[^/{inner}]" if negated else f"(?!/)[{inner}]"
         try:
             re.compile(expression)
         except re.error as error:
-            raise self._wrong(str(error)) from error
+            raise PatternError(self.text, str(error)) from error
         return expression
 
     def _escaped(self) -> str:
         if not self._after(0):
-            raise self._wrong("nothing follows the backslash")
+            raise PatternError(self.text, "nothing follows the backslash")
         self.at += 1
         return re.escape(self.text[self.at - 1])
 
@@ -108,6 +115,3 @@ class _Translation:
 
     def _is_end(self, position: int) -> bool:
         return self.text[position : position + 1] in _ENDS
-
-    def _wrong(self, why: str) -> ValueError:
-        return ValueError(f"{self.text!r} is no pattern: {why}")

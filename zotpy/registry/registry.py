@@ -11,6 +11,7 @@ from zotpy.registry.layout import check_layout
 from zotpy.registry.lists import Lists
 from zotpy.registry.manifests import Manifests
 from zotpy.registry.names import Names
+from zotpy.registry.pulls import PullLog
 from zotpy.registry.readers import Readers
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
@@ -31,6 +32,7 @@ class Registry:
     uploads: Uploads
     manifests: Manifests
     lists: Lists
+    pulls: PullLog
 
 
 async def open_registry(store: Store, settings: RegistrySettings, budget: MemoryBudget) -> Registry:
@@ -49,4 +51,5 @@ async def open_registry(store: Store, settings: RegistrySettings, budget: Memory
         uploads=Uploads(store, records, commits, keyring, budget, settings),
         manifests=Manifests(store, records, names, Deletions(store, records, names), settings),
         lists=Lists(store),
+        pulls=PullLog(store, settings.pull_interval_s),
     )
