@@ -60,9 +60,7 @@ class Collector:
 
     async def run(self) -> Summary:
         """Collect once. Raises `StoreError`; what was deleted until then was rightly deleted."""
-        summary = Summary(
-            dry_run=self.settings.dry_run, retention_dry_run=self.settings.dry_run or self.settings.retention.dry_run
-        )
+        summary = Summary(dry_run=self.settings.dry_run, retention_dry_run=self.settings.retention.dry_run)
         began = (await self.store.list(keys.LEASES, limit=1)).store_time
         rows = self.settings.buffer_rows
         async with table(rows) as seen, table(rows) as condemned:

@@ -2,20 +2,23 @@
 
 import argparse
 import json
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zotpy.commands.arguments import add_bucket_arguments
 
 if TYPE_CHECKING:
-    from zotpy.collector import Summary
-    from zotpy.config import Settings
+    from zotpy.collector import Expiration, Retention, Summary
+    from zotpy.config import KeepTagsSettings, RetentionSettings, Settings
 
 _DESCRIPTION = """Collect garbage once, while replicas serve.
 
 What nothing has needed for the grace period goes: blobs that no manifest names, what was deleted, uploads that were
-left behind. The bytes of large blobs go in two steps, so run it regularly, at least four times in a grace period; two
+left behind. So do tags and manifests that storage.retention lets go; --dry-run lists each of them with the reason. The bytes of large blobs go in two steps, so run it regularly, at least four times in a grace period; two
 at once do no harm. Give it the configuration of the replicas: the grace must not be shorter than theirs.
 
 exit codes: 0 done, 1 failed or something could not be looked at, 2 wrong arguments or configuration
@@ -42,16 +45,20 @@ def _run(options: argparse.Namespace) -> int:
     from zotpy.commands.bucket import look_at_bucket, read_settings  # noqa: PLC0415 - what `--help` does without
 
     settings = read_settings(options, {"gcSettings.grace": options.grace, "gcSettings.callsPerSecond": options.rate})
-    summary = look_at_bucket(partial(_collect, settings, dry_run=options.dry_run))
+    found: list[Expiration] = []
+    tell = found.append if options.json else print
+    summary = look_at_bucket(partial(_collect, settings, tell, dry_run=options.dry_run))
     if summary is None:
         return 1
-    print(json.dumps(summary.as_dict(), indent=2) if options.json else _told(summary, settings))  # noqa: T201 - the same
+    expirations = [asdict(each) for each in found]
+    result = json.dumps(summary.as_dict() | {"expirations": expirations}, indent=2)
+    print(result if options.json else _told(summary, settings))  # noqa: T201 - said to the person at the terminal
     if options.metrics_file is not None:
         _write_metrics(options.metrics_file, summary)
     return 1 if summary.problems else 0
 
 
-async def _collect(settings: "Settings", *, dry_run: bool) -> "Summary":
+async def _collect(settings: "Settings", tell: Callable[[Any], None], *, dry_run: bool) -> "Summary":
     from zotpy.collector import Collector, CollectorSettings  # noqa: PLC0415
     from zotpy.commands.bucket import Watched, open_bucket  # noqa: PLC0415
 
@@ -60,10 +67,39 @@ async def _collect(settings: "Settings", *, dry_run: bool) -> "Summary":
         deadline_s=settings.gc.deadline_s,
         upload_ttl_s=settings.gc.upload_ttl_s,
         dry_run=dry_run,
+        retention=_retention(settings.retention),
     )
     async with open_bucket(settings) as store:
-        with Watched() as watched:
+        with Watched(tell) as watched:
             return await Collector(store, numbers, watched).run()
+
+
+def _retention(settings: "RetentionSettings") -> "Retention":
+    """Translate the configuration's words into the collector's."""
+    from zotpy.collector import KeepTags, Policy, Retention  # noqa: PLC0415
+
+    def within(seconds: float | None) -> timedelta | None:
+        return None if seconds is None else timedelta(seconds=seconds)
+
+    def keep_tags(keep: "KeepTagsSettings") -> KeepTags:
+        return KeepTags(
+            patterns=keep.patterns,
+            most_recently_pushed=keep.most_recently_pushed_count,
+            most_recently_pulled=keep.most_recently_pulled_count,
+            pushed_within=within(keep.pushed_within_s),
+            pulled_within=within(keep.pulled_within_s),
+        )
+
+    policies = [
+        Policy(
+            repositories=policy.repositories,
+            delete_referrers=policy.delete_referrers,
+            delete_untagged=policy.delete_untagged,
+            keep_tags=tuple(keep_tags(keep) for keep in policy.keep_tags),
+        )
+        for policy in settings.policies
+    ]
+    return Retention(tuple(policies), settings.delay_s, settings.dry_run)
 
 
 def _told(summary: "Summary", settings: "Settings") -> str:
@@ -88,6 +124,12 @@ def _told(summary: "Summary", settings: "Settings") -> str:
     }
     if any(others.values()):
         lines.append(", ".join(f"{count} {what}" for what, count in others.items() if count) + f" {would}")
+    if summary.tags_expired or summary.manifests_expired:
+        expires = "would go" if summary.dry_run or summary.retention_dry_run else "went"
+        expired = f"{summary.tags_expired} tags, {summary.manifests_expired} manifests"
+        lines.append(f"{expired} {expires} by storage.retention")
+    if summary.manifests_held:
+        lines.append("manifests stay that would go by storage.retention: the store has no conditional writes")
     if summary.data_retired:
         retired = f"{summary.data_retired} data objects ({size(summary.data_retired_bytes)})"
         due = f"from {2 * settings.gc.deadline_s:g} s on and within {settings.gc.grace_s:g} s"

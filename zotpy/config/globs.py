@@ -54,18 +54,16 @@ class _Translation:
                 return ".*"
             self.at += 1
             return "(?:.*/)?"
-        sign = rest[0]
+        return self._within_segment()
+
+    def _within_segment(self) -> str:
+        sign = self._after(0)
         self.at += 1
-        if sign == "*":
-            self.at += len(rest[1:]) - len(rest[1:].lstrip("*"))
-            return "[^/]*"
-        if sign == "?":
-            return "[^/]"
+        if sign in {"*", "?"}:
+            return "[^/]*" if sign == "*" else "[^/]"
         if sign == "[":
             return self._class()
-        if sign == "\\":
-            return self._escaped()
-        return self._brace(sign)
+        return self._escaped() if sign == "\\" else self._brace(sign)
 
     def _brace(self, sign: str) -> str:
         """Return what one of `{`, `,` and `}` stands for here, or any other character itself."""

@@ -96,13 +96,12 @@ class PullHistory:
     async def _read_all(self) -> None:
         """Read until nothing new is listed: what another collection deletes meanwhile it has written anew before."""
         for _ in range(LISTINGS):
-            listed = [
-                each for each in await list_all(self.collection.store, keys.PULLS) if each.key not in self.sources
-            ]
-            if not [each for each in listed if each.key != keys.PULLS_SINCE]:
-                await self._read_since(listed)
+            listed = {each.key: each for each in await list_all(self.collection.store, keys.PULLS)}
+            new = [each for key, each in listed.items() if key not in {keys.PULLS_SINCE, *self.sources}]
+            if not new:
+                await self._read_since()
                 return
-            reading = [partial(self._read_one, each) for each in listed if each.key != keys.PULLS_SINCE]
+            reading = [partial(self._read_one, each) for each in new]
             await gather(*reading, limit=self.collection.settings.calls_at_once)
         log.warning("pulls_keep_changing", listings=LISTINGS)
 
@@ -118,13 +117,11 @@ class PullHistory:
         self.sources.add(listed.key)
         self.collection.advance(1)
 
-    async def _read_since(self, listed: list[Listed]) -> None:
-        if any(each.key == keys.PULLS_SINCE for each in listed):
+    async def _read_since(self) -> None:
+        try:
             self.since = decode_since((await self.collection.store.get(keys.PULLS_SINCE)).body)
-        else:
-            log.warning(
-                "pulls_not_noted", reason="no replica says that it notes them: restart them with these settings"
-            )
+        except KeyMissing:
+            log.warning("pulls_not_noted", reason="no replica says that it notes them: start them with these settings")
 
 
 @asynccontextmanager
