@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from zotpy.config import ConfigError, GcSettings, S3Settings, Settings, UploadSettings, load_settings
+from zotpy.config.retention import read_policies
 from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, variable_of
 from zotpy.registry.settings import RegistrySettings
 from zotpy.server import registry_settings
@@ -335,7 +336,10 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "gcSettings.grace": ("2d", 172800.0),
     "gcSettings.deadline": ("30", 30.0),
     "gcSettings.uploadTTL": ("30d", 2592000.0),
+    "gcSettings.pullInterval": ("5m", 300.0),
     "gcSettings.callsPerSecond": ("7", 7),
+    "storage.retention.delay": ("0", 0.0),
+    "storage.retention.policies": ('[{"repositories": ["a"]}]', read_policies([{"repositories": ["a"]}])),
     "manifest.maxSize": ("5000000", 5_000_000),
 }
 """Values for variables, with what is read from them; flags and texts not named here are `true` and `text`."""

@@ -147,7 +147,7 @@ def _section(
 ) -> dict[str, Any]:
     if not isinstance(value, dict):
         problems.append((path, "write settings as names and values"))
-        return {}
+        return {fields[needed].field: ()} if needed else {}
     canonical = {name.lower(): name for name in fields}
     found: dict[str, Any] = {}
     for given, item in value.items():

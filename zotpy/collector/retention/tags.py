@@ -6,16 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from zotpy.collector.retention.policies import SETTLING, KeepTags, Policy
-from zotpy.core.digests import HEX_LENGTHS, Digest
+from zotpy.core.digests import Digest
 from zotpy.core.names import Tag
 
 NEVER = datetime.min.replace(tzinfo=UTC)
-_REFERRER_TAG = re.compile(
-    "(?:"
-    + "|".join(f"(?P<{name}>{name}-[0-9a-f]{{{length}}})" for name, length in HEX_LENGTHS.items())
-    + r")(?:\.[A-Za-z0-9._-]+)?"
-)
-"""Of OCI's fallback for referrers, and of cosign, which adds `.sig`, `.att` or `.sbom`."""
+_REFERRER_TAG = re.compile(r"sha256-(?P<hex>[0-9a-f]{64})(?:\.[A-Za-z0-9._-]+)?")
+"""Of OCI's fallback for referrers, and of cosign, which adds `.sig`, `.att` or `.sbom`. One for sha512 is cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +40,7 @@ class PullTimes:
 def subject_of(tag: Tag) -> Digest | None:
     """Read from a tag such as `sha256-0123....sig` whose referrer it names; `None`: it is a tag like any other."""
     found = _REFERRER_TAG.fullmatch(tag.text)
-    if found is None:
-        return None
-    algorithm, _, hexadecimal = next(text for text in found.groups() if text is not None).partition("-")
-    return Digest(algorithm, hexadecimal)
+    return None if found is None else Digest("sha256", found["hex"])
 
 
 def expired_tags(policy: Policy, tags: Sequence[TagSeen], pulls: PullTimes, now: datetime) -> Mapping[Tag, str]:
