@@ -90,7 +90,9 @@ def test_the_reason_names_rules_and_place() -> None:
     reasons = expired_tags(policy(matching("x"), keep), seen, PullTimes({}, LONG_AGO), NOW)
     assert reasons == {
         Tag("b"): "it matches no patterns of keepTags",
-        Tag("a1"): "it is not among the 2 pushed last, not among the 3 pulled last, not pushed within 1h, neither pulled"
+        Tag(
+            "a1"
+        ): "it is not among the 2 pushed last, not among the 3 pulled last, not pushed within 1h, neither pulled"
         " nor pushed within 90h (keepTags[1])",
     }
 
