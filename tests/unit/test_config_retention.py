@@ -37,6 +37,7 @@ OF_ZOT = """{"storage": {"retention": {
     }
   ]
 }}}"""
+NO_DURATION = "'soon' is not a duration: write seconds, or numbers with h, m, s or ms, such as 10m30s"
 WEEK_S, MONTH_S = 168 * 3600.0, 720 * 3600.0
 
 
@@ -112,8 +113,7 @@ def test_pulls_are_needed_where_a_rule_asks_for_them(tmp_path: Path) -> None:
         (
             [{"repositories": ["a"], "keepTags": [{}, {"pulledWithin": "soon", "mostRecentlyPushedCount": -1}]}],
             [
-                "[0].keepTags[1].pulledWithin: 'soon' is not a duration: write seconds, or numbers with h, m, s or ms,"
-                " such as 10m30s",
+                f"[0].keepTags[1].pulledWithin: {NO_DURATION}",
                 "[0].keepTags[1].mostRecentlyPushedCount: -1 is not a whole number from 0 to 1000000",
             ],
         ),

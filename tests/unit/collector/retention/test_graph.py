@@ -97,7 +97,7 @@ def test_an_index_that_lists_its_own_subject_has_its_order() -> None:
 )
 def test_a_tag_of_a_referrer_lives_as_long_as_its_subject(
     policy: Policy,
-    is_old: bool,
+    is_old: bool,  # noqa: FBT001 - a parameter of the table
     tagged: list[Digest],
     goes: list[Node],
 ) -> None:

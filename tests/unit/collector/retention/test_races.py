@@ -213,6 +213,24 @@ async def test_a_tag_that_is_pushed_again_stays(features: Features | None, note:
     assert await kept.has(V1)
 
 
+async def test_a_tag_that_a_push_has_written_is_there_from_then_on(kept: Kept) -> None:
+    """Also where the push is not done, and the entry is still the one that the collection has read."""
+    registry = await _slow_replica(kept)
+    looking = kept.bucket.script.park("before", "list", MARKERS)
+    almost: list[Step] = []
+
+    async def push_almost() -> None:
+        almost.append(kept.bucket.script.park("before", "put", ENTRY))
+        nursery.start_soon(partial(registry.manifests.push, REPO, V1, image(), OCI_IMAGE))
+        await almost[0].reached.wait()
+
+    async with trio.open_nursery() as nursery:
+        assert await meanwhile(kept, looking, push_almost) == 0
+        assert await tags_of(kept.bucket.registry) == ["v1"]
+        almost[0].go_on.set()
+    assert (await kept.has(UNTAGGED_IMAGE), await kept.has(V1)) == (True, True)
+
+
 async def test_two_collections_at_once_do_no_more_than_one(kept: Kept) -> None:
     """The second finds the tombstone of the first."""
     kept_tag = await kept.bucket.push_image(tag="v2", note="kept")
