@@ -1,7 +1,7 @@
 """What the manifests of one repository name.
 
 Every manifest that is there counts, tagged or not: who wants untagged ones to go says so by a retention rule, which
-deletes them first.
+lets them go first.
 """
 
 import re
