@@ -41,6 +41,8 @@ class Call:
     key: str
     run: Callable[[], Awaitable[Any]]
     task: trio.lowlevel.Task
+    number: int
+    """One more than that of the call before."""
     fate: float
     """Of a cancelled call, drawn before: whether it takes effect, and when."""
     operation: Operation | None

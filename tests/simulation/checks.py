@@ -45,24 +45,8 @@ class Checks:
     def check_quiet(self) -> None:
         """Check, when no request is under way, what must not be there, the tags, and all that can be seen."""
         self.check_whole()
-        for repo, digest in self.history.gone():
-            if self.has_manifest(repo, digest):
-                raise Broken(_say("manifest", repo, digest, "was deleted and is there"))
-        for repo, tag, digest in self.history.obliged_tags():
-            if self.named_by(repo, tag) != digest:
-                raise Broken(_say(f"tag {tag} of", repo, digest, "was lost"))
-        for repo, tag, digest in self.history.gone_tags():
-            if self.named_by(repo, tag) == digest:
-                raise Broken(_say(f"tag {tag} of", repo, digest, "was deleted and is there"))
-        for repo, tag, digest in self.history.rivals():
-            if (self.named_by(repo, tag) == digest) != self.has_manifest(repo, digest):
-                raise Broken(_say(f"tag {tag} of", repo, digest, "and its manifest are not of one mind"))
-        for repo, tag, other, digest in self.history.of_one_push():
-            if (self.named_by(repo, tag) == digest) != (self.named_by(repo, other) == digest):
-                raise Broken(_say(f"of the tags of one push of", repo, digest, "one was lost"))
-        for repo, digest in self.history.gone_blobs():
-            if self.has_blob(repo, digest):
-                raise Broken(_say("blob", repo, digest, "was deleted and is there"))
+        self._check_gone()
+        self._check_tags()
         for repo in REPOS:
             for digest in MANIFESTS:
                 if self.has_manifest(repo, digest):
@@ -121,6 +105,30 @@ class Checks:
             return drive(self.registry.manifests.find(repo, tag)).digest
         except ManifestUnknown:
             return None
+
+    def _check_gone(self) -> None:
+        """Check that what was deleted is not there."""
+        for repo, digest in self.history.gone():
+            if self.has_manifest(repo, digest):
+                raise Broken(_say("manifest", repo, digest, "was deleted and is there"))
+        for repo, tag, digest in self.history.gone_tags():
+            if self.named_by(repo, tag) == digest:
+                raise Broken(_say(f"tag {tag} of", repo, digest, "was deleted and is there"))
+        for repo, digest in self.history.gone_blobs():
+            if self.has_blob(repo, digest):
+                raise Broken(_say("blob", repo, digest, "was deleted and is there"))
+
+    def _check_tags(self) -> None:
+        """Check that tags name what they must, and come and go as one with what they name."""
+        for repo, tag, digest in self.history.obliged_tags():
+            if self.named_by(repo, tag) != digest:
+                raise Broken(_say(f"tag {tag} of", repo, digest, "was lost"))
+        for repo, tag, digest in self.history.rivals():
+            if (self.named_by(repo, tag) == digest) != self.has_manifest(repo, digest):
+                raise Broken(_say(f"tag {tag} of", repo, digest, "and its manifest are not of one mind"))
+        for repo, tag, other, digest in self.history.of_one_push():
+            if (self.named_by(repo, tag) == digest) != (self.named_by(repo, other) == digest):
+                raise Broken(_say("of the tags of one push of", repo, digest, "one was lost"))
 
     def _check_seen(self, repo: RepositoryName, digest: Digest) -> None:
         """Check that a manifest which can be seen is whole, acknowledged or not, but for what was deleted by name."""

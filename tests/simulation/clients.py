@@ -169,14 +169,14 @@ class Client:
     async def _upload(self, repo: RepositoryName, digest: Digest) -> bool:
         """Send a blob, at once or in two chunks; a client that got no answer asks once more."""
         body, uploads = BLOBS[digest], self.registry.uploads
-        session: Session | None = uploads.begin(repo, "sha256")
+        session = uploads.begin(repo, "sha256")
         if self.rng.random() < 0.25:
             half = body[: len(body) * 2 // 3]
-            session = await self._try(partial(uploads.chunk, session, Body(half), None, len(half)))
-            body = body[len(half) :]
-        for _ in range(2):
-            if session is None:
+            advanced: Session | None = await self._try(partial(uploads.chunk, session, Body(half), None, len(half)))
+            if advanced is None:
                 return False
+            session, body = advanced, body[len(half) :]
+        for _ in range(2):
             finish = partial(uploads.finish, session, digest, Body(body), None, len(body))
             if await self._do(Operation("keep blob", repo, digest), finish):
                 return True

@@ -60,6 +60,12 @@ class Operation:
 
 
 Name = tuple["RepositoryName", "Digest"]
+NEEDS: list[tuple[Name, list[Name], list[Name]]] = [
+    ((repo, digest), [(repo, child) for child in manifest.children], [(repo, blob) for blob in manifest.blobs])
+    for repo in REPOS
+    for digest, manifest in MANIFESTS.items()
+]
+"""All manifests in all repositories, each with its children and its blobs there; an index before its children."""
 
 
 def _lists() -> defaultdict[Name, list[Operation]]:
@@ -98,23 +104,24 @@ class History:
         """Return the manifests and the blobs that must be there, whole."""
         reasons: dict[Name, list[Operation]] = {}
         blobs: set[Name] = set()
-        for repo in REPOS:
-            for digest, manifest in MANIFESTS.items():
-                name = repo, digest
-                deletes = self.deletes.get(name, ())
-                pushes = [push for push in self.pushes.get(name, ()) if push.acknowledged and push.is_after(deletes)]
-                because = [*pushes, *(push for push in reasons.get(name, ()) if push.is_after(deletes))]
-                reasons[name] = because
-                if not because:
-                    continue
-                for child in manifest.children:
-                    reasons.setdefault((repo, child), []).extend(because)
-                for blob in manifest.blobs:
-                    deletes = self.blob_deletes.get((repo, blob), ())
-                    kept = (keep for keep in self.kept.get((repo, blob), ()) if keep.acknowledged)
-                    # The push of an index looks at its children, and not at what they need.
-                    if not deletes or any(reason.is_after(deletes) for reason in (*pushes, *kept)):
-                        blobs.add((repo, blob))
+        for name, children, needed in NEEDS:
+            pushes: Sequence[Operation] = self.pushes.get(name, ())
+            because: Sequence[Operation] = reasons.get(name, ())
+            if not pushes and not because:
+                continue
+            deletes = self.deletes.get(name, ())
+            pushes = [push for push in pushes if push.acknowledged and push.is_after(deletes)]
+            reasons[name] = because = [*pushes, *(push for push in because if push.is_after(deletes))]
+            if not because:
+                continue
+            for child in children:
+                reasons.setdefault(child, []).extend(because)
+            for blob in needed:
+                deletes = self.blob_deletes.get(blob, ())
+                kept = (keep for keep in self.kept.get(blob, ()) if keep.acknowledged)
+                # The push of an index looks at its children, and not at what they need.
+                if not deletes or any(reason.is_after(deletes) for reason in (*pushes, *kept)):
+                    blobs.add(blob)
         for name, keeps in self.kept.items():
             for keep in keeps:
                 promised = keep.acknowledged and now_s < keep.ended_s + PROMISED_S

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 def renewal() -> AbstractContextManager[Any]:
-    """Who relies on a record writes a new lease where the old one is old."""
+    """Leave old leases as they are: who relies on a record writes no new one."""
     return patch.object(Records, "rely", Records.read)
 
 
 def retirement() -> AbstractContextManager[Any]:
-    """Data goes only in the second of two collections."""
+    """Delete data in the first collection that finds it unnamed, with no second one."""
 
     async def delete_at_once(self: DataSweep, found: Unnamed, *_: object) -> None:
         await self._delete_hints(found)
@@ -40,7 +40,7 @@ def retirement() -> AbstractContextManager[Any]:
 
 
 def waiting() -> AbstractContextManager[Any]:
-    """The second collection begins two deadlines after the note of the first."""
+    """Let the second collection of data begin right after the note of the first, not two deadlines later."""
     original = DataSweep._counts
 
     def counts(self: DataSweep, *arguments: Any) -> bool | None:
@@ -52,7 +52,7 @@ def waiting() -> AbstractContextManager[Any]:
 
 
 def hints_first() -> AbstractContextManager[Any]:
-    """Hints go before the data is retired, not when it goes."""
+    """Delete the hints with the data, not before its note is written."""
     original = DataSweep._retire_or_delete
 
     async def keep_hints(self: DataSweep, found: Unnamed, *arguments: Any) -> None:
@@ -64,7 +64,7 @@ def hints_first() -> AbstractContextManager[Any]:
 
 
 def notes_that_count() -> AbstractContextManager[Any]:
-    """A note whose listing began more than a grace ago counts for nothing."""
+    """Let a note count for three graces after its listing began, not for one."""
 
     def is_void(self: DataSweep, listed_at_s: int, now: datetime) -> bool:
         return now.timestamp() >= listed_at_s + 3 * self.collection.settings.grace_s
@@ -73,7 +73,7 @@ def notes_that_count() -> AbstractContextManager[Any]:
 
 
 def leases_as_listed() -> AbstractContextManager[Any]:
-    """Exactly the leases that were listed go, not all that there are."""
+    """Delete all leases that there are, not exactly those that were listed."""
 
     async def delete_all_there_are(self: RecordSweep, record: Record) -> bool:
         prefix = record.leases[0].key.rpartition("/")[0] + "/"
@@ -87,7 +87,7 @@ def leases_as_listed() -> AbstractContextManager[Any]:
 
 
 def collector_swaps() -> AbstractContextManager[Any]:
-    """The collector deletes only the entry that it has listed."""
+    """Let the collector delete whatever entry there is, not only the one that it has listed."""
 
     async def delete(self: RecordSweep, record: Record) -> bool:
         if record.entry is not None:
@@ -99,7 +99,7 @@ def collector_swaps() -> AbstractContextManager[Any]:
 
 
 def newest_lease() -> AbstractContextManager[Any]:
-    """A record's age is that of its newest lease."""
+    """Take a record's age from its oldest lease, not from its newest."""
 
     def is_past_grace(self: RecordSweep, record: Record) -> bool:
         return any(self.collection.is_past_grace(lease) for lease in record.leases)
@@ -108,7 +108,7 @@ def newest_lease() -> AbstractContextManager[Any]:
 
 
 def references() -> AbstractContextManager[Any]:
-    """What a manifest needs stays."""
+    """Forget what manifests need."""
 
     async def none(*_: object) -> frozenset[Digest]:
         return frozenset()
@@ -117,7 +117,7 @@ def references() -> AbstractContextManager[Any]:
 
 
 def delete_swaps() -> AbstractContextManager[Any]:
-    """A DELETE buries only the entry that it has seen."""
+    """Let a DELETE bury whatever entry there is, not only the one that it has seen."""
 
     async def bury(self: Records, repo: RepositoryName, kind: keys.Kind, digest: Digest, _: Seen) -> bool:
         await self.store.put(keys.entry(repo, kind, digest), new_tombstone())
@@ -127,7 +127,7 @@ def delete_swaps() -> AbstractContextManager[Any]:
 
 
 def entry_nonces() -> AbstractContextManager[Any]:
-    """Every writing of an entry is unlike every other."""
+    """Write the same entry with the same bytes, so that one cannot be told from another."""
     original = records._entry_header
 
     def without_nonce(lease: Lease | None, epoch: str) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def entry_nonces() -> AbstractContextManager[Any]:
 
 
 def renewal_swaps() -> AbstractContextManager[Any]:
-    """A renewal or a push replaces only the entry that it has seen."""
+    """Let a renewal or a push replace whatever entry there is, not only the one that it has seen."""
 
     async def put(
         self: Records, repo: RepositoryName, kind: keys.Kind, digest: Digest, seen: Seen, value: Value, lease: Lease
@@ -149,12 +149,12 @@ def renewal_swaps() -> AbstractContextManager[Any]:
 
 
 def epochs() -> AbstractContextManager[Any]:
-    """A push that was overtaken looks whether the manifest was deleted in between."""
+    """Let a push that was overtaken be content with a manifest that was deleted in between."""
     return patch.object(Seen, "continues", lambda self, _: self.value is not None)
 
 
 def tombstone_last() -> AbstractContextManager[Any]:
-    """Of a deleted record the leases go before the tombstone."""
+    """Delete the tombstone before the leases that it hides."""
 
     async def finish(self: RecordSweep, _: object, record: Record) -> bool:
         entry = record.entry
@@ -168,7 +168,7 @@ def tombstone_last() -> AbstractContextManager[Any]:
 
 
 def lease_first() -> AbstractContextManager[Any]:
-    """A lease is written before the entry."""
+    """Write the entry before the lease."""
 
     async def write(self: Records, repo: RepositoryName, kind: keys.Kind, digest: Digest, value: Value) -> None:
         seen = await self.look_at_entry(repo, kind, digest)
@@ -180,7 +180,7 @@ def lease_first() -> AbstractContextManager[Any]:
 
 
 def hint_after_lease() -> AbstractContextManager[Any]:
-    """The hint of new data is written after its lease."""
+    """Write the hint of new data before its lease."""
     original = Commit._record
 
     async def record(self: Commit, repo: RepositoryName, digest: Digest, value: BlobValue, *, is_new: bool) -> None:
@@ -192,7 +192,7 @@ def hint_after_lease() -> AbstractContextManager[Any]:
 
 
 def grace() -> AbstractContextManager[Any]:
-    """What is younger than the grace stays."""
+    """Take everything to be older than the grace."""
     return patch.object(Collection, "is_past_grace", lambda *_: True)
 
 

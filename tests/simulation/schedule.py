@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import secrets
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 from unittest.mock import patch
@@ -32,8 +31,9 @@ from zotpy.store.interface import StoreError
 from zotpy.store.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+    from tests.simulation.contents import Manifest
     from zotpy.store.interface import Part, Store, Stored
 
 SETTINGS = RegistrySettings(part_size_bytes=PART_BYTES, grace_s=GRACE_S, deadline_s=DEADLINE_S)
@@ -57,25 +57,18 @@ class BackdatingStore(MemoryStore):
         return stored
 
 
-@dataclass(eq=False)
 class Schedule:
     """Runs one."""
 
-    seed: int
-    theme: Theme | None = None
-    """`None`: drawn."""
-    rng: random.Random = field(init=False)
-    clock: StepClock = field(default_factory=StepClock)
-    store: MemoryStore = field(init=False)
-    scheduler: Scheduler = field(init=False)
-    checks: Checks = field(init=False)
+    checks: Checks
 
-    def __post_init__(self) -> None:
-        """Draw what is not drawn on the way."""
-        self.rng = random.Random(self.seed)
-        self.theme = self.theme or draw(self.rng)
+    def __init__(self, seed: int, theme: Theme | None = None) -> None:
+        """Draw what is not drawn on the way, the theme too where none is given."""
+        self.rng = random.Random(seed)
+        self.theme = theme or draw(self.rng)
+        self.clock = StepClock()
         kind = self.rng.choice((MemoryStore, BackdatingStore))
-        self.store = kind(self.clock.date)
+        self.store: MemoryStore = kind(self.clock.date)
         odds = Odds.draw(self.rng, self.theme)
         self.scheduler = Scheduler(self.clock, self.rng, odds, self._after_effect)
 
@@ -117,11 +110,11 @@ class Schedule:
     async def _registry(self, store: Store) -> Registry:
         return await open_registry(store, SETTINGS, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
 
-    async def _client(self, actor: Actor, focus: list) -> Client:
+    async def _client(self, actor: Actor, focus: list[Manifest]) -> Client:
         registry = await self._registry(ParkedStore(self.store, actor, self.scheduler))
         return Client(actor, registry, self.scheduler, self.checks, self.rng, focus, self.theme)
 
-    async def _prepare(self, focus: list) -> None:
+    async def _prepare(self, focus: list[Manifest]) -> None:
         """Have something in the bucket, of some age, perhaps deleted again."""
         client = await self._client(Actor("first"), focus)
         for manifest in focus:
@@ -135,7 +128,7 @@ class Schedule:
             await self._collect()
             self.scheduler.pass_time(self.rng.random() * GRACE_S / 2)
 
-    async def _together(self, focus: list) -> None:
+    async def _together(self, focus: list[Manifest]) -> None:
         """Let clients and collectors work at once."""
         clients = [
             await self._client(Actor(f"client {number}"), focus)
@@ -153,7 +146,7 @@ class Schedule:
         self.scheduler.pass_time(DEADLINE_S)
         self.checks.check_quiet()
 
-    async def _act(self, actor: Actor, work) -> None:
+    async def _act(self, actor: Actor, work: Callable[[], Awaitable[None]]) -> None:
         """Do something until it is done, or the actor is killed."""
         with trio.CancelScope() as actor.scope:
             try:
@@ -211,7 +204,7 @@ def _simulated(rng: random.Random) -> Iterator[None]:
     trio_run._r.seed(rng.random())
     ids = random.Random(rng.random())
     with (
-        patch.object(trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
+        patch.object(trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", new=True),
         patch.object(memory, "_checkpoint", _pass),
         patch.object(committing, "INLINE_LIMIT_BYTES", INLINE_BYTES),
         patch.object(secrets, "token_hex", lambda count: f"{ids.getrandbits(8 * count):0{2 * count}x}"),

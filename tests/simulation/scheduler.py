@@ -82,6 +82,8 @@ class Scheduler:
     steps: int = 0
     trace: list[tuple[float, str, str, str, object]] = field(default_factory=list)
     _parked: dict[Call, None] = field(default_factory=dict)
+    _given_up: list[Call] = field(default_factory=list)
+    """Whose fate is to be told: trio cancels the tasks of a scope in the order of their addresses, the calls have one."""
     _late: list[tuple[float, int, Call]] = field(default_factory=list)
     _numbers: count[int] = field(default_factory=count)
     _until_s: float = 0.0
@@ -90,12 +92,13 @@ class Scheduler:
 
     async def park(self, actor: Actor, method: str, key: str, run: Callable[[], Awaitable[Any]]) -> Any:
         """Wait until the call has come back."""
-        call = Call(actor, method, key, run, trio.lowlevel.current_task(), self.rng.random(), actor.operation)
+        task, number = trio.lowlevel.current_task(), next(self._numbers)
+        call = Call(actor, method, key, run, task, number, self.rng.random(), actor.operation)
         self._parked[call] = None
 
         def abort(_: object) -> trio.lowlevel.Abort:
             del self._parked[call]
-            self._guard(self._given_up, call)
+            self._give_up(call)
             return trio.lowlevel.Abort.SUCCEEDED
 
         return await trio.lowlevel.wait_task_rescheduled(abort)
@@ -122,6 +125,7 @@ class Scheduler:
 
     def _step(self, deadline_s: float) -> None:
         self.steps += 1
+        self._settle()
         if self._until_s > self.clock.now_s:
             self._move(min(self._until_s, deadline_s))
             return
@@ -181,29 +185,41 @@ class Scheduler:
         self.note(call.actor.name, call.method, call.key, how + failed)
         self.on_effect(call)
 
-    def _given_up(self, call: Call) -> None:
-        """Decide what becomes of a call whose caller does not wait any more."""
-        if call.answer is not None:
-            return
-        if call.fate < 0.4:
-            self._take_effect(call, "given up ")
-        elif call.fate < 0.7:
-            due_s = self.clock.now_s + (call.fate - 0.4) / 0.3 * LATE_S
-            heapq.heappush(self._late, (due_s, next(self._numbers), call))
+    def _give_up(self, call: Call) -> None:
+        """Take in a call whose caller does not wait any more."""
+        if call.answer is None:
+            self._given_up.append(call)
             if call.operation is not None:
                 call.operation.late += 1
-        else:
-            self.note(call.actor.name, "never", call.key, call.method)
+
+    def _settle(self) -> None:
+        """Decide what becomes of the calls that were given up: they take effect now, later, or never."""
+        given_up, self._given_up = sorted(self._given_up, key=lambda call: call.number), []
+        for call in given_up:
+            if call.fate < 0.4:
+                self._take_late_effect(call, "given up ")
+            elif call.fate < 0.7:
+                due_s = self.clock.now_s + (call.fate - 0.4) / 0.3 * LATE_S
+                heapq.heappush(self._late, (due_s, call.number, call))
+            else:
+                self.note(call.actor.name, "never", call.key, call.method)
+                if call.operation is not None:
+                    call.operation.late -= 1
+
+    def _take_late_effect(self, call: Call, how: str) -> None:
+        if call.operation is not None:
+            call.operation.late -= 1
+            if call.operation.last is not None:
+                call.operation.last = self.steps
+        self._take_effect(call, how)
 
     def _move(self, to_s: float) -> None:
         """Let time go by; what is late takes effect on the way."""
+        self._settle()
         while self._late and self._late[0][0] <= to_s:
             due_s, _, call = heapq.heappop(self._late)
             self.clock.now_s = max(self.clock.now_s, due_s)
-            if call.operation is not None:
-                call.operation.late -= 1
-                call.operation.last = self.steps
-            self._take_effect(call, "late ")
+            self._take_late_effect(call, "late ")
         self.clock.now_s = max(self.clock.now_s, to_s)
 
     def _jump(self, _: Actor) -> None:
