@@ -48,6 +48,8 @@ class Theme:
     """Of each manifest, those from this one on are wanted for themselves."""
     both_tags: float = 0.0
     """Of pushes by tag, so many write both tags."""
+    retains: bool = False
+    """Collectors let go of manifests that no tag names, and of referrers of what is gone."""
 
 
 MIXED = Theme(weights=(10, 1, 4, 1, 1, 2, 1, 1))
@@ -100,6 +102,26 @@ RIVALS = Theme(
     both_tags=0.8,
 )
 """The same manifest pushed and deleted at once."""
+RETAINED = Theme(
+    weights=(2, 8, 1, 4, 0, 0, 1, 0),
+    repos=REPOS[:1],
+    manifests=(INDEX, ONE, THREE, REFERRER),
+    focus=(2, 3, 4),
+    clients=(1, 2, 3),
+    collectors=(1, 1, 2),
+    passes=(1, 1, 2),
+    rounds=(2, 3),
+    stay=(0.2, 0.6),
+    there=1.0,
+    deleted=0.1,
+    age=(0.9, 1.4),
+    passes_before=(0,),
+    rests=((0.0, 0.1), (1.0, 1.3)),
+    long_pauses=0.2,
+    both_tags=0.2,
+    retains=True,
+)
+"""Old manifests without tags, which go, and are wanted again meanwhile."""
 
 
 def draw(rng: random.Random) -> Theme:
@@ -107,4 +129,4 @@ def draw(rng: random.Random) -> Theme:
     return rng.choices((MIXED, FADING, LINGERING, RIVALS), weights=(4, 2, 1, 3))[0]
 
 
-THEMES = {"mixed": MIXED, "fading": FADING, "lingering": LINGERING, "rivals": RIVALS}
+THEMES = {"mixed": MIXED, "fading": FADING, "lingering": LINGERING, "rivals": RIVALS, "retained": RETAINED}

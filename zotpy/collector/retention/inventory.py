@@ -7,7 +7,7 @@ from functools import partial
 
 from zotpy.collector.collection import Collection
 from zotpy.collector.records import Record, Records
-from zotpy.collector.references import references_of
+from zotpy.collector.references import references_of, value_of_leases
 from zotpy.collector.retention.graph import ManifestSeen, ReferrerTag
 from zotpy.collector.retention.tags import TagSeen, subject_of
 from zotpy.core import keys
@@ -15,7 +15,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestInvalid
 from zotpy.core.manifests import parse_manifest
 from zotpy.core.names import RepositoryName, Tag
-from zotpy.core.records import ManifestValue, decode_entry
+from zotpy.core.records import ManifestValue, Value, decode_entry
 from zotpy.registry.concurrency import gather
 from zotpy.registry.tags import Tags
 from zotpy.store.interface import KeyMissing, Listed
@@ -35,8 +35,8 @@ class Inventory:
     repo: RepositoryName
     objects: dict[Tag, Listed] = field(default_factory=dict)
     """All tags as they were listed."""
-    entries: dict[Digest, str] = field(default_factory=dict)
-    """The ETags of the entries of manifests that were read."""
+    entries: dict[Digest, str | None] = field(default_factory=dict)
+    """The ETags of the entries of manifests that were read; `None`: there was no entry."""
     references: dict[Digest, frozenset[Digest]] = field(default_factory=dict)
     """All that those manifests name."""
 
@@ -72,35 +72,45 @@ class Inventory:
         old = {digest for digest, record in there.items() if self._has_old_lease(record)}
         if old <= staying:
             return {digest: ManifestSeen(is_old=False) for digest in there}
-        reading = [partial(self._read, digest, is_old=digest in old) for digest in there]
+        reading = [partial(self._read, digest, record, is_old=digest in old) for digest, record in there.items()]
         found = await gather(*reading, limit=self.collection.settings.calls_at_once)
         return {digest: seen for digest, seen in zip(there, found, strict=True) if seen is not None}
 
-    async def _read(self, digest: Digest, *, is_old: bool) -> ManifestSeen | None:
-        """Read one manifest, and remember its entry; `None` where it was deleted since it was listed."""
+    async def _read(self, digest: Digest, record: Record, *, is_old: bool) -> ManifestSeen | None:
+        """Read one manifest, and remember its entry, or that it has none; `None`: it was deleted since it was listed.
+
+        Whoever comes to rely on one without an entry writes the entry, as whoever relies on another changes it.
+        """
+        store = self.collection.store
         self.collection.summary.manifests_read += 1
+        etag, lease_time = None, None
+        value: Value | None
         try:
-            fetched = await self.collection.store.get(keys.entry(self.repo, "manifests", digest))
+            fetched = await store.get(keys.entry(self.repo, "manifests", digest))
+            entry = decode_entry("manifests", fetched.body)
+            etag, value, lease_time = fetched.etag, entry.value, None if entry.lease is None else entry.lease.time
         except KeyMissing:
-            return ManifestSeen(is_old=False)  # it has leases, and a reader will rebuild the entry
-        entry = decode_entry("manifests", fetched.body)
-        if not isinstance(entry.value, ManifestValue):
+            value = await value_of_leases(store, record.leases)
+        if not isinstance(value, ManifestValue):
             return None
-        self.entries[digest] = fetched.etag
-        references = self.references[digest] = references_of(entry.value)
-        is_renewed = entry.lease is not None and not self._is_old(entry.lease.time)  # after the leases were listed
-        try:
-            facts = parse_manifest(entry.value.content, entry.value.media_type)
-        except ManifestInvalid:  # by the rules of another release, which knows whether it is needed
-            return ManifestSeen(is_old=False, mentions=references)
-        mentions = references - {facts.subject} | {*facts.manifests}
-        return ManifestSeen(is_old and not is_renewed, frozenset(mentions), facts.subject)
+        self.entries[digest] = etag
+        references = self.references[digest] = references_of(value)
+        is_renewed = lease_time is not None and not self._is_old(lease_time)  # after the leases were listed
+        return _seen(value, references, is_old=is_old and not is_renewed)
 
     def _has_old_lease(self, record: Record) -> bool:
         newest = record.newest()
-        return record.entry is not None and newest is not None and self._is_old(newest.last_modified)
+        return newest is not None and self._is_old(newest.last_modified)
 
     def _is_old(self, time: datetime) -> bool:
         """Whether something was written so long ago that it may go, and that whoever relies on it must renew it."""
         settings = self.collection.settings
         return time < self.collection.began - timedelta(seconds=max(settings.grace_s, settings.retention.delay_s))
+
+
+def _seen(value: ManifestValue, references: frozenset[Digest], *, is_old: bool) -> ManifestSeen:
+    try:
+        facts = parse_manifest(value.content, value.media_type)
+    except ManifestInvalid:  # by the rules of another release, which knows whether it is needed
+        return ManifestSeen(is_old=False, mentions=references)
+    return ManifestSeen(is_old, references - {facts.subject} | {*facts.manifests}, facts.subject)

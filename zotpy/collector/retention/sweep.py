@@ -114,7 +114,7 @@ class RetentionSweep:
     async def _expire_manifest(self, inventory: Inventory, digest: Digest, reason: str) -> bool:
         """Delete a manifest if nobody has touched it; `False`: it stays."""
         features = self.collection.store.features
-        if not (features.conditional_replace and features.conditional_delete):
+        if not (features.conditional_create and features.conditional_replace and features.conditional_delete):
             if not self.collection.summary.manifests_held:
                 log.warning("manifests_held", reason="the store has no conditional writes: delete manifests by DELETE")
             self.collection.summary.manifests_held += 1
@@ -132,7 +132,7 @@ class RetentionSweep:
         records = RecordStore(store, RegistrySettings(grace_s=settings.grace_s, deadline_s=settings.deadline_s))
         deletions = Deletions(store, records, names)
         looked = await deletions.look(self.repo, digest)
-        if looked is None or looked.tags or looked.entry.etag != inventory.entries.get(digest):
+        if looked is None or looked.tags or looked.entry.etag != inventory.entries[digest]:
             return False
         if not await deletions.bury(self.repo, digest, looked):
             return False

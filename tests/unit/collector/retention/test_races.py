@@ -182,6 +182,36 @@ async def test_an_index_that_stays_after_all_keeps_its_manifests() -> None:
     assert (await kept.has(inner), await kept.has(child)) == (True, True)
 
 
+async def _cut_push(kept: Kept, body: bytes) -> None:
+    """Push an index of which only the lease is written: its replica dies."""
+    registry = await _slow_replica(kept)
+    kept.bucket.script.fail("after", "put", keys.leases(REPO, "manifests", Digest.of(body)), StoreUnavailable("cut"))
+    with pytest.raises(StoreUnavailable):
+        await registry.manifests.push(REPO, V2, body, OCI_INDEX)
+
+
+async def test_what_a_push_left_that_broke_off_keeps_its_manifests_and_goes_with_them(kept: Kept) -> None:
+    """Such an index has a lease and no entry, and can be pulled."""
+    outer = index(UNTAGGED_IMAGE)
+    await _cut_push(kept, outer)
+    kept.bucket.clock.advance(DELAY_S / 2)
+    assert (await kept.collect(UNTAGGED)).manifests_expired == 0
+    assert (await kept.has(Digest.of(outer)), await kept.has(UNTAGGED_IMAGE)) == (True, True)
+    kept.bucket.clock.advance(DELAY_S)
+    assert (await kept.collect(UNTAGGED)).manifests_expired == 2
+    assert (await kept.has(Digest.of(outer)), await kept.has(UNTAGGED_IMAGE)) == (False, False)
+
+
+async def test_what_a_push_left_that_broke_off_stays_where_something_comes_to_need_it(kept: Kept) -> None:
+    """Whoever relies on it writes its entry."""
+    outer = index(UNTAGGED_IMAGE)
+    await _cut_push(kept, outer)
+    kept.bucket.clock.advance(DELAY_S + 1)
+    parked = kept.bucket.script.park("before", "put", keys.entry(REPO, "manifests", Digest.of(outer)))
+    assert await meanwhile(kept, parked, partial(kept.push_index, Digest.of(outer), tag="v1")) == 0
+    assert (await kept.has(V1), await kept.has(Digest.of(outer)), await kept.has(UNTAGGED_IMAGE)) == (True, True, True)
+
+
 async def test_referrers_of_a_subject_that_stays_after_all_stay() -> None:
     """They were to go with it."""
     kept = await Kept.open()
