@@ -113,9 +113,12 @@ class History:
             if not pushes and not because:
                 continue
             deletes = self.deletes.get(name, ())
-            pushes = [push for push in pushes if push.acknowledged and push.is_after(deletes)]
-            if self.retains and name not in tagged:
-                pushes = [push for push in pushes if now_s < push.ended_s + PROMISED_S]
+            lasts = not self.retains or name in tagged
+            pushes = [
+                push
+                for push in pushes
+                if push.acknowledged and push.is_after(deletes) and (lasts or now_s < push.ended_s + PROMISED_S)
+            ]
             reasons[name] = because = [*pushes, *(push for push in because if push.is_after(deletes))]
             if not because:
                 continue

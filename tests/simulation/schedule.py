@@ -102,9 +102,8 @@ class Schedule:
 
     async def _all(self) -> None:
         with self.scheduler.scope, plain_errors():
-            self.checks = Checks(
-                self.store, await self._registry(self.store), History(retains=self.theme.retains), self.clock
-            )
+            history = History(retains=self.theme.retains)
+            self.checks = Checks(self.store, await self._registry(self.store), history, self.clock)
             self.clock.on_idle = self.scheduler.idle
             focus = self.rng.sample(self.theme.manifests, self.rng.choice(self.theme.focus))
             await self._prepare(focus)

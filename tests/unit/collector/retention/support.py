@@ -8,22 +8,32 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import trio
+
 from tests.unit.collector.support import GRACE_S, SETTINGS, Bucket
-from tests.unit.registry.support import REPO
+from tests.unit.registry.support import BUDGET_BYTES, PART_BYTES, REPO
+from tests.unit.registry.test_manifests import image
 from zotpy.collector import Collector, KeepTags, Policy, Retention
+from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestUnknown
 from zotpy.core.manifests import OCI_INDEX
 from zotpy.core.names import Tag
+from zotpy.registry.budget import MemoryBudget
+from zotpy.registry.registry import Registry, open_registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
+    from tests.unit.registry.support import Step
     from zotpy.collector import Expiration, Summary
     from zotpy.core.names import Reference
     from zotpy.store.interface import Features, Store
 
 DELAY_S = 3 * GRACE_S
+UNTAGGED_IMAGE = Digest.of(image())
+ENTRY = keys.entry(REPO, "manifests", UNTAGGED_IMAGE)
+MARKERS = keys.tagged(REPO, UNTAGGED_IMAGE)
 ALL = (re.compile(""),)
 UNTAGGED = Policy(ALL)
 BOTH = Policy(ALL, delete_referrers=True)
@@ -84,3 +94,26 @@ def index(*children: Digest) -> bytes:
         for child in children
     ]
     return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests}).encode()
+
+
+async def meanwhile(kept: Kept, parked: Step, work: Callable[[], Awaitable[object]], policy: Policy = UNTAGGED) -> int:
+    """Do something where the collection was told to stop; returns how many tags and manifests have gone."""
+    gone = []
+
+    async def collect() -> None:
+        summary = await kept.collect(policy, store=kept.bucket.slow)
+        gone.append(summary.manifests_expired + summary.tags_expired)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(collect)
+        await parked.reached.wait()
+        await work()
+        parked.go_on.set()
+    return gone[0]
+
+
+async def slow_replica(kept: Kept) -> Registry:
+    """Open a replica that the script stops."""
+    return await open_registry(
+        kept.bucket.slow, kept.bucket.registry.settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES)
+    )
