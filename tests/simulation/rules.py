@@ -9,11 +9,10 @@ from unittest.mock import patch
 from zotpy.collector.collection import Collection
 from zotpy.collector.data import DataSweep, Unnamed
 from zotpy.collector.records import Record, RecordSweep
-from zotpy.collector.retention import inventory
 from zotpy.collector.retention.graph import Graph
 from zotpy.collector.retention.sweep import RetentionSweep
 from zotpy.core import keys, records
-from zotpy.core.records import new_tombstone
+from zotpy.core.records import decode_entry, new_tombstone
 from zotpy.registry.committing import Commit
 from zotpy.registry.deletions import Deletions
 from zotpy.registry.names import Names
@@ -221,8 +220,10 @@ def retention_swaps() -> AbstractContextManager[Any]:
 
 def lease_of_entry() -> AbstractContextManager[Any]:
     """Let retention go by the leases that were listed, whatever the entry says of a newer one."""
-    original = inventory.decode_entry
-    return patch.object(inventory, "decode_entry", lambda kind, value: replace(original(kind, value), lease=None))
+    return patch(
+        "zotpy.collector.retention.inventory.decode_entry",
+        lambda kind, value: replace(decode_entry(kind, value), lease=None),
+    )
 
 
 def indexes_first() -> AbstractContextManager[Any]:

@@ -8,7 +8,7 @@ from tests.simulation.many import first_failure, run_one
 from tests.simulation.schedule import Schedule
 
 SCHEDULES = 20_000
-SCHEDULES_RETAINED = 3_000
+SCHEDULES_RETAINED = 2_000
 ENOUGH = 6_000
 """Schedules in which a missing rule must show."""
 NOTICED_IN = {
@@ -43,7 +43,7 @@ def test_all_that_was_acknowledged_stays_whole() -> None:
 
 @pytest.mark.timeout(1200)
 def test_what_a_tag_names_stays_whole_where_untagged_manifests_go() -> None:
-    """By a retention rule, while they are wanted again: what can be seen is whole, and what is young or tagged stays."""
+    """By a retention rule, while they are wanted again: what can be seen is whole, what is young or tagged stays."""
     failure = first_failure(range(SCHEDULES_RETAINED), "retained")
     assert failure is None, str(failure)
 
