@@ -26,6 +26,8 @@ class Actor:
     """A client with its replica, or a collector: what crashes, and pauses, as one."""
 
     name: str
+    pace: float = 1.0
+    """How likely it goes on, against others."""
     scope: trio.CancelScope | None = None
     crashed: bool = False
     frozen_until_s: float = 0.0

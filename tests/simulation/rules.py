@@ -12,8 +12,7 @@ from zotpy.collector.records import Record, RecordSweep
 from zotpy.collector.retention.graph import Graph
 from zotpy.collector.retention.sweep import RetentionSweep
 from zotpy.core import keys, records
-from zotpy.core.records import decode_entry, new_tombstone
-from zotpy.registry.committing import Commit
+from zotpy.core.records import Lease, decode_entry, new_tombstone
 from zotpy.registry.deletions import Deletions
 from zotpy.registry.names import Names
 from zotpy.registry.records import Records, Seen
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from zotpy.core.digests import Digest
     from zotpy.core.names import RepositoryName
-    from zotpy.core.records import BlobValue, Lease, Value
+    from zotpy.core.records import Value
 
 
 def renewal() -> AbstractContextManager[Any]:
@@ -174,27 +173,15 @@ def tombstone_last() -> AbstractContextManager[Any]:
 
 
 def lease_first() -> AbstractContextManager[Any]:
-    """Write the entry before the lease."""
+    """Write the entry before the lease that it names."""
 
     async def write(self: Records, repo: RepositoryName, kind: keys.Kind, digest: Digest, value: Value) -> None:
-        seen = await self.look_at_entry(repo, kind, digest)
-        if seen.value is None:
-            await self.store.put(keys.entry(repo, kind, digest), value.encode())
-        await self.write_entry(repo, kind, digest, value, await self.write_lease(repo, kind, digest, value))
+        now = (await self.store.list(keys.leases(repo, kind, digest), limit=1)).store_time
+        lease = Lease(keys.new_id(), now)
+        await self.write_entry(repo, kind, digest, value, lease)
+        await self.store.put(keys.lease(repo, kind, digest, lease.lease_id, None), value.encode())
 
     return patch.object(Records, "write", write)
-
-
-def hint_after_lease() -> AbstractContextManager[Any]:
-    """Write the hint of new data before its lease."""
-    original = Commit._record
-
-    async def record(self: Commit, repo: RepositoryName, digest: Digest, value: BlobValue, *, is_new: bool) -> None:
-        if is_new and value.data_id is not None:
-            await self._write_hint(digest, keys.Hint(value.data_id, value.size_bytes))
-        await original(self, repo, digest, value, is_new=is_new)
-
-    return patch.object(Commit, "_record", record)
 
 
 def grace() -> AbstractContextManager[Any]:
@@ -258,7 +245,6 @@ RULES = {
         epochs,
         tombstone_last,
         lease_first,
-        hint_after_lease,
         grace,
         retention_swaps,
         lease_of_entry,

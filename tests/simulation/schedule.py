@@ -144,7 +144,7 @@ class Schedule:
             for client in clients:
                 nursery.start_soon(self._act, client.actor, partial(client.work, self.rng.choice(self.theme.things)))
             for number in range(self.rng.choice(self.theme.collectors)):
-                actor = Actor(f"collector {number}")
+                actor = Actor(f"collector {number}", self.theme.collector_pace)
                 store = ParkedStore(self.store, actor, self.scheduler)
                 nursery.start_soon(self._act, actor, partial(self._collect_again, store))
         self.scheduler.parks = False

@@ -58,7 +58,7 @@ class Odds:
             hold=rng.choice((0.05, 0.3)),
             jump=rng.choice((0.01, 0.03, 0.08)),
             freeze=rng.choice((0.0, 0.02, 0.06)) * theme.pauses,
-            crash=0.006 * wild,
+            crash=0.006 * wild * theme.crashes,
             fail=0.006 * wild,
             repeat=0.01 * wild,
             long=theme.long_pauses,
@@ -83,7 +83,7 @@ class Scheduler:
     trace: list[tuple[float, str, str, str, object]] = field(default_factory=list)
     _parked: dict[Call, None] = field(default_factory=dict)
     _given_up: list[Call] = field(default_factory=list)
-    """Whose fate is to be told: trio cancels the tasks of a scope in the order of their addresses, the calls have one."""
+    """Whose fate is not decided yet: trio cancels the tasks of a scope in an order that no seed tells."""
     _late: list[tuple[float, int, Call]] = field(default_factory=list)
     _numbers: count[int] = field(default_factory=count)
     _until_s: float = 0.0
@@ -153,7 +153,7 @@ class Scheduler:
         stays = self.rng.random() < self.odds.stay
         if not stays or all(call.actor is not self._current for call in ready):
             actors = list(dict.fromkeys(call.actor for call in ready))
-            self._current = self.rng.choice(actors)
+            (self._current,) = self.rng.choices(actors, weights=[actor.pace for actor in actors])
         return self.rng.choice([call for call in ready if call.actor is self._current])
 
     def _advance(self, call: Call, roll: float) -> None:

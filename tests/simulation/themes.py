@@ -31,6 +31,8 @@ class Theme:
     rounds: tuple[int, ...] = (1, 2, 3)
     stay: tuple[float, ...] = (0.2, 0.6, 0.9)
     """So likely the same actor goes on."""
+    collector_pace: float = 1.0
+    """So many calls a collector makes while a client makes one."""
     there: float = 0.7
     """So much of what is worked on is there at the beginning."""
     deleted: float = 0.4
@@ -44,6 +46,8 @@ class Theme:
     """So many of the pauses and jumps are longer than a few deadlines."""
     pauses: float = 1.0
     """So many times as many of them."""
+    crashes: float = 1.0
+    """So many times as many."""
     first_blob: int = 0
     """Of each manifest, those from this one on are wanted for themselves."""
     both_tags: float = 0.0
@@ -78,7 +82,8 @@ LINGERING = replace(
     collectors=(1,),
     passes=(1,),
     rounds=(2,),
-    stay=(0.2, 0.6),
+    stay=(0.0, 0.2),
+    collector_pace=6.0,
     rests=((1.0, 1.3),),
 )
 """The same, and a note that was written in vain is found again much later."""
@@ -102,6 +107,62 @@ RIVALS = Theme(
     both_tags=0.8,
 )
 """The same manifest pushed and deleted at once."""
+HALF_GONE = replace(
+    FADING,
+    repos=REPOS[:1],
+    clients=(1,),
+    things=(1,),
+    collectors=(1,),
+    passes=(1, 2),
+    rounds=(1,),
+    stay=(0.2, 0.6),
+    passes_before=(1,),
+)
+"""The same, wanted again in the collection in which its data goes."""
+HURRIED = replace(
+    FADING,
+    repos=REPOS[:1],
+    clients=(1,),
+    things=(1,),
+    collectors=(1,),
+    passes=(2, 3),
+    rounds=(1,),
+    stay=(0.0, 0.2),
+    collector_pace=20.0,
+    pauses=0.0,
+)
+"""Two collections within one request."""
+RENOUNCED = replace(
+    FADING,
+    weights=(0, 0, 0, 0, 2, 3, 0, 0),
+    repos=REPOS[:1],
+    clients=(1, 2),
+    things=(2,),
+    collectors=(1,),
+    passes=(1,),
+    rounds=(1,),
+    stay=(0.0, 0.2),
+    collector_pace=0.15,
+)
+"""An old blob is wanted, then deleted, while it goes."""
+CRASHING = Theme(
+    weights=(6, 2, 2, 0, 0, 2, 0, 0),
+    repos=REPOS[:1],
+    manifests=(THREE, REFERRER),
+    focus=(1,),
+    clients=(2, 3),
+    things=(1, 2),
+    collectors=(0, 0, 1),
+    passes=(1, 2),
+    rounds=(1, 2),
+    there=0.3,
+    deleted=0.8,
+    age=(1.0, 1.3),
+    passes_before=(0, 1),
+    rests=((0.0, 0.1), (0.7, 1.3)),
+    crashes=8.0,
+)
+"""Who wrote half of something never comes back."""
 RETAINED = Theme(
     weights=(2, 8, 1, 4, 0, 0, 1, 0),
     repos=REPOS[:1],
@@ -122,11 +183,19 @@ RETAINED = Theme(
     retains=True,
 )
 """Old manifests without tags, which go, and are wanted again meanwhile."""
+DRAWN = {
+    "mixed": MIXED,
+    "fading": FADING,
+    "lingering": LINGERING,
+    "rivals": RIVALS,
+    "half gone": HALF_GONE,
+    "hurried": HURRIED,
+    "renounced": RENOUNCED,
+    "crashing": CRASHING,
+}
+THEMES = {**DRAWN, "retained": RETAINED}
 
 
 def draw(rng: random.Random) -> Theme:
     """Draw a theme."""
-    return rng.choices((MIXED, FADING, LINGERING, RIVALS), weights=(4, 2, 1, 3))[0]
-
-
-THEMES = {"mixed": MIXED, "fading": FADING, "lingering": LINGERING, "rivals": RIVALS, "retained": RETAINED}
+    return rng.choices(tuple(DRAWN.values()), weights=(8, 3, 1, 5, 1, 1, 1, 2))[0]
