@@ -74,9 +74,13 @@ class RetentionSweep:
         self, inventory: Inventory, named: Mapping[Tag, Digest], expired: Mapping[Tag, str]
     ) -> set[Digest]:
         """Delete tags, and return what those named that stay after all."""
-        calls = [partial(self._expire_tag, inventory, tag, named[tag], reason) for tag, reason in expired.items()]
+        tags = sorted(expired)
+        calls = [partial(self._delete_tag, inventory, tag, named[tag]) for tag in tags]
         went = await gather(*calls, limit=self.collection.settings.calls_at_once)
-        return {named[tag] for tag, gone in zip(expired, went, strict=True) if not gone}
+        for tag, gone in zip(tags, went, strict=True):
+            if gone:
+                self._note_tag(tag, expired[tag])
+        return {named[tag] for tag, gone in zip(tags, went, strict=True) if not gone}
 
     async def _expire_graph(self, inventory: Inventory, graph: Graph, staying: frozenset[Node]) -> frozenset[Digest]:
         """Delete manifests, and tags of referrers, each before what it would keep."""
@@ -85,7 +89,9 @@ class RetentionSweep:
             if node in staying:
                 continue
             if isinstance(node, Tag):
-                went = await self._expire_tag(inventory, node, graph.referrer_tags[node].digest, graph.reason(node))
+                went = await self._delete_tag(inventory, node, graph.referrer_tags[node].digest)
+                if went:
+                    self._note_tag(node, graph.reason(node))
             else:
                 went = await self._expire_manifest(inventory, node, graph.reason(node))
                 gone |= {node} if went else set()
@@ -93,7 +99,7 @@ class RetentionSweep:
                 staying |= graph.kept_by({node})
         return frozenset(gone)
 
-    async def _expire_tag(self, inventory: Inventory, tag: Tag, digest: Digest, reason: str) -> bool:
+    async def _delete_tag(self, inventory: Inventory, tag: Tag, digest: Digest) -> bool:
         """Delete a tag if it is still the one that was listed; `False`: it is not."""
         listed, store = inventory.objects[tag], self.collection.store
         if self.collection.settings.dry_run:
@@ -107,9 +113,11 @@ class RetentionSweep:
                 if await tags.etag_of(self.repo, tag, digest) != listed.etag:
                     return False
                 await tags.delete(self.repo, tag)
+        return True
+
+    def _note_tag(self, tag: Tag, reason: str) -> None:
         self.collection.summary.tags_expired += 1
         self._tell(Expiration(self.repo.text, tag.text, reason))
-        return True
 
     async def _expire_manifest(self, inventory: Inventory, digest: Digest, reason: str) -> bool:
         """Delete a manifest if nobody has touched it; `False`: it stays."""
