@@ -74,10 +74,11 @@ class Client:
                 [blob for one in self.manifests for blob in one.blobs[self.theme.first_blob :]] or list(BLOBS)
             )
             tag = self.rng.choice(TAGS)
+            tagged = tag if self.rng.random() < self.theme.tagged else None
             (thing,) = self.rng.choices(
                 (
-                    partial(self.push_image, repo, manifest, self.rng.choice((None, tag))),
-                    partial(self.push_manifest, repo, manifest, self.rng.choice((None, tag))),
+                    partial(self.push_image, repo, manifest, tagged),
+                    partial(self.push_manifest, repo, manifest, tagged),
                     partial(self.delete, repo, manifest.digest),
                     partial(self.delete_tag, repo, tag),
                     partial(self.delete_blob, repo, blob),
@@ -193,6 +194,7 @@ class Client:
     async def _do(self, operation: Operation, call: Callable[[], Awaitable[Any]], *, answers: bool = True) -> bool:
         """Do one operation, and note when, and with what answer."""
         scheduler, history = self.scheduler, self.checks.history
+        scheduler.steps += 1  # so it is after what has ended, be it in this very moment
         operation.began = scheduler.steps
         before: Any = history.obliged(scheduler.clock.now_s)
         history.add(operation)

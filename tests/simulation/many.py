@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shlex
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -27,9 +28,18 @@ class Failure:
     seed: int
     error: str
     trace: str
+    theme: str = ""
+    without: str = ""
 
     def __str__(self) -> str:
-        return f"{self.trace}\n\nseed {self.seed}: {self.error}\nagain: python -m tests.simulation --seed {self.seed}"
+        return f"{self.trace}\n\nseed {self.seed}: {self.error}\nagain: {self.command()}"
+
+    def command(self) -> str:
+        """Say how to run it again."""
+        words = ["python -m tests.simulation", f"--seed {self.seed}"]
+        words += [f"--theme {shlex.quote(self.theme)}"] if self.theme else []
+        words += [f"--without {self.without}"] if self.without else []
+        return " ".join(words)
 
 
 def run_one(seed: int, theme: str = "", without: str = "") -> Failure | None:
@@ -39,7 +49,7 @@ def run_one(seed: int, theme: str = "", without: str = "") -> Failure | None:
         try:
             schedule.run()
         except Exception as error:  # noqa: BLE001 - whatever it is, the seed brings it back
-            return Failure(seed, repr(error), schedule.trace())
+            return Failure(seed, repr(error), schedule.trace(), theme, without)
     return None
 
 

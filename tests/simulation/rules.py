@@ -1,4 +1,10 @@
-"""The rules of the protocol, each taken out by itself: a simulation that still passes then shows nothing."""
+"""The rules of the protocol, each taken out by itself: a simulation that still passes then shows nothing.
+
+One is not here: the hint of new data is written after its lease. For its lack to do harm, an upload must last longer
+than the grace, on a store that dates objects by the beginning of their upload; its process must die between two calls
+while the first collection is between two of its own; and another push must meet the second one. No number of schedules
+that a test can wait for has all of that.
+"""
 
 from __future__ import annotations
 

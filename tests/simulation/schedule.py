@@ -136,7 +136,7 @@ class Schedule:
     async def _together(self, focus: list[Manifest]) -> None:
         """Let clients and collectors work at once."""
         clients = [
-            await self._client(Actor(f"client {number}"), focus)
+            await self._client(Actor(f"client {number}", self.rng.choice(self.theme.paces)), focus)
             for number in range(self.rng.choice(self.theme.clients))
         ]
         self.scheduler.parks = True

@@ -31,8 +31,12 @@ class Theme:
     rounds: tuple[int, ...] = (1, 2, 3)
     stay: tuple[float, ...] = (0.2, 0.6, 0.9)
     """So likely the same actor goes on."""
+    paces: tuple[float, ...] = (1.0,)
+    """How likely a client goes on, against others."""
     collector_pace: float = 1.0
-    """So many calls a collector makes while a client makes one."""
+    """The same of a collector."""
+    tagged: float = 0.5
+    """Of pushes, so many are by tag."""
     there: float = 0.7
     """So much of what is worked on is there at the beginning."""
     deleted: float = 0.4
@@ -107,6 +111,17 @@ RIVALS = Theme(
     both_tags=0.8,
 )
 """The same manifest pushed and deleted at once."""
+DUEL = replace(
+    RIVALS,
+    weights=(0, 1, 1, 0, 0, 0, 0, 0),
+    clients=(2,),
+    things=(1,),
+    collectors=(0,),
+    rounds=(1,),
+    stay=(0.0, 0.2),
+    tagged=0.9,
+)
+"""One push against one DELETE."""
 HALF_GONE = replace(
     FADING,
     repos=REPOS[:1],
@@ -137,12 +152,11 @@ RENOUNCED = replace(
     weights=(0, 0, 0, 0, 2, 3, 0, 0),
     repos=REPOS[:1],
     clients=(1, 2),
-    things=(2,),
-    collectors=(1,),
+    things=(2, 4),
+    collectors=(0, 1, 1),
     passes=(1,),
     rounds=(1,),
     stay=(0.0, 0.2),
-    collector_pace=0.15,
 )
 """An old blob is wanted, then deleted, while it goes."""
 CRASHING = Theme(
@@ -155,10 +169,10 @@ CRASHING = Theme(
     collectors=(0, 0, 1),
     passes=(1, 2),
     rounds=(1, 2),
-    there=0.3,
-    deleted=0.8,
-    age=(1.0, 1.3),
-    passes_before=(0, 1),
+    there=0.6,
+    deleted=1.0,
+    age=(1.0, 1.2),
+    passes_before=(0,),
     rests=((0.0, 0.1), (0.7, 1.3)),
     crashes=8.0,
 )
@@ -188,6 +202,7 @@ DRAWN = {
     "fading": FADING,
     "lingering": LINGERING,
     "rivals": RIVALS,
+    "duel": DUEL,
     "half gone": HALF_GONE,
     "hurried": HURRIED,
     "renounced": RENOUNCED,
@@ -198,4 +213,4 @@ THEMES = {**DRAWN, "retained": RETAINED}
 
 def draw(rng: random.Random) -> Theme:
     """Draw a theme."""
-    return rng.choices(tuple(DRAWN.values()), weights=(8, 3, 1, 5, 1, 1, 1, 2))[0]
+    return rng.choices(tuple(DRAWN.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2))[0]

@@ -12,6 +12,7 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestUnknown
 from zotpy.core.manifests import OCI_IMAGE
+from zotpy.core.names import Tag
 from zotpy.store.interface import Features, StoreUnavailable
 
 
@@ -72,6 +73,42 @@ async def test_a_referrer_that_a_broken_delete_left_goes(bucket: Bucket) -> None
     bucket.clock.advance(GRACE_S + 1)
     assert (await bucket.collect()).referrers_deleted == 1
     assert await referrers_of(bucket.registry) == [str(Digest.of(kept))]
+
+
+async def test_a_tag_that_a_broken_delete_left_goes(bucket: Bucket) -> None:
+    """It goes with what its manifest's tombstone hides; a tag that has moved on meanwhile stays."""
+    digest = await bucket.push_image(tag="left")
+    await bucket.push_image(tag="moved")
+    tags = {tag: bucket.store.objects[keys.tag(REPO, tag)] for tag in (Tag("left"), Tag("moved"))}
+    await bucket.registry.manifests.delete(REPO, digest)
+    for tag, stored in tags.items():
+        bucket.store.objects[keys.tag(REPO, tag)] = stored
+    other = await bucket.push_image(tag="moved", note="other")
+    bucket.clock.advance(GRACE_S + 1)
+    assert (await bucket.collect()).tags_deleted == 1
+    with pytest.raises(ManifestUnknown):
+        await bucket.registry.manifests.find(REPO, Tag("left"))
+    assert (await bucket.registry.manifests.find(REPO, Tag("moved"))).digest == other
+
+
+@pytest.mark.parametrize("features", [None, NO_CONDITIONS], ids=["conditions", "no-conditions"])
+async def test_a_tag_pushed_again_while_its_manifest_goes_stays(features: Features | None) -> None:
+    """A push that comes back in the middle of the collection keeps the manifest and the tag."""
+    bucket = await Bucket.open(features)
+    digest = await bucket.push_image()
+    stored = bucket.store.objects[keys.tag(REPO, V1)]
+    await bucket.registry.manifests.delete(REPO, digest)
+    bucket.store.objects[keys.tag(REPO, V1)] = stored
+    bucket.clock.advance(GRACE_S + 1)
+    parked = bucket.script.park("after", "get", keys.tag(REPO, V1))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: bucket.collect(store=bucket.slow))
+        await parked.reached.wait()
+        await push(bucket.registry, CONFIG)
+        assert await bucket.push_image() == digest
+        parked.go_on.set()
+    assert (await bucket.registry.manifests.find(REPO, V1)).digest == digest
+    assert (await bucket.registry.manifests.find(REPO, digest)).digest == digest
 
 
 async def test_an_empty_repository_leaves_the_catalog(bucket: Bucket) -> None:
