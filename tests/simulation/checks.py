@@ -12,8 +12,10 @@ from zotpy.core.errors import BlobUnknown, ManifestUnknown
 from zotpy.core.names import Tag
 
 if TYPE_CHECKING:
+    from collections.abc import KeysView
+
     from tests.simulation.clock import StepClock
-    from tests.simulation.history import History, Operation
+    from tests.simulation.history import History, Name, Operation
     from zotpy.core.digests import Digest
     from zotpy.core.names import RepositoryName
     from zotpy.registry.registry import Registry
@@ -69,7 +71,7 @@ class Checks:
             msg = f"left behind: {left}"
             raise Broken(msg)
 
-    def check_refusal(self, operation: Operation, before: tuple[set[object], set[object]]) -> None:
+    def check_refusal(self, operation: Operation, before: tuple[KeysView[Name], KeysView[Name]]) -> None:
         """Raise `Broken` where a request did not find what was there from its beginning to its end."""
         manifests, blobs = self.history.obliged(self.clock.now_s)
         name = operation.repo, operation.digest

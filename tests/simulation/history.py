@@ -15,7 +15,7 @@ from tests.simulation.contents import MANIFESTS, REPOS
 from tests.simulation.scheduler import DEADLINE_S, GRACE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, KeysView, Sequence
 
     from zotpy.core.digests import Digest
     from zotpy.core.names import RepositoryName, Tag
@@ -102,10 +102,10 @@ class History:
         for tag in operation.tags:
             self.tags[repo, tag].append(operation)
 
-    def obliged(self, now_s: float) -> tuple[set[Name], set[Name]]:
-        """Return the manifests and the blobs that must be there, whole."""
+    def obliged(self, now_s: float) -> tuple[KeysView[Name], KeysView[Name]]:
+        """Return the manifests and the blobs that must be there, whole; in an order that a seed tells."""
         reasons: dict[Name, list[Operation]] = {}
-        blobs: set[Name] = set()
+        blobs: dict[Name, None] = {}
         tagged = {(repo, digest) for repo, _, digest in self.obliged_tags()} if self.retains else set()
         for name, children, needed in NEEDS:
             pushes: Sequence[Operation] = self.pushes.get(name, ())
@@ -129,13 +129,13 @@ class History:
                 kept = (keep for keep in self.kept.get(blob, ()) if keep.acknowledged)
                 # The push of an index looks at its children, and not at what they need.
                 if not deletes or any(reason.is_after(deletes) for reason in (*pushes, *kept)):
-                    blobs.add(blob)
+                    blobs[blob] = None
         for name, keeps in self.kept.items():
             for keep in keeps:
                 promised = keep.acknowledged and now_s < keep.ended_s + PROMISED_S
                 if promised and keep.is_after(self.blob_deletes.get(name, ())):
-                    blobs.add(name)
-        return {name for name, because in reasons.items() if because}, blobs
+                    blobs[name] = None
+        return {name: None for name, because in reasons.items() if because}.keys(), blobs.keys()
 
     def gone(self) -> Iterator[Name]:
         """Yield the manifests that must not be there."""

@@ -15,7 +15,7 @@ from tests.simulation.rules import RULES
 ROOT = Path(__file__).parents[2]
 SCHEDULES = 20_000
 SCHEDULES_RETAINED = 2_000
-ENOUGH = 6_000
+ENOUGH = 20_000
 """Schedules in which a missing rule must show."""
 NOTICED_IN = {
     "renewal": "lingering",
@@ -32,7 +32,7 @@ NOTICED_IN = {
     "collector_swaps": "renounced",
     "renewal_swaps": "renounced",
     "delete_swaps": "duel",
-    "entry_nonces": "rivals",
+    "entry_nonces": "revived",
     "epochs": "rivals",
     "retention_swaps": "retained",
     "lease_of_entry": "retained",

@@ -122,6 +122,8 @@ DUEL = replace(
     tagged=0.9,
 )
 """One push against one DELETE."""
+REVIVED = replace(DUEL, weights=(0, 1, 2, 0, 0, 0, 0, 0), things=(4,), deleted=1.0, age=(0.0, 0.4))
+"""The same, of a manifest that was deleted shortly before."""
 HALF_GONE = replace(
     FADING,
     repos=REPOS[:1],
@@ -207,10 +209,15 @@ DRAWN = {
     "hurried": HURRIED,
     "renounced": RENOUNCED,
     "crashing": CRASHING,
+    "revived": REVIVED,
 }
 THEMES = {**DRAWN, "retained": RETAINED}
 
 
 def draw(rng: random.Random) -> Theme:
     """Draw a theme."""
+<<<<<<< HEAD
     return rng.choices(tuple(DRAWN.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2))[0]
+=======
+    return rng.choices(tuple(THEMES.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2, 0))[0]
+>>>>>>> sim
