@@ -199,7 +199,7 @@ RETAINED = Theme(
     retains=True,
 )
 """Old manifests without tags, which go, and are wanted again meanwhile."""
-DRAWN = {
+THEMES = {
     "mixed": MIXED,
     "fading": FADING,
     "lingering": LINGERING,
@@ -210,14 +210,10 @@ DRAWN = {
     "renounced": RENOUNCED,
     "crashing": CRASHING,
     "revived": REVIVED,
+    "retained": RETAINED,
 }
-THEMES = {**DRAWN, "retained": RETAINED}
 
 
 def draw(rng: random.Random) -> Theme:
     """Draw a theme."""
-<<<<<<< HEAD
-    return rng.choices(tuple(DRAWN.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2))[0]
-=======
-    return rng.choices(tuple(THEMES.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2, 0))[0]
->>>>>>> sim
+    return rng.choices(tuple(THEMES.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2, 0, 0))[0]
