@@ -69,10 +69,12 @@ async def run_replica(
             metrics.watch_budget(registry.budget, registry.blobs.readers)
             nursery.start_soon(metrics.keep_published)
             nursery.start_soon(health.keep_looking)
+            nursery.start_soon(registry.pulls.keep_written)
             app = create_app(registry, health, metrics.render)
             app.proxies = TrustedProxies(settings.http.trusted_proxies)
             app.report = partial(report, metrics)
             await listen(app, health, settings.http, until_stopped, on_listening, listener)
+            await registry.pulls.write_last()
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         raise first_cause(group) from group
@@ -88,6 +90,7 @@ def registry_settings(settings: Settings) -> RegistrySettings:
         manifest_limit_bytes=settings.manifest.max_size_bytes,
         allow_sparse_indexes=settings.manifest.allow_sparse_indexes,
         body_stall_s=settings.upload.body_stall_timeout_s,
+        pull_interval_s=settings.gc.pull_interval_s if settings.retention.needs_pulls else None,
         redirect_expiry_s=_redirect_expiry_s(settings.storage),
     )
 

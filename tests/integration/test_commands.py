@@ -23,7 +23,7 @@ from zotpy.core.names import RepositoryName
 from zotpy.storage import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 REPO = "team/app"
@@ -35,10 +35,10 @@ SHORT = {"ZOTPY_GCSETTINGS_GRACE": "10s", "ZOTPY_GCSETTINGS_DEADLINE": "1s", "ZO
 class Site:
     """A replica that runs, and commands beside it."""
 
-    def __init__(self, root: Path, log: Path) -> None:
+    def __init__(self, root: Path, log: Path, variables: Mapping[str, str] = SHORT) -> None:
         """Remember where its data is."""
         self.root = root
-        self.environment = os.environ | SHORT
+        self.environment = os.environ | variables
         command = [sys.executable, "-m", "zotpy", "serve", "--port", "0", "--root", str(root)]
         self.process = Process("replica", command, log, self.environment)
         self.log = log

@@ -83,6 +83,8 @@ class History:
     blob_deletes: dict[Name, list[Operation]] = field(default_factory=_lists)
     tags: dict[tuple[RepositoryName, Tag], list[Operation]] = field(default_factory=lambda: defaultdict(list))
     """What writes or deletes a tag by its name."""
+    retains: bool = False
+    """Manifests that no tag names may go when they are old."""
 
     def add(self, operation: Operation) -> None:
         """Take in an operation that begins."""
@@ -104,13 +106,19 @@ class History:
         """Return the manifests and the blobs that must be there, whole; in an order that a seed tells."""
         reasons: dict[Name, list[Operation]] = {}
         blobs: dict[Name, None] = {}
+        tagged = {(repo, digest) for repo, _, digest in self.obliged_tags()} if self.retains else set()
         for name, children, needed in NEEDS:
             pushes: Sequence[Operation] = self.pushes.get(name, ())
             because: Sequence[Operation] = reasons.get(name, ())
             if not pushes and not because:
                 continue
             deletes = self.deletes.get(name, ())
-            pushes = [push for push in pushes if push.acknowledged and push.is_after(deletes)]
+            lasts = not self.retains or name in tagged
+            pushes = [
+                push
+                for push in pushes
+                if push.acknowledged and push.is_after(deletes) and (lasts or now_s < push.ended_s + PROMISED_S)
+            ]
             reasons[name] = because = [*pushes, *(push for push in because if push.is_after(deletes))]
             if not because:
                 continue

@@ -15,9 +15,15 @@ from unittest.mock import patch
 from zotpy.collector.collection import Collection
 from zotpy.collector.data import DataSweep, Unnamed
 from zotpy.collector.records import Record, RecordSweep
+from zotpy.collector.retention.graph import Graph
+from zotpy.collector.retention.sweep import RetentionSweep
 from zotpy.core import keys, records
-from zotpy.core.records import Lease, new_tombstone
+from zotpy.core.records import Lease, decode_entry, new_tombstone
+from zotpy.registry.deletions import Deletions
+from zotpy.registry.names import Names
 from zotpy.registry.records import Records, Seen
+from zotpy.registry.settings import RegistrySettings
+from zotpy.registry.tags import Tags
 from zotpy.store.sweeps import list_all
 
 if TYPE_CHECKING:
@@ -189,6 +195,44 @@ def grace() -> AbstractContextManager[Any]:
     return patch.object(Collection, "is_past_grace", lambda *_: True)
 
 
+def retention_swaps() -> AbstractContextManager[Any]:
+    """Let retention take a manifest that was touched since it was read."""
+
+    async def bury(self: RetentionSweep, _: object, digest: Digest) -> bool:
+        store = self.collection.store
+        names = Names(store, Tags(store))
+        deletions = Deletions(store, Records(store, RegistrySettings()), names)
+        looked = await deletions.look(self.repo, digest)
+        if looked is None or looked.tags or not await deletions.bury(self.repo, digest, looked):
+            return False
+        await deletions.delete_names(self.repo, digest, looked)
+        return True
+
+    return patch.object(RetentionSweep, "_bury", bury)
+
+
+def lease_of_entry() -> AbstractContextManager[Any]:
+    """Let retention go by the leases that were listed, whatever the entry says of a newer one."""
+    return patch(
+        "zotpy.collector.retention.inventory.decode_entry",
+        lambda kind, value: replace(decode_entry(kind, value), lease=None),
+    )
+
+
+def indexes_first() -> AbstractContextManager[Any]:
+    """Let retention take manifests before the indexes that list them."""
+    original = Graph.going
+    return patch.object(Graph, "going", lambda self, staying: original(self, staying)[::-1])
+
+
+def staying_together() -> AbstractContextManager[Any]:
+    """Let retention take the manifests of an index that stays after all."""
+    original = Graph.kept_by
+    return patch.object(
+        Graph, "kept_by", lambda self, nodes: frozenset(nodes) if len(nodes) == 1 else original(self, nodes)
+    )
+
+
 RULES = {
     rule.__name__: rule
     for rule in (
@@ -208,5 +252,9 @@ RULES = {
         tombstone_last,
         lease_first,
         grace,
+        retention_swaps,
+        lease_of_entry,
+        indexes_first,
+        staying_together,
     )
 }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 import secrets
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 from unittest.mock import patch
@@ -20,7 +22,7 @@ from tests.simulation.contents import INLINE_BYTES, MANIFESTS, NAMES, PART_BYTES
 from tests.simulation.history import History
 from tests.simulation.scheduler import DEADLINE_S, GRACE_S, Odds, Scheduler
 from tests.simulation.themes import Theme, draw
-from zotpy.collector import Collector, CollectorSettings
+from zotpy.collector import Collector, CollectorSettings, Policy, Retention
 from zotpy.registry import committing
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.concurrency import plain_errors
@@ -40,6 +42,7 @@ SETTINGS = RegistrySettings(part_size_bytes=PART_BYTES, grace_s=GRACE_S, deadlin
 COLLECTING = CollectorSettings(
     grace_s=GRACE_S, deadline_s=DEADLINE_S, upload_ttl_s=2 * GRACE_S, repositories_at_once=2, calls_at_once=2
 )
+RETENTION = Retention((Policy((re.compile(""),), delete_referrers=True),), delay_s=0.0)
 BUDGET_BYTES = 1024 * 1024
 LOSSES = ("delete", "delete_many", "put")
 PASSES_UNTIL_EMPTY = 8
@@ -66,6 +69,7 @@ class Schedule:
         """Draw what is not drawn on the way, the theme too where none is given."""
         self.rng = random.Random(seed)
         self.theme = theme or draw(self.rng)
+        self.collecting = replace(COLLECTING, retention=RETENTION) if self.theme.retains else COLLECTING
         self.clock = StepClock()
         kind = self.rng.choice((MemoryStore, BackdatingStore))
         self.store: MemoryStore = kind(self.clock.date)
@@ -98,7 +102,8 @@ class Schedule:
 
     async def _all(self) -> None:
         with self.scheduler.scope, plain_errors():
-            self.checks = Checks(self.store, await self._registry(self.store), History(), self.clock)
+            history = History(retains=self.theme.retains)
+            self.checks = Checks(self.store, await self._registry(self.store), history, self.clock)
             self.clock.on_idle = self.scheduler.idle
             focus = self.rng.sample(self.theme.manifests, self.rng.choice(self.theme.focus))
             await self._prepare(focus)
@@ -157,11 +162,11 @@ class Schedule:
 
     async def _collect_again(self, store: Store) -> None:
         for _ in range(self.rng.choice(self.theme.passes)):
-            await Collector(store, COLLECTING).run()
+            await Collector(store, self.collecting).run()
 
     async def _collect(self) -> None:
         actor = Actor("collector")
-        await Collector(ParkedStore(self.store, actor, self.scheduler), COLLECTING).run()
+        await Collector(ParkedStore(self.store, actor, self.scheduler), self.collecting).run()
 
     async def _end(self) -> None:
         """Let old things be collected; then delete everything, and see that nothing is left."""

@@ -14,6 +14,7 @@ from tests.simulation.rules import RULES
 
 ROOT = Path(__file__).parents[2]
 SCHEDULES = 20_000
+SCHEDULES_RETAINED = 2_000
 ENOUGH = 20_000
 """Schedules in which a missing rule must show."""
 NOTICED_IN = {
@@ -33,6 +34,10 @@ NOTICED_IN = {
     "delete_swaps": "duel",
     "entry_nonces": "revived",
     "epochs": "rivals",
+    "retention_swaps": "retained",
+    "lease_of_entry": "retained",
+    "indexes_first": "retained",
+    "staying_together": "retained",
 }
 """The theme in which it does soonest."""
 
@@ -41,6 +46,13 @@ NOTICED_IN = {
 def test_all_that_was_acknowledged_stays_whole() -> None:
     """Clients, collectors, pauses of hours, crashes: what was acknowledged can be pulled, what was deleted leaves."""
     failure = first_failure(range(SCHEDULES))
+    assert failure is None, str(failure)
+
+
+@pytest.mark.timeout(1200)
+def test_what_a_tag_names_stays_whole_where_untagged_manifests_go() -> None:
+    """By a retention rule, while they are wanted again: what can be seen is whole, what is young or tagged stays."""
+    failure = first_failure(range(SCHEDULES_RETAINED), "retained")
     assert failure is None, str(failure)
 
 

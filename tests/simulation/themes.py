@@ -56,6 +56,8 @@ class Theme:
     """Of each manifest, those from this one on are wanted for themselves."""
     both_tags: float = 0.0
     """Of pushes by tag, so many write both tags."""
+    retains: bool = False
+    """Collectors let go of manifests that no tag names, and of referrers of what is gone."""
 
 
 MIXED = Theme(weights=(10, 1, 4, 1, 1, 2, 1, 1))
@@ -109,8 +111,6 @@ RIVALS = Theme(
     both_tags=0.8,
 )
 """The same manifest pushed and deleted at once."""
-
-
 DUEL = replace(
     RIVALS,
     weights=(0, 1, 1, 0, 0, 0, 0, 0),
@@ -179,6 +179,26 @@ CRASHING = Theme(
     crashes=8.0,
 )
 """Who wrote half of something never comes back."""
+RETAINED = Theme(
+    weights=(2, 8, 1, 4, 0, 0, 1, 0),
+    repos=REPOS[:1],
+    manifests=(INDEX, ONE, THREE, REFERRER),
+    focus=(2, 3, 4),
+    clients=(1, 2, 3),
+    collectors=(1, 1, 2),
+    passes=(1, 1, 2),
+    rounds=(2, 3),
+    stay=(0.2, 0.6),
+    there=1.0,
+    deleted=0.1,
+    age=(0.9, 1.4),
+    passes_before=(0,),
+    rests=((0.0, 0.1), (1.0, 1.3)),
+    long_pauses=0.2,
+    both_tags=0.2,
+    retains=True,
+)
+"""Old manifests without tags, which go, and are wanted again meanwhile."""
 THEMES = {
     "mixed": MIXED,
     "fading": FADING,
@@ -190,9 +210,10 @@ THEMES = {
     "renounced": RENOUNCED,
     "crashing": CRASHING,
     "revived": REVIVED,
+    "retained": RETAINED,
 }
 
 
 def draw(rng: random.Random) -> Theme:
     """Draw a theme."""
-    return rng.choices(tuple(THEMES.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2, 0))[0]
+    return rng.choices(tuple(THEMES.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2, 0, 0))[0]

@@ -168,6 +168,12 @@ def test_wrong_arguments_are_exit_code_2(arguments: list[str]) -> None:
     assert raised.value.code == 2
 
 
+def test_a_collector_does_not_wait_for_less_than_replicas_promise(capsys: pytest.CaptureFixture[str]) -> None:
+    """A grace shorter than the configured one would take what a replica has just said to be there."""
+    assert main(["gc", "--grace", "2h"]) == 2
+    assert "--grace 2h: shorter than gcSettings.grace (86400s)" in capsys.readouterr().err
+
+
 def test_the_module_is_the_command() -> None:
     """`python -m zotpy --version` names the version."""
     ran = subprocess.run([sys.executable, "-m", "zotpy", "--version"], capture_output=True, text=True, check=True)

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from zotpy.config import ConfigError, GcSettings, S3Settings, Settings, UploadSettings, load_settings
+from zotpy.config.retention import read_policies
 from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, variable_of
 from zotpy.registry.settings import RegistrySettings
 from zotpy.server import registry_settings
@@ -335,7 +336,10 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "gcSettings.grace": ("2d", 172800.0),
     "gcSettings.deadline": ("30", 30.0),
     "gcSettings.uploadTTL": ("30d", 2592000.0),
+    "gcSettings.pullInterval": ("5m", 300.0),
     "gcSettings.callsPerSecond": ("7", 7),
+    "storage.retention.delay": ("0", 0.0),
+    "storage.retention.policies": ('[{"repositories": ["a"]}]', read_policies([{"repositories": ["a"]}])),
     "manifest.maxSize": ("5000000", 5_000_000),
 }
 """Values for variables, with what is read from them; flags and texts not named here are `true` and `text`."""
@@ -393,6 +397,6 @@ def test_the_documentation_names_every_setting() -> None:
 def test_the_examples_of_the_documentation_are_good(load: Load) -> None:
     """Every file shown in docs/configuration.md can be used as it stands."""
     examples = re.findall(r"^```(?:yaml|json)\n(.*?)^```", DOCUMENTATION.read_text(), re.DOTALL | re.MULTILINE)
-    assert len(examples) == 4
+    assert len(examples) == 5
     for example in examples:
         load(example, {"ZOTPY_STORAGE_STORAGEDRIVER_SECRETKEY": "s"} if "accesskey" in example else {})

@@ -7,6 +7,7 @@ protocol and the reasons; each module has its own part:
 - `data`: bytes of large blobs, in two steps, after a listing of all leases;
 - `records`: blobs that no manifest names, what was deleted, leases that were superseded, repository by repository;
 - `names`: markers, referrers and catalog entries of what is gone;
+- `retention`: tags and manifests that a rule of the operator lets go, before the records of their repository;
 - `uploads`: uploads that were left behind.
 
 The collector only deletes; only what was there when it looked; and only keys that are never used again or that readers
@@ -14,7 +15,8 @@ can rebuild.
 """
 
 from zotpy.collector.collector import Collector
+from zotpy.collector.retention.policies import KeepTags, Policy, Retention
 from zotpy.collector.settings import CollectorSettings
-from zotpy.collector.summary import Summary
+from zotpy.collector.summary import Expiration, Summary
 
-__all__ = ["Collector", "CollectorSettings", "Summary"]
+__all__ = ["Collector", "CollectorSettings", "Expiration", "KeepTags", "Policy", "Retention", "Summary"]

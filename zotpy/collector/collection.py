@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from zotpy.collector.settings import CollectorSettings
-from zotpy.collector.summary import Summary
+from zotpy.collector.summary import Expiration, Summary
 from zotpy.collector.tables import Table
 from zotpy.store.interface import ConditionFailed, Listed, Store
 from zotpy.store.sweeps import delete_all
@@ -24,6 +24,8 @@ class Collection:
     """In a dry run: the keys of what would have been deleted so far."""
     advance: Callable[[int], None]
     """Told how many objects were looked at, for whoever watches."""
+    tell: Callable[[Expiration], None] = lambda _: None
+    """Told in a dry run what retention would let go."""
 
     def is_past(self, listed: Listed, age_s: float) -> bool:
         """Whether an object was older than this when the collection began."""

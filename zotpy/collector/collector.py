@@ -11,8 +11,10 @@ from zotpy.collector.data import data_sweep
 from zotpy.collector.names import NameSweep
 from zotpy.collector.records import RecordSweep, list_records
 from zotpy.collector.repositories import all_repositories, for_each
+from zotpy.collector.retention.pulls import PullHistory, pull_history
+from zotpy.collector.retention.sweep import Retained, RetentionSweep
 from zotpy.collector.settings import CollectorSettings
-from zotpy.collector.summary import Summary
+from zotpy.collector.summary import Expiration, Summary
 from zotpy.collector.tables import Table, table
 from zotpy.collector.uploads import UploadSweep
 from zotpy.core import keys
@@ -31,6 +33,10 @@ class Progress(Protocol):
         """Be told what is looked at now; returns what is told how many objects more were."""
         ...
 
+    def tell(self, expiration: Expiration) -> None:
+        """Be told in a dry run of something that retention would let go."""
+        ...
+
 
 class Unwatched:
     """Nobody does."""
@@ -39,6 +45,9 @@ class Unwatched:
         """See `Progress`."""
         del what
         return lambda _: None
+
+    def tell(self, expiration: Expiration) -> None:
+        """See `Progress`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +60,27 @@ class Collector:
 
     async def run(self) -> Summary:
         """Collect once. Raises `StoreError`; what was deleted until then was rightly deleted."""
-        summary = Summary(dry_run=self.settings.dry_run)
+        summary = Summary(dry_run=self.settings.dry_run, retention_dry_run=self.settings.retention.dry_run)
         began = (await self.store.list(keys.LEASES, limit=1)).store_time
         rows = self.settings.buffer_rows
         async with table(rows) as seen, table(rows) as condemned:
 
             def collection(what: str) -> Collection:
-                return Collection(self.store, self.settings, began, summary, condemned, self.progress.begin(what))
+                begun = self.progress.begin(what)
+                return Collection(self.store, self.settings, began, summary, condemned, begun, self.progress.tell)
 
-            await self._repositories(collection("repositories"), seen)
+            async with pull_history(collection("pulls")) as history:
+                await self._repositories(collection("repositories"), seen, history)
             await self._data(collection("data"))
             await UploadSweep(collection("uploads")).run()
         return summary
 
-    async def _repositories(self, collection: Collection, seen: Table) -> None:
+    async def _repositories(self, collection: Collection, seen: Table, history: PullHistory) -> None:
         async def collect(repo: RepositoryName) -> None:
             if await seen.of([repo.text]):
                 return
             await seen.add([(repo.text, "")])
-            await self._repository(collection, repo)
+            await self._repository(collection, repo, history)
 
         foreign: list[str] = []
         await for_each(all_repositories(self.store, foreign), collect, self.settings.repositories_at_once)
@@ -84,14 +95,19 @@ class Collector:
             log.warning("data_skipped", reason=str(error))
             collection.summary.problems.append(f"data: {error}")
 
-    async def _repository(self, collection: Collection, repo: RepositoryName) -> None:
+    async def _repository(self, collection: Collection, repo: RepositoryName, history: PullHistory) -> None:
         """Collect in one repository; where something of it cannot be read, nothing of it is deleted."""
         collection.summary.repositories += 1
         try:
             records = await list_records(self.store, repo)
-            left = await RecordSweep(collection, repo).run(records)
+            policy = self.settings.retention.policy_of(repo)
+            retained = Retained()
+            if policy is not None:
+                retained = await RetentionSweep(collection, repo, policy, history).run(records)
+            left = await RecordSweep(collection, repo).run(records, retained.gone, retained.references)
             await NameSweep(collection, repo).run(left)
         except (FramingError, RegistryError) as error:
             log.warning("repository_skipped", repository=repo.text, reason=str(error))
             collection.summary.problems.append(f"{repo}: {error}")
+            history.leave()
         collection.advance(1)

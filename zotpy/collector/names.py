@@ -29,7 +29,8 @@ class NameSweep:
     async def run(self, records: Records) -> None:
         """Delete what leads nowhere."""
         store, repo = self.collection.store, self.repo
-        tags = {Tag(listed.key.removeprefix(keys.tags(repo))) for listed in await list_all(store, keys.tags(repo))}
+        listed_tags = await self.collection.without_condemned(await list_all(store, keys.tags(repo)))
+        tags = {Tag(listed.key.removeprefix(keys.tags(repo))) for listed in listed_tags}
         await self._sweep_markers(tags)
         await self._sweep_referrers(records)
         await self._sweep_catalog(records, is_empty=not tags)

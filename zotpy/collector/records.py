@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from zotpy.collector.collection import Collection
-from zotpy.collector.references import read_references
+from zotpy.collector.references import References, read_references
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.keys import Kind
@@ -78,11 +78,14 @@ class RecordSweep:
     collection: Collection
     repo: RepositoryName
 
-    async def run(self, records: Records) -> Records:
-        """Delete what may go, and return what is left."""
+    async def run(self, records: Records, gone: frozenset[Digest], known: References) -> Records:
+        """Delete what may go, and return what is left.
+
+        `gone` are manifests that need nothing any more, `known` is what others were read to name just now.
+        """
         summary = self.collection.summary
         summary.leases += sum(len(record.leases) for record in records.values())
-        needed = await self._needed(records)
+        needed = await self._needed(records, gone, known)
         left: dict[Name, Record] = {}
         for name, record in records.items():
             if record.is_tombstone or not record.leases:
@@ -96,13 +99,15 @@ class RecordSweep:
             left[name] = record
         return left
 
-    async def _needed(self, records: Records) -> frozenset[Digest]:
+    async def _needed(self, records: Records, gone: frozenset[Digest], known: References) -> frozenset[Digest]:
         """Return what the manifests need; they are read only where a blob is old enough to go."""
         existing = {name: record for name, record in records.items() if record.exists}
         if not any(kind == "blobs" and self._is_past_grace(record) for (kind, _), record in existing.items()):
             return frozenset()
-        manifests = [(digest, record.leases) for (kind, digest), record in existing.items() if kind == "manifests"]
-        return await read_references(self.collection, self.repo, manifests)
+        manifests = {digest: record.leases for (kind, digest), record in existing.items() if kind == "manifests"}
+        unread = [(digest, leases) for digest, leases in manifests.items() if digest not in gone | known.keys()]
+        named = [known[digest] for digest in manifests if digest in known.keys() - gone]
+        return (await read_references(self.collection, self.repo, unread)).union(*named)
 
     def _is_past_grace(self, record: Record) -> bool:
         """Whether the newest lease and the entry are: a younger entry came with a lease that the listing missed."""

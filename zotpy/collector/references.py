@@ -1,11 +1,11 @@
 """What the manifests of one repository name.
 
 Every manifest that is there counts, tagged or not: who wants untagged ones to go says so by a retention rule, which
-deletes them first.
+lets them go first.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from zotpy.collector.collection import Collection
@@ -16,8 +16,10 @@ from zotpy.core.manifests import parse_manifest
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import ManifestValue, decode_entry, decode_value
 from zotpy.registry.concurrency import gather
-from zotpy.store.interface import KeyMissing, Listed
+from zotpy.store.interface import KeyMissing, Listed, Store
 
+References = Mapping[Digest, frozenset[Digest]]
+"""Manifests, each with all that it names."""
 _DIGESTS = re.compile(
     "|".join(rf"{name}:[0-9a-f]{{{length}}}(?![0-9a-f])" for name, length in HEX_LENGTHS.items()).encode()
 )
@@ -52,17 +54,19 @@ async def _read(
     try:
         entry = decode_entry("manifests", (await collection.store.get(keys.entry(repo, "manifests", digest))).body)
     except KeyMissing:
-        return await _from_leases(collection, leases)
+        value = await value_of_leases(collection.store, leases)
+        return frozenset() if value is None else references_of(value)
     # A tombstone: deleted since the listing. What was pushed with the same bytes since relies on younger leases.
     return frozenset() if not isinstance(entry.value, ManifestValue) else references_of(entry.value)
 
 
-async def _from_leases(collection: Collection, leases: Sequence[Listed]) -> frozenset[Digest]:
+async def value_of_leases(store: Store, leases: Sequence[Listed]) -> ManifestValue | None:
+    """Read a manifest without an entry, as a push leaves it that broke off; `None` where it was deleted meanwhile."""
     for lease in leases:
         try:
-            value = decode_value("manifests", (await collection.store.get(lease.key)).body)
+            value = decode_value("manifests", (await store.get(lease.key)).body)
         except KeyMissing:
             continue
         if isinstance(value, ManifestValue):
-            return references_of(value)
-    return frozenset()
+            return value
+    return None

@@ -1,6 +1,8 @@
 """The numbers that a collector and the replicas of its bucket agree on, and how hard it works."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from zotpy.collector.retention.policies import Retention
 
 DAY_S = 24 * 3600.0
 
@@ -17,6 +19,8 @@ class CollectorSettings:
     """How long an upload may rest before it is ended; at least `grace_s`."""
     dry_run: bool = False
     """Count what would go, and delete nothing."""
+    retention: Retention = field(default_factory=Retention)
+    """What may go though nobody deleted it."""
     repositories_at_once: int = 8
     """Repositories that are looked at together, 1 or more."""
     calls_at_once: int = 16

@@ -4,6 +4,19 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
+@dataclass(frozen=True, slots=True)
+class Expiration:
+    """Something that goes, or would, because of a retention rule."""
+
+    repository: str
+    what: str
+    """The tag, or the digest of the manifest."""
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.repository} {self.what}: {self.reason}"
+
+
 @dataclass(slots=True)
 class Summary:
     """Counts of one collection; in a dry run of what it would have deleted."""
@@ -14,6 +27,14 @@ class Summary:
     leases: int = 0
     """Leases looked at."""
     manifests_read: int = 0
+    retention_dry_run: bool = False
+    """Of retention alone: what it lets go is counted and told of, and stays."""
+    tags_expired: int = 0
+    """Tags that a retention rule let go."""
+    manifests_expired: int = 0
+    """Manifests that a retention rule let go: untagged ones, and referrers."""
+    manifests_held: int = 0
+    """Manifests that a rule would let go, but not on a store without conditional writes."""
     records_deleted: int = 0
     """Blobs that no manifest named, and records that had been deleted by requests."""
     leases_deleted: int = 0
@@ -43,7 +64,9 @@ class Summary:
     def deletions(self) -> int:
         """How many objects went, or would go."""
         return (
-            self.leases_deleted
+            self.tags_expired
+            + self.manifests_expired
+            + self.leases_deleted
             + self.records_deleted
             + self.data_deleted
             + self.hints_deleted

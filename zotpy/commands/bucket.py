@@ -74,14 +74,17 @@ def look_at_bucket(work: Callable[[], Awaitable[T]]) -> T | None:
 class Watched(AbstractContextManager["Watched"]):
     """Shows on a terminal what is looked at, and how much of it was; else each step is a line of the log."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[object], None] = lambda _: None) -> None:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             TextColumn("{task.completed:,.0f} objects"),
             TimeElapsedColumn(),
             console=Console(stderr=True),
+            redirect_stdout=sys.stdout.isatty(),  # what is printed meanwhile: above the progress, or where it was led
         )
+        self.tell = tell
+        """Told what is found on the way; see `zotpy.collector.collector.Progress`."""
         self._is_terminal = self._progress.console.is_terminal
         self._task: TaskID | None = None
 

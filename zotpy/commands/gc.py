@@ -3,21 +3,25 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zotpy.commands.arguments import add_bucket_arguments
 
 if TYPE_CHECKING:
-    from zotpy.collector import Summary
-    from zotpy.config import Settings
+    from zotpy.collector import Expiration, Retention, Summary
+    from zotpy.config import KeepTagsSettings, RetentionSettings, Settings
 
 _DESCRIPTION = """Collect garbage once, while replicas serve.
 
 What nothing has needed for the grace period goes: blobs that no manifest names, what was deleted, uploads that were
-left behind. The bytes of large blobs go in two steps, so run it regularly, at least four times in a grace period; two
-at once do no harm. Give it the configuration of the replicas: the grace must not be shorter than theirs.
+left behind. Tags and manifests go that storage.retention lets go; --dry-run lists each of them with the reason. The
+bytes of large blobs go in two steps, so run it regularly, at least four times in a grace period; two at once do no
+harm. Give it the configuration of the replicas: the grace must not be shorter than theirs.
 
 exit codes: 0 done, 1 failed or something could not be looked at, 2 wrong arguments or configuration
 """
@@ -33,7 +37,11 @@ def add_gc(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     add_bucket_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would go, and delete nothing")
-    parser.add_argument("--grace", metavar="T", help="such as 24h: gcSettings.grace (default 24h)")
+    parser.add_argument(
+        "--grace",
+        metavar="T",
+        help="such as 48h, no shorter than gcSettings.grace (default 24h), which it is unless given",
+    )
     parser.add_argument(
         "--rate", metavar="N", help="store calls a second at most: gcSettings.callsPerSecond (default 500)"
     )
@@ -45,10 +53,16 @@ def _run(options: argparse.Namespace) -> int:
     from zotpy.commands.bucket import look_at_bucket, read_settings  # noqa: PLC0415 - what `--help` does without
 
     settings = read_settings(options, {"gcSettings.grace": options.grace, "gcSettings.callsPerSecond": options.rate})
-    summary = look_at_bucket(partial(_collect, settings, dry_run=options.dry_run))
+    if options.grace is not None:
+        _check_grace(options, settings)
+    found: list[Expiration] = []
+    tell = found.append if options.json else print
+    summary = look_at_bucket(partial(_collect, settings, tell, dry_run=options.dry_run))
     if summary is None:
         return 1
-    print(json.dumps(summary.as_dict(), indent=2) if options.json else _told(summary, settings))  # noqa: T201 - the same
+    expirations = [asdict(each) for each in found]
+    result = json.dumps(summary.as_dict() | {"expirations": expirations}, indent=2)
+    print(result if options.json else _told(summary, settings))  # noqa: T201 - said to the person at the terminal
     if options.metrics_file is not None and not summary.dry_run:
         try:
             _write_metrics(options.metrics_file, summary)
@@ -58,7 +72,18 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if summary.problems else 0
 
 
-async def _collect(settings: "Settings", *, dry_run: bool) -> "Summary":
+def _check_grace(options: argparse.Namespace, settings: "Settings") -> None:
+    """Raise `ConfigError` where the flag is shorter than the time for which replicas rely on what they have seen."""
+    from zotpy.commands.bucket import read_settings  # noqa: PLC0415
+    from zotpy.config import ConfigError  # noqa: PLC0415
+
+    theirs_s = read_settings(options, {}).gc.grace_s
+    if settings.gc.grace_s < theirs_s:
+        shorter = f"shorter than gcSettings.grace ({theirs_s:g}s), for which replicas rely on what they have seen"
+        raise ConfigError([f"--grace {options.grace}: {shorter}; make that shorter, and restart them all first"])
+
+
+async def _collect(settings: "Settings", tell: Callable[[Any], None], *, dry_run: bool) -> "Summary":
     from zotpy.collector import Collector, CollectorSettings  # noqa: PLC0415
     from zotpy.commands.bucket import Watched, open_bucket  # noqa: PLC0415
 
@@ -67,10 +92,39 @@ async def _collect(settings: "Settings", *, dry_run: bool) -> "Summary":
         deadline_s=settings.gc.deadline_s,
         upload_ttl_s=settings.gc.upload_ttl_s,
         dry_run=dry_run,
+        retention=_retention(settings.retention),
     )
     async with open_bucket(settings) as store:
-        with Watched() as watched:
+        with Watched(tell) as watched:
             return await Collector(store, numbers, watched).run()
+
+
+def _retention(settings: "RetentionSettings") -> "Retention":
+    """Translate the configuration's words into the collector's."""
+    from zotpy.collector import KeepTags, Policy, Retention  # noqa: PLC0415
+
+    def within(seconds: float | None) -> timedelta | None:
+        return None if seconds is None else timedelta(seconds=seconds)
+
+    def keep_tags(keep: "KeepTagsSettings") -> KeepTags:
+        return KeepTags(
+            patterns=keep.patterns,
+            most_recently_pushed=keep.most_recently_pushed_count,
+            most_recently_pulled=keep.most_recently_pulled_count,
+            pushed_within=within(keep.pushed_within_s),
+            pulled_within=within(keep.pulled_within_s),
+        )
+
+    policies = [
+        Policy(
+            repositories=policy.repositories,
+            delete_referrers=policy.delete_referrers,
+            delete_untagged=policy.delete_untagged,
+            keep_tags=tuple(keep_tags(keep) for keep in policy.keep_tags),
+        )
+        for policy in settings.policies
+    ]
+    return Retention(tuple(policies), settings.delay_s, settings.dry_run)
 
 
 def _told(summary: "Summary", settings: "Settings") -> str:
@@ -95,6 +149,12 @@ def _told(summary: "Summary", settings: "Settings") -> str:
     }
     if any(others.values()):
         lines.append(", ".join(f"{count} {what}" for what, count in others.items() if count) + f" {would}")
+    if summary.tags_expired or summary.manifests_expired:
+        expires = "would go" if summary.dry_run or summary.retention_dry_run else "went"
+        expired = f"{summary.tags_expired} tags, {summary.manifests_expired} manifests"
+        lines.append(f"{expired} {expires} by storage.retention")
+    if summary.manifests_held:
+        lines.append("manifests stay that would go by storage.retention: the store has no conditional writes")
     if summary.data_retired:
         retired = f"{summary.data_retired} data objects ({size(summary.data_retired_bytes)})"
         due = f"from {2 * settings.gc.deadline_s:g} s on and within {settings.gc.grace_s:g} s"

@@ -2,6 +2,7 @@
 
 from zotpy.config.errors import ConfigError
 from zotpy.config.loading import load_settings
+from zotpy.config.retention import KeepTagsSettings, PolicySettings, RetentionSettings
 from zotpy.config.settings import (
     GcSettings,
     HttpSettings,
@@ -17,8 +18,11 @@ __all__ = [
     "ConfigError",
     "GcSettings",
     "HttpSettings",
+    "KeepTagsSettings",
     "LogSettings",
     "ManifestSettings",
+    "PolicySettings",
+    "RetentionSettings",
     "S3Settings",
     "Settings",
     "StorageSettings",

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from zotpy.config.retention import RetentionSettings
 from zotpy.config.schema import DRIVER
 from zotpy.config.settings import (
     GcSettings,
@@ -32,6 +33,7 @@ def build(values: Values, warnings: tuple[str, ...], environ: Mapping[str, str])
         upload=UploadSettings(**values.get("upload", {})),
         gc=GcSettings(**values.get("gc", {})),
         manifest=ManifestSettings(**values.get("manifest", {})),
+        retention=RetentionSettings(**values.get("retention", {})),
         warnings=warnings,
     )
 

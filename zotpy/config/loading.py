@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zotpy.config.building import build, contradictions
-from zotpy.config.errors import ConfigError
+from zotpy.config.errors import ConfigError, NestedProblems
 from zotpy.config.files import read_document
 from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, sections, variable_of
 from zotpy.config.settings import Settings
@@ -39,6 +39,9 @@ class _Given:
         try:
             self.values[leaf.section][leaf.field] = leaf.read(value)
             self.faulty.discard(path)
+        except NestedProblems as error:
+            self.problems += [f"{name}{below}: {problem}" for below, problem in error.problems]
+            self.faulty.add(path)
         except ValueError as error:
             self.problems.append(f"{name}: {error}")
             self.faulty.add(path)

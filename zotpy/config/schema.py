@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from zotpy.config.retention import read_policies
 from zotpy.config.settings import MIB
 from zotpy.config.values import (
     Reader,
@@ -50,6 +51,9 @@ LEAVES = {
     "http.workers": Leaf("http", "workers", read_workers),
     "storage.rootDirectory": Leaf("storage", "root_directory", read_path),
     "storage.redirectBlobURL": Leaf("storage", "redirect_blob_url", read_flag),
+    "storage.retention.dryRun": Leaf("retention", "dry_run", read_flag),
+    "storage.retention.delay": Leaf("retention", "delay_s", read_wait),
+    "storage.retention.policies": Leaf("retention", "policies", read_policies),
     f"{DRIVER}.name": Leaf("s3", "name", read_choice("s3")),
     f"{DRIVER}.region": Leaf("s3", "region", read_optional_text),
     f"{DRIVER}.regionendpoint": Leaf("s3", "endpoint", read_endpoint),
@@ -79,6 +83,7 @@ LEAVES = {
     "gcSettings.grace": Leaf("gc", "grace_s", read_duration),
     "gcSettings.deadline": Leaf("gc", "deadline_s", read_duration),
     "gcSettings.uploadTTL": Leaf("gc", "upload_ttl_s", read_duration),
+    "gcSettings.pullInterval": Leaf("gc", "pull_interval_s", read_duration),
     "gcSettings.callsPerSecond": Leaf("gc", "calls_per_second", read_count(1, 100_000)),
     "manifest.maxSize": Leaf("manifest", "max_size_bytes", read_size(4 * MIB)),
     "manifest.allowSparseIndexes": Leaf("manifest", "allow_sparse_indexes", read_flag),
@@ -112,7 +117,6 @@ WITHOUT_EFFECT = {
     "storage.gcInterval": _COLLECTOR,
     "storage.gcMaxSchedulerDelay": _COLLECTOR,
     "storage.remoteCache": "replicas need no shared cache",
-    "storage.retention": "tags are kept until they are deleted",
     "storage.subPaths": "all repositories are in one bucket",
     f"{DRIVER}.accelerate": "name the endpoint in regionendpoint instead",
     f"{DRIVER}.chunksize": "see upload.partSize",

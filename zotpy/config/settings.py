@@ -7,6 +7,8 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
+from zotpy.config.retention import RetentionSettings
+
 MIB = 1024 * 1024
 Level = Literal["debug", "info", "warn", "error"]
 LogFormat = Literal["auto", "json", "console"]
@@ -124,6 +126,8 @@ class GcSettings:
     """How long an upload may rest before the collector ends it; at least `grace_s`."""
     calls_per_second: int = 500
     """Calls to the store that one collector makes at most, 1 to 100,000."""
+    pull_interval_s: float = 600.0
+    """How often a replica writes down what was pulled, where a retention rule asks when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,5 +150,6 @@ class Settings:
     upload: UploadSettings = field(default_factory=UploadSettings)
     gc: GcSettings = field(default_factory=GcSettings)
     manifest: ManifestSettings = field(default_factory=ManifestSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     warnings: tuple[str, ...] = ()
     """What was configured and has no effect here; one sentence each, beginning with its path."""

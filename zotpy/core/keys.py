@@ -15,6 +15,8 @@ directory, and a listing below one repository never strays into another.
     ├── repos/<repo, '/' written as '!'>       catalog marker; flat, because some stores list directory by directory
     ├── uploads/<repo>!/<upload id>            state of one upload, and its tail, or the id of the data that holds it
     ├── retired/<data id>-<seconds>            data that no lease named in a listing begun then (Unix time); empty
+    ├── pulls/<id>                             which manifests were pulled, and when: many in one object
+    ├── pulls/since                            since when that is noted
     └── meta/layout, meta/keys/<id>            layout version; the keys that sign upload tokens
 
 The prefix is the store's affair: no key here carries it.
@@ -36,6 +38,8 @@ DATA = "data/"
 ENTRIES = "entries/"
 HINTS = "hints/"
 LEASES = "leases/"
+PULLS = "pulls/"
+PULLS_SINCE = "pulls/since"
 REPOS = "repos/"
 RETIRED = "retired/"
 REFERRERS = "referrers/"
@@ -187,6 +191,11 @@ def repository(repo: RepositoryName) -> str:
 def repository_of(key: str) -> RepositoryName:
     """Read the name back from a catalog marker's key."""
     return RepositoryName.parse(key.removeprefix(REPOS).replace("!", "/"))
+
+
+def pulls(pulls_id: str) -> str:
+    """Name one object that says when manifests were pulled."""
+    return f"{PULLS}{pulls_id}"
 
 
 def upload(repo: RepositoryName, upload_id: str) -> str:

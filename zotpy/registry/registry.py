@@ -13,6 +13,7 @@ from zotpy.registry.lists import Lists
 from zotpy.registry.manifests import Manifests
 from zotpy.registry.mounts import Mounts
 from zotpy.registry.names import Names
+from zotpy.registry.pulls import PullLog
 from zotpy.registry.readers import Readers
 from zotpy.registry.records import Records
 from zotpy.registry.sessions import Sessions
@@ -35,6 +36,7 @@ class Registry:
     mounts: Mounts
     manifests: Manifests
     lists: Lists
+    pulls: PullLog
 
 
 async def open_registry(store: Store, settings: RegistrySettings, budget: MemoryBudget) -> Registry:
@@ -55,4 +57,5 @@ async def open_registry(store: Store, settings: RegistrySettings, budget: Memory
         mounts=Mounts(records, hints, settings),
         manifests=Manifests(store, records, names, Deletions(store, records, names), settings),
         lists=Lists(store),
+        pulls=PullLog(store, settings.pull_interval_s),
     )

@@ -30,5 +30,7 @@ class RegistrySettings:
     """How long a client may take to send the next 64 KiB of a body, or its end."""
     paced_reads: int = 64
     """How many ranges may go from the store at their clients' pace; fewer than the store has connections for reads."""
+    pull_interval_s: float | None = None
+    """How often it is written down what was pulled; `None`: no retention rule asks."""
     redirect_expiry_s: int | None = None
     """How long the presigned URLs last to which pulls of large blobs are redirected, 1 to 604,800; `None`: none are."""

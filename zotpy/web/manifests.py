@@ -14,7 +14,10 @@ from zotpy.web.requests import condition_of, extra_tags_of, is_unchanged
 
 async def read(context: Context, request: BoundedRequest, name: str, reference: str) -> Response:
     """GET and HEAD."""
-    found = await context.registry.manifests.find(RepositoryName.parse(name), parse_reference(reference))
+    repo = RepositoryName.parse(name)
+    found = await context.registry.manifests.find(repo, parse_reference(reference))
+    if request.method == "GET":
+        context.registry.pulls.note(repo, found.digest)
     headers = {"Docker-Content-Digest": str(found.digest), "ETag": f'"{found.digest}"'}
     if is_unchanged(request, found.digest):
         return Response("", 304, headers)

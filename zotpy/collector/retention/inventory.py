@@ -1,0 +1,116 @@
+"""What there is in one repository, for its rules: tags, what each names, and manifests with what they mention."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+
+from zotpy.collector.collection import Collection
+from zotpy.collector.records import Record, Records
+from zotpy.collector.references import references_of, value_of_leases
+from zotpy.collector.retention.graph import ManifestSeen, ReferrerTag
+from zotpy.collector.retention.tags import TagSeen, subject_of
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.core.errors import ManifestInvalid
+from zotpy.core.manifests import parse_manifest
+from zotpy.core.names import RepositoryName, Tag
+from zotpy.core.records import ManifestValue, Value, decode_entry
+from zotpy.registry.concurrency import gather
+from zotpy.registry.tags import Tags
+from zotpy.store.interface import KeyMissing, Listed
+from zotpy.store.sweeps import list_all
+
+
+def existing_manifests(records: Records) -> Mapping[Digest, Record]:
+    """Return the manifests of a repository, of all its records."""
+    return {digest: record for (kind, digest), record in records.items() if kind == "manifests" and record.exists}
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """Looks, and remembers what it has seen: only that may go."""
+
+    collection: Collection
+    repo: RepositoryName
+    objects: dict[Tag, Listed] = field(default_factory=dict)
+    """All tags as they were listed."""
+    entries: dict[Digest, str | None] = field(default_factory=dict)
+    """The ETags of the entries of manifests that were read; `None`: there was no entry."""
+    references: dict[Digest, frozenset[Digest]] = field(default_factory=dict)
+    """All that those manifests name."""
+
+    async def tags(self) -> Sequence[TagSeen]:
+        """List all tags, and find by their markers what each names; read those that not just one marker tells of."""
+        store, repo = self.collection.store, self.repo
+        for listed in await list_all(store, keys.tags(repo)):
+            self.objects[Tag.parse(listed.key.removeprefix(keys.tags(repo)))] = listed
+        marked: dict[Tag, set[Digest]] = {}
+        for marker in await list_all(store, keys.all_of(keys.TAGGED, repo)):
+            digest, tag = keys.marked_by(marker.key)
+            marked.setdefault(tag, set()).add(digest)
+        digests = {tag: next(iter(found)) for tag, found in marked.items() if len(found) == 1}
+        doubtful = [tag for tag in self.objects if tag not in digests]
+        reading = [partial(Tags(store).read, repo, tag) for tag in doubtful]
+        read = await gather(*reading, limit=self.collection.settings.calls_at_once)
+        digests |= {tag: each[0].digest for tag, each in zip(doubtful, read, strict=True) if each is not None}
+        return [
+            TagSeen(tag, digests[tag], listed.last_modified) for tag, listed in self.objects.items() if tag in digests
+        ]
+
+    def referrer_tags(self, tags: Sequence[TagSeen]) -> Sequence[ReferrerTag]:
+        """Return those of the tags that say whose referrer they name."""
+        return [
+            ReferrerTag(seen.tag, seen.digest, subject, self._is_old(self.objects[seen.tag].last_modified))
+            for seen in tags
+            if (subject := subject_of(seen.tag)) is not None
+        ]
+
+    async def manifests(self, records: Records, staying: frozenset[Digest]) -> Mapping[Digest, ManifestSeen]:
+        """Read all manifests where any is old and not among those that stay; else none need be known in detail."""
+        there = existing_manifests(records)
+        old = {digest for digest, record in there.items() if self._has_old_lease(record)}
+        if old <= staying:
+            return {digest: ManifestSeen(is_old=False) for digest in there}
+        reading = [partial(self._read, digest, record, is_old=digest in old) for digest, record in there.items()]
+        found = await gather(*reading, limit=self.collection.settings.calls_at_once)
+        return {digest: seen for digest, seen in zip(there, found, strict=True) if seen is not None}
+
+    async def _read(self, digest: Digest, record: Record, *, is_old: bool) -> ManifestSeen | None:
+        """Read one manifest, and remember its entry, or that it has none; `None`: it was deleted since it was listed.
+
+        Whoever comes to rely on one without an entry writes the entry, as whoever relies on another changes it.
+        """
+        store = self.collection.store
+        self.collection.summary.manifests_read += 1
+        etag, lease_time = None, None
+        value: Value | None
+        try:
+            fetched = await store.get(keys.entry(self.repo, "manifests", digest))
+            entry = decode_entry("manifests", fetched.body)
+            etag, value, lease_time = fetched.etag, entry.value, None if entry.lease is None else entry.lease.time
+        except KeyMissing:
+            value = await value_of_leases(store, record.leases)
+        if not isinstance(value, ManifestValue):
+            return None
+        self.entries[digest] = etag
+        references = self.references[digest] = references_of(value)
+        is_renewed = lease_time is not None and not self._is_old(lease_time)  # after the leases were listed
+        return _seen(value, references, is_old=is_old and not is_renewed)
+
+    def _has_old_lease(self, record: Record) -> bool:
+        newest = record.newest()
+        return newest is not None and self._is_old(newest.last_modified)
+
+    def _is_old(self, time: datetime) -> bool:
+        """Whether something was written so long ago that it may go, and that whoever relies on it must renew it."""
+        settings = self.collection.settings
+        return time < self.collection.began - timedelta(seconds=max(settings.grace_s, settings.retention.delay_s))
+
+
+def _seen(value: ManifestValue, references: frozenset[Digest], *, is_old: bool) -> ManifestSeen:
+    try:
+        facts = parse_manifest(value.content, value.media_type)
+    except ManifestInvalid:  # by the rules of another release, which knows whether it is needed
+        return ManifestSeen(is_old=False, mentions=references)
+    return ManifestSeen(is_old, references - {facts.subject} | {*facts.manifests}, facts.subject)

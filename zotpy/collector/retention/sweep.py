@@ -1,0 +1,159 @@
+"""Retention in one repository: look, judge, and delete what nobody has touched since.
+
+A tag goes if it is still the one that was listed. A manifest goes as by a DELETE, by a tombstone in the place of its
+entry, if that is still the one that was read, and no tag names it now. Its lease was older than the grace then: so
+whoever has come to rely on it since, as does the push of an index, had to renew it, and has changed the entry. Where
+something stays against the judgement, all stays that it keeps.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+
+from zotpy.collector.collection import Collection
+from zotpy.collector.records import Records
+from zotpy.collector.retention.graph import Graph, Node
+from zotpy.collector.retention.inventory import Inventory, existing_manifests
+from zotpy.collector.retention.policies import Policy
+from zotpy.collector.retention.pulls import PullHistory
+from zotpy.collector.retention.tags import expired_tags, subject_of
+from zotpy.collector.summary import Expiration
+from zotpy.core.digests import Digest
+from zotpy.core.names import RepositoryName, Tag
+from zotpy.registry.concurrency import gather
+from zotpy.registry.deletions import Deletions
+from zotpy.registry.names import Names
+from zotpy.registry.records import Records as RecordStore
+from zotpy.registry.settings import RegistrySettings
+from zotpy.registry.tags import Tags
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """What a repository's retention tells the sweep of its records."""
+
+    gone: frozenset[Digest] = frozenset()
+    """Manifests that were deleted, or would be in a dry run: they need nothing any more."""
+    references: Mapping[Digest, frozenset[Digest]] = field(default_factory=dict)
+    """What those manifests name that were read."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionSweep:
+    """The retention's part of one collection, for one repository."""
+
+    collection: Collection
+    repo: RepositoryName
+    policy: Policy
+    history: PullHistory
+
+    async def run(self, records: Records) -> Retained:
+        """Delete what the policy lets go. Raises `FramingError`, `RegistryError` where something cannot be read."""
+        inventory = Inventory(self.collection, self.repo)
+        pulls = await self.history.times_of(self.repo)
+        known = existing_manifests(records)
+        times = {digest: time for digest, time in pulls.times.items() if digest in known}
+        await self.history.keep(self.repo, times, self.policy.pulls_matter_for)
+        tags = await inventory.tags()
+        judged = [seen for seen in tags if subject_of(seen.tag) is None]
+        expired = expired_tags(self.policy, judged, pulls, self.collection.began)
+        tagged = frozenset(seen.digest for seen in judged if seen.tag not in expired)
+        takes_manifests = self.policy.delete_untagged or self.policy.delete_referrers
+        manifests = await inventory.manifests(records, tagged if takes_manifests else frozenset(known))
+        graph = Graph.of(manifests, inventory.referrer_tags(tags))
+        stayed = await self._expire_tags(inventory, {seen.tag: seen.digest for seen in judged}, expired)
+        staying = graph.staying(self.policy, tagged) | graph.kept_by(stayed)
+        gone = await self._expire_graph(inventory, graph, staying)
+        return Retained(frozenset() if self._only_says else gone, inventory.references)
+
+    async def _expire_tags(
+        self, inventory: Inventory, named: Mapping[Tag, Digest], expired: Mapping[Tag, str]
+    ) -> set[Digest]:
+        """Delete tags, and return what those named that stay after all."""
+        tags = sorted(expired)
+        calls = [partial(self._delete_tag, inventory, tag, named[tag]) for tag in tags]
+        went = await gather(*calls, limit=self.collection.settings.calls_at_once)
+        for tag, gone in zip(tags, went, strict=True):
+            if gone:
+                self._note_tag(tag, expired[tag])
+        return {named[tag] for tag, gone in zip(tags, went, strict=True) if not gone}
+
+    async def _expire_graph(self, inventory: Inventory, graph: Graph, staying: frozenset[Node]) -> frozenset[Digest]:
+        """Delete manifests, and tags of referrers, each before what it would keep."""
+        gone: set[Digest] = set()
+        for node in graph.going(staying):
+            if node in staying:
+                continue
+            if isinstance(node, Tag):
+                went = await self._delete_tag(inventory, node, graph.referrer_tags[node].digest)
+                if went:
+                    self._note_tag(node, graph.reason(node))
+            else:
+                went = await self._expire_manifest(inventory, node, graph.reason(node))
+                gone |= {node} if went else set()
+            if not went:
+                staying |= graph.kept_by({node})
+        return frozenset(gone)
+
+    async def _delete_tag(self, inventory: Inventory, tag: Tag, digest: Digest) -> bool:
+        """Delete a tag if it is still the one that was listed; `False`: it is not."""
+        listed, store = inventory.objects[tag], self.collection.store
+        if self.collection.settings.dry_run:
+            await self.collection.delete([listed.key])
+        elif not self._only_says:
+            if store.features.conditional_delete:
+                if not await self.collection.delete_seen(listed):
+                    return False
+            else:
+                tags = Tags(store)
+                if await tags.etag_of(self.repo, tag, digest) != listed.etag:
+                    return False
+                await tags.delete(self.repo, tag)
+        return True
+
+    def _note_tag(self, tag: Tag, reason: str) -> None:
+        self.collection.summary.tags_expired += 1
+        self._tell(Expiration(self.repo.text, tag.text, reason))
+
+    async def _expire_manifest(self, inventory: Inventory, digest: Digest, reason: str) -> bool:
+        """Delete a manifest if nobody has touched it; `False`: it stays."""
+        features = self.collection.store.features
+        if not (features.conditional_create and features.conditional_replace and features.conditional_delete):
+            if not self.collection.summary.manifests_held:
+                log.warning("manifests_held", reason="the store has no conditional writes: delete manifests by DELETE")
+            self.collection.summary.manifests_held += 1
+            return False
+        if not (self.collection.settings.dry_run or self._only_says or await self._bury(inventory, digest)):
+            return False
+        self.collection.summary.manifests_expired += 1
+        self._tell(Expiration(self.repo.text, str(digest), reason))
+        return True
+
+    async def _bury(self, inventory: Inventory, digest: Digest) -> bool:
+        """Put a tombstone in the place of the entry that was read."""
+        store, settings = self.collection.store, self.collection.settings
+        names = Names(store, Tags(store))
+        records = RecordStore(store, RegistrySettings(grace_s=settings.grace_s, deadline_s=settings.deadline_s))
+        deletions = Deletions(store, records, names)
+        looked = await deletions.look(self.repo, digest)
+        if looked is None or looked.tags or looked.entry.etag != inventory.entries[digest]:
+            return False
+        if not await deletions.bury(self.repo, digest, looked):
+            return False
+        await deletions.delete_names(self.repo, digest, looked)
+        return True
+
+    @property
+    def _only_says(self) -> bool:
+        """Whether this part of a collection is a dry run, whatever the rest is."""
+        return self.collection.settings.retention.dry_run
+
+    def _tell(self, expiration: Expiration) -> None:
+        if self.collection.settings.dry_run or self._only_says:
+            self.collection.tell(expiration)
+        else:
+            log.info("expired", repository=expiration.repository, what=expiration.what, reason=expiration.reason)

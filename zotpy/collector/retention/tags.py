@@ -1,0 +1,105 @@
+"""Which tags of a repository go, and why: a function of the rules and of what is known of the tags."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from zotpy.collector.retention.policies import SETTLING, KeepTags, Policy
+from zotpy.core.digests import Digest
+from zotpy.core.names import Tag
+
+NEVER = datetime.min.replace(tzinfo=UTC)
+_REFERRER_TAG = re.compile(r"sha256-(?P<hex>[0-9a-f]{64})(?:\.[A-Za-z0-9._-]+)?")
+"""Of OCI's fallback for referrers, and of cosign, which adds `.sig`, `.att` or `.sbom`. One for sha512 is cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagSeen:
+    """A tag as it was found."""
+
+    tag: Tag
+    digest: Digest
+    """Of the manifest that it names."""
+    pushed: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PullTimes:
+    """When the manifests of one repository were last pulled, as far as is known."""
+
+    times: Mapping[Digest, datetime]
+    since: datetime | None
+    """Since when pulls are noted; `None`: they are not."""
+
+    def of(self, seen: TagSeen) -> datetime:
+        """Return when the manifest that a tag names was pulled last."""
+        return self.times.get(seen.digest, NEVER)
+
+
+def subject_of(tag: Tag) -> Digest | None:
+    """Read from a tag such as `sha256-0123....sig` whose referrer it names; `None`: it is a tag like any other."""
+    found = _REFERRER_TAG.fullmatch(tag.text)
+    return None if found is None else Digest("sha256", found["hex"])
+
+
+def expired_tags(policy: Policy, tags: Sequence[TagSeen], pulls: PullTimes, now: datetime) -> Mapping[Tag, str]:
+    """Return the tags that go, each with the reason. Those of referrers are not judged here."""
+    if not policy.keep_tags:
+        return {}
+    expired: dict[Tag, str] = {}
+    matching: dict[int, list[TagSeen]] = {}
+    for seen in tags:
+        index = next((index for index, keep in enumerate(policy.keep_tags) if keep.matches(seen.tag.text)), None)
+        if index is None:
+            expired[seen.tag] = "it matches no patterns of keepTags"
+        else:
+            matching.setdefault(index, []).append(seen)
+    for index, some in matching.items():
+        keep = policy.keep_tags[index]
+        kept = _kept(keep, some, pulls, now)
+        why = f"it is {_reason(keep)} (keepTags[{index}])"
+        expired.update({seen.tag: why for seen in some if seen.tag not in kept})
+    return expired
+
+
+def _kept(keep: KeepTags, tags: Sequence[TagSeen], pulls: PullTimes, now: datetime) -> set[Tag]:
+    """Return the tags that any rule keeps."""
+    if not keep.has_rules or not _knows_pulls(keep, pulls, now):
+        return {seen.tag for seen in tags}
+    newest = sorted(tags, key=lambda seen: (seen.pushed, seen.tag), reverse=True)
+    kept = {seen.tag for seen in newest[: keep.most_recently_pushed]}
+    # Of those never pulled the ones pushed later come first.
+    newest.sort(key=pulls.of, reverse=True)
+    kept |= {seen.tag for seen in newest[: keep.most_recently_pulled]}
+    if keep.pushed_within is not None:
+        kept |= {seen.tag for seen in tags if now - seen.pushed < keep.pushed_within}
+    if keep.pulled_within is not None:
+        kept |= {seen.tag for seen in tags if now - max(seen.pushed, pulls.of(seen)) < keep.pulled_within}
+    return kept
+
+
+def _knows_pulls(keep: KeepTags, pulls: PullTimes, now: datetime) -> bool:
+    """Whether it is known for long enough what was pulled: what nobody has noted is no reason to delete anything."""
+    needed = max(keep.pulled_within or timedelta(), SETTLING if keep.most_recently_pulled else timedelta())
+    return not needed or (pulls.since is not None and now - pulls.since >= needed)
+
+
+def _reason(keep: KeepTags) -> str:
+    """Say which rules have not kept a tag."""
+    rules = [
+        keep.most_recently_pushed and f"not among the {keep.most_recently_pushed} pushed last",
+        keep.most_recently_pulled and f"not among the {keep.most_recently_pulled} pulled last",
+        keep.pushed_within and f"not pushed within {told(keep.pushed_within)}",
+        keep.pulled_within and f"neither pulled nor pushed within {told(keep.pulled_within)}",
+    ]
+    return ", ".join(rule for rule in rules if isinstance(rule, str))
+
+
+def told(duration: timedelta) -> str:
+    """Write a duration as the configuration does."""
+    seconds = duration.total_seconds()
+    for unit, length in (("h", 3600), ("m", 60)):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:.0f}{unit}"
+    return f"{seconds:g}s"

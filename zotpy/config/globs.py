@@ -1,0 +1,115 @@
+"""Patterns of repository names as zot reads them (doublestar's), made into regular expressions.
+
+`*` and `?` stay within one segment of a name, `**` as a segment of its own stands for any number of segments, also
+none; `[a-c]` and `[!a-c]` are one character, `{a,b}` is either, and a backslash takes a character as it is.
+"""
+
+import re
+
+_ENDS = {"", "/", ",", "}"}
+"""What may stand on either side of `**`, and the end of the pattern."""
+
+
+class PatternError(ValueError):
+    """What was written is no pattern."""
+
+    def __init__(self, text: str, why: str) -> None:
+        super().__init__(f"{text!r} is no pattern: {why}")
+
+
+def read_glob(value: object) -> re.Pattern[str]:
+    """Read a pattern that names must match as a whole. Raises `ValueError`."""
+    if not isinstance(value, str) or not value:
+        msg = "write a pattern such as prod/*, in quotes"
+        raise ValueError(msg)
+    return re.compile(_Translation(value).run(), re.DOTALL)
+
+
+class _Translation:
+    """One pattern on its way."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self.depth = 0
+        """How many braces are open."""
+
+    def run(self) -> str:
+        """Return the regular expression."""
+        result = ""
+        while self.at < len(self.text):
+            result += self._next()
+        if self.depth:
+            raise PatternError(self.text, "a brace is not closed")
+        return rf"\A(?:{result})\Z"
+
+    def _next(self) -> str:
+        rest = self.text[self.at :]
+        if rest.startswith("/**") and self._is_end(self.at + 3):
+            self.at += 3
+            return "(?:/.*)?" if self._after(0) != "/" else "(?:/.*)?(?=/)"
+        if rest.startswith("**") and self._before() in _ENDS | {"{"} and self._is_end(self.at + 2):
+            self.at += 2
+            if self._after(0) != "/":
+                return ".*"
+            self.at += 1
+            return "(?:.*/)?"
+        return self._within_segment()
+
+    def _within_segment(self) -> str:
+        sign = self._after(0)
+        self.at += 1
+        if sign in {"*", "?"}:
+            return "[^/]*" if sign == "*" else "[^/]"
+        if sign == "[":
+            return self._class()
+        return self._escaped() if sign == "\\" else self._brace(sign)
+
+    def _brace(self, sign: str) -> str:
+        """Return what one of `{`, `,` and `}` stands for here, or any other character itself."""
+        if sign == "{":
+            self.depth += 1
+            return "(?:"
+        if sign == "}" and not self.depth:
+            raise PatternError(self.text, "a brace is closed that was not opened")
+        if sign == "}":
+            self.depth -= 1
+            return ")"
+        return "|" if sign == "," and self.depth else re.escape(sign)
+
+    def _class(self) -> str:
+        inner, negated = "", self._after(0) in {"!", "^"}
+        self.at += negated
+        while self._after(0) != "]":
+            sign = self._after(0)
+            if not sign:
+                raise PatternError(self.text, "a bracket is not closed")
+            self.at += 1
+            if sign == "-" and inner and self._after(0) not in {"]", ""}:
+                inner += "-"
+            else:
+                inner += self._escaped() if sign == "\\" else re.escape(sign)
+        self.at += 1
+        if not inner:
+            raise PatternError(self.text, "brackets are empty")
+        expression = f"[^/{inner}]" if negated else f"(?!/)[{inner}]"
+        try:
+            re.compile(expression)
+        except re.error as error:
+            raise PatternError(self.text, str(error)) from error
+        return expression
+
+    def _escaped(self) -> str:
+        if not self._after(0):
+            raise PatternError(self.text, "nothing follows the backslash")
+        self.at += 1
+        return re.escape(self.text[self.at - 1])
+
+    def _before(self) -> str:
+        return self.text[self.at - 1] if self.at else ""
+
+    def _after(self, distance: int) -> str:
+        return self.text[self.at + distance : self.at + distance + 1]
+
+    def _is_end(self, position: int) -> bool:
+        return self.text[position : position + 1] in _ENDS

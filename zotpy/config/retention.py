@@ -1,0 +1,179 @@
+"""`storage.retention.policies`: what goes and what stays of each repository, in zot's words."""
+
+import difflib
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zotpy.config.errors import NestedProblems
+from zotpy.config.globs import read_glob
+from zotpy.config.values import Reader, read_count, read_duration, read_flag
+
+MOST_TAGS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class KeepTagsSettings:
+    """Which of the tags that match stay: those that any rule keeps; all of them without a rule."""
+
+    patterns: tuple[re.Pattern[str], ...] = ()
+    """A tag matches where one of them is found in it; all tags do where there are none."""
+    most_recently_pushed_count: int = 0
+    """So many stay, the newest; 0: no such rule."""
+    most_recently_pulled_count: int = 0
+    pushed_within_s: float | None = None
+    pulled_within_s: float | None = None
+    """Those pulled, or pushed, within so long stay."""
+
+    @property
+    def needs_pulls(self) -> bool:
+        """Whether it matters when tags were pulled."""
+        return self.most_recently_pulled_count > 0 or self.pulled_within_s is not None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """What is done in the repositories that match, unless an earlier policy matches them."""
+
+    repositories: tuple[re.Pattern[str], ...]
+    delete_referrers: bool = False
+    """Referrers go when their subject is gone."""
+    delete_untagged: bool = True
+    """Manifests go that no tag names, and no index that stays."""
+    keep_tags: tuple[KeepTagsSettings, ...] = ()
+    """A tag is judged by the first that it matches, and goes where it matches none; without any all tags stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """`storage.retention`: what of a repository may go though nobody deleted it."""
+
+    dry_run: bool = False
+    """Say what would go, and delete nothing of it."""
+    delay_s: float = 24 * 3600.0
+    """How long untagged manifests and referrers stay after their push."""
+    policies: tuple[PolicySettings, ...] = ()
+    """The first that matches a repository counts; where none does, nothing goes."""
+
+    @property
+    def needs_pulls(self) -> bool:
+        """Whether it matters when anything was pulled."""
+        return any(keep.needs_pulls for policy in self.policies for keep in policy.keep_tags)
+
+
+def read_policies(value: object) -> tuple[PolicySettings, ...]:
+    """Read the list of policies; as a variable it is JSON. Raises `NestedProblems`, `ValueError`."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            msg = "write a list of policies, as JSON"
+            raise ValueError(msg) from error
+    problems: list[tuple[str, str]] = []
+    found = [PolicySettings(**fields) for fields in _sections(value, "", _POLICY, problems, needed="repositories")]
+    if problems:
+        raise NestedProblems(problems)
+    return tuple(found)
+
+
+def _read_regex(value: object) -> re.Pattern[str]:
+    """Read a regular expression of tags; what Go and Python do not understand alike is refused."""
+    if not isinstance(value, str):
+        msg = "write a regular expression such as v2.*, in quotes"
+        raise ValueError(msg)  # noqa: TRY004 - what all readers raise
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # such as for `[[:alpha:]]`, which Python does not know
+            return re.compile(value, re.ASCII)
+    except (re.error, FutureWarning, DeprecationWarning, RecursionError, OverflowError) as error:
+        msg = f"{value!r} is no regular expression that Python understands: {error}"
+        raise ValueError(msg) from error
+
+
+def _read_list(value: object, path: str, read: Reader, problems: list[tuple[str, str]]) -> tuple[Any, ...]:
+    """Read each item of a list, and note what is wrong with any."""
+    if not isinstance(value, list):
+        problems.append((path, "write a list"))
+        return ()
+    found = []
+    for index, item in enumerate(value):
+        try:
+            found.append(read(item))
+        except ValueError as error:
+            problems.append((f"{path}[{index}]", str(error)))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """One name in a section: the field it is for, and how its value, or each item of its list, is read."""
+
+    field: str
+    read: Reader | None = None
+    each: Reader | None = None
+    sections: Mapping[str, "_Field"] | None = None
+
+
+_KEEP_TAGS = {
+    "patterns": _Field("patterns", each=_read_regex),
+    "mostRecentlyPushedCount": _Field("most_recently_pushed_count", read_count(0, MOST_TAGS)),
+    "mostRecentlyPulledCount": _Field("most_recently_pulled_count", read_count(0, MOST_TAGS)),
+    "pushedWithin": _Field("pushed_within_s", read_duration),
+    "pulledWithin": _Field("pulled_within_s", read_duration),
+}
+_POLICY = {
+    "repositories": _Field("repositories", each=read_glob),
+    "deleteReferrers": _Field("delete_referrers", read_flag),
+    "deleteUntagged": _Field("delete_untagged", read_flag),
+    "keepTags": _Field("keep_tags", sections=_KEEP_TAGS),
+}
+
+
+def _sections(
+    value: object, path: str, fields: Mapping[str, _Field], problems: list[tuple[str, str]], *, needed: str = ""
+) -> list[dict[str, Any]]:
+    """Read a list of sections, each as values by field."""
+    if not isinstance(value, list):
+        problems.append((path, "write a list of sections"))
+        return []
+    return [_section(item, f"{path}[{index}]", fields, problems, needed) for index, item in enumerate(value)]
+
+
+def _section(
+    value: object, path: str, fields: Mapping[str, _Field], problems: list[tuple[str, str]], needed: str
+) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        problems.append((path, "write settings as names and values"))
+        return {fields[needed].field: ()} if needed else {}
+    canonical = {name.lower(): name for name in fields}
+    found: dict[str, Any] = {}
+    for given, item in value.items():
+        name = canonical.get(str(given).lower())
+        if name is None:
+            near = difflib.get_close_matches(str(given).lower(), canonical, 1)
+            meant = f"; did you mean {canonical[near[0]]}?" if near else ""
+            problems.append((f"{path}.{given}", f"there is no such setting{meant}"))
+        elif fields[name].field in found:
+            problems.append((f"{path}.{name}", "stands twice, in upper and lower case"))
+        elif item is not None:
+            found[fields[name].field] = _value(item, f"{path}.{name}", fields[name], problems)
+    if needed and not found.get(fields[needed].field):
+        found[fields[needed].field] = ()
+        if not any(where.startswith(f"{path}.{needed}") for where, _ in problems):
+            problems.append((f"{path}.{needed}", "write a list of patterns; ** matches all repositories"))
+    return found
+
+
+def _value(item: object, path: str, field: _Field, problems: list[tuple[str, str]]) -> Any:
+    if field.sections is not None:
+        return tuple(KeepTagsSettings(**each) for each in _sections(item, path, field.sections, problems))
+    if field.each is not None:
+        return _read_list(item, path, field.each, problems)
+    try:
+        return None if field.read is None else field.read(item)
+    except ValueError as error:
+        problems.append((path, str(error)))
+        return None
