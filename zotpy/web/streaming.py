@@ -18,6 +18,7 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 from zotpy.store.interface import StoreError
 from zotpy.web.bodies import BoundedBody, body_of
 from zotpy.web.cuts import Cut
+from zotpy.web.errors import envelope
 from zotpy.web.proxies import Reached
 
 if TYPE_CHECKING:
@@ -39,14 +40,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
     """All of the answer was sent before the end of the request's body: a client that leaves then has what it needs."""
 
     async def __call__(self, receive: "ASGIReceiveCallable", send: Any) -> None:
-        """Serve one request; its body, where a change has one, is the handler's to receive.
-
-        HTTP/2, which nobody offered, is refused: `zotpy/web/connections.py` says why.
-        """
-        if not self.scope["http_version"].startswith("1."):
-            await send({"type": "http.response.start", "status": 505, "headers": []})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-            return
+        """Serve one request; its body, where a change has one, is the handler's to receive."""
         request = self._create_request_from_scope(send)
         peer = self.scope.get("client")  # a local socket has none
         request.reached = self.app.proxies.trace(  # type: ignore[attr-defined]
@@ -98,7 +92,8 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             self.app.on_answered(answered, trio.current_time())  # type: ignore[attr-defined]
 
     async def _answer(self, request: "Request", send: Any, answered: "Answered") -> None:
-        response = await self.app.handle_request(request)
+        is_spoken = request.http_version.startswith("1.")  # why not HTTP/2, `zotpy/web/connections.py` says
+        response = await self.app.handle_request(request) if is_spoken else _other_version()
         answered.status = response.status_code
         body = body_of(request)
         counted = _counting(self._noting_the_end(send), answered)
@@ -106,7 +101,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             counted = self._lingering(counted, body)
             # What the client still sends would be read as its next request: end the connection after the answer.
             response.headers["Connection"] = "close"
-        elif self.app.draining and request.http_version.startswith("1"):  # type: ignore[attr-defined]
+        elif self.app.draining:  # type: ignore[attr-defined]
             # A client that is not told sends its next request while we close: it cannot know whether that was heard.
             response.headers["Connection"] = "close"
         held = _HeldHead(counted)
@@ -194,6 +189,12 @@ class Answered:
     received_bytes: int = 0
     sent_bytes: int = 0
     cut: Cut | None = None
+
+
+def _other_version() -> Response:
+    refused = envelope(505, ("UNSUPPORTED", "this registry speaks HTTP/1.1", None))
+    refused.headers["Connection"] = "close"
+    return refused
 
 
 def _counting(send: Any, answered: Answered) -> Any:
