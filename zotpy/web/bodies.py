@@ -112,8 +112,12 @@ class BoundedBody(Body):
     async def drop(self) -> None:
         """Take what the client still sends, until it has sent all, or went away, or took too long."""
         with trio.move_on_after(LINGER_S):
-            while await self._next_piece():
-                pass
+            await self.drop_all()
+
+    async def drop_all(self) -> None:
+        """Take what the client still sends until it has sent all or went away, however long that takes."""
+        while await self._next_piece():
+            pass
 
 
 class BoundedRequest(TrioRequest):

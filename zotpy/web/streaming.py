@@ -158,7 +158,12 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
                     await send({**message, "more_body": True})
                 self._is_told = body.cut is None
                 await body.drop()
-                message = {**message, "body": b""}
+                async with trio.open_nursery() as nursery:
+                    # hypercorn ends a request by a message in the queue of its body's pieces, and waits for room there.
+                    nursery.start_soon(body.drop_all)
+                    await send({**message, "body": b""})
+                    nursery.cancel_scope.cancel()
+                return
             await send(message)
 
         return held_open

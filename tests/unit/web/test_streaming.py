@@ -24,6 +24,7 @@ from zotpy.core.manifests import OCI_IMAGE
 from zotpy.registry.settings import KIB, MIB
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory import CHUNK_BYTES
+from zotpy.web import bodies
 
 TOTAL_BYTES = 64 * MIB
 SOCKETS_BYTES = 16 * MIB
@@ -175,6 +176,18 @@ async def test_the_answer_to_a_refused_body_arrives(
     assert f'"code": "{code}"'.encode() in body
     assert client.http.their_state is h11.MUST_CLOSE
     assert replica.registry.budget.used_bytes == 0
+
+
+async def test_a_client_that_never_stops_sending_ends(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it sends beyond the time in which it is dropped holds up neither the end of its request nor a drain."""
+    monkeypatch.setattr(bodies, "LINGER_S", 0.0)
+    client = await connect(replica)
+    with trio.fail_after(60):
+        async with client.stream, trio.open_nursery() as nursery:
+            await client.begin("POST", f"{UPLOADS}?digest=none", TOTAL_BYTES)
+            nursery.start_soon(client.send_until_refused, TOTAL_BYTES)
+            assert await ended(replica, "POST") == 400
+            nursery.cancel_scope.cancel()
 
 
 async def test_a_connection_goes_on_after_a_body_was_read_and_refused(replica: Replica) -> None:
