@@ -205,5 +205,5 @@ class _errors:  # noqa: N801 - a context manager; as a generator it takes three 
             msg = "nothing happened for too long"
             raise self._too_slow(msg) from None
         if isinstance(error, OSError | trio.BrokenResourceError | trio.ClosedResourceError):
-            raise self._broken(str(error)) from error
+            raise self._broken(str(error) or str(error.__cause__ or "")) from error  # the cause: what TLS has said
         return goes_on
