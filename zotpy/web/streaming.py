@@ -5,6 +5,7 @@ what was received can be kept for a resumed upload. Once the body is read, a cha
 not the client still waits; only a read (GET, HEAD) is cancelled.
 """
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from quart.typing import ResponseTypes
     from quart.wrappers import Request
 
+_WHOLE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*(/.*)?", re.DOTALL)
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 log = structlog.get_logger()
@@ -41,6 +43,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
 
     async def __call__(self, receive: "ASGIReceiveCallable", send: Any) -> None:
         """Serve one request; its body, where a change has one, is the handler's to receive."""
+        self.scope["path"] = origin_form(self.scope["path"])
         request = self._create_request_from_scope(send)
         peer = self.scope.get("client")  # a local socket has none
         request.reached = self.app.proxies.trace(  # type: ignore[attr-defined]
@@ -84,6 +87,10 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         self.app.under_way += 1  # type: ignore[attr-defined]
         try:
             await self._answer(request, send, answered)
+        except Exception as error:
+            if not isinstance(error, StoreError):  # that one was logged where the answer was cut
+                log.error("internal_error", exc_info=error)
+            raise  # hypercorn ends the connection, and has no log
         finally:
             self.app.under_way -= 1  # type: ignore[attr-defined]
             answered.cut = self._why_cut(body_of(request)) or answered.cut
@@ -194,6 +201,14 @@ class Answered:
     received_bytes: int = 0
     sent_bytes: int = 0
     cut: Cut | None = None
+
+
+def origin_form(path: str) -> str:
+    """Return the path of a request's target, which may be a whole URL (RFC 9112, section 3.2); any text is good."""
+    if path.startswith("/"):
+        return path
+    whole = _WHOLE_URL.fullmatch(path)
+    return f"/{path}" if whole is None else whole[1] or "/"
 
 
 def _other_version() -> Response:

@@ -101,6 +101,31 @@ async def test_what_is_no_request_is_told_so(impatient: Replica, sent: bytes, st
     assert (await impatient.client.get("/v2/")).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://replica/v2/", 200),
+        ("HTTPS://[::1]:5000/v2/?n=1", 200),
+        ("http://[::1/v2/", 200),
+        ("http://replica", 404),
+        ("*", 404),
+        ("?n=1", 404),
+        ("replica:443", 404),
+        ("http:/v2/", 404),
+    ],
+)
+async def test_a_target_of_any_form_is_answered(replica: Replica, target: str, status: int) -> None:
+    """A whole URL, as for a proxy, leads where its path does; what is no target at all is found nowhere."""
+    client = await connect(replica)
+    async with client.stream:
+        await client.begin("GET", target, None)
+        with trio.fail_after(60):
+            answered, body = await client.receive()
+    assert answered == status
+    if status != 200:
+        assert [error["code"] for error in json.loads(body)["errors"]] == ["NAME_UNKNOWN"]
+
+
 async def refused(client: RawClient, status: int) -> None:
     """See that the connection ends with such an error."""
     client.http.send(h11.Request(method="GET", target="/", headers=[("Host", "replica")]))
