@@ -110,11 +110,6 @@ class BoundedBody(Body):
         return piece
 
     async def drop(self) -> None:
-        """Take what the client still sends, until it has sent all, or went away, or took too long."""
-        with trio.move_on_after(LINGER_S):
-            await self.drop_all()
-
-    async def drop_all(self) -> None:
         """Take what the client still sends until it has sent all or went away, however long that takes."""
         while await self._next_piece():
             pass

@@ -17,7 +17,8 @@ from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from zotpy.store.interface import StoreError
-from zotpy.web.bodies import BoundedBody, body_of
+from zotpy.registry.concurrency import plain_errors
+from zotpy.web.bodies import LINGER_S, BoundedBody, body_of
 from zotpy.web.cuts import Cut
 from zotpy.web.errors import envelope
 from zotpy.web.proxies import Reached
@@ -112,12 +113,24 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             # A client that is not told sends its next request while we close: it cannot know whether that was heard.
             response.headers["Connection"] = "close"
         held = _HeldHead(counted)
+        if body.finished or not _has_body(request):
+            await self._send_held(held, response, answered)
+            return
+        with plain_errors():
+            async with trio.open_nursery() as nursery:
+                # hypercorn tells of the end of a request, also where the answer cannot be sent, by a message behind
+                # those of its body, and waits for room there: they must be taken for as long as an answer is sent.
+                nursery.start_soon(body.drop)
+                await self._send_held(held, response, answered)
+                nursery.cancel_scope.cancel()
+
+    async def _send_held(self, held: "_HeldHead", response: "ResponseTypes", answered: "Answered") -> None:
         try:
             await self._send_response(held, response)
         except StoreError as error:
             if held.sent:
                 answered.cut = Cut.STORE_FAILED
-                log.error("answer_cut", path=request.path, reason=str(error))  # noqa: TRY400 - no fault of the program
+                log.error("answer_cut", path=answered.path, reason=str(error))  # noqa: TRY400 - no fault of the program
                 raise
             await self._send_response(held, self._failed(error, response, answered))
 
@@ -164,13 +177,9 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
                 if message.get("body"):
                     await send({**message, "more_body": True})
                 self._is_told = body.cut is None
-                await body.drop()
-                async with trio.open_nursery() as nursery:
-                    # hypercorn ends a request by a message in the queue of its body's pieces, and waits for room there.
-                    nursery.start_soon(body.drop_all)
-                    await send({**message, "body": b""})
-                    nursery.cancel_scope.cancel()
-                return
+                with trio.move_on_after(LINGER_S):
+                    await body.settled.wait()
+                message = {**message, "body": b""}
             await send(message)
 
         return held_open

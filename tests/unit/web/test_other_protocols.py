@@ -66,7 +66,8 @@ async def test_an_upgrade_is_not_needed(impatient: Replica, headers: dict[str, s
 
 
 @pytest.mark.parametrize(
-    "request_line", [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET /v2/ HTTP/2.0\r\n" + HOST, b"GET /v2/ HTTP/9.9\r\n" + HOST]
+    "request_line",
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET /v2/ HTTP/2.0\r\n" + HOST, b"GET /v2/ HTTP/9.9\r\n" + HOST],
 )
 async def test_another_version_is_refused(impatient: Replica, request_line: bytes) -> None:
     """No client gets a connection whose stalls nobody sees, nor keeps one open that no time limit ends."""
