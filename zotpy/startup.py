@@ -1,6 +1,4 @@
-"""How a start begins and ends: with what the system allows, and in an announcement of where the registry listens, or in
-an error for the person who started it.
-"""
+"""How a start begins and ends: with what the system allows, and in an announcement or an error for a person."""
 
 import resource
 from contextlib import suppress

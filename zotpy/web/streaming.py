@@ -16,8 +16,8 @@ from quart.utils import encode_headers
 from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection
 
-from zotpy.store.interface import StoreError
 from zotpy.registry.concurrency import plain_errors
+from zotpy.store.interface import StoreError
 from zotpy.web.bodies import LINGER_S, BoundedBody, body_of
 from zotpy.web.cuts import Cut
 from zotpy.web.errors import envelope
@@ -90,7 +90,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             await self._answer(request, send, answered)
         except Exception as error:
             if not isinstance(error, StoreError):  # that one was logged where the answer was cut
-                log.error("internal_error", exc_info=error)
+                log.exception("internal_error")
             raise  # hypercorn ends the connection, and has no log
         finally:
             self.app.under_way -= 1  # type: ignore[attr-defined]

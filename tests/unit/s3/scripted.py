@@ -138,7 +138,7 @@ async def _read_request(connection: h11.Connection, stream: trio.abc.Stream) -> 
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
-            connection.receive_data(await stream.receive_some())
+            connection.receive_data(bytes(await stream.receive_some()))
         elif isinstance(event, h11.Request):
             head = event
         elif isinstance(event, h11.Data):

@@ -57,7 +57,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_named_as_the_reason(
     """The operator reads what TLS found wrong, and nothing was sent; with `verify_tls` off it is."""
     server, config, _ = secure
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    with pytest.raises(S3Unavailable, match="ConnectError .*certificate verify failed"):
+    with pytest.raises(S3Unavailable, match=r"ConnectError .*certificate verify failed"):
         await put(config)
     assert server.seen == []
     await put(replace(config, verify_tls=False))

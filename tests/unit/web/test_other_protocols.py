@@ -53,7 +53,7 @@ async def ends(client: RawClient) -> bool:
     ],
 )
 async def test_an_upgrade_is_not_needed(impatient: Replica, headers: dict[str, str]) -> None:
-    """Java's client asks for h2c of itself: each request is answered by HTTP/1.1, and the connection is idle after it."""
+    """Java's client asks for h2c of itself: each request is answered by HTTP/1.1, and then its connection is idle."""
     client = await connect(impatient)
     async with client.stream:
         for _ in range(2):
