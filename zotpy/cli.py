@@ -72,8 +72,12 @@ def _serve(options: argparse.Namespace) -> int:
         configure_logs(settings.log.level, settings.log.format, settings.log.output)
     except OSError as error:
         raise ConfigError([f"log.output: {settings.log.output}: {error.strerror}"]) from error
-    from zotpy.startup import StartupError  # noqa: PLC0415 - half a second that `verify` and `--help` do without
+    from zotpy.startup import (  # noqa: PLC0415 - half a second that `verify` and `--help` do without
+        StartupError,
+        allow_many_files,
+    )
 
+    allow_many_files()
     try:
         trio.run(partial(_run(settings), settings), strict_exception_groups=True)
     except StartupError as error:

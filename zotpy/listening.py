@@ -34,8 +34,15 @@ def longest_end_s(settings: HttpSettings) -> float:
 
 
 async def until_signal() -> bool:
-    """Wait for SIGTERM or SIGINT; from then on they do again what they do to any process. Always true: see `listen`."""
+    """Wait for SIGTERM or SIGINT. Always true: see `listen`.
+
+    From then on SIGTERM says nothing new: who wraps a process often passes on what it got from the system as well.
+    SIGINT does again what it does to any process, for a person who presses Ctrl-C twice means it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    signal.signal(signal.SIGTERM, lambda *_: None)  # what the receiver puts back; no process that we start inherits it
     with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         async for number in signals:
             log.info("stopping", signal=signal.Signals(number).name)
             break

@@ -1,4 +1,7 @@
-"""How a start ends: in an announcement of where the registry listens, or in an error for the person who started it."""
+"""How a start begins and ends: with what the system allows, and in an announcement or an error for a person."""
+
+import resource
+from contextlib import suppress
 
 import structlog
 
@@ -7,8 +10,23 @@ from zotpy.config import Settings
 log = structlog.get_logger()
 
 
+MOST_FILES = 1 << 20
+
+
 class StartupError(Exception):
     """The replica cannot start; the message says why and what to do."""
+
+
+def allow_many_files() -> None:
+    """Open as many files as the system lets us, at most `MOST_FILES`: each client and each call to the store is one.
+
+    Many systems begin with 1,024, for programs that use select(2), and let whoever can do with more ask for it.
+    """
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if most == resource.RLIM_INFINITY else min(most, MOST_FILES)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        with suppress(OSError, ValueError):  # a system that says more than it gives
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def announce(settings: Settings, binds: list[str]) -> None:

@@ -96,7 +96,7 @@ class S3Client:
                 try:
                     response, body = await self._attempt(request, crc)
                 except httpx.TransportError as error:
-                    last = Failure(code=type(error).__name__)
+                    last = _no_answer(error)
                 else:
                     failure = _failure_of(request, response, body)
                     if failure is None:
@@ -141,7 +141,7 @@ class S3Client:
                 if not response.is_success:
                     failure = _failure_of(request, response, await response.aread())
             except httpx.TransportError as error:
-                raise S3Unavailable(_describe(request, Failure(code=type(error).__name__), "no answer")) from error
+                raise S3Unavailable(_describe(request, _no_answer(error), "no answer")) from error
             if failure is not None:
                 if failure.asks_to_slow_down:
                     self.pacer.slowed_down()
@@ -214,6 +214,10 @@ def _failure_of(request: Request, response: httpx.Response, body: bytes) -> Fail
     return parse_failure(500, body, response.headers) if request.method == "POST" and error_inside(body) else None
 
 
+def _no_answer(error: httpx.TransportError) -> Failure:
+    return Failure(code=type(error).__name__, reason=str(error))
+
+
 async def _crc_of(body: Body) -> str:
     value = await trio.to_thread.run_sync(_crc32c, body) if len(body) > THREAD_CRC_BYTES else _crc32c(body)
     return base64.b64encode(value.to_bytes(4, "big")).decode()
@@ -238,4 +242,5 @@ def _error(request: Request, failure: Failure, *, ambiguous: bool) -> S3Error:
 
 
 def _describe(request: Request, failure: Failure, outcome: str) -> str:
-    return f"{request.operation}: {outcome}; last: {failure.status or 'no answer'} {failure.code}".rstrip()
+    reason = f" ({failure.reason})" if failure.reason else ""
+    return f"{request.operation}: {outcome}; last: {failure.status or 'no answer'} {failure.code}".rstrip() + reason

@@ -214,5 +214,5 @@ class _errors:  # noqa: N801 - a context manager; as a generator it takes three 
         if self._scope.cancelled_caught:
             raise self._too_slow(_TOO_SLOW) from None
         if isinstance(error, OSError | trio.BrokenResourceError | trio.ClosedResourceError):
-            raise self._broken(str(error)) from error
+            raise self._broken(str(error) or str(error.__cause__ or "")) from error  # the cause: what TLS has said
         return goes_on

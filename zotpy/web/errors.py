@@ -50,14 +50,19 @@ _RETRY_AFTER_S = 5
 log = structlog.get_logger()
 
 
-def envelope(status: int, *items: tuple[str, str, e.Detail], headers: Mapping[str, str] | None = None) -> Response:
-    """Write the answer to a request that failed."""
+def error_body(*items: tuple[str, str, e.Detail]) -> bytes:
+    """Write the envelope."""
     listed: list[dict[str, object]] = []
     for code, message, detail in items:
         listed.append({"code": code, "message": message})
         if detail is not None:
             listed[-1]["detail"] = detail
-    response = Response(json.dumps({"errors": listed}), status, content_type="application/json")
+    return json.dumps({"errors": listed}).encode()
+
+
+def envelope(status: int, *items: tuple[str, str, e.Detail], headers: Mapping[str, str] | None = None) -> Response:
+    """Write the answer to a request that failed."""
+    response = Response(error_body(*items), status, content_type="application/json")
     response.headers.update(dict(headers or {}))
     return response
 

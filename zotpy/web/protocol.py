@@ -2,6 +2,9 @@
 
 hypercorn makes a call to the system, with a lock and a time limit around it, for each of head, body and end. An answer
 of a registry is mostly a head alone, or a head and a document.
+
+No other protocol is offered. Whoever asks to go on with one, as Java's HTTP client does with `Upgrade: h2c` unless told
+otherwise, is answered by HTTP/1.1 as if it had not asked (RFC 9110, section 7.8).
 """
 
 from typing import Any
@@ -12,9 +15,17 @@ from hypercorn.protocol import ProtocolWrapper
 from hypercorn.protocol.h11 import H11Protocol
 
 from zotpy import http1
+from zotpy.web.errors import error_body
 
 TOGETHER_BYTES = 64 * 1024
 """A longer piece is not copied behind the head."""
+
+
+_REFUSALS = {
+    400: "this is no request of HTTP/1.1, or its body is cut into chunks wrongly",
+    431: "the request's head is too long: send fewer or shorter headers",
+    501: "the body has a Transfer-Encoding other than chunked",
+}
 
 
 class JoiningProtocol(H11Protocol):
@@ -26,6 +37,31 @@ class JoiningProtocol(H11Protocol):
         self.connection = http1.Connection(h11.SERVER, self.config.h11_max_incomplete_size)
         self._head = b""
         """Of an answer of which nothing was sent yet."""
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Go on with HTTP/1: hypercorn would change over to HTTP/2 here."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        """Answer the request as any other, though it asks for WebSocket; hypercorn would leave h11 for good."""
+        if any(name == b"upgrade" for name, _ in request.headers):
+            headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
+            request = h11.Request(
+                method=request.method, target=request.target, headers=headers, http_version=request.http_version
+            )
+        await super()._create_stream(request)
+
+    async def _send_error_response(self, status_code: int) -> None:
+        """Refuse what is no request; `status_code` is h11's: 400, 431 or 501."""
+        body = error_body(("UNSUPPORTED", _REFUSALS.get(status_code, _REFUSALS[400]), None))
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+            *self.config.response_headers("h11"),
+        ]
+        await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
+        await self._send_h11_event(h11.Data(data=body))
+        await self._send_h11_event(h11.EndOfMessage())
 
     async def _send_h11_event(self, event: Any) -> None:
         try:

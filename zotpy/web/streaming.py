@@ -5,6 +5,7 @@ what was received can be kept for a resumed upload. Once the body is read, a cha
 not the client still waits; only a read (GET, HEAD) is cancelled.
 """
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,11 @@ from quart.utils import encode_headers
 from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection
 
+from zotpy.registry.concurrency import plain_errors
 from zotpy.store.interface import StoreError
-from zotpy.web.bodies import BoundedBody, body_of
+from zotpy.web.bodies import LINGER_S, BoundedBody, body_of
 from zotpy.web.cuts import Cut
+from zotpy.web.errors import envelope
 from zotpy.web.proxies import Reached
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from quart.typing import ResponseTypes
     from quart.wrappers import Request
 
+_WHOLE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*(/.*)?", re.DOTALL)
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 log = structlog.get_logger()
@@ -39,14 +43,8 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
     """All of the answer was sent before the end of the request's body: a client that leaves then has what it needs."""
 
     async def __call__(self, receive: "ASGIReceiveCallable", send: Any) -> None:
-        """Serve one request; its body, where a change has one, is the handler's to receive.
-
-        HTTP/2, which nobody offered, is refused: `zotpy/web/connections.py` says why.
-        """
-        if not self.scope["http_version"].startswith("1."):
-            await send({"type": "http.response.start", "status": 505, "headers": []})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-            return
+        """Serve one request; its body, where a change has one, is the handler's to receive."""
+        self.scope["path"] = origin_form(self.scope["path"])
         request = self._create_request_from_scope(send)
         peer = self.scope.get("client")  # a local socket has none
         request.reached = self.app.proxies.trace(  # type: ignore[attr-defined]
@@ -90,6 +88,10 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         self.app.under_way += 1  # type: ignore[attr-defined]
         try:
             await self._answer(request, send, answered)
+        except Exception as error:
+            if not isinstance(error, StoreError):  # that one was logged where the answer was cut
+                log.exception("internal_error")
+            raise  # hypercorn ends the connection, and has no log
         finally:
             self.app.under_way -= 1  # type: ignore[attr-defined]
             answered.cut = self._why_cut(body_of(request)) or answered.cut
@@ -98,7 +100,8 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             self.app.on_answered(answered, trio.current_time())  # type: ignore[attr-defined]
 
     async def _answer(self, request: "Request", send: Any, answered: "Answered") -> None:
-        response = await self.app.handle_request(request)
+        is_spoken = request.http_version.startswith("1.")  # why not HTTP/2, `zotpy/web/connections.py` says
+        response = await self.app.handle_request(request) if is_spoken else _other_version()
         answered.status = response.status_code
         body = body_of(request)
         counted = _counting(self._noting_the_end(send), answered)
@@ -106,16 +109,28 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             counted = self._lingering(counted, body)
             # What the client still sends would be read as its next request: end the connection after the answer.
             response.headers["Connection"] = "close"
-        elif self.app.draining and request.http_version.startswith("1"):  # type: ignore[attr-defined]
+        elif self.app.draining:  # type: ignore[attr-defined]
             # A client that is not told sends its next request while we close: it cannot know whether that was heard.
             response.headers["Connection"] = "close"
         held = _HeldHead(counted)
+        if body.finished or not _has_body(request):
+            await self._send_held(held, response, answered)
+            return
+        with plain_errors():
+            async with trio.open_nursery() as nursery:
+                # hypercorn tells of the end of a request, also where the answer cannot be sent, by a message behind
+                # those of its body, and waits for room there: they must be taken for as long as an answer is sent.
+                nursery.start_soon(body.drop)
+                await self._send_held(held, response, answered)
+                nursery.cancel_scope.cancel()
+
+    async def _send_held(self, held: "_HeldHead", response: "ResponseTypes", answered: "Answered") -> None:
         try:
             await self._send_response(held, response)
         except StoreError as error:
             if held.sent:
                 answered.cut = Cut.STORE_FAILED
-                log.error("answer_cut", path=request.path, reason=str(error))  # noqa: TRY400 - no fault of the program
+                log.error("answer_cut", path=answered.path, reason=str(error))  # noqa: TRY400 - no fault of the program
                 raise
             await self._send_response(held, self._failed(error, response, answered))
 
@@ -162,7 +177,8 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
                 if message.get("body"):
                     await send({**message, "more_body": True})
                 self._is_told = body.cut is None
-                await body.drop()
+                with trio.move_on_after(LINGER_S):
+                    await body.settled.wait()
                 message = {**message, "body": b""}
             await send(message)
 
@@ -194,6 +210,20 @@ class Answered:
     received_bytes: int = 0
     sent_bytes: int = 0
     cut: Cut | None = None
+
+
+def origin_form(path: str) -> str:
+    """Return the path of a request's target, which may be a whole URL (RFC 9112, section 3.2); any text is good."""
+    if path.startswith("/"):
+        return path
+    whole = _WHOLE_URL.fullmatch(path)
+    return f"/{path}" if whole is None else whole[1] or "/"
+
+
+def _other_version() -> Response:
+    refused = envelope(505, ("UNSUPPORTED", "this registry speaks HTTP/1.1", None))
+    refused.headers["Connection"] = "close"
+    return refused
 
 
 def _counting(send: Any, answered: Answered) -> Any:

@@ -2,14 +2,15 @@
 
 import json
 import pickle
+import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from zotpy.config import Settings
 
 STOP = b"!"
 """Said by the supervisor; where the link ends without it, the supervisor has died."""
+_LENGTH_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,18 @@ class Order:
     """The directory of all workers' metrics."""
 
     def encode(self) -> bytes:
-        """Write the order for `decode`."""
-        return pickle.dumps(self)
+        """Write the order, its length before it, for `receive`."""
+        order = pickle.dumps(self)
+        return len(order).to_bytes(_LENGTH_BYTES) + order
 
     @staticmethod
-    def decode(stream: BinaryIO) -> "Order":
-        """Read the order. Raises `EOFError` where the supervisor has ended."""
-        order = pickle.load(stream)  # noqa: S301 - from the process that started us
+    def receive(link: socket.socket) -> "Order":
+        """Read the order and nothing beyond it: the word to stop may come right behind.
+
+        Raises `EOFError` where the supervisor has ended.
+        """
+        size_bytes = int.from_bytes(_receive_exactly(link, _LENGTH_BYTES))
+        order = pickle.loads(_receive_exactly(link, size_bytes))  # noqa: S301 - from the process that started us
         if not isinstance(order, Order):
             raise TypeError(order)
         return order
@@ -58,3 +64,13 @@ class Report:
             return Report()
         fields = json.loads(line)
         return Report(tuple(fields["listening"]), fields["failure"])
+
+
+def _receive_exactly(link: socket.socket, size_bytes: int) -> bytes:
+    received = b""
+    while len(received) < size_bytes:
+        piece = link.recv(size_bytes - len(received))
+        if not piece:
+            raise EOFError
+        received += piece
+    return received

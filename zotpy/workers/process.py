@@ -49,7 +49,6 @@ class Worker:
         """Tell it to drain, or to give up its start, and end."""
         with suppress(trio.BrokenResourceError):
             await self._link.send_all(STOP)
-            await self._link.send_eof()  # a worker that read the word along with its order still sees the end
 
     async def ended(self) -> int:
         """Wait for its end and return its exit code, or the signal that killed it, negative; call `report` before."""

@@ -28,8 +28,7 @@ def main(link_descriptor: int) -> None:
     """Do what the supervisor orders, until it says stop or is gone; a start that fails is reported, exit code 1."""
     link = socket.socket(fileno=link_descriptor)
     try:
-        with link.makefile("rb") as stream:
-            order = Order.decode(stream)
+        order = Order.receive(link)
     except EOFError:
         return
     settings = order.settings

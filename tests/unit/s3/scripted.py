@@ -12,6 +12,7 @@ from zotpy.s3.config import S3Config
 from zotpy.s3.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping, Sequence
 
 DATE = "Tue, 24 Nov 2026 10:00:00 GMT"
@@ -64,11 +65,14 @@ class ScriptedServer:
     hung_up: trio.Event = field(default_factory=trio.Event)
     """Set when the client closed a connection in the middle of a request or of an answer."""
 
-    async def start(self, nursery: trio.Nursery) -> ScriptedServer:
+    async def start(
+        self, nursery: trio.Nursery, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    ) -> ScriptedServer:
         """Listen on a port of the system's choice until the nursery is cancelled."""
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        self.port = listeners[0].socket.getsockname()[1]
-        nursery.start_soon(trio.serve_listeners, self._serve, listeners)
+        (listener,) = await trio.open_tcp_listeners(0, host=host)
+        self.port = listener.socket.getsockname()[1]
+        served = listener if tls is None else trio.SSLListener(listener, tls, https_compatible=True)
+        nursery.start_soon(trio.serve_listeners, self._serve, [served])
         return self
 
     def config(
@@ -92,7 +96,7 @@ class ScriptedServer:
             deadline_s=deadline_s,
         )
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
+    async def _serve(self, stream: trio.abc.Stream) -> None:
         self.connections += 1
         connection = h11.Connection(h11.SERVER)
         try:
@@ -108,7 +112,7 @@ class ScriptedServer:
             self.closed += 1
             await trio.aclose_forcefully(stream)
 
-    async def _play(self, act: Act, request: Seen, connection: h11.Connection, stream: trio.SocketStream) -> bool:
+    async def _play(self, act: Act, request: Seen, connection: h11.Connection, stream: trio.abc.Stream) -> bool:
         """Do what the script says; return whether the connection can take another request."""
         if isinstance(act, Stall):
             await stream.receive_some(1)  # returns when the client gives up
@@ -127,14 +131,14 @@ class ScriptedServer:
         return connection.our_state is h11.DONE
 
 
-async def _read_request(connection: h11.Connection, stream: trio.SocketStream) -> Seen | None:
+async def _read_request(connection: h11.Connection, stream: trio.abc.Stream) -> Seen | None:
     """Read one whole request; `None` at the end of the connection."""
     head: h11.Request | None = None
     body = bytearray()
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
-            connection.receive_data(await stream.receive_some())
+            connection.receive_data(bytes(await stream.receive_some()))
         elif isinstance(event, h11.Request):
             head = event
         elif isinstance(event, h11.Data):

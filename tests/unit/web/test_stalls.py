@@ -6,8 +6,6 @@ import ssl
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import h2.connection
-import h2.events
 import h11
 import pytest
 import trio
@@ -190,22 +188,6 @@ async def test_a_client_that_reads_is_served_with_tls(nursery: trio.Nursery, tmp
         async with client.stream:
             await client.stream.do_handshake()  # type: ignore[union-attr]  # with TLS
             assert client.stream.selected_alpn_protocol() == "http/1.1"  # type: ignore[union-attr]
-
-
-async def test_http2_is_refused_where_a_client_begins_with_it(nursery: trio.Nursery) -> None:
-    """Without TLS, too, no client gets a connection whose stalls nobody sees."""
-    async with serving(nursery) as replica, await replica.connect() as stream:
-        http2 = h2.connection.H2Connection()
-        http2.initiate_connection()
-        headers = [(":method", "GET"), (":path", "/v2/"), (":scheme", "http"), (":authority", "replica")]
-        http2.send_headers(1, headers, end_stream=True)
-        await stream.send_all(http2.data_to_send())
-        status = b""
-        while not status:
-            for event in http2.receive_data(await stream.receive_some()):
-                if isinstance(event, h2.events.ResponseReceived):
-                    status = dict(event.headers)[b":status"]
-        assert status == b"505"
 
 
 def _offering_http2(certificate: Path) -> ssl.SSLContext:

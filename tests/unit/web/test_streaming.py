@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import struct
+
 import h11
 import pytest
 import trio
@@ -24,6 +27,7 @@ from zotpy.core.manifests import OCI_IMAGE
 from zotpy.registry.settings import KIB, MIB
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory import CHUNK_BYTES
+from zotpy.web import streaming
 
 TOTAL_BYTES = 64 * MIB
 SOCKETS_BYTES = 16 * MIB
@@ -175,6 +179,38 @@ async def test_the_answer_to_a_refused_body_arrives(
     assert f'"code": "{code}"'.encode() in body
     assert client.http.their_state is h11.MUST_CLOSE
     assert replica.registry.budget.used_bytes == 0
+
+
+async def test_a_client_that_is_gone_when_its_body_is_refused_ends(replica: Replica) -> None:
+    """The answer finds nobody, and what came of the body is still there: neither holds up the end of the request."""
+    location = (await replica.client.patch(await replica.begin(), content=b"x")).headers["Location"]
+    assert await ended(replica, "PATCH") == 202
+    parked = replica.script.park("before", "get", "uploads/")
+    client = await connect(replica)
+    with trio.fail_after(60):
+        await client.begin("PATCH", location, TOTAL_BYTES, Content_Range=f"7-{TOTAL_BYTES + 6}")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.send, TOTAL_BYTES)
+            await parked.reached.wait()
+            await all_is_still()
+            nursery.cancel_scope.cancel()
+        assert isinstance(client.stream, trio.SocketStream)
+        client.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await client.stream.aclose()
+        parked.go_on.set()
+        assert await ended(replica, "PATCH") == 416
+
+
+async def test_a_client_that_never_stops_sending_ends(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it sends beyond the time in which it is dropped holds up neither the end of its request nor a drain."""
+    monkeypatch.setattr(streaming, "LINGER_S", 0.0)
+    client = await connect(replica)
+    with trio.fail_after(60):
+        async with client.stream, trio.open_nursery() as nursery:
+            await client.begin("POST", f"{UPLOADS}?digest=none", TOTAL_BYTES)
+            nursery.start_soon(client.send_until_refused, TOTAL_BYTES)
+            assert await ended(replica, "POST") == 400
+            nursery.cancel_scope.cancel()
 
 
 async def test_a_connection_goes_on_after_a_body_was_read_and_refused(replica: Replica) -> None:

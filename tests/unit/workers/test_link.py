@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
-from io import BytesIO
+import socket
 from pathlib import Path
 
 import pytest
 
 from zotpy.config import S3Settings, Settings, StorageSettings
-from zotpy.workers.link import Order, Report
+from zotpy.workers.link import STOP, Order, Report
 
 SETTINGS = Settings(storage=StorageSettings(s3=S3Settings("b", access_key="a", secret_key="hush")))
+ORDER = Order(2, SETTINGS, 7, Path("/tmp/x"))  # noqa: S108 - nothing is there
 
 
 def test_an_order_arrives_whole() -> None:
     """All settings, secrets too, reach the worker over the link, so that none is on a command line."""
-    order = Order(2, SETTINGS, 7, Path("/tmp/x"))  # noqa: S108 - nothing is there
-    assert Order.decode(BytesIO(order.encode())) == order
-    with pytest.raises(EOFError):
-        Order.decode(BytesIO())
+    supervisor, worker = socket.socketpair()
+    with supervisor, worker:
+        supervisor.sendall(ORDER.encode())
+        assert Order.receive(worker) == ORDER
+
+
+def test_the_word_to_stop_may_come_right_behind_the_order() -> None:
+    """A supervisor that is stopped at once is not taken for dead: its worker would take its metrics away."""
+    supervisor, worker = socket.socketpair()
+    with supervisor, worker:
+        supervisor.sendall(ORDER.encode() + STOP)
+        assert Order.receive(worker) == ORDER
+        assert worker.recv(100) == STOP
+
+
+@pytest.mark.parametrize("length", [0, 5, -1])
+def test_an_order_cut_short_is_none(length: int) -> None:
+    """The supervisor has died before or while it gave its order."""
+    supervisor, worker = socket.socketpair()
+    with worker:
+        with supervisor:
+            supervisor.sendall(ORDER.encode()[:length])
+        with pytest.raises(EOFError):
+            Order.receive(worker)
 
 
 @pytest.mark.parametrize("report", [Report(("http://[::1]:5000",)), Report(failure="the bucket\n'ö' is gone")])

@@ -18,7 +18,7 @@ from zotpy.workers import supervise, supervisor
 from zotpy.workers.link import Order, Report
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from trio.testing import MockClock
 
@@ -81,15 +81,17 @@ class Scene:
 
 
 @pytest.fixture
-def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scene]:
+def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Scene]]:
     """Set the scene: the lives of worker 1, and of worker 2."""
+    before = signal.getsignal(signal.SIGTERM)
 
     def _play(*lives: list[Life]) -> Scene:
         scene = Scene(dict(enumerate(lives, 1)))
         monkeypatch.setattr(supervisor, "running", scene.running)
         return scene
 
-    return _play
+    yield _play
+    signal.signal(signal.SIGTERM, before)
 
 
 async def until_idle() -> None:

@@ -1,6 +1,6 @@
 """Whether to send a request again, and when: a pure decision."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 RETRIED_CODES = frozenset({
@@ -30,6 +30,8 @@ class Failure:
     status: int | None = None
     code: str = ""
     retry_after_s: float | None = None
+    reason: str = field(default="", compare=False)
+    """What the system said, for a person."""
 
     @property
     def may_pass(self) -> bool:

@@ -1,0 +1,139 @@
+"""What is no request of HTTP/1.1, and what asks to go on with another protocol."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import h11
+import pytest
+import trio
+
+from tests.unit.web.raw import RawClient, connect
+from tests.unit.web.serving import serving
+from zotpy.web.connections import ServerConfig
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.unit.web.serving import Replica
+
+KEEP_ALIVE_S = 0.2
+HOST = b"Host: replica\r\n"
+PUSH = b"POST /v2/team/app/blobs/uploads/ HTTP/1.1\r\n" + HOST
+WEBSOCKET = {"Upgrade": "websocket", "Connection": "Upgrade"}
+
+
+@pytest.fixture
+async def impatient(nursery: trio.Nursery) -> AsyncIterator[Replica]:
+    """Return a replica that soon closes idle connections."""
+    config = ServerConfig()
+    config.keep_alive_timeout = KEEP_ALIVE_S
+    config.h11_max_incomplete_size = 64 * 1024
+    async with serving(nursery, config=config) as replica:
+        yield replica
+
+
+async def ends(client: RawClient) -> bool:
+    """Wait for the end of a connection."""
+    with trio.fail_after(60):
+        while await client.stream.receive_some():
+            pass
+    return True
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Upgrade": "h2c", "Connection": "Upgrade, HTTP2-Settings", "HTTP2-Settings": "AAEAAEAAAAIAAAAB"},
+        {"Upgrade": "h2c", "Connection": "Upgrade", "HTTP2-Settings": "!"},
+        WEBSOCKET,
+        WEBSOCKET | {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13"},
+        {"Upgrade": "something", "Connection": "Upgrade"},
+    ],
+)
+async def test_an_upgrade_is_not_needed(impatient: Replica, headers: dict[str, str]) -> None:
+    """Java's client asks for h2c of itself: each request is answered by HTTP/1.1, and then its connection is idle."""
+    client = await connect(impatient)
+    async with client.stream:
+        for _ in range(2):
+            await client.begin("GET", "/v2/", None, **headers)
+            client.http.send(h11.EndOfMessage())
+            with trio.fail_after(60):
+                assert await client.receive() == (200, b"{}")
+            client.http.start_next_cycle()
+        assert await ends(client)
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET /v2/ HTTP/2.0\r\n" + HOST, b"GET /v2/ HTTP/9.9\r\n" + HOST],
+)
+async def test_another_version_is_refused(impatient: Replica, request_line: bytes) -> None:
+    """No client gets a connection whose stalls nobody sees, nor keeps one open that no time limit ends."""
+    client = await connect(impatient)
+    async with client.stream:
+        await client.stream.send_all(request_line + b"\r\n")
+        await refused(client, 505)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+        (b"GET /v2/\r\n\r\n", 400),
+        (b"GET /v2/ HTTP/1.1\r\n\r\n", 400),
+        (b"GET /v2/ HTTP/1.1\r\n" + HOST + b"X: " + b"a" * (1024 * 1024), 431),
+        (PUSH + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (PUSH + b"Content-Length: -1\r\n\r\n", 400),
+        (PUSH + b"Transfer-Encoding: gzip, chunked\r\n\r\n", 501),
+        (PUSH + b"Transfer-Encoding: chunked\r\n\r\nno length\r\n", 400),
+    ],
+)
+async def test_what_is_no_request_is_told_so(impatient: Replica, sent: bytes, status: int) -> None:
+    """The answer is the envelope of the spec, whatever was sent, and the end of the connection."""
+    client = await connect(impatient)
+    async with client.stream:
+        try:
+            await client.stream.send_all(sent)
+        except trio.BrokenResourceError:
+            assert status == 431, "only what is longer than a head may be is not read to its end"
+        await refused(client, status)
+    assert (await impatient.client.get("/v2/")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://replica/v2/", 200),
+        ("HTTPS://[::1]:5000/v2/?n=1", 200),
+        ("http://[::1/v2/", 200),
+        ("http://replica", 404),
+        ("*", 404),
+        ("?n=1", 404),
+        ("replica:443", 404),
+        ("http:/v2/", 404),
+    ],
+)
+async def test_a_target_of_any_form_is_answered(replica: Replica, target: str, status: int) -> None:
+    """A whole URL, as for a proxy, leads where its path does; what is no target at all is found nowhere."""
+    client = await connect(replica)
+    async with client.stream:
+        await client.begin("GET", target, None)
+        with trio.fail_after(60):
+            answered, body = await client.receive()
+    assert answered == status
+    if status != 200:
+        assert [error["code"] for error in json.loads(body)["errors"]] == ["NAME_UNKNOWN"]
+
+
+async def refused(client: RawClient, status: int) -> None:
+    """See that the connection ends with such an error."""
+    client.http.send(h11.Request(method="GET", target="/", headers=[("Host", "replica")]))
+    client.http.send(h11.EndOfMessage())
+    with trio.fail_after(60):
+        answered, body = await client.receive()
+        assert answered == status
+        assert [error["code"] for error in json.loads(body)["errors"]] == ["UNSUPPORTED"]
+        assert client.http.their_state in {h11.DONE, h11.CLOSED, h11.MUST_CLOSE}
+        assert await ends(client)
