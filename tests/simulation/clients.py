@@ -171,12 +171,13 @@ class Client:
         """Send a blob, at once or in two chunks; a client that got no answer asks once more."""
         body, uploads = BLOBS[digest], self.registry.uploads
         session = uploads.begin(repo, "sha256")
-        if self.rng.random() < 0.25:
-            half = body[: len(body) * 2 // 3]
+        if self.theme.as_docker or self.rng.random() < 0.25:
+            half = body if self.theme.as_docker else body[: len(body) * 2 // 3]
             advanced: Session | None = await self._try(partial(uploads.chunk, session, Body(half), None, len(half)))
             if advanced is None:
                 return False
             session, body = advanced, body[len(half) :]
+            await self.scheduler.wait(self.theme.waits)
         for _ in range(2):
             finish = partial(uploads.finish, session, digest, Body(body), None, len(body))
             if await self._do(Operation("keep blob", repo, digest), finish):

@@ -23,6 +23,7 @@ from zotpy.registry.deletions import Deletions
 from zotpy.registry.names import Names
 from zotpy.registry.records import Records, Seen
 from zotpy.registry.settings import RegistrySettings
+from zotpy.registry.states import SavedState
 from zotpy.registry.tags import Tags
 from zotpy.store.sweeps import list_all
 
@@ -137,6 +138,11 @@ def delete_swaps() -> AbstractContextManager[Any]:
     return patch.object(Records, "bury", bury)
 
 
+def age_of_kept() -> AbstractContextManager[Any]:
+    """Bytes that were kept between two requests are named only while they are young."""
+    return patch.object(SavedState, "is_kept_for", lambda *_: True)
+
+
 def entry_nonces() -> AbstractContextManager[Any]:
     """Write the same entry with the same bytes, so that one cannot be told from another."""
     original = records._entry_header
@@ -247,6 +253,7 @@ RULES = {
         references,
         delete_swaps,
         entry_nonces,
+        age_of_kept,
         renewal_swaps,
         epochs,
         tombstone_last,

@@ -23,7 +23,8 @@ from tests.simulation.history import History
 from tests.simulation.scheduler import DEADLINE_S, GRACE_S, Odds, Scheduler
 from tests.simulation.themes import Theme, draw
 from zotpy.collector import Collector, CollectorSettings, Policy, Retention
-from zotpy.registry import committing
+from zotpy.core.records import INLINE_LIMIT_BYTES
+from zotpy.registry import committing, kept
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.concurrency import plain_errors
 from zotpy.registry.registry import Registry, open_registry
@@ -78,7 +79,7 @@ class Schedule:
 
     def run(self) -> None:
         """Run it; raises what is wrong."""
-        with _simulated(self.rng):
+        with _simulated(self.rng, keeps=self.theme.as_docker):
             trio.run(self._main, clock=self.clock)
         if self.scheduler.failure is not None:
             raise self.scheduler.failure
@@ -162,6 +163,7 @@ class Schedule:
 
     async def _collect_again(self, store: Store) -> None:
         for _ in range(self.rng.choice(self.theme.passes)):
+            await self.scheduler.wait(self.theme.waits / 2)
             await Collector(store, self.collecting).run()
 
     async def _collect(self) -> None:
@@ -203,7 +205,7 @@ async def _pass() -> None:
 
 
 @contextmanager
-def _simulated(rng: random.Random) -> Iterator[None]:
+def _simulated(rng: random.Random, *, keeps: bool) -> Iterator[None]:
     """Make all that is left to chance follow from the seed, and what is large small."""
     trio_run = trio._core._run
     trio_run._r.seed(rng.random())
@@ -212,6 +214,7 @@ def _simulated(rng: random.Random) -> Iterator[None]:
         patch.object(trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", new=True),
         patch.object(memory, "_checkpoint", _pass),
         patch.object(committing, "INLINE_LIMIT_BYTES", INLINE_BYTES),
+        patch.object(kept, "INLINE_LIMIT_BYTES", INLINE_BYTES if keeps else INLINE_LIMIT_BYTES),
         patch.object(secrets, "token_hex", lambda count: f"{ids.getrandbits(8 * count):0{2 * count}x}"),
         structlog.testing.capture_logs(),
     ):

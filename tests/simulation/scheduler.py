@@ -103,6 +103,11 @@ class Scheduler:
 
         return await trio.lowlevel.wait_task_rescheduled(abort)
 
+    async def wait(self, graces: float) -> None:
+        """Let up to so many graces go by for who asks; with none, nothing is drawn."""
+        if graces:
+            await trio.sleep(self.rng.uniform(0.0, graces) * GRACE_S)
+
     def note(self, who: str, what: str, key: str = "", detail: object = "") -> None:
         """Write a line of the trace."""
         self.trace.append((self.clock.now_s, who, what, key, detail))

@@ -15,6 +15,7 @@ from tests.simulation.rules import RULES
 ROOT = Path(__file__).parents[2]
 SCHEDULES = 20_000
 SCHEDULES_RETAINED = 2_000
+SCHEDULES_KEPT = 2_000
 ENOUGH = 20_000
 """Schedules in which a missing rule must show."""
 NOTICED_IN = {
@@ -34,6 +35,7 @@ NOTICED_IN = {
     "delete_swaps": "duel",
     "entry_nonces": "revived",
     "epochs": "rivals",
+    "age_of_kept": "kept",
     "retention_swaps": "retained",
     "lease_of_entry": "retained",
     "indexes_first": "retained",
@@ -53,6 +55,13 @@ def test_all_that_was_acknowledged_stays_whole() -> None:
 def test_what_a_tag_names_stays_whole_where_untagged_manifests_go() -> None:
     """By a retention rule, while they are wanted again: what can be seen is whole, what is young or tagged stays."""
     failure = first_failure(range(SCHEDULES_RETAINED), "retained")
+    assert failure is None, str(failure)
+
+
+@pytest.mark.timeout(1200)
+def test_what_was_kept_between_two_requests_stays_whole() -> None:
+    """However late the PUT comes after its PATCH, it makes a blob that is whole, or none."""
+    failure = first_failure(range(SCHEDULES_KEPT), "kept")
     assert failure is None, str(failure)
 
 

@@ -56,6 +56,10 @@ class Theme:
     """Of each manifest, those from this one on are wanted for themselves."""
     both_tags: float = 0.0
     """Of pushes by tag, so many write both tags."""
+    as_docker: bool = False
+    """Blobs are sent by a PATCH, whose bytes are kept as data, and a PUT without any."""
+    waits: float = 0.0
+    """So many graces a client may wait between these, and half as long a collector before each collection."""
     retains: bool = False
     """Collectors let go of manifests that no tag names, and of referrers of what is gone."""
 
@@ -199,6 +203,19 @@ RETAINED = Theme(
     retains=True,
 )
 """Old manifests without tags, which go, and are wanted again meanwhile."""
+KEPT = replace(
+    FADING,
+    clients=(1, 2),
+    things=(1, 2),
+    passes=(2, 3),
+    rounds=(1, 2),
+    stay=(0.0, 0.2),
+    there=0.5,
+    age=(0.0, 1.3),
+    as_docker=True,
+    waits=2.5,
+)
+"""Blobs whose PUT comes late, while collectors take what no lease names."""
 THEMES = {
     "mixed": MIXED,
     "fading": FADING,
@@ -211,9 +228,10 @@ THEMES = {
     "crashing": CRASHING,
     "revived": REVIVED,
     "retained": RETAINED,
+    "kept": KEPT,
 }
 
 
 def draw(rng: random.Random) -> Theme:
     """Draw a theme."""
-    return rng.choices(tuple(THEMES.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2, 0, 0))[0]
+    return rng.choices(tuple(THEMES.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2, 0, 0, 0))[0]
