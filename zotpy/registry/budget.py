@@ -17,6 +17,8 @@ Waiters are served in the order in which they came: a thousand small uploads are
 them. Two kinds pass a waiter who cannot be served yet. Who has begun a part may finish it: only that frees memory. And
 where what is missing is not memory but the end of another's large part, smaller parts than the waiter's may be begun.
 
+Who holds memory that others wait for must fill it: a client that sends hardly anything is cut (`contested_bytes`).
+
 A body that holds nothing yet is turned away when the queue is too long: better now, with a time to come back, than
 after a timeout.
 """
@@ -119,6 +121,14 @@ class MemoryBudget:
     def waiting(self) -> int:
         """How many bodies wait for memory."""
         return len(self._waiting)
+
+    @property
+    def contested_bytes(self) -> int:
+        """How much a body must bring while its client may keep us waiting, where others wait for memory; else 0.
+
+        Then a usual part takes eight such times at most, and whoever would hold all memory has to send it all.
+        """
+        return self.usual_bytes // 8 if self._waiting else 0
 
     @property
     def largest_part_bytes(self) -> int:

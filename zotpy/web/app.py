@@ -18,7 +18,7 @@ from zotpy.registry.concurrency import first_cause
 from zotpy.registry.health import Health
 from zotpy.registry.registry import Registry
 from zotpy.web import blobs, lists, manifests, operations, uploads
-from zotpy.web.bodies import BoundedRequest
+from zotpy.web.bodies import PROGRESS_BYTES, BoundedRequest
 from zotpy.web.context import Context
 from zotpy.web.errors import answer
 from zotpy.web.proxies import TrustedProxies
@@ -60,7 +60,7 @@ class RegistryApp(QuartTrio):
     budget: MemoryBudget
     """What bodies may hold; also says how much to read ahead of it."""
     body_stall_s = 60.0
-    """How long a client may send nothing in the middle of a body."""
+    """How long a client may send nothing in the middle of a body, or too little."""
     proxies = TrustedProxies()
     """Those that say how clients reach us."""
     report: Callable[[Answered, float], None] | None = None
@@ -69,6 +69,10 @@ class RegistryApp(QuartTrio):
     """How many requests have begun and not ended."""
     draining = False
     """Set when no more requests shall come: each answer then says that it is the last on its connection."""
+
+    def body_progress_bytes(self) -> int:
+        """Say how much a body must bring in that time: more while others wait for the memory that it holds."""
+        return max(PROGRESS_BYTES, self.budget.contested_bytes)
 
     async def handle_request(self, request: Request) -> ResponseTypes:
         """Answer by the handler itself where it is found here, else as Quart does; see `zotpy.web.routes`."""

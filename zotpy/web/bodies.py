@@ -5,7 +5,7 @@ body. Here whoever reads the body receives from the server, one piece at a time,
 is wanted; the server in turn stops reading the socket. Nothing is buffered twice.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from quart.wrappers import Request
 
 PROGRESS_BYTES = 64 * 1024
-"""So much a body must bring each time that its client may keep us waiting, unless it ends."""
+"""So much a body must bring, at least, each time that its client may keep us waiting, unless it ends."""
 LINGER_S = 30.0
 """How long a body that nobody reads is received and dropped after the answer, as nginx's lingering_close does."""
 
@@ -33,6 +33,8 @@ class BoundedBody(Body):
     """A request body that is received only as fast as it is read, by whoever reads it."""
 
     stall_timeout_s = 60.0
+    progress_bytes: Callable[[], int] = staticmethod(lambda: PROGRESS_BYTES)
+    """Says how much it must bring in that time now."""
 
     def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
         """Make a body; limits are the handlers' affair, so `max_content_length` is not looked at."""
@@ -82,7 +84,7 @@ class BoundedBody(Body):
             raise StopAsyncIteration
         self._waited_s += trio.current_time() - asked_at
         self._brought_bytes += len(piece)
-        if self._brought_bytes >= PROGRESS_BYTES:
+        if self._brought_bytes >= self.progress_bytes():
             self._waited_s, self._brought_bytes = 0.0, 0
         return piece
 

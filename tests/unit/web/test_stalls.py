@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import h11
 import pytest
 import trio
+import trio.testing
 
 from tests.unit.web.certificates import write_certificate
 from tests.unit.web.raw import RawClient, connect_narrow
 from tests.unit.web.serving import REPO, SETTINGS, ended, push_zeros, serving
 from zotpy.core.errors import ClientStalled
+from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.settings import KIB, MIB
+from zotpy.web.app import RegistryApp
 from zotpy.web.bodies import BoundedBody
 from zotpy.web.connections import PROGRESS_BYTES, ServerConfig, send_all
 
@@ -77,6 +80,27 @@ async def test_waiting_for_something_else_is_not_the_clients_fault(autojump_cloc
     for _ in range(4):
         assert await anext(body) == b"\0"
         await trio.sleep(1000.0)
+
+
+async def test_a_body_must_get_on_faster_while_others_wait_for_memory(autojump_clock: trio.abc.Clock) -> None:
+    """What is enough where memory is free holds it for too long where it is not; who then sends more is received."""
+    del autojump_clock
+    budget = MemoryBudget(2 * MIB, MIB)
+    app = RegistryApp("test")
+    app.budget = budget
+    slow, quick = coming([(50.0, 64 * KIB)] * 5), coming([(5.0, 64 * KIB)] * 5)
+    slow.progress_bytes = quick.progress_bytes = app.body_progress_bytes
+    async with trio.open_nursery() as nursery:
+        for _ in range(2):
+            await budget.account().acquire(MIB)
+        assert len(await anext(slow)) == 64 * KIB
+        nursery.start_soon(budget.account().acquire, MIB)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(await anext(slow)) == 64 * KIB
+        with pytest.raises(ClientStalled, match="65536 bytes"):
+            await anext(slow)
+        assert await received(quick) == 5 * 64 * KIB
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_trickle_over_a_real_connection_is_refused(nursery: trio.Nursery) -> None:
