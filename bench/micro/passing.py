@@ -4,18 +4,24 @@ Who sends them and who takes them are processes of their own, so that only what 
 """
 
 import fcntl
-import multiprocessing
 import os
 import socket
+import subprocess
+import sys
+import weakref
 from collections.abc import Callable
+from functools import partial
 
 from bench.micro.timing import Micro
 
 CALL_BYTES = 64 << 20
-SENT_BYTES = 128 << 10
 SMALL_BYTES, LARGE_BYTES = 32 << 10, 1 << 20
 
 Pass = Callable[[socket.socket, socket.socket], object]
+
+
+_SENDS = "import os, sys; block = bytes(1 << 17); to = int(sys.argv[1])\nwhile os.write(to, block): pass"
+_TAKES = "import os, sys; source = int(sys.argv[1])\nwhile os.read(source, 1 << 20): pass"
 
 
 def micros() -> list[Micro]:
@@ -29,12 +35,37 @@ def micros() -> list[Micro]:
 
 
 def _micro(name: str, run: Pass) -> Micro:
-    processes = multiprocessing.get_context("fork")
-    source, source_far = _connected()
-    sink, sink_far = _connected()
-    for work, far in ((_send_for_ever, source_far), (_take_for_ever, sink_far)):
-        processes.Process(target=work, args=(far,), daemon=True).start()
-    return Micro(name, lambda: run(source, sink), CALL_BYTES)
+    return Micro(name, partial(_Ends().run, run), CALL_BYTES)
+
+
+class _Ends:
+    """Who sends and who takes; they begin with the first call, and end when nobody can call again."""
+
+    def __init__(self) -> None:
+        self._sockets: list[socket.socket] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
+        weakref.finalize(self, _end, self._sockets, self._processes)
+
+    def run(self, run: Pass) -> None:
+        """Pass bytes on."""
+        if not self._sockets:
+            for program in (_SENDS, _TAKES):
+                near, far = _connected()
+                with far:
+                    descriptor = far.fileno()
+                    command = [sys.executable, "-c", program, str(descriptor)]
+                    process = subprocess.Popen(command, pass_fds=[descriptor], stderr=subprocess.DEVNULL)
+                self._sockets.append(near)
+                self._processes.append(process)
+        run(*self._sockets)
+
+
+def _end(sockets: list[socket.socket], processes: list[subprocess.Popen[bytes]]) -> None:
+    for near in sockets:
+        near.close()
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
 def _copied(source: socket.socket, sink: socket.socket, most_bytes: int) -> None:
@@ -67,18 +98,6 @@ def _spliced(source: socket.socket, sink: socket.socket) -> None:
     finally:
         os.close(pipe_in)
         os.close(pipe_out)
-
-
-def _send_for_ever(to: socket.socket) -> None:
-    block = bytes(SENT_BYTES)
-    while True:
-        to.sendall(block)
-
-
-def _take_for_ever(source: socket.socket) -> None:
-    buffer = bytearray(LARGE_BYTES)
-    while source.recv_into(buffer):
-        pass
 
 
 def _connected() -> tuple[socket.socket, socket.socket]:
