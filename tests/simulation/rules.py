@@ -19,6 +19,7 @@ from zotpy.collector.retention.graph import Graph
 from zotpy.collector.retention.sweep import RetentionSweep
 from zotpy.core import keys, records
 from zotpy.core.records import Lease, decode_entry, new_tombstone
+from zotpy.registry.committing import Commit, Ending
 from zotpy.registry.deletions import Deletions
 from zotpy.registry.names import Names
 from zotpy.registry.records import Records, Seen
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
     from zotpy.core.digests import Digest
     from zotpy.core.names import RepositoryName
-    from zotpy.core.records import Value
+    from zotpy.core.records import BlobValue, Value
+    from zotpy.registry.committing import Forget
 
 
 def renewal() -> AbstractContextManager[Any]:
@@ -187,13 +189,17 @@ def tombstone_last() -> AbstractContextManager[Any]:
 def lease_first() -> AbstractContextManager[Any]:
     """Write the entry before the lease that it names."""
 
-    async def write(self: Records, repo: RepositoryName, kind: keys.Kind, digest: Digest, value: Value) -> None:
-        now = (await self.store.list(keys.leases(repo, kind, digest), limit=1)).store_time
+    async def record(self: Commit, ending: Ending, value: BlobValue, forget: Forget, *, is_new: bool) -> None:
+        repo, digest = ending.repo, ending.digest
+        now = (await self.store.list(keys.leases(repo, "blobs", digest), limit=1)).store_time
         lease = Lease(keys.new_id(), now)
-        await self.write_entry(repo, kind, digest, value, lease)
-        await self.store.put(keys.lease(repo, kind, digest, lease.lease_id, None), value.encode())
+        await self.records.write_entry(repo, "blobs", digest, value, lease)
+        await self.store.put(keys.lease(repo, "blobs", digest, lease.lease_id, value.data_id), value.encode())
+        await forget()
+        if is_new and value.data_id is not None:
+            await self.hints.write(digest, value.data_id, value.size_bytes)
 
-    return patch.object(Records, "write", write)
+    return patch.object(Commit, "_record", record)
 
 
 def grace() -> AbstractContextManager[Any]:
