@@ -77,6 +77,7 @@ def test_an_answer_that_is_not_s3_is_a_failure_without_a_code(body: bytes) -> No
         (Failure(500), True),
         (Failure(400, "BadDigest"), False),
         (Failure(409, "ConditionalRequestConflict"), True),
+        (Failure(409, "ExistingObjectIsDirectory"), True),
         (Failure(404, "NoSuchKey"), False),
         (Failure(403, "AccessDenied"), False),
         (Failure(412, "PreconditionFailed"), False),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 RETRIED_CODES = frozenset({
     "ConditionalRequestConflict",
+    "ExistingObjectIsDirectory",  # versitygw, of a PUT into a directory whose last object goes at that moment
     "InternalError",
     "OperationAborted",
     "RequestTimeout",
