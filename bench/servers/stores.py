@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -121,6 +122,15 @@ class SeaweedServer:
             return False
 
 
+def _has_attributes(directory: Path) -> bool:
+    """Say whether the file system has extended attributes; kept in files beside, versitygw's outlive their objects."""
+    try:
+        os.setxattr(directory, "user.zotpy", b"1")
+    except OSError:
+        return False
+    return True
+
+
 class VersityServer:
     """One versitygw over a directory: it takes far less CPU than SeaweedFS. Raises `ProgramMissing`."""
 
@@ -140,7 +150,7 @@ class VersityServer:
             f"--region={REGION}",
             "--keep-alive",
             "posix",
-            f"--sidecar={directory / 'attributes'}",  # not every file system has extended attributes
+            *([] if _has_attributes(directory / "data") else [f"--sidecar={directory / 'attributes'}"]),
             directory / "data",
         ]
         self.process = Process("versitygw", command, directory / "versitygw.log")

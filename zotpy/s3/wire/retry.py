@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 RETRIED_CODES = frozenset({
     "ConditionalRequestConflict",
-    "ExistingObjectIsDirectory",  # versitygw, of a PUT into a directory whose last object goes at that moment
+    "ExistingObjectIsDirectory",
     "InternalError",
     "OperationAborted",
     "RequestTimeout",
     "SlowDown",
 })  # fmt: skip
+AMBIGUOUS_CODES = frozenset({"ExistingObjectIsDirectory"})
+"""versitygw says so of a PUT into a directory whose last object goes at that moment; it may have written it."""
 DAMAGE_CODES = frozenset({"BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"})
 UNSENT_CODES = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 
@@ -54,7 +56,7 @@ class Failure:
         """Whether the store may have done what was asked, all the same."""
         if self.status is None:
             return self.code not in UNSENT_CODES
-        return self.status >= 500  # noqa: PLR2004 - server errors
+        return self.status >= 500 or self.code in AMBIGUOUS_CODES  # noqa: PLR2004 - server errors
 
 
 def delay_before_retry(
