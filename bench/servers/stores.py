@@ -1,12 +1,12 @@
 """S3 servers as processes, each with its data in a directory given to it."""
 
 import json
+import os
 import random
 import shutil
 import socket
 import subprocess
 import sys
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
