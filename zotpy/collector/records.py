@@ -50,6 +50,10 @@ class Record:
         """Return the newest lease."""
         return max(self.leases, key=lambda lease: (lease.last_modified, lease.key), default=None)
 
+    def data_ids(self) -> set[str]:
+        """Return the ids of the data that the leases keep."""
+        return {data_id for lease in self.leases if (data_id := keys.data_of(lease.key)) is not None}
+
     def superseded(self) -> list[Listed]:
         """Return all leases but the newest of each data object."""
         newest: dict[str | None, Listed] = {}
@@ -59,6 +63,11 @@ class Record:
 
 
 Records = Mapping[Name, Record]
+
+
+def existing_manifests(records: Records) -> Mapping[Digest, Record]:
+    """Return the manifests of a repository, of all its records."""
+    return {digest: record for (kind, digest), record in records.items() if kind == "manifests" and record.exists}
 
 
 async def list_records(store: Store, repo: RepositoryName) -> Records:
@@ -101,11 +110,11 @@ class RecordSweep:
 
     async def _needed(self, records: Records, gone: frozenset[Digest], known: References) -> frozenset[Digest]:
         """Return what the manifests need; they are read only where a blob is old enough to go."""
-        existing = {name: record for name, record in records.items() if record.exists}
-        if not any(kind == "blobs" and self._is_past_grace(record) for (kind, _), record in existing.items()):
+        blobs = [record for (kind, _), record in records.items() if kind == "blobs" and record.exists]
+        if not any(map(self._is_past_grace, blobs)):
             return frozenset()
-        manifests = {digest: record.leases for (kind, digest), record in existing.items() if kind == "manifests"}
-        unread = [(digest, leases) for digest, leases in manifests.items() if digest not in gone | known.keys()]
+        manifests = existing_manifests(records)
+        unread = [(digest, record.leases) for digest, record in manifests.items() if digest not in gone | known.keys()]
         named = [known[digest] for digest in manifests if digest in known.keys() - gone]
         return (await read_references(self.collection, self.repo, unread)).union(*named)
 

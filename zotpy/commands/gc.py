@@ -74,10 +74,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def _check_grace(options: argparse.Namespace, settings: "Settings") -> None:
     """Raise `ConfigError` where the flag is shorter than the time for which replicas rely on what they have seen."""
-    from zotpy.commands.bucket import read_settings  # noqa: PLC0415
-    from zotpy.config import ConfigError  # noqa: PLC0415
+    from zotpy.config import ConfigError, load_settings  # noqa: PLC0415
 
-    theirs_s = read_settings(options, {}).gc.grace_s
+    theirs_s = load_settings(options.config).gc.grace_s
     if settings.gc.grace_s < theirs_s:
         shorter = f"shorter than gcSettings.grace ({theirs_s:g}s), for which replicas rely on what they have seen"
         raise ConfigError([f"--grace {options.grace}: {shorter}; make that shorter, and restart them all first"])

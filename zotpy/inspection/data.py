@@ -8,12 +8,10 @@ from dataclasses import dataclass
 
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.hashing import new_hasher
 from zotpy.core.names import RepositoryName
-from zotpy.core.pieces import Pieces
 from zotpy.core.records import BlobValue
 from zotpy.inspection.looking import Look
-from zotpy.registry.pipeline import hash_pieces
+from zotpy.registry.pipeline import digest_of_stored
 from zotpy.store.interface import KeyMissing, StoreError
 
 GONE = "is gone"
@@ -58,17 +56,14 @@ class DataCheck:
         return verdict
 
     async def _read(self, digest: Digest, data_id: str, size_bytes: int) -> str:
-        hasher = new_hasher(digest.algorithm)
+        report, key = self.look.report, keys.data(data_id)
         try:
-            async with self.look.store.open(keys.data(data_id), 0, size_bytes) as chunks:
-                async for chunk in chunks:
-                    await hash_pieces(hasher, Pieces(chunk))
-                    self.look.report.bytes_read += len(chunk)
+            found = await digest_of_stored(self.look.store, key, size_bytes, digest.algorithm, report.has_read)
         except KeyMissing:
             return GONE
         except StoreError as error:
             return f"cannot be read: {error}"
-        return RIGHT if hasher.digest() == digest else "has another digest"
+        return RIGHT if found == digest else "has another digest"
 
     async def _drop_hints(self, digest: Digest, data_id: str) -> None:
         """Let no push find what is damaged."""

@@ -8,7 +8,6 @@ old lease alone would tell the id of data that the collector has found unnamed.
 
 from dataclasses import dataclass, field
 
-from zotpy.collector.records import Record
 from zotpy.collector.records import Records as Listing
 from zotpy.core import keys
 from zotpy.core.digests import Digest
@@ -115,11 +114,6 @@ def _damage(found: ReadEntry | None) -> str:
     if found is None:
         return "its entry is lost"
     return f"its entry cannot be read ({found.damage})" if found.entry is None else OTHER_DIGEST
-
-
-def named_by(record: Record) -> set[str]:
-    """Return the ids of the data that the leases of a record keep."""
-    return {data_id for lease in record.leases if (data_id := keys.data_of(lease.key)) is not None}
 
 
 def _is_right(digest: Digest, value: Value) -> bool:

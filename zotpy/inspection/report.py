@@ -34,6 +34,10 @@ class Report:
     data_unnamed_bytes: int = 0
     problems: list[Problem] = field(default_factory=list)
 
+    def has_read(self, size_bytes: int) -> None:
+        """Count bytes of a large blob."""
+        self.bytes_read += size_bytes
+
     @property
     def left(self) -> list[Problem]:
         """What was not repaired."""

@@ -17,7 +17,7 @@ from zotpy.core.records import BlobValue, ManifestValue, Value
 from zotpy.inspection.data import DataCheck
 from zotpy.inspection.looking import AT_ONCE, Look
 from zotpy.inspection.names import NameCheck
-from zotpy.inspection.records import RecordCheck, named_by
+from zotpy.inspection.records import RecordCheck
 from zotpy.registry.concurrency import gather
 
 Key = tuple[Kind, Digest]
@@ -42,7 +42,7 @@ class RepositoryCheck:
         """Look at everything that the repository has. Raises `RegistryError` where keys are none of this registry's."""
         listing = await list_records(self.look.store, self.repo)
         for record in listing.values():
-            await self.look.named.add([(data_id, "") for data_id in named_by(record)])
+            await self.look.named.add([(data_id, "") for data_id in record.data_ids()])
         check = RecordCheck(self.look, self.repo, listing)
         found: dict[Key, Found] = {}
 

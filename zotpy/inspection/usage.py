@@ -87,7 +87,7 @@ async def _measure_records(
             usage.blobs += 1
         else:
             usage.manifests += 1
-        data_ids = {data_id for lease in record.leases if (data_id := keys.data_of(lease.key)) is not None}
+        data_ids = record.data_ids()
         rows += [(data_id, repo.text) for data_id in data_ids]
         if not data_ids:
             usage.logical_bytes += newest.size_bytes

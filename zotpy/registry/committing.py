@@ -14,12 +14,11 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid
 from zotpy.core.hashing import Hasher, new_hasher
 from zotpy.core.names import RepositoryName
-from zotpy.core.pieces import Pieces
 from zotpy.core.records import INLINE_LIMIT_BYTES, BlobValue
 from zotpy.core.uploads import Kept, SentPart, UploadState
 from zotpy.registry.concurrency import beside, cleaning_up, gather, within_deadline
 from zotpy.registry.hints import Hints
-from zotpy.registry.pipeline import hash_pieces
+from zotpy.registry.pipeline import digest_of_stored, hash_pieces
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import ContentRejected, Part, Store
@@ -185,11 +184,7 @@ class Commit:
         They stay where they are: another request that ended the same upload may have made a blob of them, under
         the digest that they do have. Bytes that nobody names are the collector's.
         """
-        hasher = new_hasher(digest.algorithm)
-        async with self.store.open(key, 0, size_bytes) as chunks:
-            async for chunk in chunks:
-                await hash_pieces(hasher, Pieces(chunk))
-        _compare(hasher.digest(), digest)
+        _compare(await digest_of_stored(self.store, key, size_bytes, digest.algorithm), digest)
 
 
 def _compare(actual: Digest, wanted: Digest) -> None:

@@ -64,7 +64,7 @@ class Deletions:
 
     async def look(self, repo: RepositoryName, digest: Digest) -> Looked | None:
         """Look at the entry, then at all names; `None` where there is no such manifest."""
-        leases = () if self._has_conditions() else await self.records.list_leases(repo, "manifests", digest)
+        leases = () if self.store.features.all_conditions else await self.records.list_leases(repo, "manifests", digest)
         entry = await self.records.look(repo, "manifests", digest)
         if not isinstance(entry.value, ManifestValue):
             return None
@@ -86,12 +86,8 @@ class Deletions:
         if looked.facts.subject is not None and looked.referrer_etag is not None:
             key = keys.referrer(repo, looked.facts.subject, digest)
             await self.names.delete_if_same(key, looked.referrer_etag)
-        if not self._has_conditions():
+        if not self.store.features.all_conditions:
             await self._restore(repo, digest, looked)
-
-    def _has_conditions(self) -> bool:
-        features = self.store.features
-        return features.conditional_create and features.conditional_replace and features.conditional_delete
 
     async def _restore(self, repo: RepositoryName, digest: Digest, looked: Looked) -> None:
         """Put back what a push of the same manifest, which came between, may have lost."""

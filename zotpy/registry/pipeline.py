@@ -20,8 +20,9 @@ from dataclasses import dataclass, field, replace
 import trio
 
 from zotpy.core import keys
+from zotpy.core.digests import Digest
 from zotpy.core.errors import ClientStalled
-from zotpy.core.hashing import Hasher
+from zotpy.core.hashing import Hasher, new_hasher
 from zotpy.core.pieces import Pieces
 from zotpy.core.uploads import SentPart, UploadState
 from zotpy.registry.budget import Account
@@ -48,6 +49,18 @@ async def hash_pieces(hasher: Hasher, pieces: Pieces, skip_bytes: int = 0) -> No
         update()
     else:
         await trio.to_thread.run_sync(update)
+
+
+async def digest_of_stored(
+    store: Store, key: str, size_bytes: int, algorithm: str, advance: Callable[[int], None] = lambda _: None
+) -> Digest:
+    """Read an object and return its digest; `advance` is told how many bytes more have come. Raises `StoreError`."""
+    hasher = new_hasher(algorithm)
+    async with store.open(key, 0, size_bytes) as chunks:
+        async for chunk in chunks:
+            await hash_pieces(hasher, Pieces(chunk))
+            advance(len(chunk))
+    return hasher.digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,19 +88,22 @@ class Tags:
             raise _exists(tag) if condition.names is None else _moved(tag, condition.names) from error
         etags[tag] = stored.etag
 
-    async def delete(self, repo: RepositoryName, tag: Tag, etag: str | None = None) -> None:
-        """Delete a tag; with an ETag only if it is still the one that was read."""
+    async def delete(self, repo: RepositoryName, tag: Tag, etag: str | None = None) -> bool:
+        """Delete a tag; with an ETag only if it is still the one that was read, else `False`."""
         try:
             await self.store.delete(keys.tag(repo, tag), if_match=etag)
         except ConditionFailed:
-            return  # it was pushed since, and names what that push said
+            return False  # it was pushed since, and names what that push said
+        return True
 
-    async def delete_if_same(self, repo: RepositoryName, tag: Tag, digest: Digest, etag: str) -> None:
-        """Delete a tag if it is still the one that was seen; without conditions, if it was when looked at again."""
+    async def delete_if_same(self, repo: RepositoryName, tag: Tag, digest: Digest, etag: str) -> bool:
+        """Delete a tag if it is still the one that was seen, and say whether it was.
+
+        Without conditions, if it was when looked at again.
+        """
         if self.store.features.conditional_delete:
-            await self.delete(repo, tag, etag)
-        elif await self.etag_of(repo, tag, digest) == etag:
-            await self.delete(repo, tag)
+            return await self.delete(repo, tag, etag)
+        return await self.etag_of(repo, tag, digest) == etag and await self.delete(repo, tag)
 
 
 def _exists(tag: Tag) -> PreconditionFailed:

@@ -107,13 +107,12 @@ class Uploads:
         ending = Ending(session.repo, digest)
         try:
             recent = self.recent.take(session.key, session.token.offset, digest)
-            if promised_bytes == 0 and recent is not None:
-                return await self._finish(session, recent, ending, body, promised_bytes)
             if promised_bytes == 0 and session.token.offset > INLINE_LIMIT_BYTES:
                 with within_deadline(self.settings.deadline_s):  # it begins with the reading of a hint
                     saved = await beside(opening, partial(self.commits.look_for_older, ending))
                     return await self._finish(session, saved, ending, body, promised_bytes)
-            return await self._finish(session, await opening(), ending, body, promised_bytes)
+            saved = recent if promised_bytes == 0 and recent is not None else await opening()
+            return await self._finish(session, saved, ending, body, promised_bytes)
         except UploadUnknown:
             if (done := await self.commits.done(ending)) is not None:
                 return done  # the answer to this very request was lost, and the client asks again

@@ -57,6 +57,11 @@ class Features:
     conditional_delete: bool
     """`delete(if_match=...)` is honoured (S3 DeleteObject, `If-Match`)."""
 
+    @property
+    def all_conditions(self) -> bool:
+        """Whether every write and delete can be made to depend on what was seen before."""
+        return self.conditional_create and self.conditional_replace and self.conditional_delete
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from zotpy.collector.collection import Collection
-from zotpy.collector.records import Record, Records
+from zotpy.collector.records import Record, Records, existing_manifests
 from zotpy.collector.references import references_of, value_of_leases
 from zotpy.collector.retention.graph import ManifestSeen, ReferrerTag
 from zotpy.collector.retention.tags import TagSeen, subject_of
@@ -20,11 +20,6 @@ from zotpy.registry.concurrency import gather
 from zotpy.registry.tags import Tags
 from zotpy.store.interface import KeyMissing, Listed
 from zotpy.store.sweeps import list_all
-
-
-def existing_manifests(records: Records) -> Mapping[Digest, Record]:
-    """Return the manifests of a repository, of all its records."""
-    return {digest: record for (kind, digest), record in records.items() if kind == "manifests" and record.exists}
 
 
 @dataclass(frozen=True, slots=True)

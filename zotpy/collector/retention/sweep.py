@@ -13,9 +13,9 @@ from functools import partial
 import structlog
 
 from zotpy.collector.collection import Collection
-from zotpy.collector.records import Records
+from zotpy.collector.records import Records, existing_manifests
 from zotpy.collector.retention.graph import Graph, Node
-from zotpy.collector.retention.inventory import Inventory, existing_manifests
+from zotpy.collector.retention.inventory import Inventory
 from zotpy.collector.retention.policies import Policy
 from zotpy.collector.retention.pulls import PullHistory
 from zotpy.collector.retention.tags import expired_tags, subject_of
@@ -101,19 +101,11 @@ class RetentionSweep:
 
     async def _delete_tag(self, inventory: Inventory, tag: Tag, digest: Digest) -> bool:
         """Delete a tag if it is still the one that was listed; `False`: it is not."""
-        listed, store = inventory.objects[tag], self.collection.store
+        listed = inventory.objects[tag]
         if self.collection.settings.dry_run:
             await self.collection.delete([listed.key])
-        elif not self._only_says:
-            if store.features.conditional_delete:
-                if not await self.collection.delete_seen(listed):
-                    return False
-            else:
-                tags = Tags(store)
-                if await tags.etag_of(self.repo, tag, digest) != listed.etag:
-                    return False
-                await tags.delete(self.repo, tag)
-        return True
+            return True
+        return self._only_says or await Tags(self.collection.store).delete_if_same(self.repo, tag, digest, listed.etag)
 
     def _note_tag(self, tag: Tag, reason: str) -> None:
         self.collection.summary.tags_expired += 1
@@ -121,8 +113,7 @@ class RetentionSweep:
 
     async def _expire_manifest(self, inventory: Inventory, digest: Digest, reason: str) -> bool:
         """Delete a manifest if nobody has touched it; `False`: it stays."""
-        features = self.collection.store.features
-        if not (features.conditional_create and features.conditional_replace and features.conditional_delete):
+        if not self.collection.store.features.all_conditions:
             if not self.collection.summary.manifests_held:
                 log.warning("manifests_held", reason="the store has no conditional writes: delete manifests by DELETE")
             self.collection.summary.manifests_held += 1
