@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.load.clients import MOST_MESSAGES
 from bench.load.spec import Load
-from bench.load.verifying import Check
+from bench.load.verifying import Check, Findings
 from bench.load.worker import Times
 from bench.measures import ProcessTree
 
@@ -41,16 +41,6 @@ class Outcome:
     retries: int = 0
     acknowledged: int = 0
     shared: dict[str, list[str]] = field(default_factory=dict)
-
-
-@dataclass
-class Verdict:
-    """What became of what was acknowledged."""
-
-    checked: int = 0
-    read_bytes: int = 0
-    lost: list[str] = field(default_factory=list)
-    lost_count: int = 0
 
 
 class Worker:
@@ -156,17 +146,17 @@ class Fleet:
             outcome.errors = [*outcome.errors, *found["errors"]][:MOST_MESSAGES]
         return outcome
 
-    def verify(self, check: Check) -> Verdict:
+    def verify(self, check: Check) -> Findings:
         """Let each process check what it had acknowledged. Raises `LoadFailed`."""
         for worker in self._workers:
             worker.order("verify", check=asdict(check))
-        verdict = Verdict()
+        findings = Findings()
         for found in self._answers():
-            verdict.checked += found["checked"]
-            verdict.read_bytes += found["read_bytes"]
-            verdict.lost_count += found["lost_count"]
-            verdict.lost = [*verdict.lost, *found["lost"]][:MOST_MESSAGES]
-        return verdict
+            findings.checked += found["checked"]
+            findings.read_bytes += found["read_bytes"]
+            findings.lost_count += found["lost_count"]
+            findings.lost = [*findings.lost, *found["lost"]][:MOST_MESSAGES]
+        return findings
 
     def _answers(self) -> list[dict[str, Any]]:
         """Return all answers, also where one failed, so that none is left for the next order."""

@@ -30,16 +30,6 @@ if TYPE_CHECKING:
     from zotpy.store.faulty import Moment
 
 
-@pytest.fixture
-async def kept() -> Kept:
-    """Return a bucket in which a manifest is to go: it is old, and no tag names it."""
-    made = await Kept.open()
-    await made.bucket.push_image(tag="v1")
-    await made.bucket.registry.manifests.delete_tag(REPO, V1)
-    made.bucket.clock.advance(DELAY_S + 1)
-    return made
-
-
 @pytest.mark.parametrize(
     ("moment", "operation", "key"),
     [

@@ -43,16 +43,6 @@ SEEN_BEFORE_THE_END: list[tuple[Moment, str, str]] = [
 stops = pytest.mark.parametrize(("moment", "operation", "key"), SEEN_BEFORE_THE_END)
 
 
-@pytest.fixture
-async def kept() -> Kept:
-    """Return a bucket in which a manifest is to go: it is old, and no tag names it."""
-    made = await Kept.open()
-    await made.bucket.push_image(tag="v1")
-    await made.bucket.registry.manifests.delete_tag(REPO, V1)
-    made.bucket.clock.advance(DELAY_S + 1)
-    return made
-
-
 async def test_it_goes_where_nothing_happens(kept: Kept) -> None:
     """What the other tests rely on."""
     assert (await kept.collect(UNTAGGED)).manifests_expired == 1
