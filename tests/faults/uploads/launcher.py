@@ -1,6 +1,6 @@
 """Runs zotpy as `python -m zotpy` does, in circumstances that no setting makes.
 
-python -m tests.faults.uploads.launcher [--without-libcrypto] [--longest-queue N] [--store-patience S] serve -c FILE
+python -m tests.faults.uploads.launcher [--without-libcrypto] [--longest-queue N] [--impatient-while FILE] serve -c FILE
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 import sys
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import zotpy.core.hashing
@@ -18,9 +19,9 @@ from zotpy.registry.budget import MemoryBudget
 from zotpy.s3.client import S3Client
 
 if TYPE_CHECKING:
-    import httpx
-
     from zotpy.s3.config import S3Config
+
+PATIENCE_S = 3.0
 
 
 def forget_libcrypto() -> None:
@@ -33,14 +34,17 @@ def limit_queue(longest: int) -> None:
     zotpy.server.__dict__["MemoryBudget"] = partial(MemoryBudget, longest_queue=longest)
 
 
-def limit_patience(seconds: float) -> None:
-    """Give up a call to the store after so long."""
-    make = S3Client.__init__
+def limit_patience(while_exists: Path) -> None:
+    """Give up a call to the store that begins while this file exists after `PATIENCE_S`."""
 
-    def make_impatient(self: S3Client, config: S3Config, transport: httpx.AsyncBaseTransport) -> None:
-        make(self, replace(config, read_timeout_s=seconds, deadline_s=seconds), transport)
+    def get(client: S3Client) -> S3Config:
+        config: S3Config = client.__dict__["config"]
+        return replace(config, deadline_s=PATIENCE_S) if while_exists.exists() else config
 
-    S3Client.__init__ = make_impatient  # type: ignore[method-assign]
+    def put(client: S3Client, config: S3Config) -> None:
+        client.__dict__["config"] = config
+
+    S3Client.config = property(get, put)  # type: ignore[assignment]
 
 
 def launch() -> int:
@@ -48,14 +52,14 @@ def launch() -> int:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--without-libcrypto", action="store_true")
     parser.add_argument("--longest-queue", type=int)
-    parser.add_argument("--store-patience", type=float)
+    parser.add_argument("--impatient-while", type=Path)
     options, arguments = parser.parse_known_args()
     if options.without_libcrypto:
         forget_libcrypto()
     if options.longest_queue is not None:
         limit_queue(options.longest_queue)
-    if options.store_patience is not None:
-        limit_patience(options.store_patience)
+    if options.impatient_while is not None:
+        limit_patience(options.impatient_while)
     return main(arguments)
 
 

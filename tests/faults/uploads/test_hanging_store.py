@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def impatient(own_bucket: Bucket, prefix: str, tmp_path: Path) -> Iterator[UploadReplica]:
-    """Return a replica that gives up a call to the store after three seconds."""
-    started = UploadReplica(1, own_bucket, prefix, tmp_path, "--store-patience=3")
+    """Return a replica that gives up a call to the store after three seconds while the file `impatient` is there."""
+    started = UploadReplica(1, own_bucket, prefix, tmp_path, f"--impatient-while={tmp_path / 'impatient'}")
     try:
         started.start()
         yield started
@@ -29,7 +29,12 @@ def impatient(own_bucket: Bucket, prefix: str, tmp_path: Path) -> Iterator[Uploa
 
 
 async def test_a_store_that_hangs_for_too_long_is_told_of_with_503(
-    impatient: UploadReplica, mortal_store: SeaweedServer, own_bucket: Bucket, prefix: str, source: random.Random
+    impatient: UploadReplica,
+    mortal_store: SeaweedServer,
+    own_bucket: Bucket,
+    prefix: str,
+    source: random.Random,
+    tmp_path: Path,
 ) -> None:
     """Past the deadline of a call the client gets 503 and a time to come back; nothing is held, nothing is left."""
     content = source.randbytes(24 * MIB)
@@ -41,8 +46,10 @@ async def test_a_store_that_hangs_for_too_long_is_told_of_with_503(
         request.send(content[: 12 * MIB])
         request.settle()
         with hanging(mortal_store):
+            (tmp_path / "impatient").touch()
             request.send(content[12 * MIB :])
             status, headers, _ = request.answer()
+            (tmp_path / "impatient").unlink()
     assert (status, headers["Retry-After"]) == (503, "5")
     wait_for(impatient, lambda now: now.held_bytes == now.waiting == 0)
     with http_client(impatient.url) as client:
