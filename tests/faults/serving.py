@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -65,6 +65,17 @@ class Plan:
         return self.fault() if self.first is None or len(self.hit) <= self.first else None
 
 
+@dataclass(frozen=True)
+class Patience:
+    """How long a replica waits for its store."""
+
+    read_timeout_s: float = 30.0
+    deadline_s: float = 60.0
+
+
+PATIENT = Patience()
+
+
 @dataclass(slots=True)
 class Replica:
     """A replica that listens, a client of it, and its store from behind and from before the proxy."""
@@ -78,17 +89,26 @@ class Replica:
     client: httpx.AsyncClient
     ended: trio.MemoryReceiveChannel[Answered]
     """Gives each request that ended, in that order."""
+    patience: Patience
+    """For the store, while a plan makes it fail; at other times the replica is patient with a busy machine."""
 
     def plan(self, operation: str, below: str, fault: Callable[[], Fault | None], first: int | None = None) -> Plan:
         """Let requests fail from now on."""
         self.proxy.forget()
         plan = Plan(operation, below, fault, first)
         self.proxy.faults = plan
+        self._wait_for_store(self.patience)
         return plan
 
     def lift(self) -> None:
         """Let all pass again."""
         self.proxy.faults = lambda _: None
+        self._wait_for_store(PATIENT)
+
+    def _wait_for_store(self, patience: Patience) -> None:
+        client = self.store.client
+        client.config = replace(client.config, **asdict(patience))
+        client._timeouts |= {"read": patience.read_timeout_s, "write": patience.read_timeout_s}
 
     async def push(self, body: bytes, repo: str = REPO, digest: str | None = None) -> httpx.Response:
         """Push a blob with one POST."""
@@ -136,28 +156,27 @@ async def serving(
     bucket: Bucket,
     prefix: str,
     *,
-    read_timeout_s: float = 30.0,
-    deadline_s: float = 60.0,
+    patience: Patience = PATIENT,
     max_connections: int = 32,
     budget_bytes: int = 24 * MIB,
     body_stall_s: float = 60.0,
 ) -> AsyncIterator[Replica]:
-    """Serve with small parts, and with little patience for the store where a test says so."""
+    """Serve with small parts, and with little patience for a store that fails where a test says so."""
     service = urlsplit(bucket.endpoint)
     assert service.hostname is not None
     assert service.port is not None
     proxy = await StoreProxy(service.hostname, service.port).start(nursery)
     config = replace(bucket.config(), retry=QUICKLY, max_connections=max_connections)
     settings = RegistrySettings(part_size_bytes=PART, body_stall_s=body_stall_s)
-    hasty = replace(config, endpoint=proxy.url, read_timeout_s=read_timeout_s, deadline_s=deadline_s)
+    behind = replace(config, endpoint=proxy.url, **asdict(PATIENT))
     async with (
         open_s3_store(bucket.config(), prefix, create_bucket=True) as direct,
-        open_s3_store(hasty, prefix) as store,
+        open_s3_store(behind, prefix) as store,
     ):
         registry = await open_registry(store, settings, MemoryBudget(budget_bytes, PART + MIB))
         async with listening(nursery, registry, ServerConfig()) as (client, ended, _):
             client.timeout = httpx.Timeout(CLIENT_TIMEOUT_S)
-            yield Replica(registry, proxy, store, direct, client, ended)
+            yield Replica(registry, proxy, store, direct, client, ended, patience)
 
 
 def assert_try_again(answer: httpx.Response) -> None:

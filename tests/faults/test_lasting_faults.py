@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.proxy import Drop, Flip, Reply, Stall
-from tests.faults.serving import LARGE, MEDIUM, PART, assert_try_again, serving
+from tests.faults.serving import LARGE, MEDIUM, PART, Patience, assert_try_again, serving
 from tests.faults.test_store_faults import CALLS, LARGE_CALLS, name_of
 from tests.unit.web.serving import ABSENT, codes_of, digest_of
 
@@ -38,7 +38,7 @@ def cases() -> Iterator[tuple[str, str, bytes, Fault]]:
 @pytest.fixture
 async def hasty(nursery: trio.Nursery, bucket: Bucket, prefix: str) -> AsyncIterator[Replica]:
     """Return a replica that waits two seconds for a store that says nothing."""
-    async with serving(nursery, bucket, prefix, read_timeout_s=2.0, deadline_s=5.0) as opened:
+    async with serving(nursery, bucket, prefix, patience=Patience(2.0, 5.0)) as opened:
         yield opened
 
 

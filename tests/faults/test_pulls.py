@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from bench.proxy import Drop, Flip, Reply, Stall
-from tests.faults.serving import LARGE, MEDIUM, QUICKLY, REPO, SMALL, Replica, assert_try_again, serving
+from tests.faults.serving import LARGE, MEDIUM, QUICKLY, REPO, SMALL, Patience, Replica, assert_try_again, serving
 from tests.faults.test_store_faults import name_of
 from tests.unit.registry.support import content
 from tests.unit.web.serving import digest_of
@@ -81,7 +81,7 @@ async def test_a_pull_goes_on_from_the_byte_reached(fault: Fault, goes_on_at: in
 
 async def test_a_store_that_falls_silent_is_asked_again(nursery: trio.Nursery, bucket: Bucket, prefix: str) -> None:
     """Silence in the middle of an answer lasts no longer than the read timeout."""
-    async with serving(nursery, bucket, prefix, read_timeout_s=2.0) as replica:
+    async with serving(nursery, bucket, prefix, patience=Patience(read_timeout_s=4.0)) as replica:
         await replica.push(LARGE)
         plan = replica.plan("GetObject", "data/", lambda: Stall("answer", AT), first=1)
         assert await replica.pull(LARGE) == LARGE

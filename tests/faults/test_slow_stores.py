@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from bench.proxy import Reply, Stall
-from tests.faults.serving import LARGE, Replica, assert_try_again, serving
+from tests.faults.serving import LARGE, Patience, Replica, assert_try_again, serving
 from tests.unit.registry.support import content
 from zotpy.registry.settings import MIB
 
@@ -95,7 +95,7 @@ async def test_a_store_that_hangs_for_good_fails_pushes_in_time(
     nursery: trio.Nursery, bucket: Bucket, prefix: str
 ) -> None:
     """Every push under way ends with 503 though not even its multipart can be aborted; what is left is listed."""
-    async with serving(nursery, bucket, prefix, read_timeout_s=2.0, deadline_s=4.0) as replica:
+    async with serving(nursery, bucket, prefix, patience=Patience(2.0, 4.0)) as replica:
         bodies = [content(len(LARGE), seed=seed) for seed in range(40, 40 + CLIENTS)]
         replica.plan("UploadPart", "data/", replica.proxy.hang)
         answers = await push_all(replica, bodies)
