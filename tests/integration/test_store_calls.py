@@ -208,6 +208,14 @@ async def test_a_small_blob_is_read_with_one_call(replica: Replica, method: str)
     assert len(calls) == 1, str(calls)
 
 
+async def test_a_blob_that_is_not_there_is_asked_for_with_one_call(replica: Replica) -> None:
+    """Before a push clients ask for each blob; without conditional deletes leases are listed, too."""
+    with replica.log.counted() as calls:
+        answer = await replica.client.head(f"/v2/{REPO}/blobs/{_digest(SMALL)}")
+    assert answer.status_code == 404
+    assert len(calls) == (1 if replica.log.features.conditional_delete else 2), str(calls)
+
+
 @pytest.mark.parametrize(("method", "expected"), [("HEAD", 1), ("GET", 2)])
 async def test_a_large_blob_is_read_with_two_calls(replica: Replica, method: str, expected: int) -> None:
     """A large blob costs its entry and its data; a HEAD needs no data."""

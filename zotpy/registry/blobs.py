@@ -28,9 +28,13 @@ class Blobs:
     readers: Readers
 
     async def stat(self, repo: RepositoryName, digest: Digest) -> BlobValue:
-        """Find a blob that the client may then rely on (HEAD). Raises `BlobUnknown`."""
+        """Find a blob that the client may then rely on (HEAD). Raises `BlobUnknown`.
+
+        Clients ask this before they push a blob, which mostly is not there: that takes one call, so a blob whose entry
+        is lost is not there either. It is pushed again, and the entry is back.
+        """
         with within_deadline(self.settings.deadline_s):
-            value = await self.records.read_blob(repo, digest, rely=True)
+            value = await self.records.rely_on_blob(repo, digest, by_entry_alone=True)
         return _known(value, digest)
 
     async def find(self, repo: RepositoryName, digest: Digest) -> BlobValue:

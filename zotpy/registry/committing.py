@@ -68,7 +68,7 @@ class Commit:
     async def done(self, ending: Ending) -> BlobValue | None:
         """Return the blob if it exists, and outlives the deadline."""
         with within_deadline(self.settings.deadline_s):
-            return await self.records.read_blob(ending.repo, ending.digest, rely=True)
+            return await self.records.rely_on_blob(ending.repo, ending.digest)
 
     async def joined(self, ending: Ending, state: UploadState, forget: Forget) -> BlobValue | None:
         """Make the blob of parts that another PUT has joined; `None` where there are none, or of another digest.

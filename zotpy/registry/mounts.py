@@ -24,9 +24,9 @@ class Mounts:
         """Make a blob of another repository exist in this one (end-11), or return `None` where there is none."""
         with within_deadline(self.settings.deadline_s):
             if source is not None:
-                value = await self.records.read_blob(source, digest, rely=True)
+                value = await self.records.rely_on_blob(source, digest)
             elif self.settings.mount_without_source:
-                value = await self.records.read_blob(repo, digest, rely=True)
+                value = await self.records.rely_on_blob(repo, digest)
                 value = value or await self.hints.find(digest) or await self._from_siblings(repo, digest)
             else:
                 value = None
@@ -42,5 +42,5 @@ class Mounts:
         found = await gather(*[partial(self.records.read_entry, name, digest) for name in siblings])
         for name, value in zip(siblings, found, strict=True):
             if value is not None:
-                return await self.records.read_blob(name, digest, rely=True)
+                return await self.records.rely_on_blob(name, digest)
         return None

@@ -70,10 +70,17 @@ class Records:
         """Return the value for answering a read, or `None`: one GET, where the entry is there."""
         return (await self.look(repo, kind, digest)).value
 
-    async def rely(self, repo: RepositoryName, kind: Kind, digest: Digest) -> Value | None:
-        """Return the value after making sure that its lease outlives the deadline, or `None`."""
+    async def rely(
+        self, repo: RepositoryName, kind: Kind, digest: Digest, *, by_entry_alone: bool = False
+    ) -> Value | None:
+        """Return the value after making sure that its lease outlives the deadline, or `None`.
+
+        `by_entry_alone`: a record whose entry is lost is none, and to find out that there is none takes one call. It
+        has no effect where the collector cannot delete an entry on a condition, and may so take one written just now.
+        """
+        look = self.look_at_entry if by_entry_alone and self.store.features.conditional_delete else self.look
         for _ in range(ATTEMPTS):
-            seen = await self.look(repo, kind, digest)
+            seen = await look(repo, kind, digest)
             if seen.value is None or seen.is_young:
                 return seen.value
             lease = await self.write_lease(repo, kind, digest, seen.value)
@@ -81,10 +88,15 @@ class Records:
                 return seen.value
         raise overtaken(digest)
 
-    async def read_blob(self, repo: RepositoryName, digest: Digest, *, rely: bool = False) -> BlobValue | None:
+    async def read_blob(self, repo: RepositoryName, digest: Digest) -> BlobValue | None:
         """Return a blob's value, or `None`."""
-        value = await (self.rely if rely else self.read)(repo, "blobs", digest)
-        return value if isinstance(value, BlobValue) else None
+        return _blob(await self.read(repo, "blobs", digest))
+
+    async def rely_on_blob(
+        self, repo: RepositoryName, digest: Digest, *, by_entry_alone: bool = False
+    ) -> BlobValue | None:
+        """Return a blob's value as `rely` does, or `None`."""
+        return _blob(await self.rely(repo, "blobs", digest, by_entry_alone=by_entry_alone))
 
     async def read_manifest(self, repo: RepositoryName, digest: Digest) -> ManifestValue | None:
         """Return a manifest's value, or `None`."""
@@ -97,8 +109,7 @@ class Records:
             fetched = await self.store.get(keys.entry(repo, "blobs", digest))
         except KeyMissing:
             return None
-        value = decode_entry("blobs", fetched.body).value
-        return value if isinstance(value, BlobValue) else None
+        return _blob(decode_entry("blobs", fetched.body).value)
 
     async def siblings(self, repo: RepositoryName) -> list[RepositoryName]:
         """Return a few other repositories with the same parent, by one listing."""
@@ -197,6 +208,10 @@ class Records:
                 continue  # deleted since the listing
             return decode_value(kind, fetched.body)
         return None
+
+
+def _blob(value: Value | None) -> BlobValue | None:
+    return value if isinstance(value, BlobValue) else None
 
 
 def overtaken(digest: Digest) -> Unavailable:

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from tests.calls import CallLog
-from tests.unit.registry.support import OTHER, REPO, Clock, Script, keys_below
+from tests.unit.registry.support import NO_CONDITIONS, OTHER, REPO, Clock, Script, keys_below
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import Unavailable
@@ -128,6 +128,25 @@ async def test_a_missing_entry_is_rebuilt_from_the_newest_lease(
     with log.counted() as calls:
         assert await records.rely(REPO, kind, DIGEST) == value
     assert len(calls) == 1, str(calls)
+
+
+@pytest.mark.parametrize("conditions", [True, False])
+async def test_a_blob_without_an_entry_is_relied_on_where_it_may_be_acknowledged(
+    log: CallLog, memory: MemoryStore, *, conditions: bool
+) -> None:
+    """Asked for by its entry alone it is not there, unless a collector without conditions may have taken the entry."""
+    if not conditions:
+        memory = MemoryStore(features=NO_CONDITIONS)
+        log = CallLog(memory)
+    records = Records(log, SETTINGS)
+    await records.write(REPO, "blobs", DIGEST, BLOB)
+    assert await records.rely_on_blob(REPO, DIGEST, by_entry_alone=True) == BLOB
+    del memory.objects[ENTRY]
+    with log.counted() as calls:
+        assert await records.rely_on_blob(REPO, DIGEST, by_entry_alone=True) == (None if conditions else BLOB)
+    assert (len(calls) == 1) is conditions, str(calls)
+    assert await records.rely_on_blob(REPO, DIGEST) == BLOB
+    assert ENTRY in memory.objects
 
 
 async def test_the_newest_lease_says_where_the_data_is(records: Records, memory: MemoryStore, clock: Clock) -> None:
