@@ -16,7 +16,7 @@ from zotpy.registry.health import GuardedStore, Health
 from zotpy.registry.layout import LayoutError
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
-from zotpy.startup import StartupError, announce
+from zotpy.startup import StartupError, announce, collect_less
 from zotpy.storage import open_store
 from zotpy.store.interface import Store, StoreError
 from zotpy.store.observed import ObservedStore
@@ -73,6 +73,7 @@ async def run_replica(
             app = create_app(registry, health, metrics.render)
             app.proxies = TrustedProxies(settings.http.trusted_proxies)
             app.report = partial(report, metrics)
+            collect_less()
             await listen(app, health, settings.http, until_stopped, on_listening, listener)
             await registry.pulls.write_last()
             nursery.cancel_scope.cancel()
