@@ -106,7 +106,7 @@ class UploadSettings:
 
     part_size_bytes: int = 8 * MIB
     """5 MiB to 5 GiB; S3 takes at most 10,000 parts, so those of longer blobs are longer."""
-    parts_in_flight: int = 4
+    parts_in_flight: int = 6
     """Parts of this length of one upload that are sent at once, 1 to 64; fewer of longer ones."""
     memory_budget_bytes: int = 512 * MIB
     """What all bodies under way may hold together; at least four parts. It bounds the longest part."""

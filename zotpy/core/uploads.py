@@ -17,10 +17,13 @@ writes it several times, each as if the chunk had ended there.
 
 A first chunk that may be all of a blob is not in the state: it is *kept* in the object that would be the blob's data
 (`zotpy.registry.kept`). Replicas that do not know of that read such a state as that of a cancelled upload.
+
+Is it longer than a part, its tail is in the state for a chunk that may follow, and is sent as the last part, too, while
+those before it are under way: a PUT without a body then has nothing to send.
 """
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Self
 
@@ -63,6 +66,14 @@ class UploadState:
     cancelled: bool = False
     kept: Kept | None = None
     """Then there are no parts, and no tail."""
+    tail_part: SentPart | None = None
+    """The tail, sent as the part after `parts`; a chunk that follows sends that one again, longer."""
+
+    def closed(self) -> "UploadState":
+        """Return the state without its tail where that is the last part: no chunk may follow."""
+        if self.tail_part is None:
+            return self
+        return replace(self, parts=(*self.parts, self.tail_part), tail=Pieces(), tail_part=None)
 
     @property
     def sent_bytes(self) -> int:
@@ -93,12 +104,14 @@ class UploadState:
             "offset": self.offset,
             "data": self.data_id,
             "multipart": self.multipart_id,
-            "parts": [[part.number, part.etag, part.crc32c] for part in self.parts],
+            "parts": [_listed(part) for part in self.parts],
             "hash": None if self.hash_state is None else base64.b64encode(self.hash_state).decode(),
             "cancelled": self.cancelled or self.kept is not None,
         }
         if self.kept is not None:
             header["kept"] = [self.kept.data_id, self.kept.time.timestamp()]
+        if self.tail_part is not None:
+            header["tailPart"] = _listed(self.tail_part)
         return frame(header, bytes(self.tail))
 
     @classmethod
@@ -113,15 +126,28 @@ class UploadState:
                 offset=int(header["offset"]),
                 data_id=header["data"],
                 multipart_id=header["multipart"],
-                parts=tuple(SentPart(int(number), str(etag), str(crc)) for number, etag, crc in header["parts"]),
+                parts=tuple(map(_part, header["parts"])),
                 hash_state=None if header["hash"] is None else base64.b64decode(header["hash"]),
                 tail=Pieces(tail),
                 cancelled=bool(header["cancelled"]) and kept is None,
                 kept=kept,
+                tail_part=None if (tail_part := header.get("tailPart")) is None else _part(tail_part),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             msg = "the state of an upload is damaged"
             raise FramingError(msg) from error
+
+
+def _listed(part: SentPart) -> list[object]:
+    return [part.number, part.etag, part.crc32c]
+
+
+def _part(value: object) -> SentPart:
+    """Read a part. Raises `TypeError`, `ValueError`."""
+    if not isinstance(value, list):
+        raise TypeError(value)
+    number, etag, crc = value
+    return SentPart(int(number), str(etag), str(crc))
 
 
 def _kept(value: object) -> Kept | None:

@@ -173,6 +173,8 @@ class Commit:
         return BlobValue(state.offset, state.data_id), True
 
     async def _last_part(self, state: UploadState) -> SentPart | None:
+        if state.tail_part is not None:
+            return state.tail_part
         if not state.tail or state.data_id is None or state.multipart_id is None:
             return None
         part = await self.store.put_part(keys.data(state.data_id), state.multipart_id, len(state.parts) + 1, state.tail)

@@ -11,6 +11,8 @@ the end (the *tail*) stays with the caller: the next chunk, or the commit, knows
 
 Every so many bytes there is a checkpoint: once all parts up to one are settled, the state as if the body had ended
 there is given to the caller to save, while the body goes on. The hash's state is taken when it passes that place.
+
+Where the body may be all of the blob, the tail is sent as a part as well, beside those under way.
 """
 
 from collections import deque
@@ -101,10 +103,13 @@ class PartPipeline:
     """`None` where the digest can only be told by reading back."""
     checkpoint: Checkpoint | None = None
     """`None` where the body is the upload's last: a client that sends it again begins it anew."""
+    may_be_all: bool = False
+    """The body may be the whole blob, though another may follow."""
     cut: ClientStalled | None = None
     """Why the body ended before its end, if it did: the bytes before the cut are safe all the same."""
     _filling: Pieces = field(default_factory=Pieces)
     _parts: dict[int, SentPart] = field(default_factory=dict)
+    _tail_part: SentPart | None = None
     _unsettled: dict[int, _PartInFlight] = field(default_factory=dict)
     _checkpoints: deque[_PartInFlight] = field(default_factory=deque)
     _multipart: trio.Lock = field(default_factory=trio.Lock)
@@ -138,7 +143,9 @@ class PartPipeline:
                 else:
                     async with self._to_hash:
                         await self._to_hash.send(self._filling)
-        return self._state_after(self._next_number, self._end + len(self._filling), self._export(), self._filling)
+        state = self._state_after(self._next_number, self._end + len(self._filling), self._export(), self._filling)
+        is_longer = state.offset > self.state.offset
+        return replace(state, tail_part=self._tail_part if is_longer else self.state.tail_part)
 
     def drop(self) -> None:
         """Free the memory of every byte that is left; an error that is on its way out still leads to all of it."""
@@ -161,7 +168,8 @@ class PartPipeline:
 
     def _state_after(self, next_number: int, offset: int, hash_state: bytes | None, tail: Pieces) -> UploadState:
         sent = tuple(self._parts[number] for number in range(len(self.state.parts) + 1, next_number))
-        return replace(self.state, offset=offset, parts=self.state.parts + sent, hash_state=hash_state, tail=tail)
+        parts = self.state.parts + sent
+        return replace(self.state, offset=offset, parts=parts, hash_state=hash_state, tail=tail, tail_part=None)
 
     def _export(self) -> bytes | None:
         return None if self.hasher is None else self.hasher.export()
@@ -172,8 +180,17 @@ class PartPipeline:
                 await self._take(chunk)
         except ClientStalled as error:
             self.cut = error
-        if self.checkpoint is not None and len(self._filling) > self.limits.tail_bytes:
+        if self.checkpoint is not None and self._ends_with_part():
             await self._dispatch()
+        elif self.may_be_all and self.cut is None and self._filling and self._next_number > 1:
+            self._nursery.start_soon(self._send_tail, self._filling)
+
+    def _ends_with_part(self) -> bool:
+        """Whether what is left of the body is a part: a full one, unless it is all there is, or too long for a tail."""
+        size_bytes = len(self._filling)
+        if size_bytes == self._size_bytes:
+            return self._next_number > 1 or not self.may_be_all
+        return size_bytes > self.limits.tail_bytes
 
     async def _take(self, chunk: bytes) -> None:
         """Add bytes to the part being filled; a part goes out when a byte comes that it has no room for."""
@@ -243,10 +260,16 @@ class PartPipeline:
             await hash_pieces(self.hasher, pieces, skip_bytes)
 
     async def _send(self, part: _PartInFlight) -> None:
-        data_id, multipart_id = await self._ensure_multipart()
-        sent = await self.store.put_part(keys.data(data_id), multipart_id, part.number, part.body)
-        self._parts[part.number] = SentPart(sent.number, sent.etag, sent.crc32c)
+        self._parts[part.number] = await self._sent(part.number, part.body)
         self._settle(part)
+
+    async def _send_tail(self, tail: Pieces) -> None:
+        self._tail_part = await self._sent(self._next_number, tail)
+
+    async def _sent(self, number: int, body: Pieces) -> SentPart:
+        data_id, multipart_id = await self._ensure_multipart()
+        part = await self.store.put_part(keys.data(data_id), multipart_id, number, body)
+        return SentPart(part.number, part.etag, part.crc32c)
 
     def _settle(self, part: _PartInFlight) -> None:
         part.pending -= 1

@@ -1,9 +1,11 @@
-"""Small uploads whose bytes came to this very replica a moment ago: their PUT need not read them back.
+"""Uploads whose bytes came to this very replica a moment ago: their PUT need not read back where they stand.
 
-docker, podman, skopeo and crane send a small blob as POST, one PATCH, and a PUT without a body, mostly over one
-connection. The PATCH is answered when its bytes are in the store, so that any replica can go on. Where the PUT comes to
-the same one, it spares the reading of what it has just written: a call of the few that a small blob takes one after
-another.
+docker, podman, skopeo and crane send a blob as POST, one PATCH, and a PUT without a body, mostly over one connection.
+The PATCH is answered when its bytes are in the store, so that any replica can go on. Where the PUT comes to the same
+one, it spares the reading of what it has just written: a call of the few that a small blob takes one after another, and
+up to a part's length of bytes, the tail, with a large one.
+
+Remembered are small blobs, with a copy of their bytes, and large ones all of which are in parts, the tail as well.
 
 The digest in the PUT is the proof: what is here is used only where it is the blob that the client wants. So another
 chunk, or a DELETE, which another replica took in meanwhile is overtaken by this PUT, as if it had come later; there is
@@ -16,11 +18,13 @@ from dataclasses import dataclass, field, replace
 from zotpy.core.digests import Digest
 from zotpy.core.pieces import Pieces
 from zotpy.core.records import INLINE_LIMIT_BYTES
+from zotpy.core.uploads import UploadState
 from zotpy.registry.states import SavedState
 
 LARGEST_BYTES = 4 * 1024 * 1024
 _EACH_BYTES = 2 * 1024
-"""What one takes beside its bytes, about."""
+_PART_BYTES = 256
+"""What one takes beside its bytes, about, and each of its parts."""
 
 
 @dataclass(eq=False, slots=True)
@@ -31,14 +35,17 @@ class Recent:
     held_bytes: int = field(default=0, init=False)
 
     def add(self, saved: SavedState) -> None:
-        """Remember a state that was saved, with a copy of its bytes, if it is that of a small blob."""
+        """Remember a state that was saved, if it is that of a small blob, or of one that is all in parts."""
         self.drop(saved.key)
         state = saved.state
-        if state.parts or state.kept is not None or not 0 < state.offset <= INLINE_LIMIT_BYTES:
+        if state.tail_part is not None:
+            kept = state.closed()
+        elif not state.parts and state.kept is None and 0 < state.offset <= INLINE_LIMIT_BYTES:
+            kept = replace(state, tail=Pieces(bytes(state.tail)))
+        else:
             return
-        copied = replace(state, tail=Pieces(bytes(state.tail)))
-        self._states[saved.key] = SavedState(saved.store, saved.key, copied, saved.etag)
-        self.held_bytes += _weight(copied.offset)
+        self._states[saved.key] = SavedState(saved.store, saved.key, kept, saved.etag)
+        self.held_bytes += _weight(kept)
         while self.held_bytes > LARGEST_BYTES:
             self.drop(next(iter(self._states)))
 
@@ -54,9 +61,9 @@ class Recent:
         """Forget a state, and return it."""
         saved = self._states.pop(key, None)
         if saved is not None:
-            self.held_bytes -= _weight(saved.state.offset)
+            self.held_bytes -= _weight(saved.state)
         return saved
 
 
-def _weight(size_bytes: int) -> int:
-    return size_bytes + _EACH_BYTES
+def _weight(state: UploadState) -> int:
+    return len(state.tail) + len(state.parts) * _PART_BYTES + _EACH_BYTES

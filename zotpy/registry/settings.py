@@ -12,7 +12,7 @@ class RegistrySettings:
 
     part_size_bytes: int = 8 * MIB
     """Length of the parts of uploads up to some GiB, and the least of others; at least 5 MiB on AWS."""
-    parts_in_flight: int = 4
+    parts_in_flight: int = 6
     """How many parts of this length of one upload are sent at once; fewer longer ones."""
     checkpoint_bytes: int = 256 * MIB
     """After so many bytes of one chunk what was sent is made safe, though the chunk goes on."""

@@ -71,13 +71,15 @@ class Uploads:
         promised_bytes = promised(span, length_bytes)
         saved = await self.sessions.open(session, span, promised_bytes)
         started_at = saved.state.offset
+        may_be_all = started_at == 0 and span is None
         account = self.budget.account()
         pipeline = self._pipeline(saved.state, account, saved.save)
+        pipeline.may_be_all = may_be_all
         try:
             try:
                 state = await pipeline.run(body)
                 check_length(state, started_at, None if pipeline.cut else promised_bytes)
-                if started_at == 0 and span is None and pipeline.cut is None:
+                if may_be_all and pipeline.cut is None:
                     state = await keep(self.store, state)
                 await saved.save(state)
                 self.recent.add(saved)
@@ -106,12 +108,15 @@ class Uploads:
         opening = partial(self.sessions.open, session, span, promised_bytes, digest.algorithm)
         ending = Ending(session.repo, digest)
         try:
-            recent = self.recent.take(session.key, session.token.offset, digest)
-            if promised_bytes == 0 and session.token.offset > INLINE_LIMIT_BYTES:
+            saved = self.recent.take(session.key, session.token.offset, digest)
+            if promised_bytes != 0:
+                saved = await opening()
+            elif saved is None and session.token.offset > INLINE_LIMIT_BYTES:
                 with within_deadline(self.settings.deadline_s):  # it begins with the reading of a hint
                     saved = await beside(opening, partial(self.commits.look_for_older, ending))
                     return await self._finish(session, saved, ending, body, promised_bytes)
-            saved = recent if promised_bytes == 0 and recent is not None else await opening()
+            elif saved is None:
+                saved = await opening()
             return await self._finish(session, saved, ending, body, promised_bytes)
         except UploadUnknown:
             if (done := await self.commits.done(ending)) is not None:

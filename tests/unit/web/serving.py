@@ -87,7 +87,11 @@ class Replica:
         return await trio.open_tcp_stream("127.0.0.1", self.port)
 
 
-SETTINGS = RegistrySettings(part_size_bytes=PART_BYTES, manifest_limit_bytes=MANIFEST_LIMIT_BYTES)
+SETTINGS = RegistrySettings(
+    part_size_bytes=PART_BYTES,
+    parts_in_flight=BUDGET_BYTES // PART_BYTES // 2,  # no upload takes more than half of the budget
+    manifest_limit_bytes=MANIFEST_LIMIT_BYTES,
+)
 
 
 @asynccontextmanager
