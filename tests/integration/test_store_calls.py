@@ -177,6 +177,20 @@ async def test_a_large_blob_costs_six_calls_besides_its_parts(replica: Replica) 
     assert calls.of("open") == []
 
 
+async def test_a_large_blob_in_a_chunk_costs_eight_calls_besides_its_parts(replica: Replica) -> None:
+    """With POST, PATCH and PUT it costs two more for its state; the PUT sends no part and reads nothing back."""
+    body = b"large" * (replica.large_bytes // 5)
+    parts = math.ceil(len(body) / PART_BYTES)
+    with replica.log.counted() as calls:
+        answer = await replica.client.patch(await replica.begin(), content=_reads(body))
+        assert answer.status_code == 202, answer.text
+        assert len(calls.of("put_part")) == parts
+        with replica.log.counted() as last:
+            await replica.finish(answer.headers["Location"], _digest(body), b"")
+    assert len(calls) == parts + 8, str(calls)
+    assert (len(last), last.depth) == (6, 4), str(last)
+
+
 async def test_a_manifest_of_five_layers_costs_at_most_twelve_calls(replica: Replica) -> None:
     """A manifest of five layers costs at most twelve calls, at most four of them one after another."""
     blobs = [(await replica.push_blob(b"layer %d" % index), 7) for index in range(6)]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -13,7 +14,8 @@ from zotpy.core.uploads import Kept, SentPart, UploadState
 
 PLAN = PartPlan(8, 32, 1000)
 TEXT = st.text(max_size=20)
-PARTS = st.lists(st.builds(SentPart, st.integers(1, 10_000), TEXT, TEXT), max_size=5).map(tuple)
+PART = st.builds(SentPart, st.integers(1, 10_000), TEXT, TEXT)
+PARTS = st.lists(PART, max_size=5).map(tuple)
 STATES = st.builds(
     UploadState,
     algorithm=st.sampled_from(["sha256", "sha512"]),
@@ -25,6 +27,7 @@ STATES = st.builds(
     hash_state=st.none() | st.binary(max_size=216),
     tail=st.binary(max_size=300).map(Pieces),
     cancelled=st.booleans(),
+    tail_part=st.none() | PART,
 )
 
 
@@ -54,13 +57,29 @@ def test_who_does_not_know_of_kept_bytes_reads_a_cancelled_upload() -> None:
     assert not tail
 
 
+def test_who_does_not_know_of_a_tail_that_was_sent_sends_it() -> None:
+    """An older release finds the tail itself, as ever."""
+    state = UploadState("sha256", PLAN, offset=12, parts=(SentPart(1, "e", "c"),), tail=Pieces(b"tail"))
+    header, tail = unframe(replace(state, tail_part=SentPart(2, "f", "d")).encode())
+    del header["tailPart"]
+    assert frame(header, tail) == state.encode()
+
+
+def test_a_closed_state_has_all_bytes_in_parts() -> None:
+    """What was the tail is the last part; a state whose tail was not sent stays as it is."""
+    open_state = UploadState("sha256", PLAN, offset=12, parts=(SentPart(1, "e", "c"),), tail=Pieces(b"tail"))
+    assert open_state.closed() is open_state
+    closed = replace(open_state, tail_part=SentPart(2, "f", "d")).closed()
+    assert (closed.sent_bytes, [part.number for part in closed.parts]) == (12, [1, 2])
+
+
 @given(STATES)
 def test_a_state_comes_back(state: UploadState) -> None:
     """Whatever replica reads the state sees what the other one wrote."""
     read = UploadState.decode(state.encode())
     assert read.encode() == state.encode()
     assert bytes(read.tail) == bytes(state.tail)
-    for name in ("algorithm", "plan", "offset", "data_id", "multipart_id", "parts", "hash_state"):
+    for name in ("algorithm", "plan", "offset", "data_id", "multipart_id", "parts", "hash_state", "tail_part"):
         assert getattr(read, name) == getattr(state, name)
     assert read.cancelled == state.cancelled
 

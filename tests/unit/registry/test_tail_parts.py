@@ -1,0 +1,206 @@
+"""A first chunk longer than a part that may be all of a blob: its tail is a part before anybody knows that it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+import trio.testing
+
+from tests.calls import CallLog
+from tests.unit.registry.support import PART_BYTES, REPO, content, cut, keys_below, open_replica, pull, sent
+from tests.unit.registry.test_uploads_races import chunk, finish
+from zotpy.core.digests import Digest
+from zotpy.core.errors import UploadInvalid
+from zotpy.core.ranges import Span
+from zotpy.core.uploads import UploadState
+from zotpy.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.calls import Calls
+    from zotpy.registry.registry import Registry
+    from zotpy.store.interface import Body, Part
+
+BODY = content(3 * PART_BYTES - 1000)
+DIGEST = Digest.of(BODY)
+MORE = content(PART_BYTES, seed=2)
+
+
+@dataclass
+class Parts(MemoryStore):
+    """Notes the numbers and lengths of parts in the order in which they came."""
+
+    sent: list[tuple[int, int]] = field(default_factory=list)
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        super().__init__()
+        self.sent = []
+
+    async def put_part(self, key: str, multipart_id: str, number: int, body: Body) -> Part:
+        """See `Store`."""
+        self.sent.append((number, len(body)))
+        return await super().put_part(key, multipart_id, number, body)
+
+
+@pytest.fixture
+def store() -> Parts:
+    """Return an empty store."""
+    return Parts()
+
+
+@pytest.fixture
+def log(store: Parts) -> CallLog:
+    """Return the same, counted."""
+    return CallLog(store)
+
+
+@pytest.fixture
+async def replica(log: CallLog) -> Registry:
+    """Return a replica on it."""
+    return await open_replica(log)
+
+
+def state_of(store: MemoryStore) -> UploadState:
+    """Read the state of the one upload."""
+    (key,) = keys_below(store, "uploads/")
+    return UploadState.decode(store.objects[key].body)
+
+
+def reads_of_states(calls: Calls) -> int:
+    """Count how often the state was read."""
+    return len(calls.of("get", "uploads/"))
+
+
+async def test_a_put_after_its_patch_moves_no_byte(replica: Registry, store: Parts, log: CallLog) -> None:
+    """The PUT at the replica of the PATCH reads no state and sends no part: hints, completion, lease, then the rest."""
+    session = await chunk(replica, replica.uploads.begin(REPO, "sha256"), BODY)()
+    assert sorted(store.sent) == [(1, PART_BYTES), (2, PART_BYTES), (3, PART_BYTES - 1000)]
+    with log.counted() as calls:
+        await finish(replica, session, DIGEST, b"")()
+    assert (reads_of_states(calls), len(store.sent)) == (0, 3)
+    assert (len(calls), calls.depth) == (6, 4), str(calls)
+    assert await pull(replica, DIGEST) == BODY
+    assert (store.multiparts, keys_below(store, "uploads/")) == ({}, [])
+
+
+async def test_another_replica_sends_no_byte(replica: Registry, store: Parts, log: CallLog) -> None:
+    """It reads the state, and finds there that the tail was sent."""
+    other = await open_replica(log)
+    session = await chunk(replica, replica.uploads.begin(REPO, "sha256"), BODY)()
+    with log.counted() as calls:
+        await finish(other, session, DIGEST, b"")()
+    assert (reads_of_states(calls), len(store.sent)) == (1, 3)
+    assert await pull(replica, DIGEST) == BODY
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("last", [False, True])
+async def test_a_chunk_that_follows_sends_the_tail_again(
+    replica: Registry, store: Parts, log: CallLog, *, elsewhere: bool, last: bool
+) -> None:
+    """There was more to come, by PATCH or with the PUT: the part is sent again, longer, and the blob is right."""
+    other = await open_replica(log) if elsewhere else replica
+    session = await chunk(replica, replica.uploads.begin(REPO, "sha256"), BODY)()
+    if not last:
+        session = await chunk(other, session, MORE)()
+    await finish(other, session, Digest.of(BODY + MORE), MORE if last else b"")()
+    assert sorted(store.sent)[2:] == [(3, PART_BYTES - 1000), (3, PART_BYTES), (4, PART_BYTES - 1000)]
+    assert await pull(replica, Digest.of(BODY + MORE)) == BODY + MORE
+
+
+async def test_the_tail_is_sent_while_other_parts_are_under_way(store: Parts) -> None:
+    """No part waits for one before it: the tail goes out though the store has not taken the first."""
+    parked = trio.Event()
+
+    class Slow(Parts):
+        async def put_part(self, key: str, multipart_id: str, number: int, body: Body) -> Part:
+            if number == 1:
+                await parked.wait()
+            elif len(body) == PART_BYTES - 1000:
+                parked.set()
+            return await super().put_part(key, multipart_id, number, body)
+
+    store = Slow()
+    replica = await open_replica(store)
+    with trio.fail_after(60):
+        await chunk(replica, replica.uploads.begin(REPO, "sha256"), BODY)()
+    assert sorted(store.sent) == [(1, PART_BYTES), (2, PART_BYTES), (3, PART_BYTES - 1000)]
+
+
+async def test_a_chunk_that_says_where_it_lies_leaves_its_tail_in_the_state(replica: Registry, store: Parts) -> None:
+    """Its client means to send more, so the tail would only be sent twice."""
+    session = replica.uploads.begin(REPO, "sha256")
+    await replica.uploads.chunk(session, sent(BODY), Span(0, len(BODY)), len(BODY))
+    assert sorted(store.sent) == [(1, PART_BYTES), (2, PART_BYTES)]
+    assert (state_of(store).tail_part, len(state_of(store).tail)) == (None, PART_BYTES - 1000)
+
+
+async def test_a_chunk_that_was_cut_leaves_its_tail_in_the_state(replica: Registry, store: Parts) -> None:
+    """There is more to come for sure."""
+    with pytest.raises(Exception, match="closed the connection"):
+        await replica.uploads.chunk(replica.uploads.begin(REPO, "sha256"), cut(BODY), None, len(BODY) + 1)
+    assert sorted(store.sent) == [(1, PART_BYTES), (2, PART_BYTES)]
+    assert (state_of(store).tail_part, len(state_of(store).tail)) == (None, PART_BYTES - 1000)
+
+
+def chunks() -> Iterator[Span]:
+    """Cut three chunks, each as long as a part."""
+    return (Span(start, start + PART_BYTES) for start in range(0, 3 * PART_BYTES, PART_BYTES))
+
+
+async def test_chunks_as_long_as_parts_move_each_byte_once(replica: Registry, store: Parts) -> None:
+    """A full part at the end of a chunk is sent as one, and the state has no tail."""
+    body = content(3 * PART_BYTES)
+    session = replica.uploads.begin(REPO, "sha256")
+    for span in chunks():
+        piece = body[span.start : span.end]
+        session = await replica.uploads.chunk(session, sent(piece), span, span.length)
+        assert len(state_of(store).tail) == 0
+    await finish(replica, session, Digest.of(body), b"")()
+    assert store.sent == [(number, PART_BYTES) for number in (1, 2, 3)]
+    assert await pull(replica, Digest.of(body)) == body
+
+
+class Waiting:
+    """A body that never goes on after these bytes."""
+
+    def __init__(self, body: bytes) -> None:
+        """Send `body` first."""
+        self._body = body
+        self.is_sent = trio.Event()
+
+    def __aiter__(self) -> Waiting:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the bytes, then nothing for ever."""
+        if self._body:
+            body, self._body = self._body, b""
+            return body
+        await trio.testing.wait_all_tasks_blocked()
+        self.is_sent.set()
+        await trio.sleep_forever()
+        raise AssertionError
+
+
+async def test_a_tail_that_another_request_has_sent_over_is_not_taken_for_it(
+    replica: Registry, store: Parts, log: CallLog
+) -> None:
+    """A chunk sent more and was lost with its replica; a PUT that knows nothing of it makes no blob of that part."""
+    session = await chunk(replica, replica.uploads.begin(REPO, "sha256"), BODY)()
+    dying, body = await open_replica(log), Waiting(MORE)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(dying.uploads.chunk, session, body, None, None)
+        await body.is_sent.wait()
+        nursery.cancel_scope.cancel()
+    assert store.sent[-1] == (3, PART_BYTES)
+    assert state_of(store).tail_part is not None
+    with pytest.raises(UploadInvalid):
+        await finish(await open_replica(log), session, DIGEST, b"")()
+    assert keys_below(store, "leases/") == []
