@@ -6,12 +6,17 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 
 from tests.processes import needed
 from tests.servers import Bucket, MotoServer, SeaweedServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+CLIENT_TIMEOUT_S = 60.0
+for phase in ("connect", "read", "write", "pool"):  # five seconds without these: a busy machine may need more
+    setattr(DEFAULT_TIMEOUT_CONFIG, phase, CLIENT_TIMEOUT_S)
 
 
 @pytest.fixture(scope="session")

@@ -26,8 +26,8 @@ METHODS = ["POST", "PUT", "PATCH"]
 
 @pytest.fixture
 async def strict(nursery: trio.Nursery, bucket: Bucket, prefix: str) -> AsyncIterator[Replica]:
-    """Return a replica that waits half a second for a client that sends nothing."""
-    async with serving(nursery, bucket, prefix, body_stall_s=0.5) as opened:
+    """Return a replica that waits two seconds for a client that sends nothing."""
+    async with serving(nursery, bucket, prefix, body_stall_s=2.0) as opened:
         yield opened
 
 
