@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 MOST_FILES = 1 << 20
 NEW_OBJECTS = 5000
-"""So many containers more than there were, and Python looks for cycles among them; its own number is 700."""
+"""So many containers more than there were, and Python looks for cycles among them; by itself after 700, or 2,000."""
 
 
 class StartupError(Exception):
@@ -39,6 +39,7 @@ def collect_less() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.collect()  # a full collection waits for a quarter of what the last one has left
     gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])
 
 

@@ -177,6 +177,8 @@ class Client:
             if advanced is None:
                 return False
             session, body = advanced, body[len(half) :]
+            if self.rng.random() < 0.5:  # the next request comes to another replica
+                uploads.recent.drop(session.key)
             await self.scheduler.wait(self.theme.waits)
         for _ in range(2):
             finish = partial(uploads.finish, session, digest, Body(body), None, len(body))

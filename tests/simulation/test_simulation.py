@@ -71,6 +71,7 @@ def test_each_rule_is_needed(rule: str) -> None:
     """Without this rule of the protocol, something acknowledged is lost, or something deleted is back."""
     failure = first_failure(range(ENOUGH), NOTICED_IN[rule], rule)
     assert failure is not None
+    assert failure.error.startswith("Broken("), failure.error
     assert "left behind" not in failure.error
 
 

@@ -1,7 +1,8 @@
 """Doing several things at once, and failing as if they had been done one by one."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import TracebackType
 from typing import TypeVar
 
 import structlog
@@ -28,16 +29,30 @@ def first_cause(error: BaseException) -> BaseException:
     return error
 
 
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    """Raise the one cause instead of the group that a nursery inside makes of it."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        cause = first_cause(group)
+class _PlainErrors:
+    """No generator: its frame, in the traceback, would hold the group, which has the cause, whose frames hold bytes."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not isinstance(error, BaseExceptionGroup):
+            return
+        cause = first_cause(error)
         if isinstance(cause, trio.Cancelled):
-            raise
-        raise cause from cause.__cause__
+            return
+        try:
+            raise cause from cause.__cause__
+        finally:
+            cause.__context__ = None
+            del cause, error, traceback
+
+
+def plain_errors() -> AbstractContextManager[None]:
+    """Raise the one cause instead of the group that a nursery inside makes of it."""
+    return _PlainErrors()
 
 
 async def gather(*calls: Callable[[], Awaitable[T]], limit: int = 64) -> Sequence[T]:

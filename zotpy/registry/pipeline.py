@@ -36,6 +36,19 @@ from zotpy.store.interface import Store
 THREAD_LIMIT_BYTES = 128 * KIB
 """Fewer bytes than this are hashed on the spot: a thread's hand-over would cost more."""
 Body = AsyncIterator[bytes]
+
+
+class _Nothing:
+    """A body that is empty."""
+
+    def __aiter__(self) -> "_Nothing":
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise StopAsyncIteration
+
+
+NOTHING: Body = _Nothing()
 Checkpoint = Callable[[UploadState], Awaitable[None]]
 """Saves a state from which the upload can go on."""
 
@@ -144,8 +157,8 @@ class PartPipeline:
                     async with self._to_hash:
                         await self._to_hash.send(self._filling)
         state = self._state_after(self._next_number, self._end + len(self._filling), self._export(), self._filling)
-        is_longer = state.offset > self.state.offset
-        return replace(state, tail_part=self._tail_part if is_longer else self.state.tail_part)
+        is_same = (state.offset, len(state.parts)) == (self.state.offset, len(self.state.parts))
+        return replace(state, tail_part=self.state.tail_part if is_same else self._tail_part)
 
     def drop(self) -> None:
         """Free the memory of every byte that is left; an error that is on its way out still leads to all of it."""
@@ -179,7 +192,7 @@ class PartPipeline:
             async for chunk in body:
                 await self._take(chunk)
         except ClientStalled as error:
-            self.cut = error
+            self.cut = error.with_traceback(None)  # whose frames would keep bytes, in a cycle with this
         if self.checkpoint is not None and self._ends_with_part():
             await self._dispatch()
         elif self.may_be_all and self.cut is None and self._filling and self._next_number > 1:

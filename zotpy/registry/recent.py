@@ -8,8 +8,9 @@ up to a part's length of bytes, the tail, with a large one.
 Remembered are small blobs, with a copy of their bytes, and large ones all of which are in parts, the tail as well.
 
 The digest in the PUT is the proof: what is here is used only where it is the blob that the client wants. So another
-chunk, or a DELETE, which another replica took in meanwhile is overtaken by this PUT, as if it had come later; there is
-never another blob than the one that was asked for. In every other case the state in the store decides.
+chunk, or a DELETE, which another replica took in meanwhile is overtaken by this PUT, as if it had come later, unless it
+took away or sent anew a part of a large one. Then, and in every other case, the state in the store decides. There is
+never another blob than the one that was asked for.
 """
 
 from collections import OrderedDict
@@ -37,12 +38,10 @@ class Recent:
     def add(self, saved: SavedState) -> None:
         """Remember a state that was saved, if it is that of a small blob, or of one that is all in parts."""
         self.drop(saved.key)
-        state = saved.state
-        if state.tail_part is not None:
-            kept = state.closed()
-        elif not state.parts and state.kept is None and 0 < state.offset <= INLINE_LIMIT_BYTES:
-            kept = replace(state, tail=Pieces(bytes(state.tail)))
-        else:
+        kept = saved.state.closed()
+        if not kept.parts and kept.kept is None and 0 < kept.offset <= INLINE_LIMIT_BYTES:
+            kept = replace(kept, tail=Pieces(bytes(kept.tail)))
+        elif not kept.parts or kept.tail:
             return
         self._states[saved.key] = SavedState(saved.store, saved.key, kept, saved.etag)
         self.held_bytes += _weight(kept)

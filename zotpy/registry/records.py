@@ -7,7 +7,8 @@ that tells a client not to push) needs a lease young enough to outlive what it i
 
 - the entry's lease is younger than half the grace period: rely on it;
 - it is older: write a new lease, then the entry, then rely on it;
-- there is no entry: list the leases; with one, do as for an older one; with none, there is no record.
+- there is no entry: list the leases; with one, do as for an older one; with none, there is no record. (A HEAD does not
+  list them: mostly there is no such blob. See `Records.rely`.)
 
 All ages are the store's own time, from one answer of the store: no replica's clock decides anything.
 

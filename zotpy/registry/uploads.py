@@ -3,6 +3,7 @@
 `zotpy.core.uploads` has the table of what each request may do.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -20,12 +21,17 @@ from zotpy.registry.committing import Commit, Ending
 from zotpy.registry.concurrency import beside, within_deadline
 from zotpy.registry.kept import keep, take_back
 from zotpy.registry.keyring import Keyring
-from zotpy.registry.pipeline import Body, Checkpoint, Limits, PartPipeline
+from zotpy.registry.pipeline import NOTHING, Body, Checkpoint, Limits, PartPipeline
 from zotpy.registry.recent import Recent
 from zotpy.registry.sessions import Session, Sessions, check_length, promised, refused
 from zotpy.registry.settings import RegistrySettings
 from zotpy.registry.states import SavedState
 from zotpy.store.interface import ConditionFailed, ContentRejected, KeyMissing, Store
+
+
+class _Overtaken(Exception):
+    """Another request went on with an upload that this replica remembers: the state in the store decides."""
+
 
 _GONE = "the bytes that this upload had sent are gone: begin again with POST"
 
@@ -107,25 +113,33 @@ class Uploads:
         promised_bytes = promised(span, length_bytes)
         opening = partial(self.sessions.open, session, span, promised_bytes, digest.algorithm)
         ending = Ending(session.repo, digest)
+        remembered = self.recent.take(session.key, session.token.offset, digest)
         try:
-            saved = self.recent.take(session.key, session.token.offset, digest)
-            if promised_bytes != 0:
-                saved = await opening()
-            elif saved is None and session.token.offset > INLINE_LIMIT_BYTES:
+            if promised_bytes == 0 and remembered is not None:
+                with suppress(_Overtaken):
+                    return await self._finish(session, remembered, ending, body, promised_bytes, is_remembered=True)
+                body = NOTHING
+            if promised_bytes == 0 and session.token.offset > INLINE_LIMIT_BYTES:
                 with within_deadline(self.settings.deadline_s):  # it begins with the reading of a hint
                     saved = await beside(opening, partial(self.commits.look_for_older, ending))
                     return await self._finish(session, saved, ending, body, promised_bytes)
-            elif saved is None:
-                saved = await opening()
-            return await self._finish(session, saved, ending, body, promised_bytes)
+            return await self._finish(session, await opening(), ending, body, promised_bytes)
         except UploadUnknown:
             if (done := await self.commits.done(ending)) is not None:
                 return done  # the answer to this very request was lost, and the client asks again
             raise
 
     async def _finish(
-        self, session: Session, saved: SavedState, ending: Ending, body: Body, promised_bytes: int | None
+        self,
+        session: Session,
+        saved: SavedState,
+        ending: Ending,
+        body: Body,
+        promised_bytes: int | None,
+        *,
+        is_remembered: bool = False,
     ) -> BlobValue:
+        """Take in the last chunk after what is saved. Raises `_Overtaken` where it was only remembered, and old."""
         account = self.budget.account()
         pipeline = self._pipeline(saved.state, account)
         try:
@@ -141,10 +155,14 @@ class Uploads:
                     account.part_is_full()
                 return await self.commits.commit(ending, state, pipeline.hasher, saved.forget)
             except ContentRejected as error:
+                if is_remembered:
+                    raise _Overtaken from error
                 await self._abandon(saved, pipeline.state)
                 msg = "the store has other bytes than this request sent: another request wrote to the same upload"
                 raise UploadInvalid(msg) from error
             except KeyMissing as error:
+                if is_remembered:
+                    raise _Overtaken from error
                 if (value := await self.commits.joined(ending, saved.state, saved.forget)) is not None:
                     return value
                 await self._abandon(saved, pipeline.state)

@@ -1,4 +1,4 @@
-"""Small uploads that their replica remembers: their PUT reads nothing back, and is as right as one that does."""
+"""Uploads that their replica remembers: their PUT reads nothing back, and is as right as one that does."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.registry.support import REPO, content, cut, keys_below, open_replica, pull, sent
+from tests.unit.registry.support import PART_BYTES, REPO, Script, content, cut, keys_below, open_replica, pull, sent
 from tests.unit.registry.test_uploads_races import chunk, finish
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ChunkOutOfOrder, ClientStalled, DigestInvalid, UploadUnknown
+from zotpy.core.parts import PartPlan
+from zotpy.core.ranges import Span
 from zotpy.core.records import INLINE_LIMIT_BYTES
+from zotpy.core.uploads import SentPart, UploadState
 from zotpy.registry.recent import LARGEST_BYTES, Recent
+from zotpy.registry.states import SavedState
+from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory import MemoryStore
 
@@ -162,8 +167,67 @@ async def test_memory_is_bounded() -> None:
     assert store.read == 1
 
 
-async def test_what_is_too_long_for_a_record_is_not_remembered() -> None:
-    """A kept chunk, or one of several parts, is in the store only."""
+async def test_memory_of_large_ones_is_bounded() -> None:
+    """What is remembered of a blob in many parts is their names, and they count."""
+    recent, store = Recent(), MemoryStore()
+    parts = tuple(SentPart(number, "etag", "crc") for number in range(1, 1001))
+    state = UploadState("sha256", PartPlan(1, 1), offset=1000, parts=parts)
+    for number in range(100):
+        recent.add(SavedState(store, f"uploads/{number}", state, "etag"))
+        assert recent.held_bytes <= LARGEST_BYTES
+    assert recent.drop("uploads/0") is None
+    while recent.held_bytes:
+        assert recent.drop(f"uploads/{number}") is not None
+        number -= 1
+
+
+async def test_what_has_bytes_too_long_for_a_record_is_not_remembered() -> None:
+    """A kept chunk, or one that says where it lies and has a tail, is in the store only."""
     replica = await open_replica(MemoryStore())
     await chunk(replica, begin(replica), content(INLINE_LIMIT_BYTES + 1))()
+    body, session = content(PART_BYTES + 1), begin(replica)
+    await replica.uploads.chunk(session, sent(body), Span(0, len(body)), len(body))
     assert replica.uploads.recent.held_bytes == 0
+
+
+LARGE = content(3 * PART_BYTES - 1000)
+"""Its tail is sent as a part, and again by a chunk that follows."""
+
+
+async def test_another_replicas_chunk_outlives_an_old_put() -> None:
+    """A PUT that does not know of it is told where the upload stands, also where it has taken the place of a part."""
+    store = Unread()
+    first, second = await open_replica(store), await open_replica(store)
+    session = await chunk(first, begin(first), LARGE)()
+    later = await chunk(second, session, LARGE)()
+    with pytest.raises(ChunkOutOfOrder) as caught:
+        await finish(first, session, Digest.of(LARGE), b"")()
+    assert caught.value.offset == 2 * len(LARGE)
+    await finish(first, later, Digest.of(LARGE + LARGE), b"")()
+    assert await pull(second, Digest.of(LARGE + LARGE)) == LARGE + LARGE
+
+
+async def test_another_replicas_delete_is_heeded_where_parts_are_gone() -> None:
+    """What is remembered has no parts any more: there is no such upload, and its tombstone stays."""
+    store = Unread()
+    first, second = await open_replica(store), await open_replica(store)
+    session = await chunk(first, begin(first), LARGE)()
+    await second.uploads.cancel(session)
+    with pytest.raises(UploadUnknown):
+        await finish(first, session, Digest.of(LARGE), b"")()
+    assert len(keys_below(store, "uploads/")) == 1
+    assert keys_below(store, "leases/") == []
+
+
+async def test_parts_that_were_joined_for_nothing_are_found_again() -> None:
+    """The lease of a large blob failed after its parts had been joined; the same PUT finds them."""
+    script = Script()
+    store = MemoryStore()
+    replica = await open_replica(FaultyStore(store, script))
+    session = await chunk(replica, begin(replica), LARGE)()
+    script.fail("before", "put", keys.LEASES, StoreUnavailable("down"))
+    with pytest.raises(StoreUnavailable):
+        await finish(replica, session, Digest.of(LARGE), b"")()
+    await finish(replica, session, Digest.of(LARGE), b"")()
+    assert await pull(replica, Digest.of(LARGE)) == LARGE
+    assert len(keys_below(store, "data/")) == 1

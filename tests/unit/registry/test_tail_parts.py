@@ -10,12 +10,27 @@ import trio
 import trio.testing
 
 from tests.calls import CallLog
-from tests.unit.registry.support import PART_BYTES, REPO, content, cut, keys_below, open_replica, pull, sent
+from tests.unit.registry.support import (
+    PART_BYTES,
+    REPO,
+    Script,
+    content,
+    cut,
+    keys_below,
+    open_replica,
+    pull,
+    sent,
+)
 from tests.unit.registry.test_uploads_races import chunk, finish
 from zotpy.core.digests import Digest
 from zotpy.core.errors import UploadInvalid
 from zotpy.core.ranges import Span
 from zotpy.core.uploads import UploadState
+from zotpy.registry.budget import MemoryBudget
+from zotpy.registry.registry import open_registry
+from zotpy.registry.settings import MIB, RegistrySettings
+from zotpy.store.faulty import FaultyStore
+from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -86,6 +101,18 @@ async def test_a_put_after_its_patch_moves_no_byte(replica: Registry, store: Par
     assert (len(calls), calls.depth) == (6, 4), str(calls)
     assert await pull(replica, DIGEST) == BODY
     assert (store.multiparts, keys_below(store, "uploads/")) == ({}, [])
+
+
+async def test_a_blob_of_full_parts_has_no_tail(replica: Registry, store: Parts, log: CallLog) -> None:
+    """The last part is like the others, and the PUT at the same replica reads nothing back either."""
+    body = content(3 * PART_BYTES)
+    session = await chunk(replica, replica.uploads.begin(REPO, "sha256"), body)()
+    assert (state_of(store).tail_part, len(state_of(store).tail)) == (None, 0)
+    with log.counted() as calls:
+        await finish(replica, session, Digest.of(body), b"")()
+    assert store.sent == [(number, PART_BYTES) for number in (1, 2, 3)]
+    assert reads_of_states(calls) == 0
+    assert await pull(replica, Digest.of(body)) == body
 
 
 async def test_another_replica_sends_no_byte(replica: Registry, store: Parts, log: CallLog) -> None:
@@ -164,6 +191,62 @@ async def test_chunks_as_long_as_parts_move_each_byte_once(replica: Registry, st
     await finish(replica, session, Digest.of(body), b"")()
     assert store.sent == [(number, PART_BYTES) for number in (1, 2, 3)]
     assert await pull(replica, Digest.of(body)) == body
+
+
+class FailingInTheEnd:
+    """`BODY` in two pieces; before the second, which ends it, all is still, and then the next part fails."""
+
+    def __init__(self, script: Script) -> None:
+        """Let the store fail by `script`."""
+        self._script = script
+        self._pieces = [BODY[2 * PART_BYTES + 1 :], BODY[: 2 * PART_BYTES + 1]]
+
+    def __aiter__(self) -> FailingInTheEnd:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next piece."""
+        if not self._pieces:
+            raise StopAsyncIteration
+        if len(self._pieces) == 1:
+            await trio.testing.wait_all_tasks_blocked()
+            self._script.fail("before", "put_part", "data/", StoreUnavailable("down"))
+        return self._pieces.pop()
+
+
+@pytest.mark.parametrize("saved", [False, True])
+async def test_a_tail_that_cannot_be_sent_leaves_what_was_safe(*, saved: bool) -> None:
+    """The chunk fails with the store: no memory is held, and no multipart is left but one that a checkpoint names."""
+    script, memory = Script(), MemoryStore()
+    replica = await open_replica(FaultyStore(memory, script), checkpoint_bytes=PART_BYTES if saved else MIB)
+    session = replica.uploads.begin(REPO, "sha256")
+
+    with pytest.raises(StoreUnavailable):
+        await replica.uploads.chunk(session, FailingInTheEnd(script), None, len(BODY))
+    assert script.steps == []
+    assert replica.budget.used_bytes == 0
+    assert (len(memory.multiparts), len(keys_below(memory, "uploads/"))) == ((1, 1) if saved else (0, 0))
+    offset = (await replica.uploads.status(session)).token.offset
+    assert offset == (2 * PART_BYTES if saved else 0)
+    again = await replica.uploads.chunk(session.at(offset), sent(BODY[offset:]), None, len(BODY) - offset)
+    await finish(replica, again, DIGEST, b"")()
+    assert await pull(replica, DIGEST) == BODY
+
+
+async def test_a_replica_with_shorter_parts_makes_one_of_the_tail() -> None:
+    """An empty chunk there finds the tail too long for its state: it is a part, once."""
+    store = Parts()
+    budget = MemoryBudget(128 * MIB, 33 * MIB)
+    longer = await open_registry(store, RegistrySettings(part_size_bytes=32 * MIB), budget)
+    shorter = await open_registry(store, RegistrySettings(), MemoryBudget(128 * MIB, 9 * MIB))
+    body = bytes(52 * MIB)
+    session = await chunk(longer, longer.uploads.begin(REPO, "sha256"), body)()
+    assert len(state_of(store).tail) == 20 * MIB
+    session = await chunk(shorter, session, b"")()
+    assert (len(state_of(store).tail), state_of(store).tail_part) == (0, None)
+    await finish(shorter, session, Digest.of(body), b"")()
+    assert (await shorter.blobs.find(REPO, Digest.of(body))).size_bytes == len(body)
 
 
 class Waiting:
