@@ -81,6 +81,34 @@ class Sent:
         raise StopAsyncIteration
 
 
+class Fed:
+    """A body that a test sends piece by piece."""
+
+    def __init__(self) -> None:
+        """Have nothing to send yet."""
+        self._send, self._receive = trio.open_memory_channel[bytes](100)
+
+    def feed(self, *pieces: bytes) -> None:
+        """Send pieces."""
+        for piece in pieces:
+            self._send.send_nowait(piece)
+
+    def end(self) -> None:
+        """Send no more."""
+        self._send.close()
+
+    def __aiter__(self) -> Fed:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next piece."""
+        try:
+            return await self._receive.receive()
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
+
+
 def sent(*pieces: bytes) -> Sent:
     """Return a body that comes in these pieces."""
     return Sent(pieces)

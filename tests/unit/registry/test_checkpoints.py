@@ -15,6 +15,7 @@ from tests.unit.registry.support import (
     NO_CONDITIONS,
     PART_BYTES,
     REPO,
+    Fed,
     Script,
     content,
     cut,
@@ -43,34 +44,6 @@ FIRST = EVERY * PART_BYTES
 BODY = content(7 * PART_BYTES + 99)
 DIGEST = Digest.of(BODY)
 DOWN = StoreUnavailable("the store is down")
-
-
-class Fed:
-    """A body that a test sends piece by piece."""
-
-    def __init__(self) -> None:
-        """Have nothing to send yet."""
-        self._send, self._receive = trio.open_memory_channel[bytes](100)
-
-    def feed(self, *pieces: bytes) -> None:
-        """Send pieces."""
-        for piece in pieces:
-            self._send.send_nowait(piece)
-
-    def end(self) -> None:
-        """Send no more."""
-        self._send.close()
-
-    def __aiter__(self) -> Fed:
-        """Return itself."""
-        return self
-
-    async def __anext__(self) -> bytes:
-        """Return the next piece."""
-        try:
-            return await self._receive.receive()
-        except trio.EndOfChannel:
-            raise StopAsyncIteration from None
 
 
 class Scene:

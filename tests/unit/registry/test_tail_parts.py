@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from tests.calls import CallLog
 from tests.unit.registry.support import (
     PART_BYTES,
     REPO,
+    Fed,
     Script,
     content,
     cut,
@@ -21,7 +23,7 @@ from tests.unit.registry.support import (
     pull,
     sent,
 )
-from tests.unit.registry.test_uploads_races import chunk, finish
+from tests.unit.registry.test_uploads_races import Outcome, chunk, finish
 from zotpy.core.digests import Digest
 from zotpy.core.errors import UploadInvalid
 from zotpy.core.ranges import Span
@@ -34,7 +36,7 @@ from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.calls import Calls
     from zotpy.registry.registry import Registry
@@ -84,6 +86,11 @@ def state_of(store: MemoryStore) -> UploadState:
     """Read the state of the one upload."""
     (key,) = keys_below(store, "uploads/")
     return UploadState.decode(store.objects[key].body)
+
+
+def offset_of(store: MemoryStore) -> int:
+    """Return how many bytes of the one upload are safe."""
+    return state_of(store).offset if keys_below(store, "uploads/") else 0
 
 
 def reads_of_states(calls: Calls) -> int:
@@ -193,37 +200,27 @@ async def test_chunks_as_long_as_parts_move_each_byte_once(replica: Registry, st
     assert await pull(replica, Digest.of(body)) == body
 
 
-class FailingInTheEnd:
-    """`BODY` in two pieces; before the second, which ends it, all is still, and then the next part fails."""
-
-    def __init__(self, script: Script) -> None:
-        """Let the store fail by `script`."""
-        self._script = script
-        self._pieces = [BODY[2 * PART_BYTES + 1 :], BODY[: 2 * PART_BYTES + 1]]
-
-    def __aiter__(self) -> FailingInTheEnd:
-        """Return itself."""
-        return self
-
-    async def __anext__(self) -> bytes:
-        """Return the next piece."""
-        if not self._pieces:
-            raise StopAsyncIteration
-        if len(self._pieces) == 1:
-            await trio.testing.wait_all_tasks_blocked()
-            self._script.fail("before", "put_part", "data/", StoreUnavailable("down"))
-        return self._pieces.pop()
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what other tasks and threads are about to do."""
+    with trio.fail_after(60):
+        while not condition():
+            await trio.testing.wait_all_tasks_blocked(0.001)
 
 
 @pytest.mark.parametrize("saved", [False, True])
 async def test_a_tail_that_cannot_be_sent_leaves_what_was_safe(*, saved: bool) -> None:
     """The chunk fails with the store: no memory is held, and no multipart is left but one that a checkpoint names."""
-    script, memory = Script(), MemoryStore()
+    script, memory = Script(), Parts()
     replica = await open_replica(FaultyStore(memory, script), checkpoint_bytes=PART_BYTES if saved else MIB)
-    session = replica.uploads.begin(REPO, "sha256")
-
-    with pytest.raises(StoreUnavailable):
-        await replica.uploads.chunk(session, FailingInTheEnd(script), None, len(BODY))
+    session, body, outcome = replica.uploads.begin(REPO, "sha256"), Fed(), Outcome()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outcome.run, partial(replica.uploads.chunk, session, body, None, len(BODY)))
+        body.feed(BODY[: 2 * PART_BYTES + 1])
+        await until(lambda: len(memory.sent) == 2 and (not saved or offset_of(memory) == 2 * PART_BYTES))
+        script.fail("before", "put_part", "data/", StoreUnavailable("down"))
+        body.feed(BODY[2 * PART_BYTES + 1 :])
+        body.end()
+    assert isinstance(outcome.error, StoreUnavailable)
     assert script.steps == []
     assert replica.budget.used_bytes == 0
     assert (len(memory.multiparts), len(keys_below(memory, "uploads/"))) == ((1, 1) if saved else (0, 0))
@@ -249,38 +246,16 @@ async def test_a_replica_with_shorter_parts_makes_one_of_the_tail() -> None:
     assert (await shorter.blobs.find(REPO, Digest.of(body))).size_bytes == len(body)
 
 
-class Waiting:
-    """A body that never goes on after these bytes."""
-
-    def __init__(self, body: bytes) -> None:
-        """Send `body` first."""
-        self._body = body
-        self.is_sent = trio.Event()
-
-    def __aiter__(self) -> Waiting:
-        """Return itself."""
-        return self
-
-    async def __anext__(self) -> bytes:
-        """Return the bytes, then nothing for ever."""
-        if self._body:
-            body, self._body = self._body, b""
-            return body
-        await trio.testing.wait_all_tasks_blocked()
-        self.is_sent.set()
-        await trio.sleep_forever()
-        raise AssertionError
-
-
 async def test_a_tail_that_another_request_has_sent_over_is_not_taken_for_it(
     replica: Registry, store: Parts, log: CallLog
 ) -> None:
     """A chunk sent more and was lost with its replica; a PUT that knows nothing of it makes no blob of that part."""
     session = await chunk(replica, replica.uploads.begin(REPO, "sha256"), BODY)()
-    dying, body = await open_replica(log), Waiting(MORE)
+    dying, body = await open_replica(log), Fed()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(dying.uploads.chunk, session, body, None, None)
-        await body.is_sent.wait()
+        body.feed(MORE)
+        await until(lambda: len(store.sent) == 4)
         nursery.cancel_scope.cancel()
     assert store.sent[-1] == (3, PART_BYTES)
     assert state_of(store).tail_part is not None
