@@ -11,7 +11,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import BlobValue
 from zotpy.inspection.looking import Look
-from zotpy.registry.pipeline import digest_of_stored
+from zotpy.registry.digesting import digest_of_stored
 from zotpy.store.interface import KeyMissing, StoreError
 
 GONE = "is gone"

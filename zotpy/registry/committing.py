@@ -17,8 +17,8 @@ from zotpy.core.names import RepositoryName
 from zotpy.core.records import INLINE_LIMIT_BYTES, BlobValue
 from zotpy.core.uploads import Kept, SentPart, UploadState
 from zotpy.registry.concurrency import beside, cleaning_up, gather, within_deadline
+from zotpy.registry.digesting import digest_of_stored, hash_pieces
 from zotpy.registry.hints import Hints
-from zotpy.registry.pipeline import digest_of_stored, hash_pieces
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import ContentRejected, Part, Store

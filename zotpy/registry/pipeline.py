@@ -22,19 +22,16 @@ from dataclasses import dataclass, field, replace
 import trio
 
 from zotpy.core import keys
-from zotpy.core.digests import Digest
 from zotpy.core.errors import ClientStalled
-from zotpy.core.hashing import Hasher, new_hasher
+from zotpy.core.hashing import Hasher
 from zotpy.core.pieces import Pieces
 from zotpy.core.uploads import SentPart, UploadState
 from zotpy.registry.budget import Account
 from zotpy.registry.concurrency import plain_errors
+from zotpy.registry.digesting import hash_pieces
 from zotpy.registry.kept import take_back
-from zotpy.registry.settings import KIB
 from zotpy.store.interface import Store
 
-THREAD_LIMIT_BYTES = 128 * KIB
-"""Fewer bytes than this are hashed on the spot: a thread's hand-over would cost more."""
 Body = AsyncIterator[bytes]
 
 
@@ -51,31 +48,6 @@ class _Nothing:
 NOTHING: Body = _Nothing()
 Checkpoint = Callable[[UploadState], Awaitable[None]]
 """Saves a state from which the upload can go on."""
-
-
-async def hash_pieces(hasher: Hasher, pieces: Pieces, skip_bytes: int = 0) -> None:
-    """Hash all but the first `skip_bytes`, in a thread, or on the spot where that is cheaper."""
-
-    def update() -> None:
-        for piece in pieces.after(skip_bytes):
-            hasher.update(piece)
-
-    if len(pieces) < THREAD_LIMIT_BYTES:
-        update()
-    else:
-        await trio.to_thread.run_sync(update)
-
-
-async def digest_of_stored(
-    store: Store, key: str, size_bytes: int, algorithm: str, advance: Callable[[int], None] = lambda _: None
-) -> Digest:
-    """Read an object and return its digest; `advance` is told how many bytes more have come. Raises `StoreError`."""
-    hasher = new_hasher(algorithm)
-    async with store.open(key, 0, size_bytes) as chunks:
-        async for chunk in chunks:
-            await hash_pieces(hasher, Pieces(chunk))
-            advance(len(chunk))
-    return hasher.digest()
 
 
 @dataclass(frozen=True, slots=True)

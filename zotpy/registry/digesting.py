@@ -1,0 +1,39 @@
+"""Hashing bytes that are here, and those of an object in the store."""
+
+from collections.abc import Callable
+
+import trio
+
+from zotpy.core.digests import Digest
+from zotpy.core.hashing import Hasher, new_hasher
+from zotpy.core.pieces import Pieces
+from zotpy.registry.settings import KIB
+from zotpy.store.interface import Store
+
+THREAD_LIMIT_BYTES = 128 * KIB
+"""Fewer bytes than this are hashed on the spot: a thread's hand-over would cost more."""
+
+
+async def hash_pieces(hasher: Hasher, pieces: Pieces, skip_bytes: int = 0) -> None:
+    """Hash all but the first `skip_bytes`, in a thread, or on the spot where that is cheaper."""
+
+    def update() -> None:
+        for piece in pieces.after(skip_bytes):
+            hasher.update(piece)
+
+    if len(pieces) < THREAD_LIMIT_BYTES:
+        update()
+    else:
+        await trio.to_thread.run_sync(update)
+
+
+async def digest_of_stored(
+    store: Store, key: str, size_bytes: int, algorithm: str, advance: Callable[[int], None] = lambda _: None
+) -> Digest:
+    """Read an object and return its digest; `advance` is told how many bytes more have come. Raises `StoreError`."""
+    hasher = new_hasher(algorithm)
+    async with store.open(key, 0, size_bytes) as chunks:
+        async for chunk in chunks:
+            await hash_pieces(hasher, Pieces(chunk))
+            advance(len(chunk))
+    return hasher.digest()
