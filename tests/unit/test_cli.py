@@ -98,6 +98,15 @@ def test_a_start_that_fails_is_one_line(serves: Callable[[Serve], None], capsys:
     assert capsys.readouterr().err == "zotpy: cannot listen on 127.0.0.1:5000: Address already in use\n"
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Have SIGINT as at a terminal: a shell lets what it starts in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_start_ends_quietly(serves: Callable[[Serve], None], capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C before the replica handles signals itself is exit code 130, without a traceback."""
 
