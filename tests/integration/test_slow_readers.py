@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from tests.unit.registry.support import until
 from tests.unit.web.raw import connect_narrow
 from tests.unit.web.serving import listening
 from zotpy.registry.budget import MemoryBudget
@@ -19,7 +20,7 @@ from zotpy.store.opening import open_s3_store
 from zotpy.web.connections import ServerConfig
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     import httpx
 
@@ -76,13 +77,6 @@ async def opened(bucket: Bucket, prefix: str, memory_bytes: int, nursery: trio.N
         async with listening(nursery, registry, ServerConfig()) as (client, _, _):
             client.timeout = DEADLINE_S
             yield Scene(registry, client)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what comes about in tasks of the replica."""
-    with trio.fail_after(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - the replica has no event for it
-            await trio.sleep(0.01)
 
 
 async def test_without_memory_pushes_go_through(bucket: Bucket, prefix: str, nursery: trio.Nursery) -> None:

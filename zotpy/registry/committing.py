@@ -124,7 +124,7 @@ class Commit:
         if state.kept is not None:
             return await self._name_kept(ending, state, state.kept, unread=unread)
         if state.parts:
-            return await self._complete(ending, state, unread=unread)
+            return await self._complete(ending, state.closed(), unread=unread)
         if state.offset <= INLINE_LIMIT_BYTES:
             return BlobValue(state.offset, None, bytes(state.tail)), False
         return await self._put_whole(ending, state)
@@ -173,8 +173,6 @@ class Commit:
         return BlobValue(state.offset, state.data_id), True
 
     async def _last_part(self, state: UploadState) -> SentPart | None:
-        if state.tail_part is not None:
-            return state.tail_part
         if not state.tail or state.data_id is None or state.multipart_id is None:
             return None
         part = await self.store.put_part(keys.data(state.data_id), state.multipart_id, len(state.parts) + 1, state.tail)

@@ -33,19 +33,6 @@ from zotpy.registry.kept import take_back
 from zotpy.store.interface import Store
 
 Body = AsyncIterator[bytes]
-
-
-class _Nothing:
-    """A body that is empty."""
-
-    def __aiter__(self) -> "_Nothing":
-        return self
-
-    async def __anext__(self) -> bytes:
-        raise StopAsyncIteration
-
-
-NOTHING: Body = _Nothing()
 Checkpoint = Callable[[UploadState], Awaitable[None]]
 """Saves a state from which the upload can go on."""
 

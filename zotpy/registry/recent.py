@@ -38,13 +38,14 @@ class Recent:
     def add(self, saved: SavedState) -> None:
         """Remember a state that was saved, if it is that of a small blob, or of one that is all in parts."""
         self.drop(saved.key)
-        kept = saved.state.closed()
-        if not kept.parts and kept.kept is None and 0 < kept.offset <= INLINE_LIMIT_BYTES:
-            kept = replace(kept, tail=Pieces(bytes(kept.tail)))
-        elif not kept.parts or kept.tail:
+        state = saved.state.closed()
+        is_small = not state.parts and state.kept is None and 0 < state.offset <= INLINE_LIMIT_BYTES
+        is_in_parts = bool(state.parts) and not state.tail
+        if not (is_small or is_in_parts):
             return
-        self._states[saved.key] = SavedState(saved.store, saved.key, kept, saved.etag)
-        self.held_bytes += _weight(kept)
+        copied = replace(state, tail=Pieces(bytes(state.tail)))
+        self._states[saved.key] = SavedState(saved.store, saved.key, copied, saved.etag)
+        self.held_bytes += _weight(copied)
         while self.held_bytes > LARGEST_BYTES:
             self.drop(next(iter(self._states)))
 

@@ -21,7 +21,7 @@ from zotpy.registry.committing import Commit, Ending
 from zotpy.registry.concurrency import beside, within_deadline
 from zotpy.registry.kept import keep, take_back
 from zotpy.registry.keyring import Keyring
-from zotpy.registry.pipeline import NOTHING, Body, Checkpoint, Limits, PartPipeline
+from zotpy.registry.pipeline import Body, Checkpoint, Limits, PartPipeline
 from zotpy.registry.recent import Recent
 from zotpy.registry.sessions import Session, Sessions, check_length, promised, refused
 from zotpy.registry.settings import RegistrySettings
@@ -29,7 +29,7 @@ from zotpy.registry.states import SavedState
 from zotpy.store.interface import ConditionFailed, ContentRejected, KeyMissing, Store
 
 
-class _Overtaken(Exception):
+class _Outdated(Exception):
     """Another request went on with an upload that this replica remembers: the state in the store decides."""
 
 
@@ -79,8 +79,7 @@ class Uploads:
         started_at = saved.state.offset
         may_be_all = started_at == 0 and span is None
         account = self.budget.account()
-        pipeline = self._pipeline(saved.state, account, saved.save)
-        pipeline.may_be_all = may_be_all
+        pipeline = self._pipeline(saved.state, account, saved.save, may_be_all=may_be_all)
         try:
             try:
                 state = await pipeline.run(body)
@@ -116,9 +115,8 @@ class Uploads:
         remembered = self.recent.take(session.key, session.token.offset, digest)
         try:
             if promised_bytes == 0 and remembered is not None:
-                with suppress(_Overtaken):
+                with suppress(_Outdated):
                     return await self._finish(session, remembered, ending, body, promised_bytes, is_remembered=True)
-                body = NOTHING
             if promised_bytes == 0 and session.token.offset > INLINE_LIMIT_BYTES:
                 with within_deadline(self.settings.deadline_s):  # it begins with the reading of a hint
                     saved = await beside(opening, partial(self.commits.look_for_older, ending))
@@ -139,7 +137,7 @@ class Uploads:
         *,
         is_remembered: bool = False,
     ) -> BlobValue:
-        """Take in the last chunk after what is saved. Raises `_Overtaken` where it was only remembered, and old."""
+        """Take in the last chunk after what is saved. Raises `_Outdated` where it was only remembered, and old."""
         account = self.budget.account()
         pipeline = self._pipeline(saved.state, account)
         try:
@@ -156,13 +154,13 @@ class Uploads:
                 return await self.commits.commit(ending, state, pipeline.hasher, saved.forget)
             except ContentRejected as error:
                 if is_remembered:
-                    raise _Overtaken from error
+                    raise _Outdated from error
                 await self._abandon(saved, pipeline.state)
                 msg = "the store has other bytes than this request sent: another request wrote to the same upload"
                 raise UploadInvalid(msg) from error
             except KeyMissing as error:
                 if is_remembered:
-                    raise _Overtaken from error
+                    raise _Outdated from error
                 if (value := await self.commits.joined(ending, saved.state, saved.forget)) is not None:
                     return value
                 await self._abandon(saved, pipeline.state)
@@ -177,7 +175,9 @@ class Uploads:
             pipeline.drop()
             account.close()
 
-    def _pipeline(self, state: UploadState, account: Account, checkpoint: Checkpoint | None = None) -> PartPipeline:
+    def _pipeline(
+        self, state: UploadState, account: Account, checkpoint: Checkpoint | None = None, *, may_be_all: bool = False
+    ) -> PartPipeline:
         settings, half = self.settings, self.budget.total_bytes // 2
         limits = Limits(
             in_flight_bytes=min(settings.parts_in_flight * settings.part_size_bytes, half),
@@ -185,7 +185,7 @@ class Uploads:
             tail_bytes=max(TAIL_LIMIT_BYTES, settings.part_size_bytes),
             checkpoint_bytes=settings.checkpoint_bytes,
         )
-        return PartPipeline(self.store, limits, account, state, state.hasher(), checkpoint)
+        return PartPipeline(self.store, limits, account, state, state.hasher(), checkpoint, may_be_all)
 
     async def _after_all(
         self, session: Session, saved: SavedState, state: UploadState, pipeline: PartPipeline

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ClientStalled
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
+from zotpy.core.uploads import UploadState
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import KIB, MIB, RegistrySettings
 from zotpy.store.interface import Features
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from zotpy.store.faulty import Moment
     from zotpy.store.interface import Store
@@ -30,6 +32,7 @@ OTHER = RepositoryName.parse("team/other")
 PART_BYTES = 128 * KIB
 """Small, so that a few hundred KiB make several parts; more than a blob may have that lives in its entry."""
 BUDGET_BYTES = 16 * PART_BYTES
+DEADLINE_S = 60.0
 NO_CONDITIONS = Features(conditional_create=False, conditional_replace=False, conditional_delete=False)
 
 
@@ -137,6 +140,19 @@ async def pull(registry: Registry, digest: Digest, repo: RepositoryName = REPO) 
 def keys_below(store: MemoryStore, prefix: str) -> list[str]:
     """Return the keys of a store that begin with `prefix`, in order."""
     return sorted(key for key in store.objects if key.startswith(prefix))
+
+
+def state_of(store: MemoryStore) -> UploadState:
+    """Read the state of the only upload."""
+    [key] = keys_below(store, keys.UPLOADS)
+    return UploadState.decode(store.objects[key].body)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what comes about in other tasks, and threads, of this process."""
+    with trio.fail_after(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110 - there is no event for it
+            await trio.sleep(0.01)
 
 
 @dataclass(eq=False, slots=True)

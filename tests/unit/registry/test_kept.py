@@ -20,6 +20,7 @@ from tests.unit.registry.support import (
     pull,
     push,
     sent,
+    state_of,
 )
 from tests.unit.registry.test_uploads_races import DOWN, Outcome, Scene, chunk, finish
 from zotpy.core import keys
@@ -27,7 +28,6 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, ClientStalled, DigestInvalid, UploadUnknown
 from zotpy.core.ranges import Span
 from zotpy.core.records import INLINE_LIMIT_BYTES
-from zotpy.core.uploads import UploadState
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory import MemoryStore
 
@@ -78,12 +78,6 @@ async def scene() -> Scene:
 async def patched(registry: Registry, body: bytes = BODY) -> Session:
     """Begin an upload and send a first chunk."""
     return await chunk(registry, registry.uploads.begin(REPO, "sha256"), body)()
-
-
-def state_of(store: MemoryStore) -> UploadState:
-    """Read the state of the only upload."""
-    [key] = keys_below(store, keys.UPLOADS)
-    return UploadState.decode(store.objects[key].body)
 
 
 @pytest.mark.parametrize("size_bytes", [INLINE_LIMIT_BYTES + 1, PART_BYTES - 1, PART_BYTES])

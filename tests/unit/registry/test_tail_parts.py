@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,12 +21,13 @@ from tests.unit.registry.support import (
     open_replica,
     pull,
     sent,
+    state_of,
+    until,
 )
 from tests.unit.registry.test_uploads_races import Outcome, chunk, finish
 from zotpy.core.digests import Digest
 from zotpy.core.errors import UploadInvalid
 from zotpy.core.ranges import Span
-from zotpy.core.uploads import UploadState
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
@@ -36,8 +36,6 @@ from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from tests.calls import Calls
     from zotpy.registry.registry import Registry
     from zotpy.store.interface import Body, Part
@@ -47,16 +45,13 @@ DIGEST = Digest.of(BODY)
 MORE = content(PART_BYTES, seed=2)
 
 
-@dataclass
 class Parts(MemoryStore):
     """Notes the numbers and lengths of parts in the order in which they came."""
-
-    sent: list[tuple[int, int]] = field(default_factory=list)
 
     def __init__(self) -> None:
         """Begin empty."""
         super().__init__()
-        self.sent = []
+        self.sent: list[tuple[int, int]] = []
 
     async def put_part(self, key: str, multipart_id: str, number: int, body: Body) -> Part:
         """See `Store`."""
@@ -80,12 +75,6 @@ def log(store: Parts) -> CallLog:
 async def replica(log: CallLog) -> Registry:
     """Return a replica on it."""
     return await open_replica(log)
-
-
-def state_of(store: MemoryStore) -> UploadState:
-    """Read the state of the one upload."""
-    (key,) = keys_below(store, "uploads/")
-    return UploadState.decode(store.objects[key].body)
 
 
 def offset_of(store: MemoryStore) -> int:
@@ -147,7 +136,7 @@ async def test_a_chunk_that_follows_sends_the_tail_again(
     assert await pull(replica, Digest.of(BODY + MORE)) == BODY + MORE
 
 
-async def test_the_tail_is_sent_while_other_parts_are_under_way(store: Parts) -> None:
+async def test_the_tail_is_sent_while_other_parts_are_under_way() -> None:
     """No part waits for one before it: the tail goes out though the store has not taken the first."""
     parked = trio.Event()
 
@@ -182,29 +171,17 @@ async def test_a_chunk_that_was_cut_leaves_its_tail_in_the_state(replica: Regist
     assert (state_of(store).tail_part, len(state_of(store).tail)) == (None, PART_BYTES - 1000)
 
 
-def chunks() -> Iterator[Span]:
-    """Cut three chunks, each as long as a part."""
-    return (Span(start, start + PART_BYTES) for start in range(0, 3 * PART_BYTES, PART_BYTES))
-
-
 async def test_chunks_as_long_as_parts_move_each_byte_once(replica: Registry, store: Parts) -> None:
     """A full part at the end of a chunk is sent as one, and the state has no tail."""
     body = content(3 * PART_BYTES)
     session = replica.uploads.begin(REPO, "sha256")
-    for span in chunks():
-        piece = body[span.start : span.end]
-        session = await replica.uploads.chunk(session, sent(piece), span, span.length)
+    for start in range(0, len(body), PART_BYTES):
+        span = Span(start, start + PART_BYTES)
+        session = await replica.uploads.chunk(session, sent(body[span.start : span.end]), span, span.length)
         assert len(state_of(store).tail) == 0
     await finish(replica, session, Digest.of(body), b"")()
     assert store.sent == [(number, PART_BYTES) for number in (1, 2, 3)]
     assert await pull(replica, Digest.of(body)) == body
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what other tasks and threads are about to do."""
-    with trio.fail_after(60):
-        while not condition():
-            await trio.testing.wait_all_tasks_blocked(0.001)
 
 
 @pytest.mark.parametrize("saved", [False, True])
