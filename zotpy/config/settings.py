@@ -134,8 +134,8 @@ class GcSettings:
 class ManifestSettings:
     """`manifest`: what manifests are accepted."""
 
-    max_size_bytes: int = 8 * MIB
-    """At least 4 MiB, as the OCI spec asks."""
+    max_size_bytes: int = 4 * MIB
+    """At least 4 MiB, as the OCI spec asks; some clients, oras among them, cannot pull longer ones."""
     allow_sparse_indexes: bool = False
     """Accept an index whose child manifests are not (all) in the repository."""
 

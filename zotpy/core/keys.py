@@ -31,6 +31,7 @@ from zotpy.core.errors import DigestInvalid
 from zotpy.core.names import RepositoryName, Tag
 
 Kind = Literal["blobs", "manifests"]
+OTHER_KIND: dict[Kind, Kind] = {"blobs": "manifests", "manifests": "blobs"}
 
 LAYOUT = "meta/layout"
 SIGNING_KEYS = "meta/keys/"

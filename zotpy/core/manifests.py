@@ -7,11 +7,12 @@ read from the fields that known manifests use, so that its content is checked an
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid, ManifestInvalid
+from zotpy.core.keys import Kind
 
 OCI_IMAGE = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -37,6 +38,8 @@ class ManifestFacts:
     """Blobs that must be in the repository; each once."""
     manifests: tuple[Digest, ...]
     """Child manifests that must be in the repository; each once."""
+    guessed: frozenset[Digest]
+    """Those of both whose media type does not say for certain what they are: a blob or a manifest will do."""
     subject: Digest | None
     artifact_type: str
     """Empty where the manifest has none."""
@@ -66,7 +69,7 @@ def parse_manifest(content: bytes, content_type: str | None) -> ManifestFacts:
         msg = "an index needs manifests"
         raise ManifestInvalid(msg)
     strict = media_type in IMAGES | INDEXES
-    blobs, manifests = _references(document, strict=strict)
+    found = _references(document, strict=strict)
     subject = document.get("subject")
     config = document.get("config")
     artifact_type = document.get("artifactType")
@@ -75,8 +78,9 @@ def parse_manifest(content: bytes, content_type: str | None) -> ManifestFacts:
     annotations = document.get("annotations")
     return ManifestFacts(
         media_type=media_type,
-        blobs=tuple(dict.fromkeys(blobs)),
-        manifests=tuple(dict.fromkeys(manifests)),
+        blobs=tuple(dict.fromkeys([*found.blobs, *found.guessed("blobs")])),
+        manifests=tuple(dict.fromkeys([*found.manifests, *found.guessed("manifests")])),
+        guessed=frozenset(found.guessed()),
         subject=None if subject is None else _digest(subject, "subject"),
         artifact_type=artifact_type if isinstance(artifact_type, str) else "",
         annotations={key: str(value) for key, value in annotations.items()} if isinstance(annotations, dict) else {},
@@ -119,21 +123,43 @@ def _media_type(document: dict[str, Any], content_type: str | None) -> str:
     return media_type
 
 
-def _references(document: dict[str, Any], *, strict: bool) -> tuple[list[Digest], list[Digest]]:
+@dataclass(frozen=True, slots=True)
+class _References:
+    """The digests that a manifest names, in its order; some of them more than once."""
+
+    blobs: list[Digest] = field(default_factory=list)
+    manifests: list[Digest] = field(default_factory=list)
+    guesses: dict[Digest, Kind] = field(default_factory=dict)
+    """Children of an index whose media type is not that of a known manifest."""
+
+    def guessed(self, kind: Kind | None = None) -> list[Digest]:
+        """Return what no descriptor says for certain, of one kind or of both."""
+        certain = {*self.blobs, *self.manifests}
+        return [digest for digest, guess in self.guesses.items() if guess == (kind or guess) and digest not in certain]
+
+
+def _references(document: dict[str, Any], *, strict: bool) -> _References:
     """Collect the digests of blobs and of child manifests; without `strict`, what is no descriptor is passed over."""
-    blobs: list[Digest] = []
-    manifests: list[Digest] = []
+    found = _References()
     if "config" in document and (strict or _looks_like_descriptor(document["config"])):
-        blobs.append(_digest(document["config"], "config"))
+        found.blobs.append(_digest(document["config"], "config"))
     for name in _BLOB_FIELDS:
         for where, descriptor in _descriptors(document, name, strict=strict):
             if not _NOT_DISTRIBUTED.fullmatch(str(descriptor.get("mediaType", ""))):
-                blobs.append(_digest(descriptor, where))
+                found.blobs.append(_digest(descriptor, where))
     for where, descriptor in _descriptors(document, "manifests", strict=strict):
-        media_type = descriptor.get("mediaType")
-        is_blob = isinstance(media_type, str) and media_type not in _MANIFEST_TYPES and "manifest" not in media_type
-        (blobs if is_blob and "index" not in str(media_type) else manifests).append(_digest(descriptor, where))
-    return blobs, manifests
+        digest, media_type = _digest(descriptor, where), descriptor.get("mediaType")
+        if isinstance(media_type, str) and media_type in _MANIFEST_TYPES:
+            found.manifests.append(digest)
+        else:
+            found.guesses.setdefault(digest, _guess(media_type))
+    return found
+
+
+def _guess(media_type: object) -> Kind:
+    """Say what a child of an index probably is, by a media type that is not known: no type at all is a manifest's."""
+    is_blob = isinstance(media_type, str) and not any(word in media_type for word in ("manifest", "index"))
+    return "blobs" if is_blob else "manifests"
 
 
 def _descriptors(document: dict[str, Any], name: str, *, strict: bool) -> Iterable[tuple[str, dict[str, Any]]]:

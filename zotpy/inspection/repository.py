@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from zotpy.collector.records import list_records
+from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestInvalid
 from zotpy.core.keys import Kind
@@ -27,7 +28,8 @@ Key = tuple[Kind, Digest]
 class Found:
     """A record that is right, and what it needs."""
 
-    needs: tuple[Key, ...] = ()
+    needs: tuple[tuple[Key, ...], ...] = ()
+    """Of each of them, one of the records will do."""
     subject: Digest | None = None
 
 
@@ -78,18 +80,31 @@ class RepositoryCheck:
         except ManifestInvalid as error:
             self._tell(digest, f"it is no manifest that this release knows: {error}")
             return Found()
-        needs: list[Key] = [("blobs", blob) for blob in facts.blobs]
-        if not self.look.settings.allow_sparse_indexes:
-            needs += [("manifests", child) for child in facts.manifests]
+        may_miss = facts.guessed.union(facts.manifests) if self.look.settings.allow_sparse_indexes else ()
+        named: list[Key] = [("blobs", blob) for blob in facts.blobs]
+        named += [("manifests", child) for child in facts.manifests]
+        needs = [
+            ((kind, needed), (keys.OTHER_KIND[kind], needed)) if needed in facts.guessed else ((kind, needed),)
+            for kind, needed in named
+            if needed not in may_miss
+        ]
         return Found(tuple(needs), facts.subject)
 
     async def _check_needs(self, digest: Digest, manifest: Found, found: dict[Key, Found]) -> None:
-        for kind, needed in manifest.needs:
-            if (kind, needed) in found or await self.look.exists(self.repo, kind, needed):
+        for choices in manifest.needs:
+            if await self._has_any(choices, found):
                 continue
             if not await self.look.exists(self.repo, "manifests", digest):
                 return  # deleted since it was read
-            self._tell(digest, f"it needs {needed}, which is not there")
+            self._tell(digest, f"it needs {choices[0][1]}, which is not there")
+
+    async def _has_any(self, choices: tuple[Key, ...], found: dict[Key, Found]) -> bool:
+        if any(key in found for key in choices):
+            return True
+        for kind, digest in choices:
+            if await self.look.exists(self.repo, kind, digest):
+                return True
+        return False
 
     def _tell(self, digest: Digest, problem: str) -> None:
         self.look.tell(f"{self.repo} {digest}", problem)

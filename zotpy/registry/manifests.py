@@ -144,8 +144,13 @@ class Manifests:
         missing: list[str] = []
 
         async def rely(digest: Digest, kind: keys.Kind) -> None:
-            may_miss = kind == "manifests" and self.settings.allow_sparse_indexes
-            if await self.records.rely(push.repo, kind, digest) is None and not may_miss:
+            if await self.records.rely(push.repo, kind, digest) is not None:
+                return
+            is_guessed = digest in push.facts.guessed
+            if is_guessed and await self.records.rely(push.repo, keys.OTHER_KIND[kind], digest) is not None:
+                return
+            may_miss = (kind == "manifests" or is_guessed) and self.settings.allow_sparse_indexes
+            if not may_miss:
                 missing.append(str(digest))
 
         calls: list[Call] = [partial(rely, digest, "blobs") for digest in push.facts.blobs]

@@ -20,8 +20,8 @@ class RegistrySettings:
     """How long a lease protects what it names; at least ten times `deadline_s`."""
     deadline_s: float = 600.0
     """The longest time between reading a reference and writing what relies on it."""
-    manifest_limit_bytes: int = 8 * MIB
-    """Longer manifests are refused."""
+    manifest_limit_bytes: int = 4 * MIB
+    """Longer manifests are refused; some clients, oras among them, cannot pull more than 4 MiB."""
     allow_sparse_indexes: bool = False
     """Accept an index whose child manifests are not (all) in the repository."""
     mount_without_source: bool = True

@@ -1,7 +1,8 @@
 """Prometheus metrics of one replica, or of all workers on one port: requests, store calls, memory.
 
-Label values come from closed sets (route rules, operation names, status codes), so that the number of series is
-bounded whatever clients send.
+Label values come from closed sets (methods, route rules, operation names, status codes), so that the number of series
+is bounded whatever clients send. A method is any token that a client likes (RFC 9110, section 9.1): those that no
+endpoint takes are counted together as `other`.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,9 @@ from zotpy.registry.readers import Readers
 from zotpy.telemetry.sharing import collector_of_all
 
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"})
+OTHER_METHOD = "other"
+"""The label of every method that is not among them."""
 
 
 PUBLISH_INTERVAL_S = 1.0
@@ -90,6 +94,7 @@ class Metrics:
         self, method: str, route: str, status: int, seconds: float, received_bytes: int, sent_bytes: int
     ) -> None:
         """Count one request; status 0: the client was gone before there was an answer."""
+        method = method if method in METHODS else OTHER_METHOD
         self.requests.labels(method, route, str(status)).inc()
         self.received.inc(received_bytes)
         self.sent.inc(sent_bytes)

@@ -1,14 +1,14 @@
 """Pushing blobs (OCI distribution spec, end-4a, 4b, 5, 6, 11, 13 and 14)."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from urllib.parse import urlencode
 
 from quart import Response
 
 from zotpy.core.digests import Digest
-from zotpy.core.errors import ChunkOutOfOrder, UploadUnknown
+from zotpy.core.errors import ChunkOutOfOrder, DigestInvalid, NameInvalid, UploadUnknown
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import upload_range
 from zotpy.registry.sessions import Session
@@ -20,14 +20,15 @@ TOKEN = "_state"  # noqa: S105 - the name of a query parameter
 
 
 async def begin(context: Context, request: BoundedRequest, name: str) -> Response:
-    """POST: mount a blob, take a whole one, or begin an upload."""
+    """POST: mount a blob, take a whole one, or begin an upload.
+
+    Clients ask for mounts from names that they remember of other registries. What is no digest or no repository here is
+    no error: nothing can be mounted, and an upload begins, as the spec has it for a mount that cannot be done (end-11).
+    """
     repo = RepositoryName.parse(name)
     uploads = context.registry.uploads
     if mounted := request.args.get("mount"):
-        digest = Digest.parse(mounted)
-        if await context.registry.mounts.mount(repo, digest, _source(context, request)) is not None:
-            return _created(context, repo, digest)
-        return _accepted(context, uploads.begin(repo, digest.algorithm))
+        return await _mount_or_begin(context, request, repo, mounted)
     session = uploads.begin(repo, algorithm_of(request))
     if "digest" in request.args:
         return await _finish(context, request, session)
@@ -74,6 +75,18 @@ async def _session(context: Context, request: BoundedRequest, name: str, upload_
         msg = f"use the whole Location of the last answer, with its {TOKEN} parameter"
         raise UploadUnknown(msg)
     return await context.registry.uploads.find(repo, upload_id, token)
+
+
+async def _mount_or_begin(context: Context, request: BoundedRequest, repo: RepositoryName, mounted: str) -> Response:
+    uploads = context.registry.uploads
+    try:
+        digest = Digest.parse(mounted)
+    except DigestInvalid:
+        return _accepted(context, uploads.begin(repo, algorithm_of(request)))
+    with suppress(NameInvalid):
+        if await context.registry.mounts.mount(repo, digest, _source(context, request)) is not None:
+            return _created(context, repo, digest)
+    return _accepted(context, uploads.begin(repo, digest.algorithm))
 
 
 def _source(context: Context, request: BoundedRequest) -> RepositoryName | None:

@@ -37,6 +37,32 @@ def test_a_child_without_a_media_type_is_a_manifest() -> None:
     assert parsed(index({"digest": str(ONE), "size": 1}), OCI_INDEX).manifests == (ONE,)
 
 
+@pytest.mark.parametrize(
+    ("media_type", "kind"),
+    [
+        (LAYER, "blobs"),
+        ("application/json", "blobs"),
+        ("application/vnd.cncf.manifest-config+json", "manifests"),
+        ("application/vnd.example.index", "manifests"),
+        (None, "manifests"),
+        (7, "manifests"),
+    ],
+)
+def test_a_child_of_an_unfamiliar_type_may_be_either(media_type: object, kind: str) -> None:
+    """An unknown media type is no error (image spec): it makes the one or the other likely, and excludes neither."""
+    facts = parsed(index({"mediaType": media_type, "digest": str(ONE), "size": 1}), OCI_INDEX)
+    assert facts.guessed == {ONE}
+    assert getattr(facts, kind) == (ONE,)
+    assert not {*facts.blobs, *facts.manifests} - {ONE}
+
+
+def test_what_one_descriptor_says_for_certain_no_other_makes_doubtful() -> None:
+    """A manifest that is listed a second time, by an unfamiliar type, is a manifest; so is a layer a blob."""
+    unsure = [descriptor(ONE, "application/json"), descriptor(TWO, "x/manifest")]
+    facts = parsed(index(*unsure, descriptor(ONE, OCI_IMAGE), layers=[descriptor(TWO)]), OCI_INDEX)
+    assert (facts.blobs, facts.manifests, facts.guessed) == ((TWO,), (ONE,), frozenset())
+
+
 def test_an_empty_index_and_an_image_without_layers_are_good() -> None:
     """Lists may be empty, and the layers may be null, as some clients write an empty list."""
     assert parsed(index(), OCI_INDEX).manifests == ()

@@ -71,6 +71,26 @@ async def test_one_process_shows_itself() -> None:
     assert (shown["zotpy_memory_budget_bytes"], shown["zotpy_memory_budget_used_bytes"]) == (100, 30)
 
 
+def test_methods_that_no_endpoint_takes_are_one_series() -> None:
+    """Any token is a method: the number and the length of the series are bounded, whatever clients send."""
+    metrics = Metrics()
+    for method in ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"):
+        metrics.on_request(method, "/v2/", 200, 0.5, 0, 5)
+    before = len(metrics.render())
+    for number in range(2000):
+        metrics.on_request(f"M{number}" + "x" * number, "none", 405, 0.5, 0, 5)
+    metrics.on_request("get", "none", 405, 0.5, 0, 5)
+    families = text_string_to_metric_families(metrics.render().decode())
+    counted = {
+        sample.labels["method"]: sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == "zotpy_http_requests_total"
+    }
+    assert counted == dict.fromkeys(("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"), 1.0) | {"other": 2001}
+    assert len(metrics.render()) < 2 * before
+
+
 async def test_pulls_that_wait_are_shown(nursery: trio.Nursery) -> None:
     """A pull that finds neither memory nor a place is shown until it goes on."""
     metrics, budget = Metrics(), MemoryBudget(100, 10)

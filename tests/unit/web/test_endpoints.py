@@ -145,6 +145,43 @@ async def test_a_mount_of_what_is_not_there_begins_an_upload(replica: Replica) -
     assert done.status_code == 201
 
 
+@pytest.mark.parametrize(
+    ("mounted", "source"),
+    [
+        (digest_of(BLOB), "Team/App"),
+        (digest_of(BLOB), "registry.example.com:5000/team/app"),
+        (digest_of(BLOB), "team//app"),
+        (digest_of(BLOB), "/"),
+        (digest_of(BLOB), "a" * 300),
+        (digest_of(BLOB).upper(), REPO),
+        ("sha256:" + digest_of(BLOB)[7:].upper(), REPO),
+        ("md5:d41d8cd98f00b204e9800998ecf8427e", REPO),
+        ("sha256:abc", REPO),
+        ("latest", REPO),
+        ("latest", ""),
+        ("\0", "\0"),
+    ],
+)
+async def test_a_mount_of_what_cannot_be_here_begins_an_upload(replica: Replica, mounted: str, source: str) -> None:
+    """end-11: clients remember names of other registries; what is no name or no digest here is no error."""
+    await replica.push_blob(BLOB)
+    answer = await replica.client.post(
+        "/v2/team/new/blobs/uploads/", params={"mount": mounted} | ({"from": source} if source else {})
+    )
+    assert answer.status_code == 202, answer.text
+    done = await replica.client.put(f"{answer.headers['Location']}&digest={digest_of(BLOB)}", content=BLOB)
+    assert done.status_code == 201
+
+
+async def test_an_upload_in_place_of_a_mount_hashes_by_the_algorithm_of_the_digest(replica: Replica) -> None:
+    """With the one asked for where what was to be mounted is no digest."""
+    digest = digest_of(BLOB, "sha512")
+    for query in (f"mount={digest}&from=A", "mount=latest&digest-algorithm=sha512"):
+        location = (await replica.client.post(f"{UPLOADS}?{query}")).headers["Location"]
+        location = (await replica.client.patch(location, content=BLOB)).headers["Location"]
+        assert (await replica.client.put(f"{location}&digest={digest}")).status_code == 201
+
+
 @pytest.mark.parametrize("size_bytes", [0, 100, 70_000, 2 * PART_BYTES + 1])
 async def test_a_blob_is_read(replica: Replica, size_bytes: int) -> None:
     """end-2: GET and HEAD of a blob say its length, digest and ETag, and that ranges are served."""

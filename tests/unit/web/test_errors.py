@@ -97,9 +97,6 @@ async def test_a_bad_repository_name_is_refused(replica: Replica, name: str) -> 
         answer = await replica.client.request(method, f"/v2/{name}/{path}")
         assert answer.status_code == 400, (method, path)
         assert codes_of(answer) == ["NAME_INVALID"]
-    answer = await replica.client.post(UPLOADS, params={"mount": ABSENT, "from": httpx.URL(f"/{name}").path[1:]})
-    assert answer.status_code == 400
-    assert codes_of(answer) == ["NAME_INVALID"]
 
 
 BAD_DIGESTS = [
@@ -125,7 +122,6 @@ async def test_a_bad_digest_is_refused(replica: Replica, digest: str) -> None:
         ("DELETE", f"/v2/{REPO}/blobs/{digest}"),
         ("GET", f"/v2/{REPO}/referrers/{digest}"),
         ("POST", f"{UPLOADS}?digest={digest}"),
-        ("POST", f"{UPLOADS}?mount={digest}"),
         ("PUT", f"{location}&digest={digest}"),
     ):
         answer = await replica.client.request(method, path)

@@ -108,4 +108,4 @@ def _seen(value: ManifestValue, references: frozenset[Digest], *, is_old: bool) 
         facts = parse_manifest(value.content, value.media_type)
     except ManifestInvalid:  # by the rules of another release, which knows whether it is needed
         return ManifestSeen(is_old=False, mentions=references)
-    return ManifestSeen(is_old, references - {facts.subject} | {*facts.manifests}, facts.subject)
+    return ManifestSeen(is_old, references - {facts.subject} | {*facts.manifests, *facts.guessed}, facts.subject)
