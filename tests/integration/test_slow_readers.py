@@ -8,8 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import trio
-
 from tests.unit.registry.support import until
 from tests.unit.web.raw import connect_narrow
 from tests.unit.web.serving import listening
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import httpx
+    import trio
 
     from tests.servers import Bucket
 
