@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 from zotpy.config import S3Settings, Settings, StorageSettings
-from zotpy.s3.config import S3Config
+from zotpy.config.settings import MIB
+from zotpy.s3.config import LONGEST_OBJECT_BYTES, S3Config
 from zotpy.startup import StartupError
 from zotpy.store.interface import Store, StoreError
 from zotpy.store.opening import open_s3_store
@@ -16,8 +18,11 @@ async def open_store(settings: Settings, *, beside_a_replica: bool = False) -> A
 
     `beside_a_replica`: where another zotpy runs the embedded store, use that one.
     """
-    async with running_store(settings.storage, beside_a_replica=beside_a_replica) as s3, _open_s3(s3) as store:
-        yield store
+    async with running_store(settings.storage, beside_a_replica=beside_a_replica) as s3:
+        # A manifest is read whole, with a line of ours before it.
+        longest_object_bytes = max(LONGEST_OBJECT_BYTES, settings.manifest.max_size_bytes + MIB)
+        async with _open_s3(s3, longest_object_bytes) as store:
+            yield store
 
 
 @asynccontextmanager
@@ -52,8 +57,8 @@ async def running_store(settings: StorageSettings, *, beside_a_replica: bool = F
 
 
 @asynccontextmanager
-async def _open_s3(settings: S3Settings) -> AsyncIterator[Store]:
-    config = s3_config(settings)
+async def _open_s3(settings: S3Settings, longest_object_bytes: int) -> AsyncIterator[Store]:
+    config = replace(s3_config(settings), longest_object_bytes=longest_object_bytes)
     opened = False
     try:
         async with open_s3_store(config, settings.root_directory, create_bucket=settings.create_bucket) as store:

@@ -151,7 +151,8 @@ class Commit:
             partial(self._older, ending, state.offset), partial(self.store.put, keys.data(data_id), state.tail)
         )
         if older is not None:
-            await self.store.delete(keys.data(data_id))
+            with cleaning_up():
+                await self.store.delete(keys.data(data_id))
             return older, False
         return BlobValue(state.offset, data_id), True
 

@@ -7,10 +7,9 @@ returns was answered by the store with success; everything else is an `S3Error`.
 import base64
 import hashlib
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import crc32c
@@ -18,49 +17,23 @@ import httpx
 import trio
 
 from zotpy.core.pieces import Pieces
+from zotpy.s3.clock import SigningClock
 from zotpy.s3.config import S3Config
 from zotpy.s3.connection import PiecesBody
 from zotpy.s3.credentials import credentials_of
-from zotpy.s3.errors import S3Error, S3Refused, S3Unavailable
+from zotpy.s3.errors import AmbiguousRefusal
+from zotpy.s3.failures import failure_of, no_answer, read_whole, refused_or_unavailable, unavailable
 from zotpy.s3.pacing import Pacer
+from zotpy.s3.requests import Answer, Body, Request
 from zotpy.s3.transport import STREAMED, S3Transport
 from zotpy.s3.wire import signing
-from zotpy.s3.wire.responses import error_inside, parse_failure
 from zotpy.s3.wire.retry import Failure, delay_before_retry
 
 HASHED_BODY_BYTES = 64 * 1024
 """Bodies up to this length are signed; of longer ones the store checks the CRC."""
 THREAD_CRC_BYTES = 1024 * 1024
-Body = bytes | bytearray | Pieces
 
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One call to make. `key` is the object's, unquoted; `None`: the bucket itself."""
-
-    operation: str
-    method: str
-    key: str | None = None
-    query: signing.Query = ()
-    headers: Mapping[str, str] | None = None
-    body: Body = b""
-    checksum: bool = False
-    """Send a CRC-32C that the store compares with what it received."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A success. `ambiguous`: an earlier attempt of this call may have succeeded too."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes
-    crc32c: str = ""
-    ambiguous: bool = False
-
-
-class AmbiguousRefusal(S3Refused):
-    """S3 refused an attempt after an earlier one of the same call whose outcome nobody knows."""
+__all__ = ["AmbiguousRefusal", "Answer", "Request", "S3Client", "open_client"]
 
 
 class S3Client:
@@ -71,6 +44,7 @@ class S3Client:
         self.config = config
         self._transport = transport
         self.pacer = Pacer(config.max_connections)
+        self.clock = SigningClock()
         self._credentials = credentials_of(config)
         url = urlsplit(config.bucket_url)
         self._url = httpx.URL(f"{url.scheme}://{url.netloc}")
@@ -87,45 +61,55 @@ class S3Client:
     async def call(self, request: Request) -> Answer:
         """Make a call and read its answer whole. Raises `S3Refused`, `S3Unavailable`."""
         crc = await _crc_of(request.body) if request.checksum and self.config.checksums else ""
-        ambiguous = False
+        ambiguous = is_cured = False
         attempt = 0
         last = Failure()
         with trio.move_on_after(self.config.deadline_s):
             while True:
                 attempt += 1
+                keys, ahead = await self._credentials(), self.clock.ahead
                 try:
-                    response, body = await self._attempt(request, crc)
+                    response, body = await self._attempt(request, crc, keys)
                 except httpx.TransportError as error:
-                    last = _no_answer(error)
+                    last = no_answer(error)
                 else:
-                    failure = _failure_of(request, response, body)
+                    failure = failure_of(request, response, body)
                     if failure is None:
                         self.pacer.succeeded()
                         return Answer(response.status_code, response.headers, body, crc, ambiguous)
                     last = failure
+                    if not is_cured and await self._cure(failure, response, keys, ahead):
+                        is_cured = True
+                        continue
                 if last.asks_to_slow_down:
                     self.pacer.slowed_down()
                 jitter = random.random()  # noqa: S311 - no secret
                 delay = delay_before_retry(self.config.retry, attempt, last, jitter, resend_damaged=request.checksum)
                 if delay is None:
-                    raise _error(request, last, ambiguous=ambiguous)
+                    raise refused_or_unavailable(request, last, self.config.bucket, ambiguous=ambiguous)
                 ambiguous = ambiguous or last.is_ambiguous
                 await trio.sleep(delay)
-        raise S3Unavailable(_describe(request, last, f"no success within {self.config.deadline_s:g} s"))
+        raise unavailable(request, last, f"no success within {self.config.deadline_s:g} s")
 
-    async def _attempt(self, request: Request, crc: str) -> tuple[httpx.Response, bytes]:
+    async def _attempt(self, request: Request, crc: str, keys: signing.Keys) -> tuple[httpx.Response, bytes]:
         """Send once and read the answer; large bodies take turns."""
         if len(request.body) > HASHED_BODY_BYTES:
             async with self.pacer.slot():
-                return await self._exchange(request, crc)
-        return await self._exchange(request, crc)
+                return await self._exchange(request, crc, keys)
+        return await self._exchange(request, crc, keys)
 
-    async def _exchange(self, request: Request, crc: str) -> tuple[httpx.Response, bytes]:
-        response = await self._send(request, crc)
+    async def _exchange(self, request: Request, crc: str, keys: signing.Keys) -> tuple[httpx.Response, bytes]:
+        response = await self._send(request, crc, keys)
         try:
-            return response, b"".join([piece async for piece in response.stream])  # type: ignore[union-attr]
+            return response, await read_whole(request, response)
         finally:
             await response.aclose()
+
+    async def _cure(self, failure: Failure, response: httpx.Response, keys: signing.Keys, ahead: timedelta) -> bool:
+        """Do what lets a request pass that was refused for its keys or its time; say whether to send it again."""
+        if self.clock.correct(failure, response.headers.get("date", ""), ahead):
+            return True
+        return failure.is_refused_keys and await self._credentials.renew(keys)
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[httpx.Response]:
@@ -135,17 +119,20 @@ class S3Client:
         """
         async with AsyncExitStack() as stack:
             failure = None
+            keys, ahead = await self._credentials(), self.clock.ahead
             try:
-                response = await self._send(request, "", streamed=True)
+                response = await self._send(request, "", keys, streamed=True)
                 stack.push_async_callback(response.aclose)
                 if not response.is_success:
-                    failure = _failure_of(request, response, await response.aread())
+                    failure = failure_of(request, response, await read_whole(request, response))
             except httpx.TransportError as error:
-                raise S3Unavailable(_describe(request, _no_answer(error), "no answer")) from error
+                raise unavailable(request, no_answer(error), "no answer") from error
             if failure is not None:
                 if failure.asks_to_slow_down:
                     self.pacer.slowed_down()
-                raise _error(request, failure, ambiguous=False)
+                if await self._cure(failure, response, keys, ahead):
+                    raise unavailable(request, failure, "its keys or its time were refused, and have been renewed")
+                raise refused_or_unavailable(request, failure, self.config.bucket, ambiguous=False)
             yield response
 
     def presign_get(self, key: str, keys: signing.Keys, expires_s: int, query: signing.Query) -> str:
@@ -153,7 +140,7 @@ class S3Client:
 
         It promises no more than `keys` can hold: past their own end the service refuses what they signed.
         """
-        now = datetime.now(UTC)
+        now = self.clock.now()
         if keys.expires is not None:
             expires_s = min(expires_s, max(1, int((keys.expires - now).total_seconds())))
         url = self._public
@@ -168,7 +155,7 @@ class S3Client:
     def _path(self, key: str | None) -> str:
         return signing.quote_path(f"{self._base}/{key or ''}") if key is not None or not self._base else self._base
 
-    async def _send(self, request: Request, crc: str, *, streamed: bool = False) -> httpx.Response:
+    async def _send(self, request: Request, crc: str, keys: signing.Keys, *, streamed: bool = False) -> httpx.Response:
         path = self._path(request.key)
         payload = signing.UNSIGNED
         headers = {"host": self._host, **(request.headers or {})}
@@ -176,8 +163,7 @@ class S3Client:
             payload = _sha256(request.body)
         if crc:
             headers["x-amz-checksum-crc32c"] = crc
-        keys = await self._credentials()
-        now = datetime.now(UTC)
+        now = self.clock.now()
         signed = signing.sign(keys, self.config.region, now, request.method, path, request.query, headers, payload)
         if request.body or request.method in {"PUT", "POST"}:
             signed["content-length"] = str(len(request.body))
@@ -206,18 +192,6 @@ async def open_client(config: S3Config) -> AsyncIterator[S3Client]:
         yield S3Client(config, transport)
 
 
-def _failure_of(request: Request, response: httpx.Response, body: bytes) -> Failure | None:
-    """Read an answer's verdict: `None` is success."""
-    if not response.is_success:
-        return parse_failure(response.status_code, body, response.headers)
-    # Only a POST may fail after its 200; the body of a GET is an object, which may well read like an error.
-    return parse_failure(500, body, response.headers) if request.method == "POST" and error_inside(body) else None
-
-
-def _no_answer(error: httpx.TransportError) -> Failure:
-    return Failure(code=type(error).__name__, reason=str(error))
-
-
 async def _crc_of(body: Body) -> str:
     value = await trio.to_thread.run_sync(_crc32c, body) if len(body) > THREAD_CRC_BYTES else _crc32c(body)
     return base64.b64encode(value.to_bytes(4, "big")).decode()
@@ -232,15 +206,3 @@ def _crc32c(body: Body) -> int:
 
 def _sha256(body: Body) -> str:
     return hashlib.sha256(bytes(body)).hexdigest() if body else signing.EMPTY_SHA256
-
-
-def _error(request: Request, failure: Failure, *, ambiguous: bool) -> S3Error:
-    if failure.may_pass or (request.checksum and failure.is_damage):  # the buffer has the right bytes
-        return S3Unavailable(_describe(request, failure, "all attempts failed"))
-    kind = AmbiguousRefusal if ambiguous else S3Refused
-    return kind(request.operation, failure.status or 0, failure.code)
-
-
-def _describe(request: Request, failure: Failure, outcome: str) -> str:
-    reason = f" ({failure.reason})" if failure.reason else ""
-    return f"{request.operation}: {outcome}; last: {failure.status or 'no answer'} {failure.code}".rstrip() + reason

@@ -5,6 +5,8 @@ from urllib.parse import urlsplit
 
 from zotpy.s3.wire.retry import RetryPolicy
 
+LONGEST_OBJECT_BYTES = 64 * 1024 * 1024
+"""The longest of ours, but for manifests, is the state of an upload, with a tail of 16 MiB."""
 _USUAL_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -36,6 +38,8 @@ class S3Config:
     """The longest silence within an answer, or between two writes."""
     deadline_s: float = 60.0
     """The longest that one call may take with all its retries; for a streamed read: until it delivers again."""
+    longest_object_bytes: int = LONGEST_OBJECT_BYTES
+    """The longest object that is read whole."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
     @property

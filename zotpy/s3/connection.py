@@ -31,7 +31,10 @@ LONGEST_HEAD_BYTES = 64 * 1024
 TLS_SLICE_BYTES = 1024 * 1024
 BUFFERS_AT_ONCE = 256
 """Linux takes up to 1,024 in one call; more than this never fit into a socket anyway."""
+MOST_INTERIM_ANSWERS = 16
+"""Answers such as 100 and 103 that may come before the one that counts."""
 _TOO_SLOW = "nothing happened for too long"
+_WITHOUT_BODY = frozenset({204, 304})
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -78,19 +81,24 @@ class StoreConnection:
         """Send a request, and receive the head of its answer. Raises `httpx.TransportError`."""
         timeouts: dict[str, float] = request.extensions["timeout"]
         self._idle_until = None
+        self._left_bytes = 0
         self._read_timeout_s = timeouts["read"]
         if self._socket is None:
             await self._connect(timeouts["connect"])
         with suppress(httpx.WriteError):  # the service may have answered, and closed, before it read all
             await self._send_all(await self._encoded(request), timeouts["write"])
-        while True:
+        for _ in range(MOST_INTERIM_ANSWERS + 1):
             event = await self._next_event(READ_HEAD_BYTES)
             if isinstance(event, h11.Response):
-                self._left_bytes = int(dict(event.headers).get(b"content-length", 0))
+                # The length in an answer to HEAD is that of a body which does not come (RFC 9110, 8.6).
+                if request.method != "HEAD" and event.status_code not in _WITHOUT_BODY:
+                    self._left_bytes = int(dict(event.headers).get(b"content-length", 0))
                 return event
             if not isinstance(event, h11.InformationalResponse):
                 msg = f"no answer, but {event!r}"
                 raise httpx.RemoteProtocolError(msg)
+        msg = f"more than {MOST_INTERIM_ANSWERS} interim answers before the one that counts"
+        raise httpx.RemoteProtocolError(msg)
 
     async def receive(self) -> bytes:
         """Receive the next bytes of the answer's body, none at its end. Raises `httpx.TransportError`."""
@@ -101,8 +109,12 @@ class StoreConnection:
         return bytes(event.data)
 
     def finish(self) -> bool:
-        """Be idle where all of the answer was received, and say so; any other connection is to be closed."""
-        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+        """Be idle where all of the answer was received, and say so; any other connection is to be closed.
+
+        Bytes after the end of an answer would be taken for the next one: a body after the head of an answer to HEAD.
+        """
+        is_done = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
+        if is_done and not self._http.trailing_data[0]:
             self._http.start_next_cycle()
             self._idle_until = trio.current_time() + self._keepalive_s
             return True

@@ -5,9 +5,9 @@ reference for its order and its rules. It does blocking I/O, so it runs in a thr
 renewed there while the old ones still sign.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 import trio
@@ -19,38 +19,73 @@ from zotpy.s3.wire.signing import Keys
 REFRESH_AHEAD = timedelta(minutes=10)
 """So long before they expire, keys are renewed."""
 CHECK_EVERY_S = 30.0
-Credentials = Callable[[], Awaitable[Keys]]
+"""How often the chain is asked at most, whatever the store says of its keys."""
+LONGEST_LIFE_S = 1 << 26
+"""Two years; no temporary keys last longer than days."""
 
 log = structlog.get_logger()
+
+
+class Credentials(Protocol):
+    """What gives the keys for the next request."""
+
+    async def __call__(self) -> Keys:
+        """Return keys that are valid now. Raises `S3Unavailable` where there are none."""
+        ...
+
+    async def renew(self, refused: Keys) -> bool:
+        """Look for other keys than those that the store refused; say whether there are any."""
+        ...
 
 
 def credentials_of(config: S3Config) -> Credentials:
     """Return what gives the keys for the next request."""
     if config.access_key is not None and config.secret_key is not None:
-        keys = Keys(config.access_key, config.secret_key, config.session_token)
-
-        async def static() -> Keys:
-            return keys
-
-        return static
+        return StaticKeys(Keys(config.access_key, config.secret_key, config.session_token))
     return AwsChain()
+
+
+class StaticKeys:
+    """Those of the configuration: there are no others."""
+
+    def __init__(self, keys: Keys) -> None:
+        """Keep the keys."""
+        self._keys = keys
+
+    async def __call__(self) -> Keys:
+        """See `Credentials`."""
+        return self._keys
+
+    async def renew(self, refused: Keys) -> bool:
+        """See `Credentials`."""
+        return refused != self._keys
+
+
+def _botocore_session() -> Any:
+    from botocore.session import Session  # noqa: PLC0415 - 30 MiB that static keys do not need
+
+    return Session()
 
 
 class AwsChain:
     """botocore's chain, asked from a thread."""
 
-    def __init__(self, session: Any | None = None, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        """Use botocore's default session, loaded at the first call."""
-        self._session = session
+    def __init__(
+        self,
+        make_session: Callable[[], Any] = _botocore_session,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Ask sessions of botocore's, the first one loaded at the first call."""
+        self._make_session = make_session
         self._source: Any | None = None
         self._keys: Keys | None = None
-        self._expires: datetime | None = None
         self._checked_at = -CHECK_EVERY_S
+        self._refused_at = -CHECK_EVERY_S
         self._now = now
         self._lock = trio.Lock()
 
     async def __call__(self) -> Keys:
-        """Return keys that are valid now. Raises `S3Unavailable` where the chain has none."""
+        """See `Credentials`."""
         keys = self._keys
         if keys is not None and not self._is_due():
             return keys
@@ -61,6 +96,26 @@ class AwsChain:
                 await self._renew()
             assert self._keys is not None  # noqa: S101 - _renew raises otherwise
             return self._keys
+
+    async def renew(self, refused: Keys) -> bool:
+        """See `Credentials`: files are read anew, and services asked anew, with nothing that was cached."""
+        async with self._lock:
+            if self._keys != refused:
+                return True
+            if trio.current_time() - self._refused_at < CHECK_EVERY_S:
+                return False
+            self._refused_at = trio.current_time()
+            self._source = None
+            try:
+                await self._renew()
+            except S3Unavailable as error:
+                log.warning("credentials_not_renewed", error=str(error))
+            log.info("keys_were_refused", are_others_found=self._keys != refused)
+            return self._keys != refused
+
+    @property
+    def _expires(self) -> datetime | None:
+        return None if self._keys is None else self._keys.expires
 
     def _is_due(self) -> bool:
         if self._expires is None or self._now() < self._expires - REFRESH_AHEAD:
@@ -73,7 +128,7 @@ class AwsChain:
     async def _renew(self) -> None:
         self._checked_at = trio.current_time()
         try:
-            self._keys, self._expires = await trio.to_thread.run_sync(self._ask, abandon_on_cancel=True)
+            self._keys = await trio.to_thread.run_sync(self._ask, abandon_on_cancel=True)
         except Exception as error:
             if self._keys is not None and not self._has_expired():
                 log.warning("credentials_not_renewed", error=repr(error))
@@ -81,17 +136,28 @@ class AwsChain:
             msg = f"no AWS credentials: {error}"
             raise S3Unavailable(msg) from error
 
-    def _ask(self) -> tuple[Keys, datetime | None]:
+    def _ask(self) -> Keys:
         """Ask botocore, in a thread; it renews keys of itself when they are about to expire."""
-        if self._source is None:
-            if self._session is None:
-                from botocore.session import Session  # noqa: PLC0415 - 30 MiB that static keys do not need
-
-                self._session = Session()
-            self._source = self._session.get_credentials()
-        if self._source is None:
+        source = self._source or self._make_session().get_credentials()
+        if source is None:
             msg = "set accesskey and secretkey, or any source of the AWS chain"
             raise LookupError(msg)
-        frozen = self._source.get_frozen_credentials()
-        expires = getattr(self._source, "_expiry_time", None)
-        return Keys(frozen.access_key, frozen.secret_key, frozen.token, expires), expires
+        self._source = source
+        frozen = source.get_frozen_credentials()
+        life_s = _life_s(source)
+        expires = None if life_s is None else self._now() + timedelta(seconds=life_s)
+        return Keys(frozen.access_key, frozen.secret_key, frozen.token, expires)
+
+
+def _life_s(source: Any) -> int | None:
+    """Find out in how many seconds keys end; `None`: never.
+
+    botocore does not say it, but it says of any number of seconds whether they end within it.
+    """
+    if not hasattr(source, "refresh_needed") or not source.refresh_needed(LONGEST_LIFE_S):
+        return None
+    low, high = 0, LONGEST_LIFE_S
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if source.refresh_needed(middle) else (middle, high)
+    return low

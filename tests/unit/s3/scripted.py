@@ -28,6 +28,16 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     cut_to: int | None = None
     chunked: bool = False
+    interim: int = 0
+    """So many answers 103 (Early Hints) come before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endless:
+    """An answer whose body ends only with the connection: this piece, again and again."""
+
+    piece: bytes
+    status: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +50,7 @@ class Stall:
     """The connection stays open, and no answer ever comes."""
 
 
-Act = Reply | Drop | Stall
+Act = Reply | Endless | Drop | Stall
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,8 @@ class ScriptedServer:
     seen: list[Seen] = field(default_factory=list)
     connections: int = 0
     closed: int = 0
+    endless_bytes: int = 0
+    """How much of endless answers was sent."""
     hung_up: trio.Event = field(default_factory=trio.Event)
     """Set when the client closed a connection in the middle of a request or of an answer."""
 
@@ -116,8 +128,16 @@ class ScriptedServer:
         """Do what the script says; return whether the connection can take another request."""
         if isinstance(act, Stall):
             await stream.receive_some(1)  # returns when the client gives up
+        if isinstance(act, Endless):
+            head = h11.Response(status_code=act.status, headers=[("date", DATE), ("transfer-encoding", "chunked")])
+            await stream.send_all(connection.send(head) or b"")
+            while True:  # until the client is gone: BrokenResourceError
+                await stream.send_all(connection.send(h11.Data(data=act.piece)) or b"")
+                self.endless_bytes += len(act.piece)
         if not isinstance(act, Reply):
             return False
+        for _ in range(act.interim):
+            await stream.send_all(connection.send(h11.InformationalResponse(status_code=103, headers=[])) or b"")
         headers = {"date": DATE, **act.headers}
         headers |= {"transfer-encoding": "chunked"} if act.chunked else {"content-length": str(len(act.body))}
         await stream.send_all(

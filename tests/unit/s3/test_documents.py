@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
 
 import pytest
 from hypothesis import given
@@ -62,6 +63,9 @@ def test_a_listing_is_read_in_every_form_that_stores_write(body: bytes) -> None:
         damaged("<Size>3</Size>", ""),
         damaged("3", "three"),
         damaged("3", "-3"),
+        damaged("3", "9" * 5000),
+        damaged("3", "²"),
+        b'<!DOCTYPE r [<!ENTITY e "' + b"x" * 99 + b'">]>' + damaged("<Key>k</Key>", "<Key>&e;</Key>"),
         damaged("2026-11-24T10:00:00Z", "yesterday"),
         damaged("</Contents>", ""),
         b"<?xml version='1.0' encoding='utf-32'?><ListBucketResult/>",
@@ -80,6 +84,50 @@ def test_no_document_breaks_a_parser(parse: Callable[[bytes], object], body: byt
     """Whatever a store answers, it is read or it is a `ResponseError`."""
     with suppress(ResponseError):
         parse(body)
+
+
+TEXTS = st.text(max_size=40) | st.text("0123456789²٣-+.:TZ GMTue,Nov", max_size=40) | st.integers(0).map(str)
+"""What may stand in an element or in a header."""
+
+
+@given(size=TEXTS, time=TEXTS, key=TEXTS, truncated=TEXTS)
+def test_no_field_of_a_listing_breaks_the_parser(size: str, time: str, key: str, truncated: str) -> None:
+    """Each field is read, or the listing is a `ResponseError`."""
+    fields = f"<Key>{escape(key)}</Key><LastModified>{escape(time)}</LastModified><Size>{escape(size)}</Size>"
+    body = f"<ListBucketResult><IsTruncated>{escape(truncated)}</IsTruncated><Contents>{fields}</Contents>"
+    with suppress(ResponseError):
+        responses.parse_listing(f"{body}</ListBucketResult>".encode())
+    with suppress(ResponseError):
+        responses.parse_time(time)
+
+
+@given(
+    status=st.integers(300, 999),
+    body=st.binary(max_size=80) | TEXTS.map(lambda text: f"<Error><Message>{escape(text)}</Message></Error>".encode()),
+    headers=st.dictionaries(st.sampled_from(["retry-after", "x-amz-request-id", "x-amz-bucket-region"]), TEXTS),
+)
+def test_no_error_breaks_the_parser(status: int, body: bytes, headers: dict[str, str]) -> None:
+    """Every answer is a failure of its status, with a wait that is a number and a reason of one short line."""
+    failure = responses.parse_failure(status, body, headers)
+    assert failure.status == status
+    assert failure.retry_after_s is None or failure.retry_after_s >= 0
+    assert failure.reason.isprintable()
+    assert len(failure.reason) < 1000
+
+
+@pytest.mark.parametrize("text", ["²", "٣", "9" * 5000, "-1", "1.5", "Tue, 24 Nov 2026 10:00:00 GMT"])
+def test_a_wait_that_is_no_number_of_seconds_is_none(text: str) -> None:
+    """Our own delays take its place."""
+    assert responses.parse_failure(503, b"", {"retry-after": text}).retry_after_s is None
+
+
+def test_a_message_is_one_short_line() -> None:
+    """What the store says cannot draw on a terminal, nor fill a log."""
+    body = "<Error><Code>C</Code><Message>one\n two&#x9b;31m" + "x" * 5000 + "</Message></Error>"
+    reason = responses.parse_failure(400, body.encode(), {"x-amz-request-id": "id"}).reason
+    assert reason.startswith("one two?31mxxx")
+    assert reason.endswith("…; request id id")
+    assert len(reason) < 400
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,12 @@ from xml.etree import ElementTree as ET
 
 from zotpy.s3.wire.retry import Failure
 
+MOST_DIGITS = 20
+LONGEST_TIME = 64
+LONGEST_REASON = 300
+_DETAILS = ("ArgumentName", "Header", "Condition", "Details", "Region", "Endpoint")
+"""What S3 adds to a message in elements of their own: which header it refuses, which region it expects."""
+
 
 class ResponseError(Exception):
     """The store answered something that is not S3."""
@@ -43,7 +49,13 @@ class ListedUpload:
 
 
 def parse_xml(body: bytes) -> ET.Element:
-    """Parse a document and take the namespaces off. Raises `ResponseError`."""
+    """Parse a document and take the namespaces off. Raises `ResponseError`.
+
+    S3 writes no document type; where there is one, its entities could make a short document a very long one.
+    """
+    if b"<!DOCTYPE" in body:
+        msg = f"the store answered no document of S3: {body[:200]!r}"
+        raise ResponseError(msg)
     try:
         root = ET.fromstring(body.strip())  # noqa: S314 - from the store we are configured to trust; expat bounds expansion
     except (ET.ParseError, ValueError, LookupError) as error:  # the latter two: an encoding that expat cannot read
@@ -54,16 +66,20 @@ def parse_xml(body: bytes) -> ET.Element:
     return root
 
 
-@lru_cache(maxsize=1024)  # the same second comes hundreds of times
 def parse_time(text: str) -> datetime:
     """Read a time in the form of XML documents (ISO 8601) or of headers (RFC 9110). Raises `ResponseError`."""
+    return _parse_time(text[:LONGEST_TIME])  # what is longer is no time, and is not remembered whole
+
+
+@lru_cache(maxsize=1024)  # the same second comes hundreds of times
+def _parse_time(text: str) -> datetime:
     try:
         if "T" in text and not text.endswith("GMT"):
             parsed = datetime.fromisoformat(text)
         else:
             parsed = email.utils.parsedate_to_datetime(text)
         return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, TypeError, IndexError) as error:  # the latter two: the library's own faults
         msg = f"the store answered no time: {text!r}"
         raise ResponseError(msg) from error
 
@@ -97,14 +113,35 @@ def parse_field(body: bytes, name: str) -> str:
 
 def parse_failure(status: int, body: bytes, headers: Mapping[str, str]) -> Failure:
     """Read an error; one without a document (HEAD, proxies) has an empty code."""
-    code = ""
+    code, reasons = "", list[str]()
+    request_id = headers.get("x-amz-request-id", "")
     if body.lstrip().startswith(b"<"):
         try:
-            code = _text(parse_xml(body), "Code")
+            root = parse_xml(body)
         except ResponseError:
-            code = ""
-    retry_after = headers.get("retry-after", "")
-    return Failure(status, code, float(retry_after) if retry_after.isdigit() else None)
+            pass
+        else:
+            code = _words(_text(root, "Code"), 100)
+            reasons = [_text(root, "Message"), *(f"{name} {text}" for name in _DETAILS if (text := _text(root, name)))]
+            request_id = request_id or _text(root, "RequestId")
+    if region := headers.get("x-amz-bucket-region", ""):
+        reasons.append(f"the bucket is in {region}")
+    reason = "; ".join(_words(text, LONGEST_REASON) for text in reasons if text)[: 2 * LONGEST_REASON]
+    if request_id:
+        reason = f"{reason}{'; ' if reason else ''}request id {_words(request_id, 100)}"
+    return Failure(status, code, _seconds(headers.get("retry-after", "")), reason)
+
+
+def _seconds(text: str) -> float | None:
+    """Read a Retry-After that is a number of seconds; a date, and what is neither, is left to our own delays."""
+    return float(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else None
+
+
+def _words(text: str, longest: int) -> str:
+    """Make one line of a text of the store's, short, and without signs that a terminal or a log would obey."""
+    line = " ".join(text.split())
+    line = "".join(sign if sign.isprintable() else "?" for sign in line[: longest + 1])
+    return line if len(line) <= longest else f"{line[:longest]}…"
 
 
 def error_inside(body: bytes) -> bool:
@@ -119,7 +156,7 @@ def delete_errors(body: bytes) -> tuple[str, ...]:
     """Read the codes of the objects that DeleteObjects could not delete. Raises `ResponseError`."""
     if not body.strip():
         return ()
-    return tuple(_text(item, "Code") for item in _document(body, "DeleteResult").findall("Error"))
+    return tuple(_words(_text(item, "Code"), 100) for item in _document(body, "DeleteResult").findall("Error"))
 
 
 def _document(body: bytes, name: str) -> ET.Element:
@@ -141,7 +178,7 @@ def _required(element: ET.Element, name: str) -> str:
 
 def _size(element: ET.Element) -> int:
     text = _required(element, "Size")
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
         msg = f"the store answered no size: {text[:40]!r}"
         raise ResponseError(msg)
     return int(text)

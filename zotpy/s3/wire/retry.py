@@ -14,6 +14,20 @@ RETRIED_CODES = frozenset({
 AMBIGUOUS_CODES = frozenset({"ExistingObjectIsDirectory"})
 """versitygw says so of a PUT into a directory whose last object goes at that moment; it may have written it."""
 DAMAGE_CODES = frozenset({"BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"})
+STALE_KEY_CODES = frozenset({
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidAccessKeyId",
+    "InvalidSecurity",
+    "InvalidToken",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+})  # fmt: skip
+"""Keys that have ended or were rotated: newer ones may be there."""
+SKEWED_CODES = frozenset({"RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed"})
+VAGUE_CODES = frozenset({"InvalidRequest"})
+"""What Garage has for a signature that is too old, among other reasons."""
+_REFUSED_SIGNATURE = frozenset({400, 401, 403})
 UNSENT_CODES = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 
 
@@ -45,6 +59,16 @@ class Failure:
     def is_damage(self) -> bool:
         """Whether the store received other bytes than were sent."""
         return self.code in DAMAGE_CODES
+
+    @property
+    def is_refused_signature(self) -> bool:
+        """Whether the time of the signature may be why the store refused."""
+        return self.code in SKEWED_CODES or (self.status in _REFUSED_SIGNATURE and self.code in VAGUE_CODES)
+
+    @property
+    def is_refused_keys(self) -> bool:
+        """Whether other keys may be taken."""
+        return self.code in STALE_KEY_CODES
 
     @property
     def asks_to_slow_down(self) -> bool:

@@ -56,7 +56,7 @@ class S3Store:
     async def get(self, key: str) -> Fetched:
         """GetObject."""
         with store_errors():
-            answer = await self.client.call(Request("GetObject", "GET", self._prefix + key))
+            answer = await self._read(key)
             modified = responses.parse_time(answer.headers.get("last-modified", ""))
             return Fetched(answer.body, answer.headers.get("etag", ""), modified, _store_time(answer))
 
@@ -216,10 +216,14 @@ class S3Store:
                 if error.code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
                     raise
 
+    async def _read(self, key: str) -> Answer:
+        most_bytes = self.client.config.longest_object_bytes
+        return await self.client.call(Request("GetObject", "GET", self._prefix + key, most_bytes=most_bytes))
+
     async def _own_write(self, key: str, body: Body, error: S3Refused) -> Stored:
         """Tell whether a refused conditional write failed because an earlier attempt of it had succeeded."""
         try:
-            answer = await self.client.call(Request("GetObject", "GET", self._prefix + key))
+            answer = await self._read(key)
         except S3Refused as gone:
             raise error from gone
         if answer.body != bytes(body):

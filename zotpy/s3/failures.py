@@ -1,0 +1,82 @@
+"""From an answer, or none, to a failure and the error that a person reads."""
+
+import httpx
+
+from zotpy.s3.errors import AmbiguousRefusal, S3Error, S3Refused, S3Unavailable
+from zotpy.s3.requests import LONGEST_ERROR_BYTES, Request
+from zotpy.s3.wire.responses import error_inside, parse_failure
+from zotpy.s3.wire.retry import Failure
+
+_FORBIDDEN = 403
+_PERMISSION_CODES = frozenset({"", "AccessDenied", "AllAccessDisabled", "Forbidden"})
+_PERMISSIONS = {
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+    "CompleteMultipartUpload": "s3:PutObject",
+    "CreateBucket": "s3:CreateBucket",
+    "CreateMultipartUpload": "s3:PutObject",
+    "DeleteObject": "s3:DeleteObject",
+    "DeleteObjects": "s3:DeleteObject",
+    "GetObject": "s3:GetObject",
+    "HeadObject": "s3:GetObject",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "ListObjectsV2": "s3:ListBucket",
+    "PutObject": "s3:PutObject",
+    "UploadPart": "s3:PutObject",
+}
+"""What AWS's policies call each operation (*Required permissions for Amazon S3 API operations*)."""
+
+
+async def read_whole(request: Request, response: httpx.Response) -> bytes:
+    """Read the body of an answer, of an error as much as is needed.
+
+    Raises `S3Refused` where the body of a success is longer than `request.most_bytes`, and `httpx.TransportError`.
+    """
+    most_bytes = request.most_bytes if response.is_success else LONGEST_ERROR_BYTES
+    pieces: list[bytes] = []
+    length = 0
+    async for piece in response.stream:  # type: ignore[union-attr]  # an answer to an asynchronous request
+        pieces.append(piece)
+        length += len(piece)
+        if length > most_bytes:
+            if not response.is_success:
+                break
+            reason = f"its answer is longer than {most_bytes} bytes: it was read no further"
+            raise S3Refused(request.operation, response.status_code, "", reason)
+        if len(pieces) > 256:  # noqa: PLR2004 - a store that sends byte by byte: each piece costs more than its bytes
+            pieces = [b"".join(pieces)]
+    return b"".join(pieces)
+
+
+def failure_of(request: Request, response: httpx.Response, body: bytes) -> Failure | None:
+    """Read an answer's verdict: `None` is success."""
+    if not response.is_success:
+        return parse_failure(response.status_code, body, response.headers)
+    # Only a POST may fail after its 200; the body of a GET is an object, which may well read like an error.
+    return parse_failure(500, body, response.headers) if request.method == "POST" and error_inside(body) else None
+
+
+def no_answer(error: httpx.TransportError) -> Failure:
+    """Return the failure of an attempt that got no answer, or not all of it."""
+    return Failure(code=type(error).__name__, reason=str(error))
+
+
+def refused_or_unavailable(request: Request, failure: Failure, bucket: str, *, ambiguous: bool) -> S3Error:
+    """Return the error of a call whose last attempt failed so."""
+    if failure.may_pass or (request.checksum and failure.is_damage):  # the buffer has the right bytes
+        return unavailable(request, failure, "all attempts failed")
+    kind = AmbiguousRefusal if ambiguous else S3Refused
+    reasons = [failure.reason, _missing_permission(request, failure, bucket)]
+    return kind(request.operation, failure.status or 0, failure.code, "; ".join(filter(None, reasons)))
+
+
+def unavailable(request: Request, failure: Failure, outcome: str) -> S3Unavailable:
+    """Return the error of a call that did not come to an end; `outcome` says why no more was tried."""
+    reason = f" ({failure.reason})" if failure.reason else ""
+    last = f"{failure.status or 'no answer'} {failure.code}".rstrip()
+    return S3Unavailable(f"{request.operation}: {outcome}; last: {last}{reason}", failure.status or 0, failure.code)
+
+
+def _missing_permission(request: Request, failure: Failure, bucket: str) -> str:
+    if failure.status != _FORBIDDEN or failure.code not in _PERMISSION_CODES:
+        return ""
+    return f"allow its keys {_PERMISSIONS.get(request.operation, request.operation)} on the bucket {bucket!r}"

@@ -1,0 +1,42 @@
+"""What is asked of the store, and what it answered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx
+
+from zotpy.core.pieces import Pieces
+from zotpy.s3.wire import signing
+
+LONGEST_DOCUMENT_BYTES = 4 * 1024 * 1024
+"""No document that S3 writes for us is longer: a listing of 1,000 of our keys has 1.5 MiB at most."""
+LONGEST_ERROR_BYTES = 64 * 1024
+"""As much of an error is read; what follows says nothing that is needed."""
+Body = bytes | bytearray | Pieces
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call to make. `key` is the object's, unquoted; `None`: the bucket itself."""
+
+    operation: str
+    method: str
+    key: str | None = None
+    query: signing.Query = ()
+    headers: Mapping[str, str] | None = None
+    body: Body = b""
+    checksum: bool = False
+    """Send a CRC-32C that the store compares with what it received."""
+    most_bytes: int = LONGEST_DOCUMENT_BYTES
+    """A longer answer is refused, and not read any further."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A success. `ambiguous`: an earlier attempt of this call may have succeeded too."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+    crc32c: str = ""
+    ambiguous: bool = False
