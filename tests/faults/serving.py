@@ -139,7 +139,7 @@ class Replica:
 
     async def multiparts(self) -> int:
         """Count the multiparts under way."""
-        return len(await self.direct.list_multiparts("data/"))
+        return len((await self.direct.list_multiparts("data/")).multiparts)
 
     async def keys(self, prefix: str) -> list[str]:
         """List the keys below a prefix."""

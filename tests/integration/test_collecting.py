@@ -202,4 +202,4 @@ async def contents(bucket: Bucket, prefix: str) -> dict[str, object]:
     """Return the length of every object below the prefix by its key, and the multiparts under way."""
     async with open_s3_store(bucket.config(), prefix) as store:
         objects = {listed.key: listed.size_bytes for listed in await list_all(store, "")}
-        return objects | {one.key: one.multipart_id for one in await store.list_multiparts("")}
+        return objects | {one.key: one.multipart_id for one in (await store.list_multiparts("")).multiparts}

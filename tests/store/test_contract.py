@@ -173,7 +173,7 @@ async def test_parts_in_any_order_make_one_object(store: Store) -> None:
     await store.complete_multipart("data/m", multipart, [one, two, three])
     whole = first + second + b"tail"
     assert await read(store, "data/m", 0, len(whole)) == whole
-    assert await store.list_multiparts("data/") == []
+    assert (await store.list_multiparts("data/")).multiparts == []
 
 
 async def test_completing_with_other_parts_than_were_sent_is_refused(store: Store) -> None:
@@ -204,12 +204,12 @@ async def test_an_aborted_multipart_is_gone(store: Store) -> None:
     """Aborting twice is no error; nothing can be added or completed afterwards."""
     multipart = await store.create_multipart("data/a")
     part = await store.put_part("data/a", multipart, 1, b"x")
-    assert [found.multipart_id for found in await store.list_multiparts("data/")] == [multipart]
+    assert [found.multipart_id for found in (await store.list_multiparts("data/")).multiparts] == [multipart]
     await store.abort_multipart("data/a", multipart)
     await store.abort_multipart("data/a", multipart)
     with pytest.raises(StoreError):
         await store.complete_multipart("data/a", multipart, [part])
-    assert await store.list_multiparts("data/") == []
+    assert (await store.list_multiparts("data/")).multiparts == []
 
 
 @pytest.mark.usefixtures("over_http")

@@ -64,11 +64,11 @@ async def test_a_multipart_is_invisible_until_it_is_completed(store: Store) -> N
     with pytest.raises(KeyMissing):
         await store.get(KEY)
     assert (await store.list("data/")).objects == []
-    [listed] = await store.list_multiparts("data/")
+    [listed] = (await store.list_multiparts("data/")).multiparts
     assert (listed.key, listed.multipart_id) == (KEY, multipart)
     await store.complete_multipart(KEY, multipart, [part])
     assert (await store.get(KEY)).body == b"bytes"
-    assert await store.list_multiparts("data/") == []
+    assert (await store.list_multiparts("data/")).multiparts == []
 
 
 async def test_bytes_slipped_in_under_a_part_never_pass_for_those_that_were_hashed(store: Store) -> None:
@@ -102,7 +102,7 @@ async def test_a_part_of_another_multipart_is_refused(store: Store) -> None:
     first, second = [await store.create_multipart(KEY) for _ in range(2)]
     one = await store.put_part(KEY, first, 1, b"one")
     two = await store.put_part(KEY, second, 1, b"two")
-    assert {listed.multipart_id for listed in await store.list_multiparts("data/")} == {first, second}
+    assert {listed.multipart_id for listed in (await store.list_multiparts("data/")).multiparts} == {first, second}
     with pytest.raises(ContentRejected):
         await store.complete_multipart(KEY, first, [two])
     await store.complete_multipart(KEY, second, [two])
@@ -156,16 +156,20 @@ async def test_listing_multiparts_keeps_to_its_prefix(store: Store) -> None:
     """Multiparts below other prefixes are nobody's business; all are found below none."""
     for key in ("data/a", "data/b", "data/c", "other/d"):
         await store.create_multipart(key)
-    assert {listed.key for listed in await store.list_multiparts("data/")} == {"data/a", "data/b", "data/c"}
-    for listed in await store.list_multiparts(""):
+    assert {listed.key for listed in (await store.list_multiparts("data/")).multiparts} == {
+        "data/a",
+        "data/b",
+        "data/c",
+    }
+    for listed in (await store.list_multiparts("")).multiparts:
         await store.abort_multipart(listed.key, listed.multipart_id)
-    assert await store.list_multiparts("") == []
+    assert (await store.list_multiparts("")).multiparts == []
 
 
 @pytest.mark.usefixtures("counts_multiparts")
 async def test_listing_multiparts_stops_at_its_limit(store: Store) -> None:
     """The collector looks at a bounded number at a time."""
     multiparts = {key: await store.create_multipart(key) for key in ("data/a", "data/b", "data/c")}
-    assert len(await store.list_multiparts("data/", limit=2)) == 2
+    assert len((await store.list_multiparts("data/", limit=2)).multiparts) == 2
     for key, multipart in multiparts.items():
         await store.abort_multipart(key, multipart)

@@ -65,10 +65,10 @@ class UploadSweep:
         ttl_s = self.collection.settings.upload_ttl_s
         while True:
             found = await self.collection.store.list_multiparts(keys.DATA, start_after=start_after, limit=PAGE)
-            old += [one for one in found if (self.collection.began - one.initiated).total_seconds() > ttl_s]
-            if len(found) < PAGE or found[-1].key <= start_after:
+            old += [one for one in found.multiparts if (self.collection.began - one.initiated).total_seconds() > ttl_s]
+            if not found.truncated:
                 return old
-            start_after = found[-1].key
+            start_after = found.multiparts[-1].key
 
     async def _note_owned(self, owned: Table) -> None:
         """Read all states that are left, for the multiparts that they name."""

@@ -102,7 +102,7 @@ class Listing:
 
     objects: Sequence[Listed]
     truncated: bool
-    """More follow: list again with `start_after` the last key of this page."""
+    """More follow: list again with `start_after` the last key of this page, which then has keys or directories."""
     store_time: datetime
     directories: Sequence[str] = ()
     """With `directories=True`: the keys cut after the first `/` that follows the prefix, each once."""
@@ -126,6 +126,15 @@ class ListedMultipart:
     key: str
     multipart_id: str
     initiated: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MultipartListing:
+    """One page of multiparts under way, in the order of their keys."""
+
+    multiparts: Sequence[ListedMultipart]
+    truncated: bool
+    """More follow: list again with `start_after` the last key of this page, which then has some."""
 
 
 class Store(Protocol):
@@ -196,12 +205,10 @@ class Store(Protocol):
         """Drop a multipart and its parts (S3 AbortMultipartUpload); no error where it is gone."""
         ...
 
-    async def list_multiparts(
-        self, prefix: str, *, start_after: str = "", limit: int = 1000
-    ) -> Sequence[ListedMultipart]:
+    async def list_multiparts(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> MultipartListing:
         """List multiparts under way below `prefix` in the order of their keys (S3 ListMultipartUploads, `key-marker`).
 
-        At most `limit` of them, those of keys after `start_after`.
+        Those of keys after `start_after`; some stores list more than `limit` on one page.
         """
         ...
 

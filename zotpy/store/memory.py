@@ -21,6 +21,7 @@ from zotpy.store.interface import (
     Listed,
     ListedMultipart,
     Listing,
+    MultipartListing,
     Part,
     Stored,
     StoreRefused,
@@ -184,9 +185,7 @@ class MemoryStore:
             del self.multiparts[multipart_id]
         await _checkpoint()
 
-    async def list_multiparts(
-        self, prefix: str, *, start_after: str = "", limit: int = 1000
-    ) -> Sequence[ListedMultipart]:
+    async def list_multiparts(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> MultipartListing:
         """List multiparts under way."""
         await _checkpoint()
         found = [
@@ -195,7 +194,8 @@ class MemoryStore:
             if multipart.key.startswith(prefix) and multipart.key > start_after
         ]
         await _checkpoint()
-        return sorted(found, key=lambda multipart: multipart.key)[:limit]
+        found.sort(key=lambda multipart: multipart.key)
+        return MultipartListing(found[:limit], len(found) > limit)
 
     async def presign_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         """Name the object; nothing outside this process can read it."""

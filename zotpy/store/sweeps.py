@@ -1,10 +1,11 @@
 """Listings and deletions longer than one page."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Self
 
-from zotpy.store.interface import Listed, Listing, Store
+from zotpy.store.interface import Listed, Listing, Store, StoreRefused
 
 PAGE = 1000
 _AFTER_DIRECTORY = "~"
@@ -28,12 +29,16 @@ class pages:  # noqa: N801 - used like a function; a generator left half way wou
         if self._start_after is None:
             raise StopAsyncIteration
         listing = await self._list(start_after=self._start_after)
-        if listing.directories:
-            last = listing.directories[-1] + _AFTER_DIRECTORY
-        else:
-            last = listing.objects[-1].key if listing.objects else ""
-        self._start_after = last if listing.truncated and last else None
-        return listing
+        # A store that lists the directory again that it was to start after: that one was in the page before.
+        listed_before = self._start_after.removesuffix(_AFTER_DIRECTORY)
+        directories = [directory for directory in listing.directories if directory != listed_before]
+        last = directories[-1] + _AFTER_DIRECTORY if directories else ""
+        last = last or (listing.objects[-1].key if listing.objects else "")
+        if listing.truncated and not last:
+            msg = f"the store lists {listed_before!r} again and again, and nothing after it: it ignores start-after"
+            raise StoreRefused(msg)
+        self._start_after = last if listing.truncated else None
+        return replace(listing, directories=directories)
 
 
 async def list_all(store: Store, prefix: str) -> list[Listed]:

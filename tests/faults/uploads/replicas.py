@@ -235,4 +235,4 @@ def pieces(content: bytes, *cuts: int) -> Iterator[bytes]:
 async def multiparts(bucket: Bucket, prefix: str) -> Sequence[ListedMultipart]:
     """List the multiparts that are under way."""
     async with open_s3_store(bucket.config(), prefix) as store:
-        return await store.list_multiparts("")
+        return (await store.list_multiparts("")).multiparts

@@ -13,7 +13,7 @@ from zotpy.s3.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 DATE = "Tue, 24 Nov 2026 10:00:00 GMT"
 AT_ONCE = RetryPolicy(attempts=4, first_delay_s=0.0, longest_delay_s=0.0)
@@ -50,9 +50,6 @@ class Stall:
     """The connection stays open, and no answer ever comes."""
 
 
-Act = Reply | Endless | Drop | Stall
-
-
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A request as it arrived."""
@@ -61,6 +58,16 @@ class Seen:
     target: str
     headers: dict[str, str]
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """An answer that depends on the request."""
+
+    answer: Callable[[Seen], Reply]
+
+
+Act = Reply | Computed | Endless | Drop | Stall
 
 
 @dataclass(slots=True)
@@ -126,6 +133,8 @@ class ScriptedServer:
 
     async def _play(self, act: Act, request: Seen, connection: h11.Connection, stream: trio.abc.Stream) -> bool:
         """Do what the script says; return whether the connection can take another request."""
+        if isinstance(act, Computed):
+            act = act.answer(request)
         if isinstance(act, Stall):
             await stream.receive_some(1)  # returns when the client gives up
         if isinstance(act, Endless):

@@ -94,16 +94,17 @@ def parse_listing(body: bytes) -> ObjectListing:
         for item in root.findall("Contents")
     )
     prefixes = tuple(_required(item, "Prefix") for item in root.findall("CommonPrefixes"))
-    return ObjectListing(objects, prefixes, _required(root, "IsTruncated") == "true")
+    return ObjectListing(objects, prefixes, _truncated(root))
 
 
-def parse_uploads(body: bytes) -> tuple[ListedUpload, ...]:
-    """Read ListMultipartUploads. Raises `ResponseError`."""
+def parse_uploads(body: bytes) -> tuple[tuple[ListedUpload, ...], bool]:
+    """Read ListMultipartUploads, and whether more follow. Raises `ResponseError`."""
     root = _document(body, "ListMultipartUploadsResult")
-    return tuple(
+    uploads = tuple(
         ListedUpload(_required(item, "Key"), _required(item, "UploadId"), parse_time(_required(item, "Initiated")))
         for item in root.findall("Upload")
     )
+    return uploads, _truncated(root)
 
 
 def parse_field(body: bytes, name: str) -> str:
@@ -174,6 +175,15 @@ def _required(element: ET.Element, name: str) -> str:
         msg = f"the store's answer has no {name}"
         raise ResponseError(msg)
     return found
+
+
+def _truncated(root: ET.Element) -> bool:
+    """Say whether more follow. Raises `ResponseError` where the store does not say it."""
+    text = _required(root, "IsTruncated").strip().lower()
+    if text not in {"true", "false"}:
+        msg = f"the store answered neither true nor false in IsTruncated: {text[:40]!r}"
+        raise ResponseError(msg)
+    return text == "true"
 
 
 def _size(element: ET.Element) -> int:

@@ -21,12 +21,14 @@ from zotpy.store.interface import (
     Listed,
     ListedMultipart,
     Listing,
+    MultipartListing,
     Part,
     Stored,
     StoreUnavailable,
 )
 from zotpy.store.s3.completion import Completions, complete_document
 from zotpy.store.s3.errors import store_errors
+from zotpy.store.s3.listing import page_after, uploads_after
 from zotpy.store.s3.reading import RangeReader
 
 _NO_FEATURES = Features(conditional_create=False, conditional_replace=False, conditional_delete=False)
@@ -125,7 +127,8 @@ class S3Store:
             query.append(("delimiter", "/"))
         with store_errors():
             answer = await self.client.call(Request("ListObjectsV2", "GET", None, query))
-            listing = responses.parse_listing(answer.body)
+            marker = self._prefix + start_after if start_after else ""
+            listing = page_after(responses.parse_listing(answer.body), marker, limit)
             cut = len(self._prefix)
             objects = [Listed(o.key[cut:], o.size_bytes, o.etag, o.last_modified) for o in listing.objects]
             folded = tuple(folded[cut:] for folded in listing.prefixes)
@@ -183,17 +186,18 @@ class S3Store:
                 if error.code != "NoSuchUpload":
                     raise
 
-    async def list_multiparts(
-        self, prefix: str, *, start_after: str = "", limit: int = 1000
-    ) -> Sequence[ListedMultipart]:
+    async def list_multiparts(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> MultipartListing:
         """ListMultipartUploads."""
         query = [("uploads", ""), ("prefix", self._prefix + prefix), ("max-uploads", str(limit))]
         if start_after:
             query.append(("key-marker", self._prefix + start_after))
         with store_errors():
             answer = await self.client.call(Request("ListMultipartUploads", "GET", None, tuple(query)))
-            found = responses.parse_uploads(answer.body)
-        return [ListedMultipart(u.key[len(self._prefix) :], u.upload_id, u.initiated) for u in found]
+            found, truncated = responses.parse_uploads(answer.body)
+            marker = self._prefix + start_after if start_after else ""
+            uploads, truncated = uploads_after(found, marker, truncated=truncated)
+        cut = len(self._prefix)
+        return MultipartListing([ListedMultipart(u.key[cut:], u.upload_id, u.initiated) for u in uploads], truncated)
 
     async def presign_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         """Sign a GetObject URL."""
