@@ -4,19 +4,16 @@ A call has a deadline over all attempts; within an attempt no silence lasts long
 returns was answered by the store with success; everything else is an `S3Error`.
 """
 
-import base64
-import hashlib
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-import crc32c
 import httpx
 import trio
 
-from zotpy.core.pieces import Pieces
+from zotpy.s3.checksums import CRC32C_HEADER, MD5_HEADER, checksum_of, sha256_of
 from zotpy.s3.clock import SigningClock
 from zotpy.s3.config import S3Config
 from zotpy.s3.connection import PiecesBody
@@ -24,14 +21,13 @@ from zotpy.s3.credentials import credentials_of
 from zotpy.s3.errors import AmbiguousRefusal
 from zotpy.s3.failures import failure_of, no_answer, read_whole, refused_or_unavailable, unavailable
 from zotpy.s3.pacing import Pacer
-from zotpy.s3.requests import Answer, Body, Request
+from zotpy.s3.requests import Answer, Request
 from zotpy.s3.transport import STREAMED, S3Transport
 from zotpy.s3.wire import signing
 from zotpy.s3.wire.retry import Failure, delay_before_retry
 
 HASHED_BODY_BYTES = 64 * 1024
-"""Bodies up to this length are signed; of longer ones the store checks the CRC."""
-THREAD_CRC_BYTES = 1024 * 1024
+"""Bodies up to this length are signed; of longer ones the store checks the checksum."""
 
 __all__ = ["AmbiguousRefusal", "Answer", "Request", "S3Client", "open_client"]
 
@@ -46,6 +42,7 @@ class S3Client:
         self.pacer = Pacer(config.max_connections)
         self.clock = SigningClock()
         self._credentials = credentials_of(config)
+        self._checksum_header = CRC32C_HEADER if config.checksums else MD5_HEADER
         url = urlsplit(config.bucket_url)
         self._url = httpx.URL(f"{url.scheme}://{url.netloc}")
         self._host = url.netloc
@@ -58,9 +55,18 @@ class S3Client:
             "pool": config.deadline_s,
         }
 
+    @property
+    def sends_crcs(self) -> bool:
+        """Whether bodies have a CRC-32C for the store to check; else they have an MD5."""
+        return self._checksum_header == CRC32C_HEADER
+
+    def send_md5_instead(self) -> None:
+        """Send MD5s from now on: the store knows no other checksum."""
+        self._checksum_header = MD5_HEADER
+
     async def call(self, request: Request) -> Answer:
         """Make a call and read its answer whole. Raises `S3Refused`, `S3Unavailable`."""
-        crc = await _crc_of(request.body) if request.checksum and self.config.checksums else ""
+        checksum = await checksum_of(request.body, self._checksum_header) if request.checksum else ""
         ambiguous = is_cured = False
         attempt = 0
         last = Failure()
@@ -69,13 +75,14 @@ class S3Client:
                 attempt += 1
                 keys, ahead = await self._credentials(), self.clock.ahead
                 try:
-                    response, body = await self._attempt(request, crc, keys)
+                    response, body = await self._attempt(request, checksum, keys)
                 except httpx.TransportError as error:
                     last = no_answer(error)
                 else:
                     failure = failure_of(request, response, body)
                     if failure is None:
                         self.pacer.succeeded()
+                        crc = checksum if self.sends_crcs else ""
                         return Answer(response.status_code, response.headers, body, crc, ambiguous)
                     last = failure
                     if not is_cured and await self._cure(failure, response, keys, ahead):
@@ -91,15 +98,15 @@ class S3Client:
                 await trio.sleep(delay)
         raise unavailable(request, last, f"no success within {self.config.deadline_s:g} s")
 
-    async def _attempt(self, request: Request, crc: str, keys: signing.Keys) -> tuple[httpx.Response, bytes]:
+    async def _attempt(self, request: Request, checksum: str, keys: signing.Keys) -> tuple[httpx.Response, bytes]:
         """Send once and read the answer; large bodies take turns."""
         if len(request.body) > HASHED_BODY_BYTES:
             async with self.pacer.slot():
-                return await self._exchange(request, crc, keys)
-        return await self._exchange(request, crc, keys)
+                return await self._exchange(request, checksum, keys)
+        return await self._exchange(request, checksum, keys)
 
-    async def _exchange(self, request: Request, crc: str, keys: signing.Keys) -> tuple[httpx.Response, bytes]:
-        response = await self._send(request, crc, keys)
+    async def _exchange(self, request: Request, checksum: str, keys: signing.Keys) -> tuple[httpx.Response, bytes]:
+        response = await self._send(request, checksum, keys)
         try:
             return response, await read_whole(request, response)
         finally:
@@ -155,14 +162,16 @@ class S3Client:
     def _path(self, key: str | None) -> str:
         return signing.quote_path(f"{self._base}/{key or ''}") if key is not None or not self._base else self._base
 
-    async def _send(self, request: Request, crc: str, keys: signing.Keys, *, streamed: bool = False) -> httpx.Response:
+    async def _send(
+        self, request: Request, checksum: str, keys: signing.Keys, *, streamed: bool = False
+    ) -> httpx.Response:
         path = self._path(request.key)
         payload = signing.UNSIGNED
         headers = {"host": self._host, **(request.headers or {})}
         if len(request.body) <= HASHED_BODY_BYTES:
-            payload = _sha256(request.body)
-        if crc:
-            headers["x-amz-checksum-crc32c"] = crc
+            payload = sha256_of(request.body)
+        if checksum:
+            headers[self._checksum_header] = checksum
         now = self.clock.now()
         signed = signing.sign(keys, self.config.region, now, request.method, path, request.query, headers, payload)
         if request.body or request.method in {"PUT", "POST"}:
@@ -190,19 +199,3 @@ async def open_client(config: S3Config) -> AsyncIterator[S3Client]:
         max_streams=config.max_streams,
     ) as transport:
         yield S3Client(config, transport)
-
-
-async def _crc_of(body: Body) -> str:
-    value = await trio.to_thread.run_sync(_crc32c, body) if len(body) > THREAD_CRC_BYTES else _crc32c(body)
-    return base64.b64encode(value.to_bytes(4, "big")).decode()
-
-
-def _crc32c(body: Body) -> int:
-    value = 0
-    for piece in body.blocks() if isinstance(body, Pieces) else (body,):
-        value = crc32c.crc32c(piece, value)
-    return value
-
-
-def _sha256(body: Body) -> str:
-    return hashlib.sha256(bytes(body)).hexdigest() if body else signing.EMPTY_SHA256

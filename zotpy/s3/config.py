@@ -28,7 +28,7 @@ class S3Config:
     secret_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
     checksums: bool = True
-    """Send a CRC-32C with each body for the store to check; a few services refuse the header."""
+    """Send a CRC-32C with each body for the store to check, else an MD5; a few services refuse the former."""
     max_connections: int = 128
     """For calls that are read whole."""
     max_streams: int = 128

@@ -26,7 +26,7 @@ class Request:
     headers: Mapping[str, str] | None = None
     body: Body = b""
     checksum: bool = False
-    """Send a CRC-32C that the store compares with what it received."""
+    """Send a checksum that the store compares with what it received."""
     most_bytes: int = LONGEST_DOCUMENT_BYTES
     """A longer answer is refused, and not read any further."""
 

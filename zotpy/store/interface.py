@@ -56,6 +56,8 @@ class Features:
     """`put(if_match=...)` is honoured (S3 PutObject, `If-Match`)."""
     conditional_delete: bool
     """`delete(if_match=...)` is honoured (S3 DeleteObject, `If-Match`)."""
+    bulk_delete: bool = True
+    """`delete_many` is one call (S3 DeleteObjects); else it makes one for each key."""
 
     @property
     def all_conditions(self) -> bool:
@@ -170,7 +172,7 @@ class Store(Protocol):
         ...
 
     async def delete_many(self, keys: Sequence[str]) -> None:
-        """Delete up to 1,000 objects in one call (S3 DeleteObjects); absent ones are no error."""
+        """Delete up to 1,000 objects in one call (S3 DeleteObjects), or one by one; absent ones are no error."""
         ...
 
     async def list(

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import structlog
+
 from zotpy.core import keys
-from zotpy.s3.client import open_client
+from zotpy.s3.client import S3Client, open_client
 from zotpy.s3.config import S3Config
 from zotpy.s3.errors import S3Refused
 from zotpy.store.interface import ConditionFailed, Features, KeyMissing, Part, StoreRefused
@@ -13,17 +15,53 @@ from zotpy.store.s3 import S3Store
 from zotpy.store.s3.completion import Completions, etag_matches
 from zotpy.store.s3.errors import store_errors
 
+_REFUSED_HEADER = frozenset({400, 405, 411, 501})
 OTHER_ETAG = '"00000000000000000000000000000000"'
+
+log = structlog.get_logger()
 
 
 @asynccontextmanager
 async def open_s3_store(config: S3Config, prefix: str = "", *, create_bucket: bool = False) -> AsyncIterator[S3Store]:
     """Connect, make the bucket where asked to, and probe. Raises `StoreError`."""
     async with open_client(config) as client:
-        store = S3Store(client, prefix)
-        if create_bucket:
-            await store.create_bucket()
-        yield S3Store(client, prefix, await probe(store), await probe_completions(store))
+        await _find_bucket(S3Store(client, prefix), create=create_bucket)
+        try:
+            store = await _probed(client, prefix)
+        except StoreRefused as refusal:
+            if not config.checksums or not _may_be_for_a_header(refusal):
+                raise
+            client.send_md5_instead()
+            store = await _probed(client, prefix)
+            log.warning("checksums_are_md5", reason=str(refusal))
+        yield store
+
+
+async def _find_bucket(store: S3Store, *, create: bool) -> None:
+    """See that the bucket is there. Some services make one that is missing with the first write to it."""
+    try:
+        await store.list("meta/", limit=1)
+    except StoreRefused as error:
+        if not isinstance(error.__cause__, S3Refused) or error.__cause__.code != "NoSuchBucket":
+            raise
+        if not create:
+            msg = (
+                f"there is no bucket {store.client.config.bucket!r}: mend its name, make it, or let zotpy make it with "
+                "storage.storageDriver.createbucket: true"
+            )
+            raise StoreRefused(msg) from error
+        await store.create_bucket()
+
+
+async def _probed(client: S3Client, prefix: str) -> S3Store:
+    store = S3Store(client, prefix)
+    return S3Store(client, prefix, await probe(store), await probe_completions(store))
+
+
+def _may_be_for_a_header(refusal: StoreRefused) -> bool:
+    """Say whether a service may have refused a write for the headers of its checksum, as those do that know none."""
+    cause = refusal.__cause__
+    return isinstance(cause, S3Refused) and cause.status in _REFUSED_HEADER
 
 
 async def probe(store: S3Store) -> Features:
@@ -35,11 +73,15 @@ async def probe(store: S3Store) -> Features:
         replacing = await _refuses(store, key, if_match=OTHER_ETAG)
         if replacing:  # and a condition that holds must not be refused
             replacing = not await _refuses(store, key, if_match=(await store.get(key)).etag)
-        return Features(
-            conditional_create=create, conditional_replace=replacing, conditional_delete=await _keeps(store, key)
-        )
+        deleting = await _keeps(store, key)
     finally:
-        await store.delete(key)
+        await store.delete_many([key, f"{key}-absent"])
+    return Features(
+        conditional_create=create,
+        conditional_replace=replacing,
+        conditional_delete=deleting,
+        bulk_delete=store.deletions.in_one_call,
+    )
 
 
 async def probe_completions(store: S3Store) -> Completions:

@@ -158,8 +158,8 @@ def test_multiparts_under_way_are_read() -> None:
 
 
 def test_the_errors_of_a_deletion_are_read() -> None:
-    """One code for each object that is still there; an empty answer has none."""
+    """Key and code of each object that is still there; an empty answer has none."""
     failed = b"<Error><Key>x</Key><Code>AccessDenied</Code></Error>"
     body = b"<DeleteResult>" + failed + b"<Deleted><Key>y</Key></Deleted></DeleteResult>"
-    assert responses.delete_errors(body) == ("AccessDenied",)
+    assert responses.delete_errors(body) == (("x", "AccessDenied"),)
     assert responses.delete_errors(b"\n") == ()

@@ -9,6 +9,8 @@ import pytest
 from tests.unit.s3.scripted import Reply, ScriptedServer
 from zotpy.s3.client import Request, open_client
 from zotpy.s3.errors import S3Error
+from zotpy.store.interface import StoreRefused
+from zotpy.store.s3 import S3Store
 
 if TYPE_CHECKING:
     import trio
@@ -84,3 +86,12 @@ async def test_other_refusals_ask_for_no_permission(nursery: trio.Nursery) -> No
     """A signature that does not match is no matter of permissions."""
     body = b"<Error><Code>SignatureDoesNotMatch</Code><Message>check your key</Message></Error>"
     assert "allow" not in await refusal(Reply(403, body), GET, nursery)
+
+
+async def test_a_key_that_could_not_be_deleted_names_the_permission(nursery: trio.Nursery) -> None:
+    """DeleteObjects answers 200 and has the refusals of keys inside."""
+    body = b"<DeleteResult><Error><Key>x</Key><Code>AccessDenied</Code></Error></DeleteResult>"
+    server = await ScriptedServer([Reply(200, body), Reply(403, DENIED)]).start(nursery)
+    async with open_client(server.config()) as client:
+        with pytest.raises(StoreRefused, match=r"allow its keys s3:DeleteObject on the bucket 'bucket'"):
+            await S3Store(client).delete_many(["x", "y"])

@@ -153,11 +153,12 @@ def error_inside(body: bytes) -> bool:
         return False
 
 
-def delete_errors(body: bytes) -> tuple[str, ...]:
-    """Read the codes of the objects that DeleteObjects could not delete. Raises `ResponseError`."""
+def delete_errors(body: bytes) -> tuple[tuple[str, str], ...]:
+    """Read key and code of each object that DeleteObjects could not delete. Raises `ResponseError`."""
     if not body.strip():
         return ()
-    return tuple(_words(_text(item, "Code"), 100) for item in _document(body, "DeleteResult").findall("Error"))
+    errors = _document(body, "DeleteResult").findall("Error")
+    return tuple((_text(item, "Key"), _words(_text(item, "Code"), 100)) for item in errors)
 
 
 def _document(body: bytes, name: str) -> ET.Element:

@@ -1,7 +1,5 @@
 """Each operation of the store's contract as one S3 call."""
 
-import base64
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -24,9 +22,9 @@ from zotpy.store.interface import (
     MultipartListing,
     Part,
     Stored,
-    StoreUnavailable,
 )
 from zotpy.store.s3.completion import Completions, complete_document
+from zotpy.store.s3.deleting import Deletions
 from zotpy.store.s3.errors import store_errors
 from zotpy.store.s3.listing import page_after, uploads_after
 from zotpy.store.s3.reading import RangeReader
@@ -49,6 +47,8 @@ class S3Store:
         self._completions = completions
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._features = features
+        self.deletions = Deletions(client, self._prefix, self.delete)
+        self.deletions.in_one_call = features.bulk_delete
 
     @property
     def features(self) -> Features:
@@ -100,21 +100,9 @@ class S3Store:
                     raise
 
     async def delete_many(self, keys: Sequence[str]) -> None:
-        """DeleteObjects."""
-        if not keys:
-            return
-        items = "".join(f"<Object><Key>{escape(self._prefix + key)}</Key></Object>" for key in keys)
-        body = f"<Delete><Quiet>true</Quiet>{items}</Delete>".encode()
-        md5 = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-        headers = {"content-md5": md5, "content-type": "application/xml"}
-        with store_errors():
-            answer = await self.client.call(
-                Request("DeleteObjects", "POST", None, (("delete", ""),), headers, body, checksum=True)
-            )
-            codes = [code for code in responses.delete_errors(answer.body) if code != "NoSuchKey"]
-        if codes:
-            msg = f"DeleteObjects: {len(codes)} of {len(keys)} failed, the first with {codes[0]}"
-            raise StoreUnavailable(msg)
+        """DeleteObjects, or DeleteObject for each key where the store has refused that."""
+        if keys:
+            await self.deletions.delete_many(keys)
 
     async def list(
         self, prefix: str, *, start_after: str = "", limit: int = 1000, directories: bool = False
@@ -137,7 +125,7 @@ class S3Store:
     async def create_multipart(self, key: str) -> str:
         """CreateMultipartUpload."""
         headers = {"content-type": "application/octet-stream"}
-        if self.client.config.checksums:
+        if self.client.sends_crcs:
             headers["x-amz-checksum-algorithm"] = "CRC32C"
         with store_errors():
             request = Request("CreateMultipartUpload", "POST", self._prefix + key, (("uploads", ""),), headers)

@@ -1,0 +1,42 @@
+"""What a body is sent with so that the store can see that it received the same bytes."""
+
+import base64
+import hashlib
+
+import crc32c
+import trio
+
+from zotpy.core.pieces import Pieces
+from zotpy.s3.requests import Body
+from zotpy.s3.wire import signing
+
+THREAD_BYTES = 1024 * 1024
+CRC32C_HEADER = "x-amz-checksum-crc32c"
+MD5_HEADER = "content-md5"
+"""Known to every service; those that refuse the other one check this."""
+
+
+async def checksum_of(body: Body, header: str) -> str:
+    """Compute the value of one of the two headers, of a long body in a thread."""
+    compute = _crc32c if header == CRC32C_HEADER else _md5
+    digest = await trio.to_thread.run_sync(compute, body) if len(body) > THREAD_BYTES else compute(body)
+    return base64.b64encode(digest).decode()
+
+
+def sha256_of(body: Body) -> str:
+    """Return the digest by which a body is signed."""
+    return hashlib.sha256(bytes(body)).hexdigest() if body else signing.EMPTY_SHA256
+
+
+def _crc32c(body: Body) -> bytes:
+    value = 0
+    for piece in body.blocks() if isinstance(body, Pieces) else (body,):
+        value = crc32c.crc32c(piece, value)
+    return value.to_bytes(4, "big")
+
+
+def _md5(body: Body) -> bytes:
+    value = hashlib.md5(usedforsecurity=False)
+    for piece in body.blocks() if isinstance(body, Pieces) else (body,):
+        value.update(piece)
+    return value.digest()
