@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from zotpy.config import ConfigError, GcSettings, S3Settings, Settings, UploadSettings, load_settings
+from zotpy.config import ConfigError, GcSettings, ListSettings, S3Settings, Settings, UploadSettings, load_settings
 from zotpy.config.retention import read_policies
 from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, variable_of
 from zotpy.registry.settings import RegistrySettings
@@ -385,6 +385,10 @@ def test_the_registry_agrees_on_the_defaults() -> None:
     assert registry.body_stall_s == upload.body_stall_timeout_s
     assert ServerConfig().send_stall_s == Settings().http.send_stall_timeout_s
     assert registry.manifest_limit_bytes == Settings().manifest.max_size_bytes
+    lists = ListSettings()
+    assert (registry.list_page_size, registry.list_page_bytes) == (lists.page_size, lists.page_bytes)
+    assert registry.listed_annotation_bytes == lists.annotation_bytes
+    assert registry.referrers_read == lists.referrers_read
 
 
 def test_the_documentation_names_every_setting() -> None:

@@ -6,6 +6,7 @@ from zotpy.config.retention import KeepTagsSettings, PolicySettings, RetentionSe
 from zotpy.config.settings import (
     GcSettings,
     HttpSettings,
+    ListSettings,
     LogSettings,
     ManifestSettings,
     S3Settings,
@@ -19,6 +20,7 @@ __all__ = [
     "GcSettings",
     "HttpSettings",
     "KeepTagsSettings",
+    "ListSettings",
     "LogSettings",
     "ManifestSettings",
     "PolicySettings",

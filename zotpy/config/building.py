@@ -8,6 +8,7 @@ from zotpy.config.schema import DRIVER
 from zotpy.config.settings import (
     GcSettings,
     HttpSettings,
+    ListSettings,
     LogSettings,
     ManifestSettings,
     S3Settings,
@@ -33,6 +34,7 @@ def build(values: Values, warnings: tuple[str, ...], environ: Mapping[str, str])
         upload=UploadSettings(**values.get("upload", {})),
         gc=GcSettings(**values.get("gc", {})),
         manifest=ManifestSettings(**values.get("manifest", {})),
+        lists=ListSettings(**values.get("lists", {})),
         retention=RetentionSettings(**values.get("retention", {})),
         warnings=warnings,
     )

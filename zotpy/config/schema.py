@@ -24,8 +24,10 @@ from zotpy.config.values import (
     read_wait,
     read_workers,
 )
+from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES
 
 DRIVER = "storage.storageDriver"
+KIB = 1024
 LARGEST_PART_BYTES = 5 * 1024 * MIB
 """S3's bounds for a part are 5 MiB and 5 GiB."""
 
@@ -87,6 +89,10 @@ LEAVES = {
     "gcSettings.callsPerSecond": Leaf("gc", "calls_per_second", read_count(1, 100_000)),
     "manifest.maxSize": Leaf("manifest", "max_size_bytes", read_size(4 * MIB)),
     "manifest.allowSparseIndexes": Leaf("manifest", "allow_sparse_indexes", read_flag),
+    "lists.pageSize": Leaf("lists", "page_size", read_count(1, 10_000)),
+    "lists.pageBytes": Leaf("lists", "page_bytes", read_size(128 * KIB, 3 * MIB)),
+    "lists.annotations": Leaf("lists", "annotation_bytes", read_size(0, KEPT_ANNOTATIONS_BYTES)),
+    "lists.referrersRead": Leaf("lists", "referrers_read", read_count(250, 100_000)),
 }
 """Every setting, by its path."""
 

@@ -141,6 +141,20 @@ class ManifestSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ListSettings:
+    """`lists`: how much one page of a list holds."""
+
+    page_size: int = 1000
+    """Tags or repositories on one page, 1 to 10,000, whatever a client asks for."""
+    page_bytes: int = 1 * MIB
+    """Descriptors of referrers on one page, 128 KiB to 3 MiB; one at least."""
+    annotation_bytes: int = 32 * 1024
+    """Annotations of one referrer in the list, 0 to 64 KiB; others are left out."""
+    referrers_read: int = 4000
+    """Referrers that are read for one page, at most about, 250 to 100,000."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one replica."""
 
@@ -150,6 +164,7 @@ class Settings:
     upload: UploadSettings = field(default_factory=UploadSettings)
     gc: GcSettings = field(default_factory=GcSettings)
     manifest: ManifestSettings = field(default_factory=ManifestSettings)
+    lists: ListSettings = field(default_factory=ListSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     warnings: tuple[str, ...] = ()
     """What was configured and has no effect here; one sentence each, beginning with its path."""

@@ -116,7 +116,7 @@ def read_workers(value: object) -> int:
 
 
 def read_size(lowest_bytes: int, highest_bytes: int | None = None) -> Reader:
-    """Make the reader of a number of bytes, such as `8MiB`, within bounds that are whole MiB."""
+    """Make the reader of a number of bytes, such as `8MiB`, within bounds that are whole KiB."""
 
     def read(value: object) -> int:
         match = None if isinstance(value, bool) else _SIZE.fullmatch(str(value).strip())
@@ -126,14 +126,19 @@ def read_size(lowest_bytes: int, highest_bytes: int | None = None) -> Reader:
             raise ValueError(msg)
         size = int(float(match[1]) * unit)
         if size < lowest_bytes:
-            msg = f"{value} is too small: at least {lowest_bytes // 2**20}MiB"
+            msg = f"{value} is too small: at least {_size(lowest_bytes)}"
             raise ValueError(msg)
         if highest_bytes is not None and size > highest_bytes:
-            msg = f"{value} is too large: at most {highest_bytes // 2**20}MiB"
+            msg = f"{value} is too large: at most {_size(highest_bytes)}"
             raise ValueError(msg)
         return size
 
     return read
+
+
+def _size(size_bytes: int) -> str:
+    """Write a size that is a whole number of KiB."""
+    return f"{size_bytes // 2**20}MiB" if size_bytes % 2**20 == 0 else f"{size_bytes // 2**10}KiB"
 
 
 def read_duration(value: object) -> float:

@@ -5,7 +5,10 @@ from urllib.parse import quote, urlencode
 
 from zotpy.core.errors import RegistryError
 
-MAX_PAGE = 1000
+_LONGEST_NAME = 255
+"""Of a tag, a repository or a referrer's digest."""
+_FIRST, _LAST = "!", "~"
+"""The printable characters of ASCII, without the space: no name in a list has others."""
 
 
 class PageInvalid(RegistryError):
@@ -22,6 +25,20 @@ def parse_page_size(text: str | None) -> int | None:
         msg = f"n={text[:20]!r} is not a number of items"
         raise PageInvalid(msg)
     return int(text)
+
+
+def name_to_begin_after(text: str) -> str:
+    """Return a name that stands in a list of names where `last` stands, and can be sent to any store.
+
+    `last` is whatever a client writes. The names of a list are of printable ASCII characters and bounded in length, so
+    what comes after the first other character, or after that length, cannot matter.
+    """
+    for position, character in enumerate(text[:_LONGEST_NAME]):
+        if character < _FIRST:
+            return text[:position]
+        if character > _LAST:
+            return text[:position] + _LAST
+    return text[:_LONGEST_NAME]
 
 
 def next_link(path: str, query: Mapping[str, str | int | None]) -> str:

@@ -65,6 +65,15 @@ class Account:
         """
         await self.budget.acquire(self, size_bytes)
 
+    async def hold(self, size_bytes: int) -> None:
+        """Wait until so much may be held, or all that one body may hold; it is freed without further bytes.
+
+        So not to be called while the budget is waited for with other bytes held. Raises `TooManyRequests`.
+        """
+        self.begin_part(min(size_bytes, self.budget.largest_part_bytes))
+        await self.acquire(self.part_bytes)
+        self.part_is_full()
+
     def release(self, size_bytes: int) -> None:
         """Give back bytes that were sent or dropped."""
         self.budget.release(self, size_bytes)

@@ -1,26 +1,47 @@
-"""Lists: the tags of a repository, the referrers of a manifest, the repositories (end-8a, end-8b, end-12; catalog).
+"""Lists: the tags of a repository, the repositories, the referrers of a manifest (end-8a, end-8b, end-12; catalog).
 
 Each is one listing of a prefix in which nothing else lives; a page of it costs a call for each 1,000 names. Referrers
 cost a read each besides: their descriptors are objects.
+
+Every page is bounded, whatever a client asks for: names by their number, descriptors by their bytes. What a page takes
+in memory is held in the budget from the first listing until the answer was sent.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+
+import trio
 
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import NameUnknown
 from zotpy.core.framing import unframe
 from zotpy.core.names import RepositoryName
-from zotpy.core.paging import MAX_PAGE
+from zotpy.core.paging import name_to_begin_after
+from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES, LONGEST_TYPE, bounded, json_bytes
+from zotpy.registry.budget import Account
 from zotpy.registry.concurrency import gather
-from zotpy.store.interface import KeyMissing, Store
+from zotpy.registry.settings import KIB, MIB, RegistrySettings
+from zotpy.store.interface import KeyMissing, Listed, Store, StoreUnavailable
 
-REFERRERS_PAGE = 250
-"""Referrers on one page: with annotations of usual length, well below the 4 MiB that clients read."""
+STORE_PAGE = 1000
+"""Objects in one listing of the store, at most."""
+REFERRERS_LISTED = 250
+"""Referrers in one listing, and so on one page."""
 REFERRERS_AT_ONCE = 32
+BATCH_BYTES = 1 * MIB
+"""Of objects read at once for one page."""
+LARGE_BYTES = 256 * KIB
+"""Longer objects, as older releases wrote them, are read one at a time in a replica: each may have 8 MiB."""
+UNCOUNTED_BYTES = 64 * KIB
+"""A page that takes less is not worth an entry in the budget."""
+NAME_BYTES = 512
+"""What a name takes in a listing and in its answer, about."""
+COPIES = 3
+"""What a descriptor takes while a page is written: as it is read, as it is kept, and as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +50,8 @@ class Page:
 
     names: Sequence[str]
     more: bool
+    size: int
+    """How many names a page of this size may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,54 +64,94 @@ class Referrers:
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """All requests for lists."""
+    """All requests for lists. Each takes the account that holds what its answer takes in memory."""
 
     store: Store
+    settings: RegistrySettings
+    _large_reads: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
 
-    async def tags(self, repo: RepositoryName, n: int | None, last: str) -> Page:
-        """List tags after `last`, at most `n`, all without `n`. Raises `NameUnknown` where nothing was ever pushed."""
-        prefix = keys.tags(repo)
-        page = await self._names(prefix, n, last)
+    async def tags(self, repo: RepositoryName, n: int | None, last: str, account: Account | None = None) -> Page:
+        """List tags after `last`, at most `n`. Raises `NameUnknown` where nothing was ever pushed."""
+        page = await self._names(keys.tags(repo), n, last, account)
         if not page.names and not await self._exists(repo):
             msg = f"there is no repository {repo}"
             raise NameUnknown(msg, detail={"name": repo.text})
         return page
 
-    async def catalog(self, n: int | None, last: str) -> Page:
-        """List repositories that had a manifest pushed, after `last`, at most `n`, all without `n`."""
-        page = await self._names(keys.REPOS, n, last.replace("/", "!"))
-        return Page([keys.repository_of(keys.REPOS + name).text for name in page.names], page.more)
+    async def catalog(self, n: int | None, last: str, account: Account | None = None) -> Page:
+        """List repositories that had a manifest pushed, after `last`, at most `n`."""
+        page = await self._names(keys.REPOS, n, last.replace("/", "!"), account)
+        return Page([name.replace("!", "/") for name in page.names], page.more, page.size)
 
-    async def referrers(self, repo: RepositoryName, subject: Digest, artifact_type: str | None, last: str) -> Referrers:
-        """List manifests whose subject is this digest, whether it exists or not."""
+    async def referrers(
+        self,
+        repo: RepositoryName,
+        subject: Digest,
+        artifact_type: str | None,
+        last: str,
+        account: Account | None = None,
+    ) -> Referrers:
+        """List manifests whose subject is this digest, whether it exists or not.
+
+        A page may have no descriptors and a next page only if very many referrers are of other artifact types.
+        """
+        if artifact_type is not None and len(artifact_type) > LONGEST_TYPE:
+            return Referrers([], None)  # no referrer is listed with such a type
         prefix = keys.referrers(repo, subject)
-        listing = await self.store.list(prefix, start_after=prefix + last if last else "", limit=REFERRERS_PAGE)
-        found = await gather(
-            *[partial(self._descriptor, listed.key) for listed in listing.objects], limit=REFERRERS_AT_ONCE
-        )
-        descriptors = [
-            descriptor
-            for descriptor in found
-            if descriptor is not None and artifact_type in {None, descriptor.get("artifactType", "")}
-        ]
-        more = listing.truncated and bool(listing.objects)
-        return Referrers(descriptors, listing.objects[-1].key.removeprefix(prefix) if more else None)
-
-    async def _names(self, prefix: str, n: int | None, last: str) -> Page:
-        """List names below a prefix in which there are no directories."""
-        if n == 0:
-            return Page([], more=False)
-        names: list[str] = []
-        start_after = prefix + last if last else ""
+        page = _ReferrersPage(artifact_type, self.settings.list_page_bytes)
+        after, read = name_to_begin_after(last), 0
         while True:
-            limit = MAX_PAGE if n is None else min(MAX_PAGE, n - len(names))
-            listing = await self.store.list(prefix, start_after=start_after, limit=limit)
-            names.extend(listed.key.removeprefix(prefix) for listed in listing.objects)
-            if not listing.truncated or not listing.objects:
-                return Page(names, more=False)
-            if n is not None and len(names) >= n:
-                return Page(names, more=True)
-            start_after = listing.objects[-1].key
+            objects, more = await self._list_after(prefix, after, REFERRERS_LISTED)
+            if read == 0:
+                await self._hold(account, self._needed_bytes(objects, more=more))
+            for batch in _batches(objects):
+                found = await gather(*[partial(self._descriptor, listed) for listed in batch], limit=REFERRERS_AT_ONCE)
+                for listed, descriptor in zip(batch, found, strict=True):
+                    if descriptor is not None and not page.add(descriptor):
+                        return Referrers(page.descriptors, after)
+                    after = listed.key.removeprefix(prefix)
+            read += len(objects)
+            if not more or page.descriptors or read >= self.settings.referrers_read:
+                return Referrers(page.descriptors, after if more else None)
+
+    async def _names(self, prefix: str, n: int | None, last: str, account: Account | None) -> Page:
+        """List names below a prefix in which there are no directories."""
+        size = self.settings.list_page_size if n is None else min(n, self.settings.list_page_size)
+        names: list[str] = []
+        after, more = name_to_begin_after(last), size > 0
+        while more and len(names) < size:
+            objects, more = await self._list_after(prefix, after, min(STORE_PAGE, size - len(names)))
+            if not names:
+                await self._hold(account, NAME_BYTES * (size if more else len(objects)))
+            names += [listed.key.removeprefix(prefix) for listed in objects]
+            after = names[-1] if names else ""
+        return Page(names[:size], more or len(names) > size, size)
+
+    async def _list_after(self, prefix: str, after: str, limit: int) -> tuple[list[Listed], bool]:
+        """List objects below a prefix after one name, and whether more follow. Raises `StoreUnavailable`.
+
+        A store that repeats the name, or begins anew each time, gives no object twice here, and does not keep us for
+        ever: where a listing brings nothing new though more should follow, there is no way to come to the rest.
+        """
+        start_after = prefix + after if after else ""
+        for size in dict.fromkeys((limit, STORE_PAGE)):  # a store that repeats the name has room for others then
+            listing = await self.store.list(prefix, start_after=start_after, limit=size)
+            found = [listed for listed in listing.objects if listed.key > start_after]
+            if found or not listing.truncated:
+                return found, listing.truncated
+        msg = f"the store says that more objects follow {start_after or prefix!r}, and does not list them"
+        raise StoreUnavailable(msg)
+
+    async def _hold(self, account: Account | None, size_bytes: int) -> None:
+        if account is not None and size_bytes > UNCOUNTED_BYTES:
+            await account.hold(size_bytes)
+
+    def _needed_bytes(self, objects: Sequence[Listed], *, more: bool) -> int:
+        """Return what a page of these referrers takes in memory, at most about."""
+        page_bytes = self.settings.list_page_bytes
+        if not more:
+            page_bytes = min(page_bytes, sum(min(listed.size_bytes, KEPT_ANNOTATIONS_BYTES) for listed in objects))
+        return COPIES * page_bytes
 
     async def _exists(self, repo: RepositoryName) -> bool:
         try:
@@ -97,10 +160,47 @@ class Lists:
             return False
         return True
 
-    async def _descriptor(self, key: str) -> dict[str, Any] | None:
-        try:
-            header, _ = unframe((await self.store.get(key)).body)
-        except KeyMissing:
-            return None  # deleted since the listing
-        descriptor = header.get("descriptor")
-        return descriptor if isinstance(descriptor, dict) else None
+    async def _descriptor(self, listed: Listed) -> dict[str, Any] | None:
+        """Read one descriptor, with as many annotations as are shown; `None`: it was deleted since it was listed."""
+        async with self._large_reads if listed.size_bytes > LARGE_BYTES else nullcontext():
+            try:
+                header, _ = unframe((await self.store.get(listed.key)).body)
+            except KeyMissing:
+                return None
+            descriptor = header.get("descriptor")
+            if not isinstance(descriptor, dict):
+                return None
+            return bounded(descriptor, self.settings.listed_annotation_bytes)
+
+
+@dataclass(slots=True)
+class _ReferrersPage:
+    """Descriptors of one artifact type, of any with `None`, as many as fit into so many bytes; one at least."""
+
+    artifact_type: str | None
+    free_bytes: int
+    descriptors: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, descriptor: dict[str, Any]) -> bool:
+        """Take one, if it is of the type; `False`: there is no room left for it."""
+        if self.artifact_type not in {None, descriptor.get("artifactType", "")}:
+            return True
+        self.free_bytes -= json_bytes(descriptor)
+        if self.free_bytes < 0 and self.descriptors:
+            return False
+        self.descriptors.append(descriptor)
+        return True
+
+
+def _batches(objects: Sequence[Listed]) -> Iterator[Sequence[Listed]]:
+    """Cut a listing into pieces that are read at once: so many objects, and so many bytes but of a single one."""
+    batch: list[Listed] = []
+    size_bytes = 0
+    for listed in objects:
+        if batch and (len(batch) == REFERRERS_AT_ONCE or size_bytes + listed.size_bytes > BATCH_BYTES):
+            yield batch
+            batch, size_bytes = [], 0
+        batch.append(listed)
+        size_bytes += listed.size_bytes
+    if batch:
+        yield batch

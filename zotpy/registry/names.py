@@ -14,6 +14,7 @@ from zotpy.core.framing import frame
 from zotpy.core.manifests import ManifestFacts
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.records import ManifestValue
+from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES, bounded
 from zotpy.registry.tags import Tags
 from zotpy.store.interface import ConditionFailed, KeyMissing, Store
 from zotpy.store.sweeps import list_all
@@ -42,10 +43,10 @@ class Names:
     async def write_referrer(
         self, repo: RepositoryName, facts: ManifestFacts, digest: Digest, value: ManifestValue
     ) -> None:
-        """Put a manifest into the list of the referrers of its subject."""
+        """Put a manifest into the list of the referrers of its subject, without annotations that are too long."""
         if facts.subject is None:
             return
-        descriptor = facts.descriptor(digest, value.size_bytes)
+        descriptor = bounded(facts.descriptor(digest, value.size_bytes), KEPT_ANNOTATIONS_BYTES)
         body = frame({"v": 1, "descriptor": descriptor, "nonce": secrets.token_hex(8)})
         await self.store.put(keys.referrer(repo, facts.subject, digest), body)
 

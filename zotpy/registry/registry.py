@@ -56,6 +56,6 @@ async def open_registry(store: Store, settings: RegistrySettings, budget: Memory
         uploads=Uploads(store, Sessions(store, budget, settings), commits, keyring, budget, settings),
         mounts=Mounts(records, hints, settings),
         manifests=Manifests(store, records, names, Deletions(store, records, names), settings),
-        lists=Lists(store),
+        lists=Lists(store, settings),
         pulls=PullLog(store, settings.pull_interval_s),
     )

@@ -24,6 +24,14 @@ class RegistrySettings:
     """Longer manifests are refused; some clients, oras among them, cannot pull more than 4 MiB."""
     allow_sparse_indexes: bool = False
     """Accept an index whose child manifests are not (all) in the repository."""
+    list_page_size: int = 1000
+    """Tags or repositories on one page of a list, whatever a client asks for; a store call for each 1,000."""
+    list_page_bytes: int = MIB
+    """Descriptors of referrers on one page; one at least. Some clients, oras among them, read no more than 4 MiB."""
+    listed_annotation_bytes: int = 32 * KIB
+    """Annotations of one referrer in the list of them; others are left out."""
+    referrers_read: int = 4000
+    """Referrers that are read, at most about, to find some of an artifact type for one page."""
     mount_without_source: bool = True
     """Answer `?mount=` without `from` from any repository; else such a mount begins an upload."""
     body_stall_s: float = 60.0

@@ -16,6 +16,7 @@ from quart.wrappers.response import ResponseBody
 from quart_trio.wrappers import TrioRequest
 
 from zotpy.core.errors import ClientStalled
+from zotpy.registry.budget import Account
 from zotpy.web.cuts import Cut
 from zotpy.web.proxies import Reached
 
@@ -123,6 +124,8 @@ class BoundedRequest(TrioRequest):
     body_class = BoundedBody  # type: ignore[assignment]  # the seam for a body of another kind
     reached = Reached()
     """How its client has reached us."""
+    held: Account | None = None
+    """The memory that its answer takes; given back once that was sent, or cannot be."""
 
 
 def body_of(request: "Request") -> BoundedBody:

@@ -9,6 +9,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.manifests import OCI_INDEX
 from zotpy.core.names import RepositoryName
 from zotpy.core.paging import next_link, parse_page_size
+from zotpy.registry.budget import Account
 from zotpy.web.bodies import BoundedRequest
 from zotpy.web.context import Context
 
@@ -23,22 +24,23 @@ async def tags(context: Context, request: BoundedRequest, name: str) -> Response
     """GET tags/list."""
     repo = RepositoryName.parse(name)
     n = parse_page_size(request.args.get("n"))
-    page = await context.registry.lists.tags(repo, n, request.args.get("last", ""))
+    page = await context.registry.lists.tags(repo, n, request.args.get("last", ""), _account(context, request))
     response = _json({"name": context.told(repo.text), "tags": list(page.names)})
     if page.more:
         path = context.path(f"/v2/{repo}/tags/list")
-        response.headers["Link"] = next_link(path, {"n": n, "last": page.names[-1]})
+        response.headers["Link"] = next_link(path, {"n": page.size, "last": page.names[-1]})
     return response
 
 
 async def catalog(context: Context, request: BoundedRequest) -> Response:
     """GET /v2/_catalog."""
     n = parse_page_size(request.args.get("n"))
-    page = await context.registry.lists.catalog(n, context.known(request.args.get("last", "")))
+    last = context.known(request.args.get("last", ""))
+    page = await context.registry.lists.catalog(n, last, _account(context, request))
     response = _json({"repositories": [context.told(name) for name in page.names]})
     if page.more:
         response.headers["Link"] = next_link(
-            context.path("/v2/_catalog"), {"n": n, "last": context.told(page.names[-1])}
+            context.path("/v2/_catalog"), {"n": page.size, "last": context.told(page.names[-1])}
         )
     return response
 
@@ -47,7 +49,8 @@ async def referrers(context: Context, request: BoundedRequest, name: str, digest
     """GET referrers: an index of the manifests with this subject."""
     repo, subject = RepositoryName.parse(name), Digest.parse(digest)
     artifact_type = request.args.get("artifactType") or None
-    page = await context.registry.lists.referrers(repo, subject, artifact_type, request.args.get("last", ""))
+    last = request.args.get("last", "")
+    page = await context.registry.lists.referrers(repo, subject, artifact_type, last, _account(context, request))
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(page.descriptors)}
     response = _json(index, OCI_INDEX)
     if artifact_type is not None:
@@ -56,6 +59,12 @@ async def referrers(context: Context, request: BoundedRequest, name: str, digest
         path = context.path(f"/v2/{repo}/referrers/{subject}")
         response.headers["Link"] = next_link(path, {"artifactType": artifact_type, "last": page.last})
     return response
+
+
+def _account(context: Context, request: BoundedRequest) -> Account:
+    """Open an account for what an answer takes in memory until it was sent."""
+    request.held = context.registry.budget.account()
+    return request.held
 
 
 def _json(document: dict[str, Any], content_type: str = "application/json") -> Response:

@@ -95,6 +95,8 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             raise  # hypercorn ends the connection, and has no log
         finally:
             self.app.under_way -= 1  # type: ignore[attr-defined]
+            if (held := request.held) is not None:  # type: ignore[attr-defined]
+                held.close()
             answered.cut = self._why_cut(body_of(request)) or answered.cut
             answered.received_bytes = getattr(request.body, "received_bytes", 0)
             answered.route = request.url_rule.rule if request.url_rule is not None else "none"

@@ -1,6 +1,12 @@
-import pytest
+import string
 
-from zotpy.core.paging import PageInvalid, next_link, parse_page_size
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zotpy.core.paging import PageInvalid, name_to_begin_after, next_link, parse_page_size
+
+NAMES = st.text(string.ascii_letters + string.digits + "._-!", min_size=1, max_size=255)
 
 
 @pytest.mark.parametrize(
@@ -17,6 +23,15 @@ def test_what_is_no_number_of_items_is_refused(text: str) -> None:
     with pytest.raises(PageInvalid) as caught:
         parse_page_size(text)
     assert len(caught.value.message) < 100
+
+
+@given(names=st.lists(NAMES), text=st.one_of(st.text(), NAMES.flatmap(lambda name: st.text().map(name.__add__))))
+def test_any_text_stands_somewhere_in_a_list(names: list[str], text: str) -> None:
+    """What is sent to the store in its place is short and printable, and the same names come after it."""
+    after = name_to_begin_after(text)
+    assert len(after) <= 255
+    assert all("!" <= character <= "~" for character in after)
+    assert [name for name in names if name > text] == [name for name in names if name > after]
 
 
 def test_the_next_page_is_a_link_with_the_parameters_that_are_set() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import pytest
 
@@ -12,10 +14,12 @@ from tests.unit.web.serving import (
     CONFIG,
     PART_BYTES,
     REPO,
+    SETTINGS,
     UPLOADS,
     Replica,
     digest_of,
     image,
+    serving,
 )
 from zotpy.core.manifests import OCI_IMAGE, OCI_INDEX
 
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import httpx
+    import trio
 
 BLOB = bytes(range(256)) * 8
 TYPE = {"Content-Type": OCI_IMAGE}
@@ -326,6 +331,48 @@ async def test_tags_are_listed_in_pages(replica: Replica) -> None:
     assert await pages(replica, f"{url}?n=2000", "tags") == [tags]
 
 
+async def test_a_list_without_n_is_a_page_and_n_is_capped(nursery: trio.Nursery) -> None:
+    """Neither a client that asks for no number nor one that asks for too many gets more than a page holds."""
+    async with serving(nursery, replace(SETTINGS, list_page_size=2)) as replica:
+        for number in range(5):
+            await replica.push_image(f"t{number}", repo=f"r{number}")
+            await replica.push_image(f"t{number}")
+        for query in ("", "?n=", "?n=3", "?n=9999999999"):
+            tags = await pages(replica, f"/v2/{REPO}/tags/list{query}", "tags")
+            assert tags == [["t0", "t1"], ["t2", "t3"], ["t4"]]
+            assert [len(page) for page in await pages(replica, f"/v2/_catalog{query}", "repositories")] == [2, 2, 2]
+        assert await pages(replica, f"/v2/{REPO}/tags/list?n=0", "tags") == [[]]
+
+
+@pytest.mark.parametrize(
+    "last", ["%00", "%0A", "%7F", "%C3%A9", "%ED%A0%80", "%FF", "t1%00", "x" * 3000, "..%2F..", "/"]
+)
+async def test_a_list_begins_after_any_text(replica: Replica, last: str) -> None:
+    """A client may write anything as `last`; the list goes on where it would stand."""
+    await replica.push_image("t1", "t2")
+    where = last if last in {"%ED%A0%80", "%FF"} else unquote(last)  # no UTF-8: it is taken as it is written
+    answer = await replica.client.get(f"/v2/{REPO}/tags/list?last={last}")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["tags"] == [tag for tag in ("t1", "t2") if tag > where]
+    assert (await replica.client.get(f"/v2/_catalog?last={last}")).status_code == 200
+    assert (await replica.client.get(f"/v2/{REPO}/referrers/{ABSENT}?last={last}")).status_code == 200
+
+
+async def test_a_page_is_held_in_memory_until_it_was_sent(replica: Replica) -> None:
+    """What a long page takes counts in the budget, and is given back with the answer; a short one is not counted."""
+    await replica.push_image("one")
+    assert (await replica.client.get(f"/v2/{REPO}/tags/list")).json()["tags"] == ["one"]
+    before = replica.registry.budget.peak_bytes
+    for number in range(4):
+        await replica.push_image(*[f"t{number}-{index}" for index in range(100)])
+    replica.registry.budget.peak_bytes = 0
+    assert len((await replica.client.get(f"/v2/{REPO}/tags/list?n=400")).json()["tags"]) == 400
+    assert replica.registry.budget.peak_bytes > before
+    while (await replica.ended.receive()).path != f"/v2/{REPO}/tags/list":
+        pass
+    assert replica.registry.budget.used_bytes == 0
+
+
 async def test_repositories_are_listed_in_pages(replica: Replica) -> None:
     """The catalog lists each repository that had a manifest pushed, once, in pages."""
     names = ["a", "a-b", "a/b", "a/b/c", "ab", "b"]
@@ -369,7 +416,7 @@ async def test_a_subject_without_referrers_is_an_empty_index(replica: Replica) -
 
 async def test_referrers_are_filtered_and_listed_in_pages(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
     """end-12: the filter is applied and said to be, on every page, and pages lead to one another."""
-    monkeypatch.setattr("zotpy.registry.lists.REFERRERS_PAGE", 2)
+    monkeypatch.setattr("zotpy.registry.lists.REFERRERS_LISTED", 2)
     digests: dict[str, set[str]] = {"application/one": set(), "application/two": set()}
     for number in range(7):
         kind = "application/one" if number % 2 else "application/two"
@@ -378,14 +425,15 @@ async def test_referrers_are_filtered_and_listed_in_pages(replica: Replica, monk
     for kind, expected in digests.items():
         found: list[str] = []
         where: str | None = f"/v2/{REPO}/referrers/{ABSENT}?artifactType={kind}"
-        count = 0
+        sizes: list[int] = []
         while where is not None:
             answer = await replica.client.get(where)
             assert answer.headers["OCI-Filters-Applied"] == "artifactType"
             found += [descriptor["digest"] for descriptor in answer.json()["manifests"]]
             where = next_of(answer)
-            count += 1
-        assert count == 4
+            sizes.append(len(answer.json()["manifests"]))
+        assert 2 <= len(sizes) <= 4
+        assert all(sizes[:-1])
         assert len(found) == len(expected)
         assert set(found) == expected
 
