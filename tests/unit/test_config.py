@@ -16,6 +16,7 @@ import yaml
 from zotpy.config import ConfigError, GcSettings, ListSettings, S3Settings, Settings, UploadSettings, load_settings
 from zotpy.config.retention import read_policies
 from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, variable_of
+from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES
 from zotpy.registry.settings import RegistrySettings
 from zotpy.server import registry_settings
 from zotpy.web.connections import ServerConfig
@@ -341,6 +342,10 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "storage.retention.delay": ("0", 0.0),
     "storage.retention.policies": ('[{"repositories": ["a"]}]', read_policies([{"repositories": ["a"]}])),
     "manifest.maxSize": ("5000000", 5_000_000),
+    "lists.pageSize": ("70", 70),
+    "lists.pageBytes": ("2MiB", 2 << 20),
+    "lists.annotations": ("1KiB", 1024),
+    "lists.referrersRead": ("700", 700),
 }
 """Values for variables, with what is read from them; flags and texts not named here are `true` and `text`."""
 
@@ -389,6 +394,13 @@ def test_the_registry_agrees_on_the_defaults() -> None:
     assert (registry.list_page_size, registry.list_page_bytes) == (lists.page_size, lists.page_bytes)
     assert registry.listed_annotation_bytes == lists.annotation_bytes
     assert registry.referrers_read == lists.referrers_read
+
+
+def test_no_more_annotations_can_be_asked_for_than_are_kept(load: Load) -> None:
+    """What the list of referrers in the bucket does not have, no page can show."""
+    kept = KEPT_ANNOTATIONS_BYTES
+    assert load({"lists": {"annotations": kept}}).lists.annotation_bytes == kept
+    assert "64KiB" in str(problems_of(load, {"lists": {"annotations": kept + 1}}))
 
 
 def test_the_documentation_names_every_setting() -> None:

@@ -24,7 +24,6 @@ from zotpy.config.values import (
     read_wait,
     read_workers,
 )
-from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES
 
 DRIVER = "storage.storageDriver"
 KIB = 1024
@@ -91,7 +90,7 @@ LEAVES = {
     "manifest.allowSparseIndexes": Leaf("manifest", "allow_sparse_indexes", read_flag),
     "lists.pageSize": Leaf("lists", "page_size", read_count(1, 10_000)),
     "lists.pageBytes": Leaf("lists", "page_bytes", read_size(128 * KIB, 3 * MIB)),
-    "lists.annotations": Leaf("lists", "annotation_bytes", read_size(0, KEPT_ANNOTATIONS_BYTES)),
+    "lists.annotations": Leaf("lists", "annotation_bytes", read_size(0, 64 * KIB)),
     "lists.referrersRead": Leaf("lists", "referrers_read", read_count(250, 100_000)),
 }
 """Every setting, by its path."""
