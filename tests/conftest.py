@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 CLIENT_TIMEOUT_S = 60.0
 for phase in ("connect", "read", "write", "pool"):  # five seconds without these: a busy machine may need more
     setattr(DEFAULT_TIMEOUT_CONFIG, phase, CLIENT_TIMEOUT_S)
+
+
+def pytest_configure() -> None:
+    """End a run that is told to stop as Ctrl-C does: every fixture ends what it started."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 @pytest.fixture(scope="session")

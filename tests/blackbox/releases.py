@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
-import tarfile
 from pathlib import Path
 from subprocess import run
 
@@ -29,8 +27,7 @@ def earlier_source(release: str, directory: Path) -> Path:
     if archive.returncode != 0:
         reason = archive.stderr.decode(errors="replace").strip()
         missing(f"commit {commit[:7]} of the history is needed: git fetch --unshallow ({reason})")
-    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as opened:
-        opened.extractall(directory, filter="data")
+    run(["tar", "--extract", "--directory", directory], input=archive.stdout, check=True)  # tarfile: 3.11.4 or later
     assert imported_from(directory) == directory / "zotpy"
     return directory
 

@@ -1,0 +1,100 @@
+"""A Debian with Python and nothing else, made here by debootstrap, in which the README's commands are run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from bench.servers import programs
+from tests.processes import Process, find_program, missing
+
+CHECKOUT = Path(__file__).parents[2]
+RELEASE = "bookworm"
+PACKAGES = "ca-certificates,python3"
+DEBOOTSTRAP_DEADLINE_S = 600.0
+INSIDE = Path("srv/zotpy")
+CERTIFICATES = Path("etc/ssl/certs/ca-certificates.crt")
+# What this machine believes package indexes by: the root believes them, too.
+AUTHORITIES = Path(os.environ.get("PIP_CERT") or f"/{CERTIFICATES}")
+MOUNTS = """
+    set -e
+    mount -t proc proc "$0/proc"
+    mount --rbind /dev "$0/dev"
+    mount --rbind /sys "$0/sys"
+    mount -t tmpfs -o mode=1777 tmpfs "$0/tmp"
+    mkdir -p "$0/root/.cache/zotpy/programs"
+    mount --bind "$1" "$0/root/.cache/zotpy/programs"
+    shift
+    cd "$0"
+    exec chroot "$0" sh -c 'cd "$0" && exec "$@"' "$@"
+"""
+"""Leaves the machine's own mounts alone: a mount namespace of its own sees these."""
+
+
+class BareRoot:
+    """The files of a machine on which nobody has done anything yet, and this checkout with its history."""
+
+    def __init__(self, directory: Path) -> None:
+        """Make it in an empty directory, by root only."""
+        if os.getuid() != 0:
+            missing("root is needed for a bare machine: sudo sh tests/run tests/deploy/test_bare_machine.py")
+        for tool in ("unshare", "chroot", "tar"):
+            find_program(tool, "apt-get install util-linux coreutils tar")
+        self.path = directory / "root"
+        self.path.mkdir()
+        subprocess.run(["tar", "--extract", "--file", base(), "--directory", self.path], check=True)
+        shutil.copy("/etc/resolv.conf", self.path / "etc/resolv.conf")
+        shutil.copy(AUTHORITIES, self.path / CERTIFICATES)
+        self._take_checkout()
+
+    def process(self, *command: str, log_path: Path) -> Process:
+        """Return a program to be run in the checkout there, with what this machine has built for tests."""
+        kept = programs.cache() / "programs"
+        kept.mkdir(parents=True, exist_ok=True)
+        entered = ["unshare", "--mount", "sh", "-c", MOUNTS, self.path, kept, f"/{INSIDE}", *command]
+        environ = {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": "/root",
+            "PIP_CERT": f"/{CERTIFICATES}",
+            **{name: os.environ[name] for name in ("CI",) if name in os.environ},
+        }
+        return Process("bare machine", entered, log_path, environ)
+
+    def _take_checkout(self) -> None:
+        """Clone the history, and lay the files as they are now over it."""
+        git = find_program("git", "apt-get install git")
+        there = self.path / INSIDE
+        subprocess.run([git, "clone", "--quiet", "--no-hardlinks", CHECKOUT, there], check=True)
+        names = subprocess.run(
+            [git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=CHECKOUT,
+            capture_output=True,
+            check=True,
+        ).stdout.split(b"\0")
+        present = [name for name in names if name and os.path.lexists(CHECKOUT / os.fsdecode(name))]
+        pack = ["tar", "--create", "--null", "--no-recursion", "--files-from=-"]
+        packed = subprocess.run(pack, cwd=CHECKOUT, input=b"\0".join(present), capture_output=True, check=True).stdout
+        subprocess.run(["tar", "--extract", "--directory", there], input=packed, check=True)
+
+
+def base() -> Path:
+    """Return an archive of the root, made once and kept outside the checkout."""
+    archive = programs.cache() / "images" / f"bare-{RELEASE}-{PACKAGES}.tar"
+    if archive.exists():
+        return archive
+    debootstrap = find_program("debootstrap", "apt-get install debootstrap debian-archive-keyring")
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = archive.with_suffix(f".{os.getpid()}")
+    root = unfinished.with_suffix(".root")
+    try:
+        command: list[str | Path] = [debootstrap, "--variant=minbase", f"--include={PACKAGES}", RELEASE, root]
+        subprocess.run(command, capture_output=True, timeout=DEBOOTSTRAP_DEADLINE_S, check=True)
+        shutil.rmtree(root / "var/cache/apt/archives")
+        subprocess.run(["tar", "--create", "--file", unfinished, "--directory", root, "."], check=True)
+        unfinished.rename(archive)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+        unfinished.unlink(missing_ok=True)
+    return archive

@@ -1,0 +1,122 @@
+"""Runs pytest so that nothing outlives it: no process, and no file in the temporary directory.
+
+    python -m tests.session [argument of pytest...]
+
+Tests start servers, which start others, and all of them write gigabytes. However pytest ends, by itself, by a signal or
+by `kill -9`, all that was started below this process is ended, and the directory that was `TMPDIR` to all of it is
+deleted. Where this process is itself killed, pytest is told to stop, and the next run deletes the directory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.processes import descendants, has_ended
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+PREFIX = "zotpy-tests-"
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+ROUNDS = 100
+"""How often what is left is looked for and killed: a process may start another one in its last moment."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run pytest and return its exit code; 128 and the signal's number where a signal ended it."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)  # who loses its parent becomes our child, and is found
+    above = Path(tempfile.gettempdir())
+    delete_left(above)
+    directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=above))
+    try:
+        pytest = subprocess.Popen(
+            [sys.executable, "-m", "pytest", *arguments],
+            env={**os.environ, "TMPDIR": str(directory)},
+            preexec_fn=lambda: _prctl(PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509 - there are no threads yet
+        )
+
+        def pass_on(number: int, _: FrameType | None) -> None:
+            os.kill(pytest.pid, number)
+
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, pass_on)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C goes to pytest as well
+        code = wait_for(pytest.pid)
+        pytest.returncode = code  # what we have waited for, Popen need not
+    finally:
+        end_children()
+        delete(directory)
+        delete_sockets()
+    return code if code >= 0 else 128 - code
+
+
+def wait_for(pid: int) -> int:
+    """Return the exit code of a child, and take note of the end of others that came to us."""
+    while True:
+        ended, status = os.wait()
+        if ended == pid:
+            return os.waitstatus_to_exitcode(status)
+
+
+def end_children() -> None:
+    """Kill every process that was started below this one, and take note of its end."""
+    for _ in range(ROUNDS):
+        for pid in descendants(os.getpid()):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            while True:
+                os.waitpid(-1, 0)
+        except ChildProcessError:
+            if not descendants(os.getpid()):
+                return
+
+
+def delete_left(above: Path) -> None:
+    """Delete the directories of runs that were killed."""
+    for directory in above.glob(f"{PREFIX}*"):
+        owner = directory.name.removeprefix(PREFIX).partition("-")[0]
+        if owner.isdecimal() and has_ended(int(owner)):
+            delete(directory)
+
+
+def delete(directory: Path) -> None:
+    """Delete a directory with all in it; what is mounted below it is unmounted, not emptied."""
+    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for place in sorted(mounted, reverse=True):
+        if place.startswith(f"{directory}/"):
+            subprocess.run(["umount", "--lazy", place], check=False)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def delete_sockets() -> None:
+    """Delete the sockets on which no SeaweedFS listens any more: it puts them into /tmp, whatever TMPDIR says."""
+    for path in Path("/tmp").glob("seaweedfs-*.sock"):  # noqa: S108 - that is where they are
+        with socket.socket(socket.AF_UNIX) as client:
+            try:
+                client.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
+            except OSError:  # another user's, or gone
+                continue
+
+
+def _prctl(option: int, value: int) -> None:
+    """See prctl(2); only Linux has it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

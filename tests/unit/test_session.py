@@ -1,0 +1,128 @@
+"""Nothing outlives a run of the tests, however it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import session
+from tests.processes import Process, has_ended, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+INNER = """
+import json, os, pathlib, subprocess, tempfile, time
+
+def test_that_waits():
+    # One that is our child, and one that has lost its parent and our process group.
+    child = subprocess.Popen(["sleep", "600"])
+    orphan = subprocess.run("setsid sleep 600 >/dev/null 2>&1 & echo $!", shell=True, stdout=subprocess.PIPE)
+    directory = pathlib.Path(tempfile.gettempdir())
+    (directory / "large").write_bytes(bytes(1000))
+    told = {"pids": [os.getpid(), child.pid, int(orphan.stdout)], "directory": str(directory)}
+    pathlib.Path("told.part").write_text(json.dumps(told))
+    pathlib.Path("told.part").rename("told")
+    while not pathlib.Path("go-on").exists():
+        time.sleep(0.05)
+"""
+
+
+class Run:
+    """A session over one test, which says what it has started and waits."""
+
+    def __init__(self, directory: Path) -> None:
+        """Prepare it; nothing is started yet."""
+        self.directory = directory
+        (directory / "test_inner.py").write_text(INNER)
+        (directory / "pytest.ini").write_text("[pytest]\n")
+        (directory / "conftest.py").write_text("from tests.conftest import pytest_configure\n")
+        (directory / "tmp").mkdir()
+        environ = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(directory / "tmp")}
+        command = [sys.executable, "-m", "tests.session", "-q", "-p", "no:cacheprovider"]
+        self.pids: list[int] = []
+        self.process = Process("session", command, directory / "log", environ, directory)
+
+    def start(self) -> None:
+        """Start it and wait until the test waits."""
+        self.process.start((self.directory / "told").exists)
+        told = json.loads((self.directory / "told").read_text())
+        self.pids = told["pids"]
+        self.temporary = Path(told["directory"])
+
+    def go_on(self) -> None:
+        """Let the test end."""
+        (self.directory / "go-on").touch()
+
+    def left(self) -> list[int]:
+        """Return those of the processes that still run."""
+        return [pid for pid in self.pids if not has_ended(pid)]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    """Return a session whose test waits."""
+    run = Run(tmp_path)
+    try:
+        run.start()
+        assert run.left() == run.pids
+        assert (run.temporary / "large").exists()
+        yield run
+    finally:
+        run.process.kill()
+        for pid in run.left():
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("way", "code"),
+    [("by itself", 0), ("SIGTERM to pytest", 2), ("SIGTERM to the session", 2), ("SIGKILL to pytest", 128 + 9)],
+)
+def test_nothing_is_left_however_pytest_ends(run: Run, way: str, code: int) -> None:
+    """Every process has ended, an orphan too, and the temporary directory is gone when the session ends."""
+    if way == "by itself":
+        run.go_on()
+    else:
+        number = signal.SIGKILL if "SIGKILL" in way else signal.SIGTERM
+        os.kill(run.process.pid if "session" in way else run.pids[0], number)
+    assert run.process.ended(60) == code, run.process.log_tail()
+    assert run.left() == []
+    assert not run.temporary.exists()
+
+
+def test_what_a_killed_session_leaves_goes_with_the_next_one(run: Run) -> None:
+    """Its pytest ends; its directory is deleted by the next run, beside one whose run goes on and one of others."""
+    above = run.temporary.parent
+    mine = above / f"{session.PREFIX}{os.getpid()}-still"
+    other = above / "of-others"
+    mine.mkdir()
+    other.mkdir()
+    run.process.kill()
+    wait_until(lambda: has_ended(run.pids[0]), "pytest has ended", 60)
+    session.delete_left(above)
+    assert sorted(above.iterdir()) == sorted([mine, other])
+
+
+def test_what_is_mounted_is_not_emptied(tmp_path: Path) -> None:
+    """A file system that a test left mounted in its directory keeps its files."""
+    if os.getuid() != 0:
+        pytest.skip("root is needed to mount: sudo sh tests/run tests/unit/test_session.py")
+    kept = tmp_path / "kept"
+    place = tmp_path / "run" / "mounted"
+    kept.mkdir()
+    place.mkdir(parents=True)
+    (kept / "file").touch()
+    mounted = subprocess.run(["mount", "--bind", kept, place], capture_output=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip("this system does not let root mount")
+    session.delete(tmp_path / "run")
+    assert (kept / "file").exists()
+    assert not (tmp_path / "run").exists()
