@@ -53,7 +53,7 @@ class BareRoot:
         """Return a program to be run in the checkout there, with what this machine has built for tests."""
         kept = programs.cache() / "programs"
         kept.mkdir(parents=True, exist_ok=True)
-        entered = ["unshare", "--mount", "sh", "-c", MOUNTS, self.path, kept, f"/{INSIDE}", *command]
+        entered: list[str | Path] = ["unshare", "--mount", "sh", "-c", MOUNTS, self.path, kept, f"/{INSIDE}", *command]
         environ = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/root",
