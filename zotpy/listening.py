@@ -9,7 +9,7 @@ import structlog
 import trio
 
 from zotpy.config import HttpSettings
-from zotpy.registry.concurrency import first_cause
+from zotpy.registry.concurrency import first_cause, log_others
 from zotpy.startup import StartupError
 from zotpy.web.connections import ServerConfig, serve
 
@@ -93,6 +93,7 @@ async def listen(
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         cause = first_cause(group)
+        log_others(group, cause)
         if isinstance(cause, OSError):
             raise _cannot_listen(settings, cause) from group
         raise cause from group

@@ -11,7 +11,7 @@ import trio
 from zotpy.config import Settings, StorageSettings
 from zotpy.listening import listen, longest_end_s, until_signal
 from zotpy.registry.budget import MemoryBudget
-from zotpy.registry.concurrency import first_cause, plain_errors
+from zotpy.registry.concurrency import first_cause, log_others, plain_errors
 from zotpy.registry.health import GuardedStore, Health
 from zotpy.registry.layout import LayoutError
 from zotpy.registry.registry import Registry, open_registry
@@ -78,7 +78,9 @@ async def run_replica(
             await registry.pulls.write_last()
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        raise first_cause(group) from group
+        cause = first_cause(group)
+        log_others(group, cause)
+        raise cause from group
 
 
 def registry_settings(settings: Settings) -> RegistrySettings:

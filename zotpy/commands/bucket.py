@@ -15,7 +15,7 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 from zotpy.config import ConfigError, Settings, load_settings
 from zotpy.core.errors import RegistryError
 from zotpy.core.framing import FramingError
-from zotpy.registry.concurrency import first_cause, plain_errors
+from zotpy.registry.concurrency import first_cause, log_others, plain_errors
 from zotpy.registry.health import GuardedStore, Health
 from zotpy.registry.layout import LayoutError, read_layout
 from zotpy.startup import StartupError
@@ -65,6 +65,7 @@ def look_at_bucket(work: Callable[[], Awaitable[T]]) -> T | None:
         return trio.run(work)
     except (StoreError, StartupError, RegistryError, FramingError, BaseExceptionGroup) as error:
         cause = first_cause(error)
+        log_others(error, cause)
         if not isinstance(cause, StoreError | StartupError | RegistryError | FramingError):
             raise cause from cause.__cause__
         print(f"zotpy: {cause}", file=sys.stderr)  # noqa: T201 - said to the person at the terminal

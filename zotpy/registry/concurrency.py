@@ -1,5 +1,6 @@
 """Doing several things at once, and failing as if they had been done one by one."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
@@ -8,11 +9,25 @@ from typing import TypeVar
 import structlog
 import trio
 
-from zotpy.core.errors import Unavailable
+from zotpy.core.errors import RegistryError, Unavailable
+from zotpy.core.framing import FramingError
 from zotpy.store.interface import StoreError
 
 CLEANUP_S = 20.0
 """How long cleaning up after a failure may take before it is left to the collector."""
+
+FORESEEN = (
+    RegistryError,
+    StoreError,
+    FramingError,
+    OSError,
+    trio.TooSlowError,
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+)
+"""What a client, the store or the system may do at any time."""
+MOST_TRACEBACKS, MOST_TEXTS = 3, 10
+"""How much one failure may write to the log about what failed beside it."""
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -21,12 +36,47 @@ T = TypeVar("T")
 def first_cause(error: BaseException) -> BaseException:
     """Return the one exception that says why a nursery failed: nurseries wrap even a single one in a group.
 
-    Cancellation is nobody's cause as long as there is another.
+    What nobody foresaw comes before what a store or a client may do at any time: it is a fault of ours, and the other
+    may be its consequence. Of several alike the first counts. Cancellation is nobody's cause if there is another.
     """
-    while isinstance(error, BaseExceptionGroup):
-        causes = [e for e in error.exceptions if not isinstance(e, trio.Cancelled)]
-        error = causes[0] if causes else error.exceptions[0]
-    return error
+    return min(leaves(error), key=_rank)
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exceptions in a group, in groups inside it as well, or the one that is no group."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error
+
+
+def _rank(error: BaseException) -> int:
+    if isinstance(error, trio.Cancelled):
+        return 3
+    if isinstance(error, FORESEEN):
+        return 2
+    return 1 if isinstance(error, Exception) else 0  # Ctrl-C and its like come before all
+
+
+def log_others(error: BaseException, cause: BaseException) -> None:
+    """Log what a group holds beside its cause, which is raised or answered alone; cancellations say nothing.
+
+    What was not foreseen has its traceback.
+    """
+    others = [other for other in leaves(error) if other is not cause and not isinstance(other, trio.Cancelled)]
+    try:
+        for other in [other for other in others if not isinstance(other, FORESEEN)][:MOST_TRACEBACKS]:
+            log.error("also_failed", beside=type(cause).__name__, exc_info=other)
+        foreseen = Counter(f"{type(other).__name__}: {other}" for other in others if isinstance(other, FORESEEN))
+        if foreseen:
+            what = [f"{count} times {text}" if count > 1 else text for text, count in foreseen.most_common(MOST_TEXTS)]
+            more = len(foreseen) - len(what)
+            clients = all(isinstance(other, RegistryError) for other in others)
+            say = log.debug if clients else log.warning
+            say("also_failed", beside=type(cause).__name__, errors=what, **({"more": more} if more else {}))
+    finally:
+        del others, error, cause  # their frames hold bytes, and this one is in a traceback that outlives the request
 
 
 class _PlainErrors:
@@ -43,6 +93,7 @@ class _PlainErrors:
         cause = first_cause(error)
         if isinstance(cause, trio.Cancelled):
             return
+        log_others(error, cause)
         try:
             raise cause from cause.__cause__
         finally:
@@ -51,7 +102,7 @@ class _PlainErrors:
 
 
 def plain_errors() -> AbstractContextManager[None]:
-    """Raise the one cause instead of the group that a nursery inside makes of it."""
+    """Raise the one cause instead of the group that a nursery inside makes of it; what else failed is logged."""
     return _PlainErrors()
 
 

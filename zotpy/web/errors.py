@@ -17,7 +17,7 @@ from zotpy.core import errors as e
 from zotpy.core.framing import FramingError
 from zotpy.core.paging import PageInvalid
 from zotpy.core.ranges import upload_range
-from zotpy.registry.concurrency import first_cause
+from zotpy.registry.concurrency import first_cause, log_others
 from zotpy.registry.layout import LayoutMoved
 from zotpy.store.interface import StoreError
 
@@ -70,6 +70,7 @@ def envelope(status: int, *items: tuple[str, str, e.Detail], headers: Mapping[st
 def answer(error: BaseException) -> Response:
     """Turn any failure into its answer; what has no row in a table is logged with its traceback and is a 500."""
     cause = first_cause(error)
+    log_others(error, cause)
     if isinstance(cause, e.RegistryError):
         return envelope(STATUS[type(cause)], *cause.items(), headers=_headers(cause))
     if isinstance(cause, HTTPException):

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
-from zotpy.registry.concurrency import gather
+from zotpy.core.errors import BlobUnknown, TooManyRequests
+from zotpy.registry.concurrency import first_cause, gather, plain_errors
+from zotpy.store.interface import StoreUnavailable
+from zotpy.web.errors import answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
@@ -77,3 +85,96 @@ async def test_all_begin_before_any_goes_on() -> None:
         return begun
 
     assert list(await gather(call, call, call)) == [3, 3, 3]
+
+
+def together(*errors: BaseException) -> list[Callable[[], Coroutine[object, object, None]]]:
+    """Return calls that fail at the same turn, none cancelled by another."""
+
+    async def fail(error: BaseException) -> None:
+        with trio.CancelScope(shield=True):
+            await trio.lowlevel.checkpoint()
+        raise error
+
+    return [partial(fail, error) for error in errors]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+async def test_a_fault_of_ours_comes_before_one_of_the_store_and_both_are_told(turned: bool) -> None:  # noqa: FBT001 - a parameter of the table
+    """Whichever came first, the error that nobody foresaw is raised, and the other is in the log."""
+    errors: list[BaseException] = [StoreUnavailable("the store is away"), AssertionError("no part is half full")]
+    with capture_logs() as logs, pytest.raises(AssertionError, match="no part is half full"):
+        await gather(*together(*(reversed(errors) if turned else errors)))
+    (line,) = logs
+    assert (line["event"], line["beside"]) == ("also_failed", "AssertionError")
+    assert line["errors"] == ["StoreUnavailable: the store is away"]
+
+
+async def test_every_fault_of_ours_is_in_the_log_with_its_traceback() -> None:
+    """One is raised, for the exit that logs it; the others are logged where they are left behind."""
+    errors = [AssertionError("first"), ValueError("second"), KeyError("third")]
+    with capture_logs() as logs, pytest.raises((AssertionError, ValueError, KeyError)) as raised:
+        await gather(*together(*errors))
+    assert {id(raised.value), *(id(line["exc_info"]) for line in logs)} == set(map(id, errors))
+    assert {line["log_level"] for line in logs} == {"error"}
+
+
+async def test_what_many_calls_fail_of_is_a_line_that_is_bounded() -> None:
+    """A store that fails every call at once is not a line for each; equal texts are counted."""
+    errors = [StoreUnavailable("away" if number % 2 else f"away {number}") for number in range(50)]
+    with capture_logs() as logs, pytest.raises(StoreUnavailable):
+        await gather(*together(*errors))
+    (line,) = logs
+    assert line["errors"][0].endswith(" times StoreUnavailable: away")
+    assert len(line["errors"]) == 10
+    assert line["more"] in {15, 16}, "26 texts, but for the error that was raised"
+
+
+async def test_what_a_client_caused_is_no_warning() -> None:
+    """Several layers that are missing are one answer, and nothing for an operator."""
+    with capture_logs() as logs, pytest.raises(BlobUnknown):
+        await gather(*together(BlobUnknown("a"), BlobUnknown("b")))
+    assert [line["log_level"] for line in logs] == ["debug"]
+
+
+def cancellation() -> trio.Cancelled:
+    """Return one, as trio makes them."""
+    caught: list[trio.Cancelled] = []
+
+    async def catch() -> None:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                await trio.lowlevel.checkpoint()
+            except trio.Cancelled as error:
+                caught.append(error)
+                raise
+
+    trio.run(catch)
+    return caught[0]
+
+
+def test_a_group_of_cancellations_hides_no_error() -> None:
+    """What a nursery inside was cancelled with is no cause, however deep it lies; nothing is said of it."""
+    error = StoreUnavailable("away")
+    group = BaseExceptionGroup("outer", [BaseExceptionGroup("inner", [cancellation(), cancellation()]), error])
+    assert first_cause(group) is error
+    with capture_logs() as logs, pytest.raises(StoreUnavailable), plain_errors():
+        raise group
+    assert logs == []
+
+
+def test_a_group_of_cancellations_alone_stays_as_it_is() -> None:
+    """Trio needs each of them; only they together are the cancellation."""
+    group = BaseExceptionGroup("outer", [cancellation(), cancellation()])
+    with pytest.raises(BaseExceptionGroup) as raised, plain_errors():
+        raise group
+    assert raised.value is group
+
+
+def test_an_answer_tells_of_all_that_failed() -> None:
+    """The exit of a request answers by the fault of ours, with 500, and logs both."""
+    group = ExceptionGroup("handler", [TooManyRequests("wait"), AssertionError("never")])
+    with capture_logs() as logs:
+        response = answer(group)
+    assert response.status_code == 500
+    assert [line["event"] for line in logs] == ["also_failed", "internal_error"]
