@@ -80,6 +80,7 @@ def s3_config(settings: S3Settings) -> S3Config:
         public_endpoint=settings.redirect_endpoint,
         path_style=settings.force_path_style,
         verify_tls=not settings.skip_verify,
+        ca_bundle=settings.ca_bundle,
         access_key=settings.access_key,
         secret_key=settings.secret_key,
         session_token=settings.session_token,

@@ -316,6 +316,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "http.port": ("0", 0),
     "http.tls.cert": (__file__, Path(__file__)),
     "http.tls.key": (__file__, Path(__file__)),
+    "storage.storageDriver.cabundle": (__file__, Path(__file__)),
     "http.trustedProxies": ("10.0.0.0/8, ::1/128", (ip_network("10.0.0.0/8"), ip_network("::1/128"))),
     "http.drainTimeout": ("1m30s", 90.0),
     "http.drainNotice": ("0", 0.0),

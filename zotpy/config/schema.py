@@ -63,6 +63,7 @@ LEAVES = {
     f"{DRIVER}.forcepathstyle": Leaf("s3", "force_path_style", read_flag),
     f"{DRIVER}.secure": Leaf("s3", "secure", read_flag),
     f"{DRIVER}.skipverify": Leaf("s3", "skip_verify", read_flag),
+    f"{DRIVER}.cabundle": Leaf("s3", "ca_bundle", read_file),
     f"{DRIVER}.accesskey": Leaf("s3", "access_key", read_optional_text),
     f"{DRIVER}.secretkey": Leaf("s3", "secret_key", read_optional_text),
     f"{DRIVER}.sessiontoken": Leaf("s3", "session_token", read_optional_text),

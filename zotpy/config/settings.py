@@ -63,6 +63,8 @@ class S3Settings:
     """The bucket stands in the path of URLs, not in the host name."""
     skip_verify: bool = False
     """Take any certificate of the service."""
+    ca_bundle: Path | None = None
+    """File with the certificates of authorities to trust, PEM; `None`: the public ones, or those of SSL_CERT_FILE."""
     access_key: str | None = None
     """Given with `secret_key`, or neither: then the usual AWS chain."""
     secret_key: str | None = field(default=None, repr=False)

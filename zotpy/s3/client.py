@@ -191,11 +191,12 @@ class S3Client:
 
 @asynccontextmanager
 async def open_client(config: S3Config) -> AsyncIterator[S3Client]:
-    """Open a client with a pool of its own."""
+    """Open a client with a pool of its own. Raises `S3Error` where the configuration or the environment is wrong."""
     async with S3Transport(
         config.bucket_url,
         verify_tls=config.verify_tls,
         max_connections=config.max_connections,
         max_streams=config.max_streams,
+        ca_bundle=config.ca_bundle,
     ) as transport:
         yield S3Client(config, transport)

@@ -1,6 +1,7 @@
 """Where the bucket is, and how patient to be."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from zotpy.s3.wire.retry import RetryPolicy
@@ -23,6 +24,8 @@ class S3Config:
     path_style: bool = False
     """The bucket stands in the path, not in the host name."""
     verify_tls: bool = True
+    ca_bundle: Path | None = None
+    """Certificates of authorities to trust, PEM; `None`: the public ones, or those of SSL_CERT_FILE."""
     access_key: str | None = None
     """Without keys: the usual AWS chain."""
     secret_key: str | None = field(default=None, repr=False)

@@ -22,6 +22,7 @@ import trio
 
 from zotpy import http1
 from zotpy.core.pieces import Buffer, Pieces
+from zotpy.s3.proxies import Proxy
 
 READ_HEAD_BYTES = 64 * 1024
 READ_BYTES = 1024 * 1024
@@ -57,14 +58,19 @@ class PiecesBody(httpx.AsyncByteStream):
 class StoreConnection:
     """A connection that is made when it is used first; for one request at a time."""
 
-    def __init__(self, url: httpx.URL, tls: ssl.SSLContext | None, keepalive_s: float) -> None:
+    def __init__(
+        self, url: httpx.URL, tls: ssl.SSLContext | None, keepalive_s: float, proxy: Proxy | None = None
+    ) -> None:
         """Connect to the host of `url`, by TLS where there is a context; idle, it is of use for `keepalive_s`."""
         self._host, self._port = url.host, url.port or _PORTS[url.scheme]
+        self._proxy = proxy
         self._tls = tls
         self._keepalive_s = keepalive_s
         self._idle_until: float | None = None
         self._stream: trio.abc.Stream
         self._socket: trio.socket.SocketType | None = None
+        self._is_plain = False
+        """What is sent and received is what the socket carries."""
         self._http = http1.Connection(h11.CLIENT, LONGEST_HEAD_BYTES)
         self._read_timeout_s = 0.0
         self._left_bytes = 0
@@ -127,20 +133,34 @@ class StoreConnection:
             await trio.aclose_forcefully(self._stream)
 
     async def _connect(self, timeout_s: float) -> None:
+        host, port = (self._host, self._port) if self._proxy is None else (self._proxy.host, self._proxy.port)
         with _errors(httpx.ConnectTimeout, httpx.ConnectError, timeout_s):
-            stream = await trio.open_tcp_stream(self._host, self._port)
+            stream = await trio.open_tcp_stream(host, port)
             self._stream, self._socket = stream, stream.socket
+            if self._proxy is not None and self._proxy.tls is not None:
+                await self._secure(self._proxy.tls, host)
+            if self._proxy is not None and self._tls is not None:
+                named = f"[{self._host}]" if ":" in self._host else self._host
+                await self._proxy.tunnel(self._stream, f"{named}:{self._port}")
             if self._tls is not None:
-                secured = trio.SSLStream(stream, self._tls, server_hostname=self._host, https_compatible=True)
-                self._stream = secured
-                await secured.do_handshake()
+                await self._secure(self._tls, self._host)
+        self._is_plain = self._stream is stream
+
+    async def _secure(self, context: ssl.SSLContext, host: str) -> None:
+        """Begin TLS in what there is so far."""
+        secured = trio.SSLStream(self._stream, context, server_hostname=host, https_compatible=True)
+        self._stream = secured
+        await secured.do_handshake()
 
     async def _encoded(self, request: httpx.Request) -> list[Buffer]:
         """Return the request as the buffers to send."""
-        target = request.extensions.get("target", request.url.raw_path)
+        target, headers = request.extensions.get("target", request.url.raw_path), request.headers.raw
+        if self._proxy is not None and self._tls is None:
+            target = f"http://{request.headers['host']}".encode() + target
+            headers = headers + self._proxy.headers
         assert isinstance(request.stream, AsyncIterable)  # noqa: S101 - for the type checker
         try:
-            head = h11.Request(method=request.method, target=target, headers=request.headers.raw)
+            head = h11.Request(method=request.method, target=target, headers=headers)
             buffers: list[Buffer] = [self._http.send(head)]
             async for block in request.stream:
                 buffers += self._http.send_with_data_passthrough(h11.Data(data=block)) or ()
@@ -152,7 +172,7 @@ class StoreConnection:
     async def _send_all(self, buffers: Iterable[Buffer], timeout_s: float) -> None:
         """Send buffers; `timeout_s` may pass without progress."""
         views = deque(memoryview(buffer) for buffer in buffers if buffer)
-        if self._tls is not None or self._socket is None:
+        if not self._is_plain or self._socket is None:
             for view in views:
                 for start in range(0, len(view), TLS_SLICE_BYTES):
                     with _errors(httpx.WriteTimeout, httpx.WriteError, timeout_s):
@@ -178,7 +198,7 @@ class StoreConnection:
 
     async def _read(self, most_bytes: int) -> bytes:
         """Wait for bytes, and return those that are there, none at the end. Raises `httpx.TransportError`."""
-        if self._tls is None and self._socket is not None:
+        if self._is_plain and self._socket is not None:
             return await self._read_plain(self._socket, most_bytes)
         with _errors(httpx.ReadTimeout, httpx.ReadError, self._read_timeout_s):
             received = await self._stream.receive_some(most_bytes)

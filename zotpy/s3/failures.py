@@ -8,6 +8,7 @@ from zotpy.s3.wire.responses import error_inside, parse_failure
 from zotpy.s3.wire.retry import Failure
 
 _FORBIDDEN = 403
+_PROXY_AUTHENTICATION = 407
 _PERMISSION_CODES = frozenset({"", "AccessDenied", "AllAccessDisabled", "Forbidden"})
 _PERMISSIONS = {
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
@@ -66,6 +67,8 @@ def refused_or_unavailable(request: Request, failure: Failure, bucket: str, *, a
         return unavailable(request, failure, "all attempts failed")
     kind = AmbiguousRefusal if ambiguous else S3Refused
     reasons = [failure.reason, _missing_permission(request, failure, bucket)]
+    if failure.status == _PROXY_AUTHENTICATION:
+        reasons.append("the proxy in HTTP_PROXY asks for a name and a password: write http://NAME:PASSWORD@HOST:PORT")
     return kind(request.operation, failure.status or 0, failure.code, "; ".join(filter(None, reasons)))
 
 

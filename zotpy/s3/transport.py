@@ -1,13 +1,17 @@
 """httpx's transport over our own pools of connections."""
 
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import httpx
 
 from zotpy.s3.connection import StoreConnection
+from zotpy.s3.errors import S3Error
 from zotpy.s3.pool import ConnectionPool
+from zotpy.s3.proxies import proxy_for
 
 KEEPALIVE_S = 30.0
 STREAMED = "zotpy.streamed"
@@ -38,16 +42,33 @@ class _ResponseBody(httpx.AsyncByteStream):
             await self._pool.give_back(self._request, self._connection)
 
 
+def _tls(ca_bundle: Path | None, *, verify: bool) -> ssl.SSLContext:
+    if ca_bundle is None or not verify:
+        return httpx.create_ssl_context(verify=verify)
+    try:
+        return ssl.create_default_context(cafile=str(ca_bundle))
+    except OSError as error:  # an `ssl.SSLError` is one
+        msg = f"the file {ca_bundle} holds no certificates: {error}"
+        raise S3Error(msg) from error
+
+
 class S3Transport(httpx.AsyncBaseTransport):
     """Two bounded pools of connections to the service at `url`: streamed reads may last, and must not hold up calls."""
 
-    def __init__(self, url: str, *, verify_tls: bool, max_connections: int, max_streams: int) -> None:
-        """Connect only when asked to; idle connections are kept for half a minute."""
+    def __init__(
+        self, url: str, *, verify_tls: bool, max_connections: int, max_streams: int, ca_bundle: Path | None = None
+    ) -> None:
+        """Connect only when asked to; idle connections are kept for half a minute.
+
+        `ca_bundle` holds the certificates of authorities to trust; `None`: the public ones. Raises `S3Error` where it
+        cannot be read, or where the environment names a proxy that is none.
+        """
         target = httpx.URL(url)
-        tls = httpx.create_ssl_context(verify=verify_tls) if target.scheme == "https" else None
+        tls = _tls(ca_bundle, verify=verify_tls) if target.scheme == "https" else None
+        proxy = proxy_for(target)
 
         def connect() -> StoreConnection:
-            return StoreConnection(target, tls, KEEPALIVE_S)
+            return StoreConnection(target, tls, KEEPALIVE_S, proxy)
 
         self.pool = ConnectionPool(connect, max_connections)
         self.streams = ConnectionPool(connect, max_streams)

@@ -1,7 +1,7 @@
 """Opening an S3 store: its bucket, and what it is seen to do."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 import structlog
@@ -24,7 +24,9 @@ log = structlog.get_logger()
 @asynccontextmanager
 async def open_s3_store(config: S3Config, prefix: str = "", *, create_bucket: bool = False) -> AsyncIterator[S3Store]:
     """Connect, make the bucket where asked to, and probe. Raises `StoreError`."""
-    async with open_client(config) as client:
+    async with AsyncExitStack() as stack:
+        with store_errors():
+            client = await stack.enter_async_context(open_client(config))
         await _find_bucket(S3Store(client, prefix), create=create_bucket)
         try:
             store = await _probed(client, prefix)

@@ -152,15 +152,6 @@ async def test_queries_are_sent_as_they_are_signed(nursery: trio.Nursery) -> Non
     assert server.seen[0].target == "/bucket?list-type=2&prefix=a%2Fb%21%2F%20%2B"
 
 
-async def test_the_environment_sets_no_proxy(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The store is called directly, whatever proxies the environment names."""
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    server = await ScriptedServer([Reply(200, b"direct")]).start(nursery)
-    async with open_client(server.config()) as client:
-        assert (await client.call(GET)).body == b"direct"
-
-
 async def test_a_connection_is_used_again(nursery: trio.Nursery) -> None:
     """Calls one after another share one connection."""
     server = await ScriptedServer([Reply()]).start(nursery)

@@ -6,12 +6,15 @@ import ssl
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import certifi
 import pytest
 
 from tests.unit.s3.scripted import AT_ONCE, Reply, ScriptedServer
 from tests.unit.web.certificates import write_certificate
 from zotpy.s3.client import Request, open_client
 from zotpy.s3.errors import S3Unavailable
+from zotpy.store.interface import StoreError
+from zotpy.store.opening import open_s3_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +52,26 @@ async def test_an_authority_of_ones_own_is_named_by_a_variable(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     await put(config)
     assert [seen.body for seen in server.seen] == [BODY]
+
+
+async def test_an_authority_of_ones_own_is_configured(
+    secure: tuple[ScriptedServer, S3Config, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file counts for the bucket's service, whatever the variable says."""
+    server, config, certificate = secure
+    monkeypatch.setenv("SSL_CERT_FILE", certifi.where())
+    await put(replace(config, ca_bundle=certificate))
+    assert [seen.body for seen in server.seen] == [BODY]
+
+
+async def test_a_file_without_certificates_is_named(secure: tuple[ScriptedServer, S3Config, Path]) -> None:
+    """The operator reads which file holds none."""
+    server, config, certificate = secure
+    key = certificate.with_name("key.pem")
+    with pytest.raises(StoreError, match=f"{key} holds no certificates"):
+        async with open_s3_store(replace(config, ca_bundle=key)):
+            pass
+    assert server.seen == []
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_named_as_the_reason(

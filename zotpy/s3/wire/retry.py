@@ -28,7 +28,7 @@ SKEWED_CODES = frozenset({"RequestExpired", "RequestInTheFuture", "RequestTimeTo
 VAGUE_CODES = frozenset({"InvalidRequest"})
 """What Garage has for a signature that is too old, among other reasons."""
 _REFUSED_SIGNATURE = frozenset({400, 401, 403})
-UNSENT_CODES = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
+UNSENT_CODES = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError"})
 
 
 @dataclass(frozen=True, slots=True)
