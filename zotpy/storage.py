@@ -1,8 +1,9 @@
 """From the configuration's `storage` to a store: how it is reached, run where it is our own, and opened."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from zotpy.config import S3Settings, Settings, StorageSettings
 from zotpy.config.settings import MIB
@@ -10,6 +11,7 @@ from zotpy.s3.config import LONGEST_OBJECT_BYTES, S3Config
 from zotpy.startup import StartupError
 from zotpy.store.interface import Store, StoreError
 from zotpy.store.opening import open_s3_store
+from zotpy.store.synced import SyncedStore
 
 
 @asynccontextmanager
@@ -51,6 +53,7 @@ async def running_store(settings: StorageSettings, *, beside_a_replica: bool = F
                 force_path_style=True,
                 access_key=store.access_key,
                 secret_key=store.secret_key,
+                disk=store.disk,
             )
     except embedded.EmbeddedStoreError as error:
         raise StartupError(str(error)) from error
@@ -63,12 +66,25 @@ async def _open_s3(settings: S3Settings, longest_object_bytes: int) -> AsyncIter
     try:
         async with open_s3_store(config, settings.root_directory, create_bucket=settings.create_bucket) as store:
             opened = True
-            yield store
+            with _on_disk(store, settings.disk) as durable:
+                yield durable
     except StoreError as error:
         if opened:
             raise
         msg = f"the bucket {config.bucket!r} at {config.service_url} cannot be used: {error}"
         raise StartupError(msg) from error
+
+
+@contextmanager
+def _on_disk(store: Store, disk: Path | None) -> Iterator[Store]:
+    """Let no write return before it is on this machine's disk, where it is one of ours."""
+    if disk is None:
+        yield store
+        return
+    from zotpy import embedded  # noqa: PLC0415 - not needed beside an external store
+
+    with embedded.disk_sync(disk) as sync:
+        yield SyncedStore(store, sync.wait)
 
 
 def s3_config(settings: S3Settings) -> S3Config:

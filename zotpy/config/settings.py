@@ -77,6 +77,8 @@ class S3Settings:
     """URL by which clients reach the service; `None`: the same as `endpoint`."""
     redirect_expiry_s: float = 1200.0
     """How long presigned URLs last, 1 to 604,800."""
+    disk: Path | None = None
+    """Where the embedded store keeps its data, on this machine; `None`: a service elsewhere. In no configuration."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,5 +2,14 @@
 
 from zotpy.embedded.errors import DirectoryInUseError, EmbeddedStoreError
 from zotpy.embedded.store import EmbeddedStore, embedded_store, running_elsewhere
+from zotpy.embedded.syncing import DiskSync, disk_sync
 
-__all__ = ["DirectoryInUseError", "EmbeddedStore", "EmbeddedStoreError", "embedded_store", "running_elsewhere"]
+__all__ = [
+    "DirectoryInUseError",
+    "DiskSync",
+    "EmbeddedStore",
+    "EmbeddedStoreError",
+    "disk_sync",
+    "embedded_store",
+    "running_elsewhere",
+]

@@ -38,6 +38,8 @@ class EmbeddedStore:
     endpoint: str
     access_key: str
     secret_key: str = field(repr=False)
+    disk: Path
+    """The directory that holds all of its data."""
     bucket: str = "zotpy"
     region: str = "us-east-1"
 
@@ -77,7 +79,7 @@ def running_elsewhere(root_directory: Path) -> EmbeddedStore:
         msg = f"the store in {root_directory} is only just starting, or was never started: try again"
         raise EmbeddedStoreError(msg) from error
     access_key, secret_key = key_pair(directory.keys)
-    return EmbeddedStore(f"http://127.0.0.1:{ports.s3}", access_key, secret_key)
+    return EmbeddedStore(f"http://127.0.0.1:{ports.s3}", access_key, secret_key, directory.data)
 
 
 async def _keep_running(directory: Directory, task_status: trio.TaskStatus[EmbeddedStore]) -> None:
@@ -87,7 +89,7 @@ async def _keep_running(directory: Directory, task_status: trio.TaskStatus[Embed
     directory.log.write_bytes(b"")
     for _ in range(START_ATTEMPTS):
         ports = choose_ports(directory.ports)
-        store = EmbeddedStore(f"http://127.0.0.1:{ports.s3}", access_key, secret_key)
+        store = EmbeddedStore(f"http://127.0.0.1:{ports.s3}", access_key, secret_key, directory.data)
         async with running(weed, directory, ports) as process:
             if await _takes_writes(process, store, directory):
                 task_status.started(store)

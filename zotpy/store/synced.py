@@ -1,0 +1,37 @@
+"""A store on this machine's disk whose writes are on the disk before they return."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from zotpy.store.interface import Store, StoreRefused
+from zotpy.store.wrapper import StoreWrapper
+
+T = TypeVar("T")
+
+SYNCED = frozenset({"put", "delete", "delete_many", "put_part", "complete_multipart"})
+"""A multipart that was only begun holds nothing, and one whose abort a power cut undid is the collector's.
+
+A part is synced, too, not only the completion: an upload's state names it, and must never outlive it. Deletes are, for
+the order in which a collector deletes: an entry must never come back after its data has gone.
+"""
+
+
+class SyncedStore(StoreWrapper):
+    """Waits after each write until it is on the disk."""
+
+    def __init__(self, store: Store, sync: Callable[[], Awaitable[None]]) -> None:
+        """`sync` returns when all that was written before is on the disk, and raises `OSError` where it is not."""
+        super().__init__(store)
+        self._sync = sync
+
+    async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
+        """Run one operation; a write returns when a power cut cannot undo it."""
+        del key
+        result = await run()
+        if operation in SYNCED:
+            try:
+                await self._sync()
+            except OSError as error:
+                msg = f"{operation}: the disk did not take what was written ({error.strerror}): check it, and restart"
+                raise StoreRefused(msg) from error
+        return result
