@@ -105,7 +105,7 @@ async def other_zotpy(root: Path) -> AsyncIterator[tuple[subprocess.Popen[str], 
             assert process.stdout is not None
             words = await trio.to_thread.run_sync(process.stdout.readline)
         endpoint, access_key, secret_key = words.split()
-        yield process, EmbeddedStore(endpoint, access_key, secret_key)
+        yield process, EmbeddedStore(endpoint, access_key, secret_key, root / "data")
     finally:
         process.kill()
         process.communicate()

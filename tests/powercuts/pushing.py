@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 KIB = 1024
 SIZES_BYTES = (2 * KIB, 100 * KIB, 300 * KIB)
+MOVED_BYTES = (KIB, 2 * KIB)
 LARGE_BYTES, EACH = 9 * KIB * KIB, 8
 """A blob of two parts; every so manieth image has one."""
 MOST_IMAGES = 10_000
@@ -32,6 +33,10 @@ class Pushing:
     """Repository and image of each acknowledged push, the oldest first; the tag is always `v1`."""
     deleted: list[tuple[str, Image]] = field(default_factory=list)
     """Those whose deletion was acknowledged."""
+    moves: list[Image] = field(default_factory=list)
+    """What the tag `latest` of one repository was moved to, the last move perhaps under way."""
+    moved: int = 0
+    """How many of those were acknowledged."""
 
     def run(self, enough: Event, may_push: Event) -> None:
         """Push until it is enough, while it may, each image to a repository of its own; now and then delete one."""
@@ -46,13 +51,24 @@ class Pushing:
                 image = Image.of(tuple(Blob.of(source.randbytes(size)) for size in sizes), None)
                 self._push(client, repository, image)
                 self.images.append((repository, image))
+                self._move(client, Image.of(tuple(Blob.of(source.randbytes(size)) for size in MOVED_BYTES), None))
                 if number % EACH == EACH - 1:
                     self._delete(client, *self.images[source.randrange(len(self.images))])
 
-    def _push(self, client: httpx.Client, repository: str, image: Image) -> None:
+    @property
+    def moving(self) -> str:
+        """The repository whose tag `latest` moves."""
+        return f"{self.name}/moving"
+
+    def _move(self, client: httpx.Client, image: Image) -> None:
+        self.moves.append(image)
+        self._push(client, self.moving, image, "latest")
+        self.moved = len(self.moves)
+
+    def _push(self, client: httpx.Client, repository: str, image: Image, tag: str = "v1") -> None:
         for blob in image.blobs:
             push_blob(client, repository, blob.content)
-        for reference in ("v1", image.digest):
+        for reference in (tag, image.digest):
             path = f"/v2/{repository}/manifests/{reference}"
             answer = client.put(path, content=image.manifest.content, headers={"Content-Type": IMAGE_MANIFEST})
             assert answer.status_code == httpx.codes.CREATED, answer.text
@@ -70,12 +86,15 @@ class Acknowledged:
 
     images: tuple[tuple[str, Image], ...]
     deleted: tuple[tuple[str, Image], ...]
+    moved: tuple[tuple[Pushing, int], ...]
+    """How often each client had moved its tag."""
 
     @classmethod
     def by(cls, clients: list[Pushing]) -> Acknowledged:
         """Take note of it. A deletion that is under way is in neither."""
+        moved = tuple((client, client.moved) for client in clients)
         images = tuple(pushed for client in clients for pushed in tuple(client.images))
-        return cls(images, tuple(gone for client in clients for gone in tuple(client.deleted)))
+        return cls(images, tuple(gone for client in clients for gone in tuple(client.deleted)), moved)
 
     def lost(self, url: str, later: Acknowledged) -> list[str]:
         """Say what of it the registry at this address has not, or has again; what was deleted `later` may be gone."""
@@ -83,16 +102,23 @@ class Acknowledged:
         lost = []
         with http_client(url) as client:
             for repository, image in self.images:
-                if repository in maybe_gone:
-                    continue
-                try:
-                    found: object = pulled_blobs(client, repository, "v1")
-                except httpx.HTTPStatusError as error:
-                    found = f"{error.request.url}: {error.response.status_code} {error.response.text}"
-                if found != image.sizes:
+                found = _found(client, repository, "v1")
+                if repository not in maybe_gone and found != image.sizes:
                     lost.append(f"{repository}: {found}")
             for repository, image in self.deleted:
                 answer = client.get(f"/v2/{repository}/manifests/{image.digest}")
                 if answer.status_code != httpx.codes.NOT_FOUND:
                     lost.append(f"{repository} is back: {answer.status_code}")
+            for pushing, count in self.moved:
+                found = _found(client, pushing.moving, "latest")
+                if count and found not in [image.sizes for image in pushing.moves[count - 1 :]]:
+                    lost.append(f"{pushing.moving}: {found}")
         return lost
+
+
+def _found(client: httpx.Client, repository: str, reference: str) -> dict[str, int] | str:
+    """Pull an image, or say why not."""
+    try:
+        return pulled_blobs(client, repository, reference)
+    except httpx.HTTPStatusError as error:
+        return f"{error.request.url}: {error.response.status_code} {error.response.text}"

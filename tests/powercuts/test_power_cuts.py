@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.integration.test_commands import Site
 from tests.powercuts.disk import MIB, Disk, mounted
@@ -72,43 +72,47 @@ def pushing(site: Site, may_push: Event) -> Iterator[list[Pushing]]:
             thread.join()
 
 
+@contextmanager
+def started(root: Path, log: Path) -> Iterator[Site]:
+    """Have a registry with its store in this directory."""
+    site = Site(root, log, {})
+    try:
+        site.process.start(lambda: site.url != "")
+        yield site
+    finally:
+        site.process.stop()
+
+
+@pytest.mark.timeout(120 + 60 * CUTS)
 def test_power_cuts_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     """After each cut the store starts, all that was acknowledged is there, and fsck goes through to its end."""
     for first in range(0, CUTS, CUTS_PER_DISK):
-        with Disk.plugged_in(tmp_path, DISK_BYTES) as disk:
-            site = Site(disk.root / "zotpy", tmp_path / f"replica-{first}.log", {})
-            try:
-                site.process.start(lambda: site.url != "")
-                may_push = Event()
-                with pushing(site, may_push) as clients, written_back_at_random(disk.root, first):
-                    for number in range(first, min(first + CUTS_PER_DISK, CUTS)):
-                        may_push.set()
-                        time.sleep(random.Random(number).uniform(*BETWEEN_S))
-                        acknowledged = Acknowledged.by(clients)
-                        copy = tmp_path / "copy.img"
-                        disk.cut(copy)
-                        may_push.clear()
-                        outcome = after_cut(copy, tmp_path, number, acknowledged, clients)
-                        assert outcome == [], outcome
-            finally:
-                site.process.stop()
+        may_push = Event()
+        with (
+            Disk.plugged_in(tmp_path, DISK_BYTES) as disk,
+            started(disk.root / "zotpy", tmp_path / f"replica-{first}.log") as site,
+            pushing(site, may_push) as clients,
+            written_back_at_random(disk.root, first),
+        ):
+            for number in range(first, min(first + CUTS_PER_DISK, CUTS)):
+                may_push.set()
+                time.sleep(random.Random(number).uniform(*BETWEEN_S))  # when the cut comes, not what it waits for
+                acknowledged = Acknowledged.by(clients)
+                copy = tmp_path / "copy.img"
+                disk.cut(copy)
+                may_push.clear()
+                assert wrong_after(copy, tmp_path, number, acknowledged, clients) == []
 
 
-def after_cut(
+def wrong_after(
     copy: Path, directory: Path, number: int, acknowledged: Acknowledged, clients: list[Pushing]
 ) -> list[str]:
     """Start a registry on what a cut has left, and return what is wrong with it."""
     later = Acknowledged.by(clients)
-    with mounted(copy, directory / "after") as root:
-        site = Site(root / "zotpy", directory / f"after-{number}.log", {})
-        try:
-            site.process.start(lambda: site.url != "")
-            lost = acknowledged.lost(site.url, later)
-            checked = site.run("fsck", "--read", "all")
-            print(number, len(acknowledged.images), len(acknowledged.deleted), lost, checked.stdout.splitlines()[-3:])
-        finally:
-            site.process.stop()
+    with mounted(copy, directory / "after") as root, started(root / "zotpy", directory / f"after-{number}.log") as site:
+        wrong = acknowledged.lost(site.url, later)
+        checked = site.run("fsck", "--read", "all")
     copy.unlink()
     if "problems" not in checked.stdout:
-        lost.append(f"fsck was aborted: {checked.stderr}")
-    return lost
+        wrong.append(f"fsck was aborted: {checked.stderr}")
+    return wrong

@@ -1,5 +1,7 @@
 """Become another program that ends when the parent does: `python child.py PARENT_PID PROGRAM [ARGUMENT ...]`.
 
+Its files and sockets are for our user alone, whatever the umask of whoever started us.
+
 A program of its own rather than a `preexec_fn`, because that runs Python between fork and exec, which may deadlock
 where the parent has threads. Linux sends the signal when the *thread* that started the child ends, not the process:
 start it from the main thread.
@@ -16,6 +18,7 @@ PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Arrange for the end, then become the program; elsewhere than on Linux the next start ends what was left over."""
     parent, program = int(sys.argv[1]), sys.argv[2]
+    os.umask(0o077)  # some of its sockets lie in /tmp
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:

@@ -4,6 +4,8 @@
 ├── lock          held while a zotpy runs on this directory; holds its process id
 ├── keys.json     the key pair, in SeaweedFS's format; generated once
 ├── ports.json    the ports of the last run, used again where they are free
+├── services.pem  the certificate that SeaweedFS's services ask each other for, with its key; generated once
+├── security.toml what makes them ask; written at each start
 ├── weed.pid      process id of the SeaweedFS that runs, or ran last
 ├── weed.log      what it wrote since zotpy started
 └── data/         all that lasts
@@ -44,6 +46,16 @@ class Directory:
         return self.root / "ports.json"
 
     @property
+    def certificate(self) -> Path:
+        """The certificate of SeaweedFS's services, with its key."""
+        return self.root / "services.pem"
+
+    @property
+    def security(self) -> Path:
+        """The configuration that SeaweedFS finds where it runs."""
+        return self.root / "security.toml"
+
+    @property
     def pid(self) -> Path:
         """The process id of the last SeaweedFS."""
         return self.root / "weed.pid"
@@ -72,6 +84,7 @@ def locked(root: Path) -> Iterator[Directory]:
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         (root / "data").mkdir(mode=0o700, exist_ok=True)
+        (root / "data").chmod(0o700)  # SeaweedFS makes some files in it readable for all
         descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         msg = f"the data directory {root} cannot be used: {error.strerror}"
@@ -104,7 +117,8 @@ def key_pair(path: Path) -> tuple[str, str]:
     if not path.exists():
         credentials = {"accessKey": secrets.token_hex(10), "secretKey": secrets.token_hex(20)}
         actions = ["Admin", "Read", "List", "Tagging", "Write"]
-        write_private(path, {"identities": [{"name": "zotpy", "credentials": [credentials], "actions": actions}]})
+        identity = {"name": "zotpy", "credentials": [credentials], "actions": actions}
+        write_private(path, json.dumps({"identities": [identity]}).encode())
     try:
         (credentials,) = json.loads(path.read_text())["identities"][0]["credentials"]
         return str(credentials["accessKey"]), str(credentials["secretKey"])
@@ -113,12 +127,12 @@ def key_pair(path: Path) -> tuple[str, str]:
         raise EmbeddedStoreError(msg) from error
 
 
-def write_private(path: Path, content: object) -> None:
-    """Write a JSON file that only its owner reads, whole or not at all."""
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner reads, whole or not at all, and on the disk when this returns."""
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(content, file)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)

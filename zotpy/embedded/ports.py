@@ -34,7 +34,7 @@ def choose_ports(path: Path) -> Ports:
         pass
     candidates = (port for port in random.sample(RANGE, len(RANGE)) if _is_free(port))
     ports = Ports(next(candidates), next(candidates), next(candidates), next(candidates))
-    write_private(path, asdict(ports))
+    write_private(path, json.dumps(asdict(ports)).encode())
     return ports
 
 

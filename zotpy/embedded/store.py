@@ -13,6 +13,7 @@ import trio
 
 from zotpy.embedded.directory import Directory, key_pair, locked
 from zotpy.embedded.errors import EmbeddedStoreError
+from zotpy.embedded.locks import lock_services
 from zotpy.embedded.ports import choose_ports, ports_of_last_run
 from zotpy.embedded.weed import POLL_S, end_leftover, ended, find_weed, running
 from zotpy.registry.concurrency import plain_errors
@@ -86,7 +87,8 @@ async def _keep_running(directory: Directory, task_status: trio.TaskStatus[Embed
     """Start SeaweedFS, report it once it takes writes, and start it again on the same ports whenever it dies."""
     weed = find_weed()
     access_key, secret_key = key_pair(directory.keys)
-    directory.log.write_bytes(b"")
+    lock_services(directory)
+    _empty(directory.log)
     for _ in range(START_ATTEMPTS):
         ports = choose_ports(directory.ports)
         store = EmbeddedStore(f"http://127.0.0.1:{ports.s3}", access_key, secret_key, directory.data)
@@ -108,6 +110,12 @@ async def _keep_running(directory: Directory, task_status: trio.TaskStatus[Embed
         async with running(weed, directory, ports) as process:
             log.info("embedded store started again", pid=process.pid)
             await ended(process)
+
+
+def _empty(log_file: Path) -> None:
+    """Begin a log that only our user reads."""
+    log_file.unlink(missing_ok=True)
+    os.close(os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 async def _bound_log(directory: Directory) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import trio
 
 from zotpy.embedded import child
-from zotpy.embedded.directory import Directory
+from zotpy.embedded.directory import Directory, write_private
 from zotpy.embedded.errors import EmbeddedStoreError
 from zotpy.embedded.ports import GRPC_OFFSET, Ports
 
@@ -44,7 +44,7 @@ async def running(weed: Path, directory: Directory, ports: Ports) -> AsyncIterat
     """Start the program, and end it with the block, or with this process however that ends."""
     process = _launch(weed, directory, ports)
     try:
-        directory.pid.write_text(f"{process.pid}\n")
+        write_private(directory.pid, f"{process.pid}\n".encode())
         yield process
     finally:
         with trio.CancelScope(shield=True):  # its wait is bounded
