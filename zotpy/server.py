@@ -12,6 +12,7 @@ from zotpy.config import Settings, StorageSettings
 from zotpy.listening import listen, longest_end_s, until_signal
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.concurrency import first_cause, log_others, plain_errors
+from zotpy.registry.digesting import prepare_hashing
 from zotpy.registry.health import GuardedStore, Health
 from zotpy.registry.layout import LayoutError
 from zotpy.registry.registry import Registry, open_registry
@@ -65,7 +66,8 @@ async def run_replica(
     try:
         async with open_store(settings) as store, trio.open_nursery() as nursery:
             health = Health(store)
-            registry = await _open(ObservedStore(GuardedStore(store, health), metrics), settings)
+            await prepare_hashing()
+            registry = await _open(ObservedStore(GuardedStore(store, health), metrics), settings, metrics)
             metrics.watch_budget(registry.budget, registry.blobs.readers)
             nursery.start_soon(metrics.keep_published)
             nursery.start_soon(health.keep_looking)
@@ -109,11 +111,11 @@ def _redirect_expiry_s(settings: StorageSettings) -> int | None:
     return int(settings.s3.redirect_expiry_s)
 
 
-async def _open(store: Store, settings: Settings) -> Registry:
+async def _open(store: Store, settings: Settings, metrics: Metrics) -> Registry:
     numbers = registry_settings(settings)
     budget = MemoryBudget(settings.upload.memory_budget_bytes, numbers.part_size_bytes + MIB)
     try:
-        return await open_registry(store, numbers, budget)
+        return await open_registry(store, numbers, budget, metrics.on_read_back)
     except (LayoutError, StoreError) as error:
         raise StartupError(str(error)) from error
 

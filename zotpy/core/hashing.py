@@ -18,6 +18,8 @@ from zotpy.core.digests import HEX_LENGTHS, Digest
 from zotpy.core.pieces import Buffer
 
 _CONTEXT_SIZES = {"sha256": 112, "sha512": 216}
+_ROOM_BYTES = 1024
+"""What a context is given: a library whose structures are longer must not write over what lies behind them."""
 _PREFIXES = {"sha256": "SHA256", "sha512": "SHA512"}
 
 
@@ -62,11 +64,11 @@ class _PortableHasher:
     def __init__(self, library: ctypes.CDLL, algorithm: str, state: bytes | None = None) -> None:
         self.algorithm = algorithm
         self._library = library
-        self._context = ctypes.create_string_buffer(_CONTEXT_SIZES[algorithm])
+        self._context = ctypes.create_string_buffer(_ROOM_BYTES)
         if state is None:
             self._call("Init")
         else:
-            self._context.raw = state
+            self._context.raw = state.ljust(_ROOM_BYTES, b"\0")
 
     def _call(self, operation: str, *arguments: object) -> None:
         function = getattr(self._library, f"{_PREFIXES[self.algorithm]}_{operation}")
@@ -82,13 +84,17 @@ class _PortableHasher:
             raise RuntimeError(msg)
 
     def digest(self) -> Digest:
-        copy = _PortableHasher(self._library, self.algorithm, self._context.raw)
+        copy = _PortableHasher(self._library, self.algorithm, self.export())
         out = ctypes.create_string_buffer(HEX_LENGTHS[self.algorithm] // 2)
         copy._call("Final", out)
         return Digest(self.algorithm, out.raw.hex())
 
-    def export(self) -> bytes | None:
-        return self._context.raw
+    def export(self) -> bytes:
+        return self._context.raw[: _CONTEXT_SIZES[self.algorithm]]
+
+    def fits(self) -> bool:
+        """Whether the library wrote nothing behind what we take for its structure."""
+        return not any(self._context.raw[_CONTEXT_SIZES[self.algorithm] :])
 
 
 def _address(data: bytearray | memoryview) -> object:
@@ -98,22 +104,37 @@ def _address(data: bytearray | memoryview) -> object:
     return (ctypes.c_char * len(data)).from_buffer(data)
 
 
-@cache
+def trouble() -> str | None:
+    """Look for libcrypto, and say what keeps the states of digests from travelling; `None`: nothing does.
+
+    The first call starts programs that know where libraries are: make it at the start, in a thread.
+    """
+    return None if _libcrypto() is not None else _search()[1] or "no libcrypto is used"
+
+
 def _libcrypto() -> ctypes.CDLL | None:
-    """Find a libcrypto whose contexts survive the journey, or `None`."""
+    """Return a libcrypto whose contexts survive the journey, or `None`."""
+    return _search()[0]
+
+
+@cache
+def _search() -> tuple[ctypes.CDLL | None, str]:
+    """Try each libcrypto that can be found; also returns why none of them can be used."""
     names: list[str] = []
     if (extension := sys.modules.get("_hashlib")) is not None and getattr(extension, "__file__", None):
         names.append(str(extension.__file__))  # the libcrypto that this interpreter is linked with
     if found := ctypes.util.find_library("crypto"):
         names.append(found)
+    reasons = [] if names else ["no libcrypto is found"]
     for name in names:
         try:
             library = ctypes.CDLL(name)
             if all(_travels(library, algorithm) for algorithm in _CONTEXT_SIZES):
-                return library
-        except (OSError, AttributeError, RuntimeError):
-            continue
-    return None
+                return library, ""
+            reasons.append(f"{name}: its contexts are not those of FIPS 180-4")
+        except (OSError, AttributeError, RuntimeError) as error:
+            reasons.append(f"{name}: {error}")
+    return None, "; ".join(reasons)
 
 
 def _travels(library: ctypes.CDLL, algorithm: str) -> bool:
@@ -122,6 +143,8 @@ def _travels(library: ctypes.CDLL, algorithm: str) -> bool:
     hasher = _PortableHasher(library, algorithm)
     for start, end in ((0, 1), (1, 64), (64, 200), (200, 777), (777, len(message))):
         hasher.update(message[start:end])
+        if not hasher.fits():
+            return False
         hasher = _PortableHasher(library, algorithm, hasher.export())
     return hasher.digest() == Digest.of(message, algorithm)
 

@@ -47,6 +47,8 @@ class Commit:
     records: Records
     hints: Hints
     settings: RegistrySettings
+    on_read_back: Callable[[int], None] = lambda _: None
+    """Called with the length of each blob that is read back from the store."""
 
     async def commit(self, ending: Ending, state: UploadState, hasher: Hasher | None, forget: Forget) -> BlobValue:
         """Make the blob exist, and the upload's state go; raises `DigestInvalid` where the bytes have another digest.
@@ -185,6 +187,7 @@ class Commit:
         They stay where they are: another request that ended the same upload may have made a blob of them, under
         the digest that they do have. Bytes that nobody names are the collector's.
         """
+        self.on_read_back(size_bytes)
         _compare(await digest_of_stored(self.store, key, size_bytes, digest.algorithm), digest)
 
 

@@ -2,16 +2,30 @@
 
 from collections.abc import Callable
 
+import structlog
 import trio
 
 from zotpy.core.digests import Digest
-from zotpy.core.hashing import Hasher, new_hasher
+from zotpy.core.hashing import Hasher, new_hasher, trouble
 from zotpy.core.pieces import Pieces
 from zotpy.registry.settings import KIB
 from zotpy.store.interface import Store
 
 THREAD_LIMIT_BYTES = 128 * KIB
 """Fewer bytes than this are hashed on the spot: a thread's hand-over would cost more."""
+
+log = structlog.get_logger()
+
+
+async def prepare_hashing() -> None:
+    """Load what hashes, before a request needs it, and say if it is not all that it should be."""
+    if (reason := await trio.to_thread.run_sync(trouble)) is not None:
+        log.warning(
+            "hash_states_stay_here",
+            reason=reason,
+            effect="blobs that are pushed in several requests are read back from the store before they are accepted",
+            metric="zotpy_blobs_read_back_total",
+        )
 
 
 async def hash_pieces(hasher: Hasher, pieces: Pieces, skip_bytes: int = 0) -> None:

@@ -1,5 +1,6 @@
 """All use cases over one store, put together."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from zotpy.registry.blobs import Blobs
@@ -39,13 +40,21 @@ class Registry:
     pulls: PullLog
 
 
-async def open_registry(store: Store, settings: RegistrySettings, budget: MemoryBudget) -> Registry:
-    """Check the bucket's layout, load its signing keys, and put the use cases together. Raises `LayoutError`."""
+async def open_registry(
+    store: Store,
+    settings: RegistrySettings,
+    budget: MemoryBudget,
+    on_read_back: Callable[[int], None] = lambda _: None,
+) -> Registry:
+    """Check the bucket's layout, load its signing keys, and put the use cases together. Raises `LayoutError`.
+
+    `on_read_back` is called with the length of each blob that is read back to learn its digest.
+    """
     await check_layout(store)
     keyring = await Keyring.load(store)
     records = Records(store, settings)
     hints = Hints(store)
-    commits = Commit(store, records, hints, settings)
+    commits = Commit(store, records, hints, settings, on_read_back)
     names = Names(store, Tags(store))
     return Registry(
         settings=settings,

@@ -46,6 +46,10 @@ class Metrics:
         self.cuts = Counter(
             "zotpy_http_cuts", "Requests that did not go through to their end.", ("reason",), registry=self.registry
         )
+        self.read_backs = Counter(
+            "zotpy_blobs_read_back", "Blobs read back from the store to learn their digests.", registry=self.registry
+        )
+        self.read_back_bytes = Counter("zotpy_blobs_read_back_bytes", "Bytes of these blobs.", registry=self.registry)
         self.store_calls = Counter(
             "zotpy_store_calls", "Calls to the store.", ("operation", "outcome"), registry=self.registry
         )
@@ -99,6 +103,11 @@ class Metrics:
         self.received.inc(received_bytes)
         self.sent.inc(sent_bytes)
         self.request_seconds.labels(method, route).observe(seconds)
+
+    def on_read_back(self, size_bytes: int) -> None:
+        """Count a blob that is read back from the store, since only its bytes there can tell its digest."""
+        self.read_backs.inc()
+        self.read_back_bytes.inc(size_bytes)
 
     def on_cut(self, reason: str) -> None:
         """Count a request that did not go through to its end; `reason` is one of few."""

@@ -26,7 +26,7 @@ PATIENCE_S = 3.0
 
 def forget_libcrypto() -> None:
     """Be on a machine where no libcrypto can be loaded."""
-    zotpy.core.hashing._libcrypto = lambda: None  # type: ignore[assignment]
+    zotpy.core.hashing._libcrypto = lambda: None
 
 
 def limit_queue(longest: int) -> None:

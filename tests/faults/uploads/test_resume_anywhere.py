@@ -41,6 +41,12 @@ def read_backs(replicas: list[UploadReplica]) -> int:
     return sum(metrics_of(replica).calls("open") for replica in replicas)
 
 
+def counted(replicas: list[UploadReplica]) -> list[int]:
+    """Return how many blobs the replicas say that they read back, and how many bytes."""
+    names = ("zotpy_blobs_read_back_total", "zotpy_blobs_read_back_bytes_total")
+    return [sum(int(metrics_of(replica).value(name)) for replica in replicas) for name in names]
+
+
 @pytest.mark.parametrize("restarted", [True, False], ids=["restarted", "gone"])
 @pytest.mark.parametrize("gap", range(REQUESTS - 1))
 @pytest.mark.parametrize(("algorithm", "told"), ALGORITHMS.values(), ids=ALGORITHMS)
@@ -147,10 +153,18 @@ def test_data_is_read_back_once_where_a_hash_cannot_travel(
     route = [*(replicas[number % 3] for number in range(place)), plain_replica]
     route += [replicas[number % 3] for number in range(place + 1, REQUESTS)]
     everyone = [*replicas, plain_replica]
-    before = read_backs(everyone)
+    before, counted_before = read_backs(everyone), counted(everyone)
     upload(route, repository, content, digest, algorithm)
     assert read_backs(everyone) - before == TAKEN_BACK + 1
+    assert [now - then for now, then in zip(counted(everyone), counted_before, strict=True)] == [1, CONTENT_BYTES]
     assert read_everywhere(everyone, repository, digest) == {200}
+
+
+def test_a_replica_without_libcrypto_says_so_once(replicas: list[UploadReplica], plain_replica: UploadReplica) -> None:
+    """Its log names the reason and the metric at the start; the others say nothing."""
+    said = [replica.process.log_tail(limit=100_000_000).count("hash_states_stay_here") for replica in replicas]
+    assert said == [0] * len(replicas)
+    assert plain_replica.process.log_tail(limit=100_000_000).count("hash_states_stay_here") == 1
 
 
 def test_other_bytes_are_found_out_by_reading_back(

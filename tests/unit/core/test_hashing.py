@@ -1,5 +1,10 @@
+import ctypes
+import ctypes.util
 import hashlib
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -111,3 +116,53 @@ def test_without_libcrypto_the_digest_is_right_and_the_state_stays(algorithm: st
     assert hasher.digest() == Digest.of(b"content", algorithm)
     assert hasher.export() is None
     assert resume_hasher(algorithm, b"x" * 112) is None
+
+
+def test_a_machine_without_libcrypto_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason is one that an operator can do something about."""
+    monkeypatch.delitem(sys.modules, "_hashlib", raising=False)
+    monkeypatch.setattr(ctypes.util, "find_library", lambda _: None)
+    with fresh_search():
+        assert hashing.trouble() == "no libcrypto is found"
+    monkeypatch.setattr(ctypes.util, "find_library", lambda _: "libc.so.6")
+    with fresh_search():
+        reason = hashing.trouble()
+    assert reason is not None
+    assert reason.startswith("libc.so.6: ")
+    assert "SHA256_Init" in reason
+
+
+class Longer:
+    """A libcrypto whose contexts are longer than those that we know."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        """Do as this one does, and write behind its contexts."""
+        self._library = library
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        """Return a function of the library's."""
+        function = getattr(self._library, name)
+
+        def call(*arguments: Any) -> object:
+            if name.endswith("_Init"):
+                ctypes.memset(ctypes.addressof(arguments[0]._obj) + 300, 1, 8)
+            return function(*arguments)
+
+        return call
+
+
+@pytest.mark.parametrize("algorithm", HEX_LENGTHS)
+def test_a_libcrypto_with_longer_contexts_is_not_used(algorithm: str) -> None:
+    """What it writes behind its context is its own memory still, and is seen, so that no state is cut short."""
+    library = hashing._libcrypto()
+    assert library is not None
+    assert hashing._travels(library, algorithm)
+    assert not hashing._travels(cast(ctypes.CDLL, Longer(library)), algorithm)
+
+
+@contextmanager
+def fresh_search() -> Iterator[None]:
+    """Look for libcrypto anew, now and after the block."""
+    hashing._search.cache_clear()
+    yield
+    hashing._search.cache_clear()
