@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-PREFIX = "zotpy-tests-"
+PREFIX = "zotpy-"
+"""Short, as the path of a socket may have only 107 characters."""
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 ROUNDS = 100
 """How often what is left is looked for and killed: a process may start another one in its last moment."""
@@ -38,7 +39,8 @@ def run(arguments: Sequence[str]) -> int:
     _prctl(PR_SET_CHILD_SUBREAPER, 1)  # who loses its parent becomes our child, and is found
     above = Path(tempfile.gettempdir())
     delete_left(above)
-    directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=above))
+    directory = above / f"{PREFIX}{os.getpid()}"
+    directory.mkdir(mode=0o700)
     try:
         pytest = subprocess.Popen(
             [sys.executable, "-m", "pytest", *arguments],
@@ -86,8 +88,8 @@ def end_children() -> None:
 def delete_left(above: Path) -> None:
     """Delete the directories of runs that were killed."""
     for directory in above.glob(f"{PREFIX}*"):
-        owner = directory.name.removeprefix(PREFIX).partition("-")[0]
-        if owner.isdecimal() and has_ended(int(owner)):
+        owner = directory.name.removeprefix(PREFIX)
+        if owner.isdecimal() and (int(owner) == os.getpid() or has_ended(int(owner))):
             delete(directory)
 
 

@@ -50,7 +50,7 @@ async def write(store: EmbeddedStore, objects: Mapping[str, bytes]) -> None:
 async def read(store: EmbeddedStore, objects: Mapping[str, bytes]) -> dict[str, bytes]:
     """Read the objects of these keys."""
     async with open_client(config(store)) as client:
-        return {key: (await client.call(Request("GetObject", "GET", key))).body for key in objects}
+        return {key: (await client.call(Request("GetObject", "GET", key, most_bytes=2**30))).body for key in objects}
 
 
 def config(store: EmbeddedStore) -> S3Config:

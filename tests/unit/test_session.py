@@ -101,8 +101,8 @@ def test_nothing_is_left_however_pytest_ends(run: Run, way: str, code: int) -> N
 def test_what_a_killed_session_leaves_goes_with_the_next_one(run: Run) -> None:
     """Its pytest ends; its directory is deleted by the next run, beside one whose run goes on and one of others."""
     above = run.temporary.parent
-    mine = above / f"{session.PREFIX}{os.getpid()}-still"
-    other = above / "of-others"
+    mine = above / f"{session.PREFIX}{os.getppid()}"
+    other = above / f"{session.PREFIX}of-others"
     mine.mkdir()
     other.mkdir()
     run.process.kill()
