@@ -71,7 +71,7 @@ async def _open_s3(settings: S3Settings, longest_object_bytes: int) -> AsyncIter
     except StoreError as error:
         if opened:
             raise
-        msg = f"the bucket {config.bucket!r} at {config.service_url} cannot be used: {error}"
+        msg = f"the bucket {config.bucket!r} at {config.service} cannot be used: {error}"
         raise StartupError(msg) from error
 
 
@@ -95,6 +95,8 @@ def s3_config(settings: S3Settings) -> S3Config:
         endpoint=settings.endpoint,
         public_endpoint=settings.redirect_endpoint,
         path_style=settings.force_path_style,
+        fips=settings.use_fips_endpoint,
+        dual_stack=settings.use_dual_stack,
         verify_tls=not settings.skip_verify,
         ca_bundle=settings.ca_bundle,
         access_key=settings.access_key,

@@ -70,6 +70,10 @@ def _broken_rules(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("http.tls", "http.tls.cert", "http.tls.key"), "cert and key go together"
     if s3 and "bucket" not in s3:
         yield (f"{DRIVER}.bucket",), "write the name of the bucket"
+    for name, field in (("usefipsendpoint", "use_fips_endpoint"), ("usedualstack", "use_dual_stack")):
+        if s3.get(field) and s3.get("endpoint"):
+            problem = "these are endpoints of AWS: leave out regionendpoint, or this"
+            yield (f"{DRIVER}.{name}", f"{DRIVER}.regionendpoint"), problem
     if (s3.get("access_key") is None) != (s3.get("secret_key") is None):
         yield (f"{DRIVER}.accesskey", f"{DRIVER}.secretkey"), "accesskey and secretkey go together"
     if s3.get("session_token") is not None and s3.get("access_key") is None:

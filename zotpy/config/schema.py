@@ -61,6 +61,8 @@ LEAVES = {
     f"{DRIVER}.bucket": Leaf("s3", "bucket", read_text),
     f"{DRIVER}.rootdirectory": Leaf("s3", "root_directory", read_prefix),
     f"{DRIVER}.forcepathstyle": Leaf("s3", "force_path_style", read_flag),
+    f"{DRIVER}.usefipsendpoint": Leaf("s3", "use_fips_endpoint", read_flag),
+    f"{DRIVER}.usedualstack": Leaf("s3", "use_dual_stack", read_flag),
     f"{DRIVER}.secure": Leaf("s3", "secure", read_flag),
     f"{DRIVER}.skipverify": Leaf("s3", "skip_verify", read_flag),
     f"{DRIVER}.cabundle": Leaf("s3", "ca_bundle", read_file),
@@ -132,7 +134,6 @@ WITHOUT_EFFECT = {
     f"{DRIVER}.multipartcopythresholdsize": "nothing is ever copied",
     f"{DRIVER}.objectacl": "objects are as private as their bucket",
     f"{DRIVER}.storageclass": "objects have the bucket's storage class",
-    f"{DRIVER}.usedualstack": "name the endpoint in regionendpoint instead",
     f"{DRIVER}.useragent": _CLIENT,
     f"{DRIVER}.v4auth": "requests are always signed with version 4",
 }
@@ -147,7 +148,6 @@ REFUSED = {
     "http.tls.cacert": _NO_LOCK,
     f"{DRIVER}.encrypt": "zotpy does not ask for encryption: set the bucket's default encryption, and remove this",
     f"{DRIVER}.keyid": "zotpy does not ask for encryption: set the bucket's default encryption, and remove this",
-    f"{DRIVER}.usefipsendpoint": "name the endpoint in regionendpoint instead",
 }
 """Settings of zot that protect something, so that ignoring them would do harm; refused unless they ask for nothing."""
 

@@ -61,6 +61,10 @@ class S3Settings:
     """Prefix of every key, without slashes at its ends."""
     force_path_style: bool = False
     """The bucket stands in the path of URLs, not in the host name."""
+    use_fips_endpoint: bool = False
+    """AWS's endpoints for FIPS 140."""
+    use_dual_stack: bool = False
+    """AWS's endpoints for IPv6 and IPv4."""
     skip_verify: bool = False
     """Take any certificate of the service."""
     ca_bundle: Path | None = None

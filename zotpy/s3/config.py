@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from zotpy.s3.addresses import aws_bucket_url, bucket_at
 from zotpy.s3.wire.retry import RetryPolicy
 
 LONGEST_OBJECT_BYTES = 64 * 1024 * 1024
@@ -22,7 +23,11 @@ class S3Config:
     public_endpoint: str | None = None
     """URL of the service in presigned URLs, whose readers may know it by another name; `None`: as `endpoint`."""
     path_style: bool = False
-    """The bucket stands in the path, not in the host name."""
+    """The bucket stands in the path, not in the host name, also where it could."""
+    fips: bool = False
+    """AWS's endpoints with modules that are validated by FIPS 140."""
+    dual_stack: bool = False
+    """AWS's endpoints for IPv6 and IPv4."""
     verify_tls: bool = True
     ca_bundle: Path | None = None
     """Certificates of authorities to trust, PEM; `None`: the public ones, or those of SSL_CERT_FILE."""
@@ -46,14 +51,21 @@ class S3Config:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
     @property
-    def service_url(self) -> str:
-        """URL of the service, without a slash at its end."""
-        return (self.endpoint or f"https://s3.{self.region}.amazonaws.com").rstrip("/")
+    def service(self) -> str:
+        """Name the service to a person."""
+        return self.endpoint or f"AWS in {self.region}"
 
     @property
     def bucket_url(self) -> str:
-        """URL of the bucket, with its name in the host or in the path, without a slash at its end."""
-        return self._bucket_at(self.service_url)
+        """URL of the bucket, with its name in the host or in the path, without a slash at its end.
+
+        Raises `S3Error` where AWS has none.
+        """
+        if self.endpoint is not None:
+            return bucket_at(self.endpoint, self.bucket, path_style=self.path_style)
+        return aws_bucket_url(
+            self.bucket, self.region, path_style=self.path_style, fips=self.fips, dual_stack=self.dual_stack
+        )
 
     @property
     def public_bucket_url(self) -> str:
@@ -62,11 +74,8 @@ class S3Config:
         The host is as all of them write it in the Host header, which is signed: in lower case, without a port that
         goes without saying.
         """
-        url = urlsplit(self._bucket_at((self.public_endpoint or self.service_url).rstrip("/")))
-        return url._replace(netloc=url.netloc.lower().removesuffix(_USUAL_PORTS[url.scheme])).geturl()
-
-    def _bucket_at(self, service_url: str) -> str:
-        if self.path_style:
-            return f"{service_url}/{self.bucket}"
-        url = urlsplit(service_url)
-        return url._replace(netloc=f"{self.bucket}.{url.netloc}").geturl()
+        url = self.bucket_url
+        if self.public_endpoint is not None:
+            url = bucket_at(self.public_endpoint, self.bucket, path_style=self.path_style)
+        parts = urlsplit(url)
+        return parts._replace(netloc=parts.netloc.lower().removesuffix(_USUAL_PORTS[parts.scheme])).geturl()

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+from zotpy.s3.addresses import aws_bucket_url
 from zotpy.s3.client import Request, S3Client
 from zotpy.s3.config import S3Config
 from zotpy.s3.wire import signing
+from zotpy.store.interface import StoreRefused
+from zotpy.store.opening import open_s3_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let no AWS settings of the machine count."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    aws_bucket_url.cache_clear()
+    yield
+    aws_bucket_url.cache_clear()
 
 
 class Recorder(httpx.AsyncBaseTransport):
@@ -26,12 +45,12 @@ class Recorder(httpx.AsyncBaseTransport):
 @pytest.mark.parametrize(
     ("endpoint", "path_style", "origin", "host", "target"),
     [
-        (None, False, "https://b.s3.eu-west-1.amazonaws.com", "b.s3.eu-west-1.amazonaws.com", "/k%21/x"),
-        (None, True, "https://s3.eu-west-1.amazonaws.com", "s3.eu-west-1.amazonaws.com", "/b/k%21/x"),
-        ("http://store:9000", True, "http://store:9000", "store:9000", "/b/k%21/x"),
-        ("http://store:9000/", False, "http://b.store:9000", "b.store:9000", "/k%21/x"),
-        ("https://proxy/s3/", True, "https://proxy", "proxy", "/s3/b/k%21/x"),
-        ("https://proxy/s3", False, "https://b.proxy", "b.proxy", "/s3/k%21/x"),
+        (None, False, "https://bucket.s3.eu-west-1.amazonaws.com", "bucket.s3.eu-west-1.amazonaws.com", "/k%21/x"),
+        (None, True, "https://s3.eu-west-1.amazonaws.com", "s3.eu-west-1.amazonaws.com", "/bucket/k%21/x"),
+        ("http://store:9000", True, "http://store:9000", "store:9000", "/bucket/k%21/x"),
+        ("http://store:9000/", False, "http://bucket.store:9000", "bucket.store:9000", "/k%21/x"),
+        ("https://proxy/s3/", True, "https://proxy", "proxy", "/s3/bucket/k%21/x"),
+        ("https://proxy/s3", False, "https://bucket.proxy", "bucket.proxy", "/s3/k%21/x"),
     ],
 )
 async def test_the_bucket_stands_in_the_host_or_in_the_path(
@@ -42,7 +61,7 @@ async def test_the_bucket_stands_in_the_host_or_in_the_path(
     target: str,
 ) -> None:
     """Both styles, with AWS and with services of one's own, and what is signed is what is sent."""
-    config = S3Config("b", "eu-west-1", endpoint, path_style=path_style, access_key="key", secret_key="secret")
+    config = S3Config("bucket", "eu-west-1", endpoint, path_style=path_style, access_key="key", secret_key="secret")
     recorder = Recorder()
     client = S3Client(config, recorder)
     await client.call(Request("GetObject", "GET", "k!/x"))
@@ -91,6 +110,74 @@ def test_no_url_is_promised_for_longer_than_its_keys(left_s: int | None, least_s
     keys = signing.Keys("key", "secret", "token", expires)
     url = httpx.URL(S3Client(S3Config("b", endpoint="http://store"), Recorder()).presign_get("k", keys, 600, ()))
     assert least_s <= int(url.params["X-Amz-Expires"]) <= most_s
+
+
+@pytest.mark.parametrize(
+    ("region", "changes", "url"),
+    [
+        ("eu-central-1", {}, "https://b-ucket.s3.eu-central-1.amazonaws.com"),
+        ("us-east-1", {}, "https://b-ucket.s3.us-east-1.amazonaws.com"),
+        ("us-east-1", {"path_style": True}, "https://s3.us-east-1.amazonaws.com/b-ucket"),
+        ("cn-north-1", {}, "https://b-ucket.s3.cn-north-1.amazonaws.com.cn"),
+        ("us-iso-east-1", {}, "https://b-ucket.s3.us-iso-east-1.c2s.ic.gov"),
+        ("us-isob-east-1", {}, "https://b-ucket.s3.us-isob-east-1.sc2s.sgov.gov"),
+        ("eusc-de-east-1", {}, "https://b-ucket.s3.eusc-de-east-1.amazonaws.eu"),
+        ("us-gov-west-1", {"fips": True}, "https://b-ucket.s3-fips.us-gov-west-1.amazonaws.com"),
+        ("eu-west-1", {"dual_stack": True}, "https://b-ucket.s3.dualstack.eu-west-1.amazonaws.com"),
+        ("us-east-1", {"fips": True, "dual_stack": True}, "https://b-ucket.s3-fips.dualstack.us-east-1.amazonaws.com"),
+        ("eu-west-1", {"bucket": "my.bucket"}, "https://s3.eu-west-1.amazonaws.com/my.bucket"),
+        ("us-east-1", {"bucket": "My_Bucket"}, "https://s3.us-east-1.amazonaws.com/My_Bucket"),
+        ("mars-north-9", {}, "https://b-ucket.s3.mars-north-9.amazonaws.com"),
+        (
+            "us-west-2",
+            {"bucket": "arn:aws:s3:us-west-2:123456789012:accesspoint/mine"},
+            "https://mine-123456789012.s3-accesspoint.us-west-2.amazonaws.com",
+        ),
+    ],
+)
+def test_aws_has_addresses_of_its_own(region: str, changes: dict[str, Any], url: str) -> None:
+    """Every partition, FIPS and dual stack, and names that fit no host name; presigned URLs have the same."""
+    config = replace(S3Config("b-ucket", region), **changes)
+    assert config.bucket_url == url
+    assert config.public_bucket_url == url
+
+
+def test_variables_of_aws_name_its_endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which FIPS is the rule needs no setting; other services are named in the configuration alone."""
+    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://elsewhere")
+    assert S3Config("b-ucket").bucket_url == "https://b-ucket.s3-fips.us-east-1.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        (S3Config("b-ucket", "cn-north-1", fips=True), "FIPS"),
+        (S3Config("b-ucket", "us east"), "us east"),
+        (S3Config("a/b"), "a/b"),
+        (S3Config("fast--usw2-az1--x-s3"), "directory bucket"),
+    ],
+)
+async def test_what_aws_has_no_address_for_is_refused(config: S3Config, problem: str) -> None:
+    """The operator reads why when the store is opened."""
+    with pytest.raises(StoreRefused, match=problem):
+        async with open_s3_store(replace(config, access_key="key", secret_key="secret")):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "bucket", "url"),
+    [
+        ("https://store", "my-bucket", "https://my-bucket.store"),
+        ("https://store", "my.bucket", "https://store/my.bucket"),
+        ("http://store:9000/", "my.bucket", "http://my.bucket.store:9000"),
+        ("https://store", "My_Bucket", "https://store/My_Bucket"),
+        ("http://store", "-bucket", "http://store/-bucket"),
+    ],
+)
+def test_a_name_that_fits_no_host_name_stands_in_the_path(endpoint: str, bucket: str, url: str) -> None:
+    """With services other than AWS, too; a certificate holds for one label."""
+    assert S3Config(bucket, endpoint=endpoint).bucket_url == url
 
 
 async def test_the_bucket_itself_has_an_address() -> None:
