@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.simulation.contents import BLOBS, MANIFESTS, REPOS, TAGS
 from tests.simulation.history import Operation
+from zotpy.core.conditions import Condition
 from zotpy.core.errors import (
     BlobUnknown,
     ManifestBlobUnknown,
@@ -15,7 +16,6 @@ from zotpy.core.errors import (
     RegistryError,
 )
 from zotpy.core.ranges import Span
-from zotpy.registry.tags import Condition
 from zotpy.store.interface import StoreError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Client:
             if tag is not None and self.rng.random() < self.theme.both_tags
             else ()
         )
-        condition = Condition(absent=True) if tag is not None and self.rng.random() < 0.1 else None
+        condition = Condition.absent() if tag is not None and self.rng.random() < 0.1 else None
         push = partial(
             self.registry.manifests.push,
             repo,

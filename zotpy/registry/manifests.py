@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from zotpy.core import keys
+from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid, ManifestBlobUnknown, ManifestTooLarge, Unavailable
 from zotpy.core.manifests import ManifestFacts, parse_manifest
@@ -26,7 +27,7 @@ from zotpy.registry.deletions import Deletions, unknown
 from zotpy.registry.names import Names
 from zotpy.registry.records import ATTEMPTS, Records, Seen, overtaken
 from zotpy.registry.settings import RegistrySettings
-from zotpy.registry.tags import Condition
+from zotpy.registry.tags import does_not_hold
 from zotpy.store.interface import Store
 
 Call = Callable[[], Awaitable[object]]
@@ -118,15 +119,28 @@ class Manifests:
             await self._make_visible(push, seen, lease)
         return Pushed(digest, facts.subject)
 
-    async def delete(self, repo: RepositoryName, digest: Digest) -> None:
-        """Delete a manifest with its tags and its referrer entry. Raises `ManifestUnknown`."""
+    async def delete(self, repo: RepositoryName, digest: Digest, condition: Condition | None = None) -> None:
+        """Delete a manifest with its tags and its referrer entry. Raises `ManifestUnknown`, `PreconditionFailed`."""
+        if condition is not None and not condition.holds(digest):
+            await self.find(repo, digest)
+            raise does_not_hold(digest, digest)
         await self.deletions.delete(repo, digest)
 
-    async def delete_tag(self, repo: RepositoryName, tag: Tag) -> None:
-        """Delete one tag; its manifest stays. Raises `ManifestUnknown`."""
-        if await self.names.tags.read(repo, tag) is None:
-            raise unknown(tag)
-        await self.names.tags.delete(repo, tag)
+    async def delete_tag(self, repo: RepositoryName, tag: Tag, condition: Condition | None = None) -> None:
+        """Delete one tag; its manifest stays. Raises `ManifestUnknown`, `PreconditionFailed`, `Unsupported`."""
+        for _ in range(ATTEMPTS):
+            found = await self.names.tags.read(repo, tag)
+            if found is None:
+                raise unknown(tag)
+            if condition is None:
+                await self.names.tags.delete(repo, tag)
+                return
+            self.names.tags.require_conditional_delete()
+            if not condition.holds(found[0].digest):
+                raise does_not_hold(tag, found[0].digest)
+            if await self.names.tags.delete(repo, tag, found[1].etag):
+                return
+        raise overtaken(tag)
 
     def _digest(self, reference: Reference, content: bytes) -> Digest:
         if len(content) > self.settings.manifest_limit_bytes:
@@ -155,12 +169,16 @@ class Manifests:
 
         calls: list[Call] = [partial(rely, digest, "blobs") for digest in push.facts.blobs]
         calls += [partial(rely, digest, "manifests") for digest in push.facts.manifests]
-        if push.condition is not None:
+        if push.condition is not None and push.tags:
             self.names.tags.require_conditions(push.condition)
             calls += [partial(self.names.tags.check, push.repo, tag, push.condition, push.etags) for tag in push.tags]
         seen = await beside(partial(self.records.look_at_entry, push.repo, "manifests", push.digest), *calls)
         if missing:
             raise ManifestBlobUnknown(sorted(missing))
+        if push.condition is not None and not push.tags:  # it is then about the manifest itself
+            there = None if seen.value is None else push.digest
+            if not push.condition.holds(there):
+                raise does_not_hold(push.digest, there)
         return seen
 
     async def _make_visible(self, push: _Push, seen: Seen, lease: Lease) -> None:

@@ -25,7 +25,7 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import Unavailable
 from zotpy.core.keys import Kind
-from zotpy.core.names import RepositoryName
+from zotpy.core.names import Reference, RepositoryName
 from zotpy.core.records import BlobValue, Lease, ManifestValue, Value, decode_entry, decode_value, new_tombstone
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import ConditionFailed, KeyMissing, Listed, Store
@@ -215,6 +215,6 @@ def _blob(value: Value | None) -> BlobValue | None:
     return value if isinstance(value, BlobValue) else None
 
 
-def overtaken(digest: Digest) -> Unavailable:
+def overtaken(reference: Reference) -> Unavailable:
     """Return the error of a request that other requests were faster than, again and again."""
-    return Unavailable(f"other requests keep changing {digest}: try again")
+    return Unavailable(f"other requests keep changing {reference}: try again")

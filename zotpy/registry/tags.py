@@ -8,21 +8,13 @@ import secrets
 from dataclasses import dataclass
 
 from zotpy.core import keys
+from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import PreconditionFailed, Unsupported
-from zotpy.core.names import RepositoryName, Tag
+from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.records import ManifestValue, TagValue
+from zotpy.registry.records import ATTEMPTS, overtaken
 from zotpy.store.interface import ConditionFailed, Fetched, KeyMissing, Store
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """What must hold of a tag for a push to replace it (RFC 9110, section 13)."""
-
-    absent: bool = False
-    """`If-None-Match: *`: there must be no such tag."""
-    names: Digest | None = None
-    """`If-Match: "<digest>"`: the tag must name this manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +39,24 @@ class Tags:
     def require_conditions(self, condition: Condition) -> None:
         """Raise `Unsupported` where the store was not seen to honour what the condition needs."""
         features = self.store.features
-        if not (features.conditional_create if condition.absent else features.conditional_replace):
+        can_create = features.conditional_create or not condition.may_create
+        if not (can_create and (features.conditional_replace or not condition.may_replace)):
             msg = "the store behind this registry has no conditional writes: push without If-None-Match and If-Match"
+            raise Unsupported(msg, detail={"reason": "conditional"})
+
+    def require_conditional_delete(self) -> None:
+        """Raise `Unsupported` where the store was not seen to delete on a condition."""
+        if not self.store.features.conditional_delete:
+            msg = "the store behind this registry has no conditional deletes: delete without If-Match and If-None-Match"
             raise Unsupported(msg, detail={"reason": "conditional"})
 
     async def check(self, repo: RepositoryName, tag: Tag, condition: Condition, etags: dict[Tag, str]) -> None:
         """Raise `PreconditionFailed` where the condition does not hold now; note the ETag to replace."""
         found = await self.read(repo, tag)
-        if condition.absent and found is not None:
-            raise _exists(tag)
-        if condition.names is not None:
-            if found is None or found[0].digest != condition.names:
-                raise _moved(tag, condition.names)
+        digest = None if found is None else found[0].digest
+        if not condition.holds(digest):
+            raise does_not_hold(tag, digest)
+        if found is not None:
             etags[tag] = found[1].etag
 
     async def write(
@@ -70,23 +68,28 @@ class Tags:
         condition: Condition | None = None,
         etags: dict[Tag, str] | None = None,
     ) -> None:
-        """Make a tag name a manifest; raises `PreconditionFailed` where another push came between.
+        """Make a tag name a manifest; raises `PreconditionFailed` where the condition holds no more.
 
-        `etags` are those that a conditional push may replace; after it that of its own writing, so that the same push
-        can write the tag again.
+        A push that came between and left it holding is replaced, as if it had come before. `etags` are those that a
+        conditional push may replace; after it that of its own writing, so that the same push can write the tag again.
         """
         body = TagValue(digest, value, secrets.token_hex(8)).encode()
         if condition is None:
             await self.store.put(keys.tag(repo, tag), body)
             return
         etags = {} if etags is None else etags
-        try:
-            stored = await self.store.put(
-                keys.tag(repo, tag), body, if_none_match=tag not in etags, if_match=etags.get(tag)
-            )
-        except (ConditionFailed, KeyMissing) as error:
-            raise _exists(tag) if condition.names is None else _moved(tag, condition.names) from error
-        etags[tag] = stored.etag
+        for _ in range(ATTEMPTS):
+            try:
+                stored = await self.store.put(
+                    keys.tag(repo, tag), body, if_none_match=tag not in etags, if_match=etags.get(tag)
+                )
+            except (ConditionFailed, KeyMissing):
+                etags.pop(tag, None)
+                await self.check(repo, tag, condition, etags)
+            else:
+                etags[tag] = stored.etag
+                return
+        raise overtaken(tag)
 
     async def delete(self, repo: RepositoryName, tag: Tag, etag: str | None = None) -> bool:
         """Delete a tag; with an ETag only if it is still the one that was read, else `False`."""
@@ -106,9 +109,8 @@ class Tags:
         return await self.etag_of(repo, tag, digest) == etag and await self.delete(repo, tag)
 
 
-def _exists(tag: Tag) -> PreconditionFailed:
-    return PreconditionFailed(f"the tag {tag} exists already, and the push was to create it")
-
-
-def _moved(tag: Tag, digest: Digest) -> PreconditionFailed:
-    return PreconditionFailed(f"the tag {tag} does not name {digest}, or no longer does")
+def does_not_hold(reference: Reference, digest: Digest | None) -> PreconditionFailed:
+    """Return the error of a request whose condition does not hold of what is there, or of nothing."""
+    if digest is None:
+        return PreconditionFailed(f"{reference} is not there, and If-Match asks for it")
+    return PreconditionFailed(f"{reference} is {digest} now, which If-Match or If-None-Match rules out")

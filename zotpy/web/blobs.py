@@ -5,9 +5,10 @@ from quart import Response
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span, parse_read_range
+from zotpy.registry.tags import does_not_hold
 from zotpy.web.bodies import BoundedRequest, StreamedBody
 from zotpy.web.context import Context
-from zotpy.web.requests import is_unchanged
+from zotpy.web.requests import condition_of, is_unchanged
 
 _MEDIA_TYPE = "application/octet-stream"
 
@@ -49,8 +50,12 @@ def _redirect(url: str, digest: Digest) -> Response:
 
 async def delete(context: Context, request: BoundedRequest, name: str, digest: str) -> Response:
     """DELETE."""
-    del request
-    await context.registry.blobs.delete(RepositoryName.parse(name), Digest.parse(digest))
+    repo, wanted = RepositoryName.parse(name), Digest.parse(digest)
+    condition = condition_of(request)
+    if condition is not None and not condition.holds(wanted):
+        await context.registry.blobs.find(repo, wanted)
+        raise does_not_hold(wanted, wanted)
+    await context.registry.blobs.delete(repo, wanted)
     return Response("", 202)
 
 

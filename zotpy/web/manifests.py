@@ -52,13 +52,12 @@ async def push(context: Context, request: BoundedRequest, name: str, reference: 
 
 async def delete(context: Context, request: BoundedRequest, name: str, reference: str) -> Response:
     """DELETE: a digest takes its tags with it; a tag leaves its manifest."""
-    del request
     repo, parsed = RepositoryName.parse(name), parse_reference(reference)
-    manifests = context.registry.manifests
+    manifests, condition = context.registry.manifests, condition_of(request)
     if isinstance(parsed, Digest):
-        await manifests.delete(repo, parsed)
+        await manifests.delete(repo, parsed, condition)
     else:
-        await manifests.delete_tag(repo, parsed)
+        await manifests.delete_tag(repo, parsed, condition)
     return Response("", 202)
 
 

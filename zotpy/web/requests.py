@@ -1,10 +1,11 @@
 """What handlers read from a request, parsed: a value of the domain, or its error."""
 
+from zotpy.core.conditions import Condition, EntityTags
 from zotpy.core.digests import Digest, parse_algorithm
-from zotpy.core.errors import DigestInvalid, Unsupported
+from zotpy.core.errors import DigestInvalid
 from zotpy.core.names import Tag
 from zotpy.core.ranges import Span, parse_chunk_range, parse_content_length
-from zotpy.registry.tags import Condition
+from zotpy.registry.tags import does_not_hold
 from zotpy.web.bodies import BoundedRequest
 
 
@@ -34,22 +35,26 @@ def extra_tags_of(request: BoundedRequest) -> list[Tag]:
 
 
 def condition_of(request: BoundedRequest) -> Condition | None:
-    """Read `If-None-Match: *` and `If-Match: "<digest>"` of a push; raises `Unsupported`, `DigestInvalid`."""
-    none_match, match = request.headers.get("If-None-Match"), request.headers.get("If-Match")
-    if none_match is None and match is None:
-        return None
-    if none_match is not None and none_match.strip() != "*":
-        msg = 'a push takes If-None-Match: * (create only) or If-Match: "<digest>" (replace this manifest)'
-        raise Unsupported(msg, detail={"header": "If-None-Match"})
-    if match is None:
-        return Condition(absent=True)
-    return Condition(absent=none_match is not None, names=Digest.parse(match.strip().strip('"')))
+    """Read If-Match and If-None-Match of a request that changes something; raises `DigestInvalid`."""
+    match, none_match = _entity_tags(request, "If-Match"), _entity_tags(request, "If-None-Match")
+    return None if match is None and none_match is None else Condition(match, none_match)
 
 
 def is_unchanged(request: BoundedRequest, digest: Digest) -> bool:
-    """Say whether the client has this content already (`If-None-Match` of a read, RFC 9110, section 13.1.2)."""
-    header = request.headers.get("If-None-Match")
-    if header is None:
+    """Say whether the client of a read has this content already (RFC 9110, sections 13.1.1 and 13.1.2).
+
+    Raises `PreconditionFailed` where it asks for other content; a malformed If-None-Match is passed over.
+    """
+    match = _entity_tags(request, "If-Match")
+    if match is not None and not match.match_strongly(digest):
+        raise does_not_hold(digest, digest)
+    try:
+        none_match = _entity_tags(request, "If-None-Match")
+    except DigestInvalid:
         return False
-    tags = [tag.strip().removeprefix("W/").strip('"') for tag in header.split(",")]
-    return "*" in tags or str(digest) in tags
+    return none_match is not None and none_match.match_weakly(digest)
+
+
+def _entity_tags(request: BoundedRequest, name: str) -> EntityTags | None:
+    listed = request.headers.getlist(name)
+    return EntityTags.parse(",".join(listed)) if listed else None

@@ -24,6 +24,7 @@ from tests.unit.registry.support import (
     push,
 )
 from zotpy.core import keys
+from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import (
     DigestInvalid,
@@ -38,7 +39,6 @@ from zotpy.core.errors import (
 from zotpy.core.manifests import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import Tag
 from zotpy.registry.concurrency import gather
-from zotpy.registry.tags import Condition
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory import MemoryStore
@@ -217,7 +217,7 @@ async def test_a_manifest_that_is_not_the_one_named_is_refused(store: MemoryStor
 async def test_a_create_only_push_does_not_replace_a_tag(registry: Registry) -> None:
     """`If-None-Match: *` creates a tag once, and leaves an existing one alone."""
     one, other = image(note="one"), image(note="other")
-    absent = Condition(absent=True)
+    absent = Condition.absent()
     await registry.manifests.push(REPO, V1, one, OCI_IMAGE, condition=absent)
     for again in (one, other):
         with pytest.raises(PreconditionFailed):
@@ -229,21 +229,21 @@ async def test_a_compare_and_swap_push_replaces_only_what_it_names(registry: Reg
     """`If-Match` moves a tag only from the manifest it names, and creates none."""
     one, other = image(note="one"), image(note="other")
     with pytest.raises(PreconditionFailed):
-        await registry.manifests.push(REPO, V1, one, OCI_IMAGE, condition=Condition(names=Digest.of(one)))
+        await registry.manifests.push(REPO, V1, one, OCI_IMAGE, condition=Condition.names(Digest.of(one)))
     await registry.manifests.push(REPO, V1, one, OCI_IMAGE)
     with pytest.raises(PreconditionFailed):
-        await registry.manifests.push(REPO, V1, other, OCI_IMAGE, condition=Condition(names=Digest.of(other)))
-    await registry.manifests.push(REPO, V1, other, OCI_IMAGE, condition=Condition(names=Digest.of(one)))
+        await registry.manifests.push(REPO, V1, other, OCI_IMAGE, condition=Condition.names(Digest.of(other)))
+    await registry.manifests.push(REPO, V1, other, OCI_IMAGE, condition=Condition.names(Digest.of(one)))
     assert (await registry.manifests.find(REPO, V1)).digest == Digest.of(other)
 
 
-@pytest.mark.parametrize("condition", [Condition(absent=True), Condition(names=Digest.of(image(note="one")))])
+@pytest.mark.parametrize("condition", [Condition.absent(), Condition.names(Digest.of(image(note="one")))])
 async def test_a_conditional_push_that_is_overtaken_is_refused(
     registry: Registry, slow: Registry, script: Script, condition: Condition
 ) -> None:
     """Of two pushes on the same condition the one that writes later is refused, though its check had passed."""
     one, quick, late = (image(note=note) for note in ("one", "quick", "late"))
-    if condition.names is not None:
+    if condition.match is not None:
         await registry.manifests.push(REPO, V1, one, OCI_IMAGE)
     parked, errors = script.park("before", "put", keys.tag(REPO, V1)), list[Exception]()
 
@@ -262,7 +262,7 @@ async def test_a_conditional_push_that_is_overtaken_is_refused(
     assert (await registry.manifests.find(REPO, V1)).digest == Digest.of(quick)
 
 
-@pytest.mark.parametrize("condition", [Condition(absent=True), Condition(names=SUBJECT)])
+@pytest.mark.parametrize("condition", [Condition.absent(), Condition.names(SUBJECT)])
 async def test_a_store_without_conditions_takes_no_conditional_push(condition: Condition) -> None:
     """Where the store has no conditional writes a conditional push is refused as unsupported, and writes nothing."""
     store = MemoryStore(features=NO_CONDITIONS)
@@ -428,7 +428,7 @@ async def test_a_conditional_push_that_a_delete_overtakes_takes_its_tag_again() 
     scene = await Scene.set(None)
     await scene.registry.manifests.push(REPO, V2, CONTENT, OCI_IMAGE)
     async with scene.parked("before", ("put", "entries/", 1)) as nursery:
-        only_new = Condition(absent=True)
+        only_new = Condition.absent()
         nursery.start_soon(partial(scene.slow.manifests.push, REPO, V1, CONTENT, OCI_IMAGE, condition=only_new))
         await scene.reached()
         await scene.registry.manifests.delete(REPO, Digest.of(CONTENT))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import (
     BlobUnknown,
@@ -28,7 +29,6 @@ from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.concurrency import gather
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import KIB, RegistrySettings
-from zotpy.registry.tags import Condition
 from zotpy.store.interface import Body, Features, Part, Stored, StoreUnavailable
 from zotpy.store.memory import MemoryStore
 
@@ -347,7 +347,7 @@ async def test_of_create_only_pushes_of_one_tag_one_wins() -> None:
 
     async def push(turn: int, manifest: bytes) -> None:
         try:
-            condition = Condition(absent=True)
+            condition = Condition.absent()
             await replicas[turn % 2].manifests.push(REPO, Tag("v1"), manifest, None, condition=condition)
         except PreconditionFailed:
             return

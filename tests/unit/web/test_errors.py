@@ -286,7 +286,10 @@ async def test_missing_content_has_an_error_for_each_piece(replica: Replica) -> 
         ({"If-None-Match": "*"}, "", 412, "DENIED"),
         ({"If-Match": f'"{ABSENT}"'}, "", 412, "DENIED"),
         ({"If-Match": "nonsense"}, "", 400, "DIGEST_INVALID"),
-        ({"If-None-Match": '"something"'}, "", 501, "UNSUPPORTED"),
+        ({"If-Match": '"unclosed'}, "", 400, "DIGEST_INVALID"),
+        ({"If-Match": f'W/"{digest_of(image())}"'}, "", 412, "DENIED"),
+        ({"If-Match": '"something"'}, "", 412, "DENIED"),
+        ({"If-None-Match": "nonsense"}, "", 400, "DIGEST_INVALID"),
         ({}, "?tag=v2", 400, "TAG_INVALID"),
     ],
 )

@@ -210,17 +210,70 @@ async def test_a_push_by_digest_sets_many_tags(client: httpx.AsyncClient) -> Non
 
 
 async def test_conditional_pushes(client: httpx.AsyncClient) -> None:
-    """`If-None-Match: *` creates only, `If-Match` replaces only what it names, anything else is no condition."""
+    """`If-None-Match: *` creates only, `If-Match` replaces what it names; lists and weak tags are RFC 9110's."""
     first = await push_image(client, "v1")
     manifest = (await client.get("/v2/r/manifests/v1")).content
     for headers, status in (
         ({"If-None-Match": "*"}, 412),
         ({"If-Match": f'"{D}"'}, 412),
         ({"If-Match": f'"{first}"'}, 201),
-        ({"If-None-Match": '"x"'}, 501),
+        ({"If-Match": "*"}, 201),
+        ({"If-Match": f'"{D}" , "{first}"'}, 201),
+        ({"If-Match": f'"{D}", W/"{first}"'}, 412),
+        ({"If-None-Match": '"x"'}, 201),
+        ({"If-None-Match": f'"x", W/"{first}"'}, 412),
+        ({"If-Match": "*", "If-None-Match": f'"{first}"'}, 412),
     ):
         answer = await client.put("/v2/r/manifests/v1", content=manifest, headers=JSON | headers)
-        assert answer.status_code == status, answer.text
+        assert answer.status_code == status, (headers, answer.text)
+    for headers, status in (({"If-Match": "*"}, 412), ({"If-None-Match": f'"{first}"'}, 201)):  # where there is no tag
+        answer = await client.put("/v2/r/manifests/v2", content=manifest, headers=JSON | headers)
+        assert answer.status_code == status, (headers, answer.text)
+    for headers, status in (({"If-Match": f'"{D}"'}, 412), ({"If-None-Match": "*"}, 412), ({"If-Match": "*"}, 201)):
+        answer = await client.put(f"/v2/r/manifests/{first}", content=manifest, headers=JSON | headers)
+        assert answer.status_code == status, (headers, answer.text)
+
+
+async def test_conditional_deletes(client: httpx.AsyncClient) -> None:
+    """A DELETE whose condition does not hold deletes nothing; of what is not there the answer is 404 first."""
+    first = await push_image(client, "v1")
+    other = f'"{D}", W/"{first}"'
+    for path in ("v1", first):
+        assert (await client.delete(f"/v2/r/manifests/{path}", headers={"If-Match": other})).status_code == 412
+        assert (await client.delete(f"/v2/r/manifests/{path}", headers={"If-None-Match": "*"})).status_code == 412
+    for path in ("absent", D):
+        assert (await client.delete(f"/v2/r/manifests/{path}", headers={"If-Match": other[1:]})).status_code in {
+            400,
+            404,
+        }
+        assert (await client.delete(f"/v2/r/manifests/{path}", headers={"If-None-Match": "*"})).status_code == 404
+    for path in ("v1", first):
+        found = f'"x", "{first}"'
+        assert (await client.delete(f"/v2/r/manifests/{path}", headers={"If-Match": found})).status_code == 202
+    blob = f"/v2/r/blobs/{await push_blob(client, b'conditional')}"
+    assert (await client.delete(blob, headers={"If-Match": '"x"'})).status_code == 412
+    assert (await client.delete(blob, headers={"If-Match": "*"})).status_code == 202
+    assert (await client.delete(blob, headers={"If-Match": '"x"'})).status_code == 404
+
+
+async def test_conditional_reads(client: httpx.AsyncClient) -> None:
+    """If-Match of a read asks for this very content; what is malformed in If-None-Match is passed over."""
+    first = await push_image(client, "v1")
+    blob = await push_blob(client, b"conditional")
+    for path, digest in (("manifests/v1", first), (f"blobs/{blob}", blob)):
+        for headers, status in (
+            ({"If-Match": "*"}, 200),
+            ({"If-Match": f'"x", "{digest}"'}, 200),
+            ({"If-Match": '"x"'}, 412),
+            ({"If-Match": f'W/"{digest}"'}, 412),
+            ({"If-None-Match": f'"x" ,, W/"{digest}"'}, 304),
+            ({"If-None-Match": "*"}, 304),
+            ({"If-None-Match": f'"x,{digest}"'}, 200),
+            ({"If-None-Match": "nonsense"}, 200),
+        ):
+            for method in ("GET", "HEAD"):
+                answer = await client.request(method, f"/v2/r/{path}", headers=headers)
+                assert answer.status_code == status, (method, path, headers)
 
 
 async def test_lists_lead_from_page_to_page(client: httpx.AsyncClient) -> None:

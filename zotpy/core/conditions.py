@@ -1,0 +1,95 @@
+"""Conditions of requests: If-Match and If-None-Match with `*` or any number of entity tags (RFC 9110, section 13.1).
+
+The entity tag of a manifest or a blob is its digest in quotes, always a strong one; that of a tag is the digest of the
+manifest that it names.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from zotpy.core.digests import Digest
+from zotpy.core.errors import DigestInvalid
+
+ANY = "*"
+_TAG = re.compile(r'[ \t]*+(?:(?P<weak>W/)?"(?P<quoted>[^"]*+)"|(?P<bare>[^\s",]*+))[ \t]*+(?:,|$)')
+
+
+@dataclass(frozen=True, slots=True)
+class EntityTags:
+    """The tags of one header; `*` among them stands for every representation that there is."""
+
+    strong: frozenset[str]
+    weak: frozenset[str] = frozenset()
+
+    @classmethod
+    def parse(cls, header: str) -> Self:
+        """Read a header; several are joined by commas. A digest may stand without quotes. Raises `DigestInvalid`."""
+        strong, weak, position = set[str](), set[str](), 0
+        while position < len(header):
+            match = _TAG.match(header, position)
+            if match is None:
+                raise _malformed(header)
+            if match["quoted"] is not None:
+                (weak if match["weak"] else strong).add(match["quoted"])
+            elif match["bare"]:  # else an element of the list that is empty, which says nothing (section 5.6.1.2)
+                strong.add(_bare(match["bare"], header))
+            position = match.end()
+        return cls(frozenset(strong), frozenset(weak))
+
+    def match_strongly(self, digest: Digest | None) -> bool:
+        """Compare as If-Match does, with what there is, or nothing: a weak tag is like no other (section 8.8.3.2)."""
+        return digest is not None and (ANY in self.strong or str(digest) in self.strong)
+
+    def match_weakly(self, digest: Digest | None) -> bool:
+        """Compare as If-None-Match does: whether a tag is weak does not matter."""
+        return self.match_strongly(digest) or str(digest) in self.weak
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must hold of a tag, or of content, for a request to be done."""
+
+    match: EntityTags | None = None
+    """If-Match: one of these must be there."""
+    none_match: EntityTags | None = None
+    """If-None-Match: none of these may be there."""
+
+    @classmethod
+    def absent(cls) -> Self:
+        """Make `If-None-Match: *`: there must be nothing."""
+        return cls(none_match=EntityTags(frozenset({ANY})))
+
+    @classmethod
+    def names(cls, digest: Digest) -> Self:
+        """Make `If-Match: "<digest>"`: this must be there."""
+        return cls(match=EntityTags(frozenset({str(digest)})))
+
+    def holds(self, digest: Digest | None) -> bool:
+        """Say whether it holds of what is there, or of nothing."""
+        if self.match is not None and not self.match.match_strongly(digest):
+            return False
+        return self.none_match is None or not self.none_match.match_weakly(digest)
+
+    @property
+    def may_create(self) -> bool:
+        """Whether it can hold of nothing."""
+        return self.match is None
+
+    @property
+    def may_replace(self) -> bool:
+        """Whether it can hold of what is there."""
+        return self.none_match is None or ANY not in self.none_match.strong
+
+
+def _bare(text: str, header: str) -> str:
+    if text == ANY:
+        return ANY
+    try:
+        return str(Digest.parse(text))
+    except DigestInvalid:
+        raise _malformed(header) from None
+
+
+def _malformed(header: str) -> DigestInvalid:
+    return DigestInvalid(f'{header[:300]!r} is no condition: write * or entity tags such as "sha256:<digest>"')
