@@ -350,6 +350,9 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "lists.pageBytes": ("2MiB", 2 << 20),
     "lists.annotations": ("1KiB", 1024),
     "lists.referrersRead": ("700", 700),
+    "manifest.maxReferences": ("500", 500),
+    "manifest.maxValues": ("20000", 20_000),
+    "manifest.maxTags": ("12", 12),
 }
 """Values for variables, with what is read from them; flags and texts not named here are `true` and `text`."""
 

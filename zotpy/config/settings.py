@@ -144,6 +144,12 @@ class ManifestSettings:
 
     max_size_bytes: int = 4 * MIB
     """At least 4 MiB, as the OCI spec asks; some clients, oras among them, cannot pull longer ones."""
+    max_references: int = 4_000
+    """Blobs and manifests that one manifest may reference, 128 to 20,000."""
+    max_values: int = 50_000
+    """JSON values that one manifest may hold, 10,000 to 1,000,000: they say how long parsing takes."""
+    max_tags: int = 20
+    """`?tag=` that one push may have, 10 to 80: each is a header of the answer."""
     allow_sparse_indexes: bool = False
     """Accept an index whose child manifests are not (all) in the repository."""
 

@@ -10,6 +10,8 @@ from zotpy.core.errors import DigestInvalid
 HEX_LENGTHS = {"sha256": 64, "sha512": 128}
 """The algorithms accepted, each with the length of its digest in hexadecimal digits."""
 
+_LONGEST = 300
+"""Looked at before the grammar, which takes memory for each character; those accepted have 135 at most."""
 _GRAMMAR = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-zA-Z0-9=_-]+", re.ASCII)
 _HEX = re.compile(r"[a-f0-9]+", re.ASCII)
 
@@ -25,7 +27,7 @@ class Digest:
     def parse(cls, text: str) -> Self:
         """Read `text`; raises `DigestInvalid` for bad grammar, an unknown algorithm or a wrong length."""
         detail = {"digest": text[:300]}
-        if not _GRAMMAR.fullmatch(text):
+        if len(text) > _LONGEST or not _GRAMMAR.fullmatch(text):
             msg = f"{text[:300]!r} is not a digest: write it as sha256:<64 hexadecimal digits>"
             raise DigestInvalid(msg, detail=detail)
         algorithm, _, encoded = text.partition(":")

@@ -8,6 +8,8 @@ The framing needs no object metadata (which stores treat in many ways) and one G
 import json
 from typing import Any
 
+from zotpy.core.pieces import SMALL_BYTES, Pieces
+
 
 class FramingError(Exception):
     """The object does not hold a value that this version can read."""
@@ -17,6 +19,16 @@ def frame(header: dict[str, Any], body: bytes | bytearray = b"") -> bytes:
     """Write a value."""
     line = json.dumps(header, separators=(",", ":"), sort_keys=True).encode()
     return b"\n".join([line, body])
+
+
+def framed(header: dict[str, Any], body: bytes | Pieces) -> bytes | Pieces:
+    """Write a value whose bytes may be many: those are not copied, however often the value is written at once."""
+    if len(body) < SMALL_BYTES:
+        return frame(header, bytes(body))
+    pieces = Pieces(frame(header))
+    for block in body.blocks() if isinstance(body, Pieces) else [body]:
+        pieces.append(block)
+    return pieces
 
 
 def unframe(value: bytes) -> tuple[dict[str, Any], bytes]:

@@ -4,13 +4,13 @@ A manifest of a media type not known here is accepted, as the spec asks, if it i
 read from the fields that known manifests use, so that its content is checked and never collected as garbage.
 """
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from zotpy.core.digests import Digest
+from zotpy.core.documents import read_document, read_stored, require_exact_fields
 from zotpy.core.errors import DigestInvalid, ManifestInvalid
 from zotpy.core.keys import Kind
 
@@ -23,10 +23,23 @@ INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 _SCHEMA_1 = re.compile(r"application/vnd\.docker\.distribution\.manifest\.v1\+(json|prettyjws)")
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}", re.ASCII)
 _NOT_DISTRIBUTED = re.compile(
-    r"application/vnd\.(oci\.image\.layer\.nondistributable\.|docker\.image\.rootfs\.foreign\.).*"
+    r"application/vnd\.(oci\.image\.layer\.nondistributable\.|docker\.image\.rootfs\.foreign\.)"
 )
 _MANIFEST_TYPES = IMAGES | INDEXES | {"application/vnd.oci.artifact.manifest.v1+json"}
 _BLOB_FIELDS = ("layers", "blobs")
+_LISTS = (*_BLOB_FIELDS, "manifests")
+_LONGEST_MEDIA_TYPE = 255
+"""Two names of 127 characters and a slash (RFC 6838, section 4.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestLimits:
+    """How much a pushed manifest may hold, besides its length."""
+
+    references: int
+    """Descriptors in `layers`, `blobs` and `manifests`: each costs a store call."""
+    values: int
+    """JSON values: they say how long parsing takes, about a microsecond each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +69,51 @@ class ManifestFacts:
 
 
 def parse_manifest(content: bytes, content_type: str | None) -> ManifestFacts:
-    """Read a pushed manifest; `content_type` is the request's. Raises `ManifestInvalid` saying what to mend."""
-    document = _load(content)
+    """Read a manifest that is in the store, whatever rules held when it was pushed. Raises `ManifestInvalid`."""
+    document = read_stored(content)
+    return _facts(document, _media_type(document, content_type))
+
+
+def parse_pushed(content: bytes, content_type: str | None, limits: ManifestLimits) -> ManifestFacts:
+    """Read a pushed manifest; `content_type` is the request's. Raises `ManifestInvalid` saying what to mend.
+
+    It may be called in a thread: what it costs is bounded by `limits` and the length of `content`.
+    """
+    document = read_document(content, limits.values)
+    count = sum(len(listed) for name in _LISTS if isinstance(listed := document.get(name), list))
+    if count > limits.references:
+        msg = (
+            f"the manifest references {count} blobs and manifests, and {limits.references} are accepted here: "
+            "split it into several, and push an index of them"
+        )
+        raise ManifestInvalid(msg)
     media_type = _media_type(document, content_type)
+    if media_type in IMAGES | INDEXES:
+        _require_one_reading(document, media_type)
+    try:
+        return _facts(document, media_type)
+    except RecursionError:
+        msg = "the manifest is nested too deeply"
+        raise ManifestInvalid(msg) from None
+
+
+def _require_one_reading(document: dict[str, Any], media_type: str) -> None:
+    """Refuse what some clients read as an image and others as an index (CVE-2021-41190), or with other fields."""
+    others = {"manifests"} if media_type in IMAGES else {"config", "layers"}
+    if found := sorted(others & document.keys()):
+        kind = "an image" if media_type in IMAGES else "an index"
+        msg = f"the manifest is {kind} by its media type, and has {' and '.join(found)} besides: push two manifests"
+        raise ManifestInvalid(msg)
+    require_exact_fields(document, "the manifest")
+    for name in ("config", "subject"):
+        if isinstance(descriptor := document.get(name), dict):
+            require_exact_fields(descriptor, f"the manifest's {name}")
+    for name in _LISTS:
+        for where, descriptor in _descriptors(document, name, strict=False):
+            require_exact_fields(descriptor, f"the manifest's {where}")
+
+
+def _facts(document: dict[str, Any], media_type: str) -> ManifestFacts:
     if media_type in IMAGES | INDEXES and document.get("schemaVersion") != 2:  # noqa: PLR2004 - the spec's number
         msg = 'the manifest needs "schemaVersion": 2'
         raise ManifestInvalid(msg)
@@ -87,25 +142,13 @@ def parse_manifest(content: bytes, content_type: str | None) -> ManifestFacts:
     )
 
 
-def _load(content: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        msg = "the manifest is not JSON"
-        raise ManifestInvalid(msg) from error
-    if not isinstance(document, dict):
-        msg = "the manifest is not a JSON object"
-        raise ManifestInvalid(msg)
-    if document.get("schemaVersion") == 1:
-        raise _schema_1()
-    return document
-
-
 def _schema_1() -> ManifestInvalid:
     return ManifestInvalid("Docker schema 1 manifests are not accepted: push an OCI image or Docker schema 2")
 
 
 def _media_type(document: dict[str, Any], content_type: str | None) -> str:
+    if document.get("schemaVersion") == 1:
+        raise _schema_1()
     declared = document.get("mediaType")
     sent = (content_type or "").partition(";")[0].strip()
     if declared is not None and not isinstance(declared, str):
@@ -117,7 +160,7 @@ def _media_type(document: dict[str, Any], content_type: str | None) -> str:
         raise ManifestInvalid(msg)
     if _SCHEMA_1.fullmatch(media_type):
         raise _schema_1()
-    if not _MEDIA_TYPE.fullmatch(media_type):
+    if len(media_type) > _LONGEST_MEDIA_TYPE or not _MEDIA_TYPE.fullmatch(media_type):
         msg = "the manifest has no media type: set Content-Type, for example to " + OCI_IMAGE
         raise ManifestInvalid(msg)
     return media_type
@@ -145,7 +188,8 @@ def _references(document: dict[str, Any], *, strict: bool) -> _References:
         found.blobs.append(_digest(document["config"], "config"))
     for name in _BLOB_FIELDS:
         for where, descriptor in _descriptors(document, name, strict=strict):
-            if not _NOT_DISTRIBUTED.fullmatch(str(descriptor.get("mediaType", ""))):
+            media_type = descriptor.get("mediaType")
+            if not (isinstance(media_type, str) and _NOT_DISTRIBUTED.match(media_type)):
                 found.blobs.append(_digest(descriptor, where))
     for where, descriptor in _descriptors(document, "manifests", strict=strict):
         digest, media_type = _digest(descriptor, where), descriptor.get("mediaType")

@@ -16,8 +16,9 @@ from typing import Any, Self
 
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid
-from zotpy.core.framing import FramingError, frame, unframe
+from zotpy.core.framing import FramingError, frame, framed, unframe
 from zotpy.core.keys import Kind
+from zotpy.core.pieces import Pieces
 
 INLINE_LIMIT_BYTES = 64 * 1024
 """A blob up to this length lives in its entry; a longer one in a data object of its own."""
@@ -68,9 +69,9 @@ class ManifestValue:
         """Length of the manifest."""
         return len(self.content)
 
-    def encode(self, lease: Lease | None = None, epoch: str = "") -> bytes:
+    def encode(self, lease: Lease | None = None, epoch: str = "") -> bytes | Pieces:
         """Write the value of a lease, or with `lease` that of the entry."""
-        return frame({"v": 1, "type": self.media_type} | _entry_header(lease, epoch), self.content)
+        return framed({"v": 1, "type": self.media_type} | _entry_header(lease, epoch), self.content)
 
     @classmethod
     def read(cls, header: dict[str, Any], body: bytes) -> Self:
@@ -131,10 +132,10 @@ class TagValue:
     manifest: ManifestValue
     nonce: str
 
-    def encode(self) -> bytes:
+    def encode(self) -> bytes | Pieces:
         """Write the tag."""
         header = {"v": 1, "type": self.manifest.media_type, "digest": str(self.digest), "nonce": self.nonce}
-        return frame(header, self.manifest.content)
+        return framed(header, self.manifest.content)
 
     @classmethod
     def decode(cls, value: bytes) -> Self:

@@ -13,6 +13,9 @@ from typing import Self
 
 from zotpy.core.errors import UploadUnknown
 
+_LONGEST = 512
+"""Tokens have some 140 characters; a longer text is not decoded."""
+
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
@@ -67,6 +70,8 @@ def _encode(data: bytes) -> str:
 
 
 def _split(text: str) -> tuple[bytes, bytes]:
+    if len(text) > _LONGEST:
+        raise _unknown()
     payload, dot, mac = text.partition(".")
     try:
         decoded = [base64.b64decode(part + "=" * (-len(part) % 4), b"-_", validate=True) for part in (payload, mac)]

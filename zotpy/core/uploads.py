@@ -27,7 +27,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Self
 
-from zotpy.core.framing import FramingError, frame, unframe
+from zotpy.core.framing import FramingError, framed, unframe
 from zotpy.core.hashing import Hasher, new_hasher, resume_hasher
 from zotpy.core.parts import PartPlan, equal_parts
 from zotpy.core.pieces import Pieces
@@ -94,7 +94,7 @@ class UploadState:
         """Return what takes the place of a cancelled upload, so that a chunk under way cannot bring it back."""
         return UploadState(self.algorithm, self.plan, cancelled=True)
 
-    def encode(self) -> bytes:
+    def encode(self) -> bytes | Pieces:
         """Write the state's object."""
         header = {
             "v": 1,
@@ -112,7 +112,7 @@ class UploadState:
             header["kept"] = [self.kept.data_id, self.kept.time.timestamp()]
         if self.tail_part is not None:
             header["tailPart"] = _listed(self.tail_part)
-        return frame(header, bytes(self.tail))
+        return framed(header, self.tail)
 
     @classmethod
     def decode(cls, value: bytes) -> Self:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TypeVar
 
@@ -107,20 +107,23 @@ def plain_errors() -> AbstractContextManager[None]:
 
 
 async def gather(*calls: Callable[[], Awaitable[T]], limit: int = 64) -> Sequence[T]:
-    """Run the calls at once, at most `limit` at a time; return their results in order. The first failure ends all."""
+    """Run the calls at once, at most `limit` at a time; return their results in order. The first failure ends all.
+
+    There are no more tasks than `limit`, however long a list a client has sent.
+    """
     if len(calls) <= 1:
         return [await call() for call in calls]
     results: dict[int, T] = {}
-    slots = trio.CapacityLimiter(limit) if len(calls) > limit else nullcontext()
+    waiting = enumerate(calls)
 
-    async def run(index: int, call: Callable[[], Awaitable[T]]) -> None:
-        async with slots:
+    async def work() -> None:
+        for index, call in waiting:
             results[index] = await call()
 
     with plain_errors():
         async with trio.open_nursery() as nursery:
-            for index, call in enumerate(calls):
-                nursery.start_soon(run, index, call)
+            for _ in range(min(limit, len(calls))):
+                nursery.start_soon(work)
     return [results[index] for index in range(len(calls))]
 
 
@@ -133,6 +136,16 @@ async def beside(main: Callable[[], Awaitable[T]], *others: Callable[[], Awaitab
 
     await gather(run_main, *others)
     return results[0]
+
+
+async def watched(watch: Callable[[], Awaitable[object]], call: Callable[[], Awaitable[T]]) -> T:
+    """Run `call` and return its result, unless `watch` raises an error before: then that ends it."""
+    with plain_errors():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch)
+            result = await call()
+            nursery.cancel_scope.cancel()
+    return result
 
 
 @contextmanager

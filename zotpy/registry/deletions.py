@@ -21,6 +21,7 @@ from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.records import Lease, ManifestValue
 from zotpy.registry.concurrency import gather
 from zotpy.registry.names import Names
+from zotpy.registry.parsing import read_apart
 from zotpy.registry.records import ATTEMPTS, Records, Seen, overtaken
 from zotpy.store.interface import Listed, Store
 
@@ -68,7 +69,8 @@ class Deletions:
         entry = await self.records.look(repo, "manifests", digest)
         if not isinstance(entry.value, ManifestValue):
             return None
-        facts = parse_manifest(entry.value.content, entry.value.media_type)
+        value = entry.value
+        facts = await read_apart(value.size_bytes, partial(parse_manifest, value.content, value.media_type))
         marked = await self.names.marked_tags(repo, digest)
         etags = await gather(*[partial(self.names.tags.etag_of, repo, tag, digest) for tag in marked], limit=16)
         tags = {tag: etag for tag, etag in zip(marked, etags, strict=True) if etag is not None}

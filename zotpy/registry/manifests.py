@@ -19,18 +19,24 @@ from zotpy.core import keys
 from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid, ManifestBlobUnknown, ManifestTooLarge, Unavailable
-from zotpy.core.manifests import ManifestFacts, parse_manifest
+from zotpy.core.manifests import ManifestFacts, parse_pushed
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.records import Lease, ManifestValue
-from zotpy.registry.concurrency import beside, gather, within_deadline
+from zotpy.registry.concurrency import beside, gather, watched, within_deadline
 from zotpy.registry.deletions import Deletions, unknown
 from zotpy.registry.names import Names
+from zotpy.registry.parsing import read_apart
 from zotpy.registry.records import ATTEMPTS, Records, Seen, overtaken
 from zotpy.registry.settings import RegistrySettings
 from zotpy.registry.tags import does_not_hold
 from zotpy.store.interface import Store
 
 Call = Callable[[], Awaitable[object]]
+Left = Callable[[], Awaitable[object]]
+LONG_LIST = 64
+"""Up to so many references are looked up at once; with more, it is seen whether the client has left meanwhile."""
+MOST_NAMED = 20
+"""Absent digests that one answer names; with so many, no more are looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +105,22 @@ class Manifests:
         *,
         extra_tags: Sequence[Tag] = (),
         condition: Condition | None = None,
+        until_left: Left | None = None,
     ) -> Pushed:
         """Make a manifest exist, and its tags name it.
+
+        `until_left` raises an error when the client has left: then no more is looked up, as long as nothing is written.
 
         Raises `ManifestInvalid`, `ManifestTooLarge`, `DigestInvalid`, `ManifestBlobUnknown`, `PreconditionFailed`,
         `Unsupported`; nothing was written then, but for a condition lost to a push at the same moment.
         """
-        digest = self._digest(reference, content)
-        facts = parse_manifest(content, content_type)
+        digest, facts = await read_apart(len(content), partial(self._read, reference, content, content_type))
         tags = [reference, *extra_tags] if isinstance(reference, Tag) else list(extra_tags)
         push = _Push(repo, digest, ManifestValue(facts.media_type, content), facts, tags, condition)
         with within_deadline(self.settings.deadline_s):
-            seen = await self._check(push)
+            check = partial(self._check, push)
+            is_long = len(facts.blobs) + len(facts.manifests) > LONG_LIST
+            seen = await (watched(until_left, check) if until_left is not None and is_long else check())
             lease = await beside(
                 partial(self.records.write_lease, repo, "manifests", digest, push.value),
                 partial(self.names.mark_repository, repo),
@@ -142,6 +152,9 @@ class Manifests:
                 return
         raise overtaken(tag)
 
+    def _read(self, reference: Reference, content: bytes, content_type: str | None) -> tuple[Digest, ManifestFacts]:
+        return self._digest(reference, content), parse_pushed(content, content_type, self.settings.manifest_limits)
+
     def _digest(self, reference: Reference, content: bytes) -> Digest:
         if len(content) > self.settings.manifest_limit_bytes:
             raise too_large(self.settings.manifest_limit_bytes)
@@ -166,6 +179,8 @@ class Manifests:
             may_miss = (kind == "manifests" or is_guessed) and self.settings.allow_sparse_indexes
             if not may_miss:
                 missing.append(str(digest))
+            if len(missing) >= MOST_NAMED:
+                raise ManifestBlobUnknown(sorted(missing))
 
         calls: list[Call] = [partial(rely, digest, "blobs") for digest in push.facts.blobs]
         calls += [partial(rely, digest, "manifests") for digest in push.facts.manifests]

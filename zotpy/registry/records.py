@@ -28,7 +28,7 @@ from zotpy.core.keys import Kind
 from zotpy.core.names import Reference, RepositoryName
 from zotpy.core.records import BlobValue, Lease, ManifestValue, Value, decode_entry, decode_value, new_tombstone
 from zotpy.registry.settings import RegistrySettings
-from zotpy.store.interface import ConditionFailed, KeyMissing, Listed, Store
+from zotpy.store.interface import Body, ConditionFailed, KeyMissing, Listed, Store
 from zotpy.store.sweeps import list_all
 
 SIBLING_LIMIT = 16
@@ -178,7 +178,7 @@ class Records:
         leases = await list_all(self.store, keys.leases(repo, kind, digest))
         return sorted(leases, key=lambda lease: (lease.last_modified, lease.key))
 
-    async def _swap(self, key: str, seen: Seen, body: bytes) -> str | None:
+    async def _swap(self, key: str, seen: Seen, body: Body) -> str | None:
         """Replace one entry on the condition that it is the one seen; see by a read, where the store has none."""
         features = self.store.features
         if not (features.conditional_create if seen.etag is None else features.conditional_replace):

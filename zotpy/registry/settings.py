@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from zotpy.core.manifests import ManifestLimits
+
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -22,6 +24,12 @@ class RegistrySettings:
     """The longest time between reading a reference and writing what relies on it."""
     manifest_limit_bytes: int = 4 * MIB
     """Longer manifests are refused; some clients, oras among them, cannot pull more than 4 MiB."""
+    manifest_references: int = 4_000
+    """How many blobs and manifests one manifest may reference: each costs a store call."""
+    manifest_values: int = 50_000
+    """How many JSON values one manifest may hold: they say how long parsing takes."""
+    tags_limit: int = 20
+    """How many `?tag=` one push of a manifest may have; the spec asks for 10 at least."""
     allow_sparse_indexes: bool = False
     """Accept an index whose child manifests are not (all) in the repository."""
     list_page_size: int = 1000
@@ -42,3 +50,8 @@ class RegistrySettings:
     """How often it is written down what was pulled; `None`: no retention rule asks."""
     redirect_expiry_s: int | None = None
     """How long the presigned URLs last to which pulls of large blobs are redirected, 1 to 604,800; `None`: none are."""
+
+    @property
+    def manifest_limits(self) -> ManifestLimits:
+        """What a pushed manifest may hold besides its length."""
+        return ManifestLimits(self.manifest_references, self.manifest_values)

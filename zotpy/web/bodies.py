@@ -47,6 +47,8 @@ class BoundedBody(Body):
         """All of it was received from the client."""
         self.lost = False
         """The client went away before the end."""
+        self.left = False
+        """The client went away, before the end or after it."""
         self.cut: Cut | None = None
         """Why whoever read it did not get to the end."""
         self.received_bytes = 0
@@ -101,6 +103,7 @@ class BoundedBody(Body):
     def take(self, message: "ASGIReceiveEvent") -> bytes:
         """Note what the server received, and return the bytes in it."""
         if message["type"] == "http.disconnect":
+            self.left = True
             self.lost = not self.finished
             self.settled.set()
         if message["type"] != "http.request":
@@ -111,6 +114,16 @@ class BoundedBody(Body):
         piece: bytes = message.get("body", b"")
         self.received_bytes += len(piece)
         return piece
+
+    async def until_left(self) -> None:
+        """Wait, after the end of the body, until the client closes the connection; raises `ClientStalled` then."""
+        if self._receive is None:
+            await trio.sleep_forever()
+        while self.take(await self._receive()) or not self.left:
+            pass
+        self.cut = Cut.GONE
+        msg = "the client closed the connection before it was answered"
+        raise ClientStalled(msg)
 
     async def drop(self) -> None:
         """Take what the client still sends until it has sent all or went away, however long that takes."""

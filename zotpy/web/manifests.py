@@ -31,13 +31,19 @@ async def read(context: Context, request: BoundedRequest, name: str, reference: 
 async def push(context: Context, request: BoundedRequest, name: str, reference: str) -> Response:
     """PUT, by digest or by tag, with any number of `?tag=`."""
     repo, parsed = RepositoryName.parse(name), parse_reference(reference)
-    extra_tags, condition = extra_tags_of(request), condition_of(request)
+    extra_tags, condition = extra_tags_of(request, context.registry.settings.tags_limit), condition_of(request)
     if extra_tags and isinstance(parsed, Tag):
         msg = "?tag= goes with a push by digest: push to /manifests/<digest>?tag=..."
         raise TagInvalid(msg)
     content = await _content(context, request)
     pushed = await context.registry.manifests.push(
-        repo, parsed, content, request.headers.get("Content-Type"), extra_tags=extra_tags, condition=condition
+        repo,
+        parsed,
+        content,
+        request.headers.get("Content-Type"),
+        extra_tags=extra_tags,
+        condition=condition,
+        until_left=body_of(request).until_left,
     )
     response = Response("", 201)
     response.headers["Location"] = context.path(f"/v2/{repo}/manifests/{pushed.digest}")

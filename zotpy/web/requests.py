@@ -2,7 +2,7 @@
 
 from zotpy.core.conditions import Condition, EntityTags
 from zotpy.core.digests import Digest, parse_algorithm
-from zotpy.core.errors import DigestInvalid
+from zotpy.core.errors import DigestInvalid, TagInvalid
 from zotpy.core.names import Tag
 from zotpy.core.ranges import Span, parse_chunk_range, parse_content_length
 from zotpy.registry.tags import does_not_hold
@@ -29,9 +29,13 @@ def chunk_of(request: BoundedRequest) -> tuple[Span | None, int | None]:
     return parse_chunk_range(headers.get("Content-Range")), parse_content_length(headers.get("Content-Length"))
 
 
-def extra_tags_of(request: BoundedRequest) -> list[Tag]:
-    """Read every `?tag=`, each once; raises `TagInvalid`."""
-    return list(dict.fromkeys(Tag.parse(text) for text in request.args.getlist("tag")))
+def extra_tags_of(request: BoundedRequest, most: int) -> list[Tag]:
+    """Read every `?tag=`, each once; raises `TagInvalid`, also for more than `most`."""
+    texts = dict.fromkeys(request.args.getlist("tag"))
+    if len(texts) > most:
+        msg = f"the push has {len(texts)} ?tag=, and {most} are accepted in one request: push again for the others"
+        raise TagInvalid(msg)
+    return [Tag.parse(text) for text in texts]
 
 
 def condition_of(request: BoundedRequest) -> Condition | None:

@@ -59,7 +59,7 @@ def test_a_child_of_an_unfamiliar_type_may_be_either(media_type: object, kind: s
 def test_what_one_descriptor_says_for_certain_no_other_makes_doubtful() -> None:
     """A manifest that is listed a second time, by an unfamiliar type, is a manifest; so is a layer a blob."""
     unsure = [descriptor(ONE, "application/json"), descriptor(TWO, "x/manifest")]
-    facts = parsed(index(*unsure, descriptor(ONE, OCI_IMAGE), layers=[descriptor(TWO)]), OCI_INDEX)
+    facts = parsed(index(*unsure, descriptor(ONE, OCI_IMAGE), blobs=[descriptor(TWO)]), OCI_INDEX)
     assert (facts.blobs, facts.manifests, facts.guessed) == ((TWO,), (ONE,), frozenset())
 
 

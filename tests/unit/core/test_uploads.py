@@ -38,20 +38,20 @@ KEPT = UploadState(
 
 def written(**changes: object) -> bytes:
     """Write a state with some fields of its header replaced."""
-    header, tail = unframe(UploadState("sha256", PLAN, offset=4, hash_state=b"x", tail=Pieces(b"tail")).encode())
+    header, tail = unframe(bytes(UploadState("sha256", PLAN, offset=4, hash_state=b"x", tail=Pieces(b"tail")).encode()))
     return frame(header | changes, tail)
 
 
 def test_what_is_kept_comes_back() -> None:
     """All bytes are in the data object that the state names: none in parts, none in the state."""
-    read = UploadState.decode(KEPT.encode())
+    read = UploadState.decode(bytes(KEPT.encode()))
     assert (read.kept, read.encode()) == (KEPT.kept, KEPT.encode())
     assert (read.sent_bytes, len(read.tail), read.cancelled) == (0, 0, False)
 
 
 def test_who_does_not_know_of_kept_bytes_reads_a_cancelled_upload() -> None:
     """An older release refuses to go on with it, rather than to make a blob of nothing."""
-    header, tail = unframe(KEPT.encode())
+    header, tail = unframe(bytes(KEPT.encode()))
     del header["kept"]
     assert UploadState.decode(frame(header, tail)).cancelled
     assert not tail
@@ -60,7 +60,7 @@ def test_who_does_not_know_of_kept_bytes_reads_a_cancelled_upload() -> None:
 def test_who_does_not_know_of_a_tail_that_was_sent_sends_it() -> None:
     """An older release finds the tail itself, as ever."""
     state = UploadState("sha256", PLAN, offset=12, parts=(SentPart(1, "e", "c"),), tail=Pieces(b"tail"))
-    header, tail = unframe(replace(state, tail_part=SentPart(2, "f", "d")).encode())
+    header, tail = unframe(bytes(replace(state, tail_part=SentPart(2, "f", "d")).encode()))
     del header["tailPart"]
     assert frame(header, tail) == state.encode()
 
@@ -76,7 +76,7 @@ def test_a_closed_state_has_all_bytes_in_parts() -> None:
 @given(STATES)
 def test_a_state_comes_back(state: UploadState) -> None:
     """Whatever replica reads the state sees what the other one wrote."""
-    read = UploadState.decode(state.encode())
+    read = UploadState.decode(bytes(state.encode()))
     assert read.encode() == state.encode()
     assert bytes(read.tail) == bytes(state.tail)
     for name in ("algorithm", "plan", "offset", "data_id", "multipart_id", "parts", "hash_state", "tail_part"):
@@ -106,7 +106,7 @@ def test_hashing_goes_on_where_the_last_request_stopped(algorithm: str) -> None:
     """A state that travelled continues to the digest of all the bytes."""
     hasher = new_hasher(algorithm)
     hasher.update(b"one")
-    state = UploadState.decode(UploadState(algorithm, PLAN, offset=3, hash_state=hasher.export()).encode())
+    state = UploadState.decode(bytes(UploadState(algorithm, PLAN, offset=3, hash_state=hasher.export()).encode()))
     resumed = state.hasher()
     assert resumed is not None
     resumed.update(b"two")
@@ -129,7 +129,7 @@ def test_bytes_without_a_usable_hash_state_must_be_read_back(hash_state: bytes |
 @given(STATES)
 def test_a_tombstone_keeps_nothing_of_the_upload(state: UploadState) -> None:
     """A cancelled upload holds no bytes, no multipart and no digest that a late chunk could go on from."""
-    tombstone = UploadState.decode(state.tombstone().encode())
+    tombstone = UploadState.decode(bytes(state.tombstone().encode()))
     assert tombstone.cancelled
     assert (tombstone.offset, tombstone.sent_bytes, len(tombstone.tail), tombstone.parts) == (0, 0, 0, ())
     assert (tombstone.data_id, tombstone.multipart_id, tombstone.hash_state) == (None, None, None)
