@@ -363,8 +363,8 @@ async def test_a_page_is_held_in_memory_until_it_was_sent(replica: Replica) -> N
     await replica.push_image("one")
     assert (await replica.client.get(f"/v2/{REPO}/tags/list")).json()["tags"] == ["one"]
     before = replica.registry.budget.peak_bytes
-    for number in range(4):
-        await replica.push_image(*[f"t{number}-{index}" for index in range(100)])
+    for number in range(20):
+        await replica.push_image(*[f"t{number}-{index}" for index in range(20)])
     replica.registry.budget.peak_bytes = 0
     assert len((await replica.client.get(f"/v2/{REPO}/tags/list?n=400")).json()["tags"]) == 400
     assert replica.registry.budget.peak_bytes > before
