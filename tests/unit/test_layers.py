@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "h11 hypercorn quart quart_trio structlog trio werkzeug",
     "zotpy.telemetry": "zotpy.registry prometheus_client structlog trio",
     "zotpy.restarts": "",
-    "zotpy.embedded": "zotpy.registry zotpy.restarts zotpy.s3 zotpy.s3.wire cryptography structlog trio",
+    "zotpy.embedded": "zotpy.registry zotpy.restarts zotpy.s3 zotpy.s3.wire crc32c cryptography structlog trio",
     "zotpy.config": "yaml",
     "zotpy.startup": "zotpy.config structlog",
     "zotpy.systemd": "structlog trio",

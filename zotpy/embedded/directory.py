@@ -6,6 +6,7 @@
 ├── ports.json    the ports of the last run, used again where they are free
 ├── services.pem  the certificate that SeaweedFS's services ask each other for, with its key; generated once
 ├── security.toml what makes them ask; written at each start
+├── filer.sock   where SeaweedFS's filer listens, and s3.sock its S3 service
 ├── weed.pid      process id of the SeaweedFS that runs, or ran last
 ├── weed.log      what it wrote since zotpy started
 └── data/         all that lasts
@@ -54,6 +55,11 @@ class Directory:
     def security(self) -> Path:
         """The configuration that SeaweedFS finds where it runs."""
         return self.root / "security.toml"
+
+    @property
+    def filer_socket(self) -> Path:
+        """Where the filer takes requests without keys: only our user comes as far."""
+        return self.root / "filer.sock"
 
     @property
     def pid(self) -> Path:

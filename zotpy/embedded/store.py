@@ -13,9 +13,10 @@ import trio
 
 from zotpy.embedded.directory import Directory, key_pair, locked
 from zotpy.embedded.errors import EmbeddedStoreError
+from zotpy.embedded.filer import sync_bytes_first
 from zotpy.embedded.locks import lock_services
 from zotpy.embedded.ports import choose_ports, ports_of_last_run
-from zotpy.embedded.weed import POLL_S, end_leftover, ended, find_weed, running
+from zotpy.embedded.weed import POLL_S, end_leftover, ended, find_weed, mend_after_power_cut, running
 from zotpy.registry.concurrency import plain_errors
 from zotpy.restarts import Restarts
 from zotpy.s3.client import Request, S3Client, open_client
@@ -88,12 +89,14 @@ async def _keep_running(directory: Directory, task_status: trio.TaskStatus[Embed
     weed = find_weed()
     access_key, secret_key = key_pair(directory.keys)
     lock_services(directory)
+    await trio.to_thread.run_sync(mend_after_power_cut, weed, directory)
     _empty(directory.log)
     for _ in range(START_ATTEMPTS):
         ports = choose_ports(directory.ports)
         store = EmbeddedStore(f"http://127.0.0.1:{ports.s3}", access_key, secret_key, directory.data)
         async with running(weed, directory, ports) as process:
             if await _takes_writes(process, store, directory):
+                await sync_bytes_first(directory.filer_socket)
                 task_status.started(store)
                 await ended(process)
                 break

@@ -16,12 +16,16 @@ from zotpy.embedded import child
 from zotpy.embedded.directory import Directory, write_private
 from zotpy.embedded.errors import EmbeddedStoreError
 from zotpy.embedded.ports import GRPC_OFFSET, Ports
+from zotpy.embedded.volumes import mend_volumes, need_mending
 
 POLL_S = 0.1
 TERMINATE_TIMEOUT_S = 2.0
 """Asked to end, it waits 15 s for its own connections; whatever it has acknowledged outlives a kill, too."""
 MEMORY_LIMIT = "512MiB"
 """Where Go's collector begins to work harder. With the limits below 32 uploads at once take 0.4 GB, without 2 GB."""
+
+OFFSET_BYTES = {"8000GB": 5, "30GB": 4}
+"""The length of an offset in an index, by the longest volume that a build names in its version."""
 
 
 def find_weed() -> Path:
@@ -37,6 +41,19 @@ def find_weed() -> Path:
         )
         raise EmbeddedStoreError(msg)
     return Path(found)
+
+
+def mend_after_power_cut(weed: Path, directory: Directory) -> None:
+    """Mend the volumes that need it, while the program does not run. Raises `EmbeddedStoreError`."""
+    try:
+        if all(need_mending(directory.data, offset_bytes) for offset_bytes in OFFSET_BYTES.values()):
+            version = subprocess.run([weed, "version"], capture_output=True, text=True, check=False)  # noqa: S603
+            for size, offset_bytes in OFFSET_BYTES.items():
+                if size in version.stdout:
+                    mend_volumes(directory.data, offset_bytes)
+    except OSError as error:
+        msg = f"the volumes in {directory.data} cannot be looked at: {error}"
+        raise EmbeddedStoreError(msg) from error
 
 
 @asynccontextmanager
@@ -86,7 +103,7 @@ def arguments(directory: Directory, ports: Ports) -> list[str]:
         "-volume.concurrentDownloadLimitMB=64",
         "-filer",
         f"-filer.port={ports.filer}",
-        "-filer.localSocket=filer.sock",
+        f"-filer.localSocket={directory.filer_socket.name}",
         "-filer.concurrentUploadLimitMB=64",
         "-s3",
         f"-s3.port={ports.s3}",
