@@ -262,7 +262,7 @@ def test_each_request_has_a_connection_of_its_own_to_its_replica(tmp_path: Path)
 def test_only_the_api_is_for_the_outside(tmp_path: Path) -> None:
     """Metrics and health of replicas are not found from outside; HAProxy's own are at the address inside."""
     with edge_before(backend := Backend(), directory=tmp_path) as edge:
-        outside = [httpx.get(f"{edge.url}/{path}") for path in ("metrics", "readyz", "", "v2x", "stats")]
+        outside = [httpx.get(f"{edge.url}/{path}") for path in ("metrics", "readyz", "x", "v2x", "stats")]
         metrics = httpx.get(f"http://{edge.inside}/metrics")
     assert [(answer.status_code, answer.json()["errors"][0]["code"]) for answer in outside] == [(404, "NOT_FOUND")] * 5
     assert backend.seen == []

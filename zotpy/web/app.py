@@ -17,7 +17,7 @@ from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.concurrency import first_cause
 from zotpy.registry.health import Health
 from zotpy.registry.registry import Registry
-from zotpy.web import blobs, lists, manifests, operations, uploads
+from zotpy.web import blobs, lists, manifests, operations, uploads, welcome
 from zotpy.web.bodies import PROGRESS_BYTES, BoundedRequest
 from zotpy.web.context import Context
 from zotpy.web.errors import answer
@@ -28,6 +28,7 @@ from zotpy.web.streaming import Answered, BoundedHTTPConnection
 _API = {"Docker-Distribution-API-Version": "registry/2.0"}
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/", welcome.welcome),
     ("GET", "/livez", operations.livez),
     ("GET", "/readyz", operations.readyz),
     ("GET", "/startupz", operations.readyz),

@@ -54,7 +54,8 @@ async def test_a_method_that_an_endpoint_does_not_take_is_refused(replica: Repli
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1/", "/v2/team/app", "/v2/team/app/blobs", f"/v2/{REPO}/nothing/{ABSENT}", "/v2/tags/list"]
+    "path",
+    ["/favicon.ico", "/v1/", "/v2/team/app", "/v2/team/app/blobs", f"/v2/{REPO}/nothing/{ABSENT}", "/v2/tags/list"],
 )
 async def test_an_endpoint_that_is_not_there_is_404(replica: Replica, path: str) -> None:
     """A path that is no endpoint is answered with the envelope, for whatever method."""

@@ -83,7 +83,7 @@ async def push_image(client: httpx.AsyncClient, reference: str, subject: str | N
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "NAME_UNKNOWN"),
+        ("GET", "/v1/", 404, "NAME_UNKNOWN"),
         ("GET", "/v2/r/nothing", 404, "NAME_UNKNOWN"),
         ("PATCH", "/v2/", 405, "UNSUPPORTED"),
         ("POST", "/v2/r/manifests/v1", 405, "UNSUPPORTED"),
