@@ -12,6 +12,7 @@ import pytest
 
 from zotpy.registry.concurrency import gather
 from zotpy.store.interface import ContentRejected, KeyMissing
+from zotpy.store.sweeps import each_multipart
 
 if TYPE_CHECKING:
     from zotpy.store.interface import Store
@@ -172,4 +173,15 @@ async def test_listing_multiparts_stops_at_its_limit(store: Store) -> None:
     multiparts = {key: await store.create_multipart(key) for key in ("data/a", "data/b", "data/c")}
     assert len((await store.list_multiparts("data/", limit=2)).multiparts) == 2
     for key, multipart in multiparts.items():
+        await store.abort_multipart(key, multipart)
+
+
+async def test_multiparts_of_several_pages_are_all_found(store: Store) -> None:
+    """Whatever the order in which a store lists them, the collector sees each of them once."""
+    multiparts = {f"data/{name}": await store.create_multipart(f"data/{name}") for name in "abcde"}
+    other = await store.create_multipart("other/f")
+    found: list[tuple[str, str]] = []
+    await each_multipart(store, "data/", lambda one: found.append((one.key, one.multipart_id)), page_size=2)
+    assert sorted(found) == sorted(multiparts.items())
+    for key, multipart in (multiparts | {"other/f": other}).items():
         await store.abort_multipart(key, multipart)

@@ -14,7 +14,7 @@ from zotpy.core import keys
 from zotpy.core.framing import FramingError
 from zotpy.core.uploads import UploadState
 from zotpy.store.interface import KeyMissing, Listed, ListedMultipart
-from zotpy.store.sweeps import PAGE, pages
+from zotpy.store.sweeps import each_multipart, pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +60,15 @@ class UploadSweep:
                     await self._abort(found.key, found.multipart_id)
 
     async def _old_multiparts(self) -> list[ListedMultipart]:
-        old: list[ListedMultipart] = []
-        start_after = ""
+        old: dict[str, ListedMultipart] = {}  # some stores list the last one of a page on the next one as well
         ttl_s = self.collection.settings.upload_ttl_s
-        while True:
-            found = await self.collection.store.list_multiparts(keys.DATA, start_after=start_after, limit=PAGE)
-            old += [one for one in found.multiparts if (self.collection.began - one.initiated).total_seconds() > ttl_s]
-            if not found.truncated:
-                return old
-            start_after = found.multiparts[-1].key
+
+        def look(found: ListedMultipart) -> None:
+            if (self.collection.began - found.initiated).total_seconds() > ttl_s:
+                old[found.multipart_id] = found
+
+        await each_multipart(self.collection.store, keys.DATA, look)
+        return list(old.values())
 
     async def _note_owned(self, owned: Table) -> None:
         """Read all states that are left, for the multiparts that they name."""

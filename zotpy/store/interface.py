@@ -131,12 +131,20 @@ class ListedMultipart:
 
 
 @dataclass(frozen=True, slots=True)
+class MultipartMarker:
+    """Where a page of multiparts ends, in the store's own words: its order is not that of keys with every store."""
+
+    key: str
+    multipart_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class MultipartListing:
-    """One page of multiparts under way, in the order of their keys."""
+    """One page of multiparts under way."""
 
     multiparts: Sequence[ListedMultipart]
-    truncated: bool
-    """More follow: list again with `start_after` the last key of this page, which then has some."""
+    end: MultipartMarker | None
+    """More follow: list again `after` this; `None`: this is the last page."""
 
 
 class Store(Protocol):
@@ -207,10 +215,12 @@ class Store(Protocol):
         """Drop a multipart and its parts (S3 AbortMultipartUpload); no error where it is gone."""
         ...
 
-    async def list_multiparts(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> MultipartListing:
-        """List multiparts under way below `prefix` in the order of their keys (S3 ListMultipartUploads, `key-marker`).
+    async def list_multiparts(
+        self, prefix: str, *, after: MultipartMarker | None = None, limit: int = 1000
+    ) -> MultipartListing:
+        """List multiparts under way below `prefix` (S3 ListMultipartUploads, `key-marker` and `upload-id-marker`).
 
-        Those of keys after `start_after`; some stores list more than `limit` on one page.
+        Those that come after the end of another page; some stores list more than `limit` on one.
         """
         ...
 

@@ -22,6 +22,7 @@ from zotpy.store.interface import (
     ListedMultipart,
     Listing,
     MultipartListing,
+    MultipartMarker,
     Part,
     Stored,
     StoreRefused,
@@ -185,17 +186,23 @@ class MemoryStore:
             del self.multiparts[multipart_id]
         await _checkpoint()
 
-    async def list_multiparts(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> MultipartListing:
+    async def list_multiparts(
+        self, prefix: str, *, after: MultipartMarker | None = None, limit: int = 1000
+    ) -> MultipartListing:
         """List multiparts under way."""
         await _checkpoint()
         found = [
             ListedMultipart(multipart.key, multipart_id, multipart.initiated)
             for multipart_id, multipart in self.multiparts.items()
-            if multipart.key.startswith(prefix) and multipart.key > start_after
+            if multipart.key.startswith(prefix)
+            and (after is None or (multipart.key, multipart_id) > (after.key, after.multipart_id))
         ]
         await _checkpoint()
-        found.sort(key=lambda multipart: multipart.key)
-        return MultipartListing(found[:limit], len(found) > limit)
+        found.sort(key=lambda multipart: (multipart.key, multipart.multipart_id))
+        page = found[:limit]
+        return MultipartListing(
+            page, MultipartMarker(page[-1].key, page[-1].multipart_id) if len(found) > limit else None
+        )
 
     async def presign_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         """Name the object; nothing outside this process can read it."""

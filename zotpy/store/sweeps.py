@@ -7,7 +7,7 @@ from typing import Self
 
 import trio
 
-from zotpy.store.interface import Listed, Listing, Store, StoreRefused
+from zotpy.store.interface import Listed, ListedMultipart, Listing, MultipartMarker, Store, StoreRefused
 
 PAGE = 1000
 AT_ONCE = 8
@@ -48,6 +48,25 @@ class pages:  # noqa: N801 - used like a function; a generator left half way wou
 async def list_all(store: Store, prefix: str) -> list[Listed]:
     """List every object below a prefix that is known to be small enough for memory; a call for each 1,000."""
     return [listed async for page in pages(store, prefix) for listed in page.objects]
+
+
+async def each_multipart(
+    store: Store, prefix: str, look: Callable[[ListedMultipart], None], *, page_size: int = PAGE
+) -> None:
+    """Call `look` with every multipart below a prefix. Raises `StoreRefused` where a store lists in circles."""
+    after: MultipartMarker | None = None
+    ends = set[MultipartMarker]()
+    while True:
+        page = await store.list_multiparts(prefix, after=after, limit=page_size)
+        for multipart in page.multiparts:
+            look(multipart)
+        if page.end is None:
+            return
+        if page.end in ends:
+            msg = f"the store lists the multiparts below {prefix!r} again and again: it ignores its own markers"
+            raise StoreRefused(msg)
+        ends.add(page.end)
+        after = page.end
 
 
 async def delete_all(store: Store, keys: Sequence[str]) -> None:

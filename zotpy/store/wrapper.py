@@ -5,7 +5,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
-from zotpy.store.interface import Body, Features, Fetched, Listing, MultipartListing, Part, Store, Stored
+from zotpy.store.interface import (
+    Body,
+    Features,
+    Fetched,
+    Listing,
+    MultipartListing,
+    MultipartMarker,
+    Part,
+    Store,
+    Stored,
+)
 
 T = TypeVar("T")
 
@@ -79,9 +89,11 @@ class StoreWrapper:
         """See `Store`."""
         await self.call("abort_multipart", key, partial(self.store.abort_multipart, key, multipart_id))
 
-    async def list_multiparts(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> MultipartListing:
+    async def list_multiparts(
+        self, prefix: str, *, after: MultipartMarker | None = None, limit: int = 1000
+    ) -> MultipartListing:
         """See `Store`."""
-        run = partial(self.store.list_multiparts, prefix, start_after=start_after, limit=limit)
+        run = partial(self.store.list_multiparts, prefix, after=after, limit=limit)
         return await self.call("list_multiparts", prefix, run)
 
     async def presign_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:

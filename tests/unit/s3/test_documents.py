@@ -152,8 +152,9 @@ def test_multiparts_under_way_are_read() -> None:
     """Key, id and time of each Upload."""
     body = b"""<ListMultipartUploadsResult><IsTruncated>false</IsTruncated><Upload><Key>data/x</Key>
     <UploadId>id</UploadId><Initiated>2026-11-24T10:00:00Z</Initiated></Upload></ListMultipartUploadsResult>"""
-    (found,), truncated = responses.parse_uploads(body)
-    assert not truncated
+    listing = responses.parse_uploads(body)
+    assert not listing.truncated
+    (found,) = listing.uploads
     assert (found.key, found.upload_id, found.initiated.hour) == ("data/x", "id", 10)
 
 

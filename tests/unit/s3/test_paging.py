@@ -17,7 +17,7 @@ from zotpy.s3.client import open_client
 from zotpy.store.interface import StoreError, StoreRefused
 from zotpy.store.s3 import S3Store
 from zotpy.store.s3.listing import follows
-from zotpy.store.sweeps import list_all, pages
+from zotpy.store.sweeps import each_multipart, list_all, pages
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -175,46 +175,76 @@ async def test_an_empty_page_is_not_the_last_one(nursery: trio.Nursery) -> None:
             await list_all(store, "p/")
 
 
-def multiparts(pick: Pick, most: int | None = None) -> Computed:
-    """Answer listings of multiparts."""
+Uploads = Callable[[str, str], tuple[list[str], str]]
+"""From the two markers to the keys of a page, and the elements that say where the next one begins."""
+
+
+def multiparts(page: Uploads) -> Computed:
+    """Answer listings of multiparts, each with an id like its key."""
 
     def answer(seen: Seen) -> Reply:
         query = parse_qs(urlsplit(seen.target).query)
-        left = pick(KEYS, query.get("key-marker", [""])[0])
-        limit = most or int(query["max-uploads"][0])
+        assert "max-uploads" not in query  # S3Proxy refuses it
+        found, markers = page(query.get("key-marker", [""])[0], query.get("upload-id-marker", [""])[0])
         items = "".join(
             f"<Upload><Key>{key}</Key><UploadId>{key}</UploadId><Initiated>2026-11-24T10:00:00Z</Initiated></Upload>"
-            for key in left[:limit]
+            for key in found
         )
-        more = str(len(left) > limit).lower()
-        text = f"<ListMultipartUploadsResult><IsTruncated>{more}</IsTruncated>{items}</ListMultipartUploadsResult>"
-        return Reply(200, text.encode())
+        more = f"<IsTruncated>{str(markers != '').lower()}</IsTruncated>{markers.replace('last', '')}"
+        return Reply(200, f"<ListMultipartUploadsResult>{more}{items}</ListMultipartUploadsResult>".encode())
 
     return Computed(answer)
 
 
-@pytest.mark.parametrize("most", [2, 3, 1000])
-@pytest.mark.parametrize("pick", [exclusive, inclusive])
-async def test_multiparts_are_listed_as_long_as_the_store_has_more(
-    pick: Pick, most: int, nursery: trio.Nursery
-) -> None:
-    """A page may be shorter than was asked for, or longer: only `IsTruncated` ends the list."""
-    found: list[str] = []
-    async with store_on(multiparts(pick, most), nursery) as (store, _):
-        page = await store.list_multiparts("p/", limit=4)
-        found += [one.key for one in page.multiparts]
-        while page.truncated:
-            page = await store.list_multiparts("p/", start_after=found[-1], limit=4)
-            found += [one.key for one in page.multiparts]
-    assert found == KEYS
+def as_aws(key: str, upload_id: str) -> tuple[list[str], str]:
+    """Go on after key and id, three at a time."""
+    assert key == upload_id
+    left = exclusive(KEYS, key)
+    last = left[:3][-1]
+    markers = f"<NextKeyMarker>{last}</NextKeyMarker><NextUploadIdMarker>{last}</NextUploadIdMarker>"
+    return left[:3], markers if len(left) > 3 else ""
 
 
-async def test_multiparts_that_lead_nowhere_are_an_error(nursery: trio.Nursery) -> None:
-    """A store that ignores `key-marker` is named."""
-    async with store_on(multiparts(ignorant, 3), nursery) as (store, _):
-        assert (await store.list_multiparts("p/")).truncated
-        with pytest.raises(StoreRefused, match="ignores key-marker"):
-            await store.list_multiparts("p/", start_after="p/02")
+def as_seaweed(key: str, upload_id: str) -> tuple[list[str], str]:
+    """Go on after the id, in an order of its own, and take a key for the only one to list."""
+    if key:
+        return [key], ""
+    order = KEYS[5:] + KEYS[:5]
+    left = order[order.index(upload_id) + 1 :] if upload_id else order
+    return left[:3], f"<NextUploadIdMarker>{left[2]}</NextUploadIdMarker>" if len(left) > 3 else ""
+
+
+def as_others(key: str, upload_id: str) -> tuple[list[str], str]:
+    """Say only that more follow, and list the last one again."""
+    del upload_id
+    left = inclusive(KEYS, key)
+    return left[:3], "last" if len(left) > 3 else ""
+
+
+@pytest.mark.parametrize("page", [as_aws, as_seaweed, as_others])
+async def test_all_multiparts_are_found(page: Uploads, nursery: trio.Nursery) -> None:
+    """However short the pages are, and in whatever order: the store says where the next one begins."""
+    found: set[str] = set()
+    async with store_on(multiparts(page), nursery) as (store, _):
+        await each_multipart(store, "p/", lambda one: found.add(one.key))
+    assert sorted(found) == KEYS
+
+
+@pytest.mark.parametrize(
+    "ends", [["a", "a"], ["a", "b", "a"], [""]], ids=["the same page", "pages in turn", "no page at all"]
+)
+async def test_multiparts_that_lead_nowhere_are_an_error(ends: list[str], nursery: trio.Nursery) -> None:
+    """A store that ignores the markers it gave is named, and not asked for ever."""
+    left = iter(ends * MOST_CALLS)
+
+    def page(key: str, upload_id: str) -> tuple[list[str], str]:
+        del key, upload_id
+        return [], f"<NextUploadIdMarker>{next(left)}</NextUploadIdMarker>"
+
+    async with store_on(multiparts(page), nursery) as (store, server):
+        with pytest.raises(StoreRefused, match="ignores its"):
+            await each_multipart(store, "p/", lambda _: None)
+    assert len(server.seen) == len(ends)
 
 
 @pytest.mark.parametrize(

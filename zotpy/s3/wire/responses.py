@@ -48,6 +48,17 @@ class ListedUpload:
     initiated: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class UploadListing:
+    """An answer to ListMultipartUploads."""
+
+    uploads: tuple[ListedUpload, ...]
+    truncated: bool
+    next_key: str
+    next_upload_id: str
+    """Where the next page begins; SeaweedFS says the latter alone."""
+
+
 def parse_xml(body: bytes) -> ET.Element:
     """Parse a document and take the namespaces off. Raises `ResponseError`.
 
@@ -97,14 +108,14 @@ def parse_listing(body: bytes) -> ObjectListing:
     return ObjectListing(objects, prefixes, _truncated(root))
 
 
-def parse_uploads(body: bytes) -> tuple[tuple[ListedUpload, ...], bool]:
-    """Read ListMultipartUploads, and whether more follow. Raises `ResponseError`."""
+def parse_uploads(body: bytes) -> UploadListing:
+    """Read ListMultipartUploads. Raises `ResponseError`."""
     root = _document(body, "ListMultipartUploadsResult")
     uploads = tuple(
         ListedUpload(_required(item, "Key"), _required(item, "UploadId"), parse_time(_required(item, "Initiated")))
         for item in root.findall("Upload")
     )
-    return uploads, _truncated(root)
+    return UploadListing(uploads, _truncated(root), _text(root, "NextKeyMarker"), _text(root, "NextUploadIdMarker"))
 
 
 def parse_field(body: bytes, name: str) -> str:

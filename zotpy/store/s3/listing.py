@@ -5,18 +5,16 @@ for ever. Some list more keys than were asked for. What was listed before is lef
 follow, and leads no further, is an error: to take it for the end would miss keys, and to ask again would never end.
 """
 
-from collections.abc import Sequence
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
-from zotpy.s3.wire.responses import ListedObject, ListedUpload, ObjectListing
-from zotpy.store.interface import StoreRefused
-
-Item = TypeVar("Item", ListedObject, ListedUpload)
+from zotpy.s3.wire.responses import ListedObject, ObjectListing, UploadListing
+from zotpy.store.interface import MultipartMarker, StoreRefused
 
 
 def page_after(listing: ObjectListing, start_after: str, limit: int) -> ObjectListing:
     """Return what a page has that comes after a key, at most `limit`. Raises `StoreRefused` where it leads nowhere."""
-    objects, truncated = _cut(_new(listing.objects, start_after), listing.truncated, limit)
+    objects = [item for item in listing.objects if follows(item.key, start_after)]
+    objects, truncated = _cut(objects, listing.truncated, limit)
     # A directory that holds the key may have more below it.
     prefixes = [p for p in listing.prefixes if start_after.startswith(p) or follows(p, start_after)]
     if len(prefixes) > limit:
@@ -26,14 +24,20 @@ def page_after(listing: ObjectListing, start_after: str, limit: int) -> ObjectLi
     return ObjectListing(tuple(objects), tuple(prefixes), truncated)
 
 
-def uploads_after(
-    found: Sequence[ListedUpload], start_after: str, *, truncated: bool
-) -> tuple[Sequence[ListedUpload], bool]:
-    """Do the same for multiparts."""
-    uploads = _new(found, start_after)
-    if truncated and not uploads:
-        _leads_nowhere("ListMultipartUploads", "key-marker", start_after)
-    return uploads, truncated
+def end_of_uploads(listing: UploadListing, after: MultipartMarker | None) -> MultipartMarker | None:
+    """Return where a page of multiparts ends; `None`: it is the last. Raises `StoreRefused` where it leads nowhere.
+
+    What the store says counts, not the last key: SeaweedFS lists in another order than that of keys, and takes a
+    `key-marker` of its own for the one key to list.
+    """
+    if not listing.truncated:
+        return None
+    end = MultipartMarker(listing.next_key, listing.next_upload_id)
+    if end == MultipartMarker("", "") and listing.uploads:
+        end = MultipartMarker(listing.uploads[-1].key, listing.uploads[-1].upload_id)
+    if end in {MultipartMarker("", ""), after}:
+        _leads_nowhere("ListMultipartUploads", "its markers", after.key if after is not None else "")
+    return end
 
 
 def follows(key: str, start_after: str) -> bool:
@@ -41,11 +45,7 @@ def follows(key: str, start_after: str) -> bool:
     return not start_after or key > start_after or key.split("/") > start_after.split("/")
 
 
-def _new(items: Sequence[Item], start_after: str) -> list[Item]:
-    return [item for item in items if follows(item.key, start_after)]
-
-
-def _cut(items: list[Item], truncated: bool, limit: int) -> tuple[list[Item], bool]:  # noqa: FBT001
+def _cut(items: list[ListedObject], truncated: bool, limit: int) -> tuple[list[ListedObject], bool]:  # noqa: FBT001
     return (items[:limit], True) if len(items) > limit else (items, truncated)
 
 

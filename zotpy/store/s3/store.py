@@ -20,15 +20,18 @@ from zotpy.store.interface import (
     ListedMultipart,
     Listing,
     MultipartListing,
+    MultipartMarker,
     Part,
     Stored,
 )
 from zotpy.store.s3.completion import Completions, complete_document
 from zotpy.store.s3.deleting import Deletions
 from zotpy.store.s3.errors import store_errors
-from zotpy.store.s3.listing import page_after, uploads_after
+from zotpy.store.s3.listing import end_of_uploads, page_after
 from zotpy.store.s3.reading import RangeReader
 
+MOST_LISTED = 1000
+"""As many are listed on a page where nothing else is asked for."""
 _NO_FEATURES = Features(conditional_create=False, conditional_replace=False, conditional_delete=False)
 
 
@@ -174,18 +177,22 @@ class S3Store:
                 if error.code != "NoSuchUpload":
                     raise
 
-    async def list_multiparts(self, prefix: str, *, start_after: str = "", limit: int = 1000) -> MultipartListing:
+    async def list_multiparts(
+        self, prefix: str, *, after: MultipartMarker | None = None, limit: int = MOST_LISTED
+    ) -> MultipartListing:
         """ListMultipartUploads."""
-        query = [("uploads", ""), ("prefix", self._prefix + prefix), ("max-uploads", str(limit))]
-        if start_after:
-            query.append(("key-marker", self._prefix + start_after))
+        query = [("uploads", ""), ("prefix", self._prefix + prefix)]
+        if limit != MOST_LISTED:  # S3Proxy refuses the parameter, though it lists as many without
+            query.append(("max-uploads", str(limit)))
+        if after is not None:
+            markers = (("key-marker", after.key), ("upload-id-marker", after.multipart_id))
+            query += [(name, text) for name, text in markers if text]
         with store_errors():
             answer = await self.client.call(Request("ListMultipartUploads", "GET", None, tuple(query)))
-            found, truncated = responses.parse_uploads(answer.body)
-            marker = self._prefix + start_after if start_after else ""
-            uploads, truncated = uploads_after(found, marker, truncated=truncated)
+            listing = responses.parse_uploads(answer.body)
         cut = len(self._prefix)
-        return MultipartListing([ListedMultipart(u.key[cut:], u.upload_id, u.initiated) for u in uploads], truncated)
+        found = [ListedMultipart(u.key[cut:], u.upload_id, u.initiated) for u in listing.uploads]
+        return MultipartListing(found, end_of_uploads(listing, after))
 
     async def presign_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         """Sign a GetObject URL."""
