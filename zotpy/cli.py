@@ -25,7 +25,7 @@ EXIT_INTERRUPTED = 130
 _EXAMPLES = """examples:
   zotpy serve                           a registry on 127.0.0.1:5000 with a store of its own on this disk
   zotpy serve --port 6000 --root /srv/registry
-  zotpy serve -c /etc/zotpy/config.yaml a replica on the bucket that the file names
+  zotpy serve -c /etc/zotpy/config.yaml a replica on the bucket that the file names; also without the -c
   zotpy serve --workers auto            a process for each CPU, all on the one port
   zotpy verify -c config.json           say everything that is wrong with a file
   zotpy gc -c /etc/zotpy/config.yaml    collect garbage, while replicas serve
@@ -67,7 +67,7 @@ def _serve(options: argparse.Namespace) -> int:
         "http.workers": options.workers,
         "storage.rootDirectory": options.root,
     }
-    settings = load_settings(options.config, overrides={path: text for path, text in flags.items() if text is not None})
+    settings = load_settings(_file(options), overrides={path: text for path, text in flags.items() if text is not None})
     try:
         configure_logs(settings.log.level, settings.log.format, settings.log.output)
     except OSError as error:
@@ -98,11 +98,20 @@ def _run(settings: Settings) -> Callable[[Settings], Awaitable[None]]:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    settings = load_settings(options.config)
+    file = _file(options)
+    settings = load_settings(file)
     for warning in settings.warnings:
         _say(f"warning: {warning}")
-    _say(f"{options.config} is good: {_summary(settings)}")
+    _say(f"{file} is good: {_summary(settings)}")
     return EXIT_OK
+
+
+def _file(options: argparse.Namespace) -> Path | None:
+    """Return the file that was named, by `-c` or as zot has it. Raises `ConfigError`."""
+    named: list[Path] = [file for file in (options.config, options.file) if file is not None]
+    if len(named) > 1:
+        raise ConfigError([f"name one file: {named[0]} or {named[1]}"])
+    return named[0] if named else None
 
 
 def _summary(settings: Settings) -> str:
@@ -129,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
 
     serve = commands.add_parser("serve", help="run a replica", description=_SERVE, formatter_class=raw)
+    serve.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the same as -c FILE, as zot has it")
     serve.add_argument("-c", "--config", type=Path, metavar="FILE", help="YAML or JSON, with zot's names")
     serve.add_argument("--address", metavar="A", help="where to listen: http.address (default 127.0.0.1)")
     serve.add_argument("--port", metavar="P", help="0 to 65535: http.port (default 5000; 0: any free one)")
@@ -137,7 +147,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
 
     verify = commands.add_parser("verify", help="check a configuration", description=_VERIFY, formatter_class=raw)
-    verify.add_argument("-c", "--config", type=Path, metavar="FILE", required=True, help="YAML or JSON")
+    named = verify.add_mutually_exclusive_group(required=True)
+    named.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the same as -c FILE, as zot has it")
+    named.add_argument("-c", "--config", type=Path, metavar="FILE", help="YAML or JSON")
     verify.set_defaults(run=_verify)
 
     add_gc(commands)

@@ -1,7 +1,7 @@
 """The composition root: from settings to a replica that listens, and its orderly end."""
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from http import HTTPStatus
 
@@ -22,14 +22,15 @@ from zotpy.storage import open_store
 from zotpy.store.interface import Store, StoreError
 from zotpy.store.observed import ObservedStore
 from zotpy.systemd import Systemd
+from zotpy.telemetry.logs import at_every_level
 from zotpy.telemetry.metrics import Metrics
-from zotpy.web.app import create_app
+from zotpy.web.app import METRICS_PATH, create_app
 from zotpy.web.proxies import TrustedProxies
 from zotpy.web.streaming import Answered
 
 log = structlog.get_logger()
 
-PROBES = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
+PROBES = frozenset({"/livez", "/readyz", "/startupz", METRICS_PATH})
 """What machines ask every few seconds: answers as they should be are worth no line of the log."""
 
 
@@ -37,7 +38,7 @@ async def serve(settings: Settings) -> None:
     """Run a replica until SIGTERM or SIGINT, then let requests under way finish. Raises `StartupError`."""
     systemd = Systemd.of(os.environ)
     for warning in settings.warnings:
-        log.warning("configuration", message=warning)
+        at_every_level.warning("configuration", message=warning)
 
     def tell(binds: list[str]) -> None:
         announce(settings, binds)
@@ -72,9 +73,10 @@ async def run_replica(
             nursery.start_soon(metrics.keep_published)
             nursery.start_soon(health.keep_looking)
             nursery.start_soon(registry.pulls.keep_written)
-            app = create_app(registry, health, metrics.render)
+            metrics_path = settings.metrics.path if settings.metrics.enable else None
+            app = create_app(registry, health, metrics.render, metrics_path)
             app.proxies = TrustedProxies(settings.http.trusted_proxies)
-            app.report = partial(report, metrics)
+            app.report = partial(report, metrics, quiet=PROBES | {settings.metrics.path})
             collect_less()
             await listen(app, health, settings.http, until_stopped, on_listening, listener)
             await registry.pulls.write_last()
@@ -123,15 +125,18 @@ async def _open(store: Store, settings: Settings, metrics: Metrics) -> Registry:
         raise StartupError(str(error)) from error
 
 
-def report(metrics: Metrics, answered: Answered, ended: float) -> None:
-    """Count a request, and log it in one line; a probe that was answered with 200 only at level `debug`."""
+def report(metrics: Metrics, answered: Answered, ended: float, *, quiet: Collection[str] = PROBES) -> None:
+    """Count a request, and log it in one line; a probe that was answered with 200 only at level `debug`.
+
+    `quiet` are the routes of probes and scrapes.
+    """
     seconds = ended - answered.started
     metrics.on_request(
         answered.method, answered.route, answered.status, seconds, answered.received_bytes, answered.sent_bytes
     )
     if answered.cut is not None:
         metrics.on_cut(answered.cut)
-    say = log.debug if answered.route in PROBES and answered.status == HTTPStatus.OK else log.info
+    say = log.debug if answered.route in quiet and answered.status == HTTPStatus.OK else log.info
     say(
         "request",
         method=answered.method,

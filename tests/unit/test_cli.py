@@ -72,6 +72,40 @@ def test_serve_takes_its_flags(serves: Callable[[Serve], None], tmp_path: Path) 
     assert settings.manifest.max_size_bytes == 5 * 2**20
 
 
+@pytest.mark.parametrize("command", ["serve", "verify"])
+def test_the_file_may_be_named_as_for_zot(
+    serves: Callable[[Serve], None], tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """`zotpy serve FILE` is `zotpy serve -c FILE`; one of them, not both."""
+
+    async def serve(settings: Settings) -> None:
+        await trio.lowlevel.checkpoint()
+        assert settings.http.port == 7001
+
+    serves(serve)
+    file = write(tmp_path, "http: {port: 7001}\n")
+    assert main([command, file]) == 0
+    assert main([command, "-c", file]) == 0
+    capsys.readouterr()
+    try:
+        code: object = main([command, file, "-c", file])
+    except SystemExit as error:
+        code = error.code
+    assert code == 2
+    assert capsys.readouterr().err
+
+
+def test_what_is_ignored_is_a_line_each_at_every_level(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An operator who wants errors alone in the log still learns once which settings do nothing."""
+    text = "log: {level: error}\nhttp: {port: 0, address: 192.0.2.1, realm: x}\nstorage: {dedupe: true, gc: true}\n"
+    assert main(["serve", write(tmp_path, text), "--root", str(tmp_path / "root")]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    said = [line["message"].partition(" ")[0] for line in lines if line["event"] == "configuration"]
+    assert said == ["http.realm", "storage.dedupe", "storage.gc"]
+    assert {line["level"] for line in lines if line["event"] == "configuration"} == {"warn"}
+    assert {line["level"] for line in lines if line["event"] != "configuration"} <= {"error"}
+
+
 def test_more_workers_than_one_are_supervised(monkeypatch: pytest.MonkeyPatch) -> None:
     """With `--workers` above one this process serves nothing itself."""
     seen: list[Settings] = []
@@ -131,8 +165,7 @@ def test_a_wrong_configuration_starts_nothing(
     for command in ("serve", "verify"):
         assert main([command, "-c", write(tmp_path, BAD)]) == 2
         assert capsys.readouterr().err == (
-            "zotpy: http.port: 'none' is not a whole number from 0 to 65535\n"
-            "zotpy: bukkit: there is no such setting; did you mean storage.storageDriver.bucket?\n"
+            "zotpy: http.port: 'none' is not a whole number from 0 to 65535\nzotpy: bukkit: there is no such setting\n"
         )
     assert main(["serve", "--port", "http"]) == 2
     assert "http.port on the command line: 'http' is not" in capsys.readouterr().err

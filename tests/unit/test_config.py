@@ -197,6 +197,38 @@ def test_all_problems_are_reported_at_once(load: Load) -> None:
         ({"manifest": {"maxSize": "8M"}}, "manifest.maxSize"),
         ({"upload": {"partSize": "6GiB"}}, "upload.partSize"),
         ("http: {port: 1}\nHTTP: {port: 2}", "http"),
+        *(
+            ({"extensions": {"metrics": {"prometheus": {"path": path}}}}, "extensions.metrics.prometheus.path")
+            for path in ("", "/", "/v2", "/v2/x", "metrics", "/a/", "/a//b", "/a/../b", "/./a", "/a b", "/livez", 5)
+        ),
+        ({"extensions": {"metrics": {"enable": "perhaps"}}}, "extensions.metrics.enable"),
+        ({"extensions": {"metric": {}}}, "extensions.metric"),
+        ({"extensions": {"lint": {"mandatoryAnnotations": ["a"]}}}, "extensions.lint"),
+        ({"extensions": {"lint": {"enable": "sure"}}}, "extensions.lint.enable"),
+        (
+            {"extensions": {"sync": {"registries": [{"urls": ["u"]}, {"OnlySigned": True}]}}},
+            "extensions.sync.registries[1].onlySigned",
+        ),
+        ({"extensions": {"events": {"sinks": [{"type": "http", "address": "http://x"}]}}}, "extensions.events"),
+        (
+            {"extensions": {"events": {"enable": False, "sinks": [{"type": "nats"}]}}},
+            "extensions.events.sinks[0].address",
+        ),
+        (
+            {"extensions": {"events": {"sinks": [{"type": "kafka", "address": "x"}]}}},
+            "extensions.events.sinks[0].type",
+        ),
+        ({"extensions": {"events": {"sinks": "x"}}}, "extensions.events.sinks"),
+        ({"extensions": {"events": ["x"]}}, "extensions.events"),
+        ({"storage": {"subPaths": {"/a": {"rootDirectory": "/elsewhere"}}}}, "storage.subPaths./a"),
+        ({"storage": {"subPaths": {"/a": {"storageDriver": {"encrypt": True}}}}}, "storage.subPaths./a.storageDriver"),
+        ({"storage": {"subPaths": {"/a": 5}}}, "storage.subPaths./a"),
+        ({"storage": {"subPaths": [1]}}, "storage.subPaths"),
+        (
+            {"storage": {**s3()["storage"], "subPaths": {"/a": {"storageDriver": {"name": "s3", "bucket": "b"}}}}},
+            "storage.subPaths./a",
+        ),
+        ({"storage": {**s3()["storage"], "subPaths": {"/a": {"rootDirectory": "/x"}}}}, "storage.subPaths./a"),
     ],
 )
 def test_what_cannot_be_is_refused(load: Load, document: object, path: str) -> None:
@@ -235,11 +267,106 @@ def test_protections_are_never_dropped_silently(load: Load, path: str) -> None:
 @pytest.mark.parametrize("path", WITHOUT_EFFECT)
 def test_settings_of_zot_without_effect_are_warned_of(load: Load, path: str) -> None:
     """Each is accepted with any value, and named in one warning."""
-    document: Any = {"any": "thing"}
+    document: Any = {"any": {"thing": 1}}
     for name in reversed(path.split(".")):
         document = {name: document}
     (warning,) = load(document).warnings
     assert warning.startswith(f"{path} has no effect: ")
+
+
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        ({"extensions": {"lint": {"enable": False, "mandatoryAnnotations": ["a"]}}}, "extensions.lint"),
+        ({"extensions": {"lint": {"enable": True}}}, "extensions.lint"),
+        ({"extensions": {"sync": {"enable": False, "registries": [{"onlySigned": True}]}}}, "extensions.sync"),
+        ({"extensions": {"sync": {"registries": [{"onlySigned": False}, 5]}}}, "extensions.sync"),
+        (
+            {"extensions": {"events": {"enable": False, "sinks": [{"type": "http", "address": "x"}]}}},
+            "extensions.events",
+        ),
+        ({"extensions": {"events": None}}, "extensions.events"),
+        ({"storage": {"subPaths": {"/a": {"dedupe": False, "gc": True}}}}, "storage.subPaths"),
+        ({"storage": {"rootDirectory": "/r", "subPaths": {"/a": {"rootDirectory": "/r"}}}}, "storage.subPaths"),
+        (
+            {"storage": {**s3()["storage"], "subPaths": {"/a": {"storageDriver": {"Name": "s3", "BUCKET": "images"}}}}},
+            "storage.subPaths",
+        ),
+    ],
+)
+def test_what_asks_for_nothing_that_protects_is_one_line(load: Load, document: object, path: str) -> None:
+    """Settings of zot that would lock, or lay data elsewhere, are ignored only where they do not."""
+    (warning,) = load(document).warnings
+    assert warning.startswith(f"{path} has no effect: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("prot", "http.port"),
+        ("drain_timeout", "http.drainTimeout"),
+        ("drainTimout", "http.drainTimeout"),
+        ("adress", "http.address"),
+        ("bucket", "storage.storageDriver.bucket"),
+        ("credentials", None),
+        ("host", None),
+        ("timeout", None),
+        ("enable", None),
+        ("x", None),
+        ("x" * 200_000, None),
+    ],
+)
+def test_hints_are_never_far_fetched(load: Load, name: str, meant: str | None) -> None:
+    """Only a slip of the hand is pointed out, or a name that stands in one other section."""
+    (problem,) = problems_of(load, {"http": {name: 1}})
+    assert problem.partition("there is no such setting")[2] == ("" if meant is None else f"; did you mean {meant}?")
+
+
+LAUGHS = "\n".join(["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))])
+MERGED = "\n".join(["a0: &a0 {k: 1}", *(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 60))])
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (LAUGHS, "more than 50000 values"),
+        (MERGED, "more than 50000 values"),
+        ("a: &a [*a]", "nested too deeply"),
+        ("a: &a {b: *a}", "nested too deeply"),
+        ("[" * 60 + "]" * 60, "nested too deeply"),
+        ("[" * 100_000, "nested too deeply"),
+        ("- " * 100_000, "nested too deeply"),
+        ('{"a": ' * 60 + "1" + "}" * 60, "nested too deeply"),
+        ('{"a": ' * 10_000, "nested too deeply"),
+        ("# " + "x" * 300_000, "longer than 256 KiB"),
+        ('{"a": "' + "x" * 300_000 + '"}', "longer than 256 KiB"),
+        ("http:\n  port: 1\n  port: 2", "'port' stands twice"),
+        ("storage:\n  retention:\n    policies:\n      - repositories: [a]\n        repositories: [b]", "twice"),
+        ("a: &a {port: 1}\nhttp:\n  <<: *a\n  <<: *a", "'<<' stands twice"),
+        ("http: {port: 2001-99-99}", "month must be in"),
+        ("http: {port: !!python/object:os.system x}", "could not determine a constructor"),
+        ("http: \x00", "special characters are not allowed"),
+    ],
+)
+def test_a_file_cannot_grow_beyond_bounds(load: Load, tmp_path: Path, text: str, what: str) -> None:
+    """Aliases that multiply, nesting, length and names given twice are each one clear problem, at once."""
+    (problem,) = problems_of(load, text)
+    assert problem.startswith(f"{tmp_path / 'config'}: ")
+    assert what in problem
+
+
+def test_aliases_that_do_not_multiply_are_as_good_as_what_they_stand_for(load: Load) -> None:
+    """YAML's anchors and merged sections can be used; what stands beside a merged section comes first."""
+    text = "http: &h {port: 1, address: 10.0.0.1}\nlog: {level: info}\n"
+    assert load(text).http.port == 1
+    text = "gcSettings: {grace: &day 1d, uploadTTL: *day}\n"
+    assert load(text).gc.upload_ttl_s == 86400.0
+
+
+def test_numbers_without_end_are_refused_in_words(load: Load) -> None:
+    """A number that Python writes to nobody is a problem, and no traceback."""
+    huge = "0x" + "f" * 5000
+    assert problems_of(load, f"http: {{port: {huge}, auth: {huge}}}")[-1].startswith("http.auth: ")
 
 
 @pytest.mark.parametrize(
@@ -315,6 +442,7 @@ def test_workers_may_be_as_many_as_cpus(
 
 
 EXAMPLES: dict[str, tuple[str, object]] = {
+    "extensions.metrics.prometheus.path": ("/a/b", "/a/b"),
     "http.address": ("::1", "::1"),
     "http.port": ("0", 0),
     "http.tls.cert": (__file__, Path(__file__)),

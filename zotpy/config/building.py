@@ -11,6 +11,7 @@ from zotpy.config.settings import (
     ListSettings,
     LogSettings,
     ManifestSettings,
+    MetricsSettings,
     S3Settings,
     Settings,
     StorageSettings,
@@ -36,6 +37,7 @@ def build(values: Values, warnings: tuple[str, ...], environ: Mapping[str, str])
         manifest=ManifestSettings(**values.get("manifest", {})),
         lists=ListSettings(**values.get("lists", {})),
         retention=RetentionSettings(**values.get("retention", {})),
+        metrics=MetricsSettings(**values.get("metrics", {})),
         warnings=warnings,
     )
 

@@ -1,4 +1,8 @@
-"""A configuration file as a tree: JSON or YAML, where one name given twice is a mistake."""
+"""A configuration file as a tree: JSON or YAML, where one name given twice is a mistake.
+
+What a file may make of itself is bounded: its length, how deep it is nested, and how many values it holds once each
+alias of YAML is replaced by what it stands for. A few lines of aliases to aliases are a billion values otherwise.
+"""
 
 import json
 from collections import Counter
@@ -10,11 +14,16 @@ import yaml
 
 from zotpy.config.errors import ConfigError
 
+LARGEST_FILE_BYTES = 1 << 18
+MOST_VALUES = 50_000
+"""With each alias replaced by what it stands for."""
+DEEPEST = 50
+
 
 def read_document(file: Path) -> dict[str, Any]:
     """Read a file; JSON where it begins with a brace. Raises `ConfigError`."""
     try:
-        document = _parse(file.read_text(encoding="utf-8-sig"))
+        document = _parse(_read(file).decode("utf-8-sig"))
     except OSError as error:
         raise ConfigError([f"{file}: {error.strerror}"]) from error
     except RecursionError as error:
@@ -28,10 +37,30 @@ def read_document(file: Path) -> dict[str, Any]:
     return document
 
 
+def _read(file: Path) -> bytes:
+    """Read the file, which may be a pipe. Raises `OSError`, `ValueError`."""
+    with file.open("rb") as opened:
+        content = opened.read(LARGEST_FILE_BYTES + 1)
+    if len(content) > LARGEST_FILE_BYTES:
+        msg = f"longer than {LARGEST_FILE_BYTES // 1024} KiB: this is no configuration of zotpy's"
+        raise ValueError(msg)
+    return content
+
+
 def _parse(text: str) -> object:
     if text.lstrip().startswith("{"):  # YAML would refuse tabs
-        return json.loads(text, object_pairs_hook=_unique)
+        document = json.loads(text, object_pairs_hook=_unique)
+        _check_depth(document)
+        return document
     return yaml.load(text, _UniqueLoader)  # noqa: S506 - it is a SafeLoader
+
+
+def _check_depth(value: object, depth: int = 0) -> None:
+    """Raise `RecursionError` where values are nested deeper than any setting."""
+    if depth > DEEPEST:
+        raise RecursionError
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_depth(inner, depth + 1)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -47,8 +76,33 @@ def _refuse_twins(names: Sequence[str]) -> None:
 
 
 class _UniqueLoader(yaml.SafeLoader):
-    """PyYAML's, which alone would keep the last of several values silently."""
+    """PyYAML's, which alone would keep the last of several values silently, and follow aliases without a bound."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        """Return the tree of the only document, before values are made of it."""
+        node: yaml.Node | None = super().get_single_node()
+        if node is not None:
+            _count(node, {}, 0)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
         _refuse_twins([str(name.value) for name, _ in node.value])
         return super().construct_mapping(node, deep)
+
+
+def _count(node: yaml.Node, counted: dict[int, int], depth: int) -> int:
+    """Return how many values a node holds, with its aliases replaced; each node is looked at once.
+
+    Raises `ValueError` where there are too many, and `RecursionError` where they are nested too deeply: a node that is
+    inside itself is, too.
+    """
+    if depth > DEEPEST:
+        raise RecursionError
+    if id(node) not in counted:
+        inner = [each for pair in node.value for each in pair] if isinstance(node, yaml.MappingNode) else node.value
+        below = inner if isinstance(node, yaml.CollectionNode) else ()
+        counted[id(node)] = 1 + sum(_count(each, counted, depth + 1) for each in below)
+        if counted[id(node)] > MOST_VALUES:
+            msg = f"more than {MOST_VALUES} values, with each alias replaced by what it stands for"
+            raise ValueError(msg)
+    return counted[id(node)]

@@ -3,7 +3,6 @@
 Names are compared without regard to case, as zot does. The environment overrides the file, the command line both.
 """
 
-import difflib
 import os
 from collections import defaultdict
 from collections.abc import Mapping
@@ -14,13 +13,16 @@ from typing import Any
 from zotpy.config.building import build, contradictions
 from zotpy.config.errors import ConfigError, NestedProblems
 from zotpy.config.files import read_document
+from zotpy.config.foreign import JUDGED, asks, lowered
+from zotpy.config.hints import closest
 from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, sections, variable_of
 from zotpy.config.settings import Settings
 
 _SECTIONS = sections()
 _CANONICAL = {path.lower(): path for path in (*_SECTIONS, *WITHOUT_EFFECT, *REFUSED, *LEAVES)}
-_LIKENESS = 0.85
-"""So like one of ours must another variable be to be pointed out: the prefix may be shared by chance."""
+
+_COMMON = frozenset({"enable", "name", "path"})
+"""Words that say nothing of the section they belong in."""
 
 
 @dataclass(slots=True)
@@ -32,6 +34,8 @@ class _Given:
     warnings: list[str] = field(default_factory=list)
     faulty: set[str] = field(default_factory=set)
     """Paths whose values could not be read."""
+    storage: Mapping[str, Any] = field(default_factory=dict)
+    """The file's section of that name, its names in lower case."""
 
     def take(self, path: str, value: object, name: str) -> None:
         """Read the value of one setting; `name` is how the person who wrote it knows it."""
@@ -55,7 +59,9 @@ def load_settings(
     """Read a file, if any, variables such as ZOTPY_HTTP_PORT, and `overrides` by path. Raises `ConfigError`."""
     given = _Given()
     if file is not None:
-        _take_section(given, read_document(file), "")
+        document = read_document(file)
+        given.storage = lowered(document).get("storage") or {}
+        _take_section(given, document, "")
     _take_environment(given, environ)
     for path, value in (overrides or {}).items():
         given.take(path, value, f"{path} on the command line")
@@ -77,9 +83,9 @@ def _take_section(given: _Given, section: dict[str, Any], above: str) -> None:
 
 def _take_entry(given: _Given, path: str, value: object) -> None:
     if path in WITHOUT_EFFECT:
-        given.warnings.append(f"{path} has no effect: {WITHOUT_EFFECT[path]}")
+        _take_foreign(given, path, value)
     elif path in REFUSED:
-        if _asks(value):
+        if asks(value):
             given.problems.append(f"{path}: {REFUSED[path]}")
     elif path not in LEAVES and path not in _SECTIONS:
         given.problems.append(f"{path}: there is no such setting{_suggestion(path)}")
@@ -93,31 +99,39 @@ def _take_entry(given: _Given, path: str, value: object) -> None:
         given.problems.append(f"{path}: write settings as names and values")
 
 
+def _take_foreign(given: _Given, path: str, value: object) -> None:
+    """Say that a setting of zot has no effect, or refuse it if its value must not be ignored."""
+    try:
+        if path in JUDGED:
+            JUDGED[path](lowered(value), given.storage)
+    except NestedProblems as error:
+        given.problems += [f"{path}{below}: {problem}" for below, problem in error.problems]
+    except ValueError as error:
+        given.problems.append(f"{path}: {error}")
+    else:
+        given.warnings.append(f"{path} has no effect: {WITHOUT_EFFECT[path]}")
+
+
 def _take_environment(given: _Given, environ: Mapping[str, str]) -> None:
     """Take every variable of ours that is not empty, and point out those that look misspelt."""
     paths = {variable_of(path): path for path in LEAVES}
+    names = {variable.removeprefix("ZOTPY_").lower(): variable for variable in paths}
     for variable, path in paths.items():
         if environ.get(variable):
             given.take(path, environ[variable], variable)
     for variable in sorted(environ):
         if variable.startswith("ZOTPY_") and variable not in paths:
-            near = difflib.get_close_matches(variable, paths, 1, _LIKENESS)
-            given.warnings.extend(f"{variable} has no effect: did you mean {other}?" for other in near)
-
-
-def _asks(value: object) -> bool:
-    """Whether a protection is wanted at all: zot's files name some only to leave them off."""
-    if isinstance(value, dict):
-        return any(_asks(item) for item in value.values())
-    return bool(value) and str(value).lower() != "false"
+            near = closest(variable.removeprefix("ZOTPY_"), names)
+            if near is not None:
+                given.warnings.append(f"{variable} has no effect: did you mean {names[near]}?")
 
 
 def _suggestion(path: str) -> str:
-    """Find what was meant: a name much like it in the same section, else the same name in another."""
+    """Find what was meant: a slip of a name in the same section, else the same name in another."""
     above, _, name = path.lower().rpartition(".")
     beside = {known.rpartition(".")[2]: known for known in _CANONICAL if known.rpartition(".")[0] == above}
-    anywhere = {known.rpartition(".")[2]: known for known in _CANONICAL}
-    for names in (beside, anywhere):
-        if near := difflib.get_close_matches(name, names, 1):
-            return f"; did you mean {_CANONICAL[names[near[0]]]}?"
-    return ""
+    if (near := closest(name, beside)) is not None:
+        return f"; did you mean {_CANONICAL[beside[near]]}?"
+    leaves = [] if name in _COMMON else [path.lower() for path in LEAVES]
+    elsewhere = [known for known in leaves if known.rpartition(".")[2] == name]
+    return f"; did you mean {_CANONICAL[elsewhere[0]]}?" if len(elsewhere) == 1 else ""

@@ -1,6 +1,5 @@
 """`storage.retention.policies`: what goes and what stays of each repository, in zot's words."""
 
-import difflib
 import json
 import re
 import warnings
@@ -10,6 +9,7 @@ from typing import Any
 
 from zotpy.config.errors import NestedProblems
 from zotpy.config.globs import read_glob
+from zotpy.config.hints import closest
 from zotpy.config.values import Reader, read_count, read_duration, read_flag
 
 MOST_TAGS = 1_000_000
@@ -153,8 +153,8 @@ def _section(
     for given, item in value.items():
         name = canonical.get(str(given).lower())
         if name is None:
-            near = difflib.get_close_matches(str(given).lower(), canonical, 1)
-            meant = f"; did you mean {canonical[near[0]]}?" if near else ""
+            near = closest(str(given), canonical)
+            meant = "" if near is None else f"; did you mean {canonical[near]}?"
             problems.append((f"{path}.{given}", f"there is no such setting{meant}"))
         elif fields[name].field in found:
             problems.append((f"{path}.{name}", "stands twice, in upper and lower case"))

@@ -169,6 +169,15 @@ class ListSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """`extensions.metrics`: what Prometheus reads."""
+
+    enable: bool = True
+    path: str = "/metrics"
+    """Absolute, and not one of the registry's own."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one replica."""
 
@@ -180,5 +189,6 @@ class Settings:
     manifest: ManifestSettings = field(default_factory=ManifestSettings)
     lists: ListSettings = field(default_factory=ListSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
     warnings: tuple[str, ...] = ()
     """What was configured and has no effect here; one sentence each, beginning with its path."""

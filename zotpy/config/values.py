@@ -17,6 +17,8 @@ _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?([A-Za-z]*)", re.ASCII)
 _DURATIONS = re.compile(r"(?:\d{1,12}(?:\.\d{1,9})?(?:ms|s|m|h|d) ?)+|\d{1,12}(?:\.\d{1,9})?", re.ASCII)
 _DURATION = re.compile(r"([\d.]+)(ms|s|m|h|d|)", re.ASCII)
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]{1,255})+", re.ASCII)
+_TAKEN = frozenset({"/livez", "/readyz", "/startupz"})
 _HOST = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}", re.ASCII)
 LONGEST_EXPIRY_S = 7 * 86400
 MOST_WORKERS = 64
@@ -181,6 +183,16 @@ def read_choice(*choices: str, **others: str) -> Reader:
         raise ValueError(msg)
 
     return read
+
+
+def read_metrics_path(value: object) -> str:
+    """Read the path of `/metrics`: absolute, with nothing to resolve in it, and not one that is taken."""
+    text = read_text(value)
+    segments = text.split("/")
+    if not _PATH.fullmatch(text) or not {".", ".."}.isdisjoint(segments) or segments[1] == "v2" or text in _TAKEN:
+        msg = f"{text!r} cannot be the path: write one such as /metrics, neither below /v2 nor one of a probe"
+        raise ValueError(msg)
+    return text
 
 
 def read_log_output(value: object) -> str:

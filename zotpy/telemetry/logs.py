@@ -14,6 +14,9 @@ _THRESHOLDS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WAR
 _ZOT_NAMES = {"warning": "warn", "critical": "fatal"}
 _STREAMS = {"stdout": lambda: sys.stdout, "stderr": lambda: sys.stderr}
 
+at_every_level = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET))
+"""A logger whose lines appear whatever `log.level` says: for what an operator must have seen once."""
+
 
 def configure_logs(level: str = "info", form: str = "auto", output: str = "stderr") -> None:
     """Send events of `level` (zot's names) and above to `output` as `form`; see `LogSettings`.

@@ -1,6 +1,6 @@
 """The routes, and the application they make."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -27,12 +27,14 @@ from zotpy.web.streaming import Answered, BoundedHTTPConnection
 
 _API = {"Docker-Distribution-API-Version": "registry/2.0"}
 
+METRICS_PATH = "/metrics"
+
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/", welcome.welcome),
     ("GET", "/livez", operations.livez),
     ("GET", "/readyz", operations.readyz),
     ("GET", "/startupz", operations.readyz),
-    ("GET", "/metrics", operations.metrics),
+    ("GET", METRICS_PATH, operations.metrics),
     ("GET", "/v2/", lists.ping),
     ("GET", "/v2/_catalog", lists.catalog),
     ("GET", "/v2/<path:name>/tags/list", lists.tags),
@@ -102,8 +104,10 @@ class RegistryApp(QuartTrio):
             self.report(answered, ended)
 
 
-def create_app(registry: Registry, health: Health, metrics: Callable[[], bytes]) -> RegistryApp:
-    """Make the ASGI application of one replica; `metrics` renders what `/metrics` answers."""
+def create_app(
+    registry: Registry, health: Health, metrics: Callable[[], bytes], metrics_path: str | None = METRICS_PATH
+) -> RegistryApp:
+    """Make the ASGI application of one replica; `metrics` renders what `metrics_path` answers, if there is one."""
     app = RegistryApp("zotpy", static_folder=None)
     app.budget = registry.budget
     app.body_stall_s = registry.settings.body_stall_s
@@ -111,7 +115,8 @@ def create_app(registry: Registry, health: Health, metrics: Callable[[], bytes])
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
     app.context = context = Context(registry, health, metrics)
-    for method, rule, handler in ROUTES:
+    routes = tuple(_routes(metrics_path))
+    for method, rule, handler in routes:
         app.add_url_rule(
             rule,
             f"{method} {rule}",
@@ -120,10 +125,19 @@ def create_app(registry: Registry, health: Health, metrics: Callable[[], bytes])
             provide_automatic_options=False,
         )
     rules = {rule.endpoint: rule for rule in app.url_map.iter_rules() if isinstance(rule, QuartRule)}
-    app.repository_routes = RepositoryRoutes((rules[f"{method} {rule}"], handler) for method, rule, handler in ROUTES)
+    app.repository_routes = RepositoryRoutes((rules[f"{method} {rule}"], handler) for method, rule, handler in routes)
     app.register_error_handler(Exception, _answer)
     app.after_request(_name_the_api)
     return app
+
+
+def _routes(metrics_path: str | None) -> Iterator[tuple[str, str, Handler]]:
+    """Yield every endpoint, that of the metrics at this path, or not at all."""
+    for method, rule, handler in ROUTES:
+        if rule != METRICS_PATH:
+            yield method, rule, handler
+        elif metrics_path is not None:
+            yield method, metrics_path, handler
 
 
 def _view(context: Context, handler: Handler) -> Callable[..., Awaitable[Response]]:

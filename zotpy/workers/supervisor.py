@@ -16,6 +16,7 @@ from zotpy.restarts import Restarts
 from zotpy.startup import StartupError, announce
 from zotpy.storage import running_store
 from zotpy.systemd import Systemd
+from zotpy.telemetry.logs import at_every_level
 from zotpy.telemetry.sharing import forget_gauges, metrics_directory
 from zotpy.workers.link import Order, Report
 from zotpy.workers.process import Worker, running
@@ -33,7 +34,7 @@ async def supervise(settings: Settings) -> None:
     """
     systemd = Systemd.of(os.environ)
     for warning in settings.warnings:
-        log.warning("configuration", message=warning)
+        at_every_level.warning("configuration", message=warning)
     with plain_errors(), bind(settings.http) as listener, metrics_directory() as metrics:
         async with running_store(settings.storage) as s3:
             # The embedded store is not reached by clients: nothing is redirected to it.

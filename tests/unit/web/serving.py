@@ -115,10 +115,14 @@ async def serving(
 
 @asynccontextmanager
 async def listening(
-    nursery: trio.Nursery, registry: Registry, config: ServerConfig, proxies: TrustedProxies | None = None
+    nursery: trio.Nursery,
+    registry: Registry,
+    config: ServerConfig,
+    proxies: TrustedProxies | None = None,
+    metrics_path: str | None = "/metrics",
 ) -> AsyncIterator[tuple[httpx.AsyncClient, trio.MemoryReceiveChannel[Answered], trio.Event]]:
     """Serve a registry on a free port; return a client, what tells of each request that ended, and how to stop."""
-    app = create_app(registry, Health(registry.store), lambda: b"zotpy_metrics 1\n")
+    app = create_app(registry, Health(registry.store), lambda: b"zotpy_metrics 1\n", metrics_path)
     if proxies is not None:
         app.proxies = proxies
     tell, ended = trio.open_memory_channel[Answered](1000)

@@ -1,0 +1,36 @@
+"""What was meant by a name that does not exist: a slip of the hand, for a far-fetched hint leads astray."""
+
+from collections.abc import Iterable
+
+SHORT = 7
+"""Up to this length one slip is forgiven, above it two."""
+_LEAST = 4
+"""Among names that are shorter than this every other one is close."""
+
+
+def closest(name: str, names: Iterable[str]) -> str | None:
+    """Return the one of `names`, all in lower case, that `name` is a slip of, or `None`; `_` and `-` do not count."""
+    plain = _plain(name)
+    found = [(slips(plain, _plain(other)), other) for other in names if abs(len(plain) - len(_plain(other))) <= 2]  # noqa: PLR2004 - more slips are never forgiven
+    distance, other = min(found, default=(SHORT, ""))
+    allowed = 0 if len(plain) < _LEAST else 1 if len(plain) <= SHORT else 2
+    return other if distance <= allowed else None
+
+
+def slips(one: str, other: str) -> int:
+    """Count the letters to insert, leave out, change, or swap with the next (optimal string alignment)."""
+    before: list[int] = []
+    last = list(range(len(other) + 1))
+    for row, letter in enumerate(one, 1):
+        now = [row]
+        for column, wanted in enumerate(other, 1):
+            best = min(last[column] + 1, now[-1] + 1, last[column - 1] + (letter != wanted))
+            if row > 1 and column > 1 and letter == other[column - 2] and one[row - 2] == wanted:
+                best = min(best, before[column - 2] + 1)
+            now.append(best)
+        before, last = last, now
+    return last[-1]
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
