@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+ACTOR: ContextVar[Actor] = ContextVar("actor")
+"""Whose code runs."""
+
 
 @dataclass(eq=False, slots=True)
 class Actor:
@@ -31,6 +35,10 @@ class Actor:
     scope: trio.CancelScope | None = None
     crashed: bool = False
     frozen_until_s: float = 0.0
+    stopped_s: float = 0.0
+    """How much time its own clock has missed, while its host was suspended."""
+    deadlines: dict[trio.CancelScope, None] = field(default_factory=dict)
+    """Those of its code that are by its own clock."""
     operation: Operation | None = None
 
 

@@ -198,7 +198,7 @@ class Client:
         """Do one operation, and note when, and with what answer."""
         scheduler, history = self.scheduler, self.checks.history
         scheduler.steps += 1  # so it is after what has ended, be it in this very moment
-        operation.began = scheduler.steps
+        operation.began, operation.began_s = scheduler.steps, scheduler.clock.now_s
         before: Any = history.obliged(scheduler.clock.now_s)
         history.add(operation)
         self.actor.operation = operation

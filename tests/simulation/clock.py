@@ -6,19 +6,28 @@ simulation decides: it moves the time, or lets a task go on, and has trio look a
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import trio.abc
 
+from tests.simulation.calls import ACTOR
+from zotpy.registry import reliance, states
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class StepClock(trio.abc.Clock):
-    """The one clock of a simulation: trio's deadlines and the store's dates are by it."""
+    """The store's clock. Each process has one of its own, which stands still while its host is suspended.
+
+    trio knows one clock only. So a process is as far behind as the time that it has missed, and the deadlines of its
+    code are put off by as much: see `own_clocks`.
+    """
 
     def __init__(self) -> None:
         """Begin at nought."""
@@ -48,3 +57,33 @@ class StepClock(trio.abc.Clock):
         """Let something happen instead of sleeping."""
         self.on_idle(deadline)
         return 0.0
+
+
+@contextmanager
+def own_clocks(clock: StepClock) -> Iterator[None]:
+    """Have the deadlines and the times of a process' code follow its own clock."""
+    fail_after, move_on_after = trio.fail_after, trio.move_on_after
+
+    def local_s() -> float:
+        actor = ACTOR.get(None)
+        return clock.now_s - (0.0 if actor is None else actor.stopped_s)
+
+    @contextmanager
+    def noted(scope: AbstractContextManager[trio.CancelScope]) -> Iterator[trio.CancelScope]:
+        actor = ACTOR.get(None)
+        with scope as entered:
+            if actor is not None:
+                actor.deadlines[entered] = None
+            try:
+                yield entered
+            finally:
+                if actor is not None:
+                    del actor.deadlines[entered]
+
+    with (
+        patch.object(reliance, "local_s", local_s),
+        patch.object(states, "local_s", local_s),
+        patch.object(trio, "fail_after", lambda *args, **options: noted(fail_after(*args, **options))),
+        patch.object(trio, "move_on_after", lambda *args, **options: noted(move_on_after(*args, **options))),
+    ):
+        yield

@@ -35,6 +35,7 @@ class Operation:
     tag: Tag | None = None
     extra_tags: tuple[Tag, ...] = ()
     began: int = 0
+    began_s: float = 0.0
     last: int | None = None
     """The last step in which it can have done something; `None`: it goes on."""
     ended_s: float = 0.0
@@ -48,6 +49,14 @@ class Operation:
     def tags(self) -> tuple[Tag, ...]:
         """All tags that it touches by their names."""
         return () if self.tag is None else (self.tag, *self.extra_tags)
+
+    @property
+    def promised_until_s(self) -> float:
+        """Until when a client may rely on a blob that it sent, mounted or saw.
+
+        A process may be suspended before it answers: then the promise counts from the beginning of the request.
+        """
+        return min(self.ended_s + PROMISED_S, self.began_s + GRACE_S / 2)
 
     @property
     def is_over(self) -> bool:
@@ -117,7 +126,7 @@ class History:
             pushes = [
                 push
                 for push in pushes
-                if push.acknowledged and push.is_after(deletes) and (lasts or now_s < push.ended_s + PROMISED_S)
+                if push.acknowledged and push.is_after(deletes) and (lasts or now_s < push.promised_until_s)
             ]
             reasons[name] = because = [*pushes, *(push for push in because if push.is_after(deletes))]
             if not because:
@@ -132,7 +141,7 @@ class History:
                     blobs[blob] = None
         for name, keeps in self.kept.items():
             for keep in keeps:
-                promised = keep.acknowledged and now_s < keep.ended_s + PROMISED_S
+                promised = keep.acknowledged and now_s < keep.promised_until_s
                 if promised and keep.is_after(self.blob_deletes.get(name, ())):
                     blobs[name] = None
         return {name: None for name, because in reasons.items() if because}.keys(), blobs.keys()

@@ -8,7 +8,9 @@ that a test can wait for has all of that.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -19,10 +21,11 @@ from zotpy.collector.retention.graph import Graph
 from zotpy.collector.retention.sweep import RetentionSweep
 from zotpy.core import keys, records
 from zotpy.core.records import Lease, decode_entry, new_tombstone
-from zotpy.registry.committing import Commit, Ending
+from zotpy.registry.committing import Commit, Ending, _Placed
 from zotpy.registry.deletions import Deletions
 from zotpy.registry.names import Names
 from zotpy.registry.records import Records, Seen
+from zotpy.registry.reliance import Reliance
 from zotpy.registry.settings import RegistrySettings
 from zotpy.registry.states import SavedState
 from zotpy.registry.tags import Tags
@@ -35,14 +38,16 @@ if TYPE_CHECKING:
     from zotpy.core.digests import Digest
     from zotpy.core.keys import Kind
     from zotpy.core.names import RepositoryName
-    from zotpy.core.records import BlobValue, Value
+    from zotpy.core.records import Value
     from zotpy.registry.committing import Forget
 
 
 def renewal() -> AbstractContextManager[Any]:
     """Leave old leases as they are: who relies on a record writes no new one."""
 
-    async def rely(self: Records, repo: RepositoryName, kind: Kind, digest: Digest, **_: bool) -> Value | None:
+    async def rely(
+        self: Records, repo: RepositoryName, kind: Kind, digest: Digest, _: Reliance, **__: bool
+    ) -> Value | None:
         return await self.read(repo, kind, digest)
 
     return patch.object(Records, "rely", rely)
@@ -147,7 +152,15 @@ def delete_swaps() -> AbstractContextManager[Any]:
 
 def age_of_kept() -> AbstractContextManager[Any]:
     """Bytes that were kept between two requests are named only while they are young."""
-    return patch.object(SavedState, "is_kept_for", lambda *_: True)
+    stack = ExitStack()
+    stack.enter_context(patch.object(SavedState, "is_kept_for", lambda *_: True))
+    stack.enter_context(patch.object(Commit, "_kept_until", lambda _, kept: kept.time + timedelta(days=365)))
+    return stack
+
+
+def store_times() -> AbstractContextManager[Any]:
+    """Go by the clock of each process alone: no write is compared with the store's time of what it relies on."""
+    return patch.object(Reliance, "due", None)
 
 
 def entry_nonces() -> AbstractContextManager[Any]:
@@ -194,14 +207,16 @@ def tombstone_last() -> AbstractContextManager[Any]:
 def lease_first() -> AbstractContextManager[Any]:
     """Write the entry before the lease that it names."""
 
-    async def record(self: Commit, ending: Ending, value: BlobValue, forget: Forget, *, is_new: bool) -> None:
-        repo, digest = ending.repo, ending.digest
+    async def record(self: Commit, ending: Ending, placed: _Placed, forget: Forget, _: Reliance) -> None:
+        repo, digest, value = ending.repo, ending.digest, placed.value
         now = (await self.store.list(keys.leases(repo, "blobs", digest), limit=1)).store_time
         lease = Lease(keys.new_id(), now)
         await self.records.write_entry(repo, "blobs", digest, value, lease)
         await self.store.put(keys.lease(repo, "blobs", digest, lease.lease_id, value.data_id), value.encode())
         await forget()
-        if is_new and value.data_id is not None:
+        for drop in placed.surplus:
+            await drop()
+        if placed.is_new and value.data_id is not None:
             await self.hints.write(digest, value.data_id, value.size_bytes)
 
     return patch.object(Commit, "_record", record)
@@ -265,6 +280,7 @@ RULES = {
         delete_swaps,
         entry_nonces,
         age_of_kept,
+        store_times,
         renewal_swaps,
         epochs,
         tombstone_last,

@@ -14,10 +14,10 @@ from unittest.mock import patch
 import structlog
 import trio
 
-from tests.simulation.calls import Actor, Call, ParkedStore
+from tests.simulation.calls import ACTOR, Actor, Call, ParkedStore
 from tests.simulation.checks import Checks
 from tests.simulation.clients import Client
-from tests.simulation.clock import StepClock
+from tests.simulation.clock import StepClock, own_clocks
 from tests.simulation.contents import INLINE_BYTES, MANIFESTS, NAMES, PART_BYTES, REPOS
 from tests.simulation.history import History
 from tests.simulation.scheduler import DEADLINE_S, GRACE_S, Odds, Scheduler
@@ -79,7 +79,7 @@ class Schedule:
 
     def run(self) -> None:
         """Run it; raises what is wrong."""
-        with _simulated(self.rng, keeps=self.theme.as_docker):
+        with _simulated(self.rng, keeps=self.theme.as_docker), own_clocks(self.clock):
             trio.run(self._main, clock=self.clock)
         if self.scheduler.failure is not None:
             raise self.scheduler.failure
@@ -154,6 +154,7 @@ class Schedule:
 
     async def _act(self, actor: Actor, work: Callable[[], Awaitable[None]]) -> None:
         """Do something until it is done, or the actor is killed."""
+        ACTOR.set(actor)
         with trio.CancelScope() as actor.scope:
             try:
                 with plain_errors():

@@ -1,7 +1,8 @@
 """Who goes on next: one store call at a time, in an order drawn from a seed, with pauses, crashes and lost answers.
 
 All tasks but those whose calls wait here have nothing to do, whenever `step` is called. It lets one call reach the
-store, or its answer come back; or lets time go by; or freezes an actor for hours; or kills it.
+store, or its answer come back; or lets time go by; or freezes an actor for hours, with its own clock or without; or
+kills it.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class Odds:
     repeat: float
     """The answer is lost, and the client of the store asks again."""
 
+    suspend: float
+    """Of an actor's pauses, so many stop its clock, too."""
     long: float
     """Of pauses and jumps, so many are of the order of a grace."""
 
@@ -61,6 +64,7 @@ class Odds:
             crash=0.006 * wild * theme.crashes,
             fail=0.006 * wild,
             repeat=0.01 * wild,
+            suspend=rng.choice((0.0, 0.5)) if theme.suspended is None else theme.suspended,
             long=theme.long_pauses,
         )
 
@@ -233,7 +237,17 @@ class Scheduler:
     def _freeze(self, actor: Actor) -> None:
         seconds = self._while()
         actor.frozen_until_s = self.clock.now_s + seconds
-        self.note(actor.name, f"is frozen for {seconds:.0f} s")
+        if self.rng.random() < self.odds.suspend:
+            self._stop_clock(actor, seconds)
+        else:
+            self.note(actor.name, f"is frozen for {seconds:.0f} s")
+
+    def _stop_clock(self, actor: Actor, seconds: float) -> None:
+        """Have an actor's own clock, and its deadlines, miss the time for which it is suspended."""
+        actor.stopped_s += seconds
+        for scope in actor.deadlines:
+            scope.deadline += seconds
+        self.note(actor.name, f"is suspended for {seconds:.0f} s")
 
     def _while(self) -> float:
         is_long = self.rng.random() < self.odds.long

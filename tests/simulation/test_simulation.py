@@ -36,6 +36,7 @@ NOTICED_IN = {
     "entry_nonces": "revived",
     "epochs": "rivals",
     "age_of_kept": "kept",
+    "store_times": "suspended",
     "retention_swaps": "retained",
     "lease_of_entry": "retained",
     "indexes_first": "retained",

@@ -52,6 +52,8 @@ class Theme:
     """So many times as many of them."""
     crashes: float = 1.0
     """So many times as many."""
+    suspended: float | None = None
+    """Of the pauses of an actor, so many stop its own clock, too; `None`: none, or half of them."""
     first_blob: int = 0
     """Of each manifest, those from this one on are wanted for themselves."""
     both_tags: float = 0.0
@@ -216,6 +218,20 @@ KEPT = replace(
     waits=2.5,
 )
 """Blobs whose PUT comes late, while collectors take what no lease names."""
+SUSPENDED = replace(
+    FADING,
+    weights=(1, 4, 1, 1, 0, 6, 0, 0),
+    age=(0.0, 1.3),
+    there=0.7,
+    deleted=0.7,
+    clients=(1, 2),
+    passes=(2, 3),
+    stay=(0.2, 0.6),
+    long_pauses=0.8,
+    pauses=3.0,
+    suspended=1.0,
+)
+"""Processes whose hosts are suspended for longer than a grace, between any two calls."""
 THEMES = {
     "mixed": MIXED,
     "fading": FADING,
@@ -229,9 +245,10 @@ THEMES = {
     "revived": REVIVED,
     "retained": RETAINED,
     "kept": KEPT,
+    "suspended": SUSPENDED,
 }
 
 
 def draw(rng: random.Random) -> Theme:
     """Draw a theme."""
-    return rng.choices(tuple(THEMES.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2, 0, 0, 0))[0]
+    return rng.choices(tuple(THEMES.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2, 0, 0, 0, 2))[0]

@@ -4,6 +4,7 @@ All of them are written before what they lead to, so the young ones are left alo
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,8 +13,11 @@ from zotpy.collector.records import Records
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName, Tag
+from zotpy.core.records import is_late
 from zotpy.registry.concurrency import gather
 from zotpy.registry.names import Names
+from zotpy.registry.records import Records as RecordStore
+from zotpy.registry.settings import RegistrySettings
 from zotpy.registry.tags import Tags
 from zotpy.store.interface import KeyMissing, Listed
 from zotpy.store.sweeps import list_all
@@ -31,14 +35,35 @@ class NameSweep:
         store, repo = self.collection.store, self.repo
         listed_tags = await self.collection.without_condemned(await list_all(store, keys.tags(repo)))
         tags = {Tag(listed.key.removeprefix(keys.tags(repo))) for listed in listed_tags}
-        await self._sweep_markers(tags)
+        markers = [
+            (keys.marked_by(marker.key), marker) for marker in await list_all(store, keys.all_of(keys.TAGGED, repo))
+        ]
+        await self._sweep_late_tags(listed_tags, {tag for (digest, tag), _ in markers if _exists(records, digest)})
+        await self._sweep_markers(tags, markers)
         await self._sweep_referrers(records)
         await self._sweep_catalog(records, is_empty=not tags)
 
-    async def _sweep_markers(self, tags: set[Tag]) -> None:
+    async def _sweep_late_tags(self, listed_tags: Sequence[Listed], leading: set[Tag]) -> None:
+        """Delete tags that a push wrote too late (`zotpy.registry.reliance`), after its manifest had been deleted.
+
+        Those in `leading` have a marker of a manifest that is there; all others are read.
+        """
+        for listed in listed_tags:
+            tag = Tag(listed.key.removeprefix(keys.tags(self.repo)))
+            if tag in leading or not self.collection.is_past_grace(listed):
+                continue
+            found = await Tags(self.collection.store).read(self.repo, tag)
+            if found is None or found[1].etag != listed.etag or not is_late(listed.last_modified, found[0].until):
+                continue
+            settings = self.collection.settings
+            records = RecordStore(
+                self.collection.store, RegistrySettings(grace_s=settings.grace_s, deadline_s=settings.deadline_s)
+            )
+            if await records.read_manifest(self.repo, found[0].digest) is None:
+                self.collection.summary.tags_deleted += await self.collection.delete_seen(listed)
+
+    async def _sweep_markers(self, tags: set[Tag], named: Sequence[tuple[tuple[Digest, Tag], Listed]]) -> None:
         """Delete markers of tags that are gone, or name another manifest by now."""
-        markers = await list_all(self.collection.store, keys.all_of(keys.TAGGED, self.repo))
-        named = [(keys.marked_by(marker.key), marker) for marker in markers]
         count = Counter(tag for (_, tag), _ in named)
         doubtful = [tag for tag in count if count[tag] > 1 and tag in tags]
         digests = dict(zip(doubtful, await self._digests_of(doubtful), strict=True))
@@ -64,8 +89,7 @@ class NameSweep:
     async def _sweep_referrers(self, records: Records) -> None:
         """Delete descriptors of manifests that are gone; a DELETE that broke off leaves one."""
         for listed in await list_all(self.collection.store, keys.all_of(keys.REFERRERS, self.repo)):
-            record = records.get(("manifests", keys.referring(listed.key)))
-            if (record is None or not record.exists) and self.collection.is_past_grace(listed):
+            if not _exists(records, keys.referring(listed.key)) and self.collection.is_past_grace(listed):
                 self.collection.summary.referrers_deleted += await self.collection.delete_seen(listed)
 
     async def _sweep_catalog(self, records: Records, *, is_empty: bool) -> None:
@@ -89,3 +113,8 @@ class NameSweep:
         except KeyMissing:
             return None
         return Listed(key, len(found.body), found.etag, found.last_modified)
+
+
+def _exists(records: Records, manifest: Digest) -> bool:
+    record = records.get(("manifests", manifest))
+    return record is not None and record.exists

@@ -20,7 +20,7 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
-from zotpy.core.records import TOMBSTONE_BYTES
+from zotpy.core.records import TOMBSTONE_BYTES, is_late
 from zotpy.registry.names import Names
 from zotpy.registry.tags import Tags
 from zotpy.store.interface import KeyMissing, Listed, Store
@@ -35,6 +35,8 @@ class Record:
 
     leases: list[Listed] = field(default_factory=list)
     entry: Listed | None = None
+    late: list[Listed] = field(default_factory=list)
+    """Leases that came too late to count."""
 
     @property
     def is_tombstone(self) -> bool:
@@ -74,7 +76,9 @@ async def list_records(store: Store, repo: RepositoryName) -> Records:
     """List the records of a repository: the leases, then the entries."""
     records: defaultdict[Name, Record] = defaultdict(Record)
     for lease in await list_all(store, keys.all_of(keys.LEASES, repo)):
-        records[keys.record_of(lease.key)].leases.append(lease)
+        record = records[keys.record_of(lease.key)]
+        is_none = is_late(lease.last_modified, keys.lease_until(lease.key))
+        (record.late if is_none else record.leases).append(lease)
     for entry in await list_all(store, keys.all_of(keys.ENTRIES, repo)):
         records[keys.record_of(entry.key)].entry = entry
     return records
@@ -97,6 +101,7 @@ class RecordSweep:
         needed = await self._needed(records, gone, known)
         left: dict[Name, Record] = {}
         for name, record in records.items():
+            await self._delete_leases([lease for lease in record.late if self.collection.is_past_grace(lease)])
             if record.is_tombstone or not record.leases:
                 if await self._finish_deletion(name, record):
                     continue

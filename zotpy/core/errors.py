@@ -170,6 +170,10 @@ class Unavailable(RegistryError):
         self.retry_after_s = retry_after_s
 
 
+class TooLate(Unavailable):
+    """What the request relied on may have gone before it wrote: more than the deadline lies between, by the store."""
+
+
 class ClientStalled(RegistryError):
     """The client stopped sending in the middle of a body, or closed the connection."""
 

@@ -8,7 +8,8 @@ directory, and a listing below one repository never strays into another.
     ├── hints/<alg>/<hex>/<data id>-<size>     for dedupe across repositories: where a digest is kept already
     ├── entries/<repo>!/blobs/<alg>/<hex>      the blob's bytes where small, else data id and size; or a tombstone
     ├── entries/<repo>!/manifests/<alg>/<hex>  the manifest's bytes, byte-exact, with its media type; or a tombstone
-    ├── leases/<repo>!/<kind>/<alg>/<hex>/<id>-<data id, or 0>  the same value; the authority
+    ├── leases/<repo>!/<kind>/<alg>/<hex>/<id>[.<ms>]-<data id, or 0>  the same value; the authority. `ms`: until when
+    │                                          it was to be written (Unix time in milliseconds); a later one is none
     ├── tags/<repo>!/<tag>                     manifest bytes, media type, digest: a pull by tag is one GET
     ├── tagged/<repo>!/<alg>/<hex>/<tag>       which tags name a manifest
     ├── referrers/<repo>!/<alg>/<subject>/<alg>.<hex>   descriptor of one referrer
@@ -24,6 +25,7 @@ The prefix is the store's affair: no key here carries it.
 
 import secrets
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal, Self
 
 from zotpy.core.digests import Digest
@@ -49,6 +51,8 @@ TAGS = "tags/"
 UPLOADS = "uploads/"
 NO_DATA = "0"
 """In a lease's key: its value holds all bytes itself."""
+_LONGEST_TIME = 14
+"""Digits of a time in milliseconds."""
 
 
 def new_id() -> str:
@@ -151,6 +155,19 @@ def leases(repo: RepositoryName, kind: Kind, digest: Digest) -> str:
 def lease(repo: RepositoryName, kind: Kind, digest: Digest, lease_id: str, data_id: str | None) -> str:
     """Name one lease; the key says which data it keeps, so that the collector need not read it."""
     return f"{leases(repo, kind, digest)}{lease_id}-{data_id or NO_DATA}"
+
+
+def new_lease_id(until: datetime | None) -> str:
+    """Return the id of a lease that is to be written until then; `None`: at any time."""
+    return new_id() if until is None else f"{new_id()}.{int(until.timestamp() * 1000)}"
+
+
+def lease_until(lease_key: str) -> datetime | None:
+    """Read from a lease's key until when it was to be written; `None`: at any time."""
+    milliseconds = lease_key.rpartition("/")[2].partition("-")[0].partition(".")[2]
+    if not milliseconds.isascii() or not milliseconds.isdigit() or len(milliseconds) > _LONGEST_TIME:
+        return None
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
 
 
 def data_of(lease_key: str) -> str | None:

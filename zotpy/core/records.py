@@ -25,11 +25,23 @@ INLINE_LIMIT_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Due:
+    """When a write must happen that relies on something read; by the store's clock."""
+
+    by: datetime
+    """A later one is not acknowledged."""
+    until: datetime
+    """What the store dates later is as if it had not been written. It stands in what is written."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """One lease of a record: its id, and the store's time of its writing."""
 
     lease_id: str
     time: datetime
+    due: Due | None = None
+    """When the entry must be written; `None`: at any time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +107,8 @@ class Entry:
     lease: Lease | None = None
     epoch: str = ""
     """Which deletion it came after; empty: none."""
+    until: datetime | None = None
+    """Until when it was to be written; `None`: at any time."""
 
 
 def decode_value(kind: Kind, value: bytes) -> Value:
@@ -108,7 +122,7 @@ def decode_entry(kind: Kind, value: bytes) -> Entry:
     epoch = str(header.get("epoch", ""))
     if header.get("deleted") is True:
         return Entry(None, None, epoch)
-    return Entry(_read(kind, header, body), _read_lease(header), epoch)
+    return Entry(_read(kind, header, body), _read_lease(header), epoch, _read_time(header.get("until")))
 
 
 def new_tombstone() -> bytes:
@@ -131,10 +145,15 @@ class TagValue:
     digest: Digest
     manifest: ManifestValue
     nonce: str
+    until: datetime | None = None
+    """Until when it was to be written; `None`: at any time."""
 
     def encode(self) -> bytes | Pieces:
         """Write the tag."""
-        header = {"v": 1, "type": self.manifest.media_type, "digest": str(self.digest), "nonce": self.nonce}
+        header: dict[str, Any] = {"v": 1, "type": self.manifest.media_type, "digest": str(self.digest)}
+        header["nonce"] = self.nonce
+        if self.until is not None:
+            header["until"] = self.until.timestamp()
         return framed(header, self.manifest.content)
 
     @classmethod
@@ -146,7 +165,8 @@ class TagValue:
             msg = "a tag does not say what it names"
             raise FramingError(msg)
         try:
-            return cls(Digest.parse(digest), ManifestValue(media_type, body), str(header.get("nonce", "")))
+            manifest, nonce = ManifestValue(media_type, body), str(header.get("nonce", ""))
+            return cls(Digest.parse(digest), manifest, nonce, _read_time(header.get("until")))
         except DigestInvalid as error:
             msg = "a tag names what is no digest"
             raise FramingError(msg) from error
@@ -157,6 +177,8 @@ def _entry_header(lease: Lease | None, epoch: str) -> dict[str, Any]:
     if lease is not None:
         header["lease"] = {"id": lease.lease_id, "time": lease.time.timestamp()}
         header["nonce"] = secrets.token_hex(4)
+        if lease.due is not None:
+            header["until"] = lease.due.until.timestamp()
     return header
 
 
@@ -164,7 +186,17 @@ def _read_lease(header: dict[str, Any]) -> Lease | None:
     lease = header.get("lease")
     if not isinstance(lease, dict):
         return None
+    time = _read_time(lease.get("time"))
+    return None if time is None or "id" not in lease else Lease(str(lease["id"]), time)
+
+
+def _read_time(seconds: Any) -> datetime | None:
     try:
-        return Lease(str(lease["id"]), datetime.fromtimestamp(float(lease["time"]), UTC))
-    except (KeyError, TypeError, ValueError, OverflowError):
+        return None if seconds is None else datetime.fromtimestamp(float(seconds), UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
         return None
+
+
+def is_late(written: datetime, until: datetime | None) -> bool:
+    """Say whether something was written later than it may be: nobody relies on it then."""
+    return until is not None and written > until

@@ -10,7 +10,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.framing import FramingError
 from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
-from zotpy.core.records import Entry, decode_entry
+from zotpy.core.records import Entry, decode_entry, is_late
 from zotpy.inspection.report import Problem, Report
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
@@ -74,6 +74,8 @@ class ReadEntry:
     """`None`: it is none."""
     damage: str = ""
     """Why it is none."""
+    is_late: bool = False
+    """It was written by a request that was stopped for too long, and counts for nothing."""
 
     @property
     def is_tombstone(self) -> bool:
@@ -88,6 +90,9 @@ class ReadEntry:
         except KeyMissing:
             return None
         try:
-            return cls(fetched, decode_entry(kind, fetched.body))
+            entry = decode_entry(kind, fetched.body)
         except FramingError as error:
             return cls(fetched, None, str(error))
+        if is_late(fetched.last_modified, entry.until):
+            return cls(fetched, None, "it was written too late", is_late=True)
+        return cls(fetched, entry)

@@ -6,11 +6,13 @@ within a deadline a new lease, then the entry, if it is still the one that was r
 old lease alone would tell the id of data that the collector has found unnamed.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from zotpy.collector.records import Records as Listing
 from zotpy.core import keys
 from zotpy.core.digests import Digest
+from zotpy.core.errors import TooLate
 from zotpy.core.framing import FramingError
 from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
@@ -18,7 +20,8 @@ from zotpy.core.records import BlobValue, Value, decode_value
 from zotpy.inspection.looking import Look, ReadEntry
 from zotpy.registry.concurrency import within_deadline
 from zotpy.registry.records import Seen
-from zotpy.store.interface import KeyMissing, Listed
+from zotpy.registry.reliance import Reliance
+from zotpy.store.interface import Fetched, KeyMissing, Listed
 
 OTHER_DIGEST = "its bytes have another digest"
 
@@ -54,18 +57,20 @@ class RecordCheck:
                 return None
             leases = await self.look.records.list_leases(self.repo, kind, digest)
             value = None if found is None or found.entry is None else found.entry.value
-            if value is not None and _is_right(digest, value):
+            if found is not None and value is not None and _is_right(digest, value):
                 if not _is_leased(value, leases) and await self._is_same(kind, digest, found):
-                    await self._mend(kind, digest, found, value, "no lease protects it")
+                    await self._mend(kind, digest, found, _Kept(value, found.fetched), "no lease protects it")
                 return value
             if found is None and not leases:
                 return None  # collected since the listing
             kept = await self._from_leases(kind, digest, leases)
+            if kept is None and found is not None and found.is_late:
+                return None  # of a request that was not acknowledged
             if kept is None:
                 self._tell(digest, f"{_damage(found)}, and no lease has it")
                 return None
-            if found is not None or not kept.is_recent:
-                await self._mend(kind, digest, found, kept.value, f"{_damage(found)}; a lease has it")
+            if found is not None or not self.look.is_recent(kept.fetched):
+                await self._mend(kind, digest, found, kept, f"{_damage(found)}; a lease has it")
             return kept.value
 
     async def _from_leases(self, kind: Kind, digest: Digest, leases: list[Listed]) -> "_Kept | None":
@@ -77,7 +82,7 @@ class RecordCheck:
             except (KeyMissing, FramingError):
                 continue
             if _is_right(digest, value):
-                return _Kept(value, self.look.is_recent(fetched))
+                return _Kept(value, fetched)
         return None
 
     async def _is_same(self, kind: Kind, digest: Digest, found: ReadEntry | None) -> bool:
@@ -85,16 +90,18 @@ class RecordCheck:
         again = await ReadEntry.of(self.look, self.repo, kind, digest)
         return found is not None and again is not None and again.fetched.etag == found.fetched.etag
 
-    async def _mend(self, kind: Kind, digest: Digest, found: ReadEntry | None, value: Value, problem: str) -> None:
+    async def _mend(self, kind: Kind, digest: Digest, found: ReadEntry | None, kept: "_Kept", problem: str) -> None:
         mended = False
         if self.look.repair:
             epoch = found.entry.epoch if found is not None and found.entry is not None else ""
-            seen = Seen(value, None if found is None else found.fetched.etag, epoch)
-            lease = await self.look.records.write_lease(self.repo, kind, digest, value)
-            written = await self.look.records.replace(self.repo, kind, digest, seen, value, lease)
-            if written is None:
-                return  # pushed or deleted meanwhile
-            mended = True
+            seen = Seen(kept.value, None if found is None else found.fetched.etag, epoch)
+            reliance = Reliance(self.look.settings.deadline_s, kept.fetched.store_time)
+            with suppress(TooLate):
+                lease = await self.look.records.write_lease(self.repo, kind, digest, kept.value, reliance)
+                written = await self.look.records.replace(self.repo, kind, digest, seen, kept.value, lease)
+                if written is None:
+                    return  # pushed or deleted meanwhile
+                mended = True
         self._tell(digest, problem, mended=mended)
 
     def _tell(self, digest: Digest, problem: str, *, mended: bool = False) -> None:
@@ -103,10 +110,10 @@ class RecordCheck:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What a lease holds."""
+    """The right value, and what it was read from."""
 
     value: Value
-    is_recent: bool
+    fetched: Fetched
 
 
 def _damage(found: ReadEntry | None) -> str:

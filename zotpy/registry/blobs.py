@@ -10,10 +10,10 @@ from zotpy.core.errors import BlobUnknown, Unavailable
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
 from zotpy.core.records import BlobValue
-from zotpy.registry.concurrency import within_deadline
 from zotpy.registry.readers import Readers
 from zotpy.registry.reading import read_span
 from zotpy.registry.records import Records
+from zotpy.registry.reliance import Reliance, in_time
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Store
 
@@ -33,9 +33,11 @@ class Blobs:
         Clients ask this before they push a blob, which mostly is not there: that takes one call, so a blob whose entry
         is lost is not there either. It is pushed again, and the entry is back.
         """
-        with within_deadline(self.settings.deadline_s):
-            value = await self.records.rely_on_blob(repo, digest, by_entry_alone=True)
-        return _known(value, digest)
+
+        async def rely(reliance: Reliance) -> BlobValue | None:
+            return await self.records.rely_on_blob(repo, digest, reliance, by_entry_alone=True)
+
+        return _known(await in_time(self.settings.deadline_s, rely), digest)
 
     async def find(self, repo: RepositoryName, digest: Digest) -> BlobValue:
         """Find a blob for reading it (GET). Raises `BlobUnknown`."""

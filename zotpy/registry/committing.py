@@ -5,21 +5,23 @@ store can tell the digest: a hash state that cannot travel, an algorithm learnt 
 does not prove which parts it joined.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.errors import DigestInvalid
+from zotpy.core.errors import DigestInvalid, TooLate
 from zotpy.core.hashing import Hasher, new_hasher
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import INLINE_LIMIT_BYTES, BlobValue
 from zotpy.core.uploads import Kept, SentPart, UploadState
-from zotpy.registry.concurrency import beside, cleaning_up, gather, within_deadline
+from zotpy.registry.concurrency import cleaning_up, gather
 from zotpy.registry.digesting import digest_of_stored, hash_pieces
 from zotpy.registry.hints import Hints
 from zotpy.registry.records import Records
+from zotpy.registry.reliance import Reliance, in_time
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import ContentRejected, Part, Store
 
@@ -35,8 +37,19 @@ class Ending:
     digest: Digest
     older: BlobValue | None = None
     """Where some repository keeps this digest already."""
-    has_looked: bool = False
-    """For an older copy, within the deadline that the commit keeps to."""
+    looked: Reliance | None = None
+    """When an older copy was looked for, within the deadline that the commit keeps to; `None`: not yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """Where the bytes of a blob are, so that a record can name them."""
+
+    value: BlobValue
+    is_new: bool = False
+    """The data is this upload's own, and no hint tells of it yet."""
+    surplus: Sequence[Callable[[], Awaitable[object]]] = field(default=())
+    """Deletes what the upload has stored beside an older copy, once a lease names that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +75,21 @@ class Commit:
             unread = False
         if not unread and hasher is not None:
             _compare(hasher.digest(), ending.digest)
-        with within_deadline(self.settings.deadline_s):
-            value, is_new = await self._store(ending, state, unread=unread)
-            await self._record(ending, value, forget, is_new=is_new)
-        return value
+
+        async def make(reliance: Reliance) -> BlobValue:
+            placed = await self._store(ending, state, reliance, unread=unread)
+            try:
+                await self._record(ending, placed, forget, reliance)
+            except TooLate:
+                ending.looked = None
+                raise
+            return placed.value
+
+        return await in_time(self.settings.deadline_s, make)
 
     async def done(self, ending: Ending) -> BlobValue | None:
         """Return the blob if it exists, and outlives the deadline."""
-        with within_deadline(self.settings.deadline_s):
-            return await self.records.rely_on_blob(ending.repo, ending.digest)
+        return await in_time(self.settings.deadline_s, partial(self.records.rely_on_blob, ending.repo, ending.digest))
 
     async def joined(self, ending: Ending, state: UploadState, forget: Forget) -> BlobValue | None:
         """Make the blob of parts that another PUT has joined; `None` where there are none, or of another digest.
@@ -79,27 +98,33 @@ class Commit:
         they must be young enough to be named, as kept ones (see `zotpy.registry.kept`). Their age is at most what the
         store says: some count from when the multipart was begun.
         """
-        if state.data_id is None or state.multipart_id is None:
+        data_id = state.data_id
+        if data_id is None or state.multipart_id is None:
             return None
-        with within_deadline(self.settings.deadline_s):
-            if (value := await self.done(ending)) is not None:
+
+        async def name(reliance: Reliance) -> BlobValue | None:
+            if (value := await self.records.rely_on_blob(ending.repo, ending.digest, reliance)) is not None:
                 await forget()
                 return value
-            listing = await self.store.list(keys.data(state.data_id), limit=1)
+            listing = await self.store.list(keys.data(data_id), limit=1)
             for data in listing.objects:
                 if (listing.store_time - data.last_modified).total_seconds() < self.settings.grace_s / 2:
                     try:
                         await self._read_back(data.key, data.size_bytes, ending.digest)
                     except DigestInvalid:
                         return None
-                    value = BlobValue(data.size_bytes, state.data_id)
-                    await self._record(ending, value, forget, is_new=True)
-        return value
+                    value = BlobValue(data.size_bytes, data_id)
+                    reliance.note(listing.store_time)
+                    await self._record(ending, _Placed(value, is_new=True), forget, reliance)
+            return value
+
+        return await in_time(self.settings.deadline_s, name)
 
     async def look_for_older(self, ending: Ending) -> None:
         """Find out whether some repository keeps the digest already."""
-        ending.older = await self.hints.find(ending.digest)
-        ending.has_looked = True
+        looked = Reliance(self.settings.deadline_s)
+        ending.older = await self.hints.find(ending.digest, looked)
+        ending.looked = looked
 
     async def drop_multipart(self, state: UploadState) -> None:
         """Abort the upload's multipart; never raises a `StoreError`."""
@@ -108,72 +133,93 @@ class Commit:
         with cleaning_up():
             await self.store.abort_multipart(keys.data(state.data_id), state.multipart_id)
 
-    async def _record(self, ending: Ending, value: BlobValue, forget: Forget, *, is_new: bool) -> None:
+    async def _drop_data(self, data_id: str) -> None:
+        """Delete bytes that no lease names; never raises a `StoreError`."""
+        with cleaning_up():
+            await self.store.delete(keys.data(data_id))
+
+    async def _record(self, ending: Ending, placed: _Placed, forget: Forget, reliance: Reliance) -> None:
         """Write the lease; then the entry, and the hint for new data beside it, while the upload's state goes.
 
-        The state goes after the lease: until then the client can send its last request again, and from then on there
-        is the blob.
+        The state goes after the lease, and so does what is stored twice: until then the client can send its last
+        request again, and from then on there is the blob. Raises `TooLate`.
         """
-        lease = await self.records.write_lease(ending.repo, "blobs", ending.digest, value)
+        value = placed.value
+        lease = await self.records.write_lease(ending.repo, "blobs", ending.digest, value, reliance)
         write_entry = partial(self.records.write_entry, ending.repo, "blobs", ending.digest, value, lease)
-        calls: list[Callable[[], Awaitable[None]]] = [write_entry, forget]
-        if is_new and value.data_id is not None:
+        calls: list[Callable[[], Awaitable[object]]] = [write_entry, forget, *placed.surplus]
+        if placed.is_new and value.data_id is not None:
             calls.append(partial(self.hints.write, ending.digest, value.data_id, value.size_bytes))
         await gather(*calls)
 
-    async def _store(self, ending: Ending, state: UploadState, *, unread: bool) -> tuple[BlobValue, bool]:
-        """Bring the bytes to where a record can name them; also returns whether that is a new data object."""
+    async def _store(self, ending: Ending, state: UploadState, reliance: Reliance, *, unread: bool) -> _Placed:
+        """Bring the bytes to where a record can name them; `reliance` notes since when they are there."""
         if state.kept is not None:
-            return await self._name_kept(ending, state, state.kept, unread=unread)
+            return await self._name_kept(ending, state, state.kept, reliance, unread=unread)
         if state.parts:
-            return await self._complete(ending, state.closed(), unread=unread)
+            return await self._complete(ending, state.closed(), reliance, unread=unread)
         if state.offset <= INLINE_LIMIT_BYTES:
-            return BlobValue(state.offset, None, bytes(state.tail)), False
-        return await self._put_whole(ending, state)
+            return _Placed(BlobValue(state.offset, None, bytes(state.tail)))
+        return await self._put_whole(ending, state, reliance)
 
-    async def _older(self, ending: Ending, size_bytes: int) -> BlobValue | None:
+    async def _older(self, ending: Ending, size_bytes: int, reliance: Reliance) -> BlobValue | None:
         """Return an older copy; one of another length is none."""
-        if not ending.has_looked:
+        if ending.looked is None:
             await self.look_for_older(ending)
-        return ending.older if ending.older is not None and ending.older.size_bytes == size_bytes else None
+        if ending.older is None or ending.older.size_bytes != size_bytes:
+            return None
+        if ending.looked is not None and ending.looked.since is not None:
+            reliance.note(ending.looked.since)
+        return ending.older
 
     async def _name_kept(
-        self, ending: Ending, state: UploadState, kept: Kept, *, unread: bool
-    ) -> tuple[BlobValue, bool]:
+        self, ending: Ending, state: UploadState, kept: Kept, reliance: Reliance, *, unread: bool
+    ) -> _Placed:
         """Name what the upload keeps, or an older copy; what is not named then is the collector's."""
         if unread:
             await self._read_back(keys.data(kept.data_id), state.offset, ending.digest)
-        older = await self._older(ending, state.offset)
-        return (older, False) if older is not None else (BlobValue(state.offset, kept.data_id), True)
+        older = await self._older(ending, state.offset, reliance)
+        if older is not None:
+            return _Placed(older)
+        reliance.note(self._kept_until(kept))
+        return _Placed(BlobValue(state.offset, kept.data_id), is_new=True)
 
-    async def _put_whole(self, ending: Ending, state: UploadState) -> tuple[BlobValue, bool]:
+    def _kept_until(self, kept: Kept) -> datetime:
+        """Return since when kept bytes may be relied on for a deadline at most: see `zotpy.registry.kept`."""
+        return kept.time + timedelta(seconds=self.settings.grace_s / 2)
+
+    async def _put_whole(self, ending: Ending, state: UploadState, reliance: Reliance) -> _Placed:
         """Write the data of a blob no longer than a part, and look for an older copy meanwhile."""
         data_id = keys.new_id()
-        older = await beside(
-            partial(self._older, ending, state.offset), partial(self.store.put, keys.data(data_id), state.tail)
-        )
-        if older is not None:
-            with cleaning_up():
-                await self.store.delete(keys.data(data_id))
-            return older, False
-        return BlobValue(state.offset, data_id), True
 
-    async def _complete(self, ending: Ending, state: UploadState, *, unread: bool) -> tuple[BlobValue, bool]:
+        async def put() -> datetime:
+            return (await self.store.put(keys.data(data_id), state.tail)).store_time
+
+        stored, older = await gather(put, partial(self._older, ending, state.offset, reliance))
+        if isinstance(older, BlobValue):
+            return _Placed(older, surplus=[partial(self._drop_data, data_id)])
+        if isinstance(stored, datetime):
+            reliance.note(stored)
+        return _Placed(BlobValue(state.offset, data_id), is_new=True)
+
+    async def _complete(self, ending: Ending, state: UploadState, reliance: Reliance, *, unread: bool) -> _Placed:
         """Send the last part and complete the multipart, unless an older copy is there by now."""
         if state.data_id is None or state.multipart_id is None:
             msg = "an upload with parts has no multipart"
             raise ContentRejected(msg)
         key = keys.data(state.data_id)
-        last, older = await gather(partial(self._last_part, state), partial(self._older, ending, state.offset))
+        last, older = await gather(
+            partial(self._last_part, state), partial(self._older, ending, state.offset, reliance)
+        )
         if isinstance(older, BlobValue) and not unread:
-            await self.drop_multipart(state)
-            return older, False
+            return _Placed(older, surplus=[partial(self.drop_multipart, state)])
         sent = state.parts + ((last,) if isinstance(last, SentPart) else ())
         parts = [Part(part.number, part.etag, part.crc32c) for part in sent]
         stored = await self.store.complete_multipart(key, state.multipart_id, parts)
         if unread or not stored.verified:
             await self._read_back(key, state.offset, ending.digest)
-        return BlobValue(state.offset, state.data_id), True
+        reliance.note(stored.store_time)
+        return _Placed(BlobValue(state.offset, state.data_id), is_new=True)
 
     async def _last_part(self, state: UploadState) -> SentPart | None:
         if not state.tail or state.data_id is None or state.multipart_id is None:

@@ -4,15 +4,20 @@ Both follow from one small read of the bucket's layout every few seconds: it sho
 newer release has moved the bucket to a form that this one would misread. A replica that is left behind in that way is
 not ready, and asks nothing of the store any more, for reads and for requests under way alike: what it read could be
 wrong, and what it wrote could be lost. The requests that it refuses are other replicas' to answer.
+
+A replica that was paused looks first. Its own clock may have stopped with it, so the store's counts as well: an answer
+that the store gave much later than the last look at the layout is only passed on after another look.
 """
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import TypeVar
 
 import structlog
 import trio
 
 from zotpy.registry.layout import LayoutError, LayoutMoved, read_layout
+from zotpy.registry.reliance import local_s
 from zotpy.store.interface import Store, StoreError, StoreUnavailable
 from zotpy.store.wrapper import StoreWrapper
 
@@ -24,6 +29,8 @@ STALE_S = 60.0
 TIMEOUT_S = 5.0
 WATCHED_S = 60.0
 """A balancer that has not asked for so long does not ask: Kubernetes does every 10 s, HAProxy every 2 s."""
+
+_UNKNOWN = "the layout of the bucket could not be read for a minute"
 
 T = TypeVar("T")
 
@@ -37,6 +44,8 @@ class Health:
         self._store = store
         self._asked_at = -CACHE_S
         self._seen_at = trio.current_time()  # the start looks at the layout itself
+        self._seen_locally_s = local_s()
+        self._seen_by_store: datetime | None = None
         self._watched_at = -WATCHED_S
         self._reachable = False
         self._lock = trio.Lock()
@@ -69,32 +78,48 @@ class Health:
         if self._is_stale():
             await self._look()
             if self._is_stale():
-                msg = "the layout of the bucket could not be read for a minute"
-                raise StoreUnavailable(msg)
+                raise StoreUnavailable(_UNKNOWN)
         if self.refusal:
             raise LayoutMoved(self.refusal)
 
-    def _is_stale(self) -> bool:
-        return trio.current_time() - self._seen_at > STALE_S
+    async def confirm(self, store_time: datetime) -> None:
+        """Let an answer of the store pass that it gave at this time; raises as `admit` does."""
+        if self._seen_by_store is None:
+            self._seen_by_store = store_time
+        if self._is_behind(store_time):
+            await self._look(store_time)
+            if self._is_behind(store_time):
+                raise StoreUnavailable(_UNKNOWN)
+            await self.admit()
 
-    async def _look(self) -> None:
+    def _is_behind(self, store_time: datetime) -> bool:
+        return self._seen_by_store is not None and (store_time - self._seen_by_store).total_seconds() > STALE_S
+
+    def _is_stale(self) -> bool:
+        return trio.current_time() - self._seen_at > STALE_S or local_s() - self._seen_locally_s > STALE_S
+
+    async def _look(self, store_time: datetime | None = None) -> None:
+        """Look at the layout, unless somebody just has; `store_time`: unless somebody has since then."""
         async with self._lock:
-            if trio.current_time() - self._asked_at >= CACHE_S:
+            is_behind = store_time is not None and self._is_behind(store_time)
+            if is_behind or trio.current_time() - self._asked_at >= CACHE_S:
                 self._reachable = await self._ask()
                 self._asked_at = trio.current_time()
 
     async def _ask(self) -> bool:
         """Read the layout, and return whether the store answered."""
-        began_at, refusal = trio.current_time(), ""
+        began_at, began_s, refusal = trio.current_time(), local_s(), ""
         try:
             with trio.fail_after(TIMEOUT_S):
-                (await read_layout(self._store)).check()
+                layout = await read_layout(self._store)
+            self._seen_by_store = layout.store_time
+            layout.check()
         except (StoreError, trio.TooSlowError) as error:
             log.warning("store_unreachable", error=repr(error))
             return False
         except LayoutError as error:
             refusal = str(error)
-        self._seen_at = began_at
+        self._seen_at, self._seen_locally_s = began_at, began_s
         if refusal != self.refusal:
             log.error("left_behind", reason=refusal) if refusal else log.info("layout_is_known_again")
         self.refusal = refusal
@@ -113,4 +138,7 @@ class GuardedStore(StoreWrapper):
         """Run one operation, if it may be."""
         del operation, key
         await self._health.admit()
-        return await run()
+        answer = await run()
+        if (store_time := getattr(answer, "store_time", None)) is not None:
+            await self._health.confirm(store_time)
+        return answer

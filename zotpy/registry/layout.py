@@ -18,7 +18,8 @@ had begun: `gcSettings.deadline` is longer than both.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from zotpy.core import keys
@@ -47,6 +48,8 @@ class Layout:
     version: int
     least: int
     release: str = ""
+    store_time: datetime | None = field(default=None, compare=False)
+    """The store's, when it was read."""
 
     @staticmethod
     def parse(body: bytes) -> "Layout":
@@ -81,7 +84,8 @@ def _positive(value: Any) -> int:
 
 async def read_layout(store: Store) -> Layout:
     """Ask for the bucket's layout: one store call. Raises `LayoutError`, `KeyMissing` on an empty bucket."""
-    return Layout.parse((await store.get(keys.LAYOUT)).body)
+    fetched = await store.get(keys.LAYOUT)
+    return replace(Layout.parse(fetched.body), store_time=fetched.store_time)
 
 
 async def check_layout(store: Store) -> None:

@@ -21,15 +21,16 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid, ManifestBlobUnknown, ManifestTooLarge, Unavailable
 from zotpy.core.manifests import ManifestFacts, parse_pushed
 from zotpy.core.names import Reference, RepositoryName, Tag
-from zotpy.core.records import Lease, ManifestValue
-from zotpy.registry.concurrency import beside, gather, watched, within_deadline
+from zotpy.core.records import Lease, ManifestValue, TagValue, is_late
+from zotpy.registry.concurrency import beside, gather, watched
 from zotpy.registry.deletions import Deletions, unknown
 from zotpy.registry.names import Names
 from zotpy.registry.parsing import read_apart
 from zotpy.registry.records import ATTEMPTS, Records, Seen, overtaken
+from zotpy.registry.reliance import Reliance, in_time, require
 from zotpy.registry.settings import RegistrySettings
 from zotpy.registry.tags import does_not_hold
-from zotpy.store.interface import Store
+from zotpy.store.interface import Fetched, Store
 
 Call = Callable[[], Awaitable[object]]
 Left = Callable[[], Awaitable[object]]
@@ -83,7 +84,7 @@ class Manifests:
         """Read a manifest: one store call, by tag or by digest. Raises `ManifestUnknown`."""
         if isinstance(reference, Tag):
             tag = await self.names.tags.read(repo, reference)
-            if tag is None:
+            if tag is None or await self._leads_nowhere(repo, *tag):
                 raise unknown(reference)
             found = Found(tag[0].digest, tag[0].manifest)
         else:
@@ -95,6 +96,10 @@ class Manifests:
             msg = f"the store returned other bytes than those of {found.digest}: ask the operator to look at the bucket"
             raise Unavailable(msg)
         return found
+
+    async def _leads_nowhere(self, repo: RepositoryName, tag: TagValue, fetched: Fetched) -> bool:
+        """Whether a tag was written too late, for a manifest that was deleted before."""
+        return is_late(fetched.last_modified, tag.until) and await self.records.read_manifest(repo, tag.digest) is None
 
     async def push(
         self,
@@ -117,17 +122,20 @@ class Manifests:
         digest, facts = await read_apart(len(content), partial(self._read, reference, content, content_type))
         tags = [reference, *extra_tags] if isinstance(reference, Tag) else list(extra_tags)
         push = _Push(repo, digest, ManifestValue(facts.media_type, content), facts, tags, condition)
-        with within_deadline(self.settings.deadline_s):
-            check = partial(self._check, push)
-            is_long = len(facts.blobs) + len(facts.manifests) > LONG_LIST
-            seen = await (watched(until_left, check) if until_left is not None and is_long else check())
-            lease = await beside(
-                partial(self.records.write_lease, repo, "manifests", digest, push.value),
-                partial(self.names.mark_repository, repo),
-                *[partial(self.names.mark_tag, repo, digest, tag) for tag in tags],
-            )
-            await self._make_visible(push, seen, lease)
+        await in_time(self.settings.deadline_s, partial(self._push, push, until_left))
         return Pushed(digest, facts.subject)
+
+    async def _push(self, push: _Push, until_left: Left | None, reliance: Reliance) -> None:
+        """Check everything, then write. Raises `TooLate`; then nothing that was written counts."""
+        check = partial(self._check, push, reliance)
+        is_long = len(push.facts.blobs) + len(push.facts.manifests) > LONG_LIST
+        seen = await (watched(until_left, check) if until_left is not None and is_long else check())
+        lease = await beside(
+            partial(self.records.write_lease, push.repo, "manifests", push.digest, push.value, reliance),
+            partial(self.names.mark_repository, push.repo),
+            *[partial(self.names.mark_tag, push.repo, push.digest, tag) for tag in push.tags],
+        )
+        await self._make_visible(push, seen, lease)
 
     async def delete(self, repo: RepositoryName, digest: Digest, condition: Condition | None = None) -> None:
         """Delete a manifest with its tags and its referrer entry. Raises `ManifestUnknown`, `PreconditionFailed`."""
@@ -166,15 +174,15 @@ class Manifests:
             raise DigestInvalid(msg, detail={"digest": str(reference), "actual": str(actual)})
         return actual
 
-    async def _check(self, push: _Push) -> Seen:
+    async def _check(self, push: _Push, reliance: Reliance) -> Seen:
         """Rely on every reference, read the tags of a conditional push, and what there is of the manifest itself."""
         missing: list[str] = []
 
         async def rely(digest: Digest, kind: keys.Kind) -> None:
-            if await self.records.rely(push.repo, kind, digest) is not None:
+            if await self.records.rely(push.repo, kind, digest, reliance) is not None:
                 return
-            is_guessed = digest in push.facts.guessed
-            if is_guessed and await self.records.rely(push.repo, keys.OTHER_KIND[kind], digest) is not None:
+            is_guessed, other = digest in push.facts.guessed, keys.OTHER_KIND[kind]
+            if is_guessed and await self.records.rely(push.repo, other, digest, reliance) is not None:
                 return
             may_miss = (kind == "manifests" or is_guessed) and self.settings.allow_sparse_indexes
             if not may_miss:
@@ -186,7 +194,11 @@ class Manifests:
         calls += [partial(rely, digest, "manifests") for digest in push.facts.manifests]
         if push.condition is not None and push.tags:
             self.names.tags.require_conditions(push.condition)
-            calls += [partial(self.names.tags.check, push.repo, tag, push.condition, push.etags) for tag in push.tags]
+            calls += [
+                partial(self.names.tags.check, push.repo, tag, push.condition, push.etags)
+                for tag in push.tags
+                if tag not in push.etags  # else an attempt that was too late has looked, and perhaps written
+            ]
         seen = await beside(partial(self.records.look_at_entry, push.repo, "manifests", push.digest), *calls)
         if missing:
             raise ManifestBlobUnknown(sorted(missing))
@@ -207,7 +219,7 @@ class Manifests:
                     seen = await look()
                     continue
                 seen = revived
-            await gather(*self._names_of(push))
+            await gather(*self._names_of(push, lease))
             if await replace(seen, push.value, lease) is not None:
                 return
             again = await look()
@@ -216,6 +228,8 @@ class Manifests:
                     return
                 again = await look()
                 if again.continues(seen):
+                    if lease.due is not None and again.time is not None:
+                        require(lease.due, again.time)
                     return  # by what another one wrote after it was read, so after our names
             seen = again
             await gather(*[partial(self._forget_if_deleted, push, tag) for tag in list(push.etags)])
@@ -226,10 +240,11 @@ class Manifests:
         if await self.names.tags.read(push.repo, tag) is None:
             del push.etags[tag]
 
-    def _names_of(self, push: _Push) -> list[Call]:
+    def _names_of(self, push: _Push, lease: Lease) -> list[Call]:
         repo, digest, value = push.repo, push.digest, push.value
         calls: list[Call] = [
-            partial(self.names.tags.write, repo, tag, digest, value, push.condition, push.etags) for tag in push.tags
+            partial(self.names.tags.write, repo, tag, digest, value, push.condition, push.etags, lease.due)
+            for tag in push.tags
         ]
         if push.facts.subject is not None:
             calls.append(partial(self.names.write_referrer, repo, push.facts, digest, value))

@@ -6,9 +6,10 @@ from functools import partial
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import BlobValue
-from zotpy.registry.concurrency import gather, within_deadline
+from zotpy.registry.concurrency import gather
 from zotpy.registry.hints import Hints
 from zotpy.registry.records import Records
+from zotpy.registry.reliance import Reliance, in_time
 from zotpy.registry.settings import RegistrySettings
 
 
@@ -22,19 +23,30 @@ class Mounts:
 
     async def mount(self, repo: RepositoryName, digest: Digest, source: RepositoryName | None) -> BlobValue | None:
         """Make a blob of another repository exist in this one (end-11), or return `None` where there is none."""
-        with within_deadline(self.settings.deadline_s):
-            if source is not None:
-                value = await self.records.rely_on_blob(source, digest)
-            elif self.settings.mount_without_source:
-                value = await self.records.rely_on_blob(repo, digest)
-                value = value or await self.hints.find(digest) or await self._from_siblings(repo, digest)
-            else:
-                value = None
-            if value is not None:
-                await self.records.write(repo, "blobs", digest, value)
-        return value
 
-    async def _from_siblings(self, repo: RepositoryName, digest: Digest) -> BlobValue | None:
+        async def write(reliance: Reliance) -> BlobValue | None:
+            value = await self._find(repo, digest, source, reliance)
+            if value is not None:
+                await self.records.write(repo, "blobs", digest, value, reliance)
+            return value
+
+        return await in_time(self.settings.deadline_s, write)
+
+    async def _find(
+        self, repo: RepositoryName, digest: Digest, source: RepositoryName | None, reliance: Reliance
+    ) -> BlobValue | None:
+        """Find a blob that may be named in the target; `reliance` notes when."""
+        if source is not None:
+            return await self.records.rely_on_blob(source, digest, reliance)
+        if not self.settings.mount_without_source:
+            return None
+        return (
+            await self.records.rely_on_blob(repo, digest, reliance)
+            or await self.hints.find(digest, reliance)
+            or await self._from_siblings(repo, digest, reliance)
+        )
+
+    async def _from_siblings(self, repo: RepositoryName, digest: Digest, reliance: Reliance) -> BlobValue | None:
         """Look for a small blob, which has no hint, in a few repositories beside this one."""
         siblings = await self.records.siblings(repo)
         if not siblings:
@@ -42,5 +54,5 @@ class Mounts:
         found = await gather(*[partial(self.records.read_entry, name, digest) for name in siblings])
         for name, value in zip(siblings, found, strict=True):
             if value is not None:
-                return await self.records.rely_on_blob(name, digest)
+                return await self.records.rely_on_blob(name, digest, reliance)
         return None

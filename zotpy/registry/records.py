@@ -10,7 +10,8 @@ that tells a client not to push) needs a lease young enough to outlive what it i
 - there is no entry: list the leases; with one, do as for an older one; with none, there is no record. (A HEAD does not
   list them: mostly there is no such blob. See `Records.rely`.)
 
-All ages are the store's own time, from one answer of the store: no replica's clock decides anything.
+All ages are the store's own time, from one answer of the store: no replica's clock decides anything. What is written
+says until when it was to be written (`zotpy.registry.reliance`). A late entry is as none, a late lease is none.
 
 A DELETE writes a tombstone in the entry's place and leaves the leases to the collector. Were it to delete the leases,
 it could take the one that a push at the same moment has just written, and that push's entry would stand without one.
@@ -18,17 +19,27 @@ Entries are replaced on the condition that they are still the ones that were rea
 renewal cannot bring back what was deleted after it looked, and a DELETE cannot bury what it has not seen.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.errors import Unavailable
+from zotpy.core.errors import TooLate, Unavailable
 from zotpy.core.keys import Kind
 from zotpy.core.names import Reference, RepositoryName
-from zotpy.core.records import BlobValue, Lease, ManifestValue, Value, decode_entry, decode_value, new_tombstone
+from zotpy.core.records import (
+    BlobValue,
+    Lease,
+    ManifestValue,
+    Value,
+    decode_entry,
+    decode_value,
+    is_late,
+    new_tombstone,
+)
+from zotpy.registry.reliance import Reliance, require
 from zotpy.registry.settings import RegistrySettings
-from zotpy.store.interface import Body, ConditionFailed, KeyMissing, Listed, Store
+from zotpy.store.interface import Body, ConditionFailed, KeyMissing, Listed, Store, Stored
 from zotpy.store.sweeps import list_all
 
 SIBLING_LIMIT = 16
@@ -49,6 +60,8 @@ class Seen:
     """Which deletion the entry came after."""
     is_young: bool = False
     """The lease is younger than half the grace period."""
+    time: datetime | None = None
+    """The store's, when it was read; `None`: there was nothing to read."""
 
     @property
     def is_tombstone(self) -> bool:
@@ -72,32 +85,43 @@ class Records:
         return (await self.look(repo, kind, digest)).value
 
     async def rely(
-        self, repo: RepositoryName, kind: Kind, digest: Digest, *, by_entry_alone: bool = False
+        self, repo: RepositoryName, kind: Kind, digest: Digest, reliance: Reliance, *, by_entry_alone: bool = False
     ) -> Value | None:
-        """Return the value after making sure that its lease outlives the deadline, or `None`.
+        """Return the value after making sure that its lease outlives the deadline, or `None`; `reliance` notes when.
 
         `by_entry_alone`: a record whose entry is lost is none, and to find out that there is none takes one call. It
         has no effect where the collector cannot delete an entry on a condition, and may so take one written just now.
         """
-        look = self.look_at_entry if by_entry_alone and self.store.features.conditional_delete else self.look
+        entry_alone = by_entry_alone and self.store.features.conditional_delete
         for _ in range(ATTEMPTS):
-            seen = await look(repo, kind, digest)
+            seen = await self.look(repo, kind, digest, by_entry_alone=entry_alone)
             if seen.value is None or seen.is_young:
+                if seen.value is not None and seen.time is not None:
+                    reliance.note(seen.time)
                 return seen.value
-            lease = await self.write_lease(repo, kind, digest, seen.value)
-            if await self.replace(repo, kind, digest, seen, seen.value, lease) is not None:
+            if (renewed := await self._renew(repo, kind, digest, seen, seen.value)) is not None:
+                reliance.note(renewed.time)
                 return seen.value
         raise overtaken(digest)
+
+    async def _renew(self, repo: RepositoryName, kind: Kind, digest: Digest, seen: Seen, value: Value) -> Lease | None:
+        """Write a new lease, then the entry; `None`: the record has changed since it was seen, or it was long ago."""
+        reliance = Reliance(self.settings.deadline_s, seen.time)
+        try:
+            lease = await self.write_lease(repo, kind, digest, value, reliance)
+            return None if await self.replace(repo, kind, digest, seen, value, lease) is None else lease
+        except TooLate:
+            return None
 
     async def read_blob(self, repo: RepositoryName, digest: Digest) -> BlobValue | None:
         """Return a blob's value, or `None`."""
         return _blob(await self.read(repo, "blobs", digest))
 
     async def rely_on_blob(
-        self, repo: RepositoryName, digest: Digest, *, by_entry_alone: bool = False
+        self, repo: RepositoryName, digest: Digest, reliance: Reliance, *, by_entry_alone: bool = False
     ) -> BlobValue | None:
         """Return a blob's value as `rely` does, or `None`."""
-        return _blob(await self.rely(repo, "blobs", digest, by_entry_alone=by_entry_alone))
+        return _blob(await self.rely(repo, "blobs", digest, reliance, by_entry_alone=by_entry_alone))
 
     async def read_manifest(self, repo: RepositoryName, digest: Digest) -> ManifestValue | None:
         """Return a manifest's value, or `None`."""
@@ -119,45 +143,67 @@ class Records:
         names = [keys.repository_below(keys.ENTRIES, directory) for directory in listing.directories]
         return [name for name in names if name is not None and name != repo]
 
-    async def look(self, repo: RepositoryName, kind: Kind, digest: Digest) -> Seen:
-        """Read the entry, or the newest lease where there is none."""
-        seen = await self.look_at_entry(repo, kind, digest)
-        if seen.etag is not None:
+    async def look(self, repo: RepositoryName, kind: Kind, digest: Digest, *, by_entry_alone: bool = False) -> Seen:
+        """Read the entry; or the newest lease, if the entry is a late one, or if there is none (see `rely`)."""
+        seen, is_entry_late = await self._look_at_entry(repo, kind, digest)
+        if not is_entry_late and (by_entry_alone or seen.etag is not None):
             return seen
-        return Seen(await self._from_leases(repo, kind, digest))
+        found = await self._from_leases(repo, kind, digest)
+        return replace(seen, value=found[0], time=found[1]) if found is not None else seen
 
     async def look_at_entry(self, repo: RepositoryName, kind: Kind, digest: Digest) -> Seen:
-        """Read the entry alone: one GET."""
+        """Read the entry alone: one GET. A late one is told as a tombstone is."""
+        return (await self._look_at_entry(repo, kind, digest))[0]
+
+    async def _look_at_entry(self, repo: RepositoryName, kind: Kind, digest: Digest) -> tuple[Seen, bool]:
+        """Read the entry alone, and whether it was written too late."""
         try:
             fetched = await self.store.get(keys.entry(repo, kind, digest))
         except KeyMissing:
-            return Seen(None)
+            return Seen(None), False
         entry = decode_entry(kind, fetched.body)
+        if is_late(fetched.last_modified, entry.until):
+            return Seen(None, fetched.etag, entry.epoch, time=fetched.store_time), True
         young = entry.lease is not None and self._is_young(entry.lease, fetched.store_time)
-        return Seen(entry.value, fetched.etag, entry.epoch, young)
+        return Seen(entry.value, fetched.etag, entry.epoch, young, fetched.store_time), False
 
-    async def write(self, repo: RepositoryName, kind: Kind, digest: Digest, value: Value) -> None:
-        """Make the record exist, or renew it, whatever was there: a new lease, then the entry."""
-        lease = await self.write_lease(repo, kind, digest, value)
+    async def write(self, repo: RepositoryName, kind: Kind, digest: Digest, value: Value, reliance: Reliance) -> None:
+        """Make the record exist, or renew it, whatever was there: a new lease, then the entry. Raises `TooLate`."""
+        lease = await self.write_lease(repo, kind, digest, value, reliance)
         await self.write_entry(repo, kind, digest, value, lease)
 
-    async def write_lease(self, repo: RepositoryName, kind: Kind, digest: Digest, value: Value) -> Lease:
-        """Write the authority; the record exists from here on, unless its entry is a tombstone."""
+    async def write_lease(
+        self, repo: RepositoryName, kind: Kind, digest: Digest, value: Value, reliance: Reliance
+    ) -> Lease:
+        """Write the authority; the record exists from here on, unless its entry is a tombstone. Raises `TooLate`.
+
+        All that follows must be written within a deadline of it, or of what `reliance` noted before.
+        """
         data_id = value.data_id if isinstance(value, BlobValue) else None
-        lease_id = keys.new_id()
-        stored = await self.store.put(keys.lease(repo, kind, digest, lease_id, data_id), value.encode())
-        return Lease(lease_id, stored.store_time)
+        due = reliance.due
+        lease_id = keys.new_lease_id(None if due is None else due.until)
+        key = keys.lease(repo, kind, digest, lease_id, data_id)
+        stored = await self.store.put(key, value.encode())
+        reliance.require(stored.store_time)  # one that came too late is the collector's: another may have read it
+        reliance.note(stored.store_time)
+        return Lease(lease_id, stored.store_time, reliance.due)
 
     async def write_entry(self, repo: RepositoryName, kind: Kind, digest: Digest, value: Value, lease: Lease) -> None:
-        """Write what answers a read with one GET."""
-        await self.store.put(keys.entry(repo, kind, digest), value.encode(lease))
+        """Write what answers a read with one GET. Raises `TooLate`."""
+        _require(lease, await self.store.put(keys.entry(repo, kind, digest), value.encode(lease)))
 
     async def replace(
         self, repo: RepositoryName, kind: Kind, digest: Digest, seen: Seen, value: Value, lease: Lease
     ) -> Seen | None:
-        """Write the entry if it is still as it was seen; `None`: it is not, or was not there and now is."""
-        etag = await self._swap(keys.entry(repo, kind, digest), seen, value.encode(lease, seen.epoch))
-        return None if etag is None else Seen(value, etag, seen.epoch, is_young=True)
+        """Write the entry if it is still as it was seen; `None`: it is not, or was not there and now is.
+
+        Raises `TooLate`.
+        """
+        stored = await self._swap(keys.entry(repo, kind, digest), seen, value.encode(lease, seen.epoch))
+        if stored is None:
+            return None
+        _require(lease, stored)
+        return Seen(value, stored.etag, seen.epoch, is_young=True, time=stored.store_time)
 
     async def bury(self, repo: RepositoryName, kind: Kind, digest: Digest, seen: Seen) -> bool:
         """Write a tombstone if the entry is still as it was seen; `False`: it is not."""
@@ -174,22 +220,25 @@ class Records:
         raise overtaken(digest)
 
     async def list_leases(self, repo: RepositoryName, kind: Kind, digest: Digest) -> list[Listed]:
-        """List all leases of one record, newest last."""
-        leases = await list_all(self.store, keys.leases(repo, kind, digest))
+        """List all leases of one record, newest last; late ones are none."""
+        leases = [
+            lease
+            for lease in await list_all(self.store, keys.leases(repo, kind, digest))
+            if not is_late(lease.last_modified, keys.lease_until(lease.key))
+        ]
         return sorted(leases, key=lambda lease: (lease.last_modified, lease.key))
 
-    async def _swap(self, key: str, seen: Seen, body: Body) -> str | None:
+    async def _swap(self, key: str, seen: Seen, body: Body) -> Stored | None:
         """Replace one entry on the condition that it is the one seen; see by a read, where the store has none."""
         features = self.store.features
         if not (features.conditional_create if seen.etag is None else features.conditional_replace):
             if await self._etag(key) != seen.etag:
                 return None
-            return (await self.store.put(key, body)).etag
+            return await self.store.put(key, body)
         try:
-            stored = await self.store.put(key, body, if_none_match=seen.etag is None, if_match=seen.etag)
+            return await self.store.put(key, body, if_none_match=seen.etag is None, if_match=seen.etag)
         except (ConditionFailed, KeyMissing):
             return None
-        return stored.etag
 
     async def _etag(self, key: str) -> str | None:
         try:
@@ -200,15 +249,20 @@ class Records:
     def _is_young(self, lease: Lease, now: datetime) -> bool:
         return (now - lease.time).total_seconds() < self.settings.grace_s / 2
 
-    async def _from_leases(self, repo: RepositoryName, kind: Kind, digest: Digest) -> Value | None:
-        """Return the value of the newest lease that can still be read."""
+    async def _from_leases(self, repo: RepositoryName, kind: Kind, digest: Digest) -> tuple[Value, datetime] | None:
+        """Return the value of the newest lease that can still be read, and the store's time of that."""
         for lease in reversed(await self.list_leases(repo, kind, digest)):
             try:
                 fetched = await self.store.get(lease.key)
             except KeyMissing:
                 continue  # deleted since the listing
-            return decode_value(kind, fetched.body)
+            return decode_value(kind, fetched.body), fetched.store_time
         return None
+
+
+def _require(lease: Lease, stored: Stored) -> None:
+    if lease.due is not None:
+        require(lease.due, stored.store_time)
 
 
 def _blob(value: Value | None) -> BlobValue | None:

@@ -53,7 +53,7 @@ async def open_registry(
     await check_layout(store)
     keyring = await Keyring.load(store)
     records = Records(store, settings)
-    hints = Hints(store)
+    hints = Hints(store, settings)
     commits = Commit(store, records, hints, settings, on_read_back)
     names = Names(store, Tags(store))
     return Registry(

@@ -3,10 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import trio
-
 from zotpy.core.uploads import UploadState
 from zotpy.registry.concurrency import cleaning_up, within_deadline
+from zotpy.registry.reliance import local_s
 from zotpy.store.interface import ConditionFailed, Store
 
 SAVE_S = 20.0
@@ -24,7 +23,7 @@ class SavedState:
     """`None` where there is none in the store."""
     store_time: datetime | None = None
     """The store's clock when it was read."""
-    read_at: float = field(default_factory=trio.current_time, init=False)
+    read_at: float = field(default_factory=lambda: local_s(), init=False)  # noqa: PLW0108 - found when it is called
     in_doubt: bool = field(default=False, init=False)
     """A write failed, and may have happened all the same."""
 
@@ -33,7 +32,7 @@ class SavedState:
         if self.state.kept is None or self.store_time is None:
             return False
         age_at_reading_s = (self.store_time - self.state.kept.time).total_seconds()
-        return age_at_reading_s + trio.current_time() - self.read_at < age_s
+        return age_at_reading_s + local_s() - self.read_at < age_s
 
     async def save(self, state: UploadState) -> None:
         """Write the state after a chunk, or in its middle; raises `ConditionFailed` where another chunk was faster."""

@@ -12,8 +12,9 @@ from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import PreconditionFailed, Unsupported
 from zotpy.core.names import Reference, RepositoryName, Tag
-from zotpy.core.records import ManifestValue, TagValue
+from zotpy.core.records import Due, ManifestValue, TagValue
 from zotpy.registry.records import ATTEMPTS, overtaken
+from zotpy.registry.reliance import require
 from zotpy.store.interface import ConditionFailed, Fetched, KeyMissing, Store
 
 
@@ -67,15 +68,18 @@ class Tags:
         value: ManifestValue,
         condition: Condition | None = None,
         etags: dict[Tag, str] | None = None,
+        due: Due | None = None,
     ) -> None:
-        """Make a tag name a manifest; raises `PreconditionFailed` where the condition holds no more.
+        """Make a tag name a manifest; raises `PreconditionFailed` where the condition holds no more, `TooLate`.
 
         A push that came between and left it holding is replaced, as if it had come before. `etags` are those that a
         conditional push may replace; after it that of its own writing, so that the same push can write the tag again.
         """
-        body = TagValue(digest, value, secrets.token_hex(8)).encode()
+        body = TagValue(digest, value, secrets.token_hex(8), None if due is None else due.until).encode()
         if condition is None:
-            await self.store.put(keys.tag(repo, tag), body)
+            stored = await self.store.put(keys.tag(repo, tag), body)
+            if due is not None:
+                require(due, stored.store_time)
             return
         etags = {} if etags is None else etags
         for _ in range(ATTEMPTS):
@@ -88,6 +92,8 @@ class Tags:
                 await self.check(repo, tag, condition, etags)
             else:
                 etags[tag] = stored.etag
+                if due is not None:
+                    require(due, stored.store_time)
                 return
         raise overtaken(tag)
 

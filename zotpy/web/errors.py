@@ -41,6 +41,7 @@ STATUS: Mapping[type[e.RegistryError], int] = {
     e.Unsupported: 501,
     e.TooManyRequests: 429,
     e.Unavailable: 503,
+    e.TooLate: 503,
     e.ClientStalled: 408,
     PageInvalid: 400,
 }

@@ -41,7 +41,7 @@ class Bucket:
         """Open a replica over a new store, with a config to make images of."""
         clock = Clock()
         store = MemoryStore(clock, features)
-        bucket = cls(clock, store, await open_replica(store, grace_s=GRACE_S))
+        bucket = cls(clock, store, await open_replica(store, grace_s=GRACE_S, deadline_s=DEADLINE_S))
         await push(bucket.registry, CONFIG)
         return bucket
 

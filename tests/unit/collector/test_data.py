@@ -13,6 +13,7 @@ from tests.unit.registry.support import OTHER, REPO, content, keys_below, pull
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.records import BlobValue
+from zotpy.registry.reliance import Reliance
 from zotpy.store.interface import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ async def test_data_that_is_named_again_stays(bucket: Bucket) -> None:
     """A lease that the first listing missed, from a push that was on its way, is seen by the second."""
     digest = await retire(bucket)
     [data_id] = bucket.data
-    await bucket.registry.blobs.records.write(OTHER, "blobs", digest, BlobValue(200_000, data_id))
+    await bucket.registry.blobs.records.write(OTHER, "blobs", digest, BlobValue(200_000, data_id), Reliance(60))
     bucket.clock.advance(SOON_S)
     summary = await bucket.collect()
     assert (summary.data_deleted, summary.data_retired) == (0, 0)
@@ -129,11 +130,11 @@ async def test_a_push_that_read_the_hint_before_it_went_is_safe(bucket: Bucket) 
     """Who found data by its hint writes a lease within the deadline, and the data stays."""
     digest = await bucket.push_large()
     bucket.clock.advance(GRACE_S + 1)
-    older = await bucket.registry.mounts.hints.find(digest)
+    older = await bucket.registry.mounts.hints.find(digest, Reliance(60))
     assert older is not None
     await bucket.collect()
     bucket.clock.advance(DEADLINE_S)
-    await bucket.registry.blobs.records.write(OTHER, "blobs", digest, older)
+    await bucket.registry.blobs.records.write(OTHER, "blobs", digest, older, Reliance(60))
     await bucket.collect_until_clean(passes=1)
     assert await pull(bucket.registry, digest, OTHER) == content(200_000)
 
@@ -153,7 +154,7 @@ async def test_two_copies_pushed_at_once_both_go(bucket: Bucket) -> None:
     digest = Digest.of(content(200_000))
     for data_id in ("a" * 32, "b" * 32):
         await bucket.store.put(keys.data(data_id), content(200_000))
-        await bucket.registry.blobs.records.write(REPO, "blobs", digest, BlobValue(200_000, data_id))
+        await bucket.registry.blobs.records.write(REPO, "blobs", digest, BlobValue(200_000, data_id), Reliance(60))
     bucket.clock.advance(GRACE_S + 1)
     await bucket.push_image(digest)
     await bucket.collect()

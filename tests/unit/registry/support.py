@@ -43,12 +43,14 @@ async def open_replica(
     manifest_limit_bytes: int = 64 * KIB,
     sparse: bool = False,
     checkpoint_bytes: int = 256 * MIB,
+    deadline_s: float = 600.0,
 ) -> Registry:
     """Open one replica over a store."""
     settings = RegistrySettings(
         part_size_bytes=PART_BYTES,
         checkpoint_bytes=checkpoint_bytes,
         grace_s=grace_s,
+        deadline_s=deadline_s,
         manifest_limit_bytes=manifest_limit_bytes,
         allow_sparse_indexes=sparse,
     )

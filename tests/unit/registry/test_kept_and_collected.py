@@ -18,6 +18,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, Unavailable, UploadUnknown
 from zotpy.inspection.checking import Checker
 from zotpy.inspection.usage import measure
+from zotpy.registry import states
 from zotpy.store.interface import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -207,9 +208,12 @@ async def test_a_put_that_is_too_slow_writes_no_lease(bucket: Bucket, autojump_c
     assert await pull(bucket.registry, DIGEST) == BODY
 
 
-async def test_the_time_that_a_body_takes_is_counted(bucket: Bucket, autojump_clock: MockClock) -> None:
+async def test_the_time_that_a_body_takes_is_counted(
+    bucket: Bucket, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A PUT whose empty body takes half the grace to end writes the bytes anew, young as the state was when read."""
     del autojump_clock
+    monkeypatch.setattr(states, "local_s", trio.current_time)
     session = await patched(bucket)
     [kept] = bucket.data
     value = await bucket.registry.uploads.finish(session, DIGEST, LateEnd([]), None, None)

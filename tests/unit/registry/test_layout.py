@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -168,6 +169,22 @@ async def test_a_replica_that_was_paused_looks_before_it_writes(mock_clock: Mock
         await guarded.put("c", b"")
     with pytest.raises(KeyMissing):
         await store.get("c")
+
+
+async def test_a_replica_whose_clock_stood_still_looks_before_it_answers(mock_clock: MockClock) -> None:
+    """Its own clock says that no time has gone by; the first answer of the store says that much has."""
+    del mock_clock
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    store = MemoryStore(lambda: now)
+    guarded = GuardedStore(store, Health(store))
+    await check_layout(guarded)
+    await guarded.put("a", b"")
+    now += timedelta(seconds=STALE_S + 1)
+    assert (await guarded.get("a")).body == b""
+    await say(store, TOO_NEW)
+    now += timedelta(seconds=STALE_S + 1)
+    with pytest.raises(LayoutMoved):
+        await guarded.get("a")
 
 
 async def test_what_cannot_be_known_is_not_risked(mock_clock: MockClock) -> None:

@@ -12,6 +12,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import BlobValue
 from zotpy.registry.records import Records
+from zotpy.registry.reliance import Reliance
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.memory import MemoryStore
 
@@ -53,29 +54,29 @@ def records(log: CallLog) -> Records:
 
 async def test_a_young_lease_is_relied_on_with_one_read(records: Records, log: CallLog, clock: Clock) -> None:
     """Before half the grace has passed, relying costs the entry alone."""
-    await records.write(REPO, "blobs", DIGEST, VALUE)
+    await records.write(REPO, "blobs", DIGEST, VALUE, Reliance(60))
     clock.now += GRACE / 2 - timedelta(seconds=1)
     with log.counted() as calls:
-        assert await records.rely(REPO, "blobs", DIGEST) == VALUE
+        assert await records.rely(REPO, "blobs", DIGEST, Reliance(60)) == VALUE
     assert [call.operation for call in calls.made] == ["get"]
 
 
 async def test_an_old_lease_is_renewed_before_it_is_relied_on(records: Records, log: CallLog, clock: Clock) -> None:
     """From half the grace on, a new lease is written, then the entry that dates it; the next one relies on that."""
-    await records.write(REPO, "blobs", DIGEST, VALUE)
+    await records.write(REPO, "blobs", DIGEST, VALUE, Reliance(60))
     clock.now += GRACE / 2
     with log.counted() as calls:
-        assert await records.rely(REPO, "blobs", DIGEST) == VALUE
+        assert await records.rely(REPO, "blobs", DIGEST, Reliance(60)) == VALUE
     assert [call.key.partition("/")[0] for call in calls.made] == ["entries", "leases", "entries"]
     assert len(await records.list_leases(REPO, "blobs", DIGEST)) == 2
     with log.counted() as calls:
-        await records.rely(REPO, "blobs", DIGEST)
+        await records.rely(REPO, "blobs", DIGEST, Reliance(60))
     assert len(calls) == 1
 
 
 async def test_a_read_renews_nothing(records: Records, log: CallLog, clock: Clock) -> None:
     """A plain read costs one call, however old the lease."""
-    await records.write(REPO, "blobs", DIGEST, VALUE)
+    await records.write(REPO, "blobs", DIGEST, VALUE, Reliance(60))
     clock.now += GRACE * 3
     with log.counted() as calls:
         assert await records.read(REPO, "blobs", DIGEST) == VALUE
@@ -84,28 +85,28 @@ async def test_a_read_renews_nothing(records: Records, log: CallLog, clock: Cloc
 
 async def test_a_lost_entry_comes_back_from_a_lease(records: Records, log: CallLog) -> None:
     """Leases are the authority: a read is answered from one and writes nothing; who relies writes the entry anew."""
-    await records.write(REPO, "blobs", DIGEST, VALUE)
+    await records.write(REPO, "blobs", DIGEST, VALUE, Reliance(60))
     await log.delete(keys.entry(REPO, "blobs", DIGEST))
     with log.counted() as calls:
         assert await records.read(REPO, "blobs", DIGEST) == VALUE
     assert calls.of("put") == []
-    assert await records.rely(REPO, "blobs", DIGEST) == VALUE
+    assert await records.rely(REPO, "blobs", DIGEST, Reliance(60)) == VALUE
     with log.counted() as calls:
-        assert await records.rely(REPO, "blobs", DIGEST) == VALUE
+        assert await records.rely(REPO, "blobs", DIGEST, Reliance(60)) == VALUE
     assert len(calls) == 1
 
 
 async def test_a_record_without_leases_does_not_exist(records: Records) -> None:
     """Neither entry nor lease: there is nothing, and nothing is written."""
-    assert await records.rely(REPO, "blobs", DIGEST) is None
+    assert await records.rely(REPO, "blobs", DIGEST, Reliance(60)) is None
     assert await records.delete(REPO, "blobs", DIGEST) is False
 
 
 async def test_a_lease_that_was_not_listed_survives_the_delete(records: Records, log: CallLog) -> None:
     """A delete removes the leases it listed; one written since keeps the record alive."""
-    await records.write(REPO, "blobs", DIGEST, VALUE)
+    await records.write(REPO, "blobs", DIGEST, VALUE, Reliance(60))
     listed = await records.list_leases(REPO, "blobs", DIGEST)
-    await records.write_lease(REPO, "blobs", DIGEST, VALUE)
+    await records.write_lease(REPO, "blobs", DIGEST, VALUE, Reliance(60))
     await log.delete(keys.entry(REPO, "blobs", DIGEST))
     await log.delete_many([lease.key for lease in listed])
     assert await records.read(REPO, "blobs", DIGEST) == VALUE
