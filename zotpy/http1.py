@@ -5,6 +5,13 @@ body in chunks of 32 KiB, as Go's clients send it, becomes an event for each of 
 keeps the piece it is given as it is, a body of a known length hands it on untouched, and all chunks of one piece become
 one event. Whatever is out of the ordinary (a chunk's extension, a header cut by the end of a piece) is left to h11.
 
+A server's side differs from h11 in four ways:
+
+- The limit of a head, and of the trailer of a body in chunks, holds also if all of it arrives in one piece.
+- Empty lines before a request are ignored (RFC 9112, section 2.2), up to `MOST_EMPTY_LINES`. h11 ignores none.
+- Whatever follows the last request of a connection is dropped (RFC 9112, section 9.6). h11 calls it an error.
+- `100 Continue` is left to whoever reads the body: see `Connection.ask_for_body`.
+
 The parts of h11 that this stands on are not public: `tests/unit/test_http1.py` compares both, byte by byte.
 """
 
@@ -14,19 +21,24 @@ from typing import Any, Self
 
 import h11
 from h11._readers import ChunkedReader
-from h11._receivebuffer import ReceiveBuffer
+from h11._receivebuffer import ReceiveBuffer, blank_line_regex
 
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 _LONGEST_HEADER = 18
 """A chunk's size in at most 16 digits, and the end of its line."""
 _LINE_END = b"\r\n"
+_EMPTY_LINES = re.compile(rb"(?:\r?\n){1,8}")
+MOST_EMPTY_LINES = 8
+"""So many empty lines before a request are ignored."""
 
 
 class PieceBuffer(ReceiveBuffer):
     """A receive buffer that keeps a piece as it is where there is nothing before it."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest_lines: int) -> None:
         super().__init__()
+        self._longest_lines = longest_lines
+        """Of a head or trailer, in bytes, with the empty line at its end."""
         self._piece = b""
 
     def __iadd__(self, byteslike: bytes | bytearray) -> Self:
@@ -63,14 +75,23 @@ class PieceBuffer(ReceiveBuffer):
         return super().maybe_extract_next_line()
 
     def maybe_extract_lines(self) -> list[bytearray] | None:
-        """See h11."""
+        """See h11; here lines that are too long are refused also if they are there as a whole."""
         self._settle()
+        if len(self._data) > self._longest_lines and not self._ends_in_time():
+            msg = "Receive buffer too long"
+            raise h11.LocalProtocolError(msg, error_status_hint=431)
         return super().maybe_extract_lines()
 
+    def _ends_in_time(self) -> bool:
+        """Say whether the lines at the beginning end within the limit: there, or with an empty line alone."""
+        if self._data.startswith((b"\n", _LINE_END)):
+            return True
+        return blank_line_regex.search(self._data, 0, self._longest_lines) is not None
+
     def is_next_line_obviously_invalid_request_line(self) -> bool:
-        """See h11."""
+        """See h11; half of an empty line is no request line yet."""
         self._settle()
-        return super().is_next_line_obviously_invalid_request_line()
+        return self._data != b"\r" and super().is_next_line_obviously_invalid_request_line()
 
     def peek(self) -> bytes | bytearray:
         """Return all that is here, to be looked at until the next call."""
@@ -133,7 +154,48 @@ class Connection(h11.Connection):
 
     def __init__(self, our_role: Any, max_incomplete_event_size: int) -> None:
         super().__init__(our_role, max_incomplete_event_size)
-        self._receive_buffer: ReceiveBuffer = PieceBuffer()
+        self._receive_buffer: PieceBuffer = PieceBuffer(max_incomplete_event_size)
+        self._empty_lines = 0
+        """Ignored since the last request."""
+
+    @property
+    def they_are_waiting_for_100_continue(self) -> bool:
+        """Never true: hypercorn would ask for every body, also for one that is about to be refused."""
+        return False
+
+    def ask_for_body(self) -> bytes:
+        """Return the `100 Continue` to send, or nothing if the client does not wait for it (RFC 9110, 10.1.1)."""
+        if not self.client_is_waiting_for_100_continue or self.our_state is not h11.SEND_RESPONSE:
+            return b""
+        return self.send(h11.InformationalResponse(status_code=100, headers=[])) or b""
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """How much of a request's head is here that is not complete."""
+        return len(self._receive_buffer) if self.their_state is h11.IDLE else 0
+
+    def _extract_next_receive_event(self) -> Any:
+        if self.our_role is h11.SERVER:
+            self._pass_over()
+        return super()._extract_next_receive_event()
+
+    def _pass_over(self) -> None:
+        """Drop what is no part of a request: what follows the last one, and empty lines before the next one."""
+        buffer, state = self._receive_buffer, self.their_state
+        if state in {h11.MUST_CLOSE, h11.CLOSED}:
+            buffer.drop(len(buffer))
+        elif state in {h11.IDLE, h11.DONE}:
+            lines = _EMPTY_LINES.match(buffer.peek())
+            if lines is not None and (found := lines[0].count(b"\n")) + self._empty_lines <= MOST_EMPTY_LINES:
+                self._empty_lines += found
+                buffer.drop(lines.end())
+            if buffer.peek() == b"\r" and self._receive_buffer_closed:
+                buffer.drop(1)
+
+    def _process_event(self, role: Any, event: Any) -> None:
+        super()._process_event(role, event)
+        if type(event) is h11.Request:
+            self._empty_lines = 0
 
     def _get_io_object(self, role: Any, event: Any, io_dict: Any) -> Callable[..., Any] | None:
         found = super()._get_io_object(role, event, io_dict)

@@ -57,7 +57,8 @@ def told(connection: h11.Connection, pieces: list[bytes]) -> Iterator[object]:
                 if isinstance(event, h11.EndOfMessage):
                     connection.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
                     connection.send(h11.EndOfMessage())
-                    connection.start_next_cycle()
+                    if connection.our_state is h11.DONE:
+                        connection.start_next_cycle()
     except h11.RemoteProtocolError as error:
         yield bytes(body), type(error), error.error_status_hint
 
@@ -81,6 +82,72 @@ def test_where_bytes_are_cut_and_who_reads_them_does_not_matter(stream: bytes) -
         expected = list(told(h11.Connection(h11.SERVER, LIMIT_BYTES), pieces))
         assert list(told(http1.Connection(h11.SERVER, LIMIT_BYTES), pieces)) == expected, (seed, pieces)
         assert expected
+
+
+LAST = b"GET /v2/ HTTP/1.1\r\nHost: r\r\nConnection: close\r\n\r\n"
+OLD = b"POST /v2/ HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc"
+OLD_KEPT = b"GET /v2/ HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+FOLLOWING = {
+    "an empty line": b"\r\n",
+    "half of one": b"\r",
+    "many": b"\r\n" * 500,
+    "another request": NEXT,
+    "garbage": b"\x00\xff" * 4000,
+}
+
+
+@pytest.mark.parametrize("last", [LAST, OLD, OLD_KEPT], ids=["close", "1.0", "1.0 kept"])
+@pytest.mark.parametrize("following", FOLLOWING.values(), ids=FOLLOWING.keys())
+def test_what_follows_the_last_request_is_dropped(last: bytes, following: bytes) -> None:
+    """Before and after the answer nothing of it is an event or an error, however it is cut (RFC 9112, section 9.6)."""
+    for seed in range(10):
+        pieces = cuts(last + following, seed)
+        assert list(told(http1.Connection(h11.SERVER, LIMIT_BYTES), pieces)) == list(
+            told(h11.Connection(h11.SERVER, LIMIT_BYTES), [last])
+        ), (seed, pieces)
+
+
+@pytest.mark.parametrize("empty", [b"\r\n", b"\n", b"\r\n\n\r\n", b"\r\n" * http1.MOST_EMPTY_LINES])
+def test_empty_lines_before_a_request_are_ignored(empty: bytes) -> None:
+    """Before the first and before the next one they change nothing, however they are cut (RFC 9112, section 2.2)."""
+    expected = list(told(h11.Connection(h11.SERVER, LIMIT_BYTES), [NEXT + PLAIN]))
+    for seed in range(60):
+        pieces = cuts(empty + NEXT + empty + PLAIN + empty, seed)
+        assert list(told(http1.Connection(h11.SERVER, LIMIT_BYTES), pieces)) == expected, (seed, pieces)
+
+
+def test_empty_lines_without_end_are_no_request() -> None:
+    """One more than are ignored is refused, at once or one after the other."""
+    for seed in range(10):
+        pieces = cuts(b"\r\n" * (http1.MOST_EMPTY_LINES + 1), seed)
+        assert list(told(http1.Connection(h11.SERVER, LIMIT_BYTES), pieces)) == [(b"", h11.RemoteProtocolError, 400)]
+
+
+@pytest.mark.parametrize("over", [0, 1])
+@pytest.mark.parametrize("where", ["head", "trailer"])
+def test_a_head_has_its_limit_however_it_comes(where: str, over: int) -> None:
+    """Up to the limit a head or a trailer is taken, one byte more is 431: as a whole, or in pieces."""
+    before = b"" if where == "head" else CHUNKED + b"3\r\nabc\r\n0\r\n"
+    lines = (HEAD if where == "head" else b"") + b"X: "
+    stream = before + lines + b"a" * (LIMIT_BYTES - len(lines) - 4 + over) + b"\r\n\r\n"
+    for seed in range(10):
+        events = list(told(http1.Connection(h11.SERVER, LIMIT_BYTES), cuts(stream, seed)))
+        is_refused = events[-1][1:] == (h11.RemoteProtocolError, 431)  # type: ignore[index]
+        assert is_refused == bool(over), (seed, events)
+
+
+def test_a_body_is_asked_for_once_and_only_if_its_client_waits() -> None:
+    """`100 Continue` is ours to send: for a request that expects it, before the answer and before its body is there."""
+    waiting = http1.Connection(h11.SERVER, LIMIT_BYTES)
+    waiting.receive_data(HEAD + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+    assert isinstance(waiting.next_event(), h11.Request)
+    assert not waiting.they_are_waiting_for_100_continue
+    assert waiting.ask_for_body().startswith(b"HTTP/1.1 100 ")
+    assert waiting.ask_for_body() == b""
+    hasty = http1.Connection(h11.SERVER, LIMIT_BYTES)
+    hasty.receive_data(HEAD + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc")
+    assert [type(hasty.next_event()) for _ in range(2)] == [h11.Request, h11.Data]
+    assert hasty.ask_for_body() == b""
 
 
 def test_a_piece_of_a_body_is_handed_on_as_it_came() -> None:

@@ -154,6 +154,12 @@ class MemoryBudget:
         """Open an account for one body; close it when the body is done."""
         return Account(self, self.usual_bytes)
 
+    def admit(self) -> None:
+        """Let a newcomer wait for memory; raises `TooManyRequests` where the queue is too long."""
+        if len(self._waiting) >= self.longest_queue:
+            msg = f"this replica is busy: {len(self._waiting)} uploads wait for memory; try again"
+            raise TooManyRequests(msg)
+
     async def acquire(self, account: Account, size_bytes: int) -> None:
         """See `Account.acquire`."""
         self._check_size(account.filled_bytes + account.rest_bytes(size_bytes))
@@ -161,9 +167,8 @@ class MemoryBudget:
             self._grant(account, size_bytes)
             await trio.lowlevel.checkpoint_if_cancelled()
             return
-        if not account.held_bytes and len(self._waiting) >= self.longest_queue:
-            msg = f"this replica is busy: {len(self._waiting)} uploads wait for memory; try again"
-            raise TooManyRequests(msg)
+        if not account.held_bytes:
+            self.admit()
         waiter = _Waiter(account, size_bytes)
         self._waiting[waiter] = None
         self._pass_over(waiter)

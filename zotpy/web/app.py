@@ -11,8 +11,10 @@ from quart.routing import QuartRule
 from quart.typing import ResponseTypes
 from quart.wrappers import Request
 from quart_trio import QuartTrio
+from werkzeug.exceptions import NotFound
 from werkzeug.local import LocalProxy
 
+from zotpy.core.errors import Unsupported
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.concurrency import first_cause
 from zotpy.registry.health import Health
@@ -79,6 +81,10 @@ class RegistryApp(QuartTrio):
 
     async def handle_request(self, request: Request) -> ResponseTypes:
         """Answer by the handler itself where it is found here, else as Quart does; see `zotpy.web.routes`."""
+        if request.method != request.method.upper():
+            return self.failed(Unsupported(f"methods are written in capitals: {request.method[:20]} is none"))
+        if request.scope["path"].startswith("//"):  # Quart would take the slashes away, where a proxy sees another path
+            return self.failed(NotFound())
         found = self.repository_routes.find(request.method, request.path)
         if found is None:
             return await super().handle_request(request)
@@ -91,6 +97,11 @@ class RegistryApp(QuartTrio):
             return self.failed(error)
         response.headers.update(_API)
         return response
+
+    async def admit_body(self) -> None:
+        """Let a client be asked for its body. Raises what would end the request once the body is here."""
+        await self.context.health.admit()
+        self.budget.admit()
 
     def failed(self, error: BaseException) -> Response:
         """Return the answer to a request that failed when its handler was done."""

@@ -5,7 +5,7 @@ body. Here whoever reads the body receives from the server, one piece at a time,
 is wanted; the server in turn stops reading the socket. Nothing is buffered twice.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -41,6 +41,7 @@ class BoundedBody(Body):
         """Make a body; limits are the handlers' affair, so `max_content_length` is not looked at."""
         del expected_content_length, max_content_length
         self._receive: ASGIReceiveCallable | None = None
+        self._ask: Callable[[], Awaitable[None]] | None = None
         self.settled = trio.Event()
         """All of it was received, or the client went away."""
         self.finished = False
@@ -55,9 +56,13 @@ class BoundedBody(Body):
         self._waited_s = 0.0
         self._brought_bytes = 0
 
-    def come_from(self, receive: "ASGIReceiveCallable") -> None:
-        """Say where the pieces come from; without that, reading waits until somebody else has received them."""
-        self._receive = receive
+    def come_from(self, receive: "ASGIReceiveCallable", ask: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Say where the pieces come from; without that, reading waits until somebody else has received them.
+
+        `ask` tells a client that waits for it (`Expect: 100-continue`) to send the body. It is called when a handler
+        reads the first piece, so a client whose request is refused before that never sends it.
+        """
+        self._receive, self._ask = receive, ask
 
     def __aiter__(self) -> Self:
         return self
@@ -68,6 +73,9 @@ class BoundedBody(Body):
         Only the time spent here counts: the client is not to blame for waits for memory or for the store. And a
         trickle is no progress, or anybody could hold a part of the memory for ever with a byte a minute.
         """
+        if self._ask is not None:
+            ask, self._ask = self._ask, None
+            await ask()
         asked_at = trio.current_time()
         try:
             with trio.fail_after(max(0.0, self.stall_timeout_s - self._waited_s)):

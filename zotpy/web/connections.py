@@ -27,6 +27,8 @@ from hypercorn.typing import AppWrapper, Framework
 
 from zotpy.web.protocol import join
 
+END_S = 2.0
+"""How long a client has to close its side once we have closed ours; what it still sends is dropped."""
 PROGRESS_BYTES = 64 * 1024
 """So much a client must take within `send_stall_s`."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -81,6 +83,8 @@ class BoundedConnection(TCPServer):
         self._idle = trio.Event()
         self._idle.set()
         self._idle_scope = trio.CancelScope()
+        self._reading = trio.CancelScope()
+        self._read_until = math.inf
 
     async def protocol_send(self, event: Event) -> None:
         """Send bytes, or cut the connection."""
@@ -88,7 +92,7 @@ class BoundedConnection(TCPServer):
             self._note_idle(is_idle=event.idle)
             return
         if not isinstance(event, RawData):
-            await super().protocol_send(event)
+            await self._end()
             return
         async with self.send_lock:
             try:
@@ -101,6 +105,33 @@ class BoundedConnection(TCPServer):
                 await self.protocol.handle(Closed())
             except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
                 await self.protocol.handle(Closed())
+
+    async def _end(self) -> None:
+        """Close our side, and the connection when the client has closed its own, or after `END_S`.
+
+        A socket that is closed with unread bytes resets the connection, and the reset can overtake the last answer (RFC
+        9112, section 9.6). TLS has no such half: there the connection is closed at once.
+        """
+        if self.protocol.ssl:
+            await self._close()
+        elif math.isinf(self._read_until):
+            self._reading.deadline = self._read_until = trio.current_time() + END_S
+            try:
+                await self.stream.send_eof()
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._reading.cancel()
+        await self.protocol.handle(Closed())
+
+    async def ask_for_body(self) -> None:
+        """Send `100 Continue` if the client waits for it."""
+        protocol: Any = self.protocol.protocol
+        await protocol.ask_for_body()
+
+    @property
+    def is_waited_at(self) -> bool:
+        """The client waits for `100 Continue`, and sends nothing of its body before."""
+        protocol: Any = self.protocol.protocol
+        return bool(protocol.connection.client_is_waiting_for_100_continue)
 
     def _note_idle(self, *, is_idle: bool) -> None:
         if is_idle:
@@ -124,9 +155,13 @@ class BoundedConnection(TCPServer):
         join(self.protocol)
         self._note_idle(is_idle=True)
         while True:
+            data: bytes | bytearray = b""
             try:
-                data = await self.stream.receive_some(self.config.read_bytes())
+                with trio.CancelScope(deadline=self._read_until) as self._reading:
+                    data = await self.stream.receive_some(self.config.read_bytes())
             except (trio.ClosedResourceError, trio.BrokenResourceError):
+                break
+            if self._reading.cancelled_caught:
                 break
             await self.protocol.handle(RawData(bytes(data)))
             if not data:

@@ -10,12 +10,15 @@ otherwise, is answered by HTTP/1.1 as if it had not asked (RFC 9110, section 7.8
 from typing import Any
 
 import h11
-from hypercorn.events import RawData
+from hypercorn.events import Closed, RawData
 from hypercorn.protocol import ProtocolWrapper
-from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.events import Request
+from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
+from hypercorn.protocol.http_stream import HTTPStream
 
 from zotpy import http1
 from zotpy.web.errors import error_body
+from zotpy.web.targets import TargetInvalid, read_target
 
 TOGETHER_BYTES = 64 * 1024
 """A longer piece is not copied behind the head."""
@@ -31,6 +34,8 @@ _REFUSALS = {
 class JoiningProtocol(H11Protocol):
     """One connection."""
 
+    connection: http1.Connection
+
     def __init__(self, *arguments: Any) -> None:
         """Take what hypercorn's takes."""
         super().__init__(*arguments)
@@ -42,17 +47,56 @@ class JoiningProtocol(H11Protocol):
         """Go on with HTTP/1: hypercorn would change over to HTTP/2 here."""
 
     async def _create_stream(self, request: h11.Request) -> None:
-        """Answer the request as any other, though it asks for WebSocket; hypercorn would leave h11 for good."""
-        if any(name == b"upgrade" for name, _ in request.headers):
-            headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
-            request = h11.Request(
-                method=request.method, target=request.target, headers=headers, http_version=request.http_version
+        """Hand a request on as it was written, methods too, whatever protocol it would like to go on with.
+
+        hypercorn would leave h11 for good for WebSocket, and make a known method of one that is not.
+        """
+        try:
+            target = read_target(request.target)
+        except TargetInvalid as error:
+            await self._refuse(400, str(error))
+            await self.send(Closed())
+            return
+        headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
+        if target.authority is not None:
+            headers = [(name, value) for name, value in headers if name != b"host"]
+            headers.append((b"host", target.authority))
+        self.stream = HTTPStream(
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            STREAM_ID,
+        )
+        await self.stream.handle(
+            Request(
+                stream_id=STREAM_ID,
+                headers=headers,
+                http_version=request.http_version.decode(),
+                method=request.method.decode("ascii"),
+                raw_path=target.path,
+                state=self.connection_state,
             )
-        await super()._create_stream(request)
+        )
+        self.keep_alive_requests += 1
+        await self.context.mark_request()
+
+    async def ask_for_body(self) -> None:
+        """Send `100 Continue` if the client waits for it."""
+        if data := self.connection.ask_for_body():
+            await self.send(RawData(data))
 
     async def _send_error_response(self, status_code: int) -> None:
         """Refuse what is no request; `status_code` is h11's: 400, 431 or 501."""
-        body = error_body(("UNSUPPORTED", _REFUSALS.get(status_code, _REFUSALS[400]), None))
+        await self._refuse(status_code, _REFUSALS.get(status_code, _REFUSALS[400]))
+
+    async def _refuse(self, status_code: int, message: str) -> None:
+        """Answer before there is a request for the application; the connection ends with it."""
+        body = error_body(("UNSUPPORTED", message, None))
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),

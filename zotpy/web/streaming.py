@@ -5,7 +5,6 @@ what was received can be kept for a resumed upload. Once the body is read, a cha
 not the client still waits; only a read (GET, HEAD) is cancelled.
 """
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from quart.typing import ResponseTypes
     from quart.wrappers import Request
 
-_WHOLE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*(/.*)?", re.DOTALL)
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 log = structlog.get_logger()
@@ -44,8 +42,8 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
 
     async def __call__(self, receive: "ASGIReceiveCallable", send: Any) -> None:
         """Serve one request; its body, where a change has one, is the handler's to receive."""
-        self.scope["path"] = origin_form(self.scope["path"])
         request = self._create_request_from_scope(send)
+        request.method = self.scope["method"]  # methods are case-sensitive; Quart writes them in capitals
         peer = self.scope.get("client")  # a local socket has none
         request.reached = self.app.proxies.trace(  # type: ignore[attr-defined]
             peer[0] if peer else "", self.scope["scheme"], request.headers
@@ -56,7 +54,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
                 await self.handle_request(nursery, request, send)
                 nursery.cancel_scope.cancel()
             return
-        body_of(request).come_from(receive)
+        body_of(request).come_from(receive, self._ask_for_body)
         if not _has_body(request):
             await body_of(request).drop()  # only its end, which hypercorn gives with the head
         await self.handle_request(None, request, send)
@@ -109,7 +107,8 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         body = body_of(request)
         counted = _counting(self._noting_the_end(send), answered)
         if _has_body(request) and not body.finished:
-            counted = self._lingering(counted, body)
+            if not self._is_waited_at():
+                counted = self._lingering(counted, body)
             # What the client still sends would be read as its next request: end the connection after the answer.
             response.headers["Connection"] = "close"
         elif self.app.draining:  # type: ignore[attr-defined]
@@ -156,6 +155,17 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
     def _connection(self) -> Any:
         """Return the connection, where the server is ours."""
         return self.scope.get("state", {}).get("connection")
+
+    async def _ask_for_body(self) -> None:
+        """Send `100 Continue` to a client that waits for it, unless its request is about to be refused anyway."""
+        if self._is_waited_at():
+            await self.app.admit_body()  # type: ignore[attr-defined]
+            await self._connection().ask_for_body()
+
+    def _is_waited_at(self) -> bool:
+        """Say whether the client still waits to be asked for its body: then it sends none once it was refused."""
+        connection = self._connection()
+        return connection is not None and connection.is_waited_at
 
     def _noting_the_end(self, send: Any) -> Any:
         async def noting(message: Any) -> None:
@@ -213,14 +223,6 @@ class Answered:
     received_bytes: int = 0
     sent_bytes: int = 0
     cut: Cut | None = None
-
-
-def origin_form(path: str) -> str:
-    """Return the path of a request's target, which may be a whole URL (RFC 9112, section 3.2); any text is good."""
-    if path.startswith("/"):
-        return path
-    whole = _WHOLE_URL.fullmatch(path)
-    return f"/{path}" if whole is None else whole[1] or "/"
 
 
 def _other_version() -> Response:

@@ -49,6 +49,7 @@ class Replica:
     script: Script
     """What happens the next time that the replica asks something of its store."""
     registry: Registry
+    health: Health
     client: httpx.AsyncClient
     port: int
     ended: trio.MemoryReceiveChannel[Answered]
@@ -105,12 +106,13 @@ async def serving(
     store, script = MemoryStore(), Script()
     faulty = FaultyStore(store, script)
     registry = await open_registry(faulty, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
-    async with listening(nursery, registry, config or ServerConfig(), proxies) as (
+    health = Health(registry.store)
+    async with listening(nursery, registry, config or ServerConfig(), proxies, health=health) as (
         client,
         ended,
         stop,
     ):
-        yield Replica(store, script, registry, client, client.base_url.port or 0, ended, stop)
+        yield Replica(store, script, registry, health, client, client.base_url.port or 0, ended, stop)
 
 
 @asynccontextmanager
@@ -120,9 +122,10 @@ async def listening(
     config: ServerConfig,
     proxies: TrustedProxies | None = None,
     metrics_path: str | None = "/metrics",
+    health: Health | None = None,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, trio.MemoryReceiveChannel[Answered], trio.Event]]:
     """Serve a registry on a free port; return a client, what tells of each request that ended, and how to stop."""
-    app = create_app(registry, Health(registry.store), lambda: b"zotpy_metrics 1\n", metrics_path)
+    app = create_app(registry, health or Health(registry.store), lambda: b"zotpy_metrics 1\n", metrics_path)
     if proxies is not None:
         app.proxies = proxies
     tell, ended = trio.open_memory_channel[Answered](1000)
