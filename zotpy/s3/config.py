@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from zotpy.s3.addresses import aws_bucket_url, bucket_at
 from zotpy.s3.wire.retry import RetryPolicy
 
-LONGEST_OBJECT_BYTES = 64 * 1024 * 1024
+LONGEST_OBJECT_BYTES = 24 * 1024 * 1024
 """The longest of ours, but for manifests, is the state of an upload, with a tail of 16 MiB."""
 _USUAL_PORTS = {"http": ":80", "https": ":443"}
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import trio
 
-    from tests.unit.s3.scripted import Seen
+    from tests.unit.s3.scripted import Endless, Seen
 
 DOCUMENTS = {
     "ListObjectsV2": b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",
@@ -50,7 +50,7 @@ def operation_of(seen: Seen) -> str:
 class PartialService:
     """A service with one bucket; `refuse` answers in its place where it returns a reply."""
 
-    refuse: Callable[[str, Seen], Reply | None] = lambda _operation, _seen: None
+    refuse: Callable[[str, Seen], Reply | Endless | None] = lambda _operation, _seen: None
     has_bucket: bool = True
     objects: dict[str, bytes] = field(default_factory=dict)
     operations: list[str] = field(default_factory=list)
@@ -59,7 +59,7 @@ class PartialService:
         """Listen until the nursery is cancelled."""
         return await ScriptedServer([Computed(self.answer)]).start(nursery)
 
-    def answer(self, seen: Seen) -> Reply:
+    def answer(self, seen: Seen) -> Reply | Endless:
         """Answer one request."""
         operation = operation_of(seen)
         self.operations.append(operation)

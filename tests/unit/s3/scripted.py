@@ -64,7 +64,7 @@ class Seen:
 class Computed:
     """An answer that depends on the request."""
 
-    answer: Callable[[Seen], Reply]
+    answer: Callable[[Seen], Reply | Endless]
 
 
 Act = Reply | Computed | Endless | Drop | Stall
