@@ -120,7 +120,7 @@ async def _open(store: Store, settings: Settings, metrics: Metrics) -> Registry:
     numbers = registry_settings(settings)
     budget = MemoryBudget(settings.upload.memory_budget_bytes, numbers.part_size_bytes + MIB)
     try:
-        return await open_registry(store, numbers, budget, metrics.on_read_back)
+        return await open_registry(store, numbers, budget, metrics.on_read_back, metrics.on_damage)
     except (LayoutError, StoreError) as error:
         raise StartupError(str(error)) from error
 

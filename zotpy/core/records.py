@@ -109,6 +109,8 @@ class Entry:
     """Which deletion it came after; empty: none."""
     until: datetime | None = None
     """Until when it was to be written; `None`: at any time."""
+    is_lost: bool = False
+    """The blob's data was found to be gone: it is as if there were no blob, until it is pushed again."""
 
 
 def decode_value(kind: Kind, value: bytes) -> Value:
@@ -122,7 +124,19 @@ def decode_entry(kind: Kind, value: bytes) -> Entry:
     epoch = str(header.get("epoch", ""))
     if header.get("deleted") is True:
         return Entry(None, None, epoch)
-    return Entry(_read(kind, header, body), _read_lease(header), epoch, _read_time(header.get("until")))
+    return Entry(
+        _read(kind, header, body),
+        _read_lease(header),
+        epoch,
+        _read_time(header.get("until")),
+        header.get("lost") is True,
+    )
+
+
+def lost_entry(value: BlobValue, epoch: str) -> bytes:
+    """Write the entry of a blob whose data is gone; what it says of the data is kept, should that come back."""
+    header = {"v": 1, "size": value.size_bytes, "data": value.data_id, "lost": True, "nonce": secrets.token_hex(4)}
+    return frame(header | ({"epoch": epoch} if epoch else {}), b"")
 
 
 def new_tombstone() -> bytes:

@@ -1,17 +1,23 @@
 """Data: the bytes of a large blob are there, are as many as its record says, and, where they are read, the right ones.
 
-Data is never changed and never written again, so nothing can be mended. A hint at what is damaged goes: it would lead
-the push that brings the bytes anew to them.
+Data is never changed and never written again, so nothing can be mended but by a push. So that a client is not spared
+it, the entry of a blob whose data is damaged is made to say so (`zotpy.registry.damage`), and the hints to the data go.
+Data that has come back, from a backup perhaps, makes such an entry right again.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from zotpy.core import keys
 from zotpy.core.digests import Digest
+from zotpy.core.errors import TooLate
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import BlobValue
-from zotpy.inspection.looking import Look
+from zotpy.inspection.looking import Look, ReadEntry
 from zotpy.registry.digesting import digest_of_stored
+from zotpy.registry.hints import Hints
+from zotpy.registry.records import Seen
+from zotpy.registry.reliance import Reliance
 from zotpy.store.interface import KeyMissing, StoreError
 
 GONE = "is gone"
@@ -25,26 +31,56 @@ class DataCheck:
     look: Look
     repo: RepositoryName
 
-    async def check(self, digest: Digest, data_id: str, size_bytes: int) -> None:
-        """Look at the data of one blob, and tell what is wrong."""
-        sizes = (await self.look.sizes.of([data_id])).get(data_id, frozenset())
-        wrong = RIGHT
-        if sizes and str(size_bytes) not in sizes:
-            wrong = f"has {', '.join(sizes)} bytes instead of {size_bytes}"
-        elif self.look.should_read():
-            wrong = await self._verdict(digest, data_id, size_bytes)
-        elif not sizes and not await is_there(self.look, data_id):
-            wrong = GONE
-        if wrong == RIGHT or not await self._is_named(digest, data_id):
+    async def check(self, digest: Digest, value: BlobValue, *, is_lost: bool) -> None:
+        """Look at the data of one blob, and tell what is wrong; `is_lost`: its entry says that the data is gone."""
+        data_id = value.data_id
+        if data_id is None:
             return
-        if self.look.repair:
-            await self._drop_hints(digest, data_id)
-        self.look.tell(f"{self.repo} {digest}", f"its data {keys.data(data_id)} {wrong}")
+        wrong = await self._wrong(digest, data_id, value.size_bytes, reads=is_lost or self.look.should_read())
+        if wrong == RIGHT and is_lost:
+            await self._restore(digest, value)
+        elif wrong != RIGHT and is_lost:
+            self._tell(digest, f"damaged: its data {keys.data(data_id)} {wrong}: push it again")
+        elif wrong != RIGHT:
+            await self._tell_damage(digest, value, data_id, wrong)
 
-    async def _is_named(self, digest: Digest, data_id: str) -> bool:
-        """Whether the record still names the data: it may have been deleted, and the data collected, meanwhile."""
-        value = (await self.look.records.look(self.repo, "blobs", digest)).value
-        return isinstance(value, BlobValue) and value.data_id == data_id
+    async def _wrong(self, digest: Digest, data_id: str, size_bytes: int, *, reads: bool) -> str:
+        """Say what is wrong with data; `reads`: read all of it."""
+        sizes = (await self.look.sizes.of([data_id])).get(data_id, frozenset())
+        if sizes and str(size_bytes) not in sizes:
+            return f"has {', '.join(sizes)} bytes instead of {size_bytes}"
+        if reads:
+            return await self._verdict(digest, data_id, size_bytes)
+        return RIGHT if sizes or await is_there(self.look, data_id) else GONE
+
+    async def _tell_damage(self, digest: Digest, value: BlobValue, data_id: str, wrong: str) -> None:
+        """Tell of damaged data that the record still names, and have the entry say so."""
+        seen = await self.look.records.look(self.repo, "blobs", digest)
+        if not isinstance(seen.value, BlobValue) or seen.value.data_id != data_id:
+            return  # it was deleted, and the data collected, meanwhile
+        advice = "run fsck with --repair, then push it again"
+        if self.look.repair:
+            await Hints(self.look.store, self.look.settings).drop(digest, data_id)
+            if await self.look.records.mark_lost(self.repo, digest, seen, value):
+                advice = "it is answered with 404 from now on: push it again"
+        self._tell(digest, f"damaged: its data {keys.data(data_id)} {wrong}: {advice}")
+
+    async def _restore(self, digest: Digest, value: BlobValue) -> None:
+        """Make the entry right of a blob whose data has come back."""
+        mended = False
+        if self.look.repair:
+            found = await ReadEntry.of(self.look, self.repo, "blobs", digest)
+            if found is None or found.entry is None or not found.entry.is_lost:
+                return  # pushed or deleted meanwhile
+            seen = Seen(value, found.fetched.etag, found.entry.epoch)
+            reliance = Reliance(self.look.settings.deadline_s, found.fetched.store_time)
+            with suppress(TooLate):
+                lease = await self.look.records.write_lease(self.repo, "blobs", digest, value, reliance)
+                mended = await self.look.records.replace(self.repo, "blobs", digest, seen, value, lease) is not None
+        self._tell(digest, "its entry says that its data is gone, and it is there", mended=mended)
+
+    def _tell(self, digest: Digest, problem: str, *, mended: bool = False) -> None:
+        self.look.tell(f"{self.repo} {digest}", problem, mended=mended)
 
     async def _verdict(self, digest: Digest, data_id: str, size_bytes: int) -> str:
         """Read data whole, once for all repositories that share it."""
@@ -62,15 +98,9 @@ class DataCheck:
         except KeyMissing:
             return GONE
         except StoreError as error:
+            await self.look.raise_if_down(error)
             return f"cannot be read: {error}"
         return RIGHT if found == digest else "has another digest"
-
-    async def _drop_hints(self, digest: Digest, data_id: str) -> None:
-        """Let no push find what is damaged."""
-        for listed in (await self.look.store.list(keys.hints(digest))).objects:
-            hint = keys.Hint.parse(listed.key)
-            if hint is not None and hint.data_id == data_id:
-                await self.look.store.delete(listed.key)
 
 
 async def is_there(look: Look, data_id: str) -> bool:
@@ -79,4 +109,7 @@ async def is_there(look: Look, data_id: str) -> bool:
         async with look.store.open(keys.data(data_id), 0, 1):
             return True
     except KeyMissing:
+        return False
+    except StoreError as error:
+        await look.raise_if_down(error)
         return False

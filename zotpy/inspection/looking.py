@@ -12,9 +12,10 @@ from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import Entry, decode_entry, is_late
 from zotpy.inspection.report import Problem, Report
+from zotpy.registry.layout import LayoutMoved
 from zotpy.registry.records import Records
 from zotpy.registry.settings import RegistrySettings
-from zotpy.store.interface import Fetched, KeyMissing, Store
+from zotpy.store.interface import Fetched, KeyMissing, Store, StoreError
 
 AT_ONCE = 16
 
@@ -50,11 +51,27 @@ class Look:
         """Say what is wrong."""
         self.report.problems.append(Problem(str(where), what, "repaired" if mended else "left"))
 
+    async def tell_unreadable(self, where: object, error: StoreError) -> None:
+        """Say that one object cannot be read. Raises `error` if the store answers nothing else either."""
+        await self.raise_if_down(error)
+        self.tell(where, f"damaged: it cannot be read: {error}")
+
+    async def raise_if_down(self, error: StoreError) -> None:
+        """Raise an error that the store has answered for one object, if it answers nothing else either."""
+        if isinstance(error, LayoutMoved):
+            raise error
+        try:
+            await self.store.get(keys.LAYOUT)
+        except KeyMissing:
+            return
+        except StoreError:
+            raise error from None
+
     async def exists(self, repo: RepositoryName, kind: Kind, digest: Digest) -> bool:
         """Whether there is a record now, readable or not."""
         try:
             return (await self.records.look(repo, kind, digest)).value is not None
-        except FramingError:
+        except (FramingError, StoreError):
             return True  # told where records are checked
 
     async def is_gone(self, repo: RepositoryName, digest: Digest) -> bool:

@@ -14,12 +14,12 @@ from zotpy.core.errors import DigestInvalid, TagInvalid
 from zotpy.core.framing import FramingError
 from zotpy.core.manifests import parse_manifest
 from zotpy.core.names import RepositoryName, Tag
-from zotpy.core.records import ManifestValue, TagValue
+from zotpy.core.records import ManifestValue, TagValue, is_late
 from zotpy.inspection.looking import AT_ONCE, Look, ReadEntry
 from zotpy.registry.concurrency import gather
 from zotpy.registry.names import Names
 from zotpy.registry.tags import Tags
-from zotpy.store.interface import ConditionFailed, KeyMissing, Listed
+from zotpy.store.interface import ConditionFailed, KeyMissing, Listed, StoreError
 from zotpy.store.sweeps import list_all
 
 
@@ -69,13 +69,17 @@ class NameCheck:
         except (FramingError, DigestInvalid, TagInvalid) as error:
             self._tell(name, f"the tag cannot be read: {error}")
             return
+        except StoreError as error:
+            await self.look.tell_unreadable(f"{self.repo} {name}", error)
+            return
         if read is None:
             return  # deleted since the listing
         value, fetched = read
         if Digest.of(value.manifest.content, value.digest.algorithm) != value.digest:
             await self._write_again(tag, value.digest, fetched.etag)
         elif value.digest not in self.manifests and await self.look.is_gone(self.repo, value.digest):
-            if await self._still_names(tag, value.digest):
+            is_none = is_late(fetched.last_modified, value.until)  # of a push that was stopped, and not acknowledged
+            if not is_none and await self._still_names(tag, value.digest):
                 self._tell(name, f"it names {value.digest}, which is not there")
         else:
             await self._check_marker(tag, value.digest)

@@ -34,6 +34,8 @@ class RecordCheck:
     repo: RepositoryName
     listing: Listing
     doubtful: list[tuple[Kind, Digest]] = field(default_factory=list)
+    lost: set[Digest] = field(default_factory=set)
+    """Blobs whose entries say that their data is gone."""
 
     async def read(self, kind: Kind, digest: Digest) -> Value | None:
         """Read a record; `None` where there is none, or it is doubtful."""
@@ -44,6 +46,9 @@ class RecordCheck:
         if found is not None and found.is_tombstone:
             return None  # deleted since the listing
         value = None if found is None or found.entry is None else found.entry.value
+        if found is not None and found.entry is not None and found.entry.is_lost:
+            self.lost.add(digest)
+            return value
         if value is None or not _is_right(digest, value) or not _is_leased(value, record.leases):
             self.doubtful.append((kind, digest))
             return None

@@ -4,6 +4,7 @@ What large blobs and manifests hold is dropped as soon as it was looked at; what
 manifests need.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,6 +21,7 @@ from zotpy.inspection.looking import AT_ONCE, Look
 from zotpy.inspection.names import NameCheck
 from zotpy.inspection.records import RecordCheck
 from zotpy.registry.concurrency import gather
+from zotpy.store.interface import StoreError
 
 Key = tuple[Kind, Digest]
 
@@ -48,14 +50,16 @@ class RepositoryCheck:
         check = RecordCheck(self.look, self.repo, listing)
         found: dict[Key, Found] = {}
 
-        async def read(kind: Kind, digest: Digest) -> None:
-            if (value := await check.read(kind, digest)) is not None:
-                found[kind, digest] = await self._look_into(digest, value)
+        async def look(read: Callable[[Kind, Digest], Awaitable[Value | None]], kind: Kind, digest: Digest) -> None:
+            try:
+                if (value := await read(kind, digest)) is not None:
+                    found[kind, digest] = await self._look_into(digest, value, is_lost=digest in check.lost)
+            except StoreError as error:
+                await self.look.tell_unreadable(f"{self.repo} {digest}", error)
 
-        await gather(*[partial(read, *key) for key in listing], limit=AT_ONCE)
+        await gather(*[partial(look, check.read, *key) for key in listing], limit=AT_ONCE)
         for key in check.doubtful:
-            if (value := await check.read_again(*key)) is not None:
-                found[key] = await self._look_into(key[1], value)
+            await look(check.read_again, *key)
         names = NameCheck(self.look, self.repo, {digest for kind, digest in found if kind == "manifests"})
         for (kind, digest), one in found.items():
             if kind == "manifests":
@@ -64,12 +68,12 @@ class RepositoryCheck:
                     await names.check_listed(digest, one.subject)
         await names.run()
 
-    async def _look_into(self, digest: Digest, value: Value) -> Found:
+    async def _look_into(self, digest: Digest, value: Value, *, is_lost: bool) -> Found:
         """Check what a record holds, and return what it needs."""
         if isinstance(value, BlobValue):
             self.look.report.blobs += 1
             if value.data_id is not None:
-                await DataCheck(self.look, self.repo).check(digest, value.data_id, value.size_bytes)
+                await DataCheck(self.look, self.repo).check(digest, value, is_lost=is_lost)
             return Found()
         return self._read_manifest(digest, value)
 

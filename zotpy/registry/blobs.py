@@ -10,6 +10,7 @@ from zotpy.core.errors import BlobUnknown, Unavailable
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
 from zotpy.core.records import BlobValue
+from zotpy.registry.damage import CheckedReads, Damage
 from zotpy.registry.readers import Readers
 from zotpy.registry.reading import read_span
 from zotpy.registry.records import Records
@@ -26,6 +27,7 @@ class Blobs:
     records: Records
     settings: RegistrySettings
     readers: Readers
+    damage: Damage
 
     async def stat(self, repo: RepositoryName, digest: Digest) -> BlobValue:
         """Find a blob that the client may then rely on (HEAD). Raises `BlobUnknown`.
@@ -50,6 +52,14 @@ class Blobs:
         if span.length == 0:
             return _inline(b"")
         return read_span(self.store, self.readers, keys.data(value.data_id), span)
+
+    @asynccontextmanager
+    async def serve(
+        self, repo: RepositoryName, digest: Digest, value: BlobValue, span: Span
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Stream as `open` does; if the store has lost the bytes, the first of them raises `BlobUnknown`."""
+        async with self.open(value, span) as chunks:
+            yield CheckedReads(chunks, self.damage, repo, digest, value)
 
     async def redirect(self, value: BlobValue) -> str | None:
         """Return an URL at which the store itself serves a blob, or `None`: serve it here.

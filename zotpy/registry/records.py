@@ -35,6 +35,7 @@ from zotpy.core.records import (
     decode_entry,
     decode_value,
     is_late,
+    lost_entry,
     new_tombstone,
 )
 from zotpy.registry.reliance import Reliance, require
@@ -62,6 +63,8 @@ class Seen:
     """The lease is younger than half the grace period."""
     time: datetime | None = None
     """The store's, when it was read; `None`: there was nothing to read."""
+    is_lost: bool = False
+    """There is a record, and no blob: its data is gone."""
 
     @property
     def is_tombstone(self) -> bool:
@@ -164,6 +167,8 @@ class Records:
         entry = decode_entry(kind, fetched.body)
         if is_late(fetched.last_modified, entry.until):
             return Seen(None, fetched.etag, entry.epoch, time=fetched.store_time), True
+        if entry.is_lost:
+            return Seen(None, fetched.etag, entry.epoch, time=fetched.store_time, is_lost=True), False
         young = entry.lease is not None and self._is_young(entry.lease, fetched.store_time)
         return Seen(entry.value, fetched.etag, entry.epoch, young, fetched.store_time), False
 
@@ -205,6 +210,11 @@ class Records:
         _require(lease, stored)
         return Seen(value, stored.etag, seen.epoch, is_young=True, time=stored.store_time)
 
+    async def mark_lost(self, repo: RepositoryName, digest: Digest, seen: Seen, value: BlobValue) -> bool:
+        """Say in the entry, if it is still as it was seen, that the blob's data is gone: so a push is not spared."""
+        key = keys.entry(repo, "blobs", digest)
+        return await self._swap(key, seen, lost_entry(value, seen.epoch)) is not None
+
     async def bury(self, repo: RepositoryName, kind: Kind, digest: Digest, seen: Seen) -> bool:
         """Write a tombstone if the entry is still as it was seen; `False`: it is not."""
         return await self._swap(keys.entry(repo, kind, digest), seen, new_tombstone()) is not None
@@ -213,7 +223,7 @@ class Records:
         """Delete the record as it is now; `False` where there is none."""
         for attempt in range(ATTEMPTS):
             seen = await self.look(repo, kind, digest)
-            if seen.value is None:
+            if seen.value is None and not seen.is_lost:
                 return attempt > 0  # by another request, or by this one, whose answer was lost
             if await self.bury(repo, kind, digest, seen):
                 return True

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from zotpy.registry.blobs import Blobs
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.committing import Commit
+from zotpy.registry.damage import Damage
 from zotpy.registry.deletions import Deletions
 from zotpy.registry.hints import Hints
 from zotpy.registry.keyring import Keyring
@@ -45,23 +46,26 @@ async def open_registry(
     settings: RegistrySettings,
     budget: MemoryBudget,
     on_read_back: Callable[[int], None] = lambda _: None,
+    on_damage: Callable[[], None] = lambda: None,
 ) -> Registry:
     """Check the bucket's layout, load its signing keys, and put the use cases together. Raises `LayoutError`.
 
-    `on_read_back` is called with the length of each blob that is read back to learn its digest.
+    `on_read_back` is called with the length of each blob that is read back to learn its digest, `on_damage` for each
+    blob whose data is found to be lost.
     """
     await check_layout(store)
     keyring = await Keyring.load(store)
     records = Records(store, settings)
     hints = Hints(store, settings)
     commits = Commit(store, records, hints, settings, on_read_back)
+    damage = Damage(store, records, hints, on_damage)
     names = Names(store, Tags(store))
     return Registry(
         settings=settings,
         store=store,
         budget=budget,
         keyring=keyring,
-        blobs=Blobs(store, records, settings, Readers(budget, settings.paced_reads)),
+        blobs=Blobs(store, records, settings, Readers(budget, settings.paced_reads), damage),
         uploads=Uploads(store, Sessions(store, budget, settings), commits, keyring, budget, settings),
         mounts=Mounts(records, hints, settings),
         manifests=Manifests(store, records, names, Deletions(store, records, names), settings),

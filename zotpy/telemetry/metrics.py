@@ -50,6 +50,11 @@ class Metrics:
             "zotpy_blobs_read_back", "Blobs read back from the store to learn their digests.", registry=self.registry
         )
         self.read_back_bytes = Counter("zotpy_blobs_read_back_bytes", "Bytes of these blobs.", registry=self.registry)
+        self.damaged = Counter(
+            "zotpy_blobs_damaged",
+            "Blobs whose data the store was found to have lost: push them again.",
+            registry=self.registry,
+        )
         self.store_calls = Counter(
             "zotpy_store_calls", "Calls to the store.", ("operation", "outcome"), registry=self.registry
         )
@@ -108,6 +113,10 @@ class Metrics:
         """Count a blob that is read back from the store, since only its bytes there can tell its digest."""
         self.read_backs.inc()
         self.read_back_bytes.inc(size_bytes)
+
+    def on_damage(self) -> None:
+        """Count a blob whose data the store was found to have lost."""
+        self.damaged.inc()
 
     def on_cut(self, reason: str) -> None:
         """Count a request that did not go through to its end; `reason` is one of few."""

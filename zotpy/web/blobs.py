@@ -31,7 +31,7 @@ async def read(context: Context, request: BoundedRequest, name: str, digest: str
         headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{value.size_bytes}"
     span = span or Span(0, value.size_bytes)
     headers["Content-Length"] = str(span.length)
-    body = "" if is_head else StreamedBody(blobs.open(value, span))
+    body = "" if is_head else StreamedBody(blobs.serve(repo, wanted, value, span))
     response = Response(body, status, content_type=_MEDIA_TYPE)
     response.headers.update(headers)
     return response

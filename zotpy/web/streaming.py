@@ -15,6 +15,7 @@ from quart.utils import encode_headers
 from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection
 
+from zotpy.core.errors import RegistryError
 from zotpy.registry.concurrency import plain_errors
 from zotpy.store.interface import StoreError
 from zotpy.web.bodies import LINGER_S, BoundedBody, body_of
@@ -129,7 +130,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
     async def _send_held(self, held: "_HeldHead", response: "ResponseTypes", answered: "Answered") -> None:
         try:
             await self._send_response(held, response)
-        except StoreError as error:
+        except (StoreError, RegistryError) as error:
             if held.sent:
                 answered.cut = Cut.STORE_FAILED
                 log.error("answer_cut", path=answered.path, reason=str(error))  # noqa: TRY400 - no fault of the program
@@ -197,7 +198,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
 
         return held_open
 
-    def _failed(self, error: StoreError, response: "ResponseTypes", answered: "Answered") -> Response:
+    def _failed(self, error: StoreError | RegistryError, response: "ResponseTypes", answered: "Answered") -> Response:
         """Return the answer in place of one whose body could not begin."""
         failed: Response = self.app.failed(error)  # type: ignore[attr-defined]
         answered.status = failed.status_code

@@ -15,7 +15,9 @@ from tests.unit.registry.support import REPO, keys_below, open_replica, pull, pu
 from tests.unit.registry.test_manifests import V1, image
 from zotpy.core import keys
 from zotpy.core.digests import Digest
+from zotpy.core.errors import BlobUnknown
 from zotpy.core.manifests import OCI_IMAGE
+from zotpy.store.interface import StoreRefused, StoreUnavailable
 
 if TYPE_CHECKING:
     from zotpy.store.faulty import Moment
@@ -105,15 +107,44 @@ async def test_an_entry_is_rebuilt_after_a_new_lease(bucket: Bucket) -> None:
 
 
 async def test_a_damaged_blob_can_be_pushed_again(bucket: Bucket) -> None:
-    """A repair takes the hint away that would lead the push to the damaged data."""
+    """A repair makes the blob one that is not there, and drops the hint that would lead the push to the old data."""
     damaged = bucket.data[0]
     await bucket.store.put(keys.data(damaged), BODY[:-1] + b"?")
     [problem] = (await check(bucket, repair=True)).problems
     assert problem.fate == "left"
-    await bucket.registry.blobs.delete(REPO, BLOB)
+    assert problem.what.startswith("damaged: ")
+    with pytest.raises(BlobUnknown):
+        await bucket.registry.blobs.stat(REPO, BLOB)
+    [again] = (await check(bucket, repair=True)).problems
+    assert again.what.endswith("push it again")
     await push(bucket.registry, BODY)
     assert await pull(bucket.registry, BLOB) == BODY
     assert (await check(bucket)).problems == []
+
+
+async def test_data_that_has_come_back_makes_its_blob_right(bucket: Bucket) -> None:
+    """The entry that says that the data is gone holds all that it takes."""
+    [key] = keys_below(bucket.store, keys.DATA)
+    await bucket.store.delete(key)
+    await check(bucket, repair=True)
+    await bucket.store.put(key, BODY)
+    assert [problem.fate for problem in (await check(bucket)).problems] == ["left"]
+    assert [problem.fate for problem in (await check(bucket, repair=True)).problems] == ["repaired"]
+    assert await pull(bucket.registry, BLOB) == BODY
+    assert (await check(bucket)).problems == []
+
+
+async def test_one_object_that_cannot_be_read_does_not_end_the_check(bucket: Bucket) -> None:
+    """A store that answers errors for it is damaged there; one that answers nothing at all ends the check."""
+    for operation, prefix in (("get", keys.ENTRIES), ("get", keys.TAGS), ("open", keys.DATA)):
+        bucket.script.fail("before", operation, prefix, StoreRefused("500 InternalError"))
+        problems = (await check(bucket, store=bucket.slow)).problems
+        assert [problem.what for problem in problems if "damaged: " in problem.what], problems
+        assert all("500 InternalError" in problem.what or "not there" in problem.what for problem in problems)
+    bucket.script.fail("before", "get", keys.ENTRIES, StoreUnavailable("down"))
+    bucket.script.fail("before", "get", keys.LAYOUT, StoreUnavailable("down"))
+    with pytest.raises(StoreUnavailable):
+        await check(bucket, store=bucket.slow)
 
 
 async def test_children_that_may_be_missing_are_no_problem(bucket: Bucket) -> None:

@@ -1,0 +1,88 @@
+"""Lost data: a blob whose bytes are gone from the store is no blob, so that a push brings it back.
+
+A record says where the bytes are, and only a read finds out that they are not there: a HEAD that looked for them would
+cost a call more. So a GET that the store cannot answer looks at the data. Are they missing, or of another length, and
+does the record still name them, the entry says from then on that the blob is lost, and the hints to the data go. HEAD
+and GET are 404 then; a manifest that needs the blob is refused with its digest; a push stores the bytes anew, and
+writes a new entry. Nothing is deleted: should the data come back, `zotpy fsck --repair` makes the entry right.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.core.errors import BlobUnknown, Unavailable
+from zotpy.core.names import RepositoryName
+from zotpy.core.records import BlobValue
+from zotpy.registry.concurrency import cleaning_up
+from zotpy.registry.hints import Hints
+from zotpy.registry.records import Records
+from zotpy.store.interface import Store, StoreError
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Finds out whether data is lost, and says so in the record."""
+
+    store: Store
+    records: Records
+    hints: Hints
+    on_damage: Callable[[], None] = lambda: None
+    """Called for each blob whose data was found to be lost."""
+
+    async def raise_if_lost(self, repo: RepositoryName, digest: Digest, value: BlobValue) -> None:
+        """Return if the data is there as the record says; else raise `BlobUnknown`, or `Unavailable` if pushed anew."""
+        if value.data_id is None:
+            return
+        found = (await self.store.list(keys.data(value.data_id), limit=1)).objects
+        if found and found[0].size_bytes == value.size_bytes:
+            return
+        seen = await self.records.look(repo, "blobs", digest)
+        if isinstance(seen.value, BlobValue) and seen.value.data_id != value.data_id:
+            msg = f"{digest} was pushed again meanwhile: try again"
+            raise Unavailable(msg, retry_after_s=1)
+        if seen.value is not None:
+            size_bytes = found[0].size_bytes if found else None
+            log.error("damaged_blob", repository=repo.text, digest=str(digest), data=value.data_id, found=size_bytes)
+            self.on_damage()
+            with cleaning_up():
+                await self.records.mark_lost(repo, digest, seen, value)
+                await self.hints.drop(digest, value.data_id)
+        msg = f"the data of {digest} was lost by the store: push the blob again"
+        raise BlobUnknown(msg, detail={"digest": str(digest), "reason": "damaged"})
+
+
+class CheckedReads:
+    """The bytes of a blob; a failure of the store before the first of them is looked into."""
+
+    def __init__(
+        self, chunks: AsyncIterator[bytes], damage: Damage, repo: RepositoryName, digest: Digest, value: BlobValue
+    ) -> None:
+        """Pass on `chunks`, which are those of `value`."""
+        self._chunks = chunks
+        self._damage = damage
+        self._blob = repo, digest, value
+        self._has_begun = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next bytes. Raises `BlobUnknown` if they are lost and none were returned yet, `StoreError`."""
+        try:
+            chunk = await anext(self._chunks)
+        except StoreError:
+            try:
+                await self._damage.raise_if_lost(*self._blob)
+            except (BlobUnknown, Unavailable):
+                if not self._has_begun:
+                    raise
+            raise
+        self._has_begun = True
+        return chunk
