@@ -57,7 +57,9 @@ async def _find_bucket(store: S3Store, *, create: bool) -> None:
 
 async def _probed(client: S3Client, prefix: str) -> S3Store:
     store = S3Store(client, prefix)
-    return S3Store(client, prefix, await probe(store), await probe_completions(store))
+    opened = S3Store(client, prefix, await probe(store), await probe_completions(store))
+    opened.listings.by_marker = store.listings.by_marker
+    return opened
 
 
 def _may_be_for_a_header(refusal: StoreRefused) -> bool:
@@ -71,6 +73,7 @@ async def probe(store: S3Store) -> Features:
     key = f"meta/probe-{keys.new_id()}"
     await store.put(key, b"first")
     try:
+        await store.listings.probe(key)
         create = await _refuses(store, key, if_none_match=True)
         replacing = await _refuses(store, key, if_match=OTHER_ETAG)
         if replacing:  # and a condition that holds must not be refused

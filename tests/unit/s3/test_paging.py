@@ -135,6 +135,45 @@ async def test_tags_are_not_listed_for_ever(nursery: trio.Nursery) -> None:
     assert len(server.seen) == 2
 
 
+@pytest.mark.parametrize("knows_marker", [True, False])
+async def test_a_store_that_ignores_start_after_is_asked_by_marker(
+    knows_marker: bool,  # noqa: FBT001
+    nursery: trio.Nursery,
+) -> None:
+    """It is found out at start; a store that knows neither is asked as S3 is, and refused as above."""
+    names = [*KEYS, "meta/probe"]
+
+    def answer(seen: Seen) -> Reply:
+        query = parse_qs(urlsplit(seen.target).query)
+        marker = query["marker"][0] if "marker" in query and knows_marker else ""
+        assert ("list-type" in query) is not ("marker" in query or by_marker())
+        left = [name for name in exclusive(names, marker) if name.startswith(query["prefix"][0])]
+        limit = int(query["max-keys"][0])
+        return listing(left[:limit], truncated=len(left) > limit)
+
+    async with store_on(Computed(answer), nursery) as (store, _):
+
+        def by_marker() -> bool:
+            return store.listings.by_marker
+
+        await store.listings.probe("meta/probe")
+        assert store.listings.by_marker is knows_marker
+        if not knows_marker:
+            with pytest.raises(StoreRefused, match="ignores start-after"):
+                await store.list("p/", start_after="p/06", limit=4)
+            return
+        found = [one.key async for page in pages(store, "p/", page_size=4) for one in page.objects]
+    assert found == KEYS
+
+
+async def test_a_store_that_knows_start_after_is_asked_for_it(nursery: trio.Nursery) -> None:
+    """One call at start tells."""
+    async with store_on(pager(["meta/probe"], exclusive), nursery) as (store, server):
+        await store.listings.probe("meta/probe")
+        assert not store.listings.by_marker
+    assert len(server.seen) == 1
+
+
 async def test_keys_that_fit_on_one_page_are_paged_here(nursery: trio.Nursery) -> None:
     """Where a store ignores the key to start after, and has no more than one page, the right keys are left out."""
     async with store_on(pager(KEYS, ignorant), nursery) as (store, _):

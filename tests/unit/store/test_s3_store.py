@@ -111,10 +111,11 @@ async def test_after_a_lost_answer_strictness_proves_nothing(nursery: trio.Nurse
 async def test_a_store_without_conditions_is_seen(nursery: trio.Nursery) -> None:
     """A store that ignores conditions, or that does not know them, offers none."""
     ignoring = Reply(headers=OBJECT)
-    async with scripted(nursery, ignoring) as (store, _):
+    nothing_after = Reply(body=b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+    async with scripted(nursery, ignoring, nothing_after, ignoring) as (store, _):
         assert await probe(store) == NOTHING
     unknown = refusal(501, "NotImplemented")
-    script = (ignoring, unknown, unknown, unknown, Reply(204))
+    script = (ignoring, nothing_after, unknown, unknown, unknown, Reply(204))
     async with scripted(nursery, *script) as (store, _):
         assert await probe(store) == NOTHING
 

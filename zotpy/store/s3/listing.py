@@ -1,14 +1,90 @@
-"""Pages of listings from stores that do not go on where they are asked to.
+"""Listings of objects and of multiparts, page by page, of stores that do not all go on where they are asked to.
 
-Some stores list the key to start after again (inclusive markers). Some ignore that key, and answer with the first page
-for ever. Some list more keys than were asked for. What was listed before is left out here. A page that claims that more
-follow, and leads no further, is an error: to take it for the end would miss keys, and to ask again would never end.
+Some stores list the key to start after again (inclusive markers). Some ignore `start-after`, and answer with the first
+page for ever: they get the older ListObjects, whose `marker` they know. Some list more keys than were asked for. What
+was listed before is left out here.
+
+A page that claims that more follow, and leads no further, is an error: to take it for the end would miss keys, and to
+ask again would never end.
 """
 
 from typing import NoReturn
 
+import structlog
+
+from zotpy.s3.client import Answer, Request, S3Client
+from zotpy.s3.wire import responses
 from zotpy.s3.wire.responses import ListedObject, ObjectListing, UploadListing
-from zotpy.store.interface import MultipartMarker, StoreRefused
+from zotpy.store.interface import Listed, ListedMultipart, Listing, MultipartListing, MultipartMarker, StoreRefused
+from zotpy.store.s3.errors import store_errors
+from zotpy.store.s3.times import store_time_of
+
+MOST_LISTED = 1000
+"""As many are listed on a page where nothing else is asked for."""
+_AFTER = "~"
+"""Sorts after all that our keys are made of."""
+
+log = structlog.get_logger()
+
+
+class Listings:
+    """Pages of one bucket, below one prefix."""
+
+    def __init__(self, client: S3Client, prefix: str) -> None:
+        self._client = client
+        self._prefix = prefix
+        self.by_marker = False
+        """Ask by ListObjects and its `marker`; else by ListObjectsV2 and `start-after`."""
+
+    async def probe(self, key: str) -> None:
+        """See by an object that is there, and the only one with this beginning, how the store is asked for a page."""
+        for self.by_marker in (False, True):
+            _, listing = await self._page(key, key + _AFTER, 1, directories=False)
+            if not listing.objects:
+                if self.by_marker:
+                    log.warning("lists_by_marker", reason="the store ignores start-after in ListObjectsV2")
+                return
+        self.by_marker = False
+        log.warning("lists_begin_anew", reason="the store ignores start-after: lists longer than a page are refused")
+
+    async def list(self, prefix: str, start_after: str, limit: int, *, directories: bool) -> Listing:
+        """See `Store`."""
+        answer, listing = await self._page(prefix, start_after, limit, directories=directories)
+        listing = page_after(listing, self._prefix + start_after if start_after else "", limit)
+        cut = len(self._prefix)
+        objects = [Listed(o.key[cut:], o.size_bytes, o.etag, o.last_modified) for o in listing.objects]
+        folded = tuple(folded[cut:] for folded in listing.prefixes)
+        with store_errors():
+            return Listing(objects, listing.truncated, store_time_of(answer), folded)
+
+    async def _page(
+        self, prefix: str, start_after: str, limit: int, *, directories: bool
+    ) -> tuple[Answer, ObjectListing]:
+        query = [("prefix", self._prefix + prefix), ("max-keys", str(limit))]
+        if not self.by_marker:
+            query.append(("list-type", "2"))
+        if start_after:
+            query.append(("marker" if self.by_marker else "start-after", self._prefix + start_after))
+        if directories:
+            query.append(("delimiter", "/"))
+        with store_errors():
+            answer = await self._client.call(Request("ListObjectsV2", "GET", None, query))
+            return answer, responses.parse_listing(answer.body)
+
+    async def list_multiparts(self, prefix: str, after: MultipartMarker | None, limit: int) -> MultipartListing:
+        """See `Store`."""
+        query = [("uploads", ""), ("prefix", self._prefix + prefix)]
+        if limit != MOST_LISTED:  # S3Proxy refuses the parameter, though it lists as many without
+            query.append(("max-uploads", str(limit)))
+        if after is not None:
+            markers = (("key-marker", after.key), ("upload-id-marker", after.multipart_id))
+            query += [(name, text) for name, text in markers if text]
+        with store_errors():
+            answer = await self._client.call(Request("ListMultipartUploads", "GET", None, query))
+            listing = responses.parse_uploads(answer.body)
+        cut = len(self._prefix)
+        found = [ListedMultipart(u.key[cut:], u.upload_id, u.initiated) for u in listing.uploads]
+        return MultipartListing(found, end_of_uploads(listing, after))
 
 
 def page_after(listing: ObjectListing, start_after: str, limit: int) -> ObjectListing:

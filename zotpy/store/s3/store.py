@@ -16,8 +16,6 @@ from zotpy.store.interface import (
     ConditionFailed,
     Features,
     Fetched,
-    Listed,
-    ListedMultipart,
     Listing,
     MultipartListing,
     MultipartMarker,
@@ -27,11 +25,10 @@ from zotpy.store.interface import (
 from zotpy.store.s3.completion import Completions, complete_document
 from zotpy.store.s3.deleting import Deletions
 from zotpy.store.s3.errors import store_errors
-from zotpy.store.s3.listing import end_of_uploads, page_after
+from zotpy.store.s3.listing import MOST_LISTED, Listings
 from zotpy.store.s3.reading import RangeReader
+from zotpy.store.s3.times import store_time_of
 
-MOST_LISTED = 1000
-"""As many are listed on a page where nothing else is asked for."""
 _NO_FEATURES = Features(conditional_create=False, conditional_replace=False, conditional_delete=False)
 
 
@@ -50,6 +47,7 @@ class S3Store:
         self._completions = completions
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._features = features
+        self.listings = Listings(client, self._prefix)
         self.deletions = Deletions(client, self._prefix, self.delete)
         self.deletions.in_one_call = features.bulk_delete
 
@@ -63,7 +61,7 @@ class S3Store:
         with store_errors():
             answer = await self._read(key)
             modified = responses.parse_time(answer.headers.get("last-modified", ""))
-            return Fetched(answer.body, answer.headers.get("etag", ""), modified, _store_time(answer))
+            return Fetched(answer.body, answer.headers.get("etag", ""), modified, store_time_of(answer))
 
     @asynccontextmanager
     async def open(self, key: str, start: int, end: int) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -90,7 +88,7 @@ class S3Store:
                 if not isinstance(error, AmbiguousRefusal) or error.status != HTTPStatus.PRECONDITION_FAILED:
                     raise
                 return await self._own_write(key, body, error)
-            return Stored(answer.headers.get("etag", ""), _store_time(answer))
+            return Stored(answer.headers.get("etag", ""), store_time_of(answer))
 
     async def delete(self, key: str, *, if_match: str | None = None) -> None:
         """DeleteObject."""
@@ -110,20 +108,8 @@ class S3Store:
     async def list(
         self, prefix: str, *, start_after: str = "", limit: int = 1000, directories: bool = False
     ) -> Listing:
-        """ListObjectsV2."""
-        query = [("list-type", "2"), ("prefix", self._prefix + prefix), ("max-keys", str(limit))]
-        if start_after:
-            query.append(("start-after", self._prefix + start_after))
-        if directories:
-            query.append(("delimiter", "/"))
-        with store_errors():
-            answer = await self.client.call(Request("ListObjectsV2", "GET", None, query))
-            marker = self._prefix + start_after if start_after else ""
-            listing = page_after(responses.parse_listing(answer.body), marker, limit)
-            cut = len(self._prefix)
-            objects = [Listed(o.key[cut:], o.size_bytes, o.etag, o.last_modified) for o in listing.objects]
-            folded = tuple(folded[cut:] for folded in listing.prefixes)
-            return Listing(objects, listing.truncated, _store_time(answer), folded)
+        """ListObjectsV2, or ListObjects where the store was seen to need it."""
+        return await self.listings.list(prefix, start_after, limit, directories=directories)
 
     async def create_multipart(self, key: str) -> str:
         """CreateMultipartUpload."""
@@ -153,7 +139,7 @@ class S3Store:
                     raise
                 # An earlier attempt may have completed it, and its answer got lost; or another request has.
                 answer = await self.client.call(Request("HeadObject", "HEAD", self._prefix + key))
-                etag, store_time = answer.headers.get("etag", ""), _store_time(answer)
+                etag, store_time = answer.headers.get("etag", ""), store_time_of(answer)
                 verified = replace(self._completions, others_refused=False).verify(parts, etag)
                 return Stored(etag, store_time, verified)
         return Stored(etag, store_time, self._completions.verify(parts, etag))
@@ -165,7 +151,7 @@ class S3Store:
         document = complete_document(parts)
         request = Request("CompleteMultipartUpload", "POST", self._prefix + key, query, headers, document)
         answer = await self.client.call(request)
-        return responses.parse_field(answer.body, "ETag"), _store_time(answer)
+        return responses.parse_field(answer.body, "ETag"), store_time_of(answer)
 
     async def abort_multipart(self, key: str, multipart_id: str) -> None:
         """AbortMultipartUpload."""
@@ -181,18 +167,7 @@ class S3Store:
         self, prefix: str, *, after: MultipartMarker | None = None, limit: int = MOST_LISTED
     ) -> MultipartListing:
         """ListMultipartUploads."""
-        query = [("uploads", ""), ("prefix", self._prefix + prefix)]
-        if limit != MOST_LISTED:  # S3Proxy refuses the parameter, though it lists as many without
-            query.append(("max-uploads", str(limit)))
-        if after is not None:
-            markers = (("key-marker", after.key), ("upload-id-marker", after.multipart_id))
-            query += [(name, text) for name, text in markers if text]
-        with store_errors():
-            answer = await self.client.call(Request("ListMultipartUploads", "GET", None, tuple(query)))
-            listing = responses.parse_uploads(answer.body)
-        cut = len(self._prefix)
-        found = [ListedMultipart(u.key[cut:], u.upload_id, u.initiated) for u in listing.uploads]
-        return MultipartListing(found, end_of_uploads(listing, after))
+        return await self.listings.list_multiparts(prefix, after, limit)
 
     async def presign_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         """Sign a GetObject URL."""
@@ -227,14 +202,9 @@ class S3Store:
             raise error from gone
         if answer.body != bytes(body):
             raise error
-        return Stored(answer.headers.get("etag", ""), _store_time(answer))
+        return Stored(answer.headers.get("etag", ""), store_time_of(answer))
 
 
 def _attachment(filename: str) -> str:
     """Write a Content-Disposition (RFC 6266) that a name with quotes or of any alphabet cannot break."""
     return f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
-
-
-def _store_time(answer: Answer) -> datetime:
-    """Read the store's clock; no other may take its place, so a store without one cannot be used."""
-    return responses.parse_time(answer.headers.get("date", ""))
