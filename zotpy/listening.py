@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
+from zotpy.bell import Bell
 from zotpy.config import HttpSettings
 from zotpy.registry.concurrency import first_cause, log_others
 from zotpy.startup import StartupError
@@ -69,14 +70,15 @@ async def listen(
     until_stopped: Callable[[], Awaitable[bool]],
     on_listening: Callable[[list[str]], None],
     listener: int | None = None,
+    bell: Bell | None = None,
 ) -> None:
     """Accept connections until `until_stopped` returns, then accept none and wait for requests under way.
 
     `until_stopped` returns whether nobody will accept connections at this address. Where a balancer then asks if the
     replica is ready, connections are accepted until it has had time to see that it is not.
 
-    `listener` is the descriptor of a socket that is bound already. `on_listening` is told the URLs. Raises
-    `StartupError`.
+    `listener` is the descriptor of a socket that is bound already. `on_listening` is told the URLs. The certificate is
+    looked at again every few seconds, and when `bell` is rung. Raises `StartupError`.
     """
     config = _config(settings)
     config.read_bytes = lambda: app.budget.read_bytes
@@ -85,6 +87,8 @@ async def listen(
     stop = trio.Event()
     try:
         async with trio.open_nursery() as nursery:
+            if config.certificate is not None:
+                nursery.start_soon(config.certificate.keep_current, bell or Bell())
             nursery.start_soon(_stop_when, until_stopped, stop, app, health, settings.drain_notice_s)
             on_listening(await nursery.start(_serve, app, config, stop, nursery.cancel_scope))
             await stop.wait()
@@ -139,6 +143,7 @@ async def _stop_when(
 
 
 def _config(settings: HttpSettings) -> ServerConfig:
+    """Return hypercorn's configuration. Raises `StartupError` where the certificate cannot be used."""
     config = ServerConfig()
     config.bind = [f"{settings.address}:{settings.port}"]
     config.include_server_header = False
@@ -149,8 +154,12 @@ def _config(settings: HttpSettings) -> ServerConfig:
     config.h11_max_incomplete_size = 64 * 1024
     config.accesslog = None
     config.errorlog = None
-    if settings.tls_cert is not None:
-        config.certfile, config.keyfile = str(settings.tls_cert), str(settings.tls_key)
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        try:
+            config.use_certificate(settings.tls_cert, settings.tls_key)
+        except OSError as error:  # `ssl.SSLError` is one
+            msg = f"http.tls: {settings.tls_cert} and {settings.tls_key} cannot be used: {error.strerror or error}"
+            raise StartupError(msg) from error
     return config
 
 

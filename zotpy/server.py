@@ -8,7 +8,8 @@ from http import HTTPStatus
 import structlog
 import trio
 
-from zotpy.config import Settings, StorageSettings
+from zotpy.bell import Bell
+from zotpy.config import LogSettings, Settings, StorageSettings
 from zotpy.listening import listen, longest_end_s, until_signal
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.concurrency import first_cause, log_others, plain_errors
@@ -17,6 +18,7 @@ from zotpy.registry.health import GuardedStore, Health
 from zotpy.registry.layout import LayoutError
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
+from zotpy.reloading import keep_reloading
 from zotpy.startup import StartupError, announce, collect_less
 from zotpy.storage import open_store
 from zotpy.store.interface import Store, StoreError
@@ -49,10 +51,17 @@ async def serve(settings: Settings) -> None:
         systemd.stopping(longest_end_s(settings.http))
         return is_last
 
+    bell = Bell()
+
+    async def ring(_: LogSettings) -> None:
+        bell.ring()
+        await trio.lowlevel.checkpoint()
+
     with plain_errors():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(systemd.keep_told)
-            await run_replica(settings, Metrics(), until_stopped, tell)
+            nursery.start_soon(keep_reloading, settings, ring)
+            await run_replica(settings, Metrics(), until_stopped, tell, bell=bell)
             nursery.cancel_scope.cancel()
 
 
@@ -62,6 +71,7 @@ async def run_replica(
     until_stopped: Callable[[], Awaitable[bool]],
     on_listening: Callable[[list[str]], None],
     listener: int | None = None,
+    bell: Bell | None = None,
 ) -> None:
     """Open the store and answer requests; see `zotpy.listening.listen`. Raises `StartupError`."""
     try:
@@ -78,7 +88,7 @@ async def run_replica(
             app.proxies = TrustedProxies(settings.http.trusted_proxies)
             app.report = partial(report, metrics, quiet=PROBES | {settings.metrics.path})
             collect_less()
-            await listen(app, health, settings.http, until_stopped, on_listening, listener)
+            await listen(app, health, settings.http, until_stopped, on_listening, listener, bell)
             await registry.pulls.write_last()
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:

@@ -6,7 +6,7 @@ variable everything here does nothing.
 
 import os
 import socket
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 
 import structlog
 import trio
@@ -26,6 +26,8 @@ class Systemd:
         """`address`: the path of a socket, or `@` and an abstract name; within `watchdog_s` it wants to hear of us."""
         self._address = address
         self._watchdog_s = watchdog_s
+        self.is_well: Callable[[], bool] = lambda: True
+        """Says whether this process does its work; while it does not, the watchdog hears nothing."""
         self._stopping = trio.Event()
         self._ends_at = 0.0
 
@@ -59,7 +61,8 @@ class Systemd:
 
     async def _feed_watchdog(self) -> None:
         while self._watchdog_s is not None:
-            self._tell("WATCHDOG=1")
+            if self.is_well():
+                self._tell("WATCHDOG=1")
             await trio.sleep(self._watchdog_s / 2)
 
     async def _ask_for_time(self) -> None:

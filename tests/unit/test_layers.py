@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "zotpy.store.opening": "zotpy.core zotpy.s3 zotpy.store zotpy.store.s3 structlog trio",
     "zotpy.registry": "zotpy.core zotpy.store structlog trio",
     "zotpy.collector": "zotpy.core zotpy.registry zotpy.store structlog trio",
-    "zotpy.web": "zotpy.core zotpy.http1 zotpy.store zotpy.registry "
+    "zotpy.bell": "trio",
+    "zotpy.web": "zotpy.bell zotpy.core zotpy.http1 zotpy.store zotpy.registry "
     "h11 hypercorn quart quart_trio structlog trio werkzeug",
     "zotpy.telemetry": "zotpy.registry prometheus_client structlog trio",
     "zotpy.restarts": "",
@@ -31,11 +32,12 @@ MAY_IMPORT = {
     "zotpy.startup": "zotpy.config structlog",
     "zotpy.systemd": "structlog trio",
     "zotpy.storage": "zotpy.config zotpy.embedded zotpy.s3 zotpy.startup zotpy.store zotpy.store.opening",
-    "zotpy.listening": "zotpy.config zotpy.registry zotpy.startup zotpy.web hypercorn structlog trio",
-    "zotpy.server": "zotpy.config zotpy.listening zotpy.registry zotpy.startup zotpy.storage zotpy.store zotpy.systemd "
-    "zotpy.telemetry zotpy.web structlog trio",
-    "zotpy.workers": "zotpy.config zotpy.listening zotpy.registry zotpy.restarts zotpy.server zotpy.startup "
-    "zotpy.storage zotpy.systemd zotpy.telemetry structlog trio",
+    "zotpy.reloading": "zotpy.config zotpy.telemetry structlog trio",
+    "zotpy.listening": "zotpy.bell zotpy.config zotpy.registry zotpy.startup zotpy.web hypercorn structlog trio",
+    "zotpy.server": "zotpy.bell zotpy.config zotpy.listening zotpy.registry zotpy.reloading zotpy.startup "
+    "zotpy.storage zotpy.store zotpy.systemd zotpy.telemetry zotpy.web structlog trio",
+    "zotpy.workers": "zotpy.bell zotpy.config zotpy.listening zotpy.registry zotpy.reloading zotpy.restarts "
+    "zotpy.server zotpy.startup zotpy.storage zotpy.systemd zotpy.telemetry structlog trio",
     "zotpy.inspection": "zotpy.collector zotpy.core zotpy.registry zotpy.store trio",
     "zotpy.commands": "zotpy.collector zotpy.config zotpy.core zotpy.inspection zotpy.registry zotpy.startup "
     "zotpy.storage zotpy.store zotpy.telemetry prometheus_client rich structlog trio",

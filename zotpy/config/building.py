@@ -14,6 +14,7 @@ from zotpy.config.settings import (
     MetricsSettings,
     S3Settings,
     Settings,
+    Source,
     StorageSettings,
     UploadSettings,
     default_root,
@@ -25,7 +26,9 @@ Values = Mapping[str, Mapping[str, Any]]
 """By section, then by field."""
 
 
-def build(values: Values, warnings: tuple[str, ...], environ: Mapping[str, str]) -> Settings:
+def build(
+    values: Values, warnings: tuple[str, ...], environ: Mapping[str, str], source: Source | None = None
+) -> Settings:
     """Put the settings together; the values must not contradict each other."""
     storage = {"root_directory": default_root(environ), **values.get("storage", {})}
     return Settings(
@@ -39,6 +42,7 @@ def build(values: Values, warnings: tuple[str, ...], environ: Mapping[str, str])
         retention=RetentionSettings(**values.get("retention", {})),
         metrics=MetricsSettings(**values.get("metrics", {})),
         warnings=warnings,
+        source=source,
     )
 
 

@@ -16,7 +16,7 @@ from zotpy.config.files import read_document
 from zotpy.config.foreign import JUDGED, asks, lowered
 from zotpy.config.hints import closest
 from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, sections, variable_of
-from zotpy.config.settings import Settings
+from zotpy.config.settings import Settings, Source
 
 _SECTIONS = sections()
 _CANONICAL = {path.lower(): path for path in (*_SECTIONS, *WITHOUT_EFFECT, *REFUSED, *LEAVES)}
@@ -68,7 +68,7 @@ def load_settings(
     given.problems.extend(contradictions(given.values, given.faulty))
     if given.problems:
         raise ConfigError(given.problems)
-    return build(given.values, tuple(given.warnings), environ)
+    return build(given.values, tuple(given.warnings), environ, Source(file, dict(overrides or {})))
 
 
 def _take_section(given: _Given, section: dict[str, Any], above: str) -> None:

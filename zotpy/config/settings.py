@@ -47,6 +47,8 @@ class HttpSettings:
     """How long a client may take to read the next 64 KiB of an answer."""
     workers: int = 1
     """Processes that answer at the one address, 1 to 64; each is a replica with a memory budget of its own."""
+    worker_timeout_s: float = 30.0
+    """How long a worker may be silent before its supervisor takes it for hung, and replaces it; 1 to 3,600."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,15 @@ class MetricsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Where settings were read, so that they can be read again."""
+
+    file: Path | None
+    overrides: Mapping[str, object]
+    """From the command line, by path."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one replica."""
 
@@ -192,3 +203,4 @@ class Settings:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     warnings: tuple[str, ...] = ()
     """What was configured and has no effect here; one sentence each, beginning with its path."""
+    source: Source | None = field(default=None, compare=False, repr=False)

@@ -21,6 +21,7 @@ _PATH = re.compile(r"(?:/[A-Za-z0-9._~-]{1,255})+", re.ASCII)
 _TAKEN = frozenset({"/livez", "/readyz", "/startupz"})
 _HOST = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}", re.ASCII)
 LONGEST_EXPIRY_S = 7 * 86400
+LONGEST_SILENCE_S = 3600
 MOST_WORKERS = 64
 Reader = Callable[[object], object]
 
@@ -159,6 +160,15 @@ def read_wait(value: object) -> float:
         msg = f"{value!r} is not a duration: write seconds, or numbers with h, m, s or ms, such as 10m30s"
         raise ValueError(msg)
     return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(text))
+
+
+def read_silence(value: object) -> float:
+    """Read how long a worker may be silent: long enough for a busy machine, short enough to be of use."""
+    seconds = read_duration(value)
+    if not 1 <= seconds <= LONGEST_SILENCE_S:
+        msg = f"{value} is not from 1s to 1h"
+        raise ValueError(msg)
+    return seconds
 
 
 def read_expiry(value: object) -> float:

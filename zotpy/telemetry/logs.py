@@ -13,7 +13,8 @@ from structlog.typing import EventDict, Processor
 _THRESHOLDS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _ZOT_NAMES = {"warning": "warn", "critical": "fatal"}
 _STREAMS = {"stdout": lambda: sys.stdout, "stderr": lambda: sys.stderr}
-
+_files: list[TextIO] = []
+"""The log's file, and the one before."""
 at_every_level = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET))
 """A logger whose lines appear whatever `log.level` says: for what an operator must have seen once."""
 
@@ -21,7 +22,8 @@ at_every_level = structlog.wrap_logger(None, wrapper_class=structlog.make_filter
 def configure_logs(level: str = "info", form: str = "auto", output: str = "stderr") -> None:
     """Send events of `level` (zot's names) and above to `output` as `form`; see `LogSettings`.
 
-    Raises `OSError` where a file cannot be opened. The file stays open until the process ends.
+    Raises `OSError` where a file cannot be opened, and changes nothing then. Called again, it opens the file again;
+    the one before stays open for those who are writing a line, until the next time.
     """
     stream: TextIO = _STREAMS[output]() if output in _STREAMS else open(output, "a", encoding="utf-8")  # noqa: PTH123, SIM115 - stays open
     shared: list[Processor] = [
@@ -38,6 +40,10 @@ def configure_logs(level: str = "info", form: str = "auto", output: str = "stder
         cache_logger_on_first_use=False,
     )
     _route_standard_logging(stream, _THRESHOLDS[level], shared, last)
+    if output not in _STREAMS:
+        _files.append(stream)
+    while len(_files) > 2:  # noqa: PLR2004 - this one and the one before
+        _files.pop(0).close()
 
 
 def _renderers(stream: TextIO, form: str) -> list[Processor]:

@@ -12,8 +12,10 @@ one connection for many bodies would have each wait for all, so that none could 
 import math
 import os
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import hypercorn.config
@@ -25,6 +27,7 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.typing import AppWrapper, Framework
 
+from zotpy.web.certificate import Certificate
 from zotpy.web.protocol import join
 
 END_S = 2.0
@@ -44,6 +47,26 @@ class ServerConfig(hypercorn.config.Config):
     read_bytes: Callable[[], int] = staticmethod(lambda: 64 * 1024)
     """Says how much to read from a client's socket at once: each read costs some turns through trio and hypercorn."""
     alpn_protocols = ["http/1.1"]  # noqa: RUF012 - as hypercorn has it
+    keyfile_password = ""
+    """A key that asks for one is refused; without this OpenSSL would ask at the terminal, and wait."""
+    certificate: Certificate | None = None
+    """What `use_certificate` loaded."""
+
+    def use_certificate(self, cert: Path, key: Path) -> None:
+        """Speak TLS with the certificate in these files, as they are at any time. Raises `OSError`, `ssl.SSLError`."""
+        self.certfile, self.keyfile = str(cert), str(key)
+        self.certificate = Certificate(cert, key, self._load_context)
+
+    def _load_context(self) -> ssl.SSLContext:
+        context = super().create_ssl_context()
+        if context is None:
+            msg = "there is a certificate, so there is a context"
+            raise AssertionError(msg)
+        return context
+
+    def create_ssl_context(self) -> ssl.SSLContext | None:
+        """Return the context that listens; hypercorn asks for it once."""
+        return super().create_ssl_context() if self.certificate is None else self.certificate.context
 
 
 async def send_all(send_some: Callable[[memoryview], Awaitable[int]], data: memoryview, stall_s: float) -> None:

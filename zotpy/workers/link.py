@@ -1,15 +1,25 @@
-"""What supervisor and worker say to each other: an order, a report, and in the end a word to stop."""
+"""What supervisor and worker say to each other.
+
+The supervisor gives an order, words to reload, and in the end the word to stop. The worker gives beats, for as long as
+its event loop runs, and one report. All but the order are lines.
+"""
 
 import json
 import pickle
 import socket
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
-from zotpy.config import Settings
+from zotpy.config import LogSettings, Settings
 
 STOP = b"!"
-"""Said by the supervisor; where the link ends without it, the supervisor has died."""
+"""A line of the supervisor's; where the link ends without it, the supervisor has died."""
+BEAT = b""
+"""A line of the worker's."""
+BEATS = 4
+"""How many beats there are in the time after which a silent worker is taken for hung."""
 _LENGTH_BYTES = 8
 
 
@@ -45,6 +55,23 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Reload:
+    """Word to look at what is on the disk again: certificates, and the log's file."""
+
+    log: LogSettings
+    """What holds for the log from now on."""
+
+    def encode(self) -> bytes:
+        """Write it as one line, without its end."""
+        return json.dumps(asdict(self.log)).encode()
+
+    @staticmethod
+    def decode(line: bytes) -> "Reload":
+        """Read it."""
+        return Reload(LogSettings(**json.loads(line)))
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What became of a worker's start."""
 
@@ -54,16 +81,35 @@ class Report:
     """Why it cannot start."""
 
     def encode(self) -> bytes:
-        """Write the report as one line."""
-        return json.dumps({"listening": self.listening, "failure": self.failure}).encode() + b"\n"
+        """Write the report as one line, without its end."""
+        return json.dumps({"listening": self.listening, "failure": self.failure}).encode()
 
     @staticmethod
     def decode(line: bytes) -> "Report":
-        """Read a report; a line cut short by the worker's death is an empty one."""
-        if not line.endswith(b"\n"):
-            return Report()
+        """Read a report."""
         fields = json.loads(line)
         return Report(tuple(fields["listening"]), fields["failure"])
+
+
+class Lines:
+    """Takes a stream of bytes apart into lines; one cut short by the other side's end is none."""
+
+    def __init__(self, receive: Callable[[], Awaitable[bytes]]) -> None:
+        """`receive` returns what has come, nothing at the end."""
+        self._receive = receive
+        self._rest = b""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while b"\n" not in self._rest:
+            received = await self._receive()
+            if not received:
+                raise StopAsyncIteration
+            self._rest += received
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line
 
 
 def _receive_exactly(link: socket.socket, size_bytes: int) -> bytes:

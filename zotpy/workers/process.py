@@ -11,13 +11,17 @@ from contextlib import asynccontextmanager, suppress
 import trio
 
 from zotpy.listening import STOP_SIGNALS
-from zotpy.workers.link import STOP, Order, Report
+from zotpy.workers.link import BEAT, STOP, Lines, Order, Reload, Report
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]);"
     " from zotpy.workers.worker import main; main(int(sys.argv[1]))"
 )
 """A worker imports what we import, from the same places, whatever its current directory holds."""
+TELL_WHERE = signal.SIGQUIT
+"""A worker writes the stack of each thread to its standard error at this signal."""
+TELLING_S = 1.0
+SAYING_S = 10.0
 _RECEIVE_BYTES = 64 * 1024
 
 
@@ -27,6 +31,9 @@ class Worker:
     def __init__(self, process: subprocess.Popen[bytes], link: trio.SocketStream) -> None:
         self._process = process
         self._link = link
+        self._lines = Lines(self._receive)
+        self.beats = 0
+        """How often its event loop has told us that it runs; counted while `report` or `ended` wait."""
 
     @property
     def pid(self) -> int:
@@ -40,21 +47,36 @@ class Worker:
 
     async def report(self) -> Report:
         """Wait until it listens, has failed, or has died, which is an empty report."""
-        line = b""
-        while not line.endswith(b"\n") and (received := await self._receive()):
-            line += received
-        return Report.decode(line)
+        async for line in self._lines:
+            if line != BEAT:
+                return Report.decode(line)
+            self.beats += 1
+        return Report()
 
     async def stop(self) -> None:
         """Tell it to drain, or to give up its start, and end."""
-        with suppress(trio.BrokenResourceError):
-            await self._link.send_all(STOP)
+        await self._say(STOP)
+
+    async def reload(self, reload: Reload) -> None:
+        """Tell it to look at what is on the disk again."""
+        await self._say(reload.encode())
 
     async def ended(self) -> int:
         """Wait for its end and return its exit code, or the signal that killed it, negative; call `report` before."""
-        while await self._receive():
-            pass
+        async for _ in self._lines:
+            self.beats += 1
         return await trio.to_thread.run_sync(self._process.wait, abandon_on_cancel=True)
+
+    async def end_hung(self) -> None:
+        """Let it write where it hangs, if it still can, and kill it."""
+        self._process.send_signal(TELL_WHERE)
+        await trio.sleep(TELLING_S)
+        self._process.kill()
+
+    async def _say(self, line: bytes) -> None:
+        """Send a line; it may be dead, or read nothing any more."""
+        with suppress(trio.BrokenResourceError, trio.BusyResourceError), trio.move_on_after(SAYING_S):
+            await self._link.send_all(line + b"\n")
 
     async def _receive(self) -> bytes:
         try:
@@ -81,8 +103,8 @@ async def running(order: Order) -> AsyncIterator[Worker]:
 
 
 def _launch(link: int, listener: int) -> subprocess.Popen[bytes]:
-    """Start a process for which signals to stop wait until it can handle them: Ctrl-C reaches it, too."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    """Start a process for which signals wait until it can handle them: Ctrl-C reaches it, too."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (*STOP_SIGNALS, signal.SIGHUP))
     try:
         return subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-P", "-c", _START, str(link), json.dumps(sys.path)],

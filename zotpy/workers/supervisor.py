@@ -9,18 +9,21 @@ from pathlib import Path
 import structlog
 import trio
 
-from zotpy.config import Settings
+from zotpy.config import LogSettings, Settings
 from zotpy.listening import bind, longest_end_s, until_signal
 from zotpy.registry.concurrency import plain_errors
+from zotpy.reloading import keep_reloading
 from zotpy.restarts import Restarts
 from zotpy.startup import StartupError, announce
 from zotpy.storage import running_store
 from zotpy.systemd import Systemd
 from zotpy.telemetry.logs import at_every_level
 from zotpy.telemetry.sharing import forget_gauges, metrics_directory
-from zotpy.workers.link import Order, Report
+from zotpy.workers.link import BEATS, Order, Reload, Report
 from zotpy.workers.process import Worker, running
+from zotpy.workers.pulse import Pulse
 
+HUNG = "a worker hung: its event loop had stopped"
 EXIT_SLACK_S = 10.0
 """What a worker may take beyond its drain before it is killed."""
 
@@ -55,6 +58,10 @@ class _Supervisor:
         self._listener = listener
         self._metrics = metrics
         self._systemd = systemd
+        systemd.is_well = lambda: all(pulse.is_well for pulse in self._pulses.values())
+        self._pulses: dict[int, Pulse] = {}
+        """Of those that run."""
+        self._processes: dict[int, Worker] = {}
         self._stop = trio.Event()
         self._starting = set(range(1, settings.http.workers + 1))
         """Workers that have not listened yet, not even once."""
@@ -63,6 +70,7 @@ class _Supervisor:
         """Run until a signal, and until every worker has ended. Raises `StartupError`."""
         async with trio.open_nursery() as beside:
             beside.start_soon(self._systemd.keep_told)
+            beside.start_soon(keep_reloading, self._settings, self._reload)
             await self._run_all()
             beside.cancel_scope.cancel()
 
@@ -105,14 +113,37 @@ class _Supervisor:
             return f"no process can be started: {error.strerror}"
 
     async def _watch(self, worker: int, process: Worker) -> str:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._pass_stop_on, process)
-            report = await process.report()
-            if report.listening:
-                self._on_listening(worker, process, report)
-            status = await process.ended()
-            nursery.cancel_scope.cancel()
-        return report.failure or describe(status)
+        self._processes[worker] = process
+        pulse = self._pulses[worker] = Pulse()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._pass_stop_on, process)
+                hung = trio.Event()
+                nursery.start_soon(self._watch_pulse, worker, process, pulse, hung)
+                report = await process.report()
+                if report.listening:
+                    self._on_listening(worker, process, report)
+                status = await process.ended()
+                nursery.cancel_scope.cancel()
+        finally:
+            del self._processes[worker], self._pulses[worker]
+        return report.failure or (HUNG if hung.is_set() else describe(status))
+
+    async def _watch_pulse(self, worker: int, process: Worker, pulse: Pulse, hung: trio.Event) -> None:
+        """End the worker when its event loop has been silent for too long."""
+        timeout_s = self._settings.http.worker_timeout_s
+        while True:
+            await trio.sleep(timeout_s / BEATS)
+            if pulse.look(process.beats):
+                hung.set()
+                log.error("worker hangs", worker=worker, pid=process.pid, silent_for_s=timeout_s)
+                await process.end_hung()
+
+    async def _reload(self, settings: LogSettings) -> None:
+        """Pass on that there may be something new on the disk, also to those that are started later."""
+        self._told = replace(self._told, log=settings)
+        for process in list(self._processes.values()):
+            await process.reload(Reload(settings))
 
     async def _pass_stop_on(self, process: Worker) -> None:
         await self._stop.wait()

@@ -1,5 +1,6 @@
 """A worker: the process that a supervisor started to run one replica."""
 
+import faulthandler
 import signal
 import socket
 import sys
@@ -9,15 +10,19 @@ from contextlib import suppress
 import structlog
 import trio
 
+from zotpy.bell import Bell
 from zotpy.listening import STOP_SIGNALS
 from zotpy.registry.concurrency import plain_errors
+from zotpy.reloading import reopen_logs
 from zotpy.server import run_replica
 from zotpy.startup import StartupError
 from zotpy.telemetry.logs import configure_logs
 from zotpy.telemetry.metrics import Metrics
 from zotpy.telemetry.sharing import abandon, share_metrics
-from zotpy.workers.link import STOP, Order, Report
+from zotpy.workers.link import BEAT, BEATS, STOP, Lines, Order, Reload, Report
+from zotpy.workers.process import TELL_WHERE
 
+RECEIVE_BYTES = 4096
 WORD_S = 2.0
 """How long the supervisor's word may come after a signal to both of us: if it does not, this worker leaves alone."""
 
@@ -32,6 +37,7 @@ def main(link_descriptor: int) -> None:
     except EOFError:
         return
     settings = order.settings
+    faulthandler.register(TELL_WHERE, all_threads=True, chain=False)
     configure_logs(settings.log.level, settings.log.format, settings.log.output)
     structlog.contextvars.bind_contextvars(worker=order.worker)
     share_metrics(order.metrics, order.worker)
@@ -46,7 +52,7 @@ def main(link_descriptor: int) -> None:
 
 async def _work(order: Order, link: socket.socket) -> bool:
     """Run the replica, and return whether the supervisor has ended meanwhile."""
-    stop, told = trio.Event(), trio.Event()
+    stop, told, bell = trio.Event(), trio.Event(), Bell()
     is_listening = is_abandoned = False
 
     def leave(why: str) -> None:
@@ -64,7 +70,7 @@ async def _work(order: Order, link: socket.socket) -> bool:
 
     async def watch_link() -> None:
         nonlocal is_abandoned
-        is_abandoned = not await _told_to_stop(link)
+        is_abandoned = not await _told_to_stop(link, bell)
         told.set()
         leave("the supervisor has ended" if is_abandoned else "the supervisor says so")
 
@@ -78,18 +84,45 @@ async def _work(order: Order, link: socket.socket) -> bool:
     with plain_errors():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch_link)
+            nursery.start_soon(_beat, link, order.settings.http.worker_timeout_s / BEATS)
             nursery.start_soon(_watch_signals, leave)
-            await run_replica(order.settings, Metrics(is_shared=True), until_stopped, report, order.listener)
+            nursery.start_soon(_watch_hangups, bell)
+            await run_replica(order.settings, Metrics(is_shared=True), until_stopped, report, order.listener, bell)
             nursery.cancel_scope.cancel()
     return is_abandoned
 
 
-async def _told_to_stop(link: socket.socket) -> bool:
-    """Wait until the supervisor says stop, or has ended, which is `False`."""
-    try:
-        return await trio.socket.from_stdlib_socket(link).recv(len(STOP)) == STOP
-    except OSError:
-        return False
+async def _told_to_stop(link: socket.socket, bell: Bell) -> bool:
+    """Wait until the supervisor says stop, or has ended, which is `False`; reload when it says so."""
+    receiving = trio.socket.from_stdlib_socket(link)
+
+    async def receive() -> bytes:
+        try:
+            return await receiving.recv(RECEIVE_BYTES)
+        except OSError:
+            return b""
+
+    async for line in Lines(receive):
+        if line == STOP:
+            return True
+        reopen_logs(Reload.decode(line).log)
+        bell.ring()
+    return False
+
+
+async def _beat(link: socket.socket, every_s: float) -> None:
+    """Tell the supervisor that this loop runs. A supervisor that reads nothing for a day misses some of it."""
+    while True:
+        _say(link, BEAT)
+        await trio.sleep(every_s)
+
+
+async def _watch_hangups(bell: Bell) -> None:
+    """Look at the certificate at SIGHUP; the rest is what the supervisor says when it gets the same signal."""
+    with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+        async for _ in signals:
+            bell.ring()
 
 
 async def _watch_signals(leave: Callable[[str], None]) -> None:
@@ -101,6 +134,11 @@ async def _watch_signals(leave: Callable[[str], None]) -> None:
 
 
 def _report(link: socket.socket, report: Report) -> None:
-    """Send a report; far shorter than what a socket takes at once."""
-    with suppress(OSError):  # the supervisor has ended, which `_watch_link` sees
-        link.send(report.encode())
+    """Send a report."""
+    _say(link, report.encode())
+
+
+def _say(link: socket.socket, line: bytes) -> None:
+    """Send a line, far shorter than what a socket takes at once."""
+    with suppress(OSError):  # the supervisor has ended, which `watch_link` sees, or reads nothing for now
+        link.send(line + b"\n")

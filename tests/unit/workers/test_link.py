@@ -6,9 +6,10 @@ import socket
 from pathlib import Path
 
 import pytest
+import trio
 
-from zotpy.config import S3Settings, Settings, StorageSettings
-from zotpy.workers.link import STOP, Order, Report
+from zotpy.config import LogSettings, S3Settings, Settings, StorageSettings
+from zotpy.workers.link import BEAT, STOP, Lines, Order, Reload, Report
 
 SETTINGS = Settings(storage=StorageSettings(s3=S3Settings("b", access_key="a", secret_key="hush")))
 ORDER = Order(2, SETTINGS, 7, Path("/tmp/x"))  # noqa: S108 - nothing is there
@@ -46,11 +47,28 @@ def test_an_order_cut_short_is_none(length: int) -> None:
 def test_a_report_is_one_line(report: Report) -> None:
     """A report comes back as it was, whatever signs are in it."""
     line = report.encode()
-    assert line.count(b"\n") == 1
+    assert b"\n" not in line
+    assert line != BEAT
     assert Report.decode(line) == report
 
 
-def test_a_report_cut_short_says_nothing() -> None:
-    """A worker that dies in the middle of its report has neither failed in words nor listened."""
-    assert Report.decode(Report(("http://[::1]:5000",)).encode()[:-1]) == Report()
-    assert Report.decode(b"") == Report()
+def test_a_word_to_reload_is_one_line() -> None:
+    """It is none that says stop."""
+    reload = Reload(LogSettings("error", "json", "/var/log/a\nb"))
+    line = reload.encode()
+    assert b"\n" not in line
+    assert line != STOP
+    assert Reload.decode(line) == reload
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+async def test_lines_are_found_wherever_they_are_cut(size: int) -> None:
+    """What comes in pieces is the same lines; one that the other side's death cut short is none."""
+    text = b"\n\nreport\n\n!\ncut"
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+
+    async def receive() -> bytes:
+        await trio.lowlevel.checkpoint()
+        return pieces.pop(0) if pieces else b""
+
+    assert [line async for line in Lines(receive)] == [BEAT, BEAT, b"report", BEAT, STOP]

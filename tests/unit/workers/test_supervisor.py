@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import signal
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from structlog.testing import capture_logs
 
+from tests.notices import notice_socket
+from zotpy import reloading
 from zotpy.config import HttpSettings, S3Settings, Settings, StorageSettings
+from zotpy.config.settings import Source
 from zotpy.restarts import FIRST_DELAY_S
 from zotpy.startup import StartupError
 from zotpy.workers import supervise, supervisor
-from zotpy.workers.link import Order, Report
+from zotpy.workers.link import Order, Reload, Report
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
 
     from trio.testing import MockClock
 
@@ -39,7 +43,31 @@ class Life:
     dead: trio.Event = field(default_factory=trio.Event)
     order: Order | None = None
     is_killed: bool = False
+    is_hung: bool = False
+    """It is silent from now on."""
+    is_stuck: bool = False
+    """It does not even end when it is killed."""
+    reloads: list[Reload] = field(default_factory=list)
     pid: int = 1
+    _beats: int = 0
+
+    @property
+    def beats(self) -> int:
+        """Beat at each look."""
+        self._beats += not self.is_hung
+        return self._beats
+
+    async def reload(self, reload: Reload) -> None:
+        """Take note of it."""
+        await trio.lowlevel.checkpoint()
+        self.reloads.append(reload)
+
+    async def end_hung(self) -> None:
+        """Die."""
+        await trio.lowlevel.checkpoint()
+        if not self.is_stuck:
+            self.status = -signal.SIGKILL
+            self.dead.set()
 
     async def report(self) -> Report:
         """Report at once; a worker that does not listen is dead by then."""
@@ -214,3 +242,98 @@ async def test_a_process_that_cannot_be_made_is_tried_again(
     failures = 1
     with pytest.raises(StartupError, match="Resource temporarily unavailable"):
         await supervise(SETTINGS)
+
+
+async def test_a_worker_that_hangs_is_replaced(play: Callable[..., Scene], autojump_clock: MockClock) -> None:
+    """One that beats no more is ended and started again, after as long as the setting says; the other one goes on."""
+    del autojump_clock
+    first, other, second = Life(), Life(), Life()
+    play([first, second], [other])
+    with capture_logs() as logs:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervise, SETTINGS)
+            await trio.sleep(1000)
+            assert not first.dead.is_set()
+            first.is_hung = True
+            began = trio.current_time()
+            with trio.fail_after(1000):
+                while second.order is None:  # noqa: ASYNC110 - time goes on by itself
+                    await trio.sleep(0.1)
+            timeout_s = SETTINGS.http.worker_timeout_s
+            assert timeout_s * 0.7 <= trio.current_time() - began <= timeout_s * 1.5
+            assert not other.dead.is_set()
+            signal.raise_signal(signal.SIGTERM)
+    (hangs,) = [entry for entry in logs if entry["event"] == "worker hangs"]
+    assert (hangs["worker"], hangs["log_level"]) == (1, "error")
+    assert [entry["why"] for entry in logs if entry["event"] == "worker ended"] == [supervisor.HUNG]
+
+
+async def test_a_machine_that_slept_kills_no_worker(play: Callable[..., Scene], mock_clock: MockClock) -> None:
+    """Where all were stopped together the clock has gone on, but each worker gets its time from then on."""
+    lives = [Life(), Life()]
+    play([lives[0]], [lives[1]])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervise, SETTINGS)
+        await until_idle()
+        for life in lives:
+            life.is_hung = True  # nobody could say anything
+        for _ in range(2):
+            mock_clock.jump(86400)
+            await until_idle()
+        for life in lives:
+            life.is_hung = False
+        assert not any(life.dead.is_set() for life in lives)
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("is_stuck", [False, True])
+async def test_the_watchdog_sees_workers(
+    play: Callable[..., Scene],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    autojump_clock: MockClock,
+    is_stuck: bool,  # noqa: FBT001 - a parameter of the table
+) -> None:
+    """It is fed while workers beat or are replaced, and hears nothing once one hangs that cannot be ended."""
+    del autojump_clock
+    first = Life(is_stuck=is_stuck)
+    play([first, Life()], [Life()])
+    with notice_socket(str(tmp_path / "notify")) as notices:
+        monkeypatch.setenv("NOTIFY_SOCKET", notices.address)
+        monkeypatch.setenv("WATCHDOG_USEC", "20000000")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervise, SETTINGS)
+            await trio.sleep(100)
+            first.is_hung = True
+            await trio.sleep(2 * SETTINGS.http.worker_timeout_s + 20)
+            assert ["WATCHDOG=1"] in notices.received()
+            await trio.sleep(100)
+            assert (["WATCHDOG=1"] in notices.received()) is not is_stuck
+            first.dead.set()
+            signal.raise_signal(signal.SIGTERM)
+
+
+async def test_sighup_reaches_every_worker(
+    play: Callable[..., Scene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is told to reload, with the log's level of the file; one that is started later has it as well."""
+    configured: list[tuple[str, ...]] = []
+    monkeypatch.setattr(reloading, "configure_logs", lambda *words: configured.append(words))
+    file = tmp_path / "config.yaml"
+    file.write_text("log: {level: info}")
+    settings = replace(SETTINGS, source=Source(file, {}))
+    lives = [Life(), Life()]
+    play([lives[0], Life()], [lives[1]])
+    with capture_logs() as logs:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervise, settings)
+            await until_idle()
+            file.write_text("log: {level: warn}\nhttp: {port: 1}")
+            signal.raise_signal(signal.SIGHUP)
+            with trio.fail_after(60):
+                while not all(life.reloads for life in lives):  # noqa: ASYNC110 - nobody tells us
+                    await trio.sleep(0.01)
+            assert [[word.log.level for word in life.reloads] for life in lives] == [["warn"], ["warn"]]
+            signal.raise_signal(signal.SIGTERM)
+    assert configured == [("warn", "auto", "stderr")]
+    assert [entry["needs_restart"] for entry in logs if entry["event"] == "reloaded"] == [["http", "storage"]]

@@ -1,0 +1,76 @@
+"""What SIGHUP does: the log's file is opened again, the log's level is that of the file, certificates are looked at.
+
+Everything else in the configuration needs a restart, and the log names the sections that wait for one.
+"""
+
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import fields, replace
+
+import structlog
+import trio
+
+from zotpy.config import ConfigError, LogSettings, Settings, load_settings
+from zotpy.telemetry.logs import at_every_level, configure_logs
+
+TERMINAL = "/dev/tty"
+
+log = structlog.get_logger()
+
+
+async def keep_reloading(settings: Settings, then: Callable[[LogSettings], Awaitable[None]]) -> None:
+    """Reload at each SIGHUP, until cancelled; `then` is called with what holds for the log from now on.
+
+    A terminal that is closed sends the same signal. Whoever sat there wants the registry to end: it drains.
+    """
+    had_terminal = _has_terminal()
+    with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+        async for _ in signals:
+            if had_terminal and not _has_terminal():
+                log.info("stopping", why="the terminal was closed")
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            settings = await _reload(settings)
+            await then(settings.log)
+
+
+async def _reload(settings: Settings) -> Settings:
+    """Read the configuration again, and return what holds now; one with a mistake changes nothing."""
+    try:
+        read = await trio.to_thread.run_sync(_read_again, settings)
+    except ConfigError as error:
+        log.error("reload_refused", problems=error.problems)  # noqa: TRY400 - a matter of the file
+        read = settings
+    if not reopen_logs(read.log):
+        read = settings
+    waiting = [each.name for each in fields(Settings) if each.compare and each.name not in {"log", "warnings"}]
+    waiting = [name for name in waiting if getattr(read, name) != getattr(settings, name)]
+    at_every_level.info("reloaded", log_level=read.log.level, **({"needs_restart": waiting} if waiting else {}))
+    return replace(settings, log=read.log)
+
+
+def reopen_logs(settings: LogSettings) -> bool:
+    """Open the log's file again, which may have been moved away; return whether that went well, and say if not."""
+    try:
+        configure_logs(settings.level, settings.format, settings.output)
+    except OSError as error:
+        log.error("reload_refused", problems=[f"log.output: {settings.output}: {error.strerror}"])  # noqa: TRY400 - the same
+        return False
+    return True
+
+
+def _read_again(settings: Settings) -> Settings:
+    if settings.source is None:
+        return settings
+    return load_settings(settings.source.file, overrides=settings.source.overrides)
+
+
+def _has_terminal() -> bool:
+    """Whether a terminal controls this process."""
+    try:
+        os.close(os.open(TERMINAL, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,72 @@
+"""The certificate that clients see, read again when its files change: a renewal needs neither a signal nor a restart.
+
+Every handshake asks which one is the latest, by the callback that Python calls once a client has said hello
+(`ssl.SSLContext.sni_callback`, also called where the client names no server). A new pair is loaded as a whole before
+any handshake sees it, so a key that does not belong to the certificate, or half a file, changes nothing.
+"""
+
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+import trio
+
+from zotpy.bell import Bell
+
+LOOK_INTERVAL_S = 5.0
+"""How often the files are looked at."""
+Signature = tuple[tuple[int, ...], ...]
+"""What `stat` says of each file, links followed, so that a link that is led elsewhere is a change as well."""
+
+log = structlog.get_logger()
+
+
+class Certificate:
+    """A certificate with its chain, and its key."""
+
+    def __init__(self, cert: Path, key: Path, load: Callable[[], ssl.SSLContext]) -> None:
+        """`load` makes a context of the two files. It is called at once; raises `OSError`, `ssl.SSLError`."""
+        self._files = (cert, key)
+        self._load = load
+        self._seen = self._signature()
+        self._latest = load()
+        self.context = load()
+        """What listens; clients get the certificate of the latest."""
+        self.context.sni_callback = self._choose
+
+    def _choose(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+        del name, context
+        connection.context = self._latest
+
+    async def keep_current(self, bell: Bell) -> None:
+        """Look for a new pair every few seconds, and whenever the bell is rung, until cancelled."""
+        while True:
+            with trio.move_on_after(LOOK_INTERVAL_S):
+                await bell.rung()
+            await self.look()
+
+    async def look(self) -> None:
+        """Use the pair in the files if it is a new one; one that cannot be used is said once, and the old one stays."""
+        signature = await trio.to_thread.run_sync(self._signature)
+        if signature == self._seen:
+            return
+        self._seen = signature
+        try:
+            self._latest = await trio.to_thread.run_sync(self._load)
+        except (OSError, ValueError) as error:  # `ssl.SSLError` is an `OSError`
+            reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+            log.error("certificate_not_renewed", reason=reason, files=[str(file) for file in self._files])  # noqa: TRY400 - a matter of the files
+        else:
+            log.info("certificate_renewed", files=[str(file) for file in self._files])
+
+    def _signature(self) -> Signature:
+        return tuple(_looks(file) for file in self._files)
+
+
+def _looks(file: Path) -> tuple[int, ...]:
+    try:
+        found = file.stat()
+    except OSError as error:
+        return (error.errno or 0,)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
