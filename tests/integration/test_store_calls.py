@@ -255,13 +255,13 @@ async def test_a_delete_costs_what_its_own_tags_need(replica: Replica) -> None:
         assert len(calls) <= 2 * tag_count + 8, str(calls)
         return len(calls)
 
-    alone = await cost_of_deleting("alone", 22)
-    few = await cost_of_deleting("few", 11)
-    assert alone - few == 2 * 11
+    alone = await cost_of_deleting("alone", 20)
+    few = await cost_of_deleting("few", 10)
+    assert alone - few == 2 * 10
     for number in range(20):
         tags = [f"other-{number}-{place}" for place in range(3)]
         await replica.push_image("", [config], *tags, note=f"other {number}")
-    assert await cost_of_deleting("crowded", 22) == alone
+    assert await cost_of_deleting("crowded", 20) == alone
 
 
 async def test_an_upload_that_is_only_begun_costs_nothing(replica: Replica) -> None:

@@ -68,6 +68,7 @@ def test_a_listing_is_read_in_every_form_that_stores_write(body: bytes) -> None:
         b'<!DOCTYPE r [<!ENTITY e "' + b"x" * 99 + b'">]>' + damaged("<Key>k</Key>", "<Key>&e;</Key>"),
         damaged("2026-11-24T10:00:00Z", "yesterday"),
         damaged("</Contents>", ""),
+        damaged("<Size>", "<a/>" * 70_000 + "<Size>"),
         b"<?xml version='1.0' encoding='utf-32'?><ListBucketResult/>",
         b"<?xml version='1.0' encoding='nonsense'?><ListBucketResult/>",
     ],
@@ -156,6 +157,12 @@ def test_multiparts_under_way_are_read() -> None:
     assert not listing.truncated
     (found,) = listing.uploads
     assert (found.key, found.upload_id, found.initiated.hour) == ("data/x", "id", 10)
+
+
+def test_elements_may_lie_deep() -> None:
+    """As deep as a document may have elements: it is read, and freed."""
+    deep = damaged("<Size>", "<a>" * 24_000 + "</a>" * 24_000 + "<Size>")
+    assert len(responses.parse_listing(deep).objects) == 1
 
 
 def test_the_errors_of_a_deletion_are_read() -> None:
