@@ -18,7 +18,7 @@ from zotpy.store.synced import SyncedStore
 async def open_store(settings: Settings, *, beside_a_replica: bool = False) -> AsyncIterator[Store]:
     """Open the store of the configuration, the embedded one where it names none. Raises `StartupError`.
 
-    `beside_a_replica`: where another zotpy runs the embedded store, use that one.
+    `beside_a_replica`: an embedded store must have been used by a replica, and where one runs it, it is shared.
     """
     async with running_store(settings.storage, beside_a_replica=beside_a_replica) as s3:
         # A manifest is read whole, with a line of ours before it.
@@ -39,6 +39,8 @@ async def running_store(settings: StorageSettings, *, beside_a_replica: bool = F
     from zotpy import embedded  # noqa: PLC0415 - not needed beside an external store
 
     try:
+        if beside_a_replica:
+            embedded.check_store(settings.root_directory)
         async with AsyncExitStack() as stack:
             try:
                 store = await stack.enter_async_context(embedded.embedded_store(settings.root_directory))

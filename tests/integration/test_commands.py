@@ -139,13 +139,24 @@ def test_what_is_said_is_for_people(site: Site) -> None:
         assert client.get(f"/v2/{REPO}/blobs/{digest_of(LAYER)}").content == LAYER
 
 
-def test_a_bucket_that_is_not_ours_to_look_at_is_left_alone(site: Site, tmp_path: Path) -> None:
-    """One that no replica has used, as by a wrong path, and one of a newer release: said in a line, nothing written."""
-    empty = Site(tmp_path / "empty", tmp_path / "empty.log")
-    for command in ("gc", "du", "fsck"):
-        done = empty.run(command)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.splitlines()[-1].startswith("zotpy: there is no registry")
+@pytest.mark.parametrize("command", ["gc", "du", "fsck"])
+def test_a_directory_without_a_store_is_left_alone(tmp_path: Path, command: str) -> None:
+    """A mistyped path is said in a line: no directory is made, and no store is started in one."""
+    wrong = Site(tmp_path / "wrong", tmp_path / "wrong.log")
+    done = wrong.run(command)
+    assert (done.returncode, done.stdout) == (1, "")
+    advice = "name that of the registry, with --root or storage.rootDirectory"
+    assert done.stderr == f"zotpy: the data directory {wrong.root} does not exist: {advice}\n"
+    assert not wrong.root.exists()
+    wrong.root.mkdir()
+    done = wrong.run(command)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"zotpy: the data directory {wrong.root} holds no store: {advice}\n"
+    assert list(wrong.root.iterdir()) == []
+
+
+def test_a_bucket_of_a_newer_release_is_left_alone(site: Site) -> None:
+    """It is said in a line, and nothing is written."""
     trio.run(write, site, keys.LAYOUT, b'{"layout":9,"least":9,"release":"9.0.0"}\n')
     done = site.run("gc")
     assert done.returncode == 1

@@ -62,7 +62,6 @@ def config(store: EmbeddedStore) -> S3Config:
         path_style=True,
         access_key=store.access_key,
         secret_key=store.secret_key,
-        longest_object_bytes=max(map(len, OBJECTS.values())),
     )
 
 

@@ -1,7 +1,7 @@
 """The store of a registry that was given none: SeaweedFS as a child process, its data under one directory."""
 
 from zotpy.embedded.errors import DirectoryInUseError, EmbeddedStoreError
-from zotpy.embedded.store import EmbeddedStore, embedded_store, running_elsewhere
+from zotpy.embedded.store import EmbeddedStore, check_store, embedded_store, running_elsewhere
 from zotpy.embedded.syncing import DiskSync, disk_sync
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "DiskSync",
     "EmbeddedStore",
     "EmbeddedStoreError",
+    "check_store",
     "disk_sync",
     "embedded_store",
     "running_elsewhere",

@@ -72,6 +72,18 @@ async def embedded_store(root_directory: Path) -> AsyncIterator[EmbeddedStore]:
             nursery.cancel_scope.cancel()
 
 
+def check_store(root_directory: Path) -> None:
+    """Raise `EmbeddedStoreError` unless a store has run on the directory before; nothing is made."""
+    try:
+        if Directory(root_directory.absolute()).keys.is_file():
+            return
+        why = "holds no store" if root_directory.exists() else "does not exist"
+    except OSError as error:
+        why = f"cannot be used: {error.strerror}"
+    msg = f"the data directory {root_directory} {why}: name that of the registry, with --root or storage.rootDirectory"
+    raise EmbeddedStoreError(msg)
+
+
 def running_elsewhere(root_directory: Path) -> EmbeddedStore:
     """Return how to reach the store that another process runs on the directory. Raises `EmbeddedStoreError`."""
     directory = Directory(root_directory.absolute())
