@@ -9,6 +9,7 @@ import structlog
 import trio
 
 from zotpy.bell import Bell
+from zotpy.collecting import keep_collecting
 from zotpy.config import LogSettings, Settings, StorageSettings
 from zotpy.listening import listen, longest_end_s, until_signal
 from zotpy.registry.budget import MemoryBudget
@@ -18,6 +19,7 @@ from zotpy.registry.health import GuardedStore, Health
 from zotpy.registry.layout import LayoutError
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
+from zotpy.registry.space import Space, SpacedStore
 from zotpy.reloading import keep_reloading
 from zotpy.startup import StartupError, announce, collect_less
 from zotpy.storage import open_store
@@ -76,19 +78,30 @@ async def run_replica(
     """Open the store and answer requests; see `zotpy.listening.listen`. Raises `StartupError`."""
     try:
         async with open_store(settings) as store, trio.open_nursery() as nursery:
-            health = Health(store)
+            health, space = Health(store), await _space(settings.storage)
             await prepare_hashing()
-            registry = await _open(ObservedStore(GuardedStore(store, health), metrics), settings, metrics)
+            guarded = GuardedStore(SpacedStore(store, space), health)
+            registry = await _open(ObservedStore(guarded, metrics), settings, metrics)
             metrics.watch_budget(registry.budget, registry.blobs.readers)
+            metrics.watch_space(space)
+            nursery.start_soon(space.keep_looking)
             nursery.start_soon(metrics.keep_published)
             nursery.start_soon(health.keep_looking)
             nursery.start_soon(registry.pulls.keep_written)
+            collecting = trio.CancelScope()
+            nursery.start_soon(_collect, collecting, guarded, settings)
             metrics_path = settings.metrics.path if settings.metrics.enable else None
-            app = create_app(registry, health, metrics.render, metrics_path)
+            app = create_app(registry, health, metrics.render, metrics_path, space)
             app.proxies = TrustedProxies(settings.http.trusted_proxies)
             app.report = partial(report, metrics, quiet=PROBES | {settings.metrics.path})
             collect_less()
-            await listen(app, health, settings.http, until_stopped, on_listening, listener, bell)
+
+            async def until_draining() -> bool:
+                is_last = await until_stopped()
+                collecting.cancel()
+                return is_last
+
+            await listen(app, health, settings.http, until_draining, on_listening, listener, bell)
             await registry.pulls.write_last()
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
@@ -124,6 +137,19 @@ def _redirect_expiry_s(settings: StorageSettings) -> int | None:
     if settings.s3 is None or not (settings.s3.redirect or settings.redirect_blob_url):
         return None
     return int(settings.s3.redirect_expiry_s)
+
+
+async def _collect(scope: trio.CancelScope, store: Store, settings: Settings) -> None:
+    """Collect garbage until the scope is cancelled: a drain does not wait for it."""
+    with scope:
+        await keep_collecting(store, settings)
+
+
+async def _space(settings: StorageSettings) -> Space:
+    """Look at the disk of the embedded store; a service elsewhere says by itself when it is full."""
+    space = Space(settings.s3.disk if settings.s3 else settings.root_directory, settings.reserved)
+    await space.look()
+    return space
 
 
 async def _open(store: Store, settings: Settings, metrics: Metrics) -> Registry:

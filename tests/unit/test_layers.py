@@ -34,13 +34,14 @@ MAY_IMPORT = {
     "zotpy.storage": "zotpy.config zotpy.embedded zotpy.s3 zotpy.startup zotpy.store zotpy.store.opening",
     "zotpy.reloading": "zotpy.config zotpy.telemetry structlog trio",
     "zotpy.listening": "zotpy.bell zotpy.config zotpy.registry zotpy.startup zotpy.web hypercorn structlog trio",
-    "zotpy.server": "zotpy.bell zotpy.config zotpy.listening zotpy.registry zotpy.reloading zotpy.startup "
-    "zotpy.storage zotpy.store zotpy.systemd zotpy.telemetry zotpy.web structlog trio",
+    "zotpy.collecting": "zotpy.collector zotpy.config zotpy.store structlog trio",
+    "zotpy.server": "zotpy.bell zotpy.collecting zotpy.config zotpy.listening zotpy.registry zotpy.reloading "
+    "zotpy.startup zotpy.storage zotpy.store zotpy.systemd zotpy.telemetry zotpy.web structlog trio",
     "zotpy.workers": "zotpy.bell zotpy.config zotpy.listening zotpy.registry zotpy.reloading zotpy.restarts "
     "zotpy.server zotpy.startup zotpy.storage zotpy.systemd zotpy.telemetry structlog trio",
     "zotpy.inspection": "zotpy.collector zotpy.core zotpy.registry zotpy.store trio",
-    "zotpy.commands": "zotpy.collector zotpy.config zotpy.core zotpy.inspection zotpy.registry zotpy.startup "
-    "zotpy.storage zotpy.store zotpy.telemetry prometheus_client rich structlog trio",
+    "zotpy.commands": "zotpy.collecting zotpy.collector zotpy.config zotpy.core zotpy.inspection zotpy.registry "
+    "zotpy.startup zotpy.storage zotpy.store zotpy.telemetry prometheus_client rich structlog trio",
     "zotpy.cli": "zotpy zotpy.commands zotpy.config zotpy.server zotpy.startup zotpy.telemetry zotpy.workers "
     "structlog trio",
     "zotpy.__main__": "zotpy.cli",

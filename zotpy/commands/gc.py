@@ -4,8 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
-from datetime import timedelta
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from zotpy.commands.arguments import add_bucket_arguments
 
 if TYPE_CHECKING:
-    from zotpy.collector import Expiration, Retention, Summary
-    from zotpy.config import KeepTagsSettings, RetentionSettings, Settings
+    from zotpy.collector import Expiration, Summary
+    from zotpy.config import Settings
 
 _DESCRIPTION = """Collect garbage once, while replicas serve.
 
@@ -83,47 +82,14 @@ def _check_grace(options: argparse.Namespace, settings: "Settings") -> None:
 
 
 async def _collect(settings: "Settings", tell: Callable[[Any], None], *, dry_run: bool) -> "Summary":
-    from zotpy.collector import Collector, CollectorSettings  # noqa: PLC0415
+    from zotpy.collecting import collector_settings  # noqa: PLC0415
+    from zotpy.collector import Collector  # noqa: PLC0415
     from zotpy.commands.bucket import Watched, open_bucket  # noqa: PLC0415
 
-    numbers = CollectorSettings(
-        grace_s=settings.gc.grace_s,
-        deadline_s=settings.gc.deadline_s,
-        upload_ttl_s=settings.gc.upload_ttl_s,
-        dry_run=dry_run,
-        retention=_retention(settings.retention),
-    )
+    numbers = replace(collector_settings(settings), dry_run=dry_run)
     async with open_bucket(settings) as store:
         with Watched(tell) as watched:
             return await Collector(store, numbers, watched).run()
-
-
-def _retention(settings: "RetentionSettings") -> "Retention":
-    """Translate the configuration's words into the collector's."""
-    from zotpy.collector import KeepTags, Policy, Retention  # noqa: PLC0415
-
-    def within(seconds: float | None) -> timedelta | None:
-        return None if seconds is None else timedelta(seconds=seconds)
-
-    def keep_tags(keep: "KeepTagsSettings") -> KeepTags:
-        return KeepTags(
-            patterns=keep.patterns,
-            most_recently_pushed=keep.most_recently_pushed_count,
-            most_recently_pulled=keep.most_recently_pulled_count,
-            pushed_within=within(keep.pushed_within_s),
-            pulled_within=within(keep.pulled_within_s),
-        )
-
-    policies = [
-        Policy(
-            repositories=policy.repositories,
-            delete_referrers=policy.delete_referrers,
-            delete_untagged=policy.delete_untagged,
-            keep_tags=tuple(keep_tags(keep) for keep in policy.keep_tags),
-        )
-        for policy in settings.policies
-    ]
-    return Retention(tuple(policies), settings.delay_s, settings.dry_run)
 
 
 def _told(summary: "Summary", settings: "Settings") -> str:

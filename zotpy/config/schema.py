@@ -20,6 +20,7 @@ from zotpy.config.values import (
     read_optional_text,
     read_path,
     read_prefix,
+    read_share,
     read_silence,
     read_size,
     read_text,
@@ -54,6 +55,7 @@ LEAVES = {
     "http.workers": Leaf("http", "workers", read_workers),
     "http.workerTimeout": Leaf("http", "worker_timeout_s", read_silence),
     "storage.rootDirectory": Leaf("storage", "root_directory", read_path),
+    "storage.reservedSpace": Leaf("storage", "reserved", read_share),
     "storage.redirectBlobURL": Leaf("storage", "redirect_blob_url", read_flag),
     "storage.retention.dryRun": Leaf("retention", "dry_run", read_flag),
     "storage.retention.delay": Leaf("retention", "delay_s", read_wait),
@@ -90,6 +92,7 @@ LEAVES = {
     "gcSettings.grace": Leaf("gc", "grace_s", read_duration),
     "gcSettings.deadline": Leaf("gc", "deadline_s", read_duration),
     "gcSettings.uploadTTL": Leaf("gc", "upload_ttl_s", read_duration),
+    "gcSettings.interval": Leaf("gc", "interval_s", read_wait),
     "gcSettings.pullInterval": Leaf("gc", "pull_interval_s", read_duration),
     "gcSettings.callsPerSecond": Leaf("gc", "calls_per_second", read_count(1, 100_000)),
     "extensions.metrics.enable": Leaf("metrics", "enable", read_flag),
@@ -106,7 +109,7 @@ LEAVES = {
 }
 """Every setting, by its path."""
 
-_COLLECTOR = "garbage is collected beside the server, never by it"
+_COLLECTOR = "see gcSettings.interval"
 _CLIENT = "zotpy has an S3 client of its own"
 WITHOUT_EFFECT = {
     "binaryType": "it describes a build of zot",

@@ -10,6 +10,7 @@ from typing import Literal
 from zotpy.config.retention import RetentionSettings
 
 MIB = 1024 * 1024
+COLLECTIONS_PER_GRACE = 4
 Level = Literal["debug", "info", "warn", "error"]
 LogFormat = Literal["auto", "json", "console"]
 
@@ -93,6 +94,8 @@ class StorageSettings:
 
     root_directory: Path = field(default_factory=default_root)
     """Where the embedded store keeps its data; not used beside `s3`."""
+    reserved: float = 0.02
+    """The share of the disk, 0 to 1, that pushes to the embedded store leave free."""
     redirect_blob_url: bool = False
     """zot's name for `s3.redirect`: either turns it on."""
     s3: S3Settings | None = None
@@ -136,6 +139,8 @@ class GcSettings:
     """How long an upload may rest before the collector ends it; at least `grace_s`."""
     calls_per_second: int = 500
     """Calls to the store that one collector makes at most, 1 to 100,000."""
+    interval_s: float | None = None
+    """How often the server collects by itself; 0: never. `None`: see `Settings.collection_interval_s`."""
     pull_interval_s: float = 600.0
     """How often a replica writes down what was pulled, where a retention rule asks when."""
 
@@ -204,3 +209,15 @@ class Settings:
     warnings: tuple[str, ...] = ()
     """What was configured and has no effect here; one sentence each, beginning with its path."""
     source: Source | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def collection_interval_s(self) -> float:
+        """How often the server collects by itself; 0: never.
+
+        Unless it is configured, a server does so with the embedded store, which nobody else looks after, and as often
+        as the two steps of a collection need.
+        """
+        if self.gc.interval_s is not None:
+            return self.gc.interval_s
+        is_embedded = self.storage.s3 is None or self.storage.s3.disk is not None
+        return self.gc.grace_s / COLLECTIONS_PER_GRACE if is_embedded else 0.0

@@ -19,6 +19,7 @@ _DURATIONS = re.compile(r"(?:\d{1,12}(?:\.\d{1,9})?(?:ms|s|m|h|d) ?)+|\d{1,12}(?
 _DURATION = re.compile(r"([\d.]+)(ms|s|m|h|d|)", re.ASCII)
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~-]{1,255})+", re.ASCII)
 _TAKEN = frozenset({"/livez", "/readyz", "/startupz"})
+_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,6})?) ?%", re.ASCII)
 _HOST = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}", re.ASCII)
 LONGEST_EXPIRY_S = 7 * 86400
 LONGEST_SILENCE_S = 3600
@@ -142,6 +143,15 @@ def read_size(lowest_bytes: int, highest_bytes: int | None = None) -> Reader:
 def _size(size_bytes: int) -> str:
     """Write a size that is a whole number of KiB."""
     return f"{size_bytes // 2**20}MiB" if size_bytes % 2**20 == 0 else f"{size_bytes // 2**10}KiB"
+
+
+def read_share(value: object) -> float:
+    """Read a percentage, such as `2%`; returns 0 to 1."""
+    match = _SHARE.fullmatch(str(value).strip())
+    if match is None or float(match[1]) > 100:  # noqa: PLR2004 - per cent
+        msg = f"{value!r} is not a percentage: write one from 0% to 100%, such as 2%"
+        raise ValueError(msg)
+    return float(match[1]) / 100
 
 
 def read_duration(value: object) -> float:

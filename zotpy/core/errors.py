@@ -174,6 +174,12 @@ class TooLate(Unavailable):
     """What the request relied on may have gone before it wrote: more than the deadline lies between, by the store."""
 
 
+class StorageFull(RegistryError):
+    """The store has no room for what is pushed; nothing that the client can do helps."""
+
+    code = "DENIED"
+
+
 class ClientStalled(RegistryError):
     """The client stopped sending in the middle of a body, or closed the connection."""
 

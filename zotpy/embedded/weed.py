@@ -99,6 +99,7 @@ def arguments(directory: Directory, ports: Ports) -> list[str]:
         f"-volume.port={ports.volume}",
         "-volume.max=100000",  # the free space is the limit, not a count
         "-volume.preStopSeconds=0",
+        "-volume.minFreeSpace=1MiB",  # 1 % unless told: pushes end long before, and deletes must go on
         "-volume.concurrentUploadLimitMB=64",
         "-volume.concurrentDownloadLimitMB=64",
         "-filer",

@@ -46,6 +46,10 @@ class StoreRefused(StoreError):
     """The store will not do it: wrong keys, no such bucket, a malformed request. Retrying does not help."""
 
 
+class StoreFull(StoreRefused):
+    """The store has no room left, or its quota is used up: only its operator can help."""
+
+
 @dataclass(frozen=True, slots=True)
 class Features:
     """What the store was seen to do (probed once at start); `False` means: do not rely on it."""

@@ -6,12 +6,14 @@ endpoint takes are counted together as `other`.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import trio
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.readers import Readers
+from zotpy.registry.space import Space
 from zotpy.telemetry.sharing import collector_of_all
 
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
@@ -73,9 +75,23 @@ class Metrics:
         self._watch("zotpy_memory_budget_bytes", "The memory budget.", lambda: budget.total_bytes)
         self._watch("zotpy_memory_budget_waiting", "Bodies of pushes that wait for memory.", lambda: budget.waiting)
 
-    def _watch(self, name: str, what: str, read: Callable[[], float]) -> None:
-        """Show what a function returns; the sum over workers, of those that live."""
-        gauge = Gauge(name, what, registry=self.registry, multiprocess_mode="livesum")
+    def watch_space(self, space: Space) -> None:
+        """Show the room on the disk of the embedded store; it is the same for all workers."""
+        if space.directory is not None:
+            free = "Free bytes on the disk of the store on this machine."
+            self._watch("zotpy_disk_free_bytes", free, lambda: space.free_bytes, "livemin")
+            reserved = "Free bytes below which pushes are refused."
+            self._watch("zotpy_disk_reserved_bytes", reserved, lambda: space.reserved_bytes, "livemax")
+
+    def _watch(
+        self,
+        name: str,
+        what: str,
+        read: Callable[[], float],
+        over_workers: Literal["livesum", "livemin", "livemax"] = "livesum",
+    ) -> None:
+        """Show what a function returns; over workers, of those that live, the sum unless told otherwise."""
+        gauge = Gauge(name, what, registry=self.registry, multiprocess_mode=over_workers)
         if self._is_shared:  # another worker cannot call a function of ours: it reads what was published last
             self._gauges.append((gauge, read))
             gauge.set(read())

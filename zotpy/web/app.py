@@ -19,6 +19,7 @@ from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.concurrency import first_cause
 from zotpy.registry.health import Health
 from zotpy.registry.registry import Registry
+from zotpy.registry.space import Space
 from zotpy.web import blobs, lists, manifests, operations, uploads, welcome
 from zotpy.web.bodies import PROGRESS_BYTES, BoundedRequest
 from zotpy.web.context import Context
@@ -116,7 +117,11 @@ class RegistryApp(QuartTrio):
 
 
 def create_app(
-    registry: Registry, health: Health, metrics: Callable[[], bytes], metrics_path: str | None = METRICS_PATH
+    registry: Registry,
+    health: Health,
+    metrics: Callable[[], bytes],
+    metrics_path: str | None = METRICS_PATH,
+    space: Space | None = None,
 ) -> RegistryApp:
     """Make the ASGI application of one replica; `metrics` renders what `metrics_path` answers, if there is one."""
     app = RegistryApp("zotpy", static_folder=None)
@@ -125,7 +130,7 @@ def create_app(
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
-    app.context = context = Context(registry, health, metrics)
+    app.context = context = Context(registry, health, metrics, space or Space())
     routes = tuple(_routes(metrics_path))
     for method, rule, handler in routes:
         app.add_url_rule(

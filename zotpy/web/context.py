@@ -1,10 +1,11 @@
 """What every handler has at hand."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zotpy.registry.health import Health
 from zotpy.registry.registry import Registry
+from zotpy.registry.space import Space
 
 _API = "/v2"
 
@@ -17,6 +18,8 @@ class Context:
     health: Health
     metrics: Callable[[], bytes]
     """Renders the metrics of this replica."""
+    space: Space = field(default_factory=Space)
+    """Says whether the store has room for pushes."""
     prefix: str = ""
     """What proxies took away from the client's path: all before `/v2/`, or `/v2/team` where that became `/v2`."""
 

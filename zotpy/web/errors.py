@@ -19,7 +19,7 @@ from zotpy.core.paging import PageInvalid
 from zotpy.core.ranges import upload_range
 from zotpy.registry.concurrency import first_cause, log_others
 from zotpy.registry.layout import LayoutMoved
-from zotpy.store.interface import StoreError
+from zotpy.store.interface import StoreError, StoreFull
 
 STATUS: Mapping[type[e.RegistryError], int] = {
     e.NameInvalid: 400,
@@ -43,6 +43,7 @@ STATUS: Mapping[type[e.RegistryError], int] = {
     e.Unavailable: 503,
     e.TooLate: 503,
     e.ClientStalled: 408,
+    e.StorageFull: 413,  # the one at which crane, oras, regctl and skopeo all end at once, and show the message
     PageInvalid: 400,
 }
 _HTTP_CODES = {404: "NAME_UNKNOWN", 405: "UNSUPPORTED", 413: "SIZE_INVALID", 400: "UNSUPPORTED"}
@@ -72,6 +73,9 @@ def answer(error: BaseException) -> Response:
     """Turn any failure into its answer; what has no row in a table is logged with its traceback and is a 500."""
     cause = first_cause(error)
     log_others(error, cause)
+    if isinstance(cause, StoreFull):
+        log.error("store_full", reason=str(cause))
+        cause = e.StorageFull(f"the store behind this registry has no room: {cause}")
     if isinstance(cause, e.RegistryError):
         return envelope(STATUS[type(cause)], *cause.items(), headers=_headers(cause))
     if isinstance(cause, HTTPException):

@@ -31,6 +31,7 @@ async def read(context: Context, request: BoundedRequest, name: str, reference: 
 async def push(context: Context, request: BoundedRequest, name: str, reference: str) -> Response:
     """PUT, by digest or by tag, with any number of `?tag=`."""
     repo, parsed = RepositoryName.parse(name), parse_reference(reference)
+    context.space.check()
     extra_tags, condition = extra_tags_of(request, context.registry.settings.tags_limit), condition_of(request)
     if extra_tags and isinstance(parsed, Tag):
         msg = "?tag= goes with a push by digest: push to /manifests/<digest>?tag=..."

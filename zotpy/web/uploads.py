@@ -26,6 +26,7 @@ async def begin(context: Context, request: BoundedRequest, name: str) -> Respons
     no error: nothing can be mounted, and an upload begins, as the spec has it for a mount that cannot be done (end-11).
     """
     repo = RepositoryName.parse(name)
+    context.space.check()
     uploads = context.registry.uploads
     if mounted := request.args.get("mount"):
         return await _mount_or_begin(context, request, repo, mounted)
@@ -38,6 +39,7 @@ async def begin(context: Context, request: BoundedRequest, name: str) -> Respons
 async def chunk(context: Context, request: BoundedRequest, name: str, upload_id: str) -> Response:
     """PATCH: take one chunk."""
     session = await _session(context, request, name, upload_id)
+    context.space.check()
     span, length = chunk_of(request)
     with _where_it_ends(context, session):
         return _accepted(context, await context.registry.uploads.chunk(session, body_of(request), span, length))
@@ -45,7 +47,9 @@ async def chunk(context: Context, request: BoundedRequest, name: str, upload_id:
 
 async def finish(context: Context, request: BoundedRequest, name: str, upload_id: str) -> Response:
     """PUT: take the last bytes, if any, and make the blob exist."""
-    return await _finish(context, request, await _session(context, request, name, upload_id))
+    session = await _session(context, request, name, upload_id)
+    context.space.check()
+    return await _finish(context, request, session)
 
 
 async def status(context: Context, request: BoundedRequest, name: str, upload_id: str) -> Response:

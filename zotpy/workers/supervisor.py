@@ -105,12 +105,16 @@ class _Supervisor:
 
     async def _run(self, worker: int) -> str:
         """Run the worker once and say why it ended."""
-        order = Order(worker, self._told, self._listener.fileno(), self._metrics)
+        order = Order(worker, self._told_to(worker), self._listener.fileno(), self._metrics)
         try:
             async with running(order) as process:
                 return await self._watch(worker, process)
         except OSError as error:
             return f"no process can be started: {error.strerror}"
+
+    def _told_to(self, worker: int) -> Settings:
+        """Let the first worker alone collect garbage, where the server does at all."""
+        return self._told if worker == 1 else replace(self._told, gc=replace(self._told.gc, interval_s=0.0))
 
     async def _watch(self, worker: int, process: Worker) -> str:
         self._processes[worker] = process

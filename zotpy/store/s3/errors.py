@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 
 from zotpy.s3.errors import S3Error, S3Refused, S3Unavailable
 from zotpy.s3.wire.responses import ResponseError
@@ -10,6 +11,7 @@ from zotpy.store.interface import (
     ContentRejected,
     KeyMissing,
     StoreError,
+    StoreFull,
     StoreRefused,
     StoreUnavailable,
 )
@@ -22,6 +24,10 @@ _CODES: dict[str, type[StoreError]] = {
     "InvalidPartOrder": ContentRejected,
     "BadDigest": ContentRejected,
     "XAmzContentChecksumMismatch": ContentRejected,
+    "InsufficientStorage": StoreFull,
+    "QuotaExceeded": StoreFull,
+    "XMinioAdminBucketQuotaExceeded": StoreFull,
+    "XMinioStorageFull": StoreFull,
 }
 _UNCODED: dict[tuple[str, int], type[StoreError]] = {
     ("HeadObject", 404): KeyMissing,
@@ -38,6 +44,8 @@ def store_errors() -> Iterator[None]:
         yield
     except S3Refused as error:
         kind = _CODES.get(error.code) if error.code else _UNCODED.get((error.operation, error.status))
+        if kind is None and error.status == HTTPStatus.INSUFFICIENT_STORAGE:
+            kind = StoreFull
         raise (kind or StoreRefused)(str(error)) from error
     except (S3Unavailable, ResponseError) as error:
         raise StoreUnavailable(str(error)) from error
