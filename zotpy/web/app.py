@@ -10,9 +10,11 @@ from quart import request as current
 from quart.routing import QuartRule
 from quart.typing import ResponseTypes
 from quart.wrappers import Request
+from quart.wrappers.base import BaseRequestWebsocket
 from quart_trio import QuartTrio
 from werkzeug.exceptions import NotFound
 from werkzeug.local import LocalProxy
+from werkzeug.routing import MapAdapter
 
 from zotpy.core.errors import Unsupported
 from zotpy.registry.budget import MemoryBudget
@@ -103,6 +105,12 @@ class RegistryApp(QuartTrio):
         """Let a client be asked for its body. Raises what would end the request once the body is here."""
         await self.context.health.admit()
         self.budget.admit()
+
+    def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
+        """Route by method and path: no route asks for a host, and what a client writes as one need not be a name."""
+        if request is None:
+            return super().create_url_adapter(None)
+        return self.url_map.bind("registry", request.root_path, None, request.scheme, request.method, request.path)
 
     def failed(self, error: BaseException) -> Response:
         """Return the answer to a request that failed when its handler was done."""

@@ -106,6 +106,19 @@ async def test_behind_a_proxy_the_names_are_those_of_its_clients(
     assert f"https://registry.test:8443{api}" in text
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["<script>alert(1)</script>", "a'b", "a&b;c", "$(id)", "a b", "", "x" * 300, "x" * 70 + ".example", "a..b", "[::1"],
+)
+async def test_any_host_is_answered(replica: Replica, host: str) -> None:
+    """No endpoint needs the name by which it is asked, and what is no name of a host is no 500."""
+    for path, status in (("/", 200), ("/v2/", 200), ("/v2/_catalog", 200), ("/v2/team//app/tags/list", 400)):
+        async with (await connect(replica)).stream as stream:
+            await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            answer = b"".join([bytes(piece) async for piece in stream]).decode()
+        assert answer.startswith((f"HTTP/1.1 {status} ", "HTTP/1.1 400 ")), answer
+
+
 @pytest.mark.parametrize("host", ["<script>alert(1)</script>", "a'b", "a&b;c", "$(id)", "a b", ""])
 async def test_a_host_that_is_none_is_not_shown(replica: Replica, host: str) -> None:
     """Nobody can put markup or a command into the page by a header."""
