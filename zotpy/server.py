@@ -125,6 +125,7 @@ def registry_settings(settings: Settings) -> RegistrySettings:
         manifest_references=settings.manifest.max_references,
         manifest_values=settings.manifest.max_values,
         tags_limit=settings.manifest.max_tags,
+        ranges_limit=settings.http.max_ranges,
         allow_sparse_indexes=settings.manifest.allow_sparse_indexes,
         body_stall_s=settings.upload.body_stall_timeout_s,
         pull_interval_s=settings.gc.pull_interval_s if settings.retention.needs_pulls else None,

@@ -485,6 +485,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "lists.referrersRead": ("700", 700),
     "manifest.maxReferences": ("500", 500),
     "manifest.maxValues": ("20000", 20_000),
+    "http.maxRanges": ("64", 64),
     "manifest.maxTags": ("12", 12),
 }
 """Values for variables, with what is read from them; flags and texts not named here are `true` and `text`."""

@@ -46,6 +46,8 @@ class HttpSettings:
     """How long connections are still accepted after SIGTERM, where a balancer asks `/readyz`; 0: not at all."""
     send_stall_timeout_s: float = 60.0
     """How long a client may take to read the next 64 KiB of an answer."""
+    max_ranges: int = 1024
+    """How many ranges one GET may ask for, 1 to 4,096."""
     workers: int = 1
     """Processes that answer at the one address, 1 to 64; each is a replica with a memory budget of its own."""
     worker_timeout_s: float = 30.0

@@ -74,6 +74,15 @@ class RangeInvalid(RegistryError):
         self.size_bytes = size_bytes
 
 
+class TooManyRanges(RegistryError):
+    """A Range with more ranges than are answered at once.
+
+    400, not 416: stargz-snapshotter and containers/image then ask for fewer, and give up at anything else.
+    """
+
+    code = "RANGE_INVALID"
+
+
 class ChunkOutOfOrder(RegistryError):
     """A chunk that does not begin where the upload's bytes end; `offset` is where they do (end-5, 416)."""
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from zotpy.core.errors import RangeInvalid, SizeInvalid
+from zotpy.core.errors import RangeInvalid, SizeInvalid, TooManyRanges
 
 _CHUNK = re.compile(r"(?:bytes[ =])?(\d{1,19})-(\d{1,19})(?:/(?:\d{1,19}|\*))?", re.ASCII)
 _READ = re.compile(r"(\d{0,19})-(\d{0,19})", re.ASCII)
@@ -22,30 +22,52 @@ class Span:
         return self.end - self.start
 
 
-def parse_read_range(header: str | None, size_bytes: int) -> Span | None:
+def parse_read_ranges(header: str | None, size_bytes: int, most: int) -> tuple[Span, ...] | None:
     """Return the bytes that a Range header asks for, or `None` for all of them.
 
-    Another unit than bytes, and several ranges in one header, are answered whole, as RFC 9110 allows. A range that is
-    malformed or that begins past the end raises `RangeInvalid` (416).
+    Spans are in order, none is empty, and none overlaps another. Ranges that overlap are made one. Ranges that only
+    touch stay apart: containers/storage asks for the files of a zstd:chunked layer so, and wants as many parts as it
+    asked for. Elements with nothing in them say nothing (RFC 9110, section 5.6.1). Of several ranges those outside the
+    content are left out. Another unit than bytes is answered whole.
+
+    Raises `TooManyRanges` (400) for more ranges than `most`, and `RangeInvalid` (416) where a range is malformed or all
+    lie outside.
     """
     if header is None:
         return None
     unit, _, ranges = header.partition("=")
-    if unit.strip().lower() != "bytes" or "," in ranges:
+    if unit.strip().lower() != "bytes":
         return None
-    match = _READ.fullmatch(ranges.strip())
-    if match is None or match.group() == "-":
-        msg = f"the range {header[:100]!r} is malformed: write bytes=<first>-<last>"
-        raise RangeInvalid(msg, size_bytes=size_bytes)
-    first, last = match.groups()
-    if first == "":
-        start, end = max(0, size_bytes - int(last)), size_bytes
-    else:
-        start, end = int(first), min(size_bytes, int(last) + 1) if last else size_bytes
-    if start >= end:
+    listed = [text for item in ranges.split(",") if (text := item.strip())]
+    if len(listed) > most:
+        msg = f"the request has {len(listed)} ranges, and {most} are answered at once: ask for fewer"
+        raise TooManyRanges(msg)
+    spans = sorted((_read_span(text, header, size_bytes) for text in listed or [""]), key=lambda span: span.start)
+    joined: list[Span] = []
+    for span in spans:
+        if not span.length:
+            continue
+        if joined and span.start < joined[-1].end:
+            joined[-1] = Span(joined[-1].start, max(joined[-1].end, span.end))
+        else:
+            joined.append(span)
+    if not joined:
         msg = f"the range {header[:100]!r} lies outside the content of {size_bytes} bytes"
         raise RangeInvalid(msg, size_bytes=size_bytes)
-    return Span(start, end)
+    return tuple(joined)
+
+
+def _read_span(text: str, header: str, size_bytes: int) -> Span:
+    """Read one range of a header, empty where it lies outside. Raises `RangeInvalid`."""
+    match = _READ.fullmatch(text)
+    first, last = match.groups() if match is not None else ("", "")
+    if not (first or last) or (first and last and int(last) < int(first)):
+        msg = f"the range {header[:100]!r} is malformed: write bytes=<first>-<last>"
+        raise RangeInvalid(msg, size_bytes=size_bytes)
+    if first == "":
+        return Span(max(0, size_bytes - int(last)), size_bytes)
+    start = min(int(first), size_bytes)
+    return Span(start, min(size_bytes, int(last) + 1) if last else size_bytes)
 
 
 def parse_chunk_range(header: str | None) -> Span | None:

@@ -48,9 +48,9 @@ class Blobs:
     def open(self, value: BlobValue, span: Span) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Stream bytes of a blob; ends cleanly only after all of `span`."""
         if value.data_id is None:
-            return _inline(value.content[span.start : span.end])
+            return open_inline(value.content, span)
         if span.length == 0:
-            return _inline(b"")
+            return open_inline(b"", span)
         return read_span(self.store, self.readers, keys.data(value.data_id), span)
 
     @asynccontextmanager
@@ -78,10 +78,12 @@ class Blobs:
 
 
 @asynccontextmanager
-async def _inline(content: bytes) -> AsyncIterator[AsyncIterator[bytes]]:
+async def open_inline(content: bytes, span: Span) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Stream bytes of content that is here."""
+
     async def chunks() -> AsyncIterator[bytes]:
-        if content:
-            yield content
+        if piece := content[span.start : span.end]:
+            yield piece
 
     yield chunks()
 

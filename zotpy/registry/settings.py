@@ -32,6 +32,8 @@ class RegistrySettings:
     """How many `?tag=` one push of a manifest may have; the spec asks for 10 at least."""
     allow_sparse_indexes: bool = False
     """Accept an index whose child manifests are not (all) in the repository."""
+    ranges_limit: int = 1024
+    """How many ranges one GET may ask for: each may cost a store call. containers/storage asks for 1,024 at most."""
     list_page_size: int = 1000
     """Tags or repositories on one page of a list, whatever a client asks for; a store call for each 1,000."""
     list_page_bytes: int = MIB

@@ -1,12 +1,14 @@
 """Pulling and deleting blobs (OCI distribution spec, end-2 and end-10)."""
 
+from functools import partial
+
 from quart import Response
 
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
-from zotpy.core.ranges import Span, parse_read_range
 from zotpy.registry.tags import does_not_hold
-from zotpy.web.bodies import BoundedRequest, StreamedBody
+from zotpy.web.bodies import BoundedRequest
+from zotpy.web.contents import Content, answer_content
 from zotpy.web.context import Context
 from zotpy.web.requests import condition_of, is_unchanged
 
@@ -14,27 +16,24 @@ _MEDIA_TYPE = "application/octet-stream"
 
 
 async def read(context: Context, request: BoundedRequest, name: str, digest: str) -> Response:
-    """GET and HEAD, whole or a range; a HEAD is always answered here, in one round trip and with all headers."""
+    """GET and HEAD, whole or in ranges; a HEAD is always answered here, in one round trip and with all headers.
+
+    Several ranges are, too: services that speak S3 take one at a time.
+    """
     repo, wanted = RepositoryName.parse(name), Digest.parse(digest)
     blobs = context.registry.blobs
     is_head = request.method == "HEAD"
     value = await (blobs.stat(repo, wanted) if is_head else blobs.find(repo, wanted))
-    headers = {"Docker-Content-Digest": str(wanted), "ETag": f'"{wanted}"', "Accept-Ranges": "bytes"}
+    content = Content(wanted, value.size_bytes, _MEDIA_TYPE)
     if is_unchanged(request, wanted):
-        return Response("", 304, headers)
-    span = None if is_head else parse_read_range(_range_of(request, wanted), value.size_bytes)
-    if not is_head and (url := await blobs.redirect(value)) is not None:
+        return Response("", 304, content.headers)
+    if is_head:
+        return answer_content(content, None, None)
+    spans = content.ranges(request, context.registry.settings.ranges_limit)
+    is_for_the_store = spans is None or len(spans) == 1
+    if is_for_the_store and (url := await blobs.redirect(value)) is not None:
         return _redirect(url, wanted)
-    status = 200
-    if span is not None:
-        status = 206
-        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{value.size_bytes}"
-    span = span or Span(0, value.size_bytes)
-    headers["Content-Length"] = str(span.length)
-    body = "" if is_head else StreamedBody(blobs.serve(repo, wanted, value, span))
-    response = Response(body, status, content_type=_MEDIA_TYPE)
-    response.headers.update(headers)
-    return response
+    return answer_content(content, spans, partial(blobs.serve, repo, wanted, value))
 
 
 def _redirect(url: str, digest: Digest) -> Response:
@@ -57,11 +56,3 @@ async def delete(context: Context, request: BoundedRequest, name: str, digest: s
         raise does_not_hold(wanted, wanted)
     await context.registry.blobs.delete(repo, wanted)
     return Response("", 202)
-
-
-def _range_of(request: BoundedRequest, digest: Digest) -> str | None:
-    """Return the Range header, unless If-Range says that the client has a part of other content (RFC 9110, 13.1.5)."""
-    if_range = request.headers.get("If-Range")
-    if if_range is not None and if_range.strip() != f'"{digest}"':
-        return None
-    return request.headers.get("Range")

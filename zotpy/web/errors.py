@@ -29,6 +29,7 @@ STATUS: Mapping[type[e.RegistryError], int] = {
     e.SizeInvalid: 400,
     e.BlobTooLarge: 413,
     e.RangeInvalid: 416,
+    e.TooManyRanges: 400,
     e.ChunkOutOfOrder: 416,
     e.BlobUnknown: 404,
     e.UploadUnknown: 404,

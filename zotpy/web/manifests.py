@@ -1,13 +1,17 @@
 """Pushing, pulling and deleting manifests and tags (OCI distribution spec, end-2, end-3, end-7, end-9)."""
 
+from functools import partial
+
 from quart import Response
 
 from zotpy.core.digests import Digest
 from zotpy.core.errors import TagInvalid
 from zotpy.core.names import RepositoryName, Tag, parse_reference
 from zotpy.core.ranges import parse_content_length
+from zotpy.registry.blobs import open_inline
 from zotpy.registry.manifests import too_large
 from zotpy.web.bodies import BoundedRequest, body_of
+from zotpy.web.contents import Content, answer_content
 from zotpy.web.context import Context
 from zotpy.web.requests import condition_of, extra_tags_of, is_unchanged
 
@@ -18,14 +22,13 @@ async def read(context: Context, request: BoundedRequest, name: str, reference: 
     found = await context.registry.manifests.find(repo, parse_reference(reference))
     if request.method == "GET":
         context.registry.pulls.note(repo, found.digest)
-    headers = {"Docker-Content-Digest": str(found.digest), "ETag": f'"{found.digest}"'}
+    content = Content(found.digest, found.value.size_bytes, found.value.media_type)
     if is_unchanged(request, found.digest):
-        return Response("", 304, headers)
-    headers["Content-Length"] = str(found.value.size_bytes)
-    body = b"" if request.method == "HEAD" else found.value.content
-    response = Response(body, 200, content_type=found.value.media_type)
-    response.headers.update(headers)
-    return response
+        return Response("", 304, content.headers)
+    if request.method == "HEAD":
+        return answer_content(content, None, None)
+    spans = content.ranges(request, context.registry.settings.ranges_limit)
+    return answer_content(content, spans, partial(open_inline, found.value.content))
 
 
 async def push(context: Context, request: BoundedRequest, name: str, reference: str) -> Response:

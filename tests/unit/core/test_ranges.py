@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zotpy.core.errors import RangeInvalid, SizeInvalid
-from zotpy.core.ranges import Span, parse_chunk_range, parse_content_length, parse_read_range, upload_range
+from zotpy.core.errors import RangeInvalid, SizeInvalid, TooManyRanges
+from zotpy.core.ranges import Span, parse_chunk_range, parse_content_length, parse_read_ranges, upload_range
 
 
 @pytest.mark.parametrize(
@@ -23,13 +23,40 @@ from zotpy.core.ranges import Span, parse_chunk_range, parse_content_length, par
 )
 def test_a_range_asks_for_these_bytes_of_ten(header: str, span: Span) -> None:
     """First and last byte are inclusive, a suffix counts from the end, and what lies past the end is cut."""
-    assert parse_read_range(header, 10) == span
+    assert parse_read_ranges(header, 10, 1) == (span,)
 
 
-@pytest.mark.parametrize("header", [None, "lines=0-1", "bytes=0-1,3-4", "bytes=0-1, -2", "0-1"])
-def test_what_is_no_single_range_of_bytes_is_answered_whole(header: str | None) -> None:
-    """RFC 9110 lets a server ignore units it does not know, and several ranges at once."""
-    assert parse_read_range(header, 10) is None
+@pytest.mark.parametrize("header", [None, "lines=0-1", "0-1", "lines=0-1,3-4"])
+def test_what_is_no_range_of_bytes_is_answered_whole(header: str | None) -> None:
+    """RFC 9110 lets a server ignore units that it does not know."""
+    assert parse_read_ranges(header, 10, 1) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "spans"),
+    [
+        ("bytes=0-3,", [(0, 4)]),
+        ("bytes=,, 0-3 ,\t,", [(0, 4)]),
+        ("bytes=0-1,3-4", [(0, 2), (3, 5)]),
+        ("bytes=3-4,0-1", [(0, 2), (3, 5)]),
+        ("bytes=0-1, -2", [(0, 2), (8, 10)]),
+        ("bytes=0-1,2-3", [(0, 2), (2, 4)]),
+        ("bytes=0-4,4-5", [(0, 6)]),
+        ("bytes=0-,3-4,-1", [(0, 10)]),
+        ("bytes=0-1,0-1", [(0, 2)]),
+        ("bytes=0-1,10-,-0,20-30", [(0, 2)]),
+    ],
+)
+def test_several_ranges_are_put_in_order(header: str, spans: list[tuple[int, int]]) -> None:
+    """Those that overlap are one, those that touch are not, those outside and those with nothing in them are none."""
+    assert parse_read_ranges(header, 10, 5) == tuple(Span(*span) for span in spans)
+
+
+def test_more_ranges_than_are_answered_are_counted() -> None:
+    """Elements with nothing in them do not count."""
+    assert parse_read_ranges("bytes=0-1,,,3-4", 10, 2) == (Span(0, 2), Span(3, 5))
+    with pytest.raises(TooManyRanges, match="3 ranges, and 2"):
+        parse_read_ranges("bytes=0-1,3-4,6-7", 10, 2)
 
 
 @pytest.mark.parametrize(
@@ -37,12 +64,13 @@ def test_what_is_no_single_range_of_bytes_is_answered_whole(header: str | None) 
     [
         *("bytes=10-", "bytes=10-11", "bytes=5-4", "bytes=-0", "bytes=-", "bytes=", "bytes=a-b", "bytes=0"),
         *("bytes=--1", "bytes=٣-٤", "bytes=+1-2", "bytes=0-99999999999999999999", "bytes=1 - 2"),
+        *("bytes=,", "bytes=0-1,x", "bytes=0-1;2-3", "bytes=10-,11-", "bytes=0-1,5-4"),
     ],
 )
 def test_a_range_that_cannot_be_satisfied_tells_the_size(header: str) -> None:
     """A malformed range, or one past the end, is refused with the length that the content has."""
     with pytest.raises(RangeInvalid) as caught:
-        parse_read_range(header, 10)
+        parse_read_ranges(header, 10, 5)
     assert caught.value.size_bytes == 10
 
 
@@ -50,7 +78,7 @@ def test_a_range_that_cannot_be_satisfied_tells_the_size(header: str) -> None:
 def test_nothing_of_an_empty_content_can_be_ranged_over(header: str) -> None:
     """Content of no bytes has no first byte."""
     with pytest.raises(RangeInvalid):
-        parse_read_range(header, 0)
+        parse_read_ranges(header, 0, 5)
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 30))
@@ -59,11 +87,12 @@ def test_a_range_selects_what_python_slices(first: int, last: int, size: int) ->
     content = bytes(range(size))
     expected = content[first : last + 1]
     try:
-        span = parse_read_range(f"bytes={first}-{last}", size)
+        spans = parse_read_ranges(f"bytes={first}-{last}", size, 1)
     except RangeInvalid:
         assert expected == b""
     else:
-        assert span is not None
+        assert spans is not None
+        (span,) = spans
         assert content[span.start : span.end] == expected
         assert span.length == len(expected) > 0
 

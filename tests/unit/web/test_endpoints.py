@@ -204,7 +204,7 @@ async def test_a_blob_is_read(replica: Replica, size_bytes: int) -> None:
 
 @pytest.mark.parametrize("size_bytes", [1000, 70_000, 2 * PART_BYTES + 1])
 async def test_a_part_of_a_blob_is_read(replica: Replica, size_bytes: int) -> None:
-    """end-2: a Range is answered with just those bytes; another unit, and several ranges, with all."""
+    """end-2: a Range is answered with just those bytes; another unit with all."""
     content = (BLOB * (size_bytes // len(BLOB) + 1))[:size_bytes]
     url = f"/v2/{REPO}/blobs/{await replica.push_blob(content)}"
     last = size_bytes - 1
@@ -221,9 +221,8 @@ async def test_a_part_of_a_blob_is_read(replica: Replica, size_bytes: int) -> No
         assert answer.status_code == 206, header
         assert answer.headers["Content-Range"] == f"bytes {start}-{end - 1}/{size_bytes}"
         assert answer.content == content[start:end]
-    for header in ("lines=1-2", "bytes=0-1,3-4"):
-        whole = await replica.client.get(url, headers={"Range": header})
-        assert (whole.status_code, whole.content) == (200, content)
+    whole = await replica.client.get(url, headers={"Range": "lines=1-2"})
+    assert (whole.status_code, whole.content) == (200, content)
 
 
 async def test_what_the_client_has_already_is_not_sent(replica: Replica) -> None:

@@ -1,0 +1,115 @@
+"""Answers to reads of content that never changes: all of it, one range, or several (RFC 9110, section 14)."""
+
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from quart import Response
+
+from zotpy.core.byteranges import ByteRanges, PartCutter, content_range
+from zotpy.core.digests import Digest
+from zotpy.core.ranges import Span, parse_read_ranges
+from zotpy.web.bodies import BoundedRequest, StreamedBody
+
+Opener = Callable[[Span], AbstractAsyncContextManager[AsyncIterator[bytes]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is read."""
+
+    digest: Digest
+    size_bytes: int
+    media_type: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every answer says of it."""
+        return {"Docker-Content-Digest": str(self.digest), "ETag": f'"{self.digest}"', "Accept-Ranges": "bytes"}
+
+    def ranges(self, request: BoundedRequest, most: int) -> tuple[Span, ...] | None:
+        """Return what a GET asks for, or `None` for all. Raises `RangeInvalid`, `TooManyRanges`.
+
+        HEAD has no ranges (RFC 9110, section 14.2), and none count where If-Range says that the client has a part of
+        other content (section 13.1.5).
+        """
+        if_range = request.headers.get("If-Range")
+        if request.method != "GET" or (if_range is not None and if_range.strip() != f'"{self.digest}"'):
+            return None
+        return parse_read_ranges(request.headers.get("Range"), self.size_bytes, most)
+
+
+def answer_content(content: Content, spans: tuple[Span, ...] | None, open_span: Opener | None) -> Response:
+    """Answer with these bytes of the content, streamed; without `open_span` with the headers alone, as to HEAD."""
+    status, headers, media_type = 200, content.headers, content.media_type
+    span, form = Span(0, content.size_bytes), None
+    if spans is not None:
+        status = 206
+        if len(spans) > 1:
+            form = ByteRanges(spans, content.size_bytes, media_type, secrets.token_hex(16))
+            media_type = form.content_type
+        else:
+            (span,) = spans
+            headers["Content-Range"] = content_range(span, content.size_bytes)
+    headers["Content-Length"] = str(span.length if form is None else form.length)
+    body: StreamedBody | str = ""
+    if open_span is not None:
+        body = StreamedBody(open_span(span) if form is None else PartsReader(form, open_span))
+    return _with(Response(body, status, content_type=media_type), headers)
+
+
+def _with(response: Response, headers: Mapping[str, str]) -> Response:
+    response.headers.update(dict(headers))
+    return response
+
+
+class PartsReader:
+    """Reads several spans one after another; each read is entered and left in the task that sends."""
+
+    def __init__(self, form: ByteRanges, open_span: Opener) -> None:
+        self._form = form
+        self._open_span = open_span
+        self._reads = form.reads()
+        self._ready: deque[bytes] = deque()
+        self._reading = AsyncExitStack()
+        self._pieces: AsyncIterator[bytes] | None = None
+        self._cutter: PartCutter
+        self._has_ended = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._reading.__aexit__(kind, error, traceback)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._ready:
+            if self._has_ended:
+                raise StopAsyncIteration
+            await self._go_on()
+        return self._ready.popleft()
+
+    async def _go_on(self) -> None:
+        """Receive the next piece, begin the next read, or end."""
+        if self._pieces is not None:
+            async for piece in self._pieces:
+                self._ready.extend(self._cutter.cut(piece))
+                return
+            self._pieces = None
+            await self._reading.aclose()
+        elif (spans := next(self._reads, None)) is not None:
+            self._cutter = PartCutter(self._form, spans)
+            whole = Span(spans[0].start, spans[-1].end)
+            self._pieces = await self._reading.enter_async_context(self._open_span(whole))
+        else:
+            self._has_ended = True
+            self._ready.append(self._form.end)
