@@ -34,6 +34,8 @@ from zotpy.web.streaming import Answered
 
 log = structlog.get_logger()
 
+HOLD_PER_DEADLINE = 0.9
+"""A request is held for less than the deadline after which it may not write what relies on what it has read."""
 PROBES = frozenset({"/livez", "/readyz", "/startupz", METRICS_PATH})
 """What machines ask every few seconds: answers as they should be are worth no line of the log."""
 
@@ -127,7 +129,9 @@ def registry_settings(settings: Settings) -> RegistrySettings:
         tags_limit=settings.manifest.max_tags,
         ranges_limit=settings.http.max_ranges,
         allow_sparse_indexes=settings.manifest.allow_sparse_indexes,
+        hold_s=min(settings.upload.hold_timeout_s, HOLD_PER_DEADLINE * settings.gc.deadline_s),
         body_stall_s=settings.upload.body_stall_timeout_s,
+        body_idle_s=max(settings.upload.body_idle_timeout_s, settings.upload.body_stall_timeout_s),
         pull_interval_s=settings.gc.pull_interval_s if settings.retention.needs_pulls else None,
         redirect_expiry_s=_redirect_expiry_s(settings.storage),
     )

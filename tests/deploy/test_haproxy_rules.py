@@ -193,6 +193,36 @@ def test_what_may_be_made_twice_is_repeated(tmp_path: Path, method: str, path: s
     assert bodies == [body] * 4
 
 
+@pytest.mark.parametrize("status", [503, 429])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "a/tags/list"), ("POST", "a/blobs/uploads/"), ("PUT", "a/manifests/v1"), ("PATCH", "a/blobs/uploads/1")],
+)
+def test_a_replica_that_is_to_be_left_is_left(tmp_path: Path, method: str, path: str, status: int) -> None:
+    """What one answers with 503 goes to another where it may be made twice; 429 is for the client to repeat."""
+
+    def refuse(seen: Seen) -> None:
+        seen.handler.rfile.read(int(seen.header("Content-Length")[0]))
+        seen.handler.send_response(status)
+        seen.handler.send_header("Content-Length", "0")
+        seen.handler.end_headers()
+
+    def serve(seen: Seen) -> None:
+        seen.handler.rfile.read(int(seen.header("Content-Length")[0]))
+        answer_empty(seen)
+
+    with edge_before(refusing := Backend(refuse), healthy := Backend(serve), directory=tmp_path) as edge:
+        body = b"body" if method in {"PUT", "PATCH"} else b""
+        url, headers = f"{edge.url}/v2/{path}", {"Content-Length": str(len(body))}
+        answers = [
+            httpx.request(method, url, content=body, headers=headers, timeout=DEADLINE_S).status_code for _ in range(4)
+        ]
+    is_repeated = status == httpx.codes.SERVICE_UNAVAILABLE and method != "PATCH"
+    assert refusing.seen
+    assert set(answers) == ({200} if is_repeated else {200, status})
+    assert len(healthy.seen) == answers.count(200)
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

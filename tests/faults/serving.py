@@ -159,7 +159,8 @@ async def serving(
     patience: Patience = PATIENT,
     max_connections: int = 32,
     budget_bytes: int = 24 * MIB,
-    body_stall_s: float = 60.0,
+    body_idle_s: float = 900.0,
+    hold_s: float = 0.0,
 ) -> AsyncIterator[Replica]:
     """Serve with small parts, and with little patience for a store that fails where a test says so."""
     service = urlsplit(bucket.endpoint)
@@ -167,7 +168,7 @@ async def serving(
     assert service.port is not None
     proxy = await StoreProxy(service.hostname, service.port).start(nursery)
     config = replace(bucket.config(), retry=QUICKLY, max_connections=max_connections)
-    settings = RegistrySettings(part_size_bytes=PART, body_stall_s=body_stall_s)
+    settings = RegistrySettings(part_size_bytes=PART, body_idle_s=body_idle_s, hold_s=hold_s)
     behind = replace(config, endpoint=proxy.url, **asdict(PATIENT))
     async with (
         open_s3_store(bucket.config(), prefix, create_bucket=True) as direct,
@@ -181,6 +182,6 @@ async def serving(
 
 def assert_try_again(answer: httpx.Response) -> None:
     """Check that a client is told that the store is to blame, and when to come back."""
-    assert answer.status_code == 503, answer.text
+    assert answer.status_code == 429, answer.text
     assert int(answer.headers["Retry-After"]) > 0
-    assert codes_of(answer) == ["UNAVAILABLE"]
+    assert codes_of(answer) == ["TOOMANYREQUESTS"]

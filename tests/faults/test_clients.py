@@ -27,7 +27,7 @@ METHODS = ["POST", "PUT", "PATCH"]
 @pytest.fixture
 async def strict(nursery: trio.Nursery, bucket: Bucket, prefix: str) -> AsyncIterator[Replica]:
     """Return a replica that waits two seconds for a client that sends nothing."""
-    async with serving(nursery, bucket, prefix, body_stall_s=2.0) as opened:
+    async with serving(nursery, bucket, prefix, body_idle_s=2.0) as opened:
         yield opened
 
 

@@ -46,7 +46,7 @@ async def hasty(nursery: trio.Nursery, bucket: Bucket, prefix: str) -> AsyncIter
 async def test_a_call_that_always_fails_ends_the_push(
     operation: str, below: str, blob: bytes, fault: Fault, hasty: Replica
 ) -> None:
-    """503, an envelope and Retry-After; no memory held, no multipart left; and all is well when the store is."""
+    """429, an envelope and Retry-After; no memory held, no multipart left; and all is well when the store is."""
     plan = hasty.plan(operation, below, lambda: fault)
     assert_try_again(await hasty.push(blob))
     assert len(plan.hit) >= 2

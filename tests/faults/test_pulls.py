@@ -175,11 +175,11 @@ async def test_a_range_that_fails_costs_no_byte_before_it(nursery: trio.Nursery,
 @pytest.mark.parametrize("fault", FOR_GOOD, ids=name_of)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_a_blob_whose_record_cannot_be_read_is_not_missing(method: str, fault: Fault, replica: Replica) -> None:
-    """503: a client that were told 404 would push it again, or give up for good."""
+    """429: a client that were told 404 would push it again, or give up for good."""
     await replica.push(SMALL)
     replica.plan("GetObject", "entries/", lambda: fault)
     answer = await replica.client.request(method, f"/v2/{REPO}/blobs/{digest_of(SMALL)}")
-    assert answer.status_code == 503
+    assert answer.status_code == 429
     assert int(answer.headers["Retry-After"]) > 0
 
 

@@ -94,7 +94,7 @@ async def test_clients_of_a_store_that_hangs_wait_and_are_served_when_it_recover
 async def test_a_store_that_hangs_for_good_fails_pushes_in_time(
     nursery: trio.Nursery, bucket: Bucket, prefix: str
 ) -> None:
-    """Every push under way ends with 503 though not even its multipart can be aborted; what is left is listed."""
+    """Every push under way ends with 429 though not even its multipart can be aborted; what is left is listed."""
     async with serving(nursery, bucket, prefix, patience=Patience(2.0, 4.0)) as replica:
         bodies = [content(len(LARGE), seed=seed) for seed in range(40, 40 + CLIENTS)]
         replica.plan("UploadPart", "data/", replica.proxy.hang)

@@ -124,7 +124,7 @@ def site(replicas: list[Replica]) -> Iterator[Site]:
 def crane(tmp_path: Path) -> Repeating:
     """Return crane, which is run again where the store was too slow for it, or it for its blobs."""
     client = Client("crane", isolated_environment(tmp_path / "home"))
-    return Repeating(client, "UNAVAILABLE|MANIFEST_BLOB_UNKNOWN")
+    return Repeating(client, "TOOMANYREQUESTS|MANIFEST_BLOB_UNKNOWN")
 
 
 @pytest.mark.timeout(WORK_S + 3 * LONGEST_S)

@@ -90,6 +90,8 @@ LEAVES = {
     "upload.partsInFlight": Leaf("upload", "parts_in_flight", read_count(1, 64)),
     "upload.memoryBudget": Leaf("upload", "memory_budget_bytes", read_size(0)),
     "upload.bodyStallTimeout": Leaf("upload", "body_stall_timeout_s", read_duration),
+    "upload.bodyIdleTimeout": Leaf("upload", "body_idle_timeout_s", read_duration),
+    "upload.holdTimeout": Leaf("upload", "hold_timeout_s", read_wait),
     "gcSettings.grace": Leaf("gc", "grace_s", read_duration),
     "gcSettings.deadline": Leaf("gc", "deadline_s", read_duration),
     "gcSettings.uploadTTL": Leaf("gc", "upload_ttl_s", read_duration),

@@ -126,7 +126,11 @@ class UploadSettings:
     memory_budget_bytes: int = 512 * MIB
     """What all bodies under way may hold together; at least four parts. It bounds the longest part."""
     body_stall_timeout_s: float = 60.0
-    """How long a client may take to send the next 64 KiB of a body, or its end."""
+    """How long a client may take to get on with a body that holds memory for which others wait."""
+    body_idle_timeout_s: float = 900.0
+    """How long it may take for the next 64 KiB of any other body, or its end; `body_stall_timeout_s` at least."""
+    hold_timeout_s: float = 540.0
+    """How long a request with a body is held while the store stumbles; more is cut to nine tenths of the deadline."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,8 +169,21 @@ class TooManyRequests(RegistryError):
         self.retry_after_s = retry_after_s
 
 
+class TryAgain(RegistryError):
+    """The store stumbled, or other requests were faster: the same request may succeed after `retry_after_s` seconds.
+
+    Its code is that of too many requests (code-15): skopeo, podman and others repeat a request for no other status.
+    """
+
+    code = "TOOMANYREQUESTS"
+
+    def __init__(self, message: str, *, retry_after_s: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class Unavailable(RegistryError):
-    """The store did not answer in time; try again after `retry_after_s` seconds."""
+    """This replica cannot do it, and another one may; try again after `retry_after_s` seconds."""
 
     code = "UNAVAILABLE"
 
@@ -179,7 +192,7 @@ class Unavailable(RegistryError):
         self.retry_after_s = retry_after_s
 
 
-class TooLate(Unavailable):
+class TooLate(TryAgain):
     """What the request relied on may have gone before it wrote: more than the deadline lies between, by the store."""
 
 

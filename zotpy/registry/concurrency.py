@@ -9,9 +9,10 @@ from typing import TypeVar
 import structlog
 import trio
 
-from zotpy.core.errors import RegistryError, Unavailable
+from zotpy.core.errors import RegistryError, TryAgain
 from zotpy.core.framing import FramingError
 from zotpy.store.interface import StoreError
+from zotpy.store.patience import impatient
 
 CLEANUP_S = 20.0
 """How long cleaning up after a failure may take before it is left to the collector."""
@@ -149,21 +150,21 @@ async def watched(watch: Callable[[], Awaitable[object]], call: Callable[[], Awa
 
 
 @contextmanager
-def within_deadline(deadline_s: float, *, shield: bool = False) -> Iterator[None]:
+def within_deadline(deadline_s: float) -> Iterator[None]:
     """Give up what relies on a reference read at the beginning, before the collector may count it as gone."""
     try:
-        with trio.fail_after(deadline_s, shield=shield):
+        with trio.fail_after(deadline_s):
             yield
     except trio.TooSlowError as error:
         msg = "the store was too slow to answer within the deadline: try again"
-        raise Unavailable(msg) from error
+        raise TryAgain(msg) from error
 
 
 @contextmanager
 def cleaning_up() -> Iterator[None]:
     """Clean up, shielded and bounded in time. What the store does not do is the collector's, and hides no error."""
     try:
-        with trio.move_on_after(CLEANUP_S, shield=True):
+        with trio.move_on_after(CLEANUP_S, shield=True), impatient():
             yield
     except StoreError as error:
         log.warning("not_cleaned_up", reason=str(error))

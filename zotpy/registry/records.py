@@ -24,7 +24,7 @@ from datetime import datetime
 
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.errors import TooLate, Unavailable
+from zotpy.core.errors import TooLate, TryAgain
 from zotpy.core.keys import Kind
 from zotpy.core.names import Reference, RepositoryName
 from zotpy.core.records import (
@@ -279,6 +279,6 @@ def _blob(value: Value | None) -> BlobValue | None:
     return value if isinstance(value, BlobValue) else None
 
 
-def overtaken(reference: Reference) -> Unavailable:
+def overtaken(reference: Reference) -> TryAgain:
     """Return the error of a request that other requests were faster than, again and again."""
-    return Unavailable(f"other requests keep changing {reference}: try again")
+    return TryAgain(f"other requests keep changing {reference}: try again")

@@ -22,7 +22,9 @@ from zotpy.registry.sessions import Sessions
 from zotpy.registry.settings import RegistrySettings
 from zotpy.registry.tags import Tags
 from zotpy.registry.uploads import Uploads
+from zotpy.store.held import HeldStore
 from zotpy.store.interface import Store
+from zotpy.store.patience import Holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Registry:
     settings: RegistrySettings
     store: Store
     budget: MemoryBudget
+    holds: Holds
     keyring: Keyring
     blobs: Blobs
     uploads: Uploads
@@ -53,6 +56,7 @@ async def open_registry(
     `on_read_back` is called with the length of each blob that is read back to learn its digest, `on_damage` for each
     blob whose data is found to be lost.
     """
+    store, holds = HeldStore(store), Holds(settings.hold_s)
     await check_layout(store)
     keyring = await Keyring.load(store)
     records = Records(store, settings)
@@ -64,9 +68,10 @@ async def open_registry(
         settings=settings,
         store=store,
         budget=budget,
+        holds=holds,
         keyring=keyring,
         blobs=Blobs(store, records, settings, Readers(budget, settings.paced_reads), damage),
-        uploads=Uploads(store, Sessions(store, budget, settings), commits, keyring, budget, settings),
+        uploads=Uploads(store, Sessions(store, budget, settings), commits, keyring, budget, settings, holds),
         mounts=Mounts(records, hints, settings),
         manifests=Manifests(store, records, names, Deletions(store, records, names), settings),
         lists=Lists(store, settings),

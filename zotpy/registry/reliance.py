@@ -76,7 +76,7 @@ def require(due: Due, store_time: datetime) -> None:
 async def in_time(deadline_s: float, work: Callable[[Reliance], Awaitable[T]], *, attempts: int = 2) -> T:
     """Do what reads, and then writes what relies on it, within the deadline; again from its beginning if it was late.
 
-    `work` is called with a new `Reliance` each time. Raises `TooLate` if the last attempt was late, `Unavailable` if
+    `work` is called with a new `Reliance` each time. Raises `TooLate` if the last attempt was late, `TryAgain` if
     the store did not answer within the deadline.
     """
     for _ in range(attempts - 1):

@@ -22,6 +22,8 @@ class RegistrySettings:
     """How long a lease protects what it names; at least ten times `deadline_s`."""
     deadline_s: float = 600.0
     """The longest time between reading a reference and writing what relies on it."""
+    hold_s: float = 540.0
+    """How long a request with a body is held while the store stumbles; less than `deadline_s`. 0: not at all."""
     manifest_limit_bytes: int = 4 * MIB
     """Longer manifests are refused; some clients, oras among them, cannot pull more than 4 MiB."""
     manifest_references: int = 4_000
@@ -45,7 +47,9 @@ class RegistrySettings:
     mount_without_source: bool = True
     """Answer `?mount=` without `from` from any repository; else such a mount begins an upload."""
     body_stall_s: float = 60.0
-    """How long a client may take to send the next 64 KiB of a body, or its end."""
+    """How long a client whose body holds memory that others wait for may take to send the next piece of it."""
+    body_idle_s: float = 900.0
+    """How long a client may take to send the next 64 KiB of a body, or its end, if nobody waits for what it holds."""
     paced_reads: int = 64
     """How many ranges may go from the store at their clients' pace; fewer than the store has connections for reads."""
     pull_interval_s: float | None = None

@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+
+import trio
 
 from zotpy.core.uploads import UploadState
-from zotpy.registry.concurrency import cleaning_up, within_deadline
+from zotpy.registry.concurrency import cleaning_up
 from zotpy.registry.reliance import local_s
-from zotpy.store.interface import ConditionFailed, Store
+from zotpy.store.held import own_write
+from zotpy.store.interface import Body, ConditionFailed, Store, Stored
+from zotpy.store.patience import impatient, insist
 
 SAVE_S = 20.0
-"""How long saving may take, also for a request that was given up."""
+"""How long one attempt to save may take, also for a request that was given up."""
 
 
 @dataclass(eq=False, slots=True)
@@ -38,21 +43,24 @@ class SavedState:
         """Write the state after a chunk, or in its middle; raises `ConditionFailed` where another chunk was faster."""
         if state.offset == 0:
             return
-        features = self.store.features
         value = state.encode()
         self.in_doubt = True
         try:
-            with within_deadline(SAVE_S, shield=True):
-                if self.etag is None:
-                    stored = await self.store.put(self.key, value, if_none_match=features.conditional_create)
-                else:
-                    if_match = self.etag if features.conditional_replace else None
-                    stored = await self.store.put(self.key, value, if_match=if_match)
+            stored = await insist("save", partial(self._put, value), partial(own_write, self.store, self.key, value))
         except ConditionFailed:
             self.in_doubt = False
             raise
         self.in_doubt = False
         self.state, self.etag = state, stored.etag
+
+    async def _put(self, value: Body) -> Stored:
+        """Try once to write the state. A request that was given up does not wait for the store to recover."""
+        features = self.store.features
+        with trio.fail_after(SAVE_S, shield=True), impatient():
+            if self.etag is None:
+                return await self.store.put(self.key, value, if_none_match=features.conditional_create)
+            if_match = self.etag if features.conditional_replace else None
+            return await self.store.put(self.key, value, if_match=if_match)
 
     async def forget(self) -> None:
         """Delete the state, where there is one: the upload is over. Never raises a `StoreError`."""

@@ -9,7 +9,14 @@ from functools import partial
 
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.errors import ChunkOutOfOrder, DigestInvalid, SizeInvalid, UploadInvalid, UploadUnknown
+from zotpy.core.errors import (
+    ChunkOutOfOrder,
+    DigestInvalid,
+    SizeInvalid,
+    TooManyRequests,
+    UploadInvalid,
+    UploadUnknown,
+)
 from zotpy.core.names import RepositoryName
 from zotpy.core.parts import TAIL_LIMIT_BYTES
 from zotpy.core.ranges import Span
@@ -27,6 +34,7 @@ from zotpy.registry.sessions import Session, Sessions, check_length, promised, r
 from zotpy.registry.settings import RegistrySettings
 from zotpy.registry.states import SavedState
 from zotpy.store.interface import ConditionFailed, ContentRejected, KeyMissing, Store
+from zotpy.store.patience import Holds
 
 
 class _Outdated(Exception):
@@ -46,10 +54,18 @@ class Uploads:
     keyring: Keyring
     budget: MemoryBudget
     settings: RegistrySettings
+    holds: Holds = field(default_factory=Holds)
     recent: Recent = field(default_factory=Recent)
 
     def begin(self, repo: RepositoryName, algorithm: str) -> Session:
-        """Begin an upload without a store call (end-4a)."""
+        """Begin an upload without a store call (end-4a).
+
+        Raises `TooManyRequests` while bodies wait for memory that requests hold for a store that stumbles: a client can
+        repeat a POST, and many cannot repeat a body.
+        """
+        if self.holds.calls and self.budget.waiting:
+            msg = f"the store stumbles, and {self.budget.waiting} uploads wait for memory: try again"
+            raise TooManyRequests(msg)
         return Session(repo, UploadToken(repo.text, keys.new_id(), algorithm, 0))
 
     async def find(self, repo: RepositoryName, upload_id: str, token: str) -> Session:
@@ -68,8 +84,15 @@ class Uploads:
         await self.store.put(session.key, saved.state.tombstone().encode())
         await self.commits.drop_multipart(saved.state)
 
-    async def chunk(self, session: Session, body: Body, span: Span | None, length_bytes: int | None) -> Session:
-        """Take in one chunk (end-5) and return the session after it.
+    async def chunk(
+        self,
+        session: Session,
+        body: Body,
+        span: Span | None,
+        length_bytes: int | None,
+        account: Account | None = None,
+    ) -> Session:
+        """Take in one chunk (end-5), whose bytes `account` is charged for, and return the session after it.
 
         A body that is cut is kept up to the cut, and the cut is raised. Raises `ChunkOutOfOrder`, `SizeInvalid`,
         `BlobTooLarge`, `UploadUnknown`; where the store fails, the upload goes on from the last checkpoint.
@@ -78,7 +101,7 @@ class Uploads:
         saved = await self.sessions.open(session, span, promised_bytes)
         started_at = saved.state.offset
         may_be_all = started_at == 0 and span is None
-        account = self.budget.account()
+        account = account or self.budget.account()
         pipeline = self._pipeline(saved.state, account, saved.save, may_be_all=may_be_all)
         try:
             try:
@@ -102,13 +125,20 @@ class Uploads:
             account.close()
 
     async def finish(
-        self, session: Session, digest: Digest, body: Body, span: Span | None, length_bytes: int | None
+        self,
+        session: Session,
+        digest: Digest,
+        body: Body,
+        span: Span | None,
+        length_bytes: int | None,
+        account: Account | None = None,
     ) -> BlobValue:
         """Take in the last chunk, which may be all or nothing, and make the blob exist (end-6 and end-4b).
 
         Raises `DigestInvalid`, `SizeInvalid`, `UploadInvalid`, after which the upload is no more; `ChunkOutOfOrder`,
         `ClientStalled`, `StoreError`, after which what earlier requests sent is still there; `UploadUnknown`.
         """
+        account = account or self.budget.account()
         promised_bytes = promised(span, length_bytes)
         opening = partial(self.sessions.open, session, span, promised_bytes, digest.algorithm)
         ending = Ending(session.repo, digest)
@@ -116,12 +146,14 @@ class Uploads:
         try:
             if promised_bytes == 0 and remembered is not None:
                 with suppress(_Outdated):
-                    return await self._finish(session, remembered, ending, body, promised_bytes, is_remembered=True)
+                    return await self._finish(
+                        session, remembered, ending, body, promised_bytes, account, is_remembered=True
+                    )
             if promised_bytes == 0 and session.token.offset > INLINE_LIMIT_BYTES:
                 with within_deadline(self.settings.deadline_s):  # it begins with the reading of a hint
                     saved = await beside(opening, partial(self.commits.look_for_older, ending))
-                    return await self._finish(session, saved, ending, body, promised_bytes)
-            return await self._finish(session, await opening(), ending, body, promised_bytes)
+                    return await self._finish(session, saved, ending, body, promised_bytes, account)
+            return await self._finish(session, await opening(), ending, body, promised_bytes, account)
         except UploadUnknown:
             if (done := await self.commits.done(ending)) is not None:
                 return done  # the answer to this very request was lost, and the client asks again
@@ -134,11 +166,11 @@ class Uploads:
         ending: Ending,
         body: Body,
         promised_bytes: int | None,
+        account: Account,
         *,
         is_remembered: bool = False,
     ) -> BlobValue:
         """Take in the last chunk after what is saved. Raises `_Outdated` where it was only remembered, and old."""
-        account = self.budget.account()
         pipeline = self._pipeline(saved.state, account)
         try:
             try:

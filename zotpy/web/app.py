@@ -23,13 +23,15 @@ from zotpy.registry.health import Health
 from zotpy.registry.registry import Registry
 from zotpy.registry.space import Space
 from zotpy.web import blobs, lists, manifests, operations, uploads, welcome
-from zotpy.web.bodies import PROGRESS_BYTES, BoundedRequest
+from zotpy.web.bodies import BoundedBody, BoundedRequest, body_of
+from zotpy.web.connections import BoundedConnection
 from zotpy.web.context import Context
 from zotpy.web.errors import answer
 from zotpy.web.proxies import TrustedProxies
 from zotpy.web.routes import Handler, RepositoryRoutes
 from zotpy.web.streaming import Answered, BoundedHTTPConnection
 
+_PUSHES = frozenset({"PATCH", "PUT"})
 _API = {"Docker-Distribution-API-Version": "registry/2.0"}
 
 METRICS_PATH = "/metrics"
@@ -67,8 +69,6 @@ class RegistryApp(QuartTrio):
     repository_routes: RepositoryRoutes
     budget: MemoryBudget
     """What bodies may hold; also says how much to read ahead of it."""
-    body_stall_s = 60.0
-    """How long a client may send nothing in the middle of a body, or too little."""
     proxies = TrustedProxies()
     """Those that say how clients reach us."""
     report: Callable[[Answered, float], None] | None = None
@@ -78,11 +78,25 @@ class RegistryApp(QuartTrio):
     draining = False
     """Set when no more requests shall come: each answer then says that it is the last on its connection."""
 
-    def body_progress_bytes(self) -> int:
-        """Say how much a body must bring in that time: more while others wait for the memory that it holds."""
-        return max(PROGRESS_BYTES, self.budget.contested_bytes)
+    def prepare_body(self, body: BoundedBody, connection: BoundedConnection | None) -> None:
+        """Say how long the client of a body may keep us waiting, and how it is seen that the client has gone."""
+        settings = self.context.registry.settings
+        body.idle_timeout_s, body.stall_timeout_s = settings.body_idle_s, settings.body_stall_s
+        body.contested_bytes = lambda: self.budget.contested_bytes
+        if connection is not None:
+            body.is_left = lambda: connection.has_ended
 
     async def handle_request(self, request: Request) -> ResponseTypes:
+        """Answer, and hold a request that brings a body while the store stumbles; see `zotpy.store.patience`."""
+        if not brings_body(request):
+            return await self._handle(request)
+        holds, body = self.context.registry.holds, body_of(request)
+        patience = holds.patience(body.is_left)
+        body.on_piece = patience.renew
+        with holds.held(patience):
+            return await self._handle(request)
+
+    async def _handle(self, request: Request) -> ResponseTypes:
         """Answer by the handler itself where it is found here, else as Quart does; see `zotpy.web.routes`."""
         if request.method != request.method.upper():
             return self.failed(Unsupported(f"methods are written in capitals: {request.method[:20]} is none"))
@@ -134,7 +148,6 @@ def create_app(
     """Make the ASGI application of one replica; `metrics` renders what `metrics_path` answers, if there is one."""
     app = RegistryApp("zotpy", static_folder=None)
     app.budget = registry.budget
-    app.body_stall_s = registry.settings.body_stall_s
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
@@ -162,6 +175,11 @@ def _routes(metrics_path: str | None) -> Iterator[tuple[str, str, Handler]]:
             yield method, rule, handler
         elif metrics_path is not None:
             yield method, metrics_path, handler
+
+
+def brings_body(request: Request) -> bool:
+    """Say whether a request is one that pushes content, or ends the pushing of it: many clients cannot repeat it."""
+    return request.method in _PUSHES or (request.method == "POST" and "digest" in request.args)
 
 
 def _view(context: Context, handler: Handler) -> Callable[..., Awaitable[Response]]:

@@ -33,9 +33,16 @@ LINGER_S = 30.0
 class BoundedBody(Body):
     """A request body that is received only as fast as it is read, by whoever reads it."""
 
+    idle_timeout_s = 900.0
+    """How long its client may take to send `PROGRESS_BYTES`, or the end."""
     stall_timeout_s = 60.0
-    progress_bytes: Callable[[], int] = staticmethod(lambda: PROGRESS_BYTES)
-    """Says how much it must bring in that time now."""
+    """How long while it holds memory that others wait for, and how often to look whether it does."""
+    contested_bytes: Callable[[], int] = staticmethod(lambda: 0)
+    """Says how much it must bring in `stall_timeout_s` if it holds anything; 0: nobody waits for that."""
+    on_piece: Callable[[], None] = staticmethod(lambda: None)
+    """Called when something came."""
+    is_left: Callable[[], bool] = staticmethod(lambda: False)
+    """Says whether the client has closed the connection, as far as that is known."""
 
     def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
         """Make a body; limits are the handlers' affair, so `max_content_length` is not looked at."""
@@ -53,6 +60,8 @@ class BoundedBody(Body):
         self.cut: Cut | None = None
         """Why whoever read it did not get to the end."""
         self.received_bytes = 0
+        self.account: Account | None = None
+        """What it holds; `None`: nobody has said, so it may be much."""
         self._waited_s = 0.0
         self._brought_bytes = 0
 
@@ -72,21 +81,15 @@ class BoundedBody(Body):
 
         Only the time spent here counts: the client is not to blame for waits for memory or for the store. And a
         trickle is no progress, or anybody could hold a part of the memory for ever with a byte a minute.
+
+        A client may have opened many uploads and send one after another: those that rest are cut only when they are in
+        the way, or when a balancer would cut them.
         """
         if self._ask is not None:
             ask, self._ask = self._ask, None
             await ask()
         asked_at = trio.current_time()
-        try:
-            with trio.fail_after(max(0.0, self.stall_timeout_s - self._waited_s)):
-                piece = await self._next_piece()
-        except trio.TooSlowError:
-            self.cut = Cut.SENDS_NO_MORE
-            msg = (
-                f"the client sent {self._brought_bytes} bytes while it was waited for {self.stall_timeout_s:g} seconds:"
-                " send again what is missing"
-            )
-            raise ClientStalled(msg) from None
+        piece = await self._piece_in_time(asked_at)
         if not piece:
             if self.lost:
                 self.cut = Cut.GONE
@@ -95,9 +98,34 @@ class BoundedBody(Body):
             raise StopAsyncIteration
         self._waited_s += trio.current_time() - asked_at
         self._brought_bytes += len(piece)
-        if self._brought_bytes >= self.progress_bytes():
+        if self._brought_bytes >= max(PROGRESS_BYTES, self._asked_bytes()):
             self._waited_s, self._brought_bytes = 0.0, 0
+        self.on_piece()
         return piece
+
+    def _asked_bytes(self) -> int:
+        """Return how much those who wait for what it holds ask of it; 0: nobody does."""
+        if self.account is not None and not self.account.held_bytes:
+            return 0
+        return self.contested_bytes()
+
+    async def _piece_in_time(self, asked_at: float) -> bytes:
+        """Receive the next piece, none at the end; raises `ClientStalled` if it does not come in time.
+
+        Others may begin to wait for what the body holds while it rests, so that is looked at again and again.
+        """
+        while True:
+            is_asked = self._asked_bytes() > 0
+            limit_s = self.stall_timeout_s if is_asked else self.idle_timeout_s
+            left_s = limit_s - self._waited_s - (trio.current_time() - asked_at)
+            with trio.move_on_after(min(max(0.0, left_s), self.stall_timeout_s)):
+                return await self._next_piece()
+            if left_s <= self.stall_timeout_s and is_asked == (self._asked_bytes() > 0):
+                break
+        self.cut = Cut.SENDS_NO_MORE
+        why = " and others wait for the memory that they hold" if is_asked else ""
+        msg = f"{self._brought_bytes} bytes came in {limit_s:g} seconds{why}: send again what is missing"
+        raise ClientStalled(msg)
 
     async def _next_piece(self) -> bytes:
         """Receive until there are bytes, or none will follow."""

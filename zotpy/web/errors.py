@@ -1,5 +1,9 @@
 """From errors to answers: the one table of status codes, and the one exit for every failure.
 
+429 and 503 differ in what helps. 429: the same request may succeed a little later, at any replica; skopeo, podman and
+others repeat a request only for this status. 503: this replica is to be left, since another one may answer (it is older
+than its bucket, too small, or the store refuses its keys); a balancer may send the request to another one at once.
+
 The body is the OCI envelope (distribution spec, *Error Codes*)::
 
     {"errors": [{"code": "MANIFEST_UNKNOWN", "message": "...", "detail": {...}}]}
@@ -19,7 +23,7 @@ from zotpy.core.paging import PageInvalid
 from zotpy.core.ranges import upload_range
 from zotpy.registry.concurrency import first_cause, log_others
 from zotpy.registry.layout import LayoutMoved
-from zotpy.store.interface import StoreError, StoreFull
+from zotpy.store.interface import StoreError, StoreFull, StoreUnavailable
 
 STATUS: Mapping[type[e.RegistryError], int] = {
     e.NameInvalid: 400,
@@ -41,8 +45,9 @@ STATUS: Mapping[type[e.RegistryError], int] = {
     e.PreconditionFailed: 412,
     e.Unsupported: 501,
     e.TooManyRequests: 429,
+    e.TryAgain: 429,
     e.Unavailable: 503,
-    e.TooLate: 503,
+    e.TooLate: 429,
     e.ClientStalled: 408,
     e.StorageFull: 413,  # the one at which crane, oras, regctl and skopeo all end at once, and show the message
     PageInvalid: 400,
@@ -87,7 +92,9 @@ def answer(error: BaseException) -> Response:
     if isinstance(cause, StoreError | trio.TooSlowError):
         log.error("store_failed", error=type(cause).__name__, reason=str(cause))
         message = "the store behind this registry does not answer as it should: try again"
-        return envelope(503, ("UNAVAILABLE", message, None), headers={"Retry-After": str(_RETRY_AFTER_S)})
+        passes = isinstance(cause, StoreUnavailable | trio.TooSlowError)
+        status, code = (429, e.TryAgain.code) if passes else (503, e.Unavailable.code)
+        return envelope(status, (code, message, None), headers={"Retry-After": str(_RETRY_AFTER_S)})
     if isinstance(cause, FramingError):
         log.error("damaged_object", reason=str(cause))
         return envelope(500, ("UNKNOWN", "an object of the bucket is damaged: ask the operator to look at it", None))
@@ -101,7 +108,7 @@ def _headers(error: e.RegistryError) -> dict[str, str]:
         return headers | ({"Location": error.location} if error.location else {})
     if isinstance(error, e.RangeInvalid) and error.size_bytes is not None:
         return {"Content-Range": f"bytes */{error.size_bytes}"}
-    if isinstance(error, e.TooManyRequests | e.Unavailable):
+    if isinstance(error, e.TooManyRequests | e.TryAgain | e.Unavailable):
         return {"Retry-After": str(error.retry_after_s)}
     return {}
 

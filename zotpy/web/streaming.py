@@ -83,8 +83,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         del nursery
         reached: Reached = request.reached  # type: ignore[attr-defined]
         answered = Answered(request.method, "", request.path, reached, started=trio.current_time())
-        request.body.stall_timeout_s = self.app.body_stall_s  # type: ignore[attr-defined]
-        request.body.progress_bytes = self.app.body_progress_bytes  # type: ignore[attr-defined]
+        self.app.prepare_body(body_of(request), self._connection())  # type: ignore[attr-defined]
         self.app.under_way += 1  # type: ignore[attr-defined]
         try:
             await self._answer(request, send, answered)

@@ -12,7 +12,7 @@ from zotpy.core.errors import ChunkOutOfOrder, DigestInvalid, NameInvalid, Uploa
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import upload_range
 from zotpy.registry.sessions import Session
-from zotpy.web.bodies import BoundedRequest, body_of
+from zotpy.web.bodies import BoundedBody, BoundedRequest, body_of
 from zotpy.web.context import Context
 from zotpy.web.requests import algorithm_of, chunk_of, required_digest
 
@@ -42,7 +42,8 @@ async def chunk(context: Context, request: BoundedRequest, name: str, upload_id:
     context.space.check()
     span, length = chunk_of(request)
     with _where_it_ends(context, session):
-        return _accepted(context, await context.registry.uploads.chunk(session, body_of(request), span, length))
+        body = _charged(context, request)
+        return _accepted(context, await context.registry.uploads.chunk(session, body, span, length, body.account))
 
 
 async def finish(context: Context, request: BoundedRequest, name: str, upload_id: str) -> Response:
@@ -68,7 +69,8 @@ async def _finish(context: Context, request: BoundedRequest, session: Session) -
     digest = required_digest(request)
     span, length = chunk_of(request)
     with _where_it_ends(context, session):
-        await context.registry.uploads.finish(session, digest, body_of(request), span, length)
+        body = _charged(context, request)
+        await context.registry.uploads.finish(session, digest, body, span, length, body.account)
     return _created(context, session.repo, digest)
 
 
@@ -91,6 +93,13 @@ async def _mount_or_begin(context: Context, request: BoundedRequest, repo: Repos
         if await context.registry.mounts.mount(repo, digest, _source(context, request)) is not None:
             return _created(context, repo, digest)
     return _accepted(context, uploads.begin(repo, digest.algorithm))
+
+
+def _charged(context: Context, request: BoundedRequest) -> BoundedBody:
+    """Return the body with an account for what it will hold."""
+    body = body_of(request)
+    body.account = context.registry.budget.account()
+    return body
 
 
 def _source(context: Context, request: BoundedRequest) -> RepositoryName | None:

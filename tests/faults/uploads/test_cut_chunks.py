@@ -42,7 +42,9 @@ every_start = pytest.mark.parametrize("saved", SAVED_BYTES)
 def impatient(bucket: Bucket, directory: Path, all_replicas: list[UploadReplica]) -> Iterator[UploadReplica]:
     """Return one more replica of the same registry, which waits for a client's bytes for a second only."""
     prefix = all_replicas[0].prefix
-    replica = UploadReplica(4, bucket, prefix, directory, upload=UPLOAD | {"bodyStallTimeout": "1s"})
+    replica = UploadReplica(
+        4, bucket, prefix, directory, upload=UPLOAD | {"bodyStallTimeout": "1s", "bodyIdleTimeout": "1s"}
+    )
     try:
         replica.start()
         yield replica

@@ -7,7 +7,7 @@ import pytest
 
 from tests.blackbox.registry_api import http_client, push_blob
 from tests.faults.uploads.flood import hanging
-from tests.faults.uploads.replicas import MIB, HeldRequest, UploadReplica, blob_status, multiparts, wait_for
+from tests.faults.uploads.replicas import MIB, UPLOAD, HeldRequest, UploadReplica, blob_status, multiparts, wait_for
 
 if TYPE_CHECKING:
     import random
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def impatient(own_bucket: Bucket, prefix: str, tmp_path: Path) -> Iterator[UploadReplica]:
     """Return a replica that gives up a call to the store after three seconds while the file `impatient` is there."""
-    started = UploadReplica(1, own_bucket, prefix, tmp_path, f"--impatient-while={tmp_path / 'impatient'}")
+    option, upload = f"--impatient-while={tmp_path / 'impatient'}", UPLOAD | {"holdTimeout": 0}
+    started = UploadReplica(1, own_bucket, prefix, tmp_path, option, upload=upload)
     try:
         started.start()
         yield started
@@ -28,7 +29,7 @@ def impatient(own_bucket: Bucket, prefix: str, tmp_path: Path) -> Iterator[Uploa
         started.process.kill()
 
 
-async def test_a_store_that_hangs_for_too_long_is_told_of_with_503(
+async def test_a_store_that_hangs_for_too_long_is_told_of_with_429(
     impatient: UploadReplica,
     mortal_store: SeaweedServer,
     own_bucket: Bucket,
@@ -36,7 +37,7 @@ async def test_a_store_that_hangs_for_too_long_is_told_of_with_503(
     source: random.Random,
     tmp_path: Path,
 ) -> None:
-    """Past the deadline of a call the client gets 503 and a time to come back; nothing is held, nothing is left."""
+    """Past the deadline of a call the client gets 429 and a time to come back; nothing is held, nothing is left."""
     content = source.randbytes(24 * MIB)
     repository = f"uploads/{uuid.uuid4().hex}"
     with http_client(impatient.url) as client:
@@ -50,7 +51,7 @@ async def test_a_store_that_hangs_for_too_long_is_told_of_with_503(
             request.send(content[12 * MIB :])
             status, headers, _ = request.answer()
             (tmp_path / "impatient").unlink()
-    assert (status, headers["Retry-After"]) == (503, "5")
+    assert (status, headers["Retry-After"]) == (429, "5")
     wait_for(impatient, lambda now: now.held_bytes == now.waiting == 0)
     with http_client(impatient.url) as client:
         again = client.get(location)

@@ -15,7 +15,7 @@ from tests.unit.registry.support import PART_BYTES, REPO, Sent, content, keys_be
 from tests.unit.registry.test_manifests import CONFIG
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.errors import BlobUnknown, Unavailable, UploadUnknown
+from zotpy.core.errors import BlobUnknown, TryAgain, UploadUnknown
 from zotpy.inspection.checking import Checker
 from zotpy.inspection.usage import measure
 from zotpy.registry import states
@@ -201,7 +201,7 @@ async def test_a_put_that_is_too_slow_writes_no_lease(bucket: Bucket, autojump_c
     slow = await slow_replica(bucket)
     session = await patched(bucket)
     bucket.script.park("before", "put", keys.LEASES)
-    with pytest.raises(Unavailable):
+    with pytest.raises(TryAgain):
         await put(slow, session)
     assert keys_below(bucket.store, keys.leases(REPO, "blobs", DIGEST)) == []
     await put(bucket.registry, session)

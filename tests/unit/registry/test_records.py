@@ -11,7 +11,7 @@ from tests.calls import CallLog
 from tests.unit.registry.support import NO_CONDITIONS, OTHER, REPO, Clock, Script, keys_below
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.errors import Unavailable
+from zotpy.core.errors import TryAgain
 from zotpy.core.manifests import OCI_IMAGE
 from zotpy.core.records import BlobValue, ManifestValue
 from zotpy.registry.records import Records
@@ -318,7 +318,7 @@ async def test_an_entry_that_always_changes_ends_in_try_again(memory: MemoryStor
             await records.write(REPO, "blobs", DIGEST, BLOB, Reliance(60))
 
     await records.write(REPO, "blobs", DIGEST, BLOB, Reliance(60))
-    with pytest.raises(Unavailable, match="try again"):
+    with pytest.raises(TryAgain, match="try again"):
         await Records(FaultyStore(memory, overtake), SETTINGS).delete(REPO, "blobs", DIGEST)
 
 

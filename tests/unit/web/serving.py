@@ -92,6 +92,7 @@ SETTINGS = RegistrySettings(
     part_size_bytes=PART_BYTES,
     parts_in_flight=BUDGET_BYTES // PART_BYTES // 2,  # no upload takes more than half of the budget
     manifest_limit_bytes=MANIFEST_LIMIT_BYTES,
+    hold_s=0.0,
 )
 
 

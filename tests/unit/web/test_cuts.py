@@ -72,7 +72,7 @@ async def test_a_client_that_leaves_before_the_answer_to_a_change_is_gone(replic
 
 async def test_a_client_that_sends_no_more(nursery: trio.Nursery) -> None:
     """It is still there, but its body does not go on."""
-    async with serving(nursery, replace(SETTINGS, body_stall_s=SOON_S)) as replica:
+    async with serving(nursery, replace(SETTINGS, body_idle_s=SOON_S)) as replica:
         location = await replica.begin()
         client = await connect(replica)
         async with client.stream:

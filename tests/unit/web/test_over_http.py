@@ -33,7 +33,7 @@ JSON = {"Content-Type": OCI_IMAGE}
 async def client(nursery: trio.Nursery) -> AsyncIterator[httpx.AsyncClient]:
     """Return a client of a replica that listens on this machine."""
     store = MemoryStore()
-    settings = RegistrySettings(part_size_bytes=5 * MIB, manifest_limit_bytes=MIB // 4)
+    settings = RegistrySettings(part_size_bytes=5 * MIB, manifest_limit_bytes=MIB // 4, body_idle_s=5.0)
     registry = await open_registry(store, settings, MemoryBudget(32 * MIB, 6 * MIB))
     app = create_app(registry, Health(store), lambda: b"")
     config = ServerConfig()

@@ -17,7 +17,6 @@ from tests.unit.web.serving import REPO, SETTINGS, ended, push_zeros, serving
 from zotpy.core.errors import ClientStalled
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.settings import KIB, MIB
-from zotpy.web.app import RegistryApp
 from zotpy.web.bodies import BoundedBody
 from zotpy.web.connections import PROGRESS_BYTES, ServerConfig, send_all
 
@@ -33,16 +32,21 @@ MOST_BYTES = 4 * MIB
 
 
 def coming(pieces: list[tuple[float, int]]) -> BoundedBody:
-    """Return a body whose client pauses so long before pieces of such lengths."""
+    """Return a body whose client pauses so long before pieces of such lengths, however often it is asked for one."""
+    due_at: list[float] = []
 
     async def receive() -> HTTPRequestEvent:
-        pause_s, size_bytes = next(left, (0.0, 0))
-        await trio.sleep(pause_s)
+        pause_s, size_bytes = left[0] if left else (0.0, 0)
+        if not due_at:
+            due_at.append(trio.current_time() + pause_s)
+        await trio.sleep_until(due_at[0])
+        due_at.clear()
+        del left[:1]
         return {"type": "http.request", "body": bytes(size_bytes), "more_body": size_bytes > 0}
 
-    left = iter(pieces)
+    left = list(pieces)
     body = BoundedBody(None, None)
-    body.stall_timeout_s = 60.0
+    body.idle_timeout_s = body.stall_timeout_s = 60.0
     body.come_from(receive)
     return body
 
@@ -86,10 +90,8 @@ async def test_a_body_must_get_on_faster_while_others_wait_for_memory(autojump_c
     """What is enough where memory is free holds it for too long where it is not; who then sends more is received."""
     del autojump_clock
     budget = MemoryBudget(2 * MIB, MIB)
-    app = RegistryApp("test")
-    app.budget = budget
     slow, quick = coming([(50.0, 64 * KIB)] * 5), coming([(5.0, 64 * KIB)] * 5)
-    slow.progress_bytes = quick.progress_bytes = app.body_progress_bytes
+    slow.contested_bytes = quick.contested_bytes = lambda: budget.contested_bytes
     async with trio.open_nursery() as nursery:
         for _ in range(2):
             await budget.account().acquire(MIB)
@@ -103,9 +105,63 @@ async def test_a_body_must_get_on_faster_while_others_wait_for_memory(autojump_c
         nursery.cancel_scope.cancel()
 
 
+async def test_a_body_that_rests_is_cut_only_when_it_is_in_the_way(autojump_clock: trio.abc.Clock) -> None:
+    """BuildKit leaves uploads idle for minutes: one that holds nothing waits as long as a balancer lets it."""
+    del autojump_clock
+    budget = MemoryBudget(2 * MIB, MIB)
+    empty, holding, late = coming([(800.0, 1)]), coming([(800.0, 1)]), coming([(800.0, 1)])
+    for body in (empty, holding, late):
+        body.idle_timeout_s, body.contested_bytes = 900.0, lambda: budget.contested_bytes
+        body.account = budget.account()
+    sent = budget.account()
+    await sent.acquire(MIB)
+    sent.part_is_full()
+    for body in (holding, late):
+        assert body.account is not None
+        await body.account.acquire(MIB // 2)
+    cut_at: dict[str, float] = {}
+    reasons = set()
+
+    async def receive(name: str, body: BoundedBody) -> None:
+        try:
+            await received(body)
+        except ClientStalled as error:
+            reasons.add(error.message)
+            cut_at[name] = trio.current_time()
+            assert body.account is not None
+            body.account.close()
+
+    async with trio.open_nursery() as nursery:
+        began = trio.current_time()
+        nursery.start_soon(receive, "empty", empty)
+        nursery.start_soon(receive, "holding", holding)
+        await trio.sleep(500.0)
+        assert cut_at == {}
+        nursery.start_soon(receive, "late", late)
+        with trio.move_on_after(30.0) as waiting:  # somebody waits, but not for long
+            await budget.account().acquire(MIB)
+        assert waiting.cancelled_caught
+        with trio.fail_after(61.0):
+            await budget.account().acquire(MIB)
+    assert set(cut_at) == {"holding", "late"}
+    assert all("others wait for the memory" in reason for reason in reasons)
+    assert cut_at["holding"] - began < 500.0 + 91.0
+
+
+async def test_a_body_that_rests_for_too_long_is_cut(autojump_clock: trio.abc.Clock) -> None:
+    """Also where it holds nothing: it is a connection."""
+    del autojump_clock
+    body = coming([(1000.0, 1)])
+    body.idle_timeout_s = 900.0
+    began = trio.current_time()
+    with pytest.raises(ClientStalled, match="0 bytes came in 900 seconds: send again"):
+        await received(body)
+    assert trio.current_time() - began == pytest.approx(900.0)
+
+
 async def test_a_trickle_over_a_real_connection_is_refused(nursery: trio.Nursery) -> None:
     """A client that sends a byte now and then is told so, and its upload holds no memory."""
-    async with serving(nursery, replace(SETTINGS, body_stall_s=SOON_S)) as replica:
+    async with serving(nursery, replace(SETTINGS, body_idle_s=SOON_S)) as replica:
         location = await replica.begin()
         client = RawClient(await replica.connect())
         async with client.stream, trio.open_nursery() as sending:
@@ -120,7 +176,7 @@ async def test_a_trickle_over_a_real_connection_is_refused(nursery: trio.Nursery
             status, body = await client.receive()
             sending.cancel_scope.cancel()
         assert status == 408
-        assert b"while it was waited for" in body
+        assert b"send again what is missing" in body
         assert replica.registry.budget.used_bytes == 0
         # What came before is kept.
         assert (await replica.client.get(location)).status_code == 204

@@ -1,0 +1,128 @@
+"""How long a request is held for a store that stumbles.
+
+Many clients end their push at the first error in a body or at a manifest, whatever its status. So a request that brings
+a body is not answered at the first trouble: its calls to the store are repeated while the client waits. Patience is
+measured from the client's side, since that is what a balancer in front cuts: it ends `limit_s` after the last byte of
+the body came, and a single call gets no more than `limit_s` either.
+
+A request says so once, at its beginning (`Holds.held`); calls below find its patience in their context, tasks that it
+starts included. Without it, or inside `impatient`, a failure is a failure.
+"""
+
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+import structlog
+import trio
+
+from zotpy.store.interface import StoreError, StoreUnavailable
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 10.0
+"""Between the attempts of a held call, each of which is already several at the store: half of it to all of it."""
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class Holds:
+    """The requests of one replica that may be held, each for `limit_s` seconds at most; 0: none is."""
+
+    def __init__(self, limit_s: float = 0.0) -> None:
+        """Hold nothing yet."""
+        self.limit_s = limit_s
+        self.calls = 0
+        """How many calls to the store are being repeated now."""
+
+    @contextmanager
+    def held(self, patience: "Patience") -> Iterator[None]:
+        """Let what is called inside be repeated with this patience."""
+        token = _patience.set(patience)
+        try:
+            yield
+        finally:
+            _patience.reset(token)
+
+    def patience(self, is_gone: Callable[[], bool] = lambda: False) -> "Patience":
+        """Return the patience of a request that begins now; it ends at once if `is_gone` says that its client left."""
+        return Patience(self, is_gone)
+
+
+class Patience:
+    """That of one request."""
+
+    def __init__(self, holds: Holds, is_gone: Callable[[], bool]) -> None:
+        self._holds = holds
+        self._is_gone = is_gone
+        self._heard_at = trio.current_time()
+
+    def renew(self) -> None:
+        """Note that the client has sent something."""
+        self._heard_at = trio.current_time()
+
+    async def insist(
+        self, operation: str, run: Callable[[], Awaitable[T]], recover: Callable[[StoreError], Awaitable[T]] | None
+    ) -> T:
+        """See `insist`."""
+        began_at, failures = trio.current_time(), 0
+        try:
+            while True:
+                try:
+                    return await run()
+                except (StoreUnavailable, trio.TooSlowError) as error:
+                    pause_s = self._pause_s(began_at, failures)
+                    if pause_s is None:
+                        raise
+                    if not failures:
+                        self._holds.calls += 1
+                        log.warning("request_held", operation=operation, reason=str(error))
+                    failures += 1
+                except StoreError as error:
+                    if not failures or recover is None:
+                        raise
+                    return await recover(error)
+                await trio.sleep(pause_s)
+        finally:
+            self._holds.calls -= failures > 0
+
+    def _pause_s(self, began_at: float, failures: int) -> float | None:
+        """Return how long to wait before the next attempt, `None` if the patience would be over by then."""
+        ceiling = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0**failures)
+        pause_s = ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        ends_at = min(began_at, self._heard_at) + self._holds.limit_s
+        if self._is_gone() or trio.current_time() + pause_s >= ends_at:
+            return None
+        return pause_s
+
+
+_patience: ContextVar[Patience | None] = ContextVar("patience", default=None)
+
+
+def is_patient() -> bool:
+    """Say whether the request under way may be held."""
+    return _patience.get() is not None
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Let what is called inside fail at the first failure: it must end soon, or its loss does no harm."""
+    token = _patience.set(None)
+    try:
+        yield
+    finally:
+        _patience.reset(token)
+
+
+async def insist(
+    operation: str, run: Callable[[], Awaitable[T]], recover: Callable[[StoreError], Awaitable[T]] | None = None
+) -> T:
+    """Run an operation again while it raises `StoreUnavailable` or `TooSlowError` and the request's patience lasts.
+
+    A repeated one may meet its own earlier attempt, which the store did though nobody learned of it. `recover` gets any
+    other error that follows such a failure, and returns what that attempt must have returned, or raises the error.
+    """
+    patience = _patience.get()
+    return await (run() if patience is None else patience.insist(operation, run, recover))
