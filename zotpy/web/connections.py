@@ -186,7 +186,11 @@ class BoundedConnection(TCPServer):
                 break
             if self._reading.cancelled_caught:
                 break
-            await self.protocol.handle(RawData(bytes(data)))
+            try:
+                await self.protocol.handle(RawData(bytes(data)))
+            except Exception:
+                log.exception("internal_error")  # a fault of ours ends this connection, not all of the replica
+                break
             if not data:
                 break
         self.has_ended = True

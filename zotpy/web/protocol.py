@@ -54,7 +54,7 @@ class JoiningProtocol(H11Protocol):
         try:
             target = read_target(request.target)
         except TargetInvalid as error:
-            await self._refuse(400, str(error))
+            await self._refuse(400, str(error), is_head=request.method == b"HEAD")
             await self.send(Closed())
             return
         headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
@@ -94,7 +94,7 @@ class JoiningProtocol(H11Protocol):
         """Refuse what is no request; `status_code` is h11's: 400, 431 or 501."""
         await self._refuse(status_code, _REFUSALS.get(status_code, _REFUSALS[400]))
 
-    async def _refuse(self, status_code: int, message: str) -> None:
+    async def _refuse(self, status_code: int, message: str, *, is_head: bool = False) -> None:
         """Answer before there is a request for the application; the connection ends with it."""
         body = error_body(("UNSUPPORTED", message, None))
         headers = [
@@ -104,7 +104,8 @@ class JoiningProtocol(H11Protocol):
             *self.config.response_headers("h11"),
         ]
         await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
-        await self._send_h11_event(h11.Data(data=body))
+        if not is_head:
+            await self._send_h11_event(h11.Data(data=body))
         await self._send_h11_event(h11.EndOfMessage())
 
     async def _send_h11_event(self, event: Any) -> None:
