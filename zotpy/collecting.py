@@ -1,7 +1,8 @@
 """Garbage collected by the server itself, for a registry that nobody else looks after: one with an embedded store."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 import trio
@@ -13,14 +14,23 @@ from zotpy.store.paced import PacedStore
 
 FIRST_AFTER_S = 600.0
 """A server that is restarted every day collects, too."""
+WINDOW_CHECK_S = 60.0
 BUFFER_ROWS = 20_000
 """Less than beside a server, which has all the memory for itself."""
 
 log = structlog.get_logger()
 
 
-async def keep_collecting(store: Store, settings: Settings) -> None:
+def utc_now() -> datetime:
+    """Tell the time of this host, which decides when to look for garbage, and never what is garbage."""
+    return datetime.now(UTC)
+
+
+async def keep_collecting(store: Store, settings: Settings, now: Callable[[], datetime] = utc_now) -> None:
     """Collect every `gcSettings.interval` until cancelled; nothing to do where that is 0.
+
+    With `storage.gcTimeWindow` a collection begins when that opens, and more follow within it, because the bytes of
+    large blobs need two of them.
 
     A collection that fails is logged, and the next one tries again: it must never end what serves.
     """
@@ -31,13 +41,29 @@ async def keep_collecting(store: Store, settings: Settings) -> None:
     numbers = replace(collector_settings(settings), buffer_rows=BUFFER_ROWS)
     await trio.sleep(min(FIRST_AFTER_S, interval_s))
     while True:
+        if outside_window(settings.gc.time_window, now()):
+            await trio.sleep(WINDOW_CHECK_S)
+            continue
         try:
             summary = await Collector(paced, numbers).run()
         except Exception as error:
             log.exception("collection_failed", exc_info=error)
         else:
             log.info("collected", **{name: value for name, value in summary.as_dict().items() if value})
-        await trio.sleep(interval_s)
+        is_any_time = settings.gc.time_window is None
+        await trio.sleep(interval_s if is_any_time else min(interval_s, 3 * settings.gc.deadline_s))
+
+
+def outside_window(window: tuple[int, int] | None, now: datetime) -> str:
+    """Say that a collection may not begin now; empty: it may."""
+    if window is None:
+        return ""
+    begin, end = window
+    minute = now.hour * 60 + now.minute
+    if (begin <= minute < end) if begin < end else (minute >= begin or minute < end):
+        return ""
+    times = f"{begin // 60:02}:{begin % 60:02}-{end // 60:02}:{end % 60:02}"
+    return f"nothing was collected: it is {now:%H:%M} UTC, and storage.gcTimeWindow is {times}"
 
 
 def collector_settings(settings: Settings) -> CollectorSettings:
@@ -71,6 +97,7 @@ def _retention(settings: RetentionSettings) -> Retention:
             delete_referrers=policy.delete_referrers,
             delete_untagged=policy.delete_untagged,
             keep_tags=tuple(keep_tags(keep) for keep in policy.keep_tags),
+            keep_untagged=None if policy.keep_untagged is None else keep_tags(policy.keep_untagged),
         )
         for policy in settings.policies
     ]

@@ -471,6 +471,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "upload.bodyStallTimeout": ("1500ms", 1.5),
     "upload.bodyIdleTimeout": ("20m", 1200.0),
     "upload.holdTimeout": ("0", 0.0),
+    "storage.gcTimeWindow": ("22:00 - 04:30", (22 * 60, 4 * 60 + 30)),
     "gcSettings.grace": ("2d", 172800.0),
     "gcSettings.deadline": ("30", 30.0),
     "gcSettings.uploadTTL": ("30d", 2592000.0),
@@ -557,6 +558,6 @@ def test_the_documentation_names_every_setting() -> None:
 def test_the_examples_of_the_documentation_are_good(load: Load) -> None:
     """Every file shown in docs/configuration.md can be used as it stands."""
     examples = re.findall(r"^```(?:yaml|json)\n(.*?)^```", DOCUMENTATION.read_text(), re.DOTALL | re.MULTILINE)
-    assert len(examples) == 5
+    assert len(examples) == 6
     for example in examples:
         load(example, {"ZOTPY_STORAGE_STORAGEDRIVER_SECRETKEY": "s"} if "accesskey" in example else {})

@@ -56,6 +56,35 @@ def problems_of(tmp_path: Path, policies: object) -> list[str]:
     return [problem.removeprefix("storage.retention.policies") for problem in raised.value.problems]
 
 
+def test_keep_untagged_is_read(tmp_path: Path) -> None:
+    """One section with the rules of `keepTags`, but for patterns; an empty one is none."""
+    rules = {"pushedWithin": "168h", "mostRecentlyPulledCount": 3}
+    policies = [{"repositories": ["a"], "keepUntagged": rules}, {"repositories": ["b"], "keepUntagged": {}}]
+    found = load(tmp_path, json.dumps({"storage": {"retention": {"policies": policies}}}))
+    assert found.policies[0].keep_untagged == KeepTagsSettings((), 0, 3, WEEK_S, None)
+    assert found.policies[1].keep_untagged is None
+    assert found.needs_pulls
+
+
+@pytest.mark.parametrize(
+    ("policy", "problem"),
+    [
+        ({"keepUntagged": {"patterns": ["a"]}}, "[0].keepUntagged.patterns: there is no such setting"),
+        ({"keepUntagged": [{"pushedWithin": "1h"}]}, "[0].keepUntagged: write settings as names and values"),
+        ({"keepUntagged": {"pushedWithin": "soon"}}, f"[0].keepUntagged.pushedWithin: {NO_DURATION}"),
+        (
+            {"keepUntagged": {"pushedWithin": "1h"}, "deleteUntagged": False},
+            "[0].keepUntagged: untagged manifests stay with deleteUntagged: false: leave one of the two out",
+        ),
+    ],
+)
+def test_a_keep_untagged_that_makes_no_sense_is_refused(
+    tmp_path: Path, policy: dict[str, object], problem: str
+) -> None:
+    """With what to write instead."""
+    assert problems_of(tmp_path, [{"repositories": ["**"], **policy}]) == [problem]
+
+
 def test_policies_of_zot_are_read(tmp_path: Path) -> None:
     """Every name, whatever its case, with zot's defaults for what is not there."""
     found = load(tmp_path, OF_ZOT)

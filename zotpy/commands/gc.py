@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,11 @@ def _run(options: argparse.Namespace) -> int:
     settings = read_settings(options, {"gcSettings.grace": options.grace, "gcSettings.callsPerSecond": options.rate})
     if options.grace is not None:
         _check_grace(options, settings)
+    from zotpy.collecting import outside_window  # noqa: PLC0415 - the same
+
+    if not options.dry_run and (closed := outside_window(settings.gc.time_window, datetime.now(UTC))):
+        print(json.dumps({"skipped": closed}) if options.json else closed)  # noqa: T201 - said at the terminal
+        return 0
     found: list[Expiration] = []
     tell = found.append if options.json else print
     summary = look_at_bucket(partial(_collect, settings, tell, dry_run=options.dry_run))
@@ -95,6 +101,7 @@ async def _collect(settings: "Settings", tell: Callable[[Any], None], *, dry_run
 def _told(summary: "Summary", settings: "Settings") -> str:
     """Say in a few lines what was done."""
     from zotpy.commands.bucket import size  # noqa: PLC0415
+    from zotpy.config.building import raised  # noqa: PLC0415
 
     would = "would go" if summary.dry_run else "went"
     looked_at = f"{summary.repositories} repositories, {summary.leases} leases, {summary.data_objects} data objects"
@@ -124,6 +131,13 @@ def _told(summary: "Summary", settings: "Settings") -> str:
         retired = f"{summary.data_retired} data objects ({size(summary.data_retired_bytes)})"
         due = f"from {2 * settings.gc.deadline_s:g} s on and within {settings.gc.grace_s:g} s"
         lines.append(f"{retired} are named by nothing: they go in a collection that begins {due} from now")
+    if summary.notes_void:
+        lines.append(
+            f"{summary.notes_void} data objects had been found unnamed before, and stay: that was more than"
+            f" {settings.gc.grace_s:g} s (gcSettings.grace) ago. Run zotpy gc at least four times in that time,"
+            " or their bytes never go"
+        )
+    lines += list(raised(settings.retention, settings.gc))
     lines += [f"not looked at: {problem}" for problem in summary.problems]
     return "\n".join(lines)
 

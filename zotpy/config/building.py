@@ -30,20 +30,30 @@ def build(
     values: Values, warnings: tuple[str, ...], environ: Mapping[str, str], source: Source | None = None
 ) -> Settings:
     """Put the settings together; the values must not contradict each other."""
+    retention, gc = RetentionSettings(**values.get("retention", {})), GcSettings(**values.get("gc", {}))
     storage = {"root_directory": default_root(environ), **values.get("storage", {})}
     return Settings(
         http=HttpSettings(**values.get("http", {})),
         storage=StorageSettings(**storage, s3=_s3(values["s3"], environ) if values.get("s3") else None),
         log=LogSettings(**values.get("log", {})),
         upload=UploadSettings(**values.get("upload", {})),
-        gc=GcSettings(**values.get("gc", {})),
+        gc=gc,
         manifest=ManifestSettings(**values.get("manifest", {})),
         lists=ListSettings(**values.get("lists", {})),
-        retention=RetentionSettings(**values.get("retention", {})),
+        retention=retention,
         metrics=MetricsSettings(**values.get("metrics", {})),
-        warnings=warnings,
+        warnings=(*warnings, *raised(retention, gc)),
         source=source,
     )
+
+
+def raised(retention: RetentionSettings, gc: GcSettings) -> Iterator[str]:
+    """Say which settings count for more than what they say."""
+    if retention.policies and retention.delay_s < gc.grace_s:
+        yield (
+            f"storage.retention.delay is {retention.delay_s:g}s and counts as {gc.grace_s:g}s: it is never shorter than"
+            " gcSettings.grace"
+        )
 
 
 def _s3(values: Mapping[str, Any], environ: Mapping[str, str]) -> S3Settings:

@@ -45,6 +45,14 @@ class PolicySettings:
     """Manifests go that no tag names, and no index that stays."""
     keep_tags: tuple[KeepTagsSettings, ...] = ()
     """A tag is judged by the first that it matches, and goes where it matches none; without any all tags stay."""
+    keep_untagged: KeepTagsSettings | None = None
+    """Of the untagged manifests that would go, those that a rule keeps stay; it has no patterns."""
+
+    @property
+    def needs_pulls(self) -> bool:
+        """Whether it matters when anything was pulled."""
+        keeps = self.keep_tags if self.keep_untagged is None else (*self.keep_tags, self.keep_untagged)
+        return any(keep.needs_pulls for keep in keeps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,7 @@ class RetentionSettings:
     @property
     def needs_pulls(self) -> bool:
         """Whether it matters when anything was pulled."""
-        return any(keep.needs_pulls for policy in self.policies for keep in policy.keep_tags)
+        return any(policy.needs_pulls for policy in self.policies)
 
 
 def read_policies(value: object) -> tuple[PolicySettings, ...]:
@@ -74,6 +82,11 @@ def read_policies(value: object) -> tuple[PolicySettings, ...]:
             raise ValueError(msg) from error
     problems: list[tuple[str, str]] = []
     found = [PolicySettings(**fields) for fields in _sections(value, "", _POLICY, problems, needed="repositories")]
+    problems += [
+        (f"[{index}].keepUntagged", "untagged manifests stay with deleteUntagged: false: leave one of the two out")
+        for index, policy in enumerate(found)
+        if policy.keep_untagged is not None and not policy.delete_untagged
+    ]
     if problems:
         raise NestedProblems(problems)
     return tuple(found)
@@ -115,6 +128,8 @@ class _Field:
     read: Reader | None = None
     each: Reader | None = None
     sections: Mapping[str, "_Field"] | None = None
+    section: Mapping[str, "_Field"] | None = None
+    """There is one, and no list of them; an empty one is as good as none."""
 
 
 _KEEP_TAGS = {
@@ -124,11 +139,13 @@ _KEEP_TAGS = {
     "pushedWithin": _Field("pushed_within_s", read_duration),
     "pulledWithin": _Field("pulled_within_s", read_duration),
 }
+_KEEP_UNTAGGED = {name: field for name, field in _KEEP_TAGS.items() if name != "patterns"}
 _POLICY = {
     "repositories": _Field("repositories", each=read_glob),
     "deleteReferrers": _Field("delete_referrers", read_flag),
     "deleteUntagged": _Field("delete_untagged", read_flag),
     "keepTags": _Field("keep_tags", sections=_KEEP_TAGS),
+    "keepUntagged": _Field("keep_untagged", section=_KEEP_UNTAGGED),
 }
 
 
@@ -170,6 +187,9 @@ def _section(
 def _value(item: object, path: str, field: _Field, problems: list[tuple[str, str]]) -> Any:
     if field.sections is not None:
         return tuple(KeepTagsSettings(**each) for each in _sections(item, path, field.sections, problems))
+    if field.section is not None:
+        rules = KeepTagsSettings(**_section(item, path, field.section, problems, ""))
+        return None if rules == KeepTagsSettings() else rules
     if field.each is not None:
         return _read_list(item, path, field.each, problems)
     try:

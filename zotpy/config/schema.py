@@ -25,6 +25,7 @@ from zotpy.config.values import (
     read_size,
     read_text,
     read_wait,
+    read_window,
     read_workers,
 )
 
@@ -92,6 +93,7 @@ LEAVES = {
     "upload.bodyStallTimeout": Leaf("upload", "body_stall_timeout_s", read_duration),
     "upload.bodyIdleTimeout": Leaf("upload", "body_idle_timeout_s", read_duration),
     "upload.holdTimeout": Leaf("upload", "hold_timeout_s", read_wait),
+    "storage.gcTimeWindow": Leaf("gc", "time_window", read_window),
     "gcSettings.grace": Leaf("gc", "grace_s", read_duration),
     "gcSettings.deadline": Leaf("gc", "deadline_s", read_duration),
     "gcSettings.uploadTTL": Leaf("gc", "upload_ttl_s", read_duration),

@@ -147,6 +147,8 @@ class GcSettings:
     """Calls to the store that one collector makes at most, 1 to 100,000."""
     interval_s: float | None = None
     """How often the server collects by itself; 0: never. `None`: see `Settings.collection_interval_s`."""
+    time_window: tuple[int, int] | None = None
+    """zot's `storage.gcTimeWindow`: when a collection may begin, in minutes from midnight, UTC; may wrap."""
     pull_interval_s: float = 600.0
     """How often a replica writes down what was pulled, where a retention rule asks when."""
 

@@ -18,6 +18,7 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?([A-Za-z]*)", re.ASCII)
 _DURATIONS = re.compile(r"(?:\d{1,12}(?:\.\d{1,9})?(?:ms|s|m|h|d) ?)+|\d{1,12}(?:\.\d{1,9})?", re.ASCII)
 _DURATION = re.compile(r"([\d.]+)(ms|s|m|h|d|)", re.ASCII)
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~-]{1,255})+", re.ASCII)
+_WINDOW = re.compile(r"(?P<begin>(?:[01]\d|2[0-3]):[0-5]\d) ?- ?(?P<end>(?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII)
 _TAKEN = frozenset({"/livez", "/readyz", "/startupz"})
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,6})?) ?%", re.ASCII)
 _HOST = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}", re.ASCII)
@@ -43,6 +44,19 @@ def read_optional_text(value: object) -> str | None:
 def read_path(value: object) -> Path:
     """Read the path of a file or directory; `~` is the home directory."""
     return Path(read_text(value)).expanduser()
+
+
+def read_window(value: object) -> tuple[int, int] | None:
+    """Read a time of the day such as `22:00-04:00` as minutes from midnight, UTC; an empty one is as good as none."""
+    text = read_optional_text(value)
+    if text is None:
+        return None
+    found = _WINDOW.fullmatch(text)
+    if found is None or found["begin"] == found["end"]:
+        msg = "write a time of the day in UTC such as 22:00-04:00"
+        raise ValueError(msg)
+    begin, end = (int(each[:2]) * 60 + int(each[3:]) for each in (found["begin"], found["end"]))
+    return begin, end
 
 
 def read_file(value: object) -> Path:

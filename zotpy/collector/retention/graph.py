@@ -78,6 +78,12 @@ class Graph:
         roots |= {tag for tag, each in self.referrer_tags.items() if not policy.delete_referrers or not each.is_old}
         return self.kept_by(roots)
 
+    def untagged(self, tagged: Iterable[Digest]) -> frozenset[Digest]:
+        """Return the manifests that no tag names and no other manifest mentions, and that refer to none."""
+        named = {*tagged, *(each.digest for each in self.referrer_tags.values())}
+        named.update(node for nodes in self.mentioned.values() for node in nodes if isinstance(node, Digest))
+        return frozenset(digest for digest, seen in self.manifests.items() if seen.subject is None) - named
+
     def kept_by(self, roots: Iterable[Node]) -> frozenset[Node]:
         """Return these nodes, and all that stays because they do."""
         kept: set[Node] = set()

@@ -51,11 +51,14 @@ class Policy:
     delete_untagged: bool = True
     keep_tags: tuple[KeepTags, ...] = ()
     """Empty: all tags stay. Else a tag is judged by the first that matches, and goes where none does."""
+    keep_untagged: KeepTags | None = None
+    """Which of the untagged manifests stay that would go; `None`: none of them."""
 
     @property
     def pulls_matter_for(self) -> timedelta:
         """How long a pull makes a difference."""
-        return max((keep.pulls_matter_for for keep in self.keep_tags), default=timedelta())
+        keeps = self.keep_tags if self.keep_untagged is None else (*self.keep_tags, self.keep_untagged)
+        return max((keep.pulls_matter_for for keep in keeps), default=timedelta())
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,18 @@ something stays against the judgement, all stays that it keeps.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 
 import structlog
 
 from zotpy.collector.collection import Collection
-from zotpy.collector.records import Records, existing_manifests
+from zotpy.collector.records import Record, Records, existing_manifests
 from zotpy.collector.retention.graph import Graph, Node
 from zotpy.collector.retention.inventory import Inventory
 from zotpy.collector.retention.policies import Policy
 from zotpy.collector.retention.pulls import PullHistory
-from zotpy.collector.retention.tags import expired_tags, subject_of
+from zotpy.collector.retention.tags import NEVER, PullTimes, UntaggedSeen, expired_tags, expired_untagged, subject_of
 from zotpy.collector.summary import Expiration
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName, Tag
@@ -66,9 +67,23 @@ class RetentionSweep:
         manifests = await inventory.manifests(records, tagged if takes_manifests else frozenset(known))
         graph = Graph.of(manifests, inventory.referrer_tags(tags))
         stayed = await self._expire_tags(inventory, {seen.tag: seen.digest for seen in judged}, expired)
+        untagged = self._judge_untagged(records, graph, tagged, pulls)
         staying = graph.staying(self.policy, tagged) | graph.kept_by(stayed)
-        gone = await self._expire_graph(inventory, graph, staying)
+        staying |= graph.kept_by(digest for digest, why in untagged.items() if not why)
+        gone = await self._expire_graph(inventory, graph, staying, untagged)
         return Retained(frozenset() if self._only_says else gone, inventory.references)
+
+    def _judge_untagged(
+        self, records: Records, graph: Graph, tagged: frozenset[Digest], pulls: PullTimes
+    ) -> Mapping[Digest, str]:
+        """Say of each untagged manifest why `keepUntagged` lets it go; empty: it does not."""
+        keep = self.policy.keep_untagged
+        if keep is None:
+            return {}
+        there = graph.untagged(tagged)
+        seen = [UntaggedSeen(digest, _pushed(records["manifests", digest])) for digest in sorted(there)]
+        expired = expired_untagged(keep, seen, pulls, self.collection.began)
+        return {digest: expired.get(digest, "") for digest in there}
 
     async def _expire_tags(
         self, inventory: Inventory, named: Mapping[Tag, Digest], expired: Mapping[Tag, str]
@@ -82,7 +97,9 @@ class RetentionSweep:
                 self._note_tag(tag, expired[tag])
         return {named[tag] for tag, gone in zip(tags, went, strict=True) if not gone}
 
-    async def _expire_graph(self, inventory: Inventory, graph: Graph, staying: frozenset[Node]) -> frozenset[Digest]:
+    async def _expire_graph(
+        self, inventory: Inventory, graph: Graph, staying: frozenset[Node], untagged: Mapping[Digest, str]
+    ) -> frozenset[Digest]:
         """Delete manifests, and tags of referrers, each before what it would keep."""
         gone: set[Digest] = set()
         for node in graph.going(staying):
@@ -93,7 +110,8 @@ class RetentionSweep:
                 if went:
                     self._note_tag(node, graph.reason(node))
             else:
-                went = await self._expire_manifest(inventory, node, graph.reason(node))
+                why = f"; {untagged[node]}" if untagged.get(node) else ""
+                went = await self._expire_manifest(inventory, node, graph.reason(node) + why)
                 gone |= {node} if went else set()
             if not went:
                 staying |= graph.kept_by({node})
@@ -148,3 +166,9 @@ class RetentionSweep:
             self.collection.tell(expiration)
         else:
             log.info("expired", repository=expiration.repository, what=expiration.what, reason=expiration.reason)
+
+
+def _pushed(record: Record) -> datetime:
+    """Return when a manifest was pushed last, or an index that lists it: both write its entry."""
+    listed = record.entry or record.newest()
+    return NEVER if listed is None else listed.last_modified

@@ -1,9 +1,13 @@
-"""Which tags of a repository go, and why: a function of the rules and of what is known of the tags."""
+"""Which tags of a repository go, and why: a function of the rules and of what is known of the tags.
+
+The rules of `keepUntagged` are the same, for manifests that no tag names.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from zotpy.collector.retention.policies import SETTLING, KeepTags, Policy
 from zotpy.core.digests import Digest
@@ -23,6 +27,27 @@ class TagSeen:
     """Of the manifest that it names."""
     pushed: datetime
 
+    @property
+    def name(self) -> str:
+        """What tells it from others of the same time."""
+        return self.tag.text
+
+
+@dataclass(frozen=True, slots=True)
+class UntaggedSeen:
+    """A manifest that no tag names, and no other manifest either."""
+
+    digest: Digest
+    pushed: datetime
+
+    @property
+    def name(self) -> str:
+        """What tells it from others of the same time."""
+        return str(self.digest)
+
+
+Seen = TypeVar("Seen", TagSeen, UntaggedSeen)
+
 
 @dataclass(frozen=True, slots=True)
 class PullTimes:
@@ -32,8 +57,8 @@ class PullTimes:
     since: datetime | None
     """Since when pulls are noted; `None`: they are not."""
 
-    def of(self, seen: TagSeen) -> datetime:
-        """Return when the manifest that a tag names was pulled last."""
+    def of(self, seen: "TagSeen | UntaggedSeen") -> datetime:
+        """Return when the manifest was pulled last, by whatever name."""
         return self.times.get(seen.digest, NEVER)
 
 
@@ -59,23 +84,31 @@ def expired_tags(policy: Policy, tags: Sequence[TagSeen], pulls: PullTimes, now:
         keep = policy.keep_tags[index]
         kept = _kept(keep, some, pulls, now)
         why = f"it is {_reason(keep)} (keepTags[{index}])"
-        expired.update({seen.tag: why for seen in some if seen.tag not in kept})
+        expired.update({seen.tag: why for seen in some if seen not in kept})
     return expired
 
 
-def _kept(keep: KeepTags, tags: Sequence[TagSeen], pulls: PullTimes, now: datetime) -> set[Tag]:
-    """Return the tags that any rule keeps."""
+def expired_untagged(
+    keep: KeepTags, manifests: Sequence[UntaggedSeen], pulls: PullTimes, now: datetime
+) -> Mapping[Digest, str]:
+    """Return the untagged manifests that no rule keeps, each with the reason."""
+    kept = _kept(keep, manifests, pulls, now)
+    return {seen.digest: f"it is {_reason(keep)} (keepUntagged)" for seen in manifests if seen not in kept}
+
+
+def _kept(keep: KeepTags, some: Sequence[Seen], pulls: PullTimes, now: datetime) -> set[Seen]:
+    """Return those that any rule keeps."""
     if not keep.has_rules or not _knows_pulls(keep, pulls, now):
-        return {seen.tag for seen in tags}
-    newest = sorted(tags, key=lambda seen: (seen.pushed, seen.tag), reverse=True)
-    kept = {seen.tag for seen in newest[: keep.most_recently_pushed]}
+        return set(some)
+    newest = sorted(some, key=lambda seen: (seen.pushed, seen.name), reverse=True)
+    kept = set(newest[: keep.most_recently_pushed])
     # Of those never pulled the ones pushed later come first.
     newest.sort(key=pulls.of, reverse=True)
-    kept |= {seen.tag for seen in newest[: keep.most_recently_pulled]}
+    kept |= set(newest[: keep.most_recently_pulled])
     if keep.pushed_within is not None:
-        kept |= {seen.tag for seen in tags if now - seen.pushed < keep.pushed_within}
+        kept |= {seen for seen in some if now - seen.pushed < keep.pushed_within}
     if keep.pulled_within is not None:
-        kept |= {seen.tag for seen in tags if now - max(seen.pushed, pulls.of(seen)) < keep.pulled_within}
+        kept |= {seen for seen in some if now - max(seen.pushed, pulls.of(seen)) < keep.pulled_within}
     return kept
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from tests.unit.collector.retention.support import BOTH, DELAY_S, NEWEST, UNTAGGED, Kept
+from tests.unit.collector.retention.support import ALL, BOTH, DELAY_S, NEWEST, UNTAGGED, Kept
 from tests.unit.registry.support import NO_CONDITIONS, REPO, keys_below
 from tests.unit.registry.test_manifests import V1, V2, image, referrers_of, tags_of
-from zotpy.collector import Policy
+from zotpy.collector import KeepTags, Policy
 from zotpy.config.globs import read_glob
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.manifests import OCI_IMAGE
 from zotpy.core.names import Tag
+
+UNNAMED = "no tag names it, and nothing that stays refers to it"
 
 
 @pytest.fixture
@@ -164,3 +168,41 @@ async def test_manifests_are_read_once_where_any_may_go_and_else_not_for_retenti
     await kept.bucket.registry.manifests.delete_tag(REPO, V1)
     assert (await kept.collect(UNTAGGED)).manifests_read == 3
     assert (await kept.collect(UNTAGGED)).manifests_read == 2
+
+
+async def test_untagged_manifests_that_a_rule_keeps_stay(kept: Kept) -> None:
+    """A build cache: of its exports, each of which takes the tag from the one before, the newest untagged ones stay."""
+    exports = []
+    for number in range(4):
+        child = await kept.bucket.push_image(tag="child", note=f"{number}")
+        await kept.bucket.registry.manifests.delete_tag(REPO, Tag("child"))
+        exports.append((await kept.push_index(child, tag="cache"), child))
+        kept.bucket.clock.advance(1)
+    kept.bucket.clock.advance(DELAY_S)
+    rule = Policy(ALL, keep_untagged=KeepTags(most_recently_pushed=2))
+    dry = await kept.collect(rule, dry_run=True)
+    oldest, child = exports[0]
+    assert sorted(kept.told) == sorted(
+        [
+            f"{REPO} {oldest}: {UNNAMED}; it is not among the 2 pushed last (keepUntagged)",
+            f"{REPO} {child}: {UNNAMED}",
+        ]
+    )
+    for _ in range(3):
+        await kept.collect(rule)
+        kept.bucket.clock.advance(DELAY_S)
+    assert dry.manifests_expired == 2
+    there = [(await kept.has(index), await kept.has(child)) for index, child in exports]
+    assert there == [(False, False), (True, True), (True, True), (True, True)]
+    await kept.collect(Policy(ALL, keep_untagged=KeepTags(pushed_within=timedelta(seconds=1))))
+    assert [await kept.has(index) for index, _ in exports] == [False, False, False, True]
+
+
+async def test_untagged_manifests_stay_while_it_is_not_known_what_was_pulled(kept: Kept) -> None:
+    """As tags do: what nobody has noted is no reason to delete anything."""
+    untagged = await kept.push_index()
+    kept.bucket.clock.advance(DELAY_S + 1)
+    await kept.collect(Policy(ALL, keep_untagged=KeepTags(pulled_within=timedelta(seconds=1))))
+    assert await kept.has(untagged)
+    await kept.collect(UNTAGGED)
+    assert not await kept.has(untagged)
