@@ -159,7 +159,9 @@ async def _space(settings: StorageSettings) -> Space:
 
 async def _open(store: Store, settings: Settings, metrics: Metrics) -> Registry:
     numbers = registry_settings(settings)
-    budget = MemoryBudget(settings.upload.memory_budget_bytes, numbers.part_size_bytes + MIB)
+    budget = MemoryBudget(
+        settings.upload.memory_budget_bytes, numbers.part_size_bytes + MIB, longest_wait_s=settings.http.busy_timeout_s
+    )
     try:
         return await open_registry(store, numbers, budget, metrics.on_read_back, metrics.on_damage)
     except (LayoutError, StoreError) as error:

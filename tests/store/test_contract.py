@@ -35,6 +35,21 @@ async def test_what_was_put_is_got(store: Store, body: bytes) -> None:
     assert abs(fetched.store_time - datetime.now(UTC)) < timedelta(minutes=5)
 
 
+async def test_a_long_object_is_read_no_further_than_asked(store: Store) -> None:
+    """Its beginning comes with its length; one that is no longer than asked comes whole, also an empty one."""
+    body = os.urandom(200_000)
+    stored = await store.put("long", body)
+    beginning = await store.get("long", most_bytes=1000)
+    assert (beginning.body, beginning.total_bytes, beginning.etag) == (body[:1000], 200_000, stored.etag)
+    for most_bytes in (200_000, 200_001):
+        fetched = await store.get("long", most_bytes=most_bytes)
+        assert (fetched.body, fetched.total_bytes) == (body, None)
+    await store.put("empty", b"")
+    assert ((await store.get("empty", most_bytes=1)).body, (await store.get("empty")).total_bytes) == (b"", None)
+    with pytest.raises(KeyMissing):
+        await store.get("absent", most_bytes=1)
+
+
 async def test_bodies_of_pieces_are_joined_by_the_store(store: Store) -> None:
     """Bytes, a bytearray and pieces are the same to a reader."""
     pieces = Pieces(b"one")

@@ -454,6 +454,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "http.drainTimeout": ("1m30s", 90.0),
     "http.drainNotice": ("0", 0.0),
     "http.sendStallTimeout": ("2m", 120.0),
+    "http.busyTimeout": ("20s", 20.0),
     "http.workers": ("3", 3),
     "http.workerTimeout": ("1m", 60.0),
     "storage.rootDirectory": ("/srv", Path("/srv")),

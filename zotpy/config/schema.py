@@ -54,6 +54,7 @@ LEAVES = {
     "http.drainNotice": Leaf("http", "drain_notice_s", read_wait),
     "http.sendStallTimeout": Leaf("http", "send_stall_timeout_s", read_duration),
     "http.maxRanges": Leaf("http", "max_ranges", read_count(1, 4096)),
+    "http.busyTimeout": Leaf("http", "busy_timeout_s", read_duration),
     "http.workers": Leaf("http", "workers", read_workers),
     "http.workerTimeout": Leaf("http", "worker_timeout_s", read_silence),
     "storage.rootDirectory": Leaf("storage", "root_directory", read_path),

@@ -48,6 +48,8 @@ class HttpSettings:
     """How long a client may take to read the next 64 KiB of an answer."""
     max_ranges: int = 1024
     """How many ranges one GET may ask for, 1 to 4,096."""
+    busy_timeout_s: float = 45.0
+    """How long a request that can be repeated may wait for memory, before anything of it was done."""
     workers: int = 1
     """Processes that answer at the one address, 1 to 64; each is a replica with a memory budget of its own."""
     worker_timeout_s: float = 30.0

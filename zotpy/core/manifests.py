@@ -6,13 +6,14 @@ read from the fields that known manifests use, so that its content is checked an
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from zotpy.core.digests import Digest
 from zotpy.core.documents import read_document, read_stored, require_exact_fields
 from zotpy.core.errors import DigestInvalid, ManifestInvalid
 from zotpy.core.keys import Kind
+from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES, bounded
 
 OCI_IMAGE = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -66,6 +67,13 @@ class ManifestFacts:
         if self.annotations:
             result["annotations"] = self.annotations
         return result
+
+    def kept(self) -> "ManifestFacts":
+        """Return the facts without what no list of referrers shows: annotations may be as long as the manifest."""
+        if self.subject is None:
+            return replace(self, annotations={}, artifact_type="")
+        shown = bounded({"annotations": self.annotations, "artifactType": self.artifact_type}, KEPT_ANNOTATIONS_BYTES)
+        return replace(self, annotations=shown.get("annotations", {}), artifact_type=shown.get("artifactType", ""))
 
 
 def parse_manifest(content: bytes, content_type: str | None) -> ManifestFacts:

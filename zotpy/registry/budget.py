@@ -24,6 +24,8 @@ after a timeout.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -71,7 +73,8 @@ class Account:
         So not to be called while the budget is waited for with other bytes held. Raises `TooManyRequests`.
         """
         self.begin_part(min(size_bytes, self.budget.largest_part_bytes))
-        await self.acquire(self.part_bytes)
+        with self.budget.patience():
+            await self.acquire(self.part_bytes)
         self.part_is_full()
 
     def release(self, size_bytes: int) -> None:
@@ -106,8 +109,17 @@ class _Waiter:
 class MemoryBudget:
     """The budget of one process, in bytes."""
 
-    def __init__(self, total_bytes: int, usual_bytes: int, longest_queue: int = LONGEST_QUEUE) -> None:
-        """Share out `total_bytes`; `usual_bytes` is the length of a usual part, and of one read beside it."""
+    def __init__(
+        self,
+        total_bytes: int,
+        usual_bytes: int,
+        longest_queue: int = LONGEST_QUEUE,
+        longest_wait_s: float = float("inf"),
+    ) -> None:
+        """Share out `total_bytes`; `usual_bytes` is the length of a usual part, and of one read beside it.
+
+        What can be repeated at little cost waits `longest_wait_s` at most.
+        """
         if total_bytes < 2 * usual_bytes:
             msg = f"a memory budget of {total_bytes} bytes is too small: {2 * usual_bytes} are needed"
             raise ValueError(msg)
@@ -116,6 +128,7 @@ class MemoryBudget:
         self.used_bytes = 0
         self.peak_bytes = 0
         self.longest_queue = longest_queue
+        self.longest_wait_s = longest_wait_s
         self.on_room: Callable[[], None] | None = None
         """Told whenever bytes may be free that nobody here waits for."""
         self._draining_bytes = 0
@@ -159,6 +172,15 @@ class MemoryBudget:
         if len(self._waiting) >= self.longest_queue:
             msg = f"this replica is busy: {len(self._waiting)} uploads wait for memory; try again"
             raise TooManyRequests(msg)
+
+    @contextmanager
+    def patience(self) -> Iterator[None]:
+        """Wait inside for memory only so long; raises `TooManyRequests` then."""
+        try:
+            with trio.fail_after(self.longest_wait_s):
+                yield
+        except trio.TooSlowError:
+            raise no_memory(self.longest_wait_s) from None
 
     async def acquire(self, account: Account, size_bytes: int) -> None:
         """See `Account.acquire`."""
@@ -298,3 +320,8 @@ class MemoryBudget:
                 self._pass_over(waiter)
         if self.on_room is not None:
             self.on_room()
+
+
+def no_memory(waited_s: float) -> TooManyRequests:
+    """Return the error of a request that has waited for memory for so long."""
+    return TooManyRequests(f"this replica is busy: there was no memory for this request in {waited_s:g} s; try again")

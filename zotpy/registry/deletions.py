@@ -20,6 +20,7 @@ from zotpy.core.manifests import ManifestFacts, parse_manifest
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.records import Lease, ManifestValue
 from zotpy.registry.concurrency import gather
+from zotpy.registry.long_reads import Room, whole
 from zotpy.registry.names import Names
 from zotpy.registry.parsing import read_apart
 from zotpy.registry.records import ATTEMPTS, Records, Seen, overtaken
@@ -48,11 +49,11 @@ class Deletions:
     records: Records
     names: Names
 
-    async def delete(self, repo: RepositoryName, digest: Digest) -> None:
+    async def delete(self, repo: RepositoryName, digest: Digest, room: Room | None = None) -> None:
         """Delete a manifest with its tags and its referrer entry. Raises `ManifestUnknown`."""
         looked: Looked | None = None
         for _ in range(ATTEMPTS):
-            there = await self.look(repo, digest)
+            there = await self.look(repo, digest, room)
             if there is None and looked is None:
                 raise unknown(digest)
             if there is None or await self.bury(repo, digest, there):
@@ -63,10 +64,10 @@ class Deletions:
         if (done := there or looked) is not None:
             await self.delete_names(repo, digest, done)
 
-    async def look(self, repo: RepositoryName, digest: Digest) -> Looked | None:
+    async def look(self, repo: RepositoryName, digest: Digest, room: Room | None = None) -> Looked | None:
         """Look at the entry, then at all names; `None` where there is no such manifest."""
         leases = () if self.store.features.all_conditions else await self.records.list_leases(repo, "manifests", digest)
-        entry = await self.records.look(repo, "manifests", digest)
+        entry = await self.records.look(repo, "manifests", digest, whole(self.store, room))
         if not isinstance(entry.value, ManifestValue):
             return None
         value = entry.value

@@ -12,18 +12,22 @@ not deleted in between, serves as well.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from zotpy.core import keys
 from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid, ManifestBlobUnknown, ManifestTooLarge, Unavailable
+from zotpy.core.hashing import new_hasher
 from zotpy.core.manifests import ManifestFacts, parse_pushed
 from zotpy.core.names import Reference, RepositoryName, Tag
+from zotpy.core.pieces import Pieces
 from zotpy.core.records import Lease, ManifestValue, TagValue, is_late
 from zotpy.registry.concurrency import beside, gather, watched
 from zotpy.registry.deletions import Deletions, unknown
+from zotpy.registry.digesting import hash_pieces
+from zotpy.registry.long_reads import Read, Room, beginnings, whole
 from zotpy.registry.names import Names
 from zotpy.registry.parsing import read_apart
 from zotpy.registry.records import ATTEMPTS, Records, Seen, overtaken
@@ -54,6 +58,8 @@ class Found:
 
     digest: Digest
     value: ManifestValue
+    size_bytes: int
+    """Length of the manifest, of which `value` may be the beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +86,41 @@ class Manifests:
     deletions: Deletions
     settings: RegistrySettings
 
-    async def find(self, repo: RepositoryName, reference: Reference) -> Found:
-        """Read a manifest: one store call, by tag or by digest. Raises `ManifestUnknown`."""
+    async def find(self, repo: RepositoryName, reference: Reference, room: Room | None = None) -> Found:
+        """Read a manifest, by tag or by digest: one store call, two if it is long, which then is held in `room`.
+
+        Raises `ManifestUnknown`, `TooManyRequests`.
+        """
+        found = await self._find(repo, reference, whole(self.store, room))
+        await _verify(found)
+        return found
+
+    async def stat(self, repo: RepositoryName, reference: Reference) -> Found:
+        """Find a manifest by one store call; of a long one only the beginning is read. Raises `ManifestUnknown`."""
+        missing_bytes = 0
+
+        async def read(key: str) -> Fetched:
+            nonlocal missing_bytes
+            fetched = await beginnings(self.store)(key)
+            missing_bytes = 0 if fetched.total_bytes is None else fetched.total_bytes - len(fetched.body)
+            return fetched
+
+        found = await self._find(repo, reference, read)
+        if missing_bytes:
+            return replace(found, size_bytes=found.size_bytes + missing_bytes)
+        await _verify(found)
+        return found
+
+    async def _find(self, repo: RepositoryName, reference: Reference, read: Read) -> Found:
         if isinstance(reference, Tag):
-            tag = await self.names.tags.read(repo, reference)
+            tag = await self.names.tags.read(repo, reference, read)
             if tag is None or await self._leads_nowhere(repo, *tag):
                 raise unknown(reference)
-            found = Found(tag[0].digest, tag[0].manifest)
-        else:
-            value = await self.records.read_manifest(repo, reference)
-            if value is None:
-                raise unknown(reference)
-            found = Found(reference, value)
-        if Digest.of(found.value.content, found.digest.algorithm) != found.digest:
-            msg = f"the store returned other bytes than those of {found.digest}: ask the operator to look at the bucket"
-            raise Unavailable(msg)
-        return found
+            return Found(tag[0].digest, tag[0].manifest, tag[0].manifest.size_bytes)
+        value = await self.records.read_manifest(repo, reference, read)
+        if value is None:
+            raise unknown(reference)
+        return Found(reference, value, value.size_bytes)
 
     async def _leads_nowhere(self, repo: RepositoryName, tag: TagValue, fetched: Fetched) -> bool:
         """Whether a tag was written too late, for a manifest that was deleted before."""
@@ -137,12 +162,14 @@ class Manifests:
         )
         await self._make_visible(push, seen, lease)
 
-    async def delete(self, repo: RepositoryName, digest: Digest, condition: Condition | None = None) -> None:
+    async def delete(
+        self, repo: RepositoryName, digest: Digest, condition: Condition | None = None, room: Room | None = None
+    ) -> None:
         """Delete a manifest with its tags and its referrer entry. Raises `ManifestUnknown`, `PreconditionFailed`."""
         if condition is not None and not condition.holds(digest):
-            await self.find(repo, digest)
+            await self.stat(repo, digest)
             raise does_not_hold(digest, digest)
-        await self.deletions.delete(repo, digest)
+        await self.deletions.delete(repo, digest, room)
 
     async def delete_tag(self, repo: RepositoryName, tag: Tag, condition: Condition | None = None) -> None:
         """Delete one tag; its manifest stays. Raises `ManifestUnknown`, `PreconditionFailed`, `Unsupported`."""
@@ -161,7 +188,8 @@ class Manifests:
         raise overtaken(tag)
 
     def _read(self, reference: Reference, content: bytes, content_type: str | None) -> tuple[Digest, ManifestFacts]:
-        return self._digest(reference, content), parse_pushed(content, content_type, self.settings.manifest_limits)
+        facts = parse_pushed(content, content_type, self.settings.manifest_limits)
+        return self._digest(reference, content), facts.kept()
 
     def _digest(self, reference: Reference, content: bytes) -> Digest:
         if len(content) > self.settings.manifest_limit_bytes:
@@ -199,7 +227,7 @@ class Manifests:
                 for tag in push.tags
                 if tag not in push.etags  # else an attempt that was too late has looked, and perhaps written
             ]
-        seen = await beside(partial(self.records.look_at_entry, push.repo, "manifests", push.digest), *calls)
+        seen = await beside(partial(self._look, push), *calls)
         if missing:
             raise ManifestBlobUnknown(sorted(missing))
         if push.condition is not None and not push.tags:  # it is then about the manifest itself
@@ -210,21 +238,21 @@ class Manifests:
 
     async def _make_visible(self, push: _Push, seen: Seen, lease: Lease) -> None:
         """Write the names, then the entry, such that no deletion came between; again where one did."""
-        replace = partial(self.records.replace, push.repo, "manifests", push.digest)
-        look = partial(self.records.look_at_entry, push.repo, "manifests", push.digest)
+        swap = partial(self.records.replace, push.repo, "manifests", push.digest)
+        look = partial(self._look, push)
         for _ in range(ATTEMPTS):
             if seen.is_tombstone:  # names of what was deleted would last no longer than what they name
-                revived = await replace(seen, push.value, lease)
+                revived = await swap(seen, push.value, lease)
                 if revived is None:
                     seen = await look()
                     continue
                 seen = revived
             await gather(*self._names_of(push, lease))
-            if await replace(seen, push.value, lease) is not None:
+            if await swap(seen, push.value, lease) is not None:
                 return
             again = await look()
             if again.continues(seen):
-                if await replace(again, push.value, lease) is not None:
+                if await swap(again, push.value, lease) is not None:
                     return
                 again = await look()
                 if again.continues(seen):
@@ -234,6 +262,10 @@ class Manifests:
             seen = again
             await gather(*[partial(self._forget_if_deleted, push, tag) for tag in list(push.etags)])
         raise overtaken(push.digest)
+
+    async def _look(self, push: _Push) -> Seen:
+        """Look at the entry of the pushed manifest; its content is at hand."""
+        return await self.records.look_at_entry(push.repo, "manifests", push.digest, beginnings(self.store))
 
     async def _forget_if_deleted(self, push: _Push, tag: Tag) -> None:
         """Let a conditional push, whose tag was deleted with the manifest, make it again."""
@@ -249,6 +281,15 @@ class Manifests:
         if push.facts.subject is not None:
             calls.append(partial(self.names.write_referrer, repo, push.facts, digest, value))
         return calls
+
+
+async def _verify(found: Found) -> None:
+    """Raise `Unavailable` where the store returned other bytes than were pushed."""
+    hasher = new_hasher(found.digest.algorithm)
+    await hash_pieces(hasher, Pieces(found.value.content))
+    if hasher.digest() != found.digest:
+        msg = f"the store returned other bytes than those of {found.digest}: ask the operator to look at the bucket"
+        raise Unavailable(msg)
 
 
 def too_large(limit_bytes: int) -> ManifestTooLarge:

@@ -53,7 +53,7 @@ class Names:
     async def referrer_etag(self, repo: RepositoryName, subject: Digest, digest: Digest) -> str | None:
         """Return the ETag of a referrer; `None` where there is none."""
         try:
-            return (await self.store.get(keys.referrer(repo, subject, digest))).etag
+            return (await self.store.get(keys.referrer(repo, subject, digest), most_bytes=1)).etag
         except KeyMissing:
             return None
 

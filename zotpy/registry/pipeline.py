@@ -79,6 +79,8 @@ class PartPipeline:
     """The body may be the whole blob, though another may follow."""
     cut: ClientStalled | None = None
     """Why the body ended before its end, if it did: the bytes before the cut are safe all the same."""
+    on_begun: Callable[[], None] = lambda: None
+    """Called when the tail of the request before is in the account."""
     _filling: Pieces = field(default_factory=Pieces)
     _parts: dict[int, SentPart] = field(default_factory=dict)
     _tail_part: SentPart | None = None
@@ -105,6 +107,7 @@ class PartPipeline:
         self._begin_part()
         await self.account.acquire(len(self.state.tail))
         self._fill_with_tail()
+        self.on_begun()
         with plain_errors():
             async with trio.open_nursery() as self._nursery:
                 await self._receive(body)

@@ -21,6 +21,8 @@ from zotpy.registry.budget import Account, MemoryBudget
 class _Waiter:
     account: Account
     size_bytes: int
+    may_stream: bool = True
+    """A place without memory is as good."""
     reserved_bytes: int = 0
     granted: trio.Event = field(default_factory=trio.Event)
 
@@ -31,7 +33,7 @@ class Readers:
     def __init__(self, budget: MemoryBudget, places: int) -> None:
         """Let `places` ranges at a time, 1 or more, go at their clients' pace; those with memory are not counted."""
         self._budget = budget
-        self._limit_bytes = budget.largest_part_bytes * 3 // 4
+        self.limit_bytes = budget.largest_part_bytes * 3 // 4
         self._ahead_limit_bytes = budget.largest_part_bytes // 2
         self._free_places = places
         self._waiting: OrderedDict[_Waiter, None] = OrderedDict()
@@ -51,21 +53,31 @@ class Readers:
         """Reserve memory for a range that the client has not come to, where there is plenty."""
         return not self._waiting and self._reserve(account, size_bytes, self._ahead_limit_bytes)
 
-    async def begin(self, account: Account, size_bytes: int) -> int:
+    def reservation(self) -> "Reservation":
+        """Hold nothing yet of the memory for pulls, for an answer that is held as a whole; `close` it at the end."""
+        return Reservation(self, self.account())
+
+    async def begin(self, account: Account, size_bytes: int, *, is_first: bool = False, may_stream: bool = True) -> int:
         """Wait until a range may be read; return the bytes reserved for it, all or none.
 
-        With none it has a place instead, to be given back by `leave_place`.
+        With none it has a place instead, to be given back by `leave_place`, if it `may_stream`. The first range of an
+        answer waits only so long: its client can still be told to try again. Raises `TooManyRequests`.
         """
-        waiter = _Waiter(account, size_bytes)
+        waiter = _Waiter(account, size_bytes, may_stream)
         self._waiting[waiter] = None
         self._serve()
         try:
-            await waiter.granted.wait()
-        except trio.Cancelled:
+            if is_first:
+                with self._budget.patience():
+                    await waiter.granted.wait()
+            else:
+                await waiter.granted.wait()
+        except BaseException:
             if waiter.granted.is_set():  # in the moment of the cancellation
                 self._undo(waiter)
             else:
                 del self._waiting[waiter]
+                self._serve()
             raise
         return waiter.reserved_bytes
 
@@ -97,13 +109,33 @@ class Readers:
 
     def _serve(self) -> None:
         """Let pulls begin, from the front of the queue, as far as memory and places go."""
-        while self._waiting:
-            waiter = next(iter(self._waiting))
-            if self._reserve(waiter.account, waiter.size_bytes, self._limit_bytes):
+        is_short = False
+        for waiter in list(self._waiting):
+            if not is_short and self._reserve(waiter.account, waiter.size_bytes, self.limit_bytes):
                 waiter.reserved_bytes = waiter.size_bytes
-            elif self._free_places:
+            elif waiter.may_stream and self._free_places:
                 self._free_places -= 1
+            elif self._free_places:
+                is_short = True  # nobody behind it takes the memory that it waits for, but a place
+                continue
             else:
                 return
             del self._waiting[waiter]
             waiter.granted.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What an answer that is read as a whole holds until it was sent."""
+
+    readers: Readers
+    account: Account
+
+    async def hold(self, size_bytes: int) -> None:
+        """Wait until so much more may be held, or all that pulls may hold. Raises `TooManyRequests`."""
+        size_bytes = min(size_bytes, self.readers.limit_bytes)
+        await self.readers.begin(self.account, size_bytes, is_first=True, may_stream=False)
+
+    def close(self) -> None:
+        """Give back everything."""
+        self.readers.close(self.account)

@@ -68,6 +68,7 @@ class _Ahead:
         self._next = next(self._ranges, None)
         self._fetches: deque[_Fetch] = deque()
         self._handed_out = 0
+        self._is_first = True
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -100,7 +101,9 @@ class _Ahead:
         while self._next is not None and len(self._fetches) <= AHEAD:
             reserved_bytes = self._next.length
             if not self._fetches:
-                reserved_bytes = await self._readers.begin(self._account, self._next.length)
+                is_first = self._is_first
+                self._is_first = False
+                reserved_bytes = await self._readers.begin(self._account, self._next.length, is_first=is_first)
             elif not self._readers.reserve_ahead(self._account, self._next.length):
                 return
             run = self._run if reserved_bytes else self._run_at_the_clients_pace

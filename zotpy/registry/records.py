@@ -19,8 +19,10 @@ Entries are replaced on the condition that they are still the ones that were rea
 renewal cannot bring back what was deleted after it looked, and a DELETE cannot bury what it has not seen.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+import trio
 
 from zotpy.core import keys
 from zotpy.core.digests import Digest
@@ -38,6 +40,7 @@ from zotpy.core.records import (
     lost_entry,
     new_tombstone,
 )
+from zotpy.registry.long_reads import Read, beginnings
 from zotpy.registry.reliance import Reliance, require
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Body, ConditionFailed, KeyMissing, Listed, Store, Stored
@@ -65,6 +68,8 @@ class Seen:
     """The store's, when it was read; `None`: there was nothing to read."""
     is_lost: bool = False
     """There is a record, and no blob: its data is gone."""
+    is_cut: bool = False
+    """Only the beginning of the value was read."""
 
     @property
     def is_tombstone(self) -> bool:
@@ -82,27 +87,35 @@ class Records:
 
     store: Store
     settings: RegistrySettings
+    _renewals: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(4))
+    """Of long records: each is held in memory as a whole."""
 
-    async def read(self, repo: RepositoryName, kind: Kind, digest: Digest) -> Value | None:
+    async def read(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read | None = None) -> Value | None:
         """Return the value for answering a read, or `None`: one GET, where the entry is there."""
-        return (await self.look(repo, kind, digest)).value
+        return (await self.look(repo, kind, digest, read)).value
 
     async def rely(
         self, repo: RepositoryName, kind: Kind, digest: Digest, reliance: Reliance, *, by_entry_alone: bool = False
     ) -> Value | None:
         """Return the value after making sure that its lease outlives the deadline, or `None`; `reliance` notes when.
 
+        A long value may be cut: of most, only that it is there is of use.
+
         `by_entry_alone`: a record whose entry is lost is none, and to find out that there is none takes one call. It
         has no effect where the collector cannot delete an entry on a condition, and may so take one written just now.
         """
         entry_alone = by_entry_alone and self.store.features.conditional_delete
         for _ in range(ATTEMPTS):
-            seen = await self.look(repo, kind, digest, by_entry_alone=entry_alone)
+            seen = await self.look(repo, kind, digest, beginnings(self.store), by_entry_alone=entry_alone)
             if seen.value is None or seen.is_young:
                 if seen.value is not None and seen.time is not None:
                     reliance.note(seen.time)
                 return seen.value
-            if (renewed := await self._renew(repo, kind, digest, seen, seen.value)) is not None:
+            if seen.is_cut:
+                renewed = await self._renew_long(repo, kind, digest)
+            else:
+                renewed = await self._renew(repo, kind, digest, seen, seen.value)
+            if renewed is not None:
                 reliance.note(renewed.time)
                 return seen.value
         raise overtaken(digest)
@@ -116,6 +129,12 @@ class Records:
         except TooLate:
             return None
 
+    async def _renew_long(self, repo: RepositoryName, kind: Kind, digest: Digest) -> Lease | None:
+        """Read a long record whole, and renew it."""
+        async with self._renewals:
+            seen = await self.look(repo, kind, digest)
+            return None if seen.value is None else await self._renew(repo, kind, digest, seen, seen.value)
+
     async def read_blob(self, repo: RepositoryName, digest: Digest) -> BlobValue | None:
         """Return a blob's value, or `None`."""
         return _blob(await self.read(repo, "blobs", digest))
@@ -126,9 +145,11 @@ class Records:
         """Return a blob's value as `rely` does, or `None`."""
         return _blob(await self.rely(repo, "blobs", digest, reliance, by_entry_alone=by_entry_alone))
 
-    async def read_manifest(self, repo: RepositoryName, digest: Digest) -> ManifestValue | None:
-        """Return a manifest's value, or `None`."""
-        value = await self.read(repo, "manifests", digest)
+    async def read_manifest(
+        self, repo: RepositoryName, digest: Digest, read: Read | None = None
+    ) -> ManifestValue | None:
+        """Return a manifest's value, or `None`; `read` may cut it."""
+        value = await self.read(repo, "manifests", digest, read)
         return value if isinstance(value, ManifestValue) else None
 
     async def read_entry(self, repo: RepositoryName, digest: Digest) -> BlobValue | None:
@@ -146,31 +167,44 @@ class Records:
         names = [keys.repository_below(keys.ENTRIES, directory) for directory in listing.directories]
         return [name for name in names if name is not None and name != repo]
 
-    async def look(self, repo: RepositoryName, kind: Kind, digest: Digest, *, by_entry_alone: bool = False) -> Seen:
-        """Read the entry; or the newest lease, if the entry is a late one, or if there is none (see `rely`)."""
-        seen, is_entry_late = await self._look_at_entry(repo, kind, digest)
+    async def look(
+        self,
+        repo: RepositoryName,
+        kind: Kind,
+        digest: Digest,
+        read: Read | None = None,
+        *,
+        by_entry_alone: bool = False,
+    ) -> Seen:
+        """Read the entry; or the newest lease, if the entry is a late one, or if there is none (see `rely`).
+
+        `read` may cut either.
+        """
+        read = read or self.store.get
+        seen, is_entry_late = await self._look_at_entry(repo, kind, digest, read)
         if not is_entry_late and (by_entry_alone or seen.etag is not None):
             return seen
-        found = await self._from_leases(repo, kind, digest)
-        return replace(seen, value=found[0], time=found[1]) if found is not None else seen
+        found = await self._from_leases(repo, kind, digest, read)
+        return replace(seen, value=found.value, time=found.time, is_cut=found.is_cut) if found is not None else seen
 
-    async def look_at_entry(self, repo: RepositoryName, kind: Kind, digest: Digest) -> Seen:
+    async def look_at_entry(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read | None = None) -> Seen:
         """Read the entry alone: one GET. A late one is told as a tombstone is."""
-        return (await self._look_at_entry(repo, kind, digest))[0]
+        return (await self._look_at_entry(repo, kind, digest, read or self.store.get))[0]
 
-    async def _look_at_entry(self, repo: RepositoryName, kind: Kind, digest: Digest) -> tuple[Seen, bool]:
+    async def _look_at_entry(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read) -> tuple[Seen, bool]:
         """Read the entry alone, and whether it was written too late."""
         try:
-            fetched = await self.store.get(keys.entry(repo, kind, digest))
+            fetched = await read(keys.entry(repo, kind, digest))
         except KeyMissing:
             return Seen(None), False
+        is_cut = fetched.total_bytes is not None
         entry = decode_entry(kind, fetched.body)
         if is_late(fetched.last_modified, entry.until):
             return Seen(None, fetched.etag, entry.epoch, time=fetched.store_time), True
         if entry.is_lost:
             return Seen(None, fetched.etag, entry.epoch, time=fetched.store_time, is_lost=True), False
         young = entry.lease is not None and self._is_young(entry.lease, fetched.store_time)
-        return Seen(entry.value, fetched.etag, entry.epoch, young, fetched.store_time), False
+        return Seen(entry.value, fetched.etag, entry.epoch, young, fetched.store_time, is_cut=is_cut), False
 
     async def write(self, repo: RepositoryName, kind: Kind, digest: Digest, value: Value, reliance: Reliance) -> None:
         """Make the record exist, or renew it, whatever was there: a new lease, then the entry. Raises `TooLate`."""
@@ -259,14 +293,15 @@ class Records:
     def _is_young(self, lease: Lease, now: datetime) -> bool:
         return (now - lease.time).total_seconds() < self.settings.grace_s / 2
 
-    async def _from_leases(self, repo: RepositoryName, kind: Kind, digest: Digest) -> tuple[Value, datetime] | None:
+    async def _from_leases(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read) -> Seen | None:
         """Return the value of the newest lease that can still be read, and the store's time of that."""
         for lease in reversed(await self.list_leases(repo, kind, digest)):
             try:
-                fetched = await self.store.get(lease.key)
+                fetched = await read(lease.key)
             except KeyMissing:
                 continue  # deleted since the listing
-            return decode_value(kind, fetched.body), fetched.store_time
+            value = decode_value(kind, fetched.body)
+            return Seen(value, time=fetched.store_time, is_cut=fetched.total_bytes is not None)
         return None
 
 

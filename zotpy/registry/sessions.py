@@ -1,18 +1,29 @@
 """Where an upload stands: from what a client brings along to the state in the store."""
 
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import trio
 
 from zotpy.core import keys
 from zotpy.core.errors import ChunkOutOfOrder, SizeInvalid, UploadUnknown
 from zotpy.core.names import RepositoryName
 from zotpy.core.parts import LARGEST_PART_BYTES, plan_chunks, plan_whole
+from zotpy.core.pieces import Pieces
 from zotpy.core.ranges import Span
 from zotpy.core.tokens import UploadToken
 from zotpy.core.uploads import UploadState
 from zotpy.registry.budget import MemoryBudget
-from zotpy.registry.settings import RegistrySettings
+from zotpy.registry.settings import KIB, MIB, RegistrySettings
 from zotpy.registry.states import SavedState
 from zotpy.store.interface import KeyMissing, Store
+
+BEGINNING_BYTES = 16 * KIB
+LONGEST_HEADER_BYTES = 2 * MIB
+"""The header of a state names 10,000 parts at most."""
+TAILS_AT_ONCE = 8
+"""States that are read with their tails while the budget does not know of these yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,8 @@ class Sessions:
     store: Store
     budget: MemoryBudget
     settings: RegistrySettings
+    _tails: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(TAILS_AT_ONCE))
+    _long_headers: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(TAILS_AT_ONCE))
 
     async def open(
         self, session: Session, span: Span | None, promised_bytes: int | None, algorithm: str | None = None
@@ -58,10 +71,44 @@ class Sessions:
         saved.state.check_room(promised_bytes or 0)
         return saved
 
-    async def load(self, session: Session) -> SavedState:
-        """Read the state. Raises `UploadUnknown` where there is none, though the client has sent something."""
+    @asynccontextmanager
+    async def reading_tail(self, session: Session) -> AsyncIterator[Callable[[], None]]:
+        """Wait for one's turn to read a state with its tail; call what is given once the tail is in the budget.
+
+        How long the tail is, and to which part it belongs, says only the state. So until then a few may be in memory
+        that the budget does not know of.
+        """
+        if session.token.offset == 0:  # nothing is read, mostly
+            yield lambda: None
+            return
+        turn: object | None = object()
+        await self._tails.acquire_on_behalf_of(turn)
+
+        def leave() -> None:
+            nonlocal turn
+            if turn is not None:
+                self._tails.release_on_behalf_of(turn)
+            turn = None
+
         try:
-            fetched = await self.store.get(session.key)
+            yield leave
+        finally:
+            leave()
+
+    async def look(self, session: Session) -> UploadState:
+        """Read the state but for its tail. Raises `UploadUnknown` where there is none."""
+        return replace((await self.load(session, beginning=BEGINNING_BYTES)).state, tail=Pieces())
+
+    async def load(self, session: Session, *, beginning: int | None = None) -> SavedState:
+        """Read the state, or only its `beginning`, which holds all but the tail.
+
+        Raises `UploadUnknown` where there is none, though the client has sent something.
+        """
+        try:
+            fetched = await self.store.get(session.key, most_bytes=beginning)
+            if fetched.total_bytes is not None and b"\n" not in fetched.body:  # thousands of parts
+                async with self._long_headers:
+                    fetched = await self.store.get(session.key, most_bytes=LONGEST_HEADER_BYTES)
         except KeyMissing:
             if session.token.offset:
                 msg = "there is no such upload: it was finished, cancelled or timed out; begin one with POST"

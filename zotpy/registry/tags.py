@@ -13,6 +13,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import PreconditionFailed, Unsupported
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.records import Due, ManifestValue, TagValue
+from zotpy.registry.long_reads import Read, beginnings
 from zotpy.registry.records import ATTEMPTS, overtaken
 from zotpy.registry.reliance import require
 from zotpy.store.interface import ConditionFailed, Fetched, KeyMissing, Store
@@ -24,10 +25,13 @@ class Tags:
 
     store: Store
 
-    async def read(self, repo: RepositoryName, tag: Tag) -> tuple[TagValue, Fetched] | None:
-        """Read a tag, with the object it was read from; `None` where there is none."""
+    async def read(self, repo: RepositoryName, tag: Tag, read: Read | None = None) -> tuple[TagValue, Fetched] | None:
+        """Read a tag, with the object it was read from; `None` where there is none.
+
+        Without a `read` the manifest in it may be cut: what it names is known all the same.
+        """
         try:
-            fetched = await self.store.get(keys.tag(repo, tag))
+            fetched = await (read or beginnings(self.store))(keys.tag(repo, tag))
         except KeyMissing:
             return None
         return TagValue.decode(fetched.body), fetched

@@ -3,6 +3,7 @@
 `zotpy.core.uploads` has the table of what each request may do.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -74,15 +75,14 @@ class Uploads:
 
     async def status(self, session: Session) -> Session:
         """Return the session with the offset that is safe (end-13). Raises `UploadUnknown`."""
-        saved = await self.sessions.load(session)
-        return session.at(saved.state.offset)
+        return session.at((await self.sessions.look(session)).offset)
 
     async def cancel(self, session: Session) -> None:
         """End an upload: its parts go, and a chunk still under way cannot bring it back. Raises `UploadUnknown`."""
         self.recent.drop(session.key)
-        saved = await self.sessions.load(session)
-        await self.store.put(session.key, saved.state.tombstone().encode())
-        await self.commits.drop_multipart(saved.state)
+        state = await self.sessions.look(session)
+        await self.store.put(session.key, state.tombstone().encode())
+        await self.commits.drop_multipart(state)
 
     async def chunk(
         self,
@@ -97,17 +97,25 @@ class Uploads:
         A body that is cut is kept up to the cut, and the cut is raised. Raises `ChunkOutOfOrder`, `SizeInvalid`,
         `BlobTooLarge`, `UploadUnknown`; where the store fails, the upload goes on from the last checkpoint.
         """
-        promised_bytes = promised(span, length_bytes)
-        saved = await self.sessions.open(session, span, promised_bytes)
+        async with self.sessions.reading_tail(session) as leave:
+            promised_bytes = promised(span, length_bytes)
+            saved = await self.sessions.open(session, span, promised_bytes)
+            may_be_all = saved.state.offset == 0 and span is None
+            account = account or self.budget.account()
+            pipeline = self._pipeline(saved.state, account, saved.save, may_be_all=may_be_all)
+            pipeline.on_begun = leave
+            return await self._chunk(session, saved, pipeline, body, promised_bytes)
+
+    async def _chunk(
+        self, session: Session, saved: SavedState, pipeline: PartPipeline, body: Body, promised_bytes: int | None
+    ) -> Session:
+        """Take in one chunk after what is saved."""
         started_at = saved.state.offset
-        may_be_all = started_at == 0 and span is None
-        account = account or self.budget.account()
-        pipeline = self._pipeline(saved.state, account, saved.save, may_be_all=may_be_all)
         try:
             try:
                 state = await pipeline.run(body)
                 check_length(state, started_at, None if pipeline.cut else promised_bytes)
-                if may_be_all and pipeline.cut is None:
+                if pipeline.may_be_all and pipeline.cut is None:
                     state = await keep(self.store, state)
                 await saved.save(state)
                 self.recent.add(saved)
@@ -122,7 +130,7 @@ class Uploads:
             return session.at(state.offset)
         finally:
             pipeline.drop()
-            account.close()
+            pipeline.account.close()
 
     async def finish(
         self,
@@ -149,11 +157,13 @@ class Uploads:
                     return await self._finish(
                         session, remembered, ending, body, promised_bytes, account, is_remembered=True
                     )
-            if promised_bytes == 0 and session.token.offset > INLINE_LIMIT_BYTES:
-                with within_deadline(self.settings.deadline_s):  # it begins with the reading of a hint
-                    saved = await beside(opening, partial(self.commits.look_for_older, ending))
-                    return await self._finish(session, saved, ending, body, promised_bytes, account)
-            return await self._finish(session, await opening(), ending, body, promised_bytes, account)
+            async with self.sessions.reading_tail(session) as leave:
+                finish = partial(self._finish, on_begun=leave)
+                if promised_bytes == 0 and session.token.offset > INLINE_LIMIT_BYTES:
+                    with within_deadline(self.settings.deadline_s):  # it begins with the reading of a hint
+                        saved = await beside(opening, partial(self.commits.look_for_older, ending))
+                        return await finish(session, saved, ending, body, promised_bytes, account)
+                return await finish(session, await opening(), ending, body, promised_bytes, account)
         except UploadUnknown:
             if (done := await self.commits.done(ending)) is not None:
                 return done  # the answer to this very request was lost, and the client asks again
@@ -169,9 +179,11 @@ class Uploads:
         account: Account,
         *,
         is_remembered: bool = False,
+        on_begun: Callable[[], None] = lambda: None,
     ) -> BlobValue:
         """Take in the last chunk after what is saved. Raises `_Outdated` where it was only remembered, and old."""
         pipeline = self._pipeline(saved.state, account)
+        pipeline.on_begun = on_begun
         try:
             try:
                 state = await pipeline.run(body)
@@ -237,7 +249,7 @@ class Uploads:
         Parts that no saved state names are dropped: another chunk began parts of its own, or the upload was cancelled.
         """
         try:
-            there = (await self.sessions.load(session)).state
+            there = await self.sessions.look(session)
         except UploadUnknown:
             await self.commits.drop_multipart(mine)
             raise

@@ -83,13 +83,15 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """One whole object."""
+    """One whole object, or its beginning."""
 
     body: bytes
     etag: str
     last_modified: datetime
     store_time: datetime
     """The store's clock when it answered: `store_time - last_modified` is the object's age."""
+    total_bytes: int | None = None
+    """Length of the object, if `body` is only its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +161,11 @@ class Store(Protocol):
         """What the store was seen to do."""
         ...
 
-    async def get(self, key: str) -> Fetched:
-        """Read a small object whole (S3 GetObject). Raises `KeyMissing`."""
+    async def get(self, key: str, *, most_bytes: int | None = None) -> Fetched:
+        """Read a small object whole (S3 GetObject). Raises `KeyMissing`.
+
+        With `most_bytes`, 1 or more, a longer object is read no further (S3 GetObject, `Range`).
+        """
         ...
 
     def open(self, key: str, start: int, end: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:

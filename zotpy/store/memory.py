@@ -68,11 +68,12 @@ class MemoryStore:
         """What this store was told to do."""
         return self._features
 
-    async def get(self, key: str) -> Fetched:
-        """Read an object."""
+    async def get(self, key: str, *, most_bytes: int | None = None) -> Fetched:
+        """Read an object, or its beginning."""
         await _checkpoint()
         found = self._find(key)
-        result = Fetched(found.body, found.etag, found.last_modified, self.now())
+        body, total = found.body[:most_bytes], len(found.body)
+        result = Fetched(body, found.etag, found.last_modified, self.now(), total if len(body) < total else None)
         await _checkpoint()
         return result
 

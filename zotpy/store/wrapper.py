@@ -40,9 +40,9 @@ class StoreWrapper:
         """What the store within was seen to do."""
         return self.store.features
 
-    async def get(self, key: str) -> Fetched:
+    async def get(self, key: str, *, most_bytes: int | None = None) -> Fetched:
         """See `Store`."""
-        return await self.call("get", key, partial(self.store.get, key))
+        return await self.call("get", key, partial(self.store.get, key, most_bytes=most_bytes))
 
     @asynccontextmanager
     async def open(self, key: str, start: int, end: int) -> AsyncIterator[AsyncIterator[bytes]]:

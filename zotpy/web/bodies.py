@@ -8,7 +8,7 @@ is wanted; the server in turn stops reading the socket. Nothing is buffered twic
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import trio
 from quart.wrappers.request import Body
@@ -16,7 +16,6 @@ from quart.wrappers.response import ResponseBody
 from quart_trio.wrappers import TrioRequest
 
 from zotpy.core.errors import ClientStalled
-from zotpy.registry.budget import Account
 from zotpy.web.cuts import Cut
 from zotpy.web.proxies import Reached
 
@@ -167,14 +166,22 @@ class BoundedBody(Body):
             pass
 
 
+class Held(Protocol):
+    """Memory that a request holds."""
+
+    def close(self) -> None:
+        """Give it back."""
+        ...
+
+
 class BoundedRequest(TrioRequest):
     """A request with such a body."""
 
     body_class = BoundedBody  # type: ignore[assignment]  # the seam for a body of another kind
     reached = Reached()
     """How its client has reached us."""
-    held: Account | None = None
-    """The memory that its answer takes; given back once that was sent, or cannot be."""
+    held: Held | None = None
+    """The memory that its body and its answer take; given back once that was sent, or cannot be."""
 
 
 def body_of(request: "Request") -> BoundedBody:

@@ -63,8 +63,9 @@ async def referrers(context: Context, request: BoundedRequest, name: str, digest
 
 def _account(context: Context, request: BoundedRequest) -> Account:
     """Open an account for what an answer takes in memory until it was sent."""
-    request.held = context.registry.budget.account()
-    return request.held
+    account = context.registry.budget.account()
+    request.held = account
+    return account
 
 
 def _json(document: dict[str, Any], content_type: str = "application/json") -> Response:

@@ -7,6 +7,7 @@ from quart import Response
 from zotpy.core.digests import Digest
 from zotpy.core.errors import TagInvalid
 from zotpy.core.names import RepositoryName, Tag, parse_reference
+from zotpy.core.pieces import Pieces
 from zotpy.core.ranges import parse_content_length
 from zotpy.registry.blobs import open_inline
 from zotpy.registry.manifests import too_large
@@ -19,10 +20,14 @@ from zotpy.web.requests import condition_of, extra_tags_of, is_unchanged
 async def read(context: Context, request: BoundedRequest, name: str, reference: str) -> Response:
     """GET and HEAD."""
     repo = RepositoryName.parse(name)
-    found = await context.registry.manifests.find(repo, parse_reference(reference))
+    manifests, parsed = context.registry.manifests, parse_reference(reference)
     if request.method == "GET":
+        request.held = room = context.registry.blobs.readers.reservation()
+        found = await manifests.find(repo, parsed, room)
         context.registry.pulls.note(repo, found.digest)
-    content = Content(found.digest, found.value.size_bytes, found.value.media_type)
+    else:
+        found = await manifests.stat(repo, parsed)
+    content = Content(found.digest, found.size_bytes, found.value.media_type)
     if is_unchanged(request, found.digest):
         return Response("", 304, content.headers)
     if request.method == "HEAD":
@@ -65,27 +70,37 @@ async def delete(context: Context, request: BoundedRequest, name: str, reference
     repo, parsed = RepositoryName.parse(name), parse_reference(reference)
     manifests, condition = context.registry.manifests, condition_of(request)
     if isinstance(parsed, Digest):
-        await manifests.delete(repo, parsed, condition)
+        request.held = room = context.registry.blobs.readers.reservation()
+        await manifests.delete(repo, parsed, condition, room)
     else:
         await manifests.delete_tag(repo, parsed, condition)
     return Response("", 202)
 
 
 async def _content(context: Context, request: BoundedRequest) -> bytes:
-    """Read a manifest whole, within the limit and the memory budget; raises `ManifestTooLarge`."""
+    """Read a manifest whole, within the limit; it is held in the memory budget until the request is answered.
+
+    Raises `ManifestTooLarge`, `TooManyRequests`.
+    """
     limit = context.registry.settings.manifest_limit_bytes
     length = parse_content_length(request.headers.get("Content-Length"))
     if (length or 0) > limit:
         raise too_large(limit)
-    account = context.registry.budget.account()
+    budget = context.registry.budget
+    request.held = account = budget.account()
     account.begin_part(limit if length is None else length)  # all of it is held before any of it is given back
-    content = bytearray()
+    content = Pieces()
     try:
         async for piece in body_of(request):
-            await account.acquire(len(piece))
-            content += piece
+            with budget.patience():
+                await account.acquire(len(piece))
+            content.append(piece)
             if len(content) > limit:
                 raise too_large(limit)
+        account.part_is_full()
         return bytes(content)
-    finally:
+    except BaseException:
         account.close()
+        raise
+    finally:
+        content.clear()  # an error that is on its way out still leads to it

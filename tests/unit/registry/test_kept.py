@@ -55,9 +55,9 @@ class Traffic(MemoryStore):
         self.written_bytes += len(body)
         return await super().put(key, body, if_none_match=if_none_match, if_match=if_match)
 
-    async def get(self, key: str) -> Fetched:
+    async def get(self, key: str, *, most_bytes: int | None = None) -> Fetched:
         """See `Store`."""
-        fetched = await super().get(key)
+        fetched = await super().get(key, most_bytes=most_bytes)
         self.read_bytes += len(fetched.body)
         return fetched
 

@@ -85,6 +85,17 @@ def parse_time(text: str) -> datetime:
     return _parse_time(text[:LONGEST_TIME])  # what is longer is no time, and is not remembered whole
 
 
+def parse_total(content_range: str) -> int | None:
+    """Read the length of an object from a Content-Range; `None` without one. Raises `ResponseError`."""
+    if not content_range:
+        return None
+    total = content_range.rpartition("/")[2]
+    if len(total) > MOST_DIGITS or not (total.isascii() and total.isdigit()):
+        msg = f"the store answered a range without its length: {content_range[:100]!r}"
+        raise ResponseError(msg)
+    return int(total)
+
+
 @lru_cache(maxsize=1024)  # the same second comes hundreds of times
 def _parse_time(text: str) -> datetime:
     try:

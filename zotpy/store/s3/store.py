@@ -56,12 +56,15 @@ class S3Store:
         """What the store was seen to do."""
         return self._features
 
-    async def get(self, key: str) -> Fetched:
-        """GetObject."""
+    async def get(self, key: str, *, most_bytes: int | None = None) -> Fetched:
+        """GetObject, with a Range if it is to end early."""
         with store_errors():
-            answer = await self._read(key)
+            answer = await self._read(key, most_bytes)
             modified = responses.parse_time(answer.headers.get("last-modified", ""))
-            return Fetched(answer.body, answer.headers.get("etag", ""), modified, store_time_of(answer))
+            total = responses.parse_total(answer.headers.get("content-range", ""))
+            is_whole = total is None or total <= len(answer.body)
+            etag = answer.headers.get("etag", "")
+            return Fetched(answer.body, etag, modified, store_time_of(answer), None if is_whole else total)
 
     @asynccontextmanager
     async def open(self, key: str, start: int, end: int) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -190,9 +193,18 @@ class S3Store:
                 if error.code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
                     raise
 
-    async def _read(self, key: str) -> Answer:
-        most_bytes = self.client.config.longest_object_bytes
-        return await self.client.call(Request("GetObject", "GET", self._prefix + key, most_bytes=most_bytes))
+    async def _read(self, key: str, most_bytes: int | None = None) -> Answer:
+        """Read an object, or its beginning; a service that knows no ranges sends all of it."""
+        longest = self.client.config.longest_object_bytes
+        headers = None if most_bytes is None else {"range": f"bytes=0-{most_bytes - 1}"}
+        try:
+            return await self.client.call(
+                Request("GetObject", "GET", self._prefix + key, (), headers, most_bytes=longest)
+            )
+        except S3Refused as error:
+            if most_bytes is None or error.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                raise
+            return await self._read(key)  # it is empty
 
     async def _own_write(self, key: str, body: Body, error: S3Refused) -> Stored:
         """Tell whether a refused conditional write failed because an earlier attempt of it had succeeded."""

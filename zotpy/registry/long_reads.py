@@ -1,0 +1,58 @@
+"""Objects that are mostly short and may be long: manifests, tags, records.
+
+How long one is its store says with its first bytes. So the beginning is read first, which mostly is all of it: one
+call. A longer one is read again as a whole, after there is room for it in memory.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from zotpy.core.errors import Unavailable
+from zotpy.core.records import INLINE_LIMIT_BYTES
+from zotpy.store.interface import Fetched, Store
+
+BEGINNING_BYTES = INLINE_LIMIT_BYTES + 4 * 1024
+"""A record of a small blob is all in it, and the header of any record or tag."""
+ATTEMPTS = 8
+
+Read = Callable[[str], Awaitable[Fetched]]
+"""Reads an object by its key, all of it or its beginning. Raises `KeyMissing`."""
+
+
+class Room(Protocol):
+    """What one request holds in memory until it is answered."""
+
+    async def hold(self, size_bytes: int) -> None:
+        """Wait until so much more may be held. Raises `TooManyRequests` if that takes too long."""
+        ...
+
+
+def beginnings(store: Store) -> Read:
+    """Return what reads no more than the beginning of an object."""
+
+    async def read(key: str) -> Fetched:
+        return await store.get(key, most_bytes=BEGINNING_BYTES)
+
+    return read
+
+
+def whole(store: Store, room: Room | None) -> Read:
+    """Return what reads objects whole, with room for long ones; without a `room` it does not wait for any."""
+
+    async def read(key: str) -> Fetched:
+        if room is None:
+            return await store.get(key)
+        most_bytes = BEGINNING_BYTES
+        held_bytes = 0
+        for _ in range(ATTEMPTS):
+            fetched = await store.get(key, most_bytes=most_bytes)
+            if fetched.total_bytes is None:
+                return fetched
+            most_bytes = fetched.total_bytes
+            if most_bytes > held_bytes:
+                await room.hold(most_bytes - held_bytes)
+                held_bytes = most_bytes
+        msg = "an object grows faster than it can be read: try again"
+        raise Unavailable(msg)
+
+    return read
