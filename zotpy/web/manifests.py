@@ -84,8 +84,7 @@ async def _content(context: Context, request: BoundedRequest) -> bytes:
     """
     limit = context.registry.settings.manifest_limit_bytes
     length = parse_content_length(request.headers.get("Content-Length"))
-    if (length or 0) > limit:
-        raise too_large(limit)
+    _require_length(length or 0, limit)
     budget = context.registry.budget
     request.held = account = budget.account()
     account.begin_part(limit if length is None else length)  # all of it is held before any of it is given back
@@ -95,8 +94,7 @@ async def _content(context: Context, request: BoundedRequest) -> bytes:
             with budget.patience():
                 await account.acquire(len(piece))
             content.append(piece)
-            if len(content) > limit:
-                raise too_large(limit)
+            _require_length(len(content), limit)
         account.part_is_full()
         return bytes(content)
     except BaseException:
@@ -104,3 +102,8 @@ async def _content(context: Context, request: BoundedRequest) -> bytes:
         raise
     finally:
         content.clear()  # an error that is on its way out still leads to it
+
+
+def _require_length(size_bytes: int, limit_bytes: int) -> None:
+    if size_bytes > limit_bytes:
+        raise too_large(limit_bytes)
