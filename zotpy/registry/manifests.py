@@ -124,7 +124,9 @@ class Manifests:
 
     async def _leads_nowhere(self, repo: RepositoryName, tag: TagValue, fetched: Fetched) -> bool:
         """Whether a tag was written too late, for a manifest that was deleted before."""
-        return is_late(fetched.last_modified, tag.until) and await self.records.read_manifest(repo, tag.digest) is None
+        if not is_late(fetched.last_modified, tag.until):
+            return False
+        return await self.records.read_manifest(repo, tag.digest, beginnings(self.store)) is None
 
     async def push(
         self,
