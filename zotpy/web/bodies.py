@@ -16,6 +16,7 @@ from quart.wrappers.response import ResponseBody
 from quart_trio.wrappers import TrioRequest
 
 from zotpy.core.errors import ClientStalled
+from zotpy.registry.budget import Account
 from zotpy.web.cuts import Cut
 from zotpy.web.proxies import Reached
 
