@@ -16,13 +16,14 @@ from quart.wrappers.response import ResponseBody
 from quart_trio.wrappers import TrioRequest
 
 from zotpy.core.errors import ClientStalled
-from zotpy.registry.budget import Account
 from zotpy.web.cuts import Cut
 from zotpy.web.proxies import Reached
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent
     from quart.wrappers import Request
+
+    from zotpy.registry.budget import Account
 
 PROGRESS_BYTES = 64 * 1024
 """So much a body must bring, at least, each time that its client may keep us waiting, unless it ends."""

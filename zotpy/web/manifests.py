@@ -86,7 +86,7 @@ async def _content(context: Context, request: BoundedRequest) -> bytes:
     length = parse_content_length(request.headers.get("Content-Length"))
     _require_length(length or 0, limit)
     budget = context.registry.budget
-    request.held = account = budget.account()
+    request.held = body_of(request).account = account = budget.account()
     account.begin_part(limit if length is None else length)  # all of it is held before any of it is given back
     content = Pieces()
     try:
