@@ -562,3 +562,12 @@ def test_the_examples_of_the_documentation_are_good(load: Load) -> None:
     assert len(examples) == 6
     for example in examples:
         load(example, {"ZOTPY_STORAGE_STORAGEDRIVER_SECRETKEY": "s"} if "accesskey" in example else {})
+
+
+def test_a_server_collects_by_itself_only_with_a_store_of_its_own(load: Load) -> None:
+    """Four times in a grace, unless told otherwise; beside a bucket only if told to."""
+    assert load({}).collection_interval_s == 6 * 3600
+    assert load({"gcSettings": {"grace": "48h"}}).collection_interval_s == 12 * 3600
+    assert load({"gcSettings": {"interval": "0"}}).collection_interval_s == 0
+    assert load(s3()).collection_interval_s == 0
+    assert load({**s3(), "gcSettings": {"interval": "4h"}}).collection_interval_s == 4 * 3600

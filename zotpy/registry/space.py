@@ -62,7 +62,7 @@ class Space:
     def taken(self, size_bytes: int) -> Iterator[None]:
         """Count bytes that the block writes as used, from its beginning on. Raises `StoreFull`."""
         if not self.has_room(size_bytes):
-            raise StoreFull(self.reason())
+            raise StoreFull(self.reason(), self.reason())
         self._on_its_way_bytes += size_bytes
         try:
             yield

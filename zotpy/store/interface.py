@@ -49,6 +49,11 @@ class StoreRefused(StoreError):
 class StoreFull(StoreRefused):
     """The store has no room left, or its quota is used up: only its operator can help."""
 
+    def __init__(self, message: str, told: str = "") -> None:
+        """`told`: what clients may be told of it, since `message` may name buckets and hosts."""
+        super().__init__(message)
+        self.told = told
+
 
 @dataclass(frozen=True, slots=True)
 class Features:

@@ -81,7 +81,8 @@ def answer(error: BaseException) -> Response:
     log_others(error, cause)
     if isinstance(cause, StoreFull):
         log.error("store_full", reason=str(cause))
-        cause = e.StorageFull(f"the store behind this registry has no room: {cause}")
+        why = cause.told or "the store behind this registry has no room: ask its operator to free space, or for a quota"
+        cause = e.StorageFull(why)
     if isinstance(cause, e.RegistryError):
         return envelope(STATUS[type(cause)], *cause.items(), headers=_headers(cause))
     if isinstance(cause, HTTPException):

@@ -15,6 +15,7 @@ from zotpy.store.interface import (
     ContentRejected,
     Features,
     Part,
+    StoreFull,
     StoreRefused,
     StoreUnavailable,
 )
@@ -73,6 +74,24 @@ async def test_a_404_of_a_proxy_is_not_a_missing_key(nursery: trio.Nursery) -> N
     async with scripted(nursery, Reply(404, b"<html>default backend</html>")) as (store, _):
         with pytest.raises(StoreRefused):
             await store.get("key")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        refusal(507, "XMinioStorageFull"),
+        refusal(403, "QuotaExceeded"),
+        refusal(400, "XMinioAdminBucketQuotaExceeded"),
+        refusal(507, "NewWordForIt"),
+        Reply(507, b"<html>"),
+    ],
+)
+async def test_a_store_without_room_is_asked_once_and_says_so(nursery: trio.Nursery, answer: Reply) -> None:
+    """Full is no passing trouble, whatever words a service has for it."""
+    async with scripted(nursery, answer) as (store, server):
+        with pytest.raises(StoreFull):
+            await store.put("key", b"body")
+        assert len(server.seen) == 1
 
 
 async def test_an_answer_without_the_stores_clock_is_no_answer(nursery: trio.Nursery) -> None:

@@ -20,7 +20,7 @@ from tests.unit.web.serving import (
 )
 from zotpy.core.errors import RegistryError
 from zotpy.core.manifests import OCI_IMAGE
-from zotpy.store.interface import StoreRefused, StoreUnavailable
+from zotpy.store.interface import StoreFull, StoreRefused, StoreUnavailable
 from zotpy.web.app import ROUTES
 from zotpy.web.errors import STATUS
 
@@ -322,6 +322,17 @@ async def test_a_store_that_fails_is_told_of_without_its_secrets(
     assert int(answer.headers["Retry-After"]) > 0
     assert codes_of(answer) == [code]
     assert str(error) not in answer.text
+
+
+async def test_a_store_that_is_full_is_413_with_the_reason(replica: Replica) -> None:
+    """A push ends, for no client tries 413 again, and says what is wrong, without the store's secrets."""
+    replica.script.fail("before", "put", "leases/", StoreFull("PutObject: the store answered 507 (bucket AKIA)"))
+    answer = await replica.client.post(UPLOADS, params={"digest": digest_of(b"x")}, content=b"x")
+    assert answer.status_code == 413
+    assert codes_of(answer) == ["DENIED"]
+    assert "no room" in answer.text
+    assert "AKIA" not in answer.text
+    assert "Retry-After" not in answer.headers
 
 
 async def test_a_failure_of_our_own_is_500_without_its_words(replica: Replica) -> None:
