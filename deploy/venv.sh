@@ -8,7 +8,8 @@ as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# apt_install PACKAGE...: install what is missing, after one update of the package lists.
+# apt_install PACKAGE...: install what is missing, after one update of the package lists. Where we may not, say what to ask
+# an administrator for, and fail.
 apt_install() {
     if ! command -v apt-get >/dev/null; then
         say "no apt-get here to look for these with: $*"
@@ -19,6 +20,11 @@ apt_install() {
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
     done
     [ -n "$missing" ] || return 0
+    if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
+        say "missing here:$missing"
+        say "You are not root, and there is no sudo. Ask an administrator to run: apt-get install -y$missing"
+        return 1
+    fi
     say "apt-get install$missing"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
     # shellcheck disable=SC2086 # a list of names

@@ -21,7 +21,7 @@ def draw(report: Report, directory: Path) -> list[Path]:
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - only who draws needs it
     except ImportError as error:
-        msg = "plots are drawn by matplotlib: pip install 'zotpy[bench]'"
+        msg = "plots are drawn by matplotlib: pip install matplotlib"
         raise NoPlots(msg) from error
     workloads = list(dict.fromkeys(run.workload for run in report.runs))
     columns = min(MOST_COLUMNS, len(workloads))
