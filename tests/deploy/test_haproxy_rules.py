@@ -100,6 +100,27 @@ def test_path_and_query_pass_as_they_came(tmp_path: Path) -> None:
     assert [seen.target for seen in backend.seen] == targets
 
 
+def test_targets_that_do_not_begin_with_a_slash_are_refused(tmp_path: Path) -> None:
+    """A whole URL is not passed on, whatever its host: its path could begin elsewhere for HAProxy."""
+    targets = ["http://a/v2/", "http://a%2fx/v2/", "HTTP://a/v2/", "ftp://a/v2/", "v2/", "*"]
+    with edge_before(backend := Backend(), directory=tmp_path) as edge:
+        for target in targets:
+            request = f"OPTIONS {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+            assert exchange(edge.plain, request.encode()).startswith(b"HTTP/1.1 400 "), target
+    assert backend.seen == []
+
+
+def test_rules_match_what_a_replica_decodes(tmp_path: Path) -> None:
+    """Percent signs neither hide the API from the rules nor make a part of it of something else."""
+    served = ["/%76%32/", "/v%32/a/tags/list", "/v2%2Fa/tags/list"]
+    refused = ["/%6detrics", "/%2e/v2/", "/v2%", "/%252f", "/readyz%2f..%2fv2/"]
+    with edge_before(backend := Backend(), directory=tmp_path) as edge:
+        for target, status in [*((target, b"200") for target in served), *((target, b"404") for target in refused)]:
+            request = f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+            assert exchange(edge.plain, request.encode()).startswith(b"HTTP/1.1 " + status), target
+    assert [seen.target for seen in backend.seen] == served
+
+
 def test_headers_about_the_client_are_ours_alone(tmp_path: Path) -> None:
     """What a client claims about proxies before it is dropped, what HAProxy knows is said, all else passes."""
     forged = {
