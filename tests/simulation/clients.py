@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import trio
+
 from tests.simulation.contents import BLOBS, MANIFESTS, REPOS, TAGS
 from tests.simulation.history import Operation
 from zotpy.core.conditions import Condition
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from zotpy.registry.registry import Registry
     from zotpy.registry.sessions import Session
 
+FAILED = (RegistryError, StoreError, trio.TooSlowError)
+"""What `zotpy.web.errors` asks the client to try again after."""
 NOT_FOUND = (BlobUnknown, ManifestBlobUnknown, ManifestUnknown)
 
 
@@ -191,7 +195,7 @@ class Client:
         """Do what no other needs to know of; `None` where it fails."""
         try:
             return await call()
-        except (RegistryError, StoreError):
+        except FAILED:
             return None
 
     async def _do(self, operation: Operation, call: Callable[[], Awaitable[Any]], *, answers: bool = True) -> bool:
@@ -212,7 +216,7 @@ class Client:
             said = repr(error)
             operation.refused = True
             self.checks.check_refusal(operation, before)
-        except (RegistryError, StoreError) as error:
+        except FAILED as error:
             said = repr(error)
         finally:
             scheduler.steps += 1

@@ -14,7 +14,7 @@ import structlog
 
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.errors import BlobUnknown, Unavailable
+from zotpy.core.errors import BlobUnknown, TryAgain
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import BlobValue
 from zotpy.registry.concurrency import cleaning_up
@@ -36,7 +36,7 @@ class Damage:
     """Called for each blob whose data was found to be lost."""
 
     async def raise_if_lost(self, repo: RepositoryName, digest: Digest, value: BlobValue) -> None:
-        """Return if the data is there as the record says; else raise `BlobUnknown`, or `Unavailable` if pushed anew."""
+        """Return if the data is there as the record says; else raise `BlobUnknown`, or `TryAgain` if pushed anew."""
         if value.data_id is None:
             return
         found = (await self.store.list(keys.data(value.data_id), limit=1)).objects
@@ -45,7 +45,7 @@ class Damage:
         seen = await self.records.look(repo, "blobs", digest)
         if isinstance(seen.value, BlobValue) and seen.value.data_id != value.data_id:
             msg = f"{digest} was pushed again meanwhile: try again"
-            raise Unavailable(msg, retry_after_s=1)
+            raise TryAgain(msg)
         if seen.value is not None:
             size_bytes = found[0].size_bytes if found else None
             log.error("damaged_blob", repository=repo.text, digest=str(digest), data=value.data_id, found=size_bytes)
@@ -80,7 +80,7 @@ class CheckedReads:
         except StoreError:
             try:
                 await self._damage.raise_if_lost(*self._blob)
-            except (BlobUnknown, Unavailable):
+            except (BlobUnknown, TryAgain):
                 if not self._has_begun:
                     raise
             raise

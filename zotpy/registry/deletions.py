@@ -24,6 +24,7 @@ from zotpy.registry.long_reads import Room, whole
 from zotpy.registry.names import Names
 from zotpy.registry.parsing import read_apart
 from zotpy.registry.records import ATTEMPTS, Records, Seen, overtaken
+from zotpy.registry.reliance import Reliance
 from zotpy.store.interface import Listed, Store
 
 
@@ -99,7 +100,9 @@ class Deletions:
         new = [lease for lease in leases if lease.key not in before]
         if not new:
             return
-        lease = Lease(new[-1].key.rpartition("/")[2].partition("-")[0], new[-1].last_modified)
+        time = new[-1].last_modified
+        due = Reliance(self.records.settings.deadline_s, time).due
+        lease = Lease(new[-1].key.rpartition("/")[2].partition("-")[0], time, due)
         await gather(
             partial(self.records.write_entry, repo, "manifests", digest, looked.value, lease),
             partial(self.names.write_referrer, repo, looked.facts, digest, looked.value),

@@ -7,15 +7,31 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.registry.support import OTHER, PART_BYTES, REPO, content, keys_below, open_replica, pull, push
+from tests.unit.registry.support import (
+    BUDGET_BYTES,
+    OTHER,
+    PART_BYTES,
+    REPO,
+    content,
+    keys_below,
+    open_replica,
+    pull,
+    push,
+)
 from tests.unit.registry.test_manifests import CONFIG, image
 from tests.unit.web.serving import serving
 from zotpy.core import keys
 from zotpy.core.digests import Digest
+from zotpy.core.errors import BlobUnknown
 from zotpy.core.manifests import OCI_IMAGE
 from zotpy.core.names import Tag
+from zotpy.core.ranges import Span
+from zotpy.registry.budget import MemoryBudget
+from zotpy.registry.registry import open_registry
+from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory import MemoryStore
+from zotpy.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -74,7 +90,7 @@ async def test_a_store_that_fails_for_a_moment_is_no_damage(replica: Replica) ->
     """The data is there: the client is told to try again, and nothing is changed."""
     before = dict(replica.store.objects)
     replica.script.fail("before", "open", keys.DATA, StoreUnavailable("slow down"))
-    assert (await replica.client.get(URL)).status_code == 503
+    assert (await replica.client.get(URL)).status_code == 429
     assert replica.store.objects == before
     assert (await replica.client.get(URL)).content == BODY
 
@@ -103,3 +119,20 @@ async def test_a_mount_does_not_trust_a_hint_to_lost_data() -> None:
     await store.put(keys.Hint("0" * 32, len(BODY)).key(DIGEST), b"")
     assert await registry.mounts.mount(REPO, DIGEST, None) is None
     assert keys_below(store, keys.HINTS) == []
+
+
+async def test_damage_is_counted() -> None:
+    """Once for each blob: afterwards it is one that is not there."""
+    store, metrics = MemoryStore(), Metrics()
+    settings = RegistrySettings(part_size_bytes=PART_BYTES)
+    registry = await open_registry(
+        store, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES), on_damage=metrics.on_damage
+    )
+    await push(registry, BODY)
+    value = await registry.blobs.find(REPO, DIGEST)
+    await store.delete(keys_below(store, keys.DATA)[0])
+    for _ in range(2):
+        with pytest.raises(BlobUnknown):
+            async with registry.blobs.serve(REPO, DIGEST, value, Span(0, value.size_bytes)) as chunks:
+                await anext(chunks)
+    assert b"zotpy_blobs_damaged_total 1.0\n" in metrics.render()
