@@ -24,7 +24,7 @@ from tests.unit.registry.support import (
     push,
 )
 from zotpy.core import keys
-from zotpy.core.conditions import Condition
+from zotpy.core.conditions import Condition, EntityTags
 from zotpy.core.digests import Digest
 from zotpy.core.errors import (
     DigestInvalid,
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 V1, V2 = Tag("v1"), Tag("v2")
 CONFIG = b"{}"
 SUBJECT = Digest.of(b"what this is about")
+EXISTS = Condition(match=EntityTags.parse("*"))
+OTHER_THAN_SUBJECT = Condition(none_match=EntityTags.parse(f'"{SUBJECT}"'))
 
 
 def image(*layers: Digest, config: Digest | None = None, subject: Digest | None = None, note: str = "") -> bytes:
@@ -260,6 +262,55 @@ async def test_a_conditional_push_that_is_overtaken_is_refused(
         parked.go_on.set()
     assert len(errors) == 1
     assert (await registry.manifests.find(REPO, V1)).digest == Digest.of(quick)
+
+
+@pytest.mark.parametrize("condition", [EXISTS, OTHER_THAN_SUBJECT, Condition.names(Digest.of(image(note="one")))])
+async def test_a_conditional_push_whose_condition_still_holds_is_done(
+    registry: Registry, slow: Registry, script: Script, condition: Condition
+) -> None:
+    """A push that came between and left the condition holding is as good as one that came before."""
+    one, late = image(note="one"), image(note="late")
+    await registry.manifests.push(REPO, V1, one, OCI_IMAGE)
+    parked = script.park("before", "put", keys.tag(REPO, V1))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(slow.manifests.push, REPO, V1, late, OCI_IMAGE, condition=condition))
+        await parked.reached.wait()
+        await registry.manifests.push(REPO, V1, one, OCI_IMAGE)
+        parked.go_on.set()
+    assert (await registry.manifests.find(REPO, V1)).digest == Digest.of(late)
+
+
+async def test_a_conditional_delete_takes_only_what_it_names(
+    registry: Registry, slow: Registry, script: Script
+) -> None:
+    """A tag that moved between the look at it and its deletion stays where the condition holds no more."""
+    one, other = image(note="one"), image(note="other")
+    await registry.manifests.push(REPO, V1, one, OCI_IMAGE)
+    names_one = Condition.names(Digest.of(one))
+    parked = script.park("before", "delete", keys.tag(REPO, V1))
+    async with trio.open_nursery() as nursery:
+
+        async def delete() -> None:
+            with pytest.raises(PreconditionFailed):
+                await slow.manifests.delete_tag(REPO, V1, names_one)
+
+        nursery.start_soon(delete)
+        await parked.reached.wait()
+        await registry.manifests.push(REPO, V1, other, OCI_IMAGE)
+        parked.go_on.set()
+    assert (await registry.manifests.find(REPO, V1)).digest == Digest.of(other)
+    parked = script.park("before", "delete", keys.tag(REPO, V1))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(slow.manifests.delete_tag, REPO, V1, EXISTS)
+        await parked.reached.wait()
+        await registry.manifests.push(REPO, V1, one, OCI_IMAGE)
+        parked.go_on.set()
+    assert await tags_of(registry) == []
+    unconditional = await open_replica(MemoryStore(features=NO_CONDITIONS))
+    await push(unconditional, CONFIG)
+    await unconditional.manifests.push(REPO, V1, one, OCI_IMAGE)
+    with pytest.raises(Unsupported):
+        await unconditional.manifests.delete_tag(REPO, V1, EXISTS)
 
 
 @pytest.mark.parametrize("condition", [Condition.absent(), Condition.names(SUBJECT)])
