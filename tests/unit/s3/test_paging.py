@@ -191,6 +191,17 @@ async def test_a_page_holds_no_more_than_was_asked_for(nursery: trio.Nursery) ->
         assert [listed.key for listed in await list_all(store, "p/")] == KEYS
 
 
+@pytest.mark.parametrize("names", [["p/1", "q/2"], ["q/"]])
+async def test_keys_that_were_not_asked_for_are_an_error(names: list[str], nursery: trio.Nursery) -> None:
+    """A store that ignores the prefix has nothing of it taken for ours, and nothing of it deleted."""
+    async with store_on(Computed(lambda _: listing(names, truncated=False)), nursery) as (store, _):
+        with pytest.raises(StoreRefused, match=r"'q/2?', which does not begin with 'p/'"):
+            await store.list("p/")
+    async with store_on(multiparts(lambda _key, _id: (["q/2"], "")), nursery) as (store, _):
+        with pytest.raises(StoreRefused, match=r"'q/2', which does not begin with 'p/'"):
+            await store.list_multiparts("p/")
+
+
 @pytest.mark.parametrize("text", ["", "<IsTruncated>maybe</IsTruncated>"])
 async def test_a_page_that_does_not_say_whether_more_follow_is_no_page(text: str, nursery: trio.Nursery) -> None:
     """It is never taken for the last one, of objects and of multiparts."""

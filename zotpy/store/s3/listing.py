@@ -8,6 +8,7 @@ A page that claims that more follow, and leads no further, is an error: to take 
 ask again would never end.
 """
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 import structlog
@@ -69,7 +70,9 @@ class Listings:
             query.append(("delimiter", "/"))
         with store_errors():
             answer = await self._client.call(Request("ListObjectsV2", "GET", None, query))
-            return answer, responses.parse_listing(answer.body)
+            listing = responses.parse_listing(answer.body)
+        _check(self._prefix + prefix, "ListObjectsV2", [*(each.key for each in listing.objects), *listing.prefixes])
+        return answer, listing
 
     async def list_multiparts(self, prefix: str, after: MultipartMarker | None, limit: int) -> MultipartListing:
         """See `Store`."""
@@ -82,6 +85,7 @@ class Listings:
         with store_errors():
             answer = await self._client.call(Request("ListMultipartUploads", "GET", None, query))
             listing = responses.parse_uploads(answer.body)
+        _check(self._prefix + prefix, "ListMultipartUploads", [each.key for each in listing.uploads])
         cut = len(self._prefix)
         found = [ListedMultipart(u.key[cut:], u.upload_id, u.initiated) for u in listing.uploads]
         return MultipartListing(found, end_of_uploads(listing, after))
@@ -123,6 +127,14 @@ def follows(key: str, start_after: str) -> bool:
 
 def _cut(items: list[ListedObject], truncated: bool, limit: int) -> tuple[list[ListedObject], bool]:  # noqa: FBT001
     return (items[:limit], True) if len(items) > limit else (items, truncated)
+
+
+def _check(prefix: str, operation: str, keys: Sequence[str]) -> None:
+    """See that a page has nothing but what was asked for: the names of others' keys would be taken for ours."""
+    for key in keys:
+        if not key.startswith(prefix):
+            msg = f"{operation}: the store lists {key[:200]!r}, which does not begin with {prefix!r}"
+            raise StoreRefused(msg)
 
 
 def _leads_nowhere(operation: str, parameter: str, start_after: str) -> NoReturn:
