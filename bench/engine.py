@@ -30,6 +30,7 @@ from bench.servers.stores import STORES
 from bench.tables import comparison_table, wide_console
 from bench.workloads.cases import QUICK, Case, Sizes
 from bench.workloads.distance import latency_cases
+from bench.workloads.links import piece_cases, window_cases
 from bench.workloads.small import small_cases
 from bench.workloads.volume import pull_cases, push_cases
 
@@ -38,6 +39,8 @@ WORKLOADS: dict[str, Callable[[Sizes], list[Case]]] = {
     "pull-cpu": pull_cases,
     "latency": latency_cases,
     "small": small_cases,
+    "pieces": piece_cases,
+    "windows": window_cases,
 }
 ROUNDS, QUICK_ROUNDS = 3, 1
 

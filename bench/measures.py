@@ -10,6 +10,7 @@ from pathlib import Path
 
 GIB = 1 << 30
 MIB = 1 << 20
+KIB = 1 << 10
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _FRESH_NS = 20_000_000
 _PARENT, _TIMES = 1, slice(11, 15)

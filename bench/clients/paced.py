@@ -1,0 +1,65 @@
+"""A client at the far end of a link: it sends in small pieces, or takes through a small window, at the link's pace."""
+
+import socket
+import time
+from dataclasses import dataclass
+
+from bench.clients.connection import Connection, Refused, Take
+from bench.clients.content import Buffers
+from bench.clients.endpoint import Endpoint
+
+LATE_S = 0.05
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a client has of its link."""
+
+    bytes_per_s: float
+    piece_bytes: int
+    """Sent, or taken, in one call to the system."""
+    window_bytes: int | None = None
+    """The receive buffer; `None`: what the system gives."""
+
+
+class PacedConnection(Connection):
+    """A connection whose bodies go at the pace of a link."""
+
+    def __init__(self, where: Endpoint | int, link: Link) -> None:
+        """Connect; a small window is in force from the first packet."""
+        self._link = link
+        self._due = 0.0
+        super().__init__(where)
+        if link.window_bytes is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, link.window_bytes // 2)  # Linux doubles it
+
+    def _send(self, buffers: Buffers) -> None:
+        for buffer in buffers:
+            view = memoryview(buffer)
+            for start in range(0, len(view), self._link.piece_bytes):
+                piece = view[start : start + self._link.piece_bytes]
+                self._wait_for(len(piece))
+                self._socket.sendall(piece)
+
+    def _receive(self, length: int, take: Take) -> None:
+        kept, self._rest = self._rest[:length], self._rest[length:]
+        if kept:
+            take(memoryview(kept))
+        missing = length - len(kept)
+        buffer = memoryview(bytearray(self._link.piece_bytes))
+        while missing:
+            count = self._socket.recv_into(buffer, min(missing, len(buffer)))
+            if count == 0:
+                msg = f"the connection ended {missing} bytes before the end of a body"
+                raise Refused(msg)
+            take(buffer[:count])
+            missing -= count
+            self._wait_for(count)
+
+    def _wait_for(self, count: int) -> None:
+        """Wait until the link has room for so many more bytes."""
+        now = time.monotonic()
+        # A link does not make up for time in which nothing was sent, but for a scheduler's delays.
+        self._due = max(self._due, now - LATE_S) + count / self._link.bytes_per_s
+        if (early_s := self._due - now) > 0:
+            time.sleep(early_s)

@@ -1,0 +1,101 @@
+"""`pieces` and `windows`: what each GiB costs where clients are behind links, so that bytes come and go in small bites."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+
+from bench.clients.blobs import Flow, pull_blob, push_blob, verify_blob
+from bench.clients.connection import Connection
+from bench.clients.content import Content
+from bench.clients.paced import Link, PacedConnection
+from bench.measures import GIB, KIB, MIB, Span, measured
+from bench.workloads.cases import BUSY, Case, Metrics, Row, Site, Sizes, Target
+
+LINK_BYTES_PER_S = 8_000_000
+PIECES = (4 * KIB, 16 * KIB, 64 * KIB)
+WINDOWS = (16 * KIB, 64 * KIB, 256 * KIB)
+PUSHED_BYTES, PULLED_BYTES = 24 * MIB, 32 * MIB
+TOGETHER = 4
+"""Clients at once in the cases that have several; together they have as much as the one alone."""
+
+
+def piece_cases(sizes: Sizes) -> list[Case]:
+    """Return the pushes: one PATCH with a length, in pieces of three lengths; in chunked coding; several clients."""
+    del sizes
+    rows = _rows(0.6)
+    cases: list[tuple[str, Flow, int, int]] = [(f"{piece // KIB}k", "length", piece, 1) for piece in PIECES]
+    cases += [("chunked", "docker", 32 * KIB, 1), (f"4k x{TOGETHER}", "length", 4 * KIB, TOGETHER)]
+    cases += [(f"chunked x{TOGETHER}", "docker", 32 * KIB, TOGETHER)]
+    return [
+        Case("pieces", variant, rows, partial(_push, flow, Link(LINK_BYTES_PER_S, piece), clients))
+        for variant, flow, piece, clients in cases
+    ]
+
+
+def window_cases(sizes: Sizes) -> list[Case]:
+    """Return the pulls, through windows of three lengths."""
+    del sizes
+    rows = _rows(1.2)
+    return [
+        Case(
+            "windows",
+            f"{window // KIB}k",
+            rows,
+            partial(_pull, Link(LINK_BYTES_PER_S, min(window, 64 * KIB), window)),
+        )
+        for window in WINDOWS
+    ]
+
+
+def _rows(share: float) -> tuple[Row, ...]:
+    return (
+        Row("cpu_s_per_gib", "CPU s/GiB", target=Target("share", share)),
+        Row("mb_per_s", "MB/s", "higher"),
+        Row("peak_rss_mib", "peak RSS, MiB"),
+        BUSY,
+    )
+
+
+def _push(flow: Flow, link: Link, clients: int, site: Site, seed: str) -> Metrics:
+    repository = f"bench/pieces-{flow}"
+    contents = [Content(f"{seed}/{client}", PUSHED_BYTES) for client in range(clients)]
+    assert all(content.digest for content in contents), "computed now, before the clock starts"
+
+    def push(content: Content) -> None:
+        with closing(PacedConnection(site.port, link)) as connection:
+            push_blob(connection, repository, content, flow)
+
+    span = _measured(site, push, contents)
+    with closing(Connection(site.port)) as connection:
+        verify_blob(connection, repository, contents[-1])
+    return _metrics(span, PUSHED_BYTES * clients)
+
+
+def _pull(link: Link, site: Site, seed: str) -> Metrics:
+    repository = "bench/windows"
+    content = Content(seed, PULLED_BYTES)
+    with closing(Connection(site.port)) as connection:
+        push_blob(connection, repository, content, "length")
+
+    def pull(wanted: Content) -> None:
+        with closing(PacedConnection(site.port, link)) as paced:
+            pull_blob(paced, repository, wanted)
+
+    return _metrics(_measured(site, pull, [content]), PULLED_BYTES)
+
+
+def _measured(site: Site, work: Callable[[Content], None], contents: list[Content]) -> Span:
+    with ThreadPoolExecutor(len(contents)) as pool, measured(site.trees) as span:
+        for _ in pool.map(work, contents):
+            pass
+    return span
+
+
+def _metrics(span: Span, total_bytes: int) -> Metrics:
+    return {
+        "cpu_s_per_gib": span.cpu_s["registry"] / (total_bytes / GIB),
+        "mb_per_s": total_bytes / span.wall_s / 1e6,
+        "busy_cores": span.busy_cores,
+        "peak_rss_mib": span.peak_rss_bytes["registry"] / MIB,
+    }
