@@ -1,4 +1,4 @@
-"""`pieces` and `windows`: what each GiB costs where clients are behind links, so that bytes come and go in small bites."""
+"""`pieces` and `windows`: what each GiB costs where clients are behind links, so that bytes come and go in bites."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

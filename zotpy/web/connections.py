@@ -28,7 +28,8 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.typing import AppWrapper, Framework
 
 from zotpy.web.certificate import Certificate
-from zotpy.web.protocol import join
+from zotpy.web.patience import Patience
+from zotpy.web.protocol import join, left_of_body
 
 END_S = 2.0
 """How long a client has to close its side once we have closed ours; what it still sends is dropped."""
@@ -177,12 +178,17 @@ class BoundedConnection(TCPServer):
     async def _read_data(self) -> None:
         join(self.protocol)
         self._note_idle(is_idle=True)
+        patience = Patience()
         while True:
             data: bytes | bytearray = b""
             try:
                 with trio.CancelScope(deadline=self._read_until) as self._reading:
-                    data = await self.stream.receive_some(self.config.read_bytes())
-            except (trio.ClosedResourceError, trio.BrokenResourceError):
+                    most_bytes = self.config.read_bytes()
+                    left = left_of_body(self.protocol)
+                    if left != 0 and not self.protocol.ssl:  # whose records may be here, and not in the socket
+                        await patience.gather(self._socket, left, most_bytes)
+                    data = await self.stream.receive_some(most_bytes)
+            except (trio.ClosedResourceError, trio.BrokenResourceError, OSError):
                 break
             if self._reading.cancelled_caught:
                 break
@@ -191,6 +197,7 @@ class BoundedConnection(TCPServer):
             except Exception:
                 log.exception("internal_error")  # a fault of ours ends this connection, not all of the replica
                 break
+            patience.note(len(data), in_body=left_of_body(self.protocol) != 0)
             if not data:
                 break
         self.has_ended = True

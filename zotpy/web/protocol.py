@@ -10,6 +10,7 @@ otherwise, is answered by HTTP/1.1 as if it had not asked (RFC 9110, section 7.8
 from typing import Any
 
 import h11
+from h11._readers import ContentLengthReader
 from hypercorn.events import Closed, RawData
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.protocol.events import Request
@@ -141,3 +142,12 @@ def join(wrapper: ProtocolWrapper) -> None:
             wrapper.server,
             wrapper.send,
         )
+
+
+def left_of_body(wrapper: ProtocolWrapper) -> int | None:
+    """Return how many bytes are to come of the body that is being received, 0 without one; `None`: nobody knows."""
+    protocol = wrapper.protocol
+    if not isinstance(protocol, JoiningProtocol) or protocol.connection.their_state is not h11.SEND_BODY:
+        return 0
+    reader = protocol.connection._reader  # noqa: SLF001 - h11 does not tell
+    return reader._remaining if isinstance(reader, ContentLengthReader) else None  # noqa: SLF001

@@ -1,0 +1,196 @@
+"""Bytes of a body gather in the socket before they are read, and nothing waits for bytes that may not come.
+
+The clock stands still unless a test moves it: what goes on does so because the bytes are there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+import trio.testing
+
+from tests.unit.web.serving import REPO, serving
+from zotpy.registry.settings import KIB, MIB
+from zotpy.web.bodies import BoundedBody
+from zotpy.web.connections import ServerConfig
+from zotpy.web.patience import BITE_BYTES, EAGER_BYTES, LONGEST_WAIT_S, Patience
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from hypercorn.typing import ASGIReceiveEvent
+
+PIECE = 4 * KIB
+BITE = 32 * KIB
+"""A bite where memory for no more is left. The system calls a socket readable when it has no room for more, too."""
+
+
+class Line:
+    """Both ends of a connection over loopback, and how the near one waits."""
+
+    def __init__(self, near: trio.socket.SocketType, far: trio.socket.SocketType) -> None:
+        """Have the near end read by a connection that has got the first bytes of a body, in small pieces."""
+        self.near, self.far = near, far
+        self.patience = Patience()
+        for _ in range(EAGER_BYTES // PIECE):
+            self.patience.note(PIECE, in_body=True)
+
+    async def send(self, size_bytes: int) -> None:
+        """Send so many bytes, and see them arrive."""
+        view = memoryview(bytes(size_bytes))
+        while view:
+            view = view[await self.far.send(view) :]
+
+    async def waits(self, nursery: trio.Nursery, left_bytes: int | None) -> trio.Event:
+        """Begin to wait for a body of which so many bytes are left; return what is set at the end."""
+        done = trio.Event()
+
+        async def gather() -> None:
+            await self.patience.gather(self.near, left_bytes, BITE)
+            done.set()
+
+        nursery.start_soon(gather)
+        await trio.testing.wait_all_tasks_blocked()
+        return done
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[Line]:
+    """Connect two sockets."""
+    with trio.socket.socket() as listener, trio.socket.socket() as far:
+        await listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        await far.connect(listener.getsockname())
+        near, _ = await listener.accept()
+        with near:
+            yield Line(near, far)
+
+
+def least_bytes(opened: trio.socket.SocketType) -> int:
+    """Return how many bytes the system waits for before it calls a socket readable."""
+    return opened.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+
+
+async def test_pieces_are_waited_for_until_they_make_a_bite(mock_clock: trio.testing.MockClock) -> None:
+    """Fewer bytes than a bite wake nobody; the one that completes it does, and the next read waits for any byte."""
+    del mock_clock
+    async with connected() as line, trio.open_nursery() as nursery:
+        await line.send(PIECE)
+        done = await line.waits(nursery, 10 * BITE)
+        await line.send(BITE - PIECE - 1)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not done.is_set()
+        await line.send(1)
+        await done.wait()
+        assert least_bytes(line.near) == 1
+
+
+async def test_the_last_bytes_of_a_known_length_are_enough(mock_clock: trio.testing.MockClock) -> None:
+    """Nobody waits for more than what is left of the body."""
+    del mock_clock
+    async with connected() as line, trio.open_nursery() as nursery:
+        done = await line.waits(nursery, 3 * PIECE)
+        await line.send(2 * PIECE)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not done.is_set()
+        await line.send(PIECE)
+        await done.wait()
+
+
+@pytest.mark.parametrize("left_bytes", [10 * BITE, None])
+async def test_the_end_of_a_connection_is_seen_at_once(
+    left_bytes: int | None, mock_clock: trio.testing.MockClock
+) -> None:
+    """A client that goes away in the middle is not waited for."""
+    async with connected() as line, trio.open_nursery() as nursery:
+        mock_clock.jump(1.0)
+        done = await line.waits(nursery, left_bytes)
+        assert not done.is_set()
+        line.far.shutdown(socket.SHUT_WR)
+        await done.wait()
+
+
+async def test_a_slow_client_is_waited_for_no_longer_than_a_moment(mock_clock: trio.testing.MockClock) -> None:
+    """Its bytes are read after that, however few they are."""
+    async with connected() as line, trio.open_nursery() as nursery:
+        await line.send(1)
+        done = await line.waits(nursery, 10 * BITE)
+        assert not done.is_set()
+        mock_clock.jump(LONGEST_WAIT_S)
+        await done.wait()
+        assert least_bytes(line.near) == 1
+
+
+async def test_without_a_length_a_wait_is_no_longer_than_a_bite_took_before(mock_clock: trio.testing.MockClock) -> None:
+    """Of a body that brought its first 64 KiB in 32 ms, the next half of that takes 16 ms."""
+    async with connected() as line, trio.open_nursery() as nursery:
+        mock_clock.jump(0.032)
+        done = await line.waits(nursery, None)
+        mock_clock.jump(0.0159)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not done.is_set()
+        mock_clock.jump(0.0002)
+        await done.wait()
+
+
+@pytest.mark.parametrize("last_bytes", [BITE_BYTES, MIB])
+async def test_a_fast_client_is_not_waited_for(last_bytes: int, mock_clock: trio.testing.MockClock) -> None:
+    """Where the last read brought a bite, the next one begins at once."""
+    del mock_clock
+    async with connected() as line:
+        line.patience.note(last_bytes, in_body=True)
+        await line.patience.gather(line.near, 10 * MIB, MIB)
+
+
+async def test_the_first_bytes_of_each_body_are_read_as_they_come(mock_clock: trio.testing.MockClock) -> None:
+    """A short body, and the beginning of a long one after another, wait for nothing."""
+    del mock_clock
+    async with connected() as line:
+        line.patience.note(PIECE, in_body=False)
+        line.patience.note(EAGER_BYTES - 1, in_body=True)
+        await line.patience.gather(line.near, 10 * MIB, MIB)
+
+
+@pytest.mark.parametrize("framing", ["Content-Length", "chunked"])
+async def test_a_body_in_small_pieces_costs_few_messages(
+    framing: str, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A push in pieces of 4 KiB takes no more messages through the server than its bites, its waits, and its beginning.
+
+    On a slow machine waits end before a bite is there; they are counted by the time that the push took.
+    """
+    messages = 0
+    take = BoundedBody.take
+
+    def counted(self: BoundedBody, message: ASGIReceiveEvent) -> bytes:
+        nonlocal messages
+        messages += 1
+        return take(self, message)
+
+    monkeypatch.setattr(BoundedBody, "take", counted)
+    content = bytes(4 * MIB)
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    head = f"POST /v2/{REPO}/blobs/uploads/?digest={digest} HTTP/1.1\r\nHost: r\r\n"
+    config = ServerConfig()
+    config.read_bytes = lambda: MIB
+    async with serving(nursery, config=config) as replica, await replica.connect() as stream:
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        began = trio.current_time()
+        length = f"Content-Length: {len(content)}" if framing == "Content-Length" else "Transfer-Encoding: chunked"
+        await stream.send_all(f"{head}{length}\r\n\r\n".encode())
+        for _ in range(len(content) // PIECE):
+            piece = bytes(PIECE)
+            await stream.send_all(piece if framing == "Content-Length" else b"%x\r\n%b\r\n" % (PIECE, piece))
+            await trio.sleep(0.0002)
+        if framing == "chunked":
+            await stream.send_all(b"0\r\n\r\n")
+        answer = bytes(await stream.receive_some())
+        took_s = trio.current_time() - began
+    assert answer.startswith(b"HTTP/1.1 201 "), answer
+    shortest_wait_s = LONGEST_WAIT_S if framing == "Content-Length" else 0.02
+    assert messages <= EAGER_BYTES // PIECE + len(content) // BITE_BYTES + took_s / shortest_wait_s + 10
