@@ -28,8 +28,13 @@ if TYPE_CHECKING:
 
 REPO = "team/app"
 CONFIG, LAYER, GARBAGE = b"{}", os.urandom(300_000), os.urandom(200_000)
-SHORT = {"ZOTPY_GCSETTINGS_GRACE": "10s", "ZOTPY_GCSETTINGS_DEADLINE": "1s", "ZOTPY_GCSETTINGS_UPLOADTTL": "10s"}
-"""So long after its push a blob that nothing names may go."""
+SHORT = {
+    "ZOTPY_GCSETTINGS_GRACE": "10s",
+    "ZOTPY_GCSETTINGS_DEADLINE": "1s",
+    "ZOTPY_GCSETTINGS_UPLOADTTL": "10s",
+    "ZOTPY_GCSETTINGS_INTERVAL": "0",
+}
+"""So long after its push a blob that nothing names may go; only the commands collect."""
 
 
 class Site:

@@ -18,7 +18,7 @@ import os
 import secrets
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,7 +90,8 @@ def locked(root: Path) -> Iterator[Directory]:
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         (root / "data").mkdir(mode=0o700, exist_ok=True)
-        (root / "data").chmod(0o700)  # SeaweedFS makes some files in it readable for all
+        with suppress(PermissionError):  # another's, who decides
+            (root / "data").chmod(0o700)  # SeaweedFS makes some files in it readable for all
         descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         msg = f"the data directory {root} cannot be used: {error.strerror}"
