@@ -82,6 +82,7 @@ async def listen(
     """
     config = _config(settings)
     config.read_bytes = lambda: app.budget.read_bytes
+    config.contested_bytes = lambda: app.context.registry.blobs.readers.contested_bytes
     if listener is not None:
         config.bind = [f"fd://{listener}"]
     stop = trio.Event()

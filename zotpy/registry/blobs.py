@@ -11,7 +11,7 @@ from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
 from zotpy.core.records import BlobValue
 from zotpy.registry.damage import CheckedReads, Damage
-from zotpy.registry.readers import Readers
+from zotpy.registry.readers import Readers, Turn
 from zotpy.registry.reading import read_span
 from zotpy.registry.records import Records
 from zotpy.registry.reliance import Reliance, in_time
@@ -45,20 +45,25 @@ class Blobs:
         """Find a blob for reading it (GET). Raises `BlobUnknown`."""
         return _known(await self.records.read_blob(repo, digest), digest)
 
-    def open(self, value: BlobValue, span: Span) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    def open(
+        self, value: BlobValue, span: Span, turn: Turn | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Stream bytes of a blob; ends cleanly only after all of `span`."""
         if value.data_id is None:
             return open_inline(value.content, span)
         if span.length == 0:
             return open_inline(b"", span)
-        return read_span(self.store, self.readers, keys.data(value.data_id), span)
+        return read_span(self.store, self.readers, keys.data(value.data_id), span, turn)
 
     @asynccontextmanager
     async def serve(
-        self, repo: RepositoryName, digest: Digest, value: BlobValue, span: Span
+        self, repo: RepositoryName, digest: Digest, value: BlobValue, turn: Turn, span: Span
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Stream as `open` does; if the store has lost the bytes, the first of them raises `BlobUnknown`."""
-        async with self.open(value, span) as chunks:
+        """Stream as `open` does; if the store has lost the bytes, the first of them raises `BlobUnknown`.
+
+        `turn` is the same for all reads of one answer.
+        """
+        async with self.open(value, span, turn) as chunks:
             yield CheckedReads(chunks, self.damage, repo, digest, value)
 
     async def redirect(self, value: BlobValue) -> str | None:

@@ -27,6 +27,14 @@ class _Waiter:
     granted: trio.Event = field(default_factory=trio.Event)
 
 
+@dataclass(eq=False, slots=True)
+class Turn:
+    """How far an answer is that may be made of several reads."""
+
+    is_first: bool = True
+    """Nothing was sent yet: its client can still be told to try again."""
+
+
 class Readers:
     """All pulls under way, over the budget of the process."""
 
@@ -44,6 +52,14 @@ class Readers:
     def waiting(self) -> int:
         """How many pulls wait for memory or a place."""
         return len(self._waiting)
+
+    @property
+    def contested_bytes(self) -> int:
+        """How much the client of a pull must take while we wait for it, if others wait for what that holds; else 0.
+
+        The same as a body of a push must bring: whoever would hold all memory and places has to read it all.
+        """
+        return self._budget.usual_bytes // 8 if self._waiting or self._budget.waiting else 0
 
     def account(self) -> Account:
         """Open an account for one pull; `close` it when the pull is done."""

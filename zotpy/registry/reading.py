@@ -18,7 +18,7 @@ import trio
 from zotpy.core.ranges import Span
 from zotpy.registry.budget import Account
 from zotpy.registry.concurrency import plain_errors
-from zotpy.registry.readers import Readers
+from zotpy.registry.readers import Readers, Turn
 from zotpy.registry.settings import MIB
 from zotpy.store.interface import Store, StoreError
 
@@ -41,13 +41,18 @@ class _Fetch:
 
 
 @asynccontextmanager
-async def read_span(store: Store, readers: Readers, key: str, span: Span) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Stream bytes of an object. Raises `StoreError` rather than end before all of them were given."""
+async def read_span(
+    store: Store, readers: Readers, key: str, span: Span, turn: Turn | None = None
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Stream bytes of an object. Raises `StoreError` rather than end before all of them were given.
+
+    If it is the first `turn` of its answer it raises `TooManyRequests` after a long wait.
+    """
     account = readers.account()
     try:
         with plain_errors():
             async with trio.open_nursery() as nursery:
-                yield _Ahead(store, readers, account, key, span, nursery)
+                yield _Ahead(store, readers, account, key, span, turn or Turn(), nursery)
                 nursery.cancel_scope.cancel()
     finally:
         readers.close(account)
@@ -57,18 +62,25 @@ class _Ahead:
     """The iterator: tops up the ranges on their way whenever it moves on to the next one."""
 
     def __init__(
-        self, store: Store, readers: Readers, account: Account, key: str, span: Span, nursery: trio.Nursery
+        self,
+        store: Store,
+        readers: Readers,
+        account: Account,
+        key: str,
+        span: Span,
+        turn: Turn,
+        nursery: trio.Nursery,
     ) -> None:
         self._store = store
         self._readers = readers
         self._account = account
         self._key = key
+        self._turn = turn
         self._nursery = nursery
         self._ranges = _split(span)
         self._next = next(self._ranges, None)
         self._fetches: deque[_Fetch] = deque()
         self._handed_out = 0
-        self._is_first = True
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -101,9 +113,10 @@ class _Ahead:
         while self._next is not None and len(self._fetches) <= AHEAD:
             reserved_bytes = self._next.length
             if not self._fetches:
-                is_first = self._is_first
-                self._is_first = False
-                reserved_bytes = await self._readers.begin(self._account, self._next.length, is_first=is_first)
+                reserved_bytes = await self._readers.begin(
+                    self._account, self._next.length, is_first=self._turn.is_first
+                )
+                self._turn.is_first = False
             elif not self._readers.reserve_ahead(self._account, self._next.length):
                 return
             run = self._run if reserved_bytes else self._run_at_the_clients_pace

@@ -6,6 +6,7 @@ from quart import Response
 
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
+from zotpy.registry.readers import Turn
 from zotpy.registry.tags import does_not_hold
 from zotpy.web.bodies import BoundedRequest
 from zotpy.web.contents import Content, answer_content
@@ -33,7 +34,7 @@ async def read(context: Context, request: BoundedRequest, name: str, digest: str
     is_for_the_store = spans is None or len(spans) == 1
     if is_for_the_store and (url := await blobs.redirect(value)) is not None:
         return _redirect(url, wanted)
-    return answer_content(content, spans, partial(blobs.serve, repo, wanted, value))
+    return answer_content(content, spans, partial(blobs.serve, repo, wanted, value, Turn()))
 
 
 def _redirect(url: str, digest: Digest) -> Response:

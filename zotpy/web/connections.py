@@ -14,7 +14,7 @@ import os
 import socket
 import ssl
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,12 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.typing import AppWrapper, Framework
 
 from zotpy.web.certificate import Certificate
+from zotpy.web.pace import PROGRESS_BYTES, Pace
 from zotpy.web.patience import Patience
 from zotpy.web.protocol import join, left_of_body
 
 END_S = 2.0
 """How long a client has to close its side once we have closed ours; what it still sends is dropped."""
-PROGRESS_BYTES = 64 * 1024
-"""So much a client must take within `send_stall_s`."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 log = structlog.get_logger()
@@ -47,6 +46,8 @@ class ServerConfig(hypercorn.config.Config):
     """How long a client may take to read the next 64 KiB of an answer."""
     read_bytes: Callable[[], int] = staticmethod(lambda: 64 * 1024)
     """Says how much to read from a client's socket at once: each read costs some turns through trio and hypercorn."""
+    contested_bytes: Callable[[], int] = staticmethod(lambda: 0)
+    """Says how much instead, while others wait for what an answer holds; 0: nobody does."""
     alpn_protocols = ["http/1.1"]  # noqa: RUF012 - as hypercorn has it
     keyfile_password = ""
     """A key that asks for one is refused; without this OpenSSL would ask at the terminal, and wait."""
@@ -70,24 +71,6 @@ class ServerConfig(hypercorn.config.Config):
         return super().create_ssl_context() if self.certificate is None else self.certificate.context
 
 
-async def send_all(send_some: Callable[[memoryview], Awaitable[int]], data: memoryview, stall_s: float) -> None:
-    """Send all of it by `send_some`, which returns how much was taken; raises `trio.TooSlowError` without progress.
-
-    Shielded, as hypercorn does: half an event would spoil the next one.
-    """
-    with trio.CancelScope(deadline=trio.current_time() + stall_s, shield=True) as scope:
-        taken_bytes = 0
-        while data:
-            sent_bytes = await send_some(data)
-            data = data[sent_bytes:]
-            taken_bytes += sent_bytes
-            if taken_bytes >= PROGRESS_BYTES:
-                taken_bytes = 0
-                scope.deadline = trio.current_time() + stall_s
-    if scope.cancelled_caught:
-        raise trio.TooSlowError
-
-
 class BoundedConnection(TCPServer):
     """A connection that ends where its client reads no more, has closed its side, or asks nothing for too long.
 
@@ -104,6 +87,7 @@ class BoundedConnection(TCPServer):
         """Its client read no more."""
         self.has_ended = False
         """Its client has closed its side."""
+        self.pace = Pace(self.config.send_stall_s, self.config.contested_bytes)
         self._idle = trio.Event()
         self._idle.set()
         self._idle_scope = trio.CancelScope()
@@ -121,7 +105,7 @@ class BoundedConnection(TCPServer):
         async with self.send_lock:
             try:
                 send_some = self._send_piece if self.protocol.ssl else self._send_some
-                await send_all(send_some, memoryview(event.data), self.config.send_stall_s)
+                await self.pace.send_all(send_some, memoryview(event.data))
             except trio.TooSlowError:
                 log.warning("client_cut", reason="it reads no more", seconds=self.config.send_stall_s)
                 self.is_cut = True

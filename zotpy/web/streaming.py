@@ -114,6 +114,9 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         elif self.app.draining:  # type: ignore[attr-defined]
             # A client that is not told sends its next request while we close: it cannot know whether that was heard.
             response.headers["Connection"] = "close"
+        if (connection := self._connection()) is not None:
+            is_streamed = not isinstance(response.response, DataBody)
+            connection.pace.begin(holds=is_streamed or request.held is not None)  # type: ignore[attr-defined]
         held = _HeldHead(counted)
         if body.finished or not _has_body(request):
             await self._send_held(held, response, answered)

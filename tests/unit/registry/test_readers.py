@@ -7,9 +7,10 @@ import trio
 import trio.testing
 
 from tests.unit.registry.test_reading import CONTENT, KEY, RangedStore, stored
+from zotpy.core.errors import TooManyRequests
 from zotpy.core.ranges import Span
 from zotpy.registry.budget import MemoryBudget
-from zotpy.registry.readers import Readers
+from zotpy.registry.readers import Readers, Reservation
 from zotpy.registry.reading import RANGE_BYTES, WHOLE_BYTES, read_span
 
 WHOLE = Span(0, len(CONTENT))
@@ -162,3 +163,78 @@ async def test_a_pull_that_fails_gives_its_place_back() -> None:
         with pytest.raises(Exception, match="gone"):
             await found.pull()
     assert found.is_as_new()
+
+
+async def patient(longest_wait_s: float) -> Scene:
+    """Return a scene whose pulls wait so long before they begin."""
+    found = await scene()
+    found.budget.longest_wait_s = longest_wait_s
+    return found
+
+
+async def test_a_pull_that_cannot_begin_is_told_to_try_again(autojump_clock: trio.abc.Clock) -> None:
+    """It waits for memory or a place only so long, and says meanwhile that others must hurry."""
+    del autojump_clock
+    found = await patient(45.0)
+    await found.take_memory()
+    async with trio.open_nursery() as stalled:
+        for _ in range(PLACES):
+            await stalled.start(found.stall)
+        assert found.readers.contested_bytes == 0
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(refused, found)
+            await trio.testing.wait_all_tasks_blocked()
+            assert found.readers.contested_bytes == found.budget.usual_bytes // 8
+        assert (found.readers.waiting, found.readers.contested_bytes) == (0, 0)
+        stalled.cancel_scope.cancel()
+    assert found.is_as_new()
+
+
+async def refused(found: Scene) -> None:
+    """Begin a pull that is turned away."""
+    with pytest.raises(TooManyRequests):
+        await found.pull()
+
+
+async def test_a_pull_that_has_begun_waits_as_long_as_it_takes(autojump_clock: trio.abc.Clock) -> None:
+    """Its client was told that all will come: only those who hold what it waits for are hurried."""
+    del autojump_clock
+    found = await patient(45.0)
+    await found.take_memory()
+    account, waited = found.readers.account(), trio.Event()
+    for _ in range(PLACES):
+        assert await found.readers.begin(account, RANGE_BYTES) == 0
+
+    async def go_on() -> None:
+        await found.readers.begin(account, RANGE_BYTES)
+        waited.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(go_on)
+        await trio.sleep(1000.0)
+        assert (found.readers.waiting, waited.is_set()) == (1, False)
+        found.readers.leave_place()
+
+
+async def test_what_needs_memory_takes_no_place_and_holds_up_none(autojump_clock: trio.abc.Clock) -> None:
+    """A long manifest waits for memory, while pulls behind it go on without."""
+    del autojump_clock
+    found = await patient(45.0)
+    await found.take_memory()
+    reservation = found.readers.reservation()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hold_in_vain, reservation)
+        await trio.testing.wait_all_tasks_blocked()
+        await found.pull()
+        assert found.readers.waiting == 1
+    found.pushes.close()
+    await reservation.hold(100 * RANGE_BYTES)
+    assert found.readers.reserved_bytes == found.readers.limit_bytes
+    reservation.close()
+    assert found.is_as_new()
+
+
+async def hold_in_vain(reservation: Reservation) -> None:
+    """Wait for memory until told to try again."""
+    with pytest.raises(TooManyRequests):
+        await reservation.hold(RANGE_BYTES)

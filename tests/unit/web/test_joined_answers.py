@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.web.raw import connect
 from tests.unit.web.serving import ABSENT, REPO, UPLOADS, Replica
-from zotpy.web import connections
+from zotpy.web.pace import Pace
 from zotpy.web.protocol import TOGETHER_BYTES
 
 if TYPE_CHECKING:
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Return what is handed to the sockets of clients, piece by piece."""
     pieces: list[bytes] = []
-    send_all = connections.send_all
+    send_all = Pace.send_all
 
-    async def noting(send_some: Callable[[memoryview], Awaitable[int]], data: memoryview, stall_s: float) -> None:
+    async def noting(pace: Pace, send_some: Callable[[memoryview], Awaitable[int]], data: memoryview) -> None:
         pieces.append(bytes(data))
-        await send_all(send_some, data, stall_s)
+        await send_all(pace, send_some, data)
 
-    monkeypatch.setattr(connections, "send_all", noting)
+    monkeypatch.setattr(Pace, "send_all", noting)
     return pieces
 
 

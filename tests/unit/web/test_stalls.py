@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ from zotpy.core.errors import ClientStalled
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.settings import KIB, MIB
 from zotpy.web.bodies import BoundedBody
-from zotpy.web.connections import PROGRESS_BYTES, ServerConfig, send_all
+from zotpy.web.connections import ServerConfig
+from zotpy.web.pace import PROGRESS_BYTES, Pace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -205,7 +207,7 @@ async def test_a_client_that_reads_slowly_gets_everything(
     """64 KiB a minute are enough, however they are taken."""
     del autojump_clock
     taker = Taker(pause_s, takes_bytes)
-    await send_all(taker, memoryview(bytes(2 * MIB)), 60.0)
+    await Pace(60.0, lambda: MIB).send_all(taker, memoryview(bytes(2 * MIB)))  # it holds nothing
     assert taker.taken_bytes == 2 * MIB
 
 
@@ -220,9 +222,43 @@ async def test_a_client_that_hardly_reads_is_given_up(
     with trio.CancelScope() as scope:
         scope.cancel()
         with pytest.raises(trio.TooSlowError):
-            await send_all(taker, memoryview(bytes(2 * MIB)), 60.0)
+            await Pace(60.0, lambda: 0).send_all(taker, memoryview(bytes(2 * MIB)))
     assert trio.current_time() - began == pytest.approx(60.0)
     assert taker.taken_bytes < PROGRESS_BYTES
+
+
+@pytest.mark.parametrize(("asked_bytes", "is_slow"), [(0, False), (MIB, True), (PROGRESS_BYTES, False)])
+async def test_a_client_that_holds_what_others_wait_for_must_take_more(
+    asked_bytes: int,
+    is_slow: bool,  # noqa: FBT001
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    """However its answer is cut into pieces: 2 KB a second are enough only while nobody waits."""
+    del autojump_clock
+    pace = Pace(60.0, lambda: asked_bytes)
+    pace.begin(holds=True)
+    taker = Taker(30.0, 64 * KIB)
+    sent = 0
+    began = trio.current_time()
+    with pytest.raises(trio.TooSlowError) if is_slow else nullcontext():
+        for _ in range(32):
+            await pace.send_all(taker, memoryview(bytes(64 * KIB)))
+            sent += 64 * KIB
+    if is_slow:
+        assert trio.current_time() - began == pytest.approx(60.0)
+    assert (sent < MIB) is is_slow
+
+
+async def test_a_fast_client_is_not_blamed_for_a_slow_store(autojump_clock: trio.abc.Clock) -> None:
+    """Time between the pieces of an answer is not its own."""
+    del autojump_clock
+    pace = Pace(60.0, lambda: MIB)
+    pace.begin(holds=True)
+    taker = Taker(0.0, 64 * KIB)
+    for _ in range(32):
+        await trio.sleep(59.0)
+        await pace.send_all(taker, memoryview(bytes(16 * KIB)))
+    assert taker.taken_bytes == 32 * 16 * KIB
 
 
 @pytest.mark.parametrize("size_bytes", [MOST_BYTES, 64 * MIB])

@@ -1,0 +1,53 @@
+"""How fast a client must take its answers.
+
+A client that reads nothing would hold the memory of its answer, and a connection to the store, for ever. So it must
+take 64 KiB in each stall timeout. While others wait for what its answer holds it must take more, as the bodies of
+pushes must bring more. Else a hundred clients that read 2 KB a second, each within the rule, would stop all pulls.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+PROGRESS_BYTES = 64 * 1024
+"""So much a client must take within the stall timeout."""
+
+
+class Pace:
+    """That of one connection. Only waits for its client count, not those for the store."""
+
+    def __init__(self, stall_s: float, contested_bytes: Callable[[], int]) -> None:
+        """Let a client take `stall_s` for its progress; `contested_bytes` says how much others ask of it now."""
+        self._stall_s = stall_s
+        self._contested_bytes = contested_bytes
+        self._waited_s = 0.0
+        self._taken_bytes = 0
+        self.holds = False
+        """The answer holds memory, or a connection to the store, that others may wait for."""
+
+    def begin(self, *, holds: bool) -> None:
+        """Begin an answer, or end one."""
+        self.holds = holds
+        self._waited_s, self._taken_bytes = 0.0, 0
+
+    async def send_all(self, send_some: Callable[[memoryview], Awaitable[int]], data: memoryview) -> None:
+        """Send all of it by `send_some`, which returns how much was taken; raises `trio.TooSlowError` without progress.
+
+        Shielded, as hypercorn does: half an event would spoil the next one.
+        """
+        with trio.CancelScope(shield=True) as scope:
+            while data:
+                asked_at = trio.current_time()
+                scope.deadline = asked_at + self._stall_s - self._waited_s
+                sent_bytes = await send_some(data)
+                data = data[sent_bytes:]
+                self._note(sent_bytes, trio.current_time() - asked_at)
+        if scope.cancelled_caught:
+            raise trio.TooSlowError
+
+    def _note(self, taken_bytes: int, waited_s: float) -> None:
+        self._waited_s += waited_s
+        self._taken_bytes += taken_bytes
+        asked_bytes = self._contested_bytes() if self.holds else 0
+        if self._taken_bytes >= max(PROGRESS_BYTES, asked_bytes):
+            self._waited_s, self._taken_bytes = 0.0, 0
