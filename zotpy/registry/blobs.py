@@ -57,7 +57,7 @@ class Blobs:
 
     @asynccontextmanager
     async def serve(
-        self, repo: RepositoryName, digest: Digest, value: BlobValue, turn: Turn, span: Span
+        self, repo: RepositoryName, digest: Digest, value: BlobValue, span: Span, turn: Turn | None = None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Stream as `open` does; if the store has lost the bytes, the first of them raises `BlobUnknown`.
 

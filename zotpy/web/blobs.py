@@ -34,7 +34,7 @@ async def read(context: Context, request: BoundedRequest, name: str, digest: str
     is_for_the_store = spans is None or len(spans) == 1
     if is_for_the_store and (url := await blobs.redirect(value)) is not None:
         return _redirect(url, wanted)
-    return answer_content(content, spans, partial(blobs.serve, repo, wanted, value, Turn()))
+    return answer_content(content, spans, partial(blobs.serve, repo, wanted, value, turn=Turn()))
 
 
 def _redirect(url: str, digest: Digest) -> Response:
