@@ -6,10 +6,11 @@
    within one grace of the beginning of the first one, and finds no lease either: the data goes, and then the notes.
 
 Why that is enough. Who writes a lease has read the data's id before, no longer than a deadline ago, from another
-lease, an entry or a hint. A lease that the first listing missed was written after it began, so it is there for a
-grace at least, and the second listing sees it. One written after the second listing began would need something to
-read the id from, after the note; all of that is a lease as above, or was gone before the note was written. Pauses are
-no danger: a note that took too long counts for nothing, and what the second listing has found stays true for ever.
+lease, an entry or a hint; a lease that the store dates later counts for nobody (`zotpy.registry.reliance`). A lease
+that the first listing missed was written after it began, so it is there for a grace at least, and the second listing
+sees it. One written after the second listing began would need something to read the id from, after the note; all of
+that is a lease as above, or was gone before the note was written. Pauses are no danger: a note that took too long
+counts for nothing, and what the second listing has found stays true for ever.
 
 One thing more names data and stays: the state of an upload. Whoever reads the id there writes the lease while the data
 is younger than the grace (`zotpy.registry.kept`), so the first listing sees it, and the data is not looked at.

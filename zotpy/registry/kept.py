@@ -15,9 +15,10 @@ written that names bytes which are gone:
   there by then, and is seen; it stays for a grace itself. So bytes younger than the grace may be named, whatever
   collections do, and however many requests name them at once or one after another.
 - A PUT names kept bytes only where the state, which tells when they were written, was read before half the grace had
-  gone by, and then writes the lease within a deadline, a tenth of the grace at most, or gives up. All of that is by the
-  store's clock, and a replica's only for the seconds since it read the state. The rest of the grace is for stores whose
-  hosts' clocks differ, and for leases that arrive after their request gave up.
+  gone by, and then writes the lease within a deadline, a tenth of the grace at most, or gives up. The lease
+  says until when it was to be written, by the store's clock (`zotpy.registry.reliance`): a replica's own clock only
+  spares it from writing one in vain. The rest of the grace is for stores whose hosts' clocks differ, and for leases
+  that arrive after their request gave up.
 - Older ones are read back, as a tail, and written anew, with a new id. Where they are gone, the client begins again.
 
 Nobody deletes kept bytes but the collector: not a PUT with a wrong digest, not one that finds an older copy, not a
