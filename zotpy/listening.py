@@ -1,5 +1,6 @@
 """Listening for clients with hypercorn: on an address or an inherited socket, until told to stop, then the drain."""
 
+import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,7 @@ from zotpy.bell import Bell
 from zotpy.config import HttpSettings
 from zotpy.registry.concurrency import first_cause, log_others
 from zotpy.startup import StartupError
+from zotpy.web.admission import Admission, connections_for
 from zotpy.web.connections import ServerConfig, serve
 
 if TYPE_CHECKING:
@@ -150,6 +152,12 @@ def _config(settings: HttpSettings) -> ServerConfig:
     config.include_server_header = False
     config.keep_alive_timeout = KEEP_ALIVE_S
     config.send_stall_s = settings.send_stall_timeout_s
+    config.head_timeout_s = settings.head_timeout_s
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = settings.max_connections
+    config.admission = Admission(
+        most if files == resource.RLIM_INFINITY else connections_for(files, most), settings.head_memory_bytes
+    )
     config.graceful_timeout = settings.drain_timeout_s
     config.max_app_queue_size = 1
     config.h11_max_incomplete_size = 64 * 1024

@@ -489,6 +489,9 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "lists.referrersRead": ("700", 700),
     "manifest.maxReferences": ("500", 500),
     "manifest.maxValues": ("20000", 20_000),
+    "http.maxConnections": ("100", 100),
+    "http.headTimeout": ("5s", 5.0),
+    "http.headMemory": ("2MiB", 2 << 20),
     "http.maxRanges": ("64", 64),
     "manifest.maxTags": ("12", 12),
 }

@@ -46,6 +46,12 @@ class HttpSettings:
     """How long connections are still accepted after SIGTERM, where a balancer asks `/readyz`; 0: not at all."""
     send_stall_timeout_s: float = 60.0
     """How long a client may take to read the next 64 KiB of an answer."""
+    max_connections: int = 4096
+    """How many clients are served at once, 16 to 1,000,000; fewer where descriptors would not be enough."""
+    head_timeout_s: float = 30.0
+    """How long a client may take for the head of a request, from its first byte."""
+    head_memory_bytes: int = 16 * MIB
+    """What unfinished heads of requests may hold together, 1 MiB at least."""
     max_ranges: int = 1024
     """How many ranges one GET may ask for, 1 to 4,096."""
     busy_timeout_s: float = 45.0

@@ -27,13 +27,15 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.typing import AppWrapper, Framework
 
+from zotpy.web.admission import Admission, Entry
 from zotpy.web.certificate import Certificate
 from zotpy.web.pace import PROGRESS_BYTES, Pace
 from zotpy.web.patience import Patience
-from zotpy.web.protocol import join, left_of_body
+from zotpy.web.protocol import JoiningProtocol, join, left_of_body
 
 END_S = 2.0
 """How long a client has to close its side once we have closed ours; what it still sends is dropped."""
+_LATE_HEAD = "the head of the request was not complete in time: send it as a whole"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 log = structlog.get_logger()
@@ -53,6 +55,10 @@ class ServerConfig(hypercorn.config.Config):
     """A key that asks for one is refused; without this OpenSSL would ask at the terminal, and wait."""
     certificate: Certificate | None = None
     """What `use_certificate` loaded."""
+    admission: Admission | None = None
+    """Counts the connections; `serve` makes one where none is given."""
+    head_timeout_s: float = 30.0
+    """How long the head of a request may take from its first byte, and a TLS handshake as a whole."""
 
     def use_certificate(self, cert: Path, key: Path) -> None:
         """Speak TLS with the certificate in these files, as they are at any time. Raises `OSError`, `ssl.SSLError`."""
@@ -88,11 +94,39 @@ class BoundedConnection(TCPServer):
         self.has_ended = False
         """Its client has closed its side."""
         self.pace = Pace(self.config.send_stall_s, self.config.contested_bytes)
+        self.is_refused = False
+        """There are too many connections: its requests are answered with 429."""
+        self._running = trio.CancelScope()
         self._idle = trio.Event()
         self._idle.set()
         self._idle_scope = trio.CancelScope()
         self._reading = trio.CancelScope()
         self._read_until = math.inf
+
+    @property
+    def admission(self) -> Admission:
+        """What counts the connections of this replica."""
+        assert self.config.admission is not None  # noqa: S101 - `serve` sees to it
+        return self.config.admission
+
+    async def run(self) -> None:
+        """Serve it, if it is let in."""
+        entry = self.admission.enter(self)
+        if entry is Entry.CLOSED:
+            return  # whoever accepted it closes it
+        self.is_refused = entry is Entry.REFUSED
+        try:
+            with self._running:
+                await super().run()
+        finally:
+            self.admission.leave(self)
+
+    def give_way(self) -> None:
+        """Close, because others wait for what it holds; no request is under way."""
+        if hasattr(self, "protocol"):
+            self._idle_scope.cancel()
+        else:  # in the handshake
+            self._running.cancel()
 
     async def protocol_send(self, event: Event) -> None:
         """Send bytes, or cut the connection."""
@@ -132,20 +166,31 @@ class BoundedConnection(TCPServer):
 
     async def ask_for_body(self) -> None:
         """Send `100 Continue` if the client waits for it."""
-        protocol: Any = self.protocol.protocol
-        await protocol.ask_for_body()
+        await self.http1.ask_for_body()
+
+    @property
+    def http1(self) -> JoiningProtocol:
+        """What is spoken, once the connection is there."""
+        protocol = self.protocol.protocol
+        assert isinstance(protocol, JoiningProtocol)  # noqa: S101 - no other is offered
+        return protocol
 
     @property
     def is_waited_at(self) -> bool:
         """The client waits for `100 Continue`, and sends nothing of its body before."""
-        protocol: Any = self.protocol.protocol
-        return bool(protocol.connection.client_is_waiting_for_100_continue)
+        return self.http1.connection.client_is_waiting_for_100_continue
+
+    def _is_in_head(self) -> bool:
+        """Say whether a part of a request's head is here, and not the rest."""
+        return math.isinf(self._read_until) and self.http1.connection.unfinished_bytes > 0
 
     def _note_idle(self, *, is_idle: bool) -> None:
         if is_idle:
+            self.admission.note_idle(self)
             self._idle.set()
             self._idle_scope.deadline = trio.current_time() + self.config.keep_alive_timeout
         else:
+            self.admission.note_busy(self)
             self._idle = trio.Event()
             self._idle_scope.deadline = math.inf
 
@@ -157,7 +202,11 @@ class BoundedConnection(TCPServer):
                 await self._idle.wait()
         if not self.has_ended:
             with trio.CancelScope(shield=True):
-                await self._initiate_server_close()
+                if self._is_in_head():
+                    await self.http1.refuse(408, _LATE_HEAD)
+                    await self._end()
+                else:
+                    await self._initiate_server_close()
 
     async def _read_data(self) -> None:
         join(self.protocol)
@@ -184,6 +233,8 @@ class BoundedConnection(TCPServer):
             patience.note(len(data), in_body=left_of_body(self.protocol) != 0)
             if not data:
                 break
+            if self._is_in_head() and self.admission.note_head(self, self.http1.connection.unfinished_bytes):
+                self._idle_scope.deadline = trio.current_time() + self.config.head_timeout_s
         self.has_ended = True
         await self.protocol.handle(Closed())
         self._idle_scope.cancel()  # nobody waits for the connection to be idle for long, once its client is gone
@@ -230,5 +281,8 @@ async def serve(
     task_status: "trio.TaskStatus[list[str]]" = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Accept connections until `stop`; tell where once they can be made."""
+    config.admission = admission = config.admission or Admission()
+    config.ssl_handshake_timeout = config.head_timeout_s
     hypercorn.trio.run.TCPServer = _connection  # type: ignore[assignment, attr-defined]  # no seam for this
-    await hypercorn.trio.serve(app, config, shutdown_trigger=stop.wait, task_status=task_status)
+    with admission.accepting():
+        await hypercorn.trio.serve(app, config, shutdown_trigger=stop.wait, task_status=task_status)

@@ -25,6 +25,9 @@ TOGETHER_BYTES = 64 * 1024
 """A longer piece is not copied behind the head."""
 
 
+_TOO_MANY = 429
+_PROBES = frozenset({b"/livez", b"/readyz", b"/startupz"})
+"""Answered however many clients there are: a replica that is busy is not to be killed for it."""
 _REFUSALS = {
     400: "this is no request of HTTP/1.1, or its body is cut into chunks wrongly",
     431: "the request's head is too long: send fewer or shorter headers",
@@ -55,7 +58,12 @@ class JoiningProtocol(H11Protocol):
         try:
             target = read_target(request.target)
         except TargetInvalid as error:
-            await self._refuse(400, str(error), is_head=request.method == b"HEAD")
+            await self.refuse(400, str(error), is_head=request.method == b"HEAD")
+            await self.send(Closed())
+            return
+        if self.connection_state["connection"].is_refused and target.path not in _PROBES:
+            message = "this replica has as many clients as it takes: try again"
+            await self.refuse(_TOO_MANY, message, is_head=request.method == b"HEAD")
             await self.send(Closed())
             return
         headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
@@ -93,15 +101,17 @@ class JoiningProtocol(H11Protocol):
 
     async def _send_error_response(self, status_code: int) -> None:
         """Refuse what is no request; `status_code` is h11's: 400, 431 or 501."""
-        await self._refuse(status_code, _REFUSALS.get(status_code, _REFUSALS[400]))
+        await self.refuse(status_code, _REFUSALS.get(status_code, _REFUSALS[400]))
 
-    async def _refuse(self, status_code: int, message: str, *, is_head: bool = False) -> None:
+    async def refuse(self, status_code: int, message: str, *, is_head: bool = False) -> None:
         """Answer before there is a request for the application; the connection ends with it."""
-        body = error_body(("UNSUPPORTED", message, None))
+        code = "TOOMANYREQUESTS" if status_code == _TOO_MANY else "UNSUPPORTED"
+        body = error_body((code, message, None))
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
             (b"connection", b"close"),
+            *([(b"retry-after", b"5")] if status_code == _TOO_MANY else []),
             *self.config.response_headers("h11"),
         ]
         await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))

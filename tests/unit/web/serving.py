@@ -56,6 +56,8 @@ class Replica:
     """Gives each request that ended, in that order."""
     stop: trio.Event
     """Set, it is told to stop."""
+    config: ServerConfig
+    """What it listens by."""
 
     async def push_blob(self, content: bytes, repo: str = REPO) -> str:
         """Push a blob and return its digest."""
@@ -107,13 +109,13 @@ async def serving(
     store, script = MemoryStore(), Script()
     faulty = FaultyStore(store, script)
     registry = await open_registry(faulty, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
-    health = Health(registry.store)
-    async with listening(nursery, registry, config or ServerConfig(), proxies, health=health) as (
+    health, config = Health(registry.store), config or ServerConfig()
+    async with listening(nursery, registry, config, proxies, health=health) as (
         client,
         ended,
         stop,
     ):
-        yield Replica(store, script, registry, health, client, client.base_url.port or 0, ended, stop)
+        yield Replica(store, script, registry, health, client, client.base_url.port or 0, ended, stop, config)
 
 
 @asynccontextmanager
