@@ -27,6 +27,10 @@ _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 _LONGEST_HEADER = 18
 """A chunk's size in at most 16 digits, and the end of its line."""
 _LINE_END = b"\r\n"
+MOST_SMALL_CHUNKS = 4096
+"""So many chunks of a body may be of any length; as many are joined at a time."""
+LEAST_CHUNK_BYTES = 64
+"""What the chunks of a longer body have on average; Go's gzip writes some 240 bytes at a time."""
 _EMPTY_LINES = re.compile(rb"(?:\r?\n){1,8}")
 MOST_EMPTY_LINES = 8
 """So many empty lines before a request are ignored."""
@@ -105,15 +109,36 @@ class PieceBuffer(ReceiveBuffer):
 
 
 class JoiningChunkedReader(ChunkedReader):
-    """Reads as many chunks at once as are there; h11 reads what is incomplete or unusual."""
+    """Reads as many chunks at once as are there; h11 reads what is incomplete or unusual.
+
+    A chunk costs some microseconds, however short it is: a body in chunks of one byte would cost seconds for each MiB.
+    So after the first `MOST_SMALL_CHUNKS` they must have `LEAST_CHUNK_BYTES` on average.
+    """
+
+    def __init__(self, *, is_bounded: bool) -> None:
+        super().__init__()
+        self._is_bounded = is_bounded
+        self._chunks = 0
+        self._received_bytes = 0
 
     def __call__(self, buf: ReceiveBuffer) -> Any:
         """Return the next event, or `None` where more bytes are needed."""
         if isinstance(buf, PieceBuffer) and not self._reading_trailer and self._bytes_to_discard in {b"", _LINE_END}:
             data = self._join(buf)
             if data:
-                return h11.Data(data=data)
-        return super().__call__(buf)
+                return self._counted(h11.Data(data=data))
+        return self._counted(super().__call__(buf))
+
+    def _counted(self, event: Any) -> Any:
+        """Return an event, unless the chunks are too short by now."""
+        if isinstance(event, h11.Data):
+            self._chunks += event.chunk_end
+            self._received_bytes += len(event.data)
+            too_many = self._is_bounded and self._chunks > MOST_SMALL_CHUNKS
+            if too_many and self._received_bytes < self._chunks * LEAST_CHUNK_BYTES:
+                msg = f"{self._chunks} chunks have {self._received_bytes} bytes"
+                raise h11.RemoteProtocolError(msg, error_status_hint=400)
+        return event
 
     def _join(self, buf: PieceBuffer) -> bytes:
         """Take the bytes of all chunks as far as they can be read in one go; none where that is nowhere."""
@@ -122,7 +147,7 @@ class JoiningChunkedReader(ChunkedReader):
         position, length = 0, len(block)
         in_chunk, at_end = self._bytes_in_chunk, bool(self._bytes_to_discard)
         with memoryview(block) as view:
-            while True:
+            while len(found) < MOST_SMALL_CHUNKS:
                 if at_end:
                     if block[position : position + 2] != _LINE_END:
                         break
@@ -140,6 +165,7 @@ class JoiningChunkedReader(ChunkedReader):
                 position += taken
                 in_chunk -= taken
                 at_end = not in_chunk
+                self._chunks += at_end
             data = b"".join(found)
             for piece in found:
                 piece.release()
@@ -199,4 +225,6 @@ class Connection(h11.Connection):
 
     def _get_io_object(self, role: Any, event: Any, io_dict: Any) -> Callable[..., Any] | None:
         found = super()._get_io_object(role, event, io_dict)
-        return JoiningChunkedReader() if type(found) is ChunkedReader else found
+        if type(found) is ChunkedReader:
+            return JoiningChunkedReader(is_bounded=self.our_role is h11.SERVER)
+        return found

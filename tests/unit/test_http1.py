@@ -179,3 +179,42 @@ def test_the_chunks_of_one_piece_become_one_event() -> None:
     assert isinstance(event, h11.Data)
     assert bytes(event.data) == b"567890123456789"
     assert isinstance(connection.next_event(), h11.EndOfMessage)
+
+
+def chunks_of(size_bytes: int, count: int, extension: bytes = b"") -> bytes:
+    """Write so many chunks of one length."""
+    return (b"%x%b\r\n%b\r\n" % (size_bytes, extension, b"x" * size_bytes)) * count
+
+
+def received(*pieces: bytes) -> int:
+    """Receive a body in chunks, and return how long it was. Raises what h11 raises."""
+    connection = http1.Connection(h11.SERVER, LIMIT_BYTES)
+    connection.receive_data(CHUNKED)
+    assert isinstance(connection.next_event(), h11.Request)
+    length = 0
+    for piece in pieces:
+        connection.receive_data(piece)
+        while (event := connection.next_event()) is not h11.NEED_DATA:
+            assert isinstance(event, h11.Data)
+            length += len(event.data)
+    return length
+
+
+@pytest.mark.parametrize("extension", [b"", b";name=value"])
+@pytest.mark.parametrize("is_cut_anywhere", [False, True])
+def test_a_body_of_thousands_of_tiny_chunks_is_refused(extension: bytes, is_cut_anywhere: bool) -> None:  # noqa: FBT001
+    """Each chunk costs as much as kilobytes: no more are read than twice those that may be of any length."""
+    tiny = chunks_of(1, 3 * http1.MOST_SMALL_CHUNKS, extension)
+    with pytest.raises(h11.RemoteProtocolError) as refused:
+        received(*(cuts(tiny, 1) if is_cut_anywhere else [tiny]))
+    assert refused.value.error_status_hint == 400
+    assert int(str(refused.value).split()[0]) <= 2 * http1.MOST_SMALL_CHUNKS
+
+
+def test_some_chunks_may_be_tiny_and_many_short() -> None:
+    """A manifest sent letter by letter is read, and so is an archive sent by 64 bytes."""
+    few = http1.MOST_SMALL_CHUNKS
+    assert received(chunks_of(1, few)) == few
+    assert received(chunks_of(http1.LEAST_CHUNK_BYTES, 3 * few)) == 3 * few * http1.LEAST_CHUNK_BYTES
+    long = 1024 * few
+    assert received(chunks_of(long, 1), chunks_of(1, 3 * few)) == long + 3 * few

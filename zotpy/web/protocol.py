@@ -29,7 +29,8 @@ _TOO_MANY = 429
 _PROBES = frozenset({b"/livez", b"/readyz", b"/startupz"})
 """Answered however many clients there are: a replica that is busy is not to be killed for it."""
 _REFUSALS = {
-    400: "this is no request of HTTP/1.1, or its body is cut into chunks wrongly",
+    400: "this is no request of HTTP/1.1, or its body is cut into chunks wrongly, or into thousands of chunks below "
+    f"{http1.LEAST_CHUNK_BYTES} bytes: send longer ones, or a Content-Length",
     431: "the request's head is too long: send fewer or shorter headers",
     501: "the body has a Transfer-Encoding other than chunked",
 }
