@@ -130,6 +130,7 @@ def registry_settings(settings: Settings) -> RegistrySettings:
         ranges_limit=settings.http.max_ranges,
         allow_sparse_indexes=settings.manifest.allow_sparse_indexes,
         hold_s=min(settings.upload.hold_timeout_s, HOLD_PER_DEADLINE * settings.gc.deadline_s),
+        short_hold_s=settings.http.hold_timeout_s,
         body_stall_s=settings.upload.body_stall_timeout_s,
         body_idle_s=max(settings.upload.body_idle_timeout_s, settings.upload.body_stall_timeout_s),
         pull_interval_s=settings.gc.pull_interval_s if settings.retention.needs_pulls else None,

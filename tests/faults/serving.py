@@ -160,15 +160,20 @@ async def serving(
     max_connections: int = 32,
     budget_bytes: int = 24 * MIB,
     body_idle_s: float = 900.0,
-    hold_s: float = 0.0,
+    holds_s: tuple[float, float] = (0.0, 0.0),
 ) -> AsyncIterator[Replica]:
-    """Serve with small parts, and with little patience for a store that fails where a test says so."""
+    """Serve with small parts, and with little patience for a store that fails where a test says so.
+
+    `holds_s`: how long requests with content are held, and others.
+    """
     service = urlsplit(bucket.endpoint)
     assert service.hostname is not None
     assert service.port is not None
     proxy = await StoreProxy(service.hostname, service.port).start(nursery)
     config = replace(bucket.config(), retry=QUICKLY, max_connections=max_connections)
-    settings = RegistrySettings(part_size_bytes=PART, body_idle_s=body_idle_s, hold_s=hold_s)
+    settings = RegistrySettings(
+        part_size_bytes=PART, body_idle_s=body_idle_s, hold_s=holds_s[0], short_hold_s=holds_s[1]
+    )
     behind = replace(config, endpoint=proxy.url, **asdict(PATIENT))
     async with (
         open_s3_store(bucket.config(), prefix, create_bucket=True) as direct,

@@ -473,6 +473,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "upload.bodyIdleTimeout": ("20m", 1200.0),
     "upload.holdTimeout": ("0", 0.0),
     "storage.gcTimeWindow": ("22:00 - 04:30", (22 * 60, 4 * 60 + 30)),
+    "http.holdTimeout": ("1m", 60.0),
     "gcSettings.grace": ("2d", 172800.0),
     "gcSettings.deadline": ("30", 30.0),
     "gcSettings.uploadTTL": ("30d", 2592000.0),
@@ -536,6 +537,7 @@ def test_the_registry_agrees_on_the_defaults() -> None:
     assert (registry.part_size_bytes, registry.parts_in_flight) == (upload.part_size_bytes, upload.parts_in_flight)
     assert (registry.grace_s, registry.deadline_s) == (gc.grace_s, gc.deadline_s)
     assert (registry.body_stall_s, registry.body_idle_s) == (upload.body_stall_timeout_s, upload.body_idle_timeout_s)
+    assert registry.short_hold_s == Settings().http.hold_timeout_s
     assert registry.hold_s == upload.hold_timeout_s < gc.deadline_s
     assert ServerConfig().send_stall_s == Settings().http.send_stall_timeout_s
     assert registry.manifest_limit_bytes == Settings().manifest.max_size_bytes

@@ -58,6 +58,7 @@ LEAVES = {
     "http.headMemory": Leaf("http", "head_memory_bytes", read_size(MIB)),
     "http.maxRanges": Leaf("http", "max_ranges", read_count(1, 4096)),
     "http.busyTimeout": Leaf("http", "busy_timeout_s", read_duration),
+    "http.holdTimeout": Leaf("http", "hold_timeout_s", read_wait),
     "http.workers": Leaf("http", "workers", read_workers),
     "http.workerTimeout": Leaf("http", "worker_timeout_s", read_silence),
     "storage.rootDirectory": Leaf("storage", "root_directory", read_path),

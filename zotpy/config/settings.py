@@ -56,6 +56,8 @@ class HttpSettings:
     """How many ranges one GET may ask for, 1 to 4,096."""
     busy_timeout_s: float = 45.0
     """How long a request that can be repeated may wait for memory, before anything of it was done."""
+    hold_timeout_s: float = 10.0
+    """How long a request that brings no content is held while the store stumbles."""
     workers: int = 1
     """Processes that answer at the one address, 1 to 64; each is a replica with a memory budget of its own."""
     worker_timeout_s: float = 30.0

@@ -56,7 +56,7 @@ async def open_registry(
     `on_read_back` is called with the length of each blob that is read back to learn its digest, `on_damage` for each
     blob whose data is found to be lost.
     """
-    store, holds = HeldStore(store), Holds(settings.hold_s)
+    store, holds = HeldStore(store), Holds()
     await check_layout(store)
     keyring = await Keyring.load(store)
     records = Records(store, settings)

@@ -24,6 +24,8 @@ class RegistrySettings:
     """The longest time between reading a reference and writing what relies on it."""
     hold_s: float = 540.0
     """How long a request with a body is held while the store stumbles; less than `deadline_s`. 0: not at all."""
+    short_hold_s: float = 10.0
+    """The same of a request that reads, or begins an upload."""
     manifest_limit_bytes: int = 4 * MIB
     """Longer manifests are refused; some clients, oras among them, cannot pull more than 4 MiB."""
     manifest_references: int = 4_000

@@ -1,9 +1,10 @@
 """How long a request is held for a store that stumbles.
 
-Many clients end their push at the first error in a body or at a manifest, whatever its status. So a request that brings
-a body is not answered at the first trouble: its calls to the store are repeated while the client waits. Patience is
-measured from the client's side, since that is what a balancer in front cuts: it ends `limit_s` after the last byte of
-the body came, and a single call gets no more than `limit_s` either.
+Many clients end their push at the first error in a body or at a manifest, whatever its status. Elsewhere no status
+helps all: skopeo repeats 429 alone, cosign all but 429, others nothing. So a request is not answered at the first
+trouble: its calls to the store are repeated while the client waits, for minutes if it brings content, else for seconds.
+Patience is measured from the client's side, since that is what a balancer in front cuts: it ends `limit_s` after the
+last byte of the body came, and a single call gets no more than `limit_s` either.
 
 A request says so once, at its beginning (`Holds.held`); calls below find its patience in their context, tasks that it
 starts included. Without it, or inside `impatient`, a failure is a failure.
@@ -29,11 +30,10 @@ log = structlog.get_logger()
 
 
 class Holds:
-    """The requests of one replica that may be held, each for `limit_s` seconds at most; 0: none is."""
+    """The requests of one replica that may be held."""
 
-    def __init__(self, limit_s: float = 0.0) -> None:
+    def __init__(self) -> None:
         """Hold nothing yet."""
-        self.limit_s = limit_s
         self.calls = 0
         """How many calls to the store are being repeated now."""
 
@@ -46,16 +46,20 @@ class Holds:
         finally:
             _patience.reset(token)
 
-    def patience(self, is_gone: Callable[[], bool] = lambda: False) -> "Patience":
-        """Return the patience of a request that begins now; it ends at once if `is_gone` says that its client left."""
-        return Patience(self, is_gone)
+    def patience(self, limit_s: float, is_gone: Callable[[], bool] = lambda: False) -> "Patience":
+        """Return the patience of a request that begins now: `limit_s` seconds, 0 for none.
+
+        It ends at once if `is_gone` says that the client has left.
+        """
+        return Patience(self, limit_s, is_gone)
 
 
 class Patience:
     """That of one request."""
 
-    def __init__(self, holds: Holds, is_gone: Callable[[], bool]) -> None:
+    def __init__(self, holds: Holds, limit_s: float, is_gone: Callable[[], bool]) -> None:
         self._holds = holds
+        self._limit_s = limit_s
         self._is_gone = is_gone
         self._heard_at = trio.current_time()
 
@@ -92,7 +96,7 @@ class Patience:
         """Return how long to wait before the next attempt, `None` if the patience would be over by then."""
         ceiling = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0**failures)
         pause_s = ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        ends_at = min(began_at, self._heard_at) + self._holds.limit_s
+        ends_at = min(began_at, self._heard_at) + self._limit_s
         if self._is_gone() or trio.current_time() + pause_s >= ends_at:
             return None
         return pause_s

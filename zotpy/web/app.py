@@ -87,11 +87,10 @@ class RegistryApp(QuartTrio):
             body.is_left = lambda: connection.has_ended
 
     async def handle_request(self, request: Request) -> ResponseTypes:
-        """Answer, and hold a request that brings a body while the store stumbles; see `zotpy.store.patience`."""
-        if not brings_body(request):
-            return await self._handle(request)
-        holds, body = self.context.registry.holds, body_of(request)
-        patience = holds.patience(body.is_left)
+        """Answer, and hold the request while the store stumbles; see `zotpy.store.patience`."""
+        settings, holds, body = self.context.registry.settings, self.context.registry.holds, body_of(request)
+        limit_s = settings.hold_s if brings_body(request) else min(settings.hold_s, settings.short_hold_s)
+        patience = holds.patience(limit_s, body.is_left)
         body.on_piece = patience.renew
         with holds.held(patience):
             return await self._handle(request)

@@ -61,8 +61,8 @@ async def test_a_write_happens_once_for_its_caller(
     outage = Outage(moment, "put", seconds)
     store, behind = held_store(outage)
     if_match = (await behind.put("k", b"older")).etag if condition == "replaced" else None
-    holds = Holds(LIMIT_S)
-    with holds.held(holds.patience()):
+    holds = Holds()
+    with holds.held(holds.patience(LIMIT_S)):
         stored = await store.put("k", b"mine", if_none_match=condition == "absent", if_match=if_match)
     found = await behind.get("k")
     assert (found.body, found.etag) == (b"mine", stored.etag)
@@ -76,8 +76,8 @@ async def test_a_condition_lost_to_another_writer_is_lost(moment: Moment, autoju
     del autojump_clock
     store, behind = held_store(Outage(moment, "put"))
     await behind.put("k", b"another's")
-    holds = Holds(LIMIT_S)
-    with holds.held(holds.patience()), pytest.raises(ConditionFailed):
+    holds = Holds()
+    with holds.held(holds.patience(LIMIT_S)), pytest.raises(ConditionFailed):
         await store.put("k", b"mine", if_none_match=True)
     assert (await behind.get("k")).body == b"another's"
 
@@ -92,8 +92,8 @@ async def test_a_multipart_is_completed_once_for_its_caller(
     store, behind = held_store(Outage(moment, "complete_multipart", seconds))
     multipart = await store.create_multipart("data/k")
     part = await store.put_part("data/k", multipart, 1, b"part")
-    holds = Holds(LIMIT_S)
-    with holds.held(holds.patience()):
+    holds = Holds()
+    with holds.held(holds.patience(LIMIT_S)):
         stored = await store.complete_multipart("data/k", multipart, [part])
     found = await behind.get("data/k")
     assert (found.body, found.etag) == (b"part", stored.etag)
@@ -108,8 +108,8 @@ async def test_a_multipart_that_is_gone_is_gone(autojump_clock: trio.abc.Clock) 
     part = await store.put_part("data/k", multipart, 1, b"part")
     await behind.abort_multipart("data/k", multipart)
     await behind.put("data/k2", b"another")
-    holds = Holds(LIMIT_S)
-    with holds.held(holds.patience()), pytest.raises(KeyMissing):
+    holds = Holds()
+    with holds.held(holds.patience(LIMIT_S)), pytest.raises(KeyMissing):
         await store.complete_multipart("data/k", multipart, [part])
 
 
@@ -120,8 +120,8 @@ async def test_a_stream_goes_on_from_the_byte_reached(autojump_clock: trio.abc.C
     store, behind = held_store(outage)
     content = bytes(range(256)) * 1024
     await behind.put("k", content)
-    holds = Holds(LIMIT_S)
-    with holds.held(holds.patience()):
+    holds = Holds()
+    with holds.held(holds.patience(LIMIT_S)):
         async with store.open("k", 10, len(content)) as chunks:
             assert b"".join([chunk async for chunk in chunks]) == content[10:]
     assert outage.asked["before", "open"] > 1
@@ -139,8 +139,8 @@ async def test_what_does_not_pass_is_not_repeated(error: Exception, autojump_clo
         await trio.lowlevel.checkpoint()
         raise error
 
-    holds = Holds(LIMIT_S)
-    with holds.held(holds.patience()), pytest.raises(type(error)):
+    holds = Holds()
+    with holds.held(holds.patience(LIMIT_S)), pytest.raises(type(error)):
         await insist("get", run)
     assert calls == 1
 
@@ -159,8 +159,8 @@ def failing() -> Callable[[], Awaitable[None]]:
 async def test_patience_ends_before_the_limit_and_counts_from_the_last_byte(autojump_clock: trio.abc.Clock) -> None:
     """A client that has just sent something is held for the limit; one that was silent for a while, for less."""
     del autojump_clock
-    holds = Holds(LIMIT_S)
-    patience = holds.patience()
+    holds = Holds()
+    patience = holds.patience(LIMIT_S)
     with holds.held(patience):
         await trio.sleep(500.0)
         began = trio.current_time()
@@ -178,10 +178,10 @@ async def test_patience_ends_before_the_limit_and_counts_from_the_last_byte(auto
 async def test_nobody_is_held_who_has_left_or_never_asked(autojump_clock: trio.abc.Clock) -> None:
     """A client that closed its connection, cleaning up, and reads fail at once."""
     del autojump_clock
-    holds = Holds(LIMIT_S)
-    with holds.held(holds.patience(is_gone=lambda: True)), pytest.raises(StoreUnavailable):
+    holds = Holds()
+    with holds.held(holds.patience(LIMIT_S, is_gone=lambda: True)), pytest.raises(StoreUnavailable):
         await insist("get", failing())
-    with holds.held(holds.patience()), impatient(), pytest.raises(StoreUnavailable):
+    with holds.held(holds.patience(LIMIT_S)), impatient(), pytest.raises(StoreUnavailable):
         await insist("get", failing())
     with pytest.raises(StoreUnavailable):
         await insist("get", failing())
@@ -191,8 +191,8 @@ async def test_nobody_is_held_who_has_left_or_never_asked(autojump_clock: trio.a
 async def test_calls_that_are_held_are_counted(autojump_clock: trio.abc.Clock) -> None:
     """While any is, new uploads may be turned away; one that is given up counts no more."""
     del autojump_clock
-    holds = Holds(LIMIT_S)
-    with holds.held(holds.patience()), trio.move_on_after(100.0):
+    holds = Holds()
+    with holds.held(holds.patience(LIMIT_S)), trio.move_on_after(100.0):
         async with trio.open_nursery() as nursery:
             for _ in range(3):
                 nursery.start_soon(insist, "get", failing())

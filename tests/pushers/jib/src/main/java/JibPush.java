@@ -1,0 +1,20 @@
+import com.google.cloud.tools.jib.api.Containerizer;
+import com.google.cloud.tools.jib.api.Jib;
+import com.google.cloud.tools.jib.api.RegistryImage;
+import com.google.cloud.tools.jib.api.buildplan.AbsoluteUnixPath;
+import java.nio.file.Path;
+import java.util.List;
+
+/** Pushes one file as an image: `JibPush FILE REFERENCE CACHE`. */
+public final class JibPush {
+  public static void main(String[] arguments) throws Exception {
+    Path cache = Path.of(arguments[2]);
+    Jib.fromScratch()
+        .addLayer(List.of(Path.of(arguments[0])), AbsoluteUnixPath.get("/"))
+        .containerize(
+            Containerizer.to(RegistryImage.named(arguments[1]))
+                .setAllowInsecureRegistries(true)
+                .setBaseImageLayersCache(cache)
+                .setApplicationLayersCache(cache));
+  }
+}
