@@ -11,6 +11,7 @@ from zotpy.store.interface import (
     KeyMissing,
     Store,
     StoreError,
+    StoreFull,
     StoreRefused,
     StoreUnavailable,
 )
@@ -26,6 +27,7 @@ OUTCOMES: dict[type[StoreError], str] = {
     ConditionFailed: "condition_failed",
     ContentRejected: "rejected",
     StoreUnavailable: "unavailable",
+    StoreFull: "full",
     StoreRefused: "refused",
 }
 """How an operation ended, for each error of the contract; any other error is `FAILED`."""
