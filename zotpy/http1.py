@@ -200,6 +200,10 @@ class Connection(h11.Connection):
         """How much of a request's head is here that is not complete."""
         return len(self._receive_buffer) if self.their_state is h11.IDLE else 0
 
+    def forget_received(self) -> None:
+        """Drop what was received and is no event yet: nothing more is read."""
+        self._receive_buffer.drop(len(self._receive_buffer))
+
     def _extract_next_receive_event(self) -> Any:
         if self.our_role is h11.SERVER:
             self._pass_over()

@@ -204,6 +204,7 @@ class BoundedConnection(TCPServer):
             with trio.CancelScope(shield=True):
                 if self._is_in_head():
                     await self.http1.refuse(408, _LATE_HEAD)
+                    self.http1.connection.forget_received()
                     await self._end()
                 else:
                     await self._initiate_server_close()
@@ -225,6 +226,8 @@ class BoundedConnection(TCPServer):
                 break
             if self._reading.cancelled_caught:
                 break
+            if data and not math.isinf(self._read_until):
+                continue  # we have closed our side, and wait for the client's
             try:
                 await self.protocol.handle(RawData(bytes(data)))
             except Exception:
