@@ -53,7 +53,7 @@ class Connection:
     def __init__(self, where: Endpoint | int, traffic: Traffic | None = None) -> None:
         """Connect to an endpoint, or to a port of this machine; `traffic` counts bytes as they go."""
         self.endpoint = loopback(where) if isinstance(where, int) else where
-        self._socket = _connected(self.endpoint)
+        self._socket = self._open()
         self._traffic = traffic
         self._rest = b""
         self._has_ended = False
@@ -93,7 +93,7 @@ class Connection:
     ) -> Answer:
         if self._has_ended:
             self.close()
-            self._socket, self._rest, self._has_ended = _connected(self.endpoint), b"", False
+            self._socket, self._rest, self._has_ended = self._open(), b"", False
         lines = [f"{method} {target} HTTP/1.1", f"Host: {self.endpoint.authority}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         if authorization := self.endpoint.authorize(target):
@@ -110,6 +110,9 @@ class Connection:
             self._receive_body(received, take if take is not None and status < FIRST_REDIRECT else kept.extend)
         self._has_ended = received.get("connection", "").lower() == "close"  # the next request needs another
         return Answer(status, received, bytes(kept))
+
+    def _open(self) -> socket.socket:
+        return connected(self.endpoint, socket.create_connection((self.endpoint.host, self.endpoint.port), TIMEOUT_S))
 
     def _send(self, buffers: Buffers) -> None:
         for part in _batches(buffers) if self._traffic is None else _counted_batches(buffers):
@@ -177,8 +180,8 @@ class Connection:
         return data
 
 
-def _connected(endpoint: Endpoint) -> socket.socket:
-    plain = socket.create_connection((endpoint.host, endpoint.port), TIMEOUT_S)
+def connected(endpoint: Endpoint, plain: socket.socket) -> socket.socket:
+    """Set up a socket that is connected, with TLS where the endpoint asks for it."""
     plain.settimeout(None)
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if plain.getpeername()[0] == "127.0.0.1":  # no way so long that it needs more; and sent is not yet arrived

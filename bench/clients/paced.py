@@ -4,11 +4,13 @@ import socket
 import time
 from dataclasses import dataclass
 
-from bench.clients.connection import Connection, Refused, Take
+from bench.clients.connection import TIMEOUT_S, Connection, Refused, Take, connected
 from bench.clients.content import Buffers
 from bench.clients.endpoint import Endpoint
 
 LATE_S = 0.05
+SEGMENT_BYTES = 1448
+"""As over Ethernet; the 64 KiB of loopback would not fit into a small window."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Link:
     piece_bytes: int
     """Sent, or taken, in one call to the system."""
     window_bytes: int | None = None
-    """The receive buffer; `None`: what the system gives."""
+    """The receive buffer, half of which is window; `None`: what the system gives."""
 
 
 class PacedConnection(Connection):
@@ -30,8 +32,15 @@ class PacedConnection(Connection):
         self._link = link
         self._due = 0.0
         super().__init__(where)
-        if link.window_bytes is not None:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, link.window_bytes // 2)  # Linux doubles it
+
+    def _open(self) -> socket.socket:
+        plain = socket.socket()
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT_BYTES)
+        if self._link.window_bytes is not None:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._link.window_bytes)
+        plain.settimeout(TIMEOUT_S)
+        plain.connect((self.endpoint.host, self.endpoint.port))
+        return connected(self.endpoint, plain)
 
     def _send(self, buffers: Buffers) -> None:
         for buffer in buffers:
