@@ -15,15 +15,16 @@ MAY_IMPORT = {
     "zotpy": "",
     "zotpy.core": "",
     "zotpy.http1": "h11",
+    "zotpy.sockets": "trio",
     "zotpy.s3.wire": "zotpy.core crc32c",
-    "zotpy.s3": "zotpy.core zotpy.http1 zotpy.s3.wire botocore crc32c h11 httpx structlog trio",
+    "zotpy.s3": "zotpy.core zotpy.http1 zotpy.s3.wire zotpy.sockets botocore crc32c h11 httpx structlog trio",
     "zotpy.store": "zotpy.core crc32c structlog trio",
     "zotpy.store.s3": "zotpy.core zotpy.s3 zotpy.s3.wire zotpy.store crc32c httpx structlog trio",
     "zotpy.store.opening": "zotpy.core zotpy.s3 zotpy.store zotpy.store.s3 structlog trio",
     "zotpy.registry": "zotpy.core zotpy.store structlog trio",
     "zotpy.collector": "zotpy.core zotpy.registry zotpy.store structlog trio",
     "zotpy.bell": "trio",
-    "zotpy.web": "zotpy.bell zotpy.core zotpy.http1 zotpy.store zotpy.registry "
+    "zotpy.web": "zotpy.bell zotpy.core zotpy.http1 zotpy.sockets zotpy.store zotpy.registry "
     "h11 hypercorn quart quart_trio structlog trio werkzeug",
     "zotpy.telemetry": "zotpy.registry prometheus_client structlog trio",
     "zotpy.restarts": "",

@@ -23,6 +23,7 @@ import trio
 from zotpy import http1
 from zotpy.core.pieces import Buffer, Pieces
 from zotpy.s3.proxies import Proxy
+from zotpy.sockets import write_in_bites
 
 READ_HEAD_BYTES = 64 * 1024
 READ_BYTES = 1024 * 1024
@@ -137,6 +138,7 @@ class StoreConnection:
         with _errors(httpx.ConnectTimeout, httpx.ConnectError, timeout_s):
             stream = await trio.open_tcp_stream(host, port)
             self._stream, self._socket = stream, stream.socket
+            write_in_bites(stream.socket)
             if self._proxy is not None and self._proxy.tls is not None:
                 await self._secure(self._proxy.tls, host)
             if self._proxy is not None and self._tls is not None:

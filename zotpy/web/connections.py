@@ -27,6 +27,7 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.typing import AppWrapper, Framework
 
+from zotpy.sockets import write_in_bites
 from zotpy.web.admission import Admission, Entry
 from zotpy.web.certificate import Certificate
 from zotpy.web.pace import PROGRESS_BYTES, Pace
@@ -212,6 +213,7 @@ class BoundedConnection(TCPServer):
     async def _read_data(self) -> None:
         join(self.protocol)
         self._note_idle(is_idle=True)
+        write_in_bites(self._socket)
         patience = Patience()
         while True:
             data: bytes | bytearray = b""

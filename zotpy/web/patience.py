@@ -21,6 +21,8 @@ LONGEST_WAIT_S = 0.1
 """A slow client's bytes are waited for no longer: what stalls is judged by what was read."""
 LONGEST_BLIND_WAIT_S = 0.05
 """The same of a body whose length nobody knows: the end of it may wait for so long."""
+TCP_NOTSENT_LOWAT = 25
+UNSENT_BYTES = 256 * 1024
 
 
 class Patience:

@@ -6,6 +6,7 @@ The clock stands still unless a test moves it: what goes on does so because the 
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.unit.web.serving import REPO, serving
+from tests.unit.web.serving import REPO, push_zeros, serving
 from zotpy.registry.settings import KIB, MIB
 from zotpy.web.bodies import BoundedBody
 from zotpy.web.connections import ServerConfig
@@ -194,3 +195,33 @@ async def test_a_body_in_small_pieces_costs_few_messages(
     assert answer.startswith(b"HTTP/1.1 201 "), answer
     shortest_wait_s = LONGEST_WAIT_S if framing == "Content-Length" else 0.02
     assert messages <= EAGER_BYTES // PIECE + len(content) // BITE_BYTES + took_s / shortest_wait_s + 10
+
+
+async def test_an_answer_through_a_small_window_takes_few_writes(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that reads through a window of some KiB is sent bites, not a window at a time."""
+    writes: list[int] = []
+    write = os.write
+
+    def counted(descriptor: int, data: memoryview) -> int:
+        writes.append(write(descriptor, data))
+        return writes[-1]
+
+    config = ServerConfig()
+    async with serving(nursery, config=config) as replica:
+        digest = await push_zeros(replica, 4 * MIB)
+        monkeypatch.setattr(os, "write", counted)
+        with trio.socket.socket() as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1448)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * KIB)
+            await client.connect(("127.0.0.1", replica.port))
+            request = f"GET /v2/{REPO}/blobs/{digest} HTTP/1.1\r\nHost: r\r\nConnection: close\r\n\r\n"
+            await client.send(request.encode())
+            received = 0
+            while data := await client.recv(8 * KIB):
+                received += len(data)
+    assert received > 4 * MIB
+    large = [size for size in writes if size > KIB]
+    assert sum(large) >= 4 * MIB
+    assert len(large) <= 4 * MIB // (64 * KIB)
