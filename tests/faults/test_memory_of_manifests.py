@@ -6,6 +6,7 @@ import hashlib
 import json
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -172,3 +173,59 @@ def test_the_status_of_an_upload_is_told_without_its_tail(replica: UploadReplica
         assert set(found) == {204}
         assert all(f"range: 0-{len(chunk) - 1}" in head for head in found[204])
     assert resident_bytes(replica, "VmHWM") <= base + SLACK_BYTES
+
+
+def test_a_manifest_that_is_pushed_with_many_tags_is_in_memory_once(replica: UploadReplica) -> None:
+    """Each tag holds the manifest in the bucket; all of them are written from the same bytes."""
+    content = long_image(replica)
+    digest = put(replica, content)
+    base = resident_bytes(replica)
+    forget_peak(replica)
+    with http_client(replica.url) as client:
+        answer = client.put(
+            f"/v2/r/manifests/{digest}",
+            params=[("tag", f"v{number}") for number in range(20)],
+            content=content,
+            headers={"Content-Type": OCI_IMAGE},
+        )
+        assert answer.status_code == 201, answer.text
+    assert resident_bytes(replica, "VmHWM") <= base + SLACK_BYTES
+
+
+VALUES = b'{"x":[' + b"[[]]," * ((4 * MIB - 100) // 5) + b"0]}"
+ABSENT = json.dumps(
+    {
+        "schemaVersion": 2,
+        "config": {"mediaType": "application/x", "digest": f"sha256:{'0' * 64}", "size": 2},
+        "layers": [],
+        "annotations": {"note": "x" * LONG_BYTES},
+    }
+).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "word"),
+    [(VALUES, 400, "values"), (ABSENT, 404, "MANIFEST_BLOB_UNKNOWN"), (b"\xff" * LONG_BYTES, 400, "UTF-8")],
+    ids=["values", "absent", "encoding"],
+)
+def test_manifests_that_are_refused_leave_nothing_in_memory(
+    replica: UploadReplica, content: bytes, status: int, word: str
+) -> None:
+    """However many come one after another; other requests are answered between them."""
+    put(replica, long_image(replica))
+    base = resident_bytes(replica)
+    forget_peak(replica)
+    with ThreadPoolExecutor(8) as pool, http_client(replica.url) as client:
+        pushes = [pool.submit(push_refused, replica, content, status) for _ in range(32)]
+        while not all(push.done() for push in pushes):
+            assert client.get("/livez").status_code == 200
+        assert all(word in push.result() for push in pushes)
+    assert resident_bytes(replica, "VmHWM") <= base + BUDGET_BYTES + SLACK_BYTES
+
+
+def push_refused(replica: UploadReplica, content: bytes, status: int) -> str:
+    """Push a manifest that is refused, and return what its client is told."""
+    with http_client(replica.url) as client:
+        answer = client.put("/v2/r/manifests/v1", content=content, headers={"Content-Type": OCI_IMAGE})
+        assert answer.status_code == status, answer.text
+        return answer.text

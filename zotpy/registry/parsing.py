@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import trio
 
+from zotpy.core.errors import RegistryError
 from zotpy.registry.settings import KIB
 
 THREAD_LIMIT_BYTES = 32 * KIB
@@ -21,4 +22,23 @@ async def read_apart(size_bytes: int, read: Callable[[], _T]) -> _T:
     """Return what `read` makes of a document of `size_bytes` bytes; raises what it raises."""
     if size_bytes < THREAD_LIMIT_BYTES:
         return read()
-    return await trio.to_thread.run_sync(read, limiter=_ONE_AT_A_TIME)
+    found, error = await trio.to_thread.run_sync(_outcome, read, limiter=_ONE_AT_A_TIME)
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del (
+                error,
+                read,
+            )  # this frame is in the error's traceback: it would hold the error, and the document, for ever
+    [result] = found
+    return result
+
+
+def _outcome(read: Callable[[], _T]) -> tuple[list[_T], RegistryError | None]:
+    """Return a result, or the refusal of a document without the frames that it came through: they hold the document."""
+    try:
+        return [read()], None
+    except RegistryError as error:
+        error.__context__ = error.__cause__ = None
+        return [], error.with_traceback(None)
