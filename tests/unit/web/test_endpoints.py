@@ -442,3 +442,19 @@ async def test_operators_are_answered(replica: Replica) -> None:
     for path in ("/livez", "/readyz", "/startupz"):
         assert (await replica.client.get(path)).status_code == 200
     assert "zotpy_metrics" in (await replica.client.get("/metrics")).text
+
+
+async def test_an_answer_without_content_names_no_type(replica: Replica) -> None:
+    """Nothing is not HTML. A HEAD still says what a GET would bring."""
+    pushed = await replica.push_image("v1")
+    digest = await replica.push_blob(BLOB)
+    manifest = f"/v2/{REPO}/manifests/v1"
+    status = await replica.client.get(await replica.begin())
+    unchanged = await replica.client.get(manifest, headers={"If-None-Match": pushed.headers["ETag"]})
+    head_unchanged = await replica.client.head(manifest, headers={"If-None-Match": pushed.headers["ETag"]})
+    deleted = await replica.client.delete(f"/v2/{REPO}/blobs/{digest}")
+    empty = [pushed, status, unchanged, head_unchanged, deleted, await replica.client.post(UPLOADS)]
+    assert [answer.status_code for answer in empty] == [201, 204, 304, 304, 202, 202]
+    assert ["Content-Type" in answer.headers for answer in empty] == [False] * len(empty)
+    head = await replica.client.head(manifest)
+    assert head.headers["Content-Type"] == (await replica.client.get(manifest)).headers["Content-Type"]
