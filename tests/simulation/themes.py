@@ -225,10 +225,11 @@ SUSPENDED = replace(
     there=0.7,
     deleted=0.7,
     clients=(1, 2),
-    passes=(2, 3),
+    passes=(4, 6),
     stay=(0.2, 0.6),
     long_pauses=0.8,
     pauses=3.0,
+    waits=1.0,
     suspended=1.0,
 )
 """Processes whose hosts are suspended for longer than a grace, between any two calls."""
