@@ -154,7 +154,7 @@ def test_all_problems_are_reported_at_once(load: Load) -> None:
         "http.port: 99999 is not a whole number from 0 to 65535",
         "http.prot: there is no such setting; did you mean http.port?",
         "http.tls.key: there is no file /nowhere",
-        "http.trustedProxies: 10.0.0.1/8 has host bits set",
+        "http.trustedProxies: 10.0.0.1/8 has host bits set: write 10.0.0.0/8, or the address alone",
         "log.level: write debug, info, warn or error, not 'loud'",
         "manifest: write settings as names and values",
         "storage.storageDriver.buckte: there is no such setting; did you mean storage.storageDriver.bucket?",
@@ -244,6 +244,31 @@ def test_a_file_that_cannot_be_read_is_named(load: Load, tmp_path: Path, text: s
     """What is no JSON or YAML, or names a setting twice, is one problem that begins with the file's name."""
     (problem,) = problems_of(load, text)
     assert problem.startswith(f"{tmp_path / 'config'}: ")
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ({"http": {"address": "http://0.0.0.0"}}, "http.address: 'http://0.0.0.0' is no address: write one such as"),
+        ({"http": {"trustedProxies": ["proxy"]}}, "http.trustedProxies: 'proxy' is no network: write one such as"),
+        (
+            s3(bucket="s3://images/a"),
+            "storage.storageDriver.bucket: 's3://images/a' is no bucket: write",
+        ),
+        ({"upload": {"memoryBudget": "16MiB"}}, "upload.memoryBudget: write at least 32MiB, which is 4 times"),
+    ],
+)
+def test_a_mistake_is_answered_with_what_to_write(load: Load, document: object, problem: str) -> None:
+    """Each message says what is wrong, in the units of the file, and what to write instead."""
+    (found,) = problems_of(load, document)
+    assert found.startswith(problem)
+
+
+def test_a_mistake_of_yaml_has_its_line(load: Load) -> None:
+    """It is said with the place in the file and without the parser's own words for where it read."""
+    (found,) = problems_of(load, "http:\n\tport: 1\n")
+    assert ": line 2, column 1: this is not YAML: " in found
+    assert "unicode string" not in found
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

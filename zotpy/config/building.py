@@ -19,6 +19,7 @@ from zotpy.config.settings import (
     UploadSettings,
     default_root,
 )
+from zotpy.config.values import size_text
 
 GRACE_PER_DEADLINE = 10
 PARTS_IN_BUDGET = 4
@@ -99,7 +100,7 @@ def _broken_rules(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
         )
     least_budget, least_grace = PARTS_IN_BUDGET * upload.part_size_bytes, GRACE_PER_DEADLINE * gc.deadline_s
     if upload.memory_budget_bytes < least_budget:
-        problem = f"write at least {least_budget}, which is {PARTS_IN_BUDGET} times upload.partSize"
+        problem = f"write at least {size_text(least_budget)}, which is {PARTS_IN_BUDGET} times upload.partSize"
         yield ("upload.memoryBudget", "upload.partSize"), problem
     if gc.grace_s < least_grace:
         problem = f"write at least {least_grace:g}s, which is {GRACE_PER_DEADLINE} times gcSettings.deadline"

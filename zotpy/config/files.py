@@ -28,6 +28,8 @@ def read_document(file: Path) -> dict[str, Any]:
         raise ConfigError([f"{file}: {error.strerror}"]) from error
     except RecursionError as error:
         raise ConfigError([f"{file}: nested too deeply"]) from error
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError([f"{file}: {_place_of(error)}"]) from error
     except (ValueError, yaml.YAMLError) as error:
         raise ConfigError([f"{file}: {' '.join(str(error).split())}"]) from error
     if document is None:
@@ -35,6 +37,14 @@ def read_document(file: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ConfigError([f"{file}: write settings as names and values"])
     return document
+
+
+def _place_of(error: yaml.MarkedYAMLError) -> str:
+    """Say where YAML cannot be read, and why, in one line."""
+    mark = error.problem_mark or error.context_mark
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
+    reason = ": ".join(each for each in (error.context, error.problem) if each)
+    return f"{where}this is not YAML: {' '.join(reason.split())}"
 
 
 def _read(file: Path) -> bytes:

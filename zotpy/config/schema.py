@@ -2,28 +2,25 @@
 
 from dataclasses import dataclass
 
+from zotpy.config.places import read_address, read_bucket, read_endpoint, read_networks
 from zotpy.config.retention import read_policies
 from zotpy.config.settings import MIB
 from zotpy.config.values import (
     Reader,
-    read_address,
     read_choice,
     read_count,
     read_duration,
-    read_endpoint,
     read_expiry,
     read_file,
     read_flag,
     read_log_output,
     read_metrics_path,
-    read_networks,
     read_optional_text,
     read_path,
     read_prefix,
     read_share,
     read_silence,
     read_size,
-    read_text,
     read_wait,
     read_window,
     read_workers,
@@ -70,7 +67,7 @@ LEAVES = {
     f"{DRIVER}.name": Leaf("s3", "name", read_choice("s3")),
     f"{DRIVER}.region": Leaf("s3", "region", read_optional_text),
     f"{DRIVER}.regionendpoint": Leaf("s3", "endpoint", read_endpoint),
-    f"{DRIVER}.bucket": Leaf("s3", "bucket", read_text),
+    f"{DRIVER}.bucket": Leaf("s3", "bucket", read_bucket),
     f"{DRIVER}.rootdirectory": Leaf("s3", "root_directory", read_prefix),
     f"{DRIVER}.forcepathstyle": Leaf("s3", "force_path_style", read_flag),
     f"{DRIVER}.usefipsendpoint": Leaf("s3", "use_fips_endpoint", read_flag),

@@ -4,13 +4,11 @@ A reader returns the value or raises `ValueError` with what to write instead. It
 secret.
 """
 
-import ipaddress
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
-from urllib.parse import urlsplit
 
 _SIZES = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -21,7 +19,6 @@ _PATH = re.compile(r"(?:/[A-Za-z0-9._~-]{1,255})+", re.ASCII)
 _WINDOW = re.compile(r"(?P<begin>(?:[01]\d|2[0-3]):[0-5]\d) ?- ?(?P<end>(?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII)
 _TAKEN = frozenset({"/livez", "/readyz", "/startupz"})
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,6})?) ?%", re.ASCII)
-_HOST = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}", re.ASCII)
 LONGEST_EXPIRY_S = 7 * 86400
 LONGEST_SILENCE_S = 3600
 MOST_WORKERS = 64
@@ -73,30 +70,6 @@ def read_prefix(value: object) -> str:
     return "" if value == "" else read_text(value).strip("/")
 
 
-def read_address(value: object) -> str:
-    """Read where to listen: an IP address or a host name, without brackets."""
-    text = read_text(value).removeprefix("[").removesuffix("]")
-    if ":" in text:
-        ipaddress.IPv6Address(text)
-    elif not _HOST.fullmatch(text):
-        msg = f"{text!r} is no address: write one such as 127.0.0.1, or 0.0.0.0 to listen everywhere"
-        raise ValueError(msg)
-    return text
-
-
-def read_endpoint(value: object) -> str | None:
-    """Read the URL of a service, or `host:port` without a scheme."""
-    text = read_optional_text(value)
-    if text is None:
-        return None
-    url = urlsplit(text if "://" in text else f"//{text}")
-    unwanted = url.query or url.fragment or url.username is not None
-    if url.scheme not in {"", "http", "https"} or not url.hostname or unwanted or url.port == 0:
-        msg = "write a URL such as https://s3.example.com:9000, or host:port"
-        raise ValueError(msg)
-    return text.rstrip("/")
-
-
 def read_flag(value: object) -> bool:
     """Read true or false."""
     words = {"true": True, "false": False}
@@ -144,19 +117,20 @@ def read_size(lowest_bytes: int, highest_bytes: int | None = None) -> Reader:
             raise ValueError(msg)
         size = int(float(match[1]) * unit)
         if size < lowest_bytes:
-            msg = f"{value} is too small: at least {_size(lowest_bytes)}"
+            msg = f"{value} is too small: at least {size_text(lowest_bytes)}"
             raise ValueError(msg)
         if highest_bytes is not None and size > highest_bytes:
-            msg = f"{value} is too large: at most {_size(highest_bytes)}"
+            msg = f"{value} is too large: at most {size_text(highest_bytes)}"
             raise ValueError(msg)
         return size
 
     return read
 
 
-def _size(size_bytes: int) -> str:
-    """Write a size that is a whole number of KiB."""
-    return f"{size_bytes // 2**20}MiB" if size_bytes % 2**20 == 0 else f"{size_bytes // 2**10}KiB"
+def size_text(size_bytes: int) -> str:
+    """Write a size as `read_size` reads it, in the largest unit of which it is a whole number."""
+    units = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+    return next((f"{size_bytes // unit}{name}" for name, unit in units if size_bytes % unit == 0), str(size_bytes))
 
 
 def read_share(value: object) -> float:
@@ -233,12 +207,3 @@ def read_log_output(value: object) -> str:
     """Read where the log goes: a standard stream, by its word or device, or the path of a file."""
     text = read_optional_text(value) or "stderr"
     return {"/dev/stdout": "stdout", "/dev/stderr": "stderr"}.get(text, text)
-
-
-def read_networks(value: object) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    """Read a list of networks, such as `10.0.0.0/8`; one string gives them with commas."""
-    listed = value.split(",") if isinstance(value, str) else value
-    if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
-        msg = "write a list of networks such as 10.0.0.0/8"
-        raise ValueError(msg)
-    return tuple(ipaddress.ip_network(item.strip()) for item in listed)
