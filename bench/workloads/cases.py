@@ -21,9 +21,11 @@ class Sizes:
     far_blob_bytes: int = 100 * MIB
     images_per_client: int = 200
     clients: int = 16
+    link_pushed_bytes: int = 24 * MIB
+    link_pulled_bytes: int = 32 * MIB
 
 
-QUICK = Sizes(blob_bytes=64 * MIB, images_per_client=6)
+QUICK = Sizes(blob_bytes=64 * MIB, images_per_client=6, link_pushed_bytes=2 * MIB, link_pulled_bytes=2 * MIB)
 
 
 @dataclass(frozen=True)

@@ -15,34 +15,36 @@ from bench.workloads.cases import BUSY, Case, Metrics, Row, Site, Sizes, Target
 LINK_BYTES_PER_S = 8_000_000
 PIECES = (4 * KIB, 16 * KIB, 64 * KIB)
 WINDOWS = (16 * KIB, 64 * KIB, 256 * KIB)
-PUSHED_BYTES, PULLED_BYTES = 24 * MIB, 32 * MIB
 TOGETHER = 4
 """Clients at once in the cases that have several; together they have as much as the one alone."""
 
 
 def piece_cases(sizes: Sizes) -> list[Case]:
     """Return the pushes: one PATCH with a length, in pieces of three lengths; in chunked coding; several clients."""
-    del sizes
     rows = _rows(0.6)
     cases: list[tuple[str, Flow, int, int]] = [(f"{piece // KIB}k", "length", piece, 1) for piece in PIECES]
     cases += [("chunked", "docker", 32 * KIB, 1), (f"4k x{TOGETHER}", "length", 4 * KIB, TOGETHER)]
     cases += [(f"chunked x{TOGETHER}", "docker", 32 * KIB, TOGETHER)]
     return [
-        Case("pieces", variant, rows, partial(_push, flow, Link(LINK_BYTES_PER_S, piece), clients))
+        Case(
+            "pieces",
+            variant,
+            rows,
+            partial(_push, sizes.link_pushed_bytes, flow, Link(LINK_BYTES_PER_S, piece), clients),
+        )
         for variant, flow, piece, clients in cases
     ]
 
 
 def window_cases(sizes: Sizes) -> list[Case]:
     """Return the pulls, through windows of three lengths."""
-    del sizes
     rows = _rows(1.2)
     return [
         Case(
             "windows",
             f"{window // KIB}k",
             rows,
-            partial(_pull, Link(LINK_BYTES_PER_S, min(window, 64 * KIB), window)),
+            partial(_pull, sizes.link_pulled_bytes, Link(LINK_BYTES_PER_S, min(window, 64 * KIB), window)),
         )
         for window in WINDOWS
     ]
@@ -57,9 +59,9 @@ def _rows(share: float) -> tuple[Row, ...]:
     )
 
 
-def _push(flow: Flow, link: Link, clients: int, site: Site, seed: str) -> Metrics:
+def _push(size_bytes: int, flow: Flow, link: Link, clients: int, site: Site, seed: str) -> Metrics:
     repository = f"bench/pieces-{flow}"
-    contents = [Content(f"{seed}/{client}", PUSHED_BYTES) for client in range(clients)]
+    contents = [Content(f"{seed}/{client}", size_bytes) for client in range(clients)]
     assert all(content.digest for content in contents), "computed now, before the clock starts"
 
     def push(content: Content) -> None:
@@ -69,12 +71,12 @@ def _push(flow: Flow, link: Link, clients: int, site: Site, seed: str) -> Metric
     span = _measured(site, push, contents)
     with closing(Connection(site.port)) as connection:
         verify_blob(connection, repository, contents[-1])
-    return _metrics(span, PUSHED_BYTES * clients)
+    return _metrics(span, size_bytes * clients)
 
 
-def _pull(link: Link, site: Site, seed: str) -> Metrics:
+def _pull(size_bytes: int, link: Link, site: Site, seed: str) -> Metrics:
     repository = "bench/windows"
-    content = Content(seed, PULLED_BYTES)
+    content = Content(seed, size_bytes)
     with closing(Connection(site.port)) as connection:
         push_blob(connection, repository, content, "length")
 
@@ -82,7 +84,7 @@ def _pull(link: Link, site: Site, seed: str) -> Metrics:
         with closing(PacedConnection(site.port, link)) as paced:
             pull_blob(paced, repository, wanted)
 
-    return _metrics(_measured(site, pull, [content]), PULLED_BYTES)
+    return _metrics(_measured(site, pull, [content]), size_bytes)
 
 
 def _measured(site: Site, work: Callable[[Content], None], contents: list[Content]) -> Span:
