@@ -29,7 +29,7 @@ _EXAMPLES = """examples:
   zotpy serve --workers auto            a process for each CPU, all on the one port
   zotpy verify -c config.json           say everything that is wrong with a file
   zotpy gc -c /etc/zotpy/config.yaml    collect garbage, while replicas serve
-  zotpy du -c /etc/zotpy/config.yaml    what each repository takes
+  zotpy du -c /etc/zotpy/config.yaml    how much each repository takes
   zotpy fsck --repair --read all        check everything, and rebuild what can be rebuilt
 
 exit codes: 0 done, 1 failed, 2 wrong arguments or configuration
@@ -37,12 +37,12 @@ exit codes: 0 done, 1 failed, 2 wrong arguments or configuration
 _SERVE = """Run a replica until SIGTERM or Ctrl-C, then let requests under way finish.
 
 Without a file the registry listens on 127.0.0.1:5000 and keeps its data on this disk, in a store of its own.
-Every setting can also be given by a variable: http.port by ZOTPY_HTTP_PORT. Flags come before variables, variables
-before the file.
+Every setting can also be given by a variable: http.port by ZOTPY_HTTP_PORT. Flags override variables, and variables
+override the file.
 """
 _VERIFY = """Check a configuration as `serve` would read it, variables included, and say everything that is wrong.
 
-Nothing is started, and no store is asked.
+This starts nothing, and sends nothing to the store.
 """
 
 

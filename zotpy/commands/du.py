@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """Say what the registry takes, by repository and together, while replicas serve.
 
-`logical` is what a repository would take if it shared nothing with others; `exclusive` what would come back if only it
-went. What they share is stored once. Listings alone; nothing is read.
+`logical` is what a repository would take if it shared nothing with others; `exclusive` is what would be freed if it
+alone were deleted. What they share is stored once. Listings alone; nothing is read.
 
 exit codes: 0 done, 1 failed, 2 wrong arguments or configuration
 """
@@ -23,7 +23,7 @@ exit codes: 0 done, 1 failed, 2 wrong arguments or configuration
 def add_du(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = commands.add_parser("du", help="what the registry takes", description=_DESCRIPTION, formatter_class=raw)
+    parser = commands.add_parser("du", help="show how much each repository takes", description=_DESCRIPTION, formatter_class=raw)
     add_bucket_arguments(parser)
     parser.set_defaults(run=_run)
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """Collect garbage once, while replicas serve.
 
-What nothing has needed for the grace period goes: blobs that no manifest names, what was deleted, uploads that were
-left behind. Tags and manifests go that storage.retention lets go; --dry-run lists each of them with the reason. The
-bytes of large blobs go in two steps, so run it regularly, at least four times in a grace period; two at once do no
-harm. Give it the configuration of the replicas: the grace must not be shorter than theirs.
+Deletes what nothing has needed for the grace period: blobs that no manifest names, what was deleted, and abandoned
+uploads. Deletes tags and manifests that storage.retention does not keep; --dry-run lists each of them with the reason.
+The bytes of large blobs are deleted in two steps, so run it regularly, at least four times in a grace period. Two
+collections at once do no harm. Give it the configuration of the replicas: the grace must not be shorter than theirs.
 
 exit codes: 0 done, 1 failed or something could not be looked at, 2 wrong arguments or configuration
 """

@@ -138,12 +138,12 @@ WITHOUT_EFFECT = {
     "http.allowOrigin": "browsers of other origins are not served",
     "http.compat": "Docker's media types are always accepted",
     "http.externalUrl": "answers carry paths, which hold behind any host name",
-    "http.readTimeout": "see upload.bodyStallTimeout",
+    "http.readTimeout": "see http.headTimeout and upload.bodyIdleTimeout",
     "http.realm": "zotpy does not ask for credentials",
     "http.writeTimeout": "see http.sendStallTimeout",
     "log.audit": "each request is one line of the log",
     "releaseTag": "it describes a build of zot",
-    "scheduler": "there are no background jobs",
+    "scheduler": "the only background job is the collector: see gcSettings.interval",
     "storage.cacheDriver": "replicas need no shared cache",
     "storage.commit": "what is acknowledged is always durable",
     "storage.dedupe": "a blob is always kept once, whatever repositories it is in",
@@ -167,9 +167,7 @@ WITHOUT_EFFECT = {
 }
 """Settings of zot that a file may have and that change nothing here, each with the reason."""
 
-_NO_LOCK = (
-    "zotpy does not do this yet, and does not start without a lock it was told to have: lock at the proxy instead"
-)
+_NO_LOCK = "zotpy does not check who its clients are yet: let the proxy in front of it do that, and remove this"
 REFUSED = {
     "http.accessControl": _NO_LOCK,
     "http.auth": _NO_LOCK,
