@@ -23,7 +23,9 @@ exit codes: 0 done, 1 failed, 2 wrong arguments or configuration
 def add_du(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = commands.add_parser("du", help="show how much each repository takes", description=_DESCRIPTION, formatter_class=raw)
+    parser = commands.add_parser(
+        "du", help="show how much each repository takes", description=_DESCRIPTION, formatter_class=raw
+    )
     add_bucket_arguments(parser)
     parser.set_defaults(run=_run)
 

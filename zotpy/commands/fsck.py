@@ -27,7 +27,9 @@ configuration
 def add_fsck(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = commands.add_parser("fsck", help="check everything that is stored", description=_DESCRIPTION, formatter_class=raw)
+    parser = commands.add_parser(
+        "fsck", help="check everything that is stored", description=_DESCRIPTION, formatter_class=raw
+    )
     add_bucket_arguments(parser)
     parser.add_argument("--repair", action="store_true", help="rebuild what can be rebuilt")
     parser.add_argument(
