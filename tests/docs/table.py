@@ -96,6 +96,7 @@ WAYS: dict[str, dict[str, Way]] = {
         ". deploy/venv.sh && make_venv test": _MAKE_VENV,
         ".venv/bin/python bench/engine.py": Parsed("engine"),
         ".venv/bin/python bench/engine.py push-cpu --store versitygw --against none": Parsed("engine"),
+        ".venv/bin/python bench/engine.py pieces windows --store versitygw --rounds 3": Parsed("engine"),
         ".venv/bin/python bench/micro/run.py": Covered("bench/test_micro.py::test_every_hot_path_runs"),
     },
     "docs/configuration.md": {
