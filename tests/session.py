@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
     above = Path(tempfile.gettempdir())
     delete_left(above)
     directory = above / f"{PREFIX}{os.getpid()}"
-    directory.mkdir(mode=0o700)
+    directory.mkdir(mode=0o711)  # some tests run programs as another user, who needs to know where
     try:
         pytest = subprocess.Popen(
             [sys.executable, "-m", "pytest", *arguments],
