@@ -11,7 +11,7 @@ from bench.proxy import Drop, Flip, Reply, Stall
 from tests.faults.serving import LARGE, MEDIUM, QUICKLY, REPO, SMALL, Patience, Replica, assert_try_again, serving
 from tests.faults.test_store_faults import name_of
 from tests.unit.registry.support import content
-from tests.unit.web.serving import digest_of
+from tests.unit.web.serving import codes_of, digest_of
 from zotpy.registry.reading import RANGE_BYTES
 from zotpy.registry.settings import MIB
 
@@ -183,11 +183,22 @@ async def test_a_blob_whose_record_cannot_be_read_is_not_missing(method: str, fa
     assert int(answer.headers["Retry-After"]) > 0
 
 
-async def test_a_small_blob_that_was_damaged_is_not_served(replica: Replica) -> None:
+async def test_a_small_blob_that_was_damaged_on_its_way_is_read_again(replica: Replica) -> None:
     """Its bytes are in the record, and are checked before the first of them is sent."""
     await replica.push(SMALL)
     plan = replica.plan("GetObject", "entries/", lambda: Flip("answer", 1000), first=1)
-    answer = await replica.client.get(f"/v2/{REPO}/blobs/{digest_of(SMALL)}")
-    assert_try_again(answer)
+    assert await replica.pull(SMALL) == SMALL
     assert plan.hit
+
+
+async def test_a_small_blob_that_stays_damaged_is_none(replica: Replica) -> None:
+    """No wrong byte is sent, and a client that asks before it pushes is told to push it."""
+    await replica.push(SMALL)
+    plan = replica.plan("GetObject", "entries/", lambda: Flip("answer", 1000), first=4)
+    url = f"/v2/{REPO}/blobs/{digest_of(SMALL)}"
+    answer = await replica.client.get(url)
+    assert (answer.status_code, codes_of(answer)) == (404, ["BLOB_UNKNOWN"])
+    assert (await replica.client.head(url)).status_code == 404
+    assert plan.hit
+    await replica.push(SMALL)
     assert await replica.pull(SMALL) == SMALL

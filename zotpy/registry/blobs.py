@@ -1,22 +1,26 @@
 """Reading and deleting blobs (OCI distribution spec, end-2 and end-10)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.errors import BlobUnknown, Unavailable
+from zotpy.core.errors import BlobUnknown
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
 from zotpy.core.records import BlobValue
-from zotpy.registry.damage import CheckedReads, Damage
+from zotpy.registry.damage import CheckedReads, Damage, is_whole
 from zotpy.registry.readers import Readers, Turn
 from zotpy.registry.reading import read_span
 from zotpy.registry.records import Records
 from zotpy.registry.reliance import Reliance, in_time
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Store
+
+READS = 2
+"""A record whose bytes are not those of its digest is read once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +43,23 @@ class Blobs:
         async def rely(reliance: Reliance) -> BlobValue | None:
             return await self.records.rely_on_blob(repo, digest, reliance, by_entry_alone=True)
 
-        return _known(await in_time(self.settings.deadline_s, rely), digest)
+        return await self._whole(repo, digest, partial(in_time, self.settings.deadline_s, rely))
 
     async def find(self, repo: RepositoryName, digest: Digest) -> BlobValue:
         """Find a blob for reading it (GET). Raises `BlobUnknown`."""
-        return _known(await self.records.read_blob(repo, digest), digest)
+        return await self._whole(repo, digest, partial(self.records.read_blob, repo, digest))
+
+    async def _whole(
+        self, repo: RepositoryName, digest: Digest, read: Callable[[], Awaitable[BlobValue | None]]
+    ) -> BlobValue:
+        """Read a record, again if the bytes in it are damaged: the way from the store may be to blame."""
+        for _ in range(READS):
+            value = await read()
+            if value is None:
+                raise _unknown(digest)
+            if is_whole(value, digest):
+                return value
+        raise self.damage.of_record(repo, digest)
 
     def open(
         self, value: BlobValue, span: Span, turn: Turn | None = None
@@ -91,20 +107,6 @@ async def open_inline(content: bytes, span: Span) -> AsyncIterator[AsyncIterator
             yield piece
 
     yield chunks()
-
-
-def verify_inline(value: BlobValue, digest: Digest) -> None:
-    """Check the bytes of a small blob before they are served; raises `Unavailable` where the store damaged them."""
-    if value.data_id is None and Digest.of(value.content, digest.algorithm) != digest:
-        msg = f"the store returned other bytes than those of {digest}: ask the operator to look at the bucket"
-        raise Unavailable(msg)
-
-
-def _known(value: BlobValue | None, digest: Digest) -> BlobValue:
-    if value is None:
-        raise _unknown(digest)
-    verify_inline(value, digest)
-    return value
 
 
 def _unknown(digest: Digest) -> BlobUnknown:

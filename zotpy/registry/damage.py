@@ -5,6 +5,9 @@ cost a call more. So a GET that the store cannot answer looks at the data. Are t
 does the record still name them, the entry says from then on that the blob is lost, and the hints to the data go. HEAD
 and GET are 404 then; a manifest that needs the blob is refused with its digest; a push stores the bytes anew, and
 writes a new entry. Nothing is deleted: should the data come back, `zotpy fsck --repair` makes the entry right.
+
+The bytes of a small blob are in its record. They are checked whenever it is read, and if they are not those of its
+digest, the blob is none, too.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -55,6 +58,18 @@ class Damage:
                 await self.hints.drop(digest, value.data_id)
         msg = f"the data of {digest} was lost by the store: push the blob again"
         raise BlobUnknown(msg, detail={"digest": str(digest), "reason": "damaged"})
+
+    def of_record(self, repo: RepositoryName, digest: Digest) -> BlobUnknown:
+        """Note that the bytes in the record of a small blob are not those that were pushed; return what to raise."""
+        log.error("damaged_blob", repository=repo.text, digest=str(digest), data=None)
+        self.on_damage()
+        msg = f"the bytes of {digest} were damaged in the store: push the blob again"
+        return BlobUnknown(msg, detail={"digest": str(digest), "reason": "damaged"})
+
+
+def is_whole(value: BlobValue, digest: Digest) -> bool:
+    """Say whether the bytes in a record have its digest; those of a large blob are not in its record."""
+    return value.data_id is not None or Digest.of(value.content, digest.algorithm) == digest
 
 
 class CheckedReads:

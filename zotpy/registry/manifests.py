@@ -15,10 +15,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import structlog
+
 from zotpy.core import keys
 from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
-from zotpy.core.errors import DigestInvalid, ManifestBlobUnknown, ManifestTooLarge, Unavailable
+from zotpy.core.errors import DigestInvalid, ManifestBlobUnknown, ManifestTooLarge, ManifestUnknown
 from zotpy.core.hashing import new_hasher
 from zotpy.core.manifests import ManifestFacts, parse_pushed
 from zotpy.core.names import Reference, RepositoryName, Tag
@@ -42,6 +44,9 @@ LONG_LIST = 64
 """Up to so many references are looked up at once; with more, it is seen whether the client has left meanwhile."""
 MOST_NAMED = 20
 """Absent digests that one answer names; with so many, no more are looked up."""
+
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +96,11 @@ class Manifests:
 
         Raises `ManifestUnknown`, `TooManyRequests`.
         """
-        found = await self._find(repo, reference, whole(self.store, room))
-        await _verify(found)
-        return found
+        read = whole(self.store, room)
+        found = await self._find(repo, reference, read)
+        if await _is_whole(found):
+            return found
+        return await self._undamaged(repo, reference, found.digest, read)
 
     async def stat(self, repo: RepositoryName, reference: Reference) -> Found:
         """Find a manifest by one store call; of a long one only the beginning is read. Raises `ManifestUnknown`."""
@@ -108,8 +115,19 @@ class Manifests:
         found = await self._find(repo, reference, read)
         if missing_bytes:
             return replace(found, size_bytes=found.size_bytes + missing_bytes)
-        await _verify(found)
-        return found
+        if await _is_whole(found):
+            return found
+        return await self._undamaged(repo, reference, found.digest, read)
+
+    async def _undamaged(self, repo: RepositoryName, reference: Reference, digest: Digest, read: Read) -> Found:
+        """Read again what had other bytes than were pushed: from where it was, and what a tag holds from its record."""
+        for place in (reference, digest):
+            found = await self._find(repo, place, read)
+            if await _is_whole(found):
+                return found
+        log.error("damaged_manifest", repository=repo.text, digest=str(digest))
+        msg = f"the manifest {digest} was damaged in the store: push it again"
+        raise ManifestUnknown(msg, detail={"digest": str(digest), "reason": "damaged"})
 
     async def _find(self, repo: RepositoryName, reference: Reference, read: Read) -> Found:
         if isinstance(reference, Tag):
@@ -285,13 +303,11 @@ class Manifests:
         return calls
 
 
-async def _verify(found: Found) -> None:
-    """Raise `Unavailable` where the store returned other bytes than were pushed."""
+async def _is_whole(found: Found) -> bool:
+    """Say whether a manifest has the bytes that were pushed."""
     hasher = new_hasher(found.digest.algorithm)
     await hash_pieces(hasher, Pieces(found.value.content))
-    if hasher.digest() != found.digest:
-        msg = f"the store returned other bytes than those of {found.digest}: ask the operator to look at the bucket"
-        raise Unavailable(msg)
+    return hasher.digest() == found.digest
 
 
 def too_large(limit_bytes: int) -> ManifestTooLarge:

@@ -7,6 +7,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import BlobValue
 from zotpy.registry.concurrency import gather
+from zotpy.registry.damage import is_whole
 from zotpy.registry.hints import Hints
 from zotpy.registry.records import Records
 from zotpy.registry.reliance import Reliance, in_time
@@ -26,8 +27,9 @@ class Mounts:
 
         async def write(reliance: Reliance) -> BlobValue | None:
             value = await self._find(repo, digest, source, reliance)
-            if value is not None:
-                await self.records.write(repo, "blobs", digest, value, reliance)
+            if value is None or not is_whole(value, digest):
+                return None
+            await self.records.write(repo, "blobs", digest, value, reliance)
             return value
 
         return await in_time(self.settings.deadline_s, write)

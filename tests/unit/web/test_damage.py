@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,7 @@ from tests.unit.registry.support import (
     push,
 )
 from tests.unit.registry.test_manifests import CONFIG, image
-from tests.unit.web.serving import serving
+from tests.unit.web.serving import codes_of, serving
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown
@@ -136,3 +137,56 @@ async def test_damage_is_counted() -> None:
             async with registry.blobs.serve(REPO, DIGEST, value, Span(0, value.size_bytes)) as chunks:
                 await anext(chunks)
     assert b"zotpy_blobs_damaged_total 1.0\n" in metrics.render()
+
+
+def damage(store: MemoryStore, key: str) -> None:
+    """Change the last byte of an object, as a bad disk does."""
+    found = store.objects[key]
+    store.objects[key] = replace(found, body=found.body[:-1] + bytes([found.body[-1] ^ 1]))
+
+
+async def test_a_small_blob_whose_record_is_damaged_is_none_until_it_is_pushed(replica: Replica) -> None:
+    """GET, HEAD and a mount find no blob; a push writes its bytes anew, and all of them find it."""
+    url = f"/v2/{REPO}/blobs/{Digest.of(CONFIG)}"
+    mount = f"/v2/{OTHER}/blobs/uploads/?mount={Digest.of(CONFIG)}&from={REPO}"
+    [key] = [key for key in keys_below(replica.store, keys.ENTRIES) if str(Digest.of(CONFIG).hex) in key]
+    damage(replica.store, key)
+    with capture_logs() as logs:
+        answer = await replica.client.get(url)
+    assert (answer.status_code, codes_of(answer)) == (404, ["BLOB_UNKNOWN"])
+    assert answer.json()["errors"][0]["detail"]["reason"] == "damaged"
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["damaged_blob"]
+    assert (await replica.client.head(url)).status_code == 404
+    assert (await replica.client.post(mount)).status_code == 202
+    await push(replica.registry, CONFIG)
+    assert (await replica.client.get(url)).content == CONFIG
+    assert (await replica.client.head(url)).status_code == 200
+    assert (await replica.client.post(mount)).status_code == 201
+
+
+async def test_a_tag_whose_copy_of_the_manifest_is_damaged_serves_that_of_the_record(replica: Replica) -> None:
+    """The manifest is in two places; what is right in one of them is served by tag, too."""
+    content = image(DIGEST)
+    for key in keys_below(replica.store, keys.TAGS):
+        damage(replica.store, key)
+    assert (await replica.client.get(f"/v2/{REPO}/manifests/v1")).content == content
+    assert (await replica.client.head(f"/v2/{REPO}/manifests/v1")).status_code == 200
+
+
+async def test_a_manifest_that_is_damaged_everywhere_is_none_until_it_is_pushed(replica: Replica) -> None:
+    """404 says so, by tag and by digest, for GET and HEAD; a push brings it back."""
+    content = image(DIGEST)
+    digest = Digest.of(content)
+    places = [key for key in keys_below(replica.store, keys.ENTRIES) if digest.hex in key]
+    for key in [*keys_below(replica.store, keys.TAGS), *places]:
+        damage(replica.store, key)
+    for reference in ("v1", str(digest)):
+        with capture_logs() as logs:
+            answer = await replica.client.get(f"/v2/{REPO}/manifests/{reference}")
+        assert (answer.status_code, codes_of(answer)) == (404, ["MANIFEST_UNKNOWN"])
+        assert "push it again" in answer.json()["errors"][0]["message"]
+        assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["damaged_manifest"]
+        assert (await replica.client.head(f"/v2/{REPO}/manifests/{reference}")).status_code == 404
+    await replica.registry.manifests.push(REPO, Tag("v1"), content, OCI_IMAGE)
+    for reference in ("v1", str(digest)):
+        assert (await replica.client.get(f"/v2/{REPO}/manifests/{reference}")).content == content
