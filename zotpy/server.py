@@ -11,6 +11,7 @@ import trio
 from zotpy.bell import Bell
 from zotpy.collecting import keep_collecting
 from zotpy.config import LogSettings, Settings, StorageSettings
+from zotpy.config.settings import HOLD_PER_DEADLINE
 from zotpy.listening import listen, longest_end_s, until_signal
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.concurrency import first_cause, log_others, plain_errors
@@ -34,8 +35,6 @@ from zotpy.web.streaming import Answered
 
 log = structlog.get_logger()
 
-HOLD_PER_DEADLINE = 0.9
-"""A request is held for less than the deadline after which it may not write what relies on what it has read."""
 PROBES = frozenset({"/livez", "/readyz", "/startupz", METRICS_PATH})
 """What machines ask every few seconds: answers as they should be are worth no line of the log."""
 

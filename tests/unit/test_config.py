@@ -601,3 +601,23 @@ def test_a_server_collects_by_itself_only_with_a_store_of_its_own(load: Load) ->
     assert load({"gcSettings": {"interval": "0"}}).collection_interval_s == 0
     assert load(s3()).collection_interval_s == 0
     assert load({**s3(), "gcSettings": {"interval": "4h"}}).collection_interval_s == 4 * 3600
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"upload": {"holdTimeout": "1h"}}, ["upload.holdTimeout is 3600s and counts as 540s"]),
+        ({"upload": {"holdTimeout": "9m"}}, []),
+        ({"gcSettings": {"deadline": "1m"}}, []),
+        (
+            {"upload": {"bodyIdleTimeout": "30s"}},
+            ["upload.bodyIdleTimeout is 30s and counts as 60s"],
+        ),
+        ({"upload": {"bodyStallTimeout": "20m"}}, []),
+    ],
+)
+def test_what_counts_for_other_than_it_says_is_said(load: Load, document: dict[str, object], said: list[str]) -> None:
+    """A setting that was given and is bounded by another one is a warning, a default that is so is none."""
+    warnings = load(document).warnings
+    assert len(warnings) == len(said)
+    assert all(warning.startswith(words) for warning, words in zip(warnings, said, strict=True))

@@ -6,6 +6,7 @@ from typing import Any
 from zotpy.config.retention import RetentionSettings
 from zotpy.config.schema import DRIVER
 from zotpy.config.settings import (
+    HOLD_PER_DEADLINE,
     GcSettings,
     HttpSettings,
     ListSettings,
@@ -43,17 +44,33 @@ def build(
         lists=ListSettings(**values.get("lists", {})),
         retention=retention,
         metrics=MetricsSettings(**values.get("metrics", {})),
-        warnings=(*warnings, *raised(retention, gc)),
+        warnings=(*warnings, *raised(retention, gc), *limited(values.get("upload", {}), gc)),
         source=source,
     )
 
 
 def raised(retention: RetentionSettings, gc: GcSettings) -> Iterator[str]:
-    """Say which settings count for more than what they say."""
+    """Say which settings of retention count for more than what they say."""
     if retention.policies and retention.delay_s < gc.grace_s:
         yield (
             f"storage.retention.delay is {retention.delay_s:g}s and counts as {gc.grace_s:g}s: it is never shorter than"
             " gcSettings.grace"
+        )
+
+
+def limited(upload: Mapping[str, Any], gc: GcSettings) -> Iterator[str]:
+    """Say which of the settings that were given for uploads count for more or less than what they say."""
+    longest_s = HOLD_PER_DEADLINE * gc.deadline_s
+    if (hold_s := upload.get("hold_timeout_s", 0.0)) > longest_s:
+        yield (
+            f"upload.holdTimeout is {hold_s:g}s and counts as {longest_s:g}s: it is never longer than nine tenths of"
+            " gcSettings.deadline"
+        )
+    settings = UploadSettings(**upload)
+    if "body_idle_timeout_s" in upload and settings.body_idle_timeout_s < settings.body_stall_timeout_s:
+        yield (
+            f"upload.bodyIdleTimeout is {settings.body_idle_timeout_s:g}s and counts as"
+            f" {settings.body_stall_timeout_s:g}s: it is never shorter than upload.bodyStallTimeout"
         )
 
 

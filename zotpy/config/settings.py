@@ -10,6 +10,8 @@ from typing import Literal
 from zotpy.config.retention import RetentionSettings
 
 MIB = 1024 * 1024
+HOLD_PER_DEADLINE = 0.9
+"""A request is held for less than the deadline after which it may not write what relies on what it has read."""
 COLLECTIONS_PER_GRACE = 4
 Level = Literal["debug", "info", "warn", "error"]
 LogFormat = Literal["auto", "json", "console"]
