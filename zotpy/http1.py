@@ -5,11 +5,12 @@ body in chunks of 32 KiB, as Go's clients send it, becomes an event for each of 
 keeps the piece it is given as it is, a body of a known length hands it on untouched, and all chunks of one piece become
 one event. Whatever is out of the ordinary (a chunk's extension, a header cut by the end of a piece) is left to h11.
 
-A server's side differs from h11 in four ways:
+A server's side differs from h11 in five ways:
 
 - The limit of a head, and of the trailer of a body in chunks, holds also if all of it arrives in one piece.
 - Empty lines before a request are ignored (RFC 9112, section 2.2), up to `MOST_EMPTY_LINES`. h11 ignores none.
 - Whatever follows the last request of a connection is dropped (RFC 9112, section 9.6). h11 calls it an error.
+- A request behind which more than `MOST_AHEAD_BYTES` are here at its end is the last one of its connection.
 - `100 Continue` is left to whoever reads the body: see `Connection.ask_for_body`.
 
 The parts of h11 that this stands on are not public: `tests/unit/test_http1.py` compares both, byte by byte.
@@ -34,6 +35,10 @@ LEAST_CHUNK_BYTES = 64
 _EMPTY_LINES = re.compile(rb"(?:\r?\n){1,8}")
 MOST_EMPTY_LINES = 8
 """So many empty lines before a request are ignored."""
+
+
+MOST_AHEAD_BYTES = 16 * 1024
+"""So much of what a client sends behind a request is kept until that one is answered."""
 
 
 class PieceBuffer(ReceiveBuffer):
@@ -223,6 +228,9 @@ class Connection(h11.Connection):
                 buffer.drop(1)
 
     def _process_event(self, role: Any, event: Any) -> None:
+        is_of_client = role is h11.CLIENT and self.our_role is h11.SERVER
+        if is_of_client and type(event) is h11.EndOfMessage and len(self._receive_buffer) > MOST_AHEAD_BYTES:
+            self._cstate.process_keep_alive_disabled()
         super()._process_event(role, event)
         if type(event) is h11.Request:
             self._empty_lines = 0

@@ -107,6 +107,20 @@ def test_what_follows_the_last_request_is_dropped(last: bytes, following: bytes)
         ), (seed, pieces)
 
 
+@pytest.mark.parametrize("surplus", [0, 1])
+def test_a_request_with_too_much_behind_it_is_the_last_one(surplus: int) -> None:
+    """What is behind it is held until it is answered, so that is little; more is dropped, and the answer says so."""
+    ahead = (NEXT * (http1.MOST_AHEAD_BYTES // len(NEXT) + 1))[: http1.MOST_AHEAD_BYTES + surplus]
+    connection = http1.Connection(h11.SERVER, LIMIT_BYTES)
+    connection.receive_data(CHUNKED + b"3\r\nabc\r\n0\r\n\r\n" + ahead)
+    while not isinstance(connection.next_event(), h11.EndOfMessage):
+        pass
+    connection.next_event()
+    head = connection.send(h11.Response(status_code=200, headers=[("Content-Length", "0")])) or b""
+    assert (b"Connection: close" in head) == bool(surplus)
+    assert len(connection.trailing_data[0]) == (0 if surplus else len(ahead))
+
+
 @pytest.mark.parametrize("empty", [b"\r\n", b"\n", b"\r\n\n\r\n", b"\r\n" * http1.MOST_EMPTY_LINES])
 def test_empty_lines_before_a_request_are_ignored(empty: bytes) -> None:
     """Before the first and before the next one they change nothing, however they are cut (RFC 9112, section 2.2)."""

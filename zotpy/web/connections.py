@@ -27,6 +27,7 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.typing import AppWrapper, Framework
 
+from zotpy import http1
 from zotpy.sockets import write_in_bites
 from zotpy.web.admission import Admission, Entry
 from zotpy.web.certificate import Certificate
@@ -219,8 +220,8 @@ class BoundedConnection(TCPServer):
             data: bytes | bytearray = b""
             try:
                 with trio.CancelScope(deadline=self._read_until) as self._reading:
-                    most_bytes = self.config.read_bytes()
                     left = left_of_body(self.protocol)
+                    most_bytes = self._most_to_read(left)
                     if left != 0 and not self.protocol.ssl:  # whose records may be here, and not in the socket
                         await patience.gather(self._socket, left, most_bytes)
                     data = await self.stream.receive_some(most_bytes)
@@ -243,6 +244,17 @@ class BoundedConnection(TCPServer):
         self.has_ended = True
         await self.protocol.handle(Closed())
         self._idle_scope.cancel()  # nobody waits for the connection to be idle for long, once its client is gone
+
+    def _most_to_read(self, left_bytes: int | None) -> int:
+        """Say how much to read at once, with so much left of a body.
+
+        What comes behind a request is held, outside the memory budget, until the request is answered. So little is read
+        where that can be: at a head, and at the end of a body.
+        """
+        if left_bytes == 0:
+            return http1.MOST_AHEAD_BYTES
+        most_bytes = self.config.read_bytes()
+        return most_bytes if left_bytes is None else min(most_bytes, left_bytes)
 
     async def _send_piece(self, data: memoryview) -> int:
         """Send a piece with TLS, which does not tell how much of it was taken."""

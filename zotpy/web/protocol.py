@@ -62,6 +62,10 @@ class JoiningProtocol(H11Protocol):
             await self.refuse(400, str(error), is_head=request.method == b"HEAD")
             await self.send(Closed())
             return
+        if fault := _fault_of_framing(request):
+            await self.refuse(400, fault, is_head=request.method == b"HEAD")
+            await self.send(Closed())
+            return
         if self.connection_state["connection"].is_refused and target.path not in _PROBES:
             message = "this replica has as many clients as it takes: try again"
             await self.refuse(_TOO_MANY, message, is_head=request.method == b"HEAD")
@@ -137,6 +141,21 @@ class JoiningProtocol(H11Protocol):
             data = head + data
         if data:
             await self.send(RawData(data))
+
+
+def _fault_of_framing(request: h11.Request) -> str:
+    """Say why a body's end could be seen in two places, or nothing (RFC 9112, sections 6.1 and 6.3).
+
+    A proxy in front that goes by the other header sees a request where we see a part of a body, or the other way round.
+    """
+    names = {name for name, _ in request.headers}
+    if b"transfer-encoding" not in names:
+        return ""
+    if b"content-length" in names:
+        return "the request has both Content-Length and Transfer-Encoding: send one of them"
+    if request.http_version < b"1.1":
+        return "HTTP/1.0 has no Transfer-Encoding: send a Content-Length"
+    return ""
 
 
 def join(wrapper: ProtocolWrapper) -> None:
