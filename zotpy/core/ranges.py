@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from zotpy.core.errors import RangeInvalid, SizeInvalid, TooManyRanges
 
 _CHUNK = re.compile(r"(?:bytes[ =])?(\d{1,19})-(\d{1,19})(?:/(?:\d{1,19}|\*))?", re.ASCII)
-_READ = re.compile(r"(\d{0,19})-(\d{0,19})", re.ASCII)
+_READ = re.compile(r"(\d{0,100})-(\d{0,100})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

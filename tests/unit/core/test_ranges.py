@@ -19,6 +19,8 @@ from zotpy.core.ranges import Span, parse_chunk_range, parse_content_length, par
         ("bytes=-99", Span(0, 10)),
         ("Bytes = 3-5 ", Span(3, 6)),
         ("bytes=0-9999999999999999999", Span(0, 10)),
+        (f"bytes=0-{2**64 - 1}", Span(0, 10)),
+        (f"bytes=0-{10**60}", Span(0, 10)),
     ],
 )
 def test_a_range_asks_for_these_bytes_of_ten(header: str, span: Span) -> None:
