@@ -65,7 +65,7 @@ def test_more_ranges_than_are_answered_are_counted() -> None:
     "header",
     [
         *("bytes=10-", "bytes=10-11", "bytes=5-4", "bytes=-0", "bytes=-", "bytes=", "bytes=a-b", "bytes=0"),
-        *("bytes=--1", "bytes=٣-٤", "bytes=+1-2", "bytes=0-99999999999999999999", "bytes=1 - 2"),
+        *("bytes=--1", "bytes=٣-٤", "bytes=+1-2", f"bytes=0-{10**100}", "bytes=1 - 2"),
         *("bytes=,", "bytes=0-1,x", "bytes=0-1;2-3", "bytes=10-,11-", "bytes=0-1,5-4"),
     ],
 )
