@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+import trio
+import trio.testing
 
 from tests.unit.web.serving import REPO, UPLOADS, Replica, digest_of
 from tests.unit.web.test_last_requests import all_of
+from zotpy.http1 import MOST_AHEAD_BYTES, Connection
 
 CONTENT = b"a blob"
 CHUNKED = b"6\r\na blob\r\n0\r\n\r\n"
@@ -32,3 +35,28 @@ async def test_a_body_whose_end_could_be_seen_in_two_places_is_refused(replica: 
     assert b"connection: close" in head.lower()
     assert [error["code"] for error in json.loads(body)["errors"]] == ["UNSUPPORTED"]
     assert (await replica.client.head(f"/v2/{REPO}/blobs/{digest_of(CONTENT)}")).status_code == 404
+
+
+async def test_little_is_read_behind_a_request_that_is_under_way(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a client sends behind a request stays in the socket: it would be held outside the memory budget."""
+    received: list[int] = []
+    receive = Connection.receive_data
+
+    def counted(self: Connection, data: bytes) -> None:
+        received.append(len(data))
+        receive(self, data)
+
+    digest = await replica.push_blob(CONTENT)
+    parked = replica.script.park("before", "get", "entries/")
+    monkeypatch.setattr(Connection, "receive_data", counted)
+    head = f"GET /v2/{REPO}/blobs/{digest} HTTP/1.1\r\nHost: replica\r\n\r\n".encode()
+    async with await replica.connect() as stream, trio.open_nursery() as sending:
+        sending.start_soon(stream.send_all, head + b"\0" * 200_000)
+        await parked.reached.wait()
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        assert len(head) < sum(received) <= MOST_AHEAD_BYTES
+        parked.go_on.set()
+        assert bytes(await stream.receive_some()).startswith(b"HTTP/1.1 200 ")
+        sending.cancel_scope.cancel()
