@@ -22,6 +22,7 @@ for phase in ("connect", "read", "write", "pool"):  # five seconds without these
 
 def pytest_configure() -> None:
     """End a run that is told to stop as Ctrl-C does: every fixture ends what it started."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in the background without it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 

@@ -58,7 +58,6 @@ class BareRoot:
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/root",
             "PIP_CERT": f"/{CERTIFICATES}",
-            **{name: os.environ[name] for name in ("CI",) if name in os.environ},
         }
         return Process("bare machine", entered, log_path, environ)
 

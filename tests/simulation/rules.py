@@ -17,7 +17,7 @@ from unittest.mock import patch
 from zotpy.collector.collection import Collection
 from zotpy.collector.data import DataSweep, Unnamed
 from zotpy.collector.records import Record, RecordSweep
-from zotpy.collector.retention.graph import Graph
+from zotpy.collector.retention.graph import Graph, Node
 from zotpy.collector.retention.sweep import RetentionSweep
 from zotpy.core import keys, records
 from zotpy.core.records import Lease, decode_entry, new_tombstone
@@ -32,6 +32,7 @@ from zotpy.registry.tags import Tags
 from zotpy.store.sweeps import list_all
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -260,9 +261,12 @@ def indexes_first() -> AbstractContextManager[Any]:
 def staying_together() -> AbstractContextManager[Any]:
     """Let retention take the manifests of an index that stays after all."""
     original = Graph.kept_by
-    return patch.object(
-        Graph, "kept_by", lambda self, nodes: frozenset(nodes) if len(nodes) == 1 else original(self, nodes)
-    )
+
+    def kept_alone(self: Graph, nodes: Iterable[Node]) -> frozenset[Node]:
+        kept = list(nodes)
+        return frozenset(kept) if len(kept) == 1 else original(self, kept)
+
+    return patch.object(Graph, "kept_by", kept_alone)
 
 
 RULES = {

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 SCHEDULES = 20_000
 SCHEDULES_RETAINED = 2_000
 SCHEDULES_KEPT = 2_000
-ENOUGH = 20_000
+ENOUGH = 40_000
 """Schedules in which a missing rule must show."""
 NOTICED_IN = {
     "renewal": "lingering",
@@ -43,6 +43,8 @@ NOTICED_IN = {
     "staying_together": "retained",
 }
 """The theme in which it does soonest."""
+WITNESSES = {"notes_that_count": 24187}
+"""Seeds that show rules which take longer; if one no longer does, all others are tried."""
 
 
 @pytest.mark.timeout(1200)
@@ -70,7 +72,9 @@ def test_what_was_kept_between_two_requests_stays_whole() -> None:
 @pytest.mark.parametrize("rule", NOTICED_IN)
 def test_each_rule_is_needed(rule: str) -> None:
     """Without this rule of the protocol, something acknowledged is lost, or something deleted is back."""
-    failure = first_failure(range(ENOUGH), NOTICED_IN[rule], rule)
+    theme = NOTICED_IN[rule]
+    witness = WITNESSES.get(rule, 0)
+    failure = first_failure(range(witness, witness + 1), theme, rule) or first_failure(range(ENOUGH), theme, rule)
     assert failure is not None
     assert failure.error.startswith("Broken("), failure.error
     assert "left behind" not in failure.error
