@@ -13,8 +13,8 @@ MIB = 1 << 20
 KIB = 1 << 10
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _FRESH_NS = 20_000_000
-_PARENT, _TIMES = 1, slice(11, 15)
-"""Fields of /proc/<pid>/stat after the name: ppid; utime, stime, cutime, cstime."""
+_PARENT, _CHILDREN_TIMES = 1, slice(13, 15)
+"""Fields of /proc/<pid>/stat after the name: ppid; cutime, cstime."""
 
 
 class ProcessTree:
@@ -26,11 +26,11 @@ class ProcessTree:
 
     def cpu_s(self) -> float:
         """Return the CPU seconds that it has taken, with those of its descendants, also ended ones."""
-        ticks = 0
+        seconds = 0.0
         for pid in self.pids():
             with suppress(OSError):  # ended meanwhile: its parent counts it from now on
-                ticks += sum(map(int, _stat(pid)[_TIMES]))
-        return ticks / _TICKS_PER_S
+                seconds += time.clock_gettime(_clock_of(pid)) + _ended_children_s(pid)
+        return seconds
 
     def rss_bytes(self) -> int:
         """Return the memory that is resident now."""
@@ -82,6 +82,18 @@ def _children_at(_moment: int) -> dict[int, list[int]]:
 def _children() -> dict[int, list[int]]:
     """Return the children of every process, at most some milliseconds old: to read all of them takes as long."""
     return _children_at(time.monotonic_ns() // _FRESH_NS)
+
+
+def _clock_of(pid: int) -> int:
+    """Return the clock that tells a process's CPU time to the nanosecond (clock_getcpuclockid(3)).
+
+    The ticks of /proc/<pid>/stat are 10 ms, a tenth of what a blob of 32 MiB costs.
+    """
+    return (~pid << 3) | 2
+
+
+def _ended_children_s(pid: int) -> float:
+    return sum(map(int, _stat(pid)[_CHILDREN_TIMES])) / _TICKS_PER_S
 
 
 def _stat(pid: int) -> list[str]:
