@@ -11,10 +11,10 @@ import trio
 
 from zotpy.bell import Bell
 from zotpy.config import HttpSettings
+from zotpy.http.server.admission import Admission, connections_for
+from zotpy.http.server.connections import ServerConfig, serve
 from zotpy.registry.concurrency import first_cause, log_others
 from zotpy.startup import StartupError
-from zotpy.web.admission import Admission, connections_for
-from zotpy.web.connections import ServerConfig, serve
 
 if TYPE_CHECKING:
     from zotpy.registry.health import Health

@@ -12,6 +12,8 @@ from zotpy.bell import Bell
 from zotpy.collecting import keep_collecting
 from zotpy.config import LogSettings, Settings, StorageSettings
 from zotpy.config.settings import HOLD_PER_DEADLINE
+from zotpy.http.server.proxies import TrustedProxies
+from zotpy.http.server.streaming import Answered
 from zotpy.listening import listen, longest_end_s, until_signal
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.concurrency import first_cause, log_others, plain_errors
@@ -30,8 +32,6 @@ from zotpy.systemd import Systemd
 from zotpy.telemetry.logs import at_every_level
 from zotpy.telemetry.metrics import Metrics
 from zotpy.web.app import METRICS_PATH, create_app
-from zotpy.web.proxies import TrustedProxies
-from zotpy.web.streaming import Answered
 
 log = structlog.get_logger()
 

@@ -15,6 +15,7 @@ import trio
 from bench.measures import MIB
 from bench.micro.timing import Micro
 from zotpy.core.pieces import Pieces
+from zotpy.http.server.connections import ServerConfig, serve
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.health import Health
 from zotpy.registry.registry import open_registry
@@ -24,7 +25,6 @@ from zotpy.s3.config import S3Config
 from zotpy.store.memory import MemoryStore
 from zotpy.store.s3 import S3Store
 from zotpy.web.app import create_app
-from zotpy.web.connections import ServerConfig, serve
 
 AT_A_TIME = 200
 """Small exchanges of one run; starting trio and a server is a small part of it then."""

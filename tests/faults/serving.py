@@ -13,22 +13,22 @@ import trio
 from bench.proxy import StoreProxy
 from tests.unit.registry.support import content
 from tests.unit.web.serving import codes_of, digest_of, listening
+from zotpy.http.server.connections import ServerConfig
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import KIB, MIB, RegistrySettings
 from zotpy.s3.wire.retry import RetryPolicy
 from zotpy.store.opening import open_s3_store
 from zotpy.store.sweeps import list_all
-from zotpy.web.connections import ServerConfig
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from bench.proxy import Fault, Request
     from tests.servers import Bucket
+    from zotpy.http.server.streaming import Answered
     from zotpy.registry.registry import Registry
     from zotpy.store.s3 import S3Store
-    from zotpy.web.streaming import Answered
 
 REPO = "team/app"
 UPLOADS = f"/v2/{REPO}/blobs/uploads/"

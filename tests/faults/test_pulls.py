@@ -18,7 +18,7 @@ from zotpy.registry.settings import MIB
 if TYPE_CHECKING:
     from bench.proxy import Fault, Request
     from tests.servers import Bucket
-    from zotpy.web.streaming import Answered
+    from zotpy.http.server.streaming import Answered
 
 AT = 5 * MIB + 12_345
 LONG = content(2 * RANGE_BYTES + 4 * MIB, seed=11)

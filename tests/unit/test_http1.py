@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import h11
 import pytest
 
-from zotpy import http1
+from zotpy.http import http1
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

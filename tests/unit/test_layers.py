@@ -1,4 +1,4 @@
-"""The architecture as a test: cli -> server -> web -> registry -> store -> s3; core, http1, s3.wire below them all."""
+"""The architecture as a test: cli -> server -> web -> registry -> store -> s3; core, http, s3.wire below them all."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ ROOT = Path(__file__).parents[2]
 MAY_IMPORT = {
     "zotpy": "",
     "zotpy.core": "",
-    "zotpy.http1": "h11",
-    "zotpy.sockets": "trio",
+    "zotpy.http": "h11 trio",
+    "zotpy.http.server": "zotpy.core zotpy.http zotpy.registry zotpy.store "
+    "h11 hypercorn quart quart_trio structlog trio werkzeug",
     "zotpy.s3.wire": "zotpy.core crc32c",
-    "zotpy.s3": "zotpy.core zotpy.http1 zotpy.s3.wire zotpy.sockets botocore crc32c h11 httpx structlog trio",
+    "zotpy.s3": "zotpy.core zotpy.http zotpy.s3.wire botocore crc32c h11 httpx structlog trio",
     "zotpy.store": "zotpy.core crc32c structlog trio",
     "zotpy.store.s3": "zotpy.core zotpy.s3 zotpy.s3.wire zotpy.store crc32c httpx structlog trio",
     "zotpy.store.opening": "zotpy.core zotpy.s3 zotpy.store zotpy.store.s3 structlog trio",
     "zotpy.registry": "zotpy.core zotpy.store structlog trio",
     "zotpy.collector": "zotpy.core zotpy.registry zotpy.store structlog trio",
     "zotpy.bell": "trio",
-    "zotpy.web": "zotpy.bell zotpy.core zotpy.http1 zotpy.sockets zotpy.store zotpy.registry "
-    "h11 hypercorn quart quart_trio structlog trio werkzeug",
+    "zotpy.web": "zotpy.bell zotpy.core zotpy.http zotpy.http.server zotpy.store zotpy.registry "
+    "hypercorn quart quart_trio structlog trio werkzeug",
     "zotpy.telemetry": "zotpy.registry prometheus_client structlog trio",
     "zotpy.restarts": "",
     "zotpy.embedded": "zotpy.registry zotpy.restarts zotpy.s3 zotpy.s3.wire crc32c cryptography structlog trio",
@@ -34,10 +35,11 @@ MAY_IMPORT = {
     "zotpy.systemd": "structlog trio",
     "zotpy.storage": "zotpy.config zotpy.embedded zotpy.s3 zotpy.startup zotpy.store zotpy.store.opening",
     "zotpy.reloading": "zotpy.config zotpy.telemetry structlog trio",
-    "zotpy.listening": "zotpy.bell zotpy.config zotpy.registry zotpy.startup zotpy.web hypercorn structlog trio",
+    "zotpy.listening": "zotpy.bell zotpy.config zotpy.http.server zotpy.registry zotpy.startup zotpy.web "
+    "structlog trio",
     "zotpy.collecting": "zotpy.collector zotpy.config zotpy.store structlog trio",
-    "zotpy.server": "zotpy.bell zotpy.collecting zotpy.config zotpy.listening zotpy.registry zotpy.reloading "
-    "zotpy.startup zotpy.storage zotpy.store zotpy.systemd zotpy.telemetry zotpy.web structlog trio",
+    "zotpy.server": "zotpy.bell zotpy.collecting zotpy.config zotpy.http.server zotpy.listening zotpy.registry "
+    "zotpy.reloading zotpy.startup zotpy.storage zotpy.store zotpy.systemd zotpy.telemetry zotpy.web structlog trio",
     "zotpy.workers": "zotpy.bell zotpy.config zotpy.listening zotpy.registry zotpy.reloading zotpy.restarts "
     "zotpy.server zotpy.startup zotpy.storage zotpy.systemd zotpy.telemetry structlog trio",
     "zotpy.inspection": "zotpy.collector zotpy.core zotpy.registry zotpy.store trio",

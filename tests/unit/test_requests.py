@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
+from zotpy.http.server.proxies import Reached
+from zotpy.http.server.streaming import Answered
 from zotpy.server import PROBES, report
 from zotpy.telemetry.metrics import Metrics
 from zotpy.web.app import ROUTES
-from zotpy.web.proxies import Reached
-from zotpy.web.streaming import Answered
 
 
 def level_of(route: str, status: int) -> str:

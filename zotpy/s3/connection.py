@@ -20,10 +20,10 @@ import h11
 import httpx
 import trio
 
-from zotpy import http1
 from zotpy.core.pieces import Buffer, Pieces
+from zotpy.http import http1
+from zotpy.http.sockets import write_in_bites
 from zotpy.s3.proxies import Proxy
-from zotpy.sockets import write_in_bites
 
 READ_HEAD_BYTES = 64 * 1024
 READ_BYTES = 1024 * 1024

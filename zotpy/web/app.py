@@ -17,19 +17,19 @@ from werkzeug.local import LocalProxy
 from werkzeug.routing import MapAdapter
 
 from zotpy.core.errors import Unsupported
+from zotpy.http.server.bodies import BoundedBody, BoundedRequest, body_of
+from zotpy.http.server.connections import BoundedConnection
+from zotpy.http.server.proxies import TrustedProxies
+from zotpy.http.server.streaming import Answered, BoundedHTTPConnection
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.concurrency import first_cause
 from zotpy.registry.health import Health
 from zotpy.registry.registry import Registry
 from zotpy.registry.space import Space
 from zotpy.web import blobs, lists, manifests, operations, uploads, welcome
-from zotpy.web.bodies import BoundedBody, BoundedRequest, body_of
-from zotpy.web.connections import BoundedConnection
 from zotpy.web.context import Context
 from zotpy.web.errors import answer
-from zotpy.web.proxies import TrustedProxies
 from zotpy.web.routes import Handler, RepositoryRoutes
-from zotpy.web.streaming import Answered, BoundedHTTPConnection
 
 _PUSHES = frozenset({"PATCH", "PUT"})
 _API = {"Docker-Distribution-API-Version": "registry/2.0"}

@@ -13,7 +13,7 @@ from quart import Response
 from zotpy.core.byteranges import ByteRanges, PartCutter, content_range
 from zotpy.core.digests import Digest
 from zotpy.core.ranges import Span, parse_read_ranges
-from zotpy.web.bodies import BoundedRequest, StreamedBody
+from zotpy.http.server.bodies import BoundedRequest, StreamedBody
 
 Opener = Callable[[Span], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 

@@ -3,13 +3,8 @@
 429 and 503 differ in what helps. 429: the same request may succeed a little later, at any replica; skopeo, podman and
 others repeat a request only for this status. 503: this replica is to be left, since another one may answer (it is older
 than its bucket, too small, or the store refuses its keys); a balancer may send the request to another one at once.
-
-The body is the OCI envelope (distribution spec, *Error Codes*)::
-
-    {"errors": [{"code": "MANIFEST_UNKNOWN", "message": "...", "detail": {...}}]}
 """
 
-import json
 from collections.abc import Mapping
 
 import structlog
@@ -21,6 +16,7 @@ from zotpy.core import errors as e
 from zotpy.core.framing import FramingError
 from zotpy.core.paging import PageInvalid
 from zotpy.core.ranges import upload_range
+from zotpy.http.server.envelope import envelope
 from zotpy.registry.concurrency import first_cause, log_others
 from zotpy.registry.layout import LayoutMoved
 from zotpy.store.interface import StoreError, StoreFull, StoreUnavailable
@@ -56,23 +52,6 @@ _HTTP_CODES = {404: "NAME_UNKNOWN", 405: "UNSUPPORTED", 413: "SIZE_INVALID", 400
 _RETRY_AFTER_S = 5
 
 log = structlog.get_logger()
-
-
-def error_body(*items: tuple[str, str, e.Detail]) -> bytes:
-    """Write the envelope."""
-    listed: list[dict[str, object]] = []
-    for code, message, detail in items:
-        listed.append({"code": code, "message": message})
-        if detail is not None:
-            listed[-1]["detail"] = detail
-    return json.dumps({"errors": listed}).encode()
-
-
-def envelope(status: int, *items: tuple[str, str, e.Detail], headers: Mapping[str, str] | None = None) -> Response:
-    """Write the answer to a request that failed."""
-    response = Response(error_body(*items), status, content_type="application/json")
-    response.headers.update(dict(headers or {}))
-    return response
 
 
 def answer(error: BaseException) -> Response:

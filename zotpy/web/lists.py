@@ -9,8 +9,8 @@ from zotpy.core.digests import Digest
 from zotpy.core.manifests import OCI_INDEX
 from zotpy.core.names import RepositoryName
 from zotpy.core.paging import next_link, parse_page_size
+from zotpy.http.server.bodies import BoundedRequest
 from zotpy.registry.budget import Account
-from zotpy.web.bodies import BoundedRequest
 from zotpy.web.context import Context
 
 

@@ -9,9 +9,9 @@ from zotpy.core.errors import TagInvalid
 from zotpy.core.names import RepositoryName, Tag, parse_reference
 from zotpy.core.pieces import Pieces
 from zotpy.core.ranges import parse_content_length
+from zotpy.http.server.bodies import BoundedRequest, body_of
 from zotpy.registry.blobs import open_inline
 from zotpy.registry.manifests import too_large
-from zotpy.web.bodies import BoundedRequest, body_of
 from zotpy.web.contents import Content, answer_content
 from zotpy.web.context import Context
 from zotpy.web.requests import condition_of, extra_tags_of, is_unchanged

@@ -2,7 +2,7 @@
 
 from quart import Response
 
-from zotpy.web.bodies import BoundedRequest
+from zotpy.http.server.bodies import BoundedRequest
 from zotpy.web.context import Context
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -6,7 +6,7 @@ from html import escape
 
 from quart import Response
 
-from zotpy.web.bodies import BoundedRequest
+from zotpy.http.server.bodies import BoundedRequest
 from zotpy.web.context import Context
 
 EXAMPLE_HOST = "registry.example.com"

@@ -16,6 +16,8 @@ from tests.unit.registry.support import Script, sent
 from zotpy.core.digests import Digest
 from zotpy.core.manifests import OCI_IMAGE
 from zotpy.core.names import RepositoryName
+from zotpy.http.server.connections import ServerConfig, serve
+from zotpy.http.server.streaming import Answered
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.health import Health
 from zotpy.registry.registry import open_registry
@@ -23,14 +25,12 @@ from zotpy.registry.settings import KIB, MIB, RegistrySettings
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.memory import MemoryStore
 from zotpy.web.app import create_app
-from zotpy.web.connections import ServerConfig, serve
-from zotpy.web.streaming import Answered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from zotpy.http.server.proxies import TrustedProxies
     from zotpy.registry.registry import Registry
-    from zotpy.web.proxies import TrustedProxies
 
 PART_BYTES = 1 * MIB
 BUDGET_BYTES = 8 * MIB

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.unit.web.raw import connect
-from zotpy.web.protocol import JoiningProtocol
+from zotpy.http.server.protocol import JoiningProtocol
 
 if TYPE_CHECKING:
     from tests.unit.web.serving import Replica

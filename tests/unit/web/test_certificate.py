@@ -17,9 +17,9 @@ from tests.unit.test_listening import new_listening
 from tests.unit.web.certificates import write_certificate
 from zotpy.bell import Bell
 from zotpy.config import HttpSettings
+from zotpy.http.server.certificate import LOOK_INTERVAL_S
 from zotpy.listening import bind, listen
 from zotpy.startup import StartupError
-from zotpy.web.certificate import LOOK_INTERVAL_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,13 +11,13 @@ import trio
 
 from tests.unit.web.raw import connect, connect_narrow
 from tests.unit.web.serving import REPO, SETTINGS, UPLOADS, Replica, push_zeros, serving
+from zotpy.http.server.connections import ServerConfig
+from zotpy.http.server.cuts import Cut
 from zotpy.registry.settings import MIB
 from zotpy.store.interface import StoreUnavailable
-from zotpy.web.connections import ServerConfig
-from zotpy.web.cuts import Cut
 
 if TYPE_CHECKING:
-    from zotpy.web.streaming import Answered
+    from zotpy.http.server.streaming import Answered
 
 SOON_S = 0.5
 """A stall timeout for real sockets; nothing is asserted about how long it takes."""

@@ -10,7 +10,7 @@ import trio.testing
 
 from tests.unit.web.serving import REPO, UPLOADS, Replica, digest_of
 from tests.unit.web.test_last_requests import all_of
-from zotpy.http1 import MOST_AHEAD_BYTES, Connection
+from zotpy.http.http1 import MOST_AHEAD_BYTES, Connection
 
 CONTENT = b"a blob"
 CHUNKED = b"6\r\na blob\r\n0\r\n\r\n"

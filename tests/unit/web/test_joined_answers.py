@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.web.raw import connect
 from tests.unit.web.serving import ABSENT, REPO, UPLOADS, Replica
-from zotpy.web.pace import Pace
-from zotpy.web.protocol import TOGETHER_BYTES
+from zotpy.http.server.pace import Pace
+from zotpy.http.server.protocol import TOGETHER_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

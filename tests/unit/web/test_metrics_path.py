@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.web.serving import listening
+from zotpy.http.server.connections import ServerConfig
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
 from zotpy.store.memory import MemoryStore
-from zotpy.web.connections import ServerConfig
 
 if TYPE_CHECKING:
     import httpx

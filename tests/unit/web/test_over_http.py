@@ -13,13 +13,13 @@ import pytest
 import trio
 
 from zotpy.core.manifests import OCI_IMAGE, OCI_INDEX
+from zotpy.http.server.connections import ServerConfig, serve
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.health import Health
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
 from zotpy.store.memory import MemoryStore
 from zotpy.web.app import create_app
-from zotpy.web.connections import ServerConfig, serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -12,7 +12,7 @@ from werkzeug.datastructures import Headers
 
 from tests.unit.web.serving import REPO, UPLOADS, digest_of, image, serving
 from zotpy.core.manifests import OCI_IMAGE
-from zotpy.web.proxies import Reached, TrustedProxies, address_of, forwarded_elements
+from zotpy.http.server.proxies import Reached, TrustedProxies, address_of, forwarded_elements
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

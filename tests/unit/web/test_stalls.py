@@ -16,11 +16,11 @@ from tests.unit.web.certificates import write_certificate
 from tests.unit.web.raw import RawClient, connect_narrow
 from tests.unit.web.serving import REPO, SETTINGS, ended, push_zeros, serving
 from zotpy.core.errors import ClientStalled
+from zotpy.http.server.bodies import BoundedBody
+from zotpy.http.server.connections import ServerConfig
+from zotpy.http.server.pace import PROGRESS_BYTES, Pace
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.settings import KIB, MIB
-from zotpy.web.bodies import BoundedBody
-from zotpy.web.connections import ServerConfig
-from zotpy.web.pace import PROGRESS_BYTES, Pace
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -24,10 +24,10 @@ from tests.unit.web.serving import (
     push_zeros,
 )
 from zotpy.core.manifests import OCI_IMAGE
+from zotpy.http.server import streaming
 from zotpy.registry.settings import KIB, MIB
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory import CHUNK_BYTES
-from zotpy.web import streaming
 
 TOTAL_BYTES = 64 * MIB
 SOCKETS_BYTES = 16 * MIB

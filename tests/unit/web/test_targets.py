@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from tests.unit.web.raw import connect
-from zotpy.web.targets import Target, TargetInvalid, read_target
+from zotpy.http.server.targets import Target, TargetInvalid, read_target
 
 if TYPE_CHECKING:
     from tests.unit.web.serving import Replica

@@ -7,7 +7,7 @@ import json
 import trio
 
 from tests.unit.web.serving import Replica, ended
-from zotpy import http1
+from zotpy.http import http1
 
 MORE = 3 * http1.MOST_SMALL_CHUNKS
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.web.raw import connect
 from tests.unit.web.serving import Replica, codes_of, serving
-from zotpy.web.proxies import TrustedProxies
+from zotpy.http.server.proxies import TrustedProxies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -16,8 +16,8 @@ from quart.wrappers.response import ResponseBody
 from quart_trio.wrappers import TrioRequest
 
 from zotpy.core.errors import ClientStalled
-from zotpy.web.cuts import Cut
-from zotpy.web.proxies import Reached
+from zotpy.http.server.cuts import Cut
+from zotpy.http.server.proxies import Reached
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent

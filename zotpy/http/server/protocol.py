@@ -17,9 +17,9 @@ from hypercorn.protocol.events import Request
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.protocol.http_stream import HTTPStream
 
-from zotpy import http1
-from zotpy.web.errors import error_body
-from zotpy.web.targets import TargetInvalid, read_target
+from zotpy.http import http1
+from zotpy.http.server.envelope import error_body
+from zotpy.http.server.targets import TargetInvalid, read_target
 
 TOGETHER_BYTES = 64 * 1024
 """A longer piece is not copied behind the head."""

@@ -27,13 +27,13 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.typing import AppWrapper, Framework
 
-from zotpy import http1
-from zotpy.sockets import write_in_bites
-from zotpy.web.admission import Admission, Entry
-from zotpy.web.certificate import Certificate
-from zotpy.web.pace import PROGRESS_BYTES, Pace
-from zotpy.web.patience import Patience
-from zotpy.web.protocol import JoiningProtocol, join, left_of_body
+from zotpy.http import http1
+from zotpy.http.server.admission import Admission, Entry
+from zotpy.http.server.certificate import Certificate
+from zotpy.http.server.pace import PROGRESS_BYTES, Pace
+from zotpy.http.server.patience import Patience
+from zotpy.http.server.protocol import JoiningProtocol, join, left_of_body
+from zotpy.http.sockets import write_in_bites
 
 END_S = 2.0
 """How long a client has to close its side once we have closed ours; what it still sends is dropped."""

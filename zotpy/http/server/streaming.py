@@ -17,12 +17,12 @@ from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from zotpy.core.errors import RegistryError
+from zotpy.http.server.bodies import LINGER_S, BoundedBody, body_of
+from zotpy.http.server.cuts import Cut
+from zotpy.http.server.envelope import envelope
+from zotpy.http.server.proxies import Reached
 from zotpy.registry.concurrency import plain_errors
 from zotpy.store.interface import StoreError
-from zotpy.web.bodies import LINGER_S, BoundedBody, body_of
-from zotpy.web.cuts import Cut
-from zotpy.web.errors import envelope
-from zotpy.web.proxies import Reached
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable
@@ -102,7 +102,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             self.app.on_answered(answered, trio.current_time())  # type: ignore[attr-defined]
 
     async def _answer(self, request: "Request", send: Any, answered: "Answered") -> None:
-        is_spoken = request.http_version.startswith("1.")  # why not HTTP/2, `zotpy/web/connections.py` says
+        is_spoken = request.http_version.startswith("1.")  # why not HTTP/2, `zotpy/http/server/connections.py` says
         response = await self.app.handle_request(request) if is_spoken else _other_version()
         answered.status = response.status_code
         _name_no_type_of_nothing(request.method, response)

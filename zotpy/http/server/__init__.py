@@ -1,0 +1,1 @@
+"""The server's side: connections of clients, their requests, bodies and answers."""
