@@ -15,7 +15,8 @@ import trio
 from bench.measures import MIB
 from bench.micro.timing import Micro
 from zotpy.core.pieces import Pieces
-from zotpy.http.server.connections import ServerConfig, serve
+from zotpy.http.server.hypercorn_config import ServerConfig
+from zotpy.http.server.serving import serve
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.health import Health
 from zotpy.registry.registry import open_registry

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tests.unit.registry.support import until
 from tests.unit.web.raw import connect_narrow
 from tests.unit.web.serving import listening
-from zotpy.http.server.connections import ServerConfig
+from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import MIB, RegistrySettings

@@ -17,7 +17,7 @@ from zotpy.config import ConfigError, GcSettings, ListSettings, S3Settings, Sett
 from zotpy.config.retention import read_policies
 from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, variable_of
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES
-from zotpy.http.server.connections import ServerConfig
+from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.registry.settings import RegistrySettings
 from zotpy.server import registry_settings
 

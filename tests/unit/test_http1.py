@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import h11
 import pytest
 
-from zotpy.http import http1
+from zotpy.http import chunks, http1
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -218,17 +218,17 @@ def received(*pieces: bytes) -> int:
 @pytest.mark.parametrize("is_cut_anywhere", [False, True])
 def test_a_body_of_thousands_of_tiny_chunks_is_refused(extension: bytes, is_cut_anywhere: bool) -> None:  # noqa: FBT001
     """Each chunk costs as much as kilobytes: no more are read than twice those that may be of any length."""
-    tiny = chunks_of(1, 3 * http1.MOST_SMALL_CHUNKS, extension)
+    tiny = chunks_of(1, 3 * chunks.MOST_SMALL_CHUNKS, extension)
     with pytest.raises(h11.RemoteProtocolError) as refused:
         received(*(cuts(tiny, 1) if is_cut_anywhere else [tiny]))
     assert refused.value.error_status_hint == 400
-    assert int(str(refused.value).split()[0]) <= 2 * http1.MOST_SMALL_CHUNKS
+    assert int(str(refused.value).split()[0]) <= 2 * chunks.MOST_SMALL_CHUNKS
 
 
 def test_some_chunks_may_be_tiny_and_many_short() -> None:
     """A manifest sent letter by letter is read, and so is an archive sent by 64 bytes."""
-    few = http1.MOST_SMALL_CHUNKS
+    few = chunks.MOST_SMALL_CHUNKS
     assert received(chunks_of(1, few)) == few
-    assert received(chunks_of(http1.LEAST_CHUNK_BYTES, 3 * few)) == 3 * few * http1.LEAST_CHUNK_BYTES
+    assert received(chunks_of(chunks.LEAST_CHUNK_BYTES, 3 * few)) == 3 * few * chunks.LEAST_CHUNK_BYTES
     long = 1024 * few
     assert received(chunks_of(long, 1), chunks_of(1, 3 * few)) == long + 3 * few

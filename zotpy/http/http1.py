@@ -18,166 +18,18 @@ The parts of h11 that this stands on are not public: `tests/unit/test_http1.py` 
 
 import re
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import h11
 from h11._readers import ChunkedReader
-from h11._receivebuffer import ReceiveBuffer, blank_line_regex
 
-_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
-_LONGEST_HEADER = 18
-"""A chunk's size in at most 16 digits, and the end of its line."""
-_LINE_END = b"\r\n"
-MOST_SMALL_CHUNKS = 4096
-"""So many chunks of a body may be of any length; as many are joined at a time."""
-LEAST_CHUNK_BYTES = 64
-"""What the chunks of a longer body have on average; Go's gzip writes some 240 bytes at a time."""
+from zotpy.http.chunks import JoiningChunkedReader, PieceBuffer
+
 _EMPTY_LINES = re.compile(rb"(?:\r?\n){1,8}")
 MOST_EMPTY_LINES = 8
 """So many empty lines before a request are ignored."""
-
-
 MOST_AHEAD_BYTES = 16 * 1024
 """So much of what a client sends behind a request is kept until that one is answered."""
-
-
-class PieceBuffer(ReceiveBuffer):
-    """A receive buffer that keeps a piece as it is where there is nothing before it."""
-
-    def __init__(self, longest_lines: int) -> None:
-        super().__init__()
-        self._longest_lines = longest_lines
-        """Of a head or trailer, in bytes, with the empty line at its end."""
-        self._piece = b""
-
-    def __iadd__(self, byteslike: bytes | bytearray) -> Self:
-        if self._data or self._piece:
-            self._settle()
-            self._data += byteslike
-        else:
-            self._piece = bytes(byteslike)
-        return self
-
-    def __len__(self) -> int:
-        return len(self._data) + len(self._piece)
-
-    def __bytes__(self) -> bytes:
-        return self._piece or bytes(self._data)
-
-    def _settle(self) -> None:
-        """Go back to what h11's own methods work on."""
-        if self._piece:
-            self._data += self._piece
-            self._piece = b""
-
-    def maybe_extract_at_most(self, count: int) -> bytes | bytearray | None:  # type: ignore[override]  # any buffer does
-        """Take the whole piece where it is wanted, else cut it as h11 does."""
-        if self._piece and count >= len(self._piece):
-            piece, self._piece = self._piece, b""
-            return piece
-        self._settle()
-        return super().maybe_extract_at_most(count)
-
-    def maybe_extract_next_line(self) -> bytearray | None:
-        """See h11."""
-        self._settle()
-        return super().maybe_extract_next_line()
-
-    def maybe_extract_lines(self) -> list[bytearray] | None:
-        """See h11; here lines that are too long are refused also if they are there as a whole."""
-        self._settle()
-        if len(self._data) > self._longest_lines and not self._ends_in_time():
-            msg = "Receive buffer too long"
-            raise h11.LocalProtocolError(msg, error_status_hint=431)
-        return super().maybe_extract_lines()
-
-    def _ends_in_time(self) -> bool:
-        """Say whether the lines at the beginning end within the limit: there, or with an empty line alone."""
-        if self._data.startswith((b"\n", _LINE_END)):
-            return True
-        return blank_line_regex.search(self._data, 0, self._longest_lines) is not None
-
-    def is_next_line_obviously_invalid_request_line(self) -> bool:
-        """See h11; half of an empty line is no request line yet."""
-        self._settle()
-        return self._data != b"\r" and super().is_next_line_obviously_invalid_request_line()
-
-    def peek(self) -> bytes | bytearray:
-        """Return all that is here, to be looked at until the next call."""
-        return self._piece or self._data
-
-    def drop(self, count: int) -> None:
-        """Forget the first `count` bytes."""
-        rest = self.peek()[count:]
-        self._piece, self._data = b"", bytearray(rest)
-        self._next_line_search = self._multiple_lines_search = 0
-
-
-class JoiningChunkedReader(ChunkedReader):
-    """Reads as many chunks at once as are there; h11 reads what is incomplete or unusual.
-
-    A chunk costs some microseconds, however short it is: a body in chunks of one byte would cost seconds for each MiB.
-    So after the first `MOST_SMALL_CHUNKS` they must have `LEAST_CHUNK_BYTES` on average.
-    """
-
-    def __init__(self, *, is_bounded: bool) -> None:
-        super().__init__()
-        self._is_bounded = is_bounded
-        self._chunks = 0
-        self._received_bytes = 0
-
-    def __call__(self, buf: ReceiveBuffer) -> Any:
-        """Return the next event, or `None` where more bytes are needed."""
-        if isinstance(buf, PieceBuffer) and not self._reading_trailer and self._bytes_to_discard in {b"", _LINE_END}:
-            data = self._join(buf)
-            if data:
-                return self._counted(h11.Data(data=data))
-        return self._counted(super().__call__(buf))
-
-    def _counted(self, event: Any) -> Any:
-        """Return an event, unless the chunks are too short by now."""
-        if isinstance(event, h11.Data):
-            self._chunks += event.chunk_end
-            self._received_bytes += len(event.data)
-            too_many = self._is_bounded and self._chunks > MOST_SMALL_CHUNKS
-            if too_many and self._received_bytes < self._chunks * LEAST_CHUNK_BYTES:
-                msg = f"{self._chunks} chunks have {self._received_bytes} bytes"
-                raise h11.RemoteProtocolError(msg, error_status_hint=400)
-        return event
-
-    def _join(self, buf: PieceBuffer) -> bytes:
-        """Take the bytes of all chunks as far as they can be read in one go; none where that is nowhere."""
-        block = buf.peek()
-        found: list[memoryview] = []
-        position, length = 0, len(block)
-        in_chunk, at_end = self._bytes_in_chunk, bool(self._bytes_to_discard)
-        with memoryview(block) as view:
-            while len(found) < MOST_SMALL_CHUNKS:
-                if at_end:
-                    if block[position : position + 2] != _LINE_END:
-                        break
-                    position += 2
-                    at_end = False
-                if not in_chunk:
-                    end = block.find(_LINE_END, position, position + _LONGEST_HEADER)
-                    digits = block[position:end] if end >= 0 else b""
-                    if not _CHUNK_SIZE.fullmatch(digits) or not (size := int(digits, 16)):
-                        break
-                    in_chunk, position = size, end + 2
-                if not (taken := min(in_chunk, length - position)):
-                    break
-                found.append(view[position : position + taken])
-                position += taken
-                in_chunk -= taken
-                at_end = not in_chunk
-                self._chunks += at_end
-            data = b"".join(found)
-            for piece in found:
-                piece.release()
-        if data:
-            buf.drop(position)
-            self._bytes_in_chunk, self._bytes_to_discard = in_chunk, _LINE_END if at_end else b""
-        return data
 
 
 class Connection(h11.Connection):

@@ -16,7 +16,8 @@ from tests.unit.registry.support import Script, sent
 from zotpy.core.digests import Digest
 from zotpy.core.manifests import OCI_IMAGE
 from zotpy.core.names import RepositoryName
-from zotpy.http.server.connections import ServerConfig, serve
+from zotpy.http.server.hypercorn_config import ServerConfig
+from zotpy.http.server.serving import serve
 from zotpy.http.server.streaming import Answered
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.health import Health

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import trio
 import trio.testing
 
-from zotpy.http.server.connections import ServerConfig, serve
+from zotpy.http.server.hypercorn_config import ServerConfig
+from zotpy.http.server.serving import serve
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.health import Health
 from zotpy.registry.registry import open_registry

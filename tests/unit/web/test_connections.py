@@ -10,7 +10,7 @@ import trio
 
 from tests.unit.web.raw import RawClient
 from tests.unit.web.serving import UPLOADS, serving
-from zotpy.http.server.connections import ServerConfig
+from zotpy.http.server.hypercorn_config import ServerConfig
 
 DEADLINE_S = 60.0
 

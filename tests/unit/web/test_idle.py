@@ -9,7 +9,7 @@ import trio
 
 from tests.unit.web.raw import connect
 from tests.unit.web.serving import REPO, serving
-from zotpy.http.server.connections import ServerConfig
+from zotpy.http.server.hypercorn_config import ServerConfig
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.web.serving import listening
-from zotpy.http.server.connections import ServerConfig
+from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import MIB, RegistrySettings

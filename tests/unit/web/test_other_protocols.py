@@ -11,7 +11,7 @@ import trio
 
 from tests.unit.web.raw import RawClient, connect
 from tests.unit.web.serving import serving
-from zotpy.http.server.connections import ServerConfig
+from zotpy.http.server.hypercorn_config import ServerConfig
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

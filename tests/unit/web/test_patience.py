@@ -17,7 +17,7 @@ import trio.testing
 
 from tests.unit.web.serving import REPO, push_zeros, serving
 from zotpy.http.server.bodies import BoundedBody
-from zotpy.http.server.connections import ServerConfig
+from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.patience import BITE_BYTES, EAGER_BYTES, LONGEST_WAIT_S, Patience
 from zotpy.registry.settings import KIB, MIB
 

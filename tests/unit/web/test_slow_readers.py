@@ -10,8 +10,8 @@ import trio
 from tests.unit.registry.support import until
 from tests.unit.web.raw import connect_narrow
 from tests.unit.web.serving import REPO, SETTINGS, Replica, codes_of, push_zeros, serving
-from zotpy.http.server.connections import ServerConfig
 from zotpy.http.server.cuts import Cut
+from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.registry.settings import KIB, MIB
 
 LARGE_BYTES = 64 * MIB

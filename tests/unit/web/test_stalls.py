@@ -17,7 +17,7 @@ from tests.unit.web.raw import RawClient, connect_narrow
 from tests.unit.web.serving import REPO, SETTINGS, ended, push_zeros, serving
 from zotpy.core.errors import ClientStalled
 from zotpy.http.server.bodies import BoundedBody
-from zotpy.http.server.connections import ServerConfig
+from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.pace import PROGRESS_BYTES, Pace
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.settings import KIB, MIB

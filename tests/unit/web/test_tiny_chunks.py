@@ -7,9 +7,9 @@ import json
 import trio
 
 from tests.unit.web.serving import Replica, ended
-from zotpy.http import http1
+from zotpy.http import chunks
 
-MORE = 3 * http1.MOST_SMALL_CHUNKS
+MORE = 3 * chunks.MOST_SMALL_CHUNKS
 
 
 async def test_a_client_that_sends_byte_by_byte_is_told_to_send_longer_chunks(replica: Replica) -> None:
@@ -28,6 +28,6 @@ async def test_a_client_that_sends_byte_by_byte_is_told_to_send_longer_chunks(re
             pass
     assert answer.startswith(b"HTTP/1.1 400 ")
     [error] = json.loads(answer.partition(b"\r\n\r\n")[2])["errors"]
-    assert f"below {http1.LEAST_CHUNK_BYTES} bytes" in error["message"]
+    assert f"below {chunks.LEAST_CHUNK_BYTES} bytes" in error["message"]
     await ended(replica, "PATCH")
     assert replica.registry.budget.used_bytes == 0

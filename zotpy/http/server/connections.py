@@ -12,24 +12,19 @@ one connection for many bodies would have each wait for all, so that none could 
 import math
 import os
 import socket
-import ssl
 import struct
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import hypercorn.config
-import hypercorn.trio
-import hypercorn.trio.run
 import structlog
 import trio
+from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.typing import AppWrapper, Framework
+from hypercorn.typing import AppWrapper
 
 from zotpy.http import http1
 from zotpy.http.server.admission import Admission, Entry
-from zotpy.http.server.certificate import Certificate
+from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.pace import PROGRESS_BYTES, Pace
 from zotpy.http.server.patience import Patience
 from zotpy.http.server.protocol import JoiningProtocol, join, left_of_body
@@ -43,42 +38,6 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 log = structlog.get_logger()
 
 
-class ServerConfig(hypercorn.config.Config):
-    """hypercorn's configuration, and ours."""
-
-    send_stall_s: float = 60.0
-    """How long a client may take to read the next 64 KiB of an answer."""
-    read_bytes: Callable[[], int] = staticmethod(lambda: 64 * 1024)
-    """Says how much to read from a client's socket at once: each read costs some turns through trio and hypercorn."""
-    contested_bytes: Callable[[], int] = staticmethod(lambda: 0)
-    """Says how much instead, while others wait for what an answer holds; 0: nobody does."""
-    alpn_protocols = ["http/1.1"]  # noqa: RUF012 - as hypercorn has it
-    keyfile_password = ""
-    """A key that asks for one is refused; without this OpenSSL would ask at the terminal, and wait."""
-    certificate: Certificate | None = None
-    """What `use_certificate` loaded."""
-    admission: Admission | None = None
-    """Counts the connections; `serve` makes one where none is given."""
-    head_timeout_s: float = 30.0
-    """How long the head of a request may take from its first byte, and a TLS handshake as a whole."""
-
-    def use_certificate(self, cert: Path, key: Path) -> None:
-        """Speak TLS with the certificate in these files, as they are at any time. Raises `OSError`, `ssl.SSLError`."""
-        self.certfile, self.keyfile = str(cert), str(key)
-        self.certificate = Certificate(cert, key, self._load_context)
-
-    def _load_context(self) -> ssl.SSLContext:
-        context = super().create_ssl_context()
-        if context is None:
-            msg = "there is a certificate, so there is a context"
-            raise AssertionError(msg)
-        return context
-
-    def create_ssl_context(self) -> ssl.SSLContext | None:
-        """Return the context that listens; hypercorn asks for it once."""
-        return super().create_ssl_context() if self.certificate is None else self.certificate.context
-
-
 class BoundedConnection(TCPServer):
     """A connection that ends where its client reads no more, has closed its side, or asks nothing for too long.
 
@@ -88,7 +47,7 @@ class BoundedConnection(TCPServer):
 
     config: ServerConfig
 
-    def __init__(self, app: AppWrapper, config: hypercorn.config.Config, context: Any, state: Any, stream: Any) -> None:
+    def __init__(self, app: AppWrapper, config: Config, context: Any, state: Any, stream: Any) -> None:
         """Make it, and known to its requests as `state.connection` of their scope."""
         super().__init__(app, config, context, {**state, "connection": self}, stream)
         self.is_cut = False
@@ -284,22 +243,3 @@ class BoundedConnection(TCPServer):
         stream: Any = self.stream
         found: trio.socket.SocketType = (stream.transport_stream if self.protocol.ssl else stream).socket
         return found
-
-
-def _connection(app: AppWrapper, config: hypercorn.config.Config, *others: Any) -> TCPServer:
-    return (BoundedConnection if isinstance(config, ServerConfig) else TCPServer)(app, config, *others)
-
-
-async def serve(
-    app: Framework,
-    config: ServerConfig,
-    *,
-    stop: trio.Event,
-    task_status: "trio.TaskStatus[list[str]]" = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Accept connections until `stop`; tell where once they can be made."""
-    config.admission = admission = config.admission or Admission()
-    config.ssl_handshake_timeout = config.head_timeout_s
-    hypercorn.trio.run.TCPServer = _connection  # type: ignore[assignment, attr-defined]  # no seam for this
-    with admission.accepting():
-        await hypercorn.trio.serve(app, config, shutdown_trigger=stop.wait, task_status=task_status)

@@ -18,6 +18,7 @@ from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.protocol.http_stream import HTTPStream
 
 from zotpy.http import http1
+from zotpy.http.chunks import LEAST_CHUNK_BYTES
 from zotpy.http.server.envelope import error_body
 from zotpy.http.server.targets import TargetInvalid, read_target
 
@@ -30,7 +31,7 @@ _PROBES = frozenset({b"/livez", b"/readyz", b"/startupz"})
 """Answered however many clients there are: a replica that is busy is not to be killed for it."""
 _REFUSALS = {
     400: "this is no request of HTTP/1.1, or its body is cut into chunks wrongly, or into thousands of chunks below "
-    f"{http1.LEAST_CHUNK_BYTES} bytes: send longer ones, or a Content-Length",
+    f"{LEAST_CHUNK_BYTES} bytes: send longer ones, or a Content-Length",
     431: "the request's head is too long: send fewer or shorter headers",
     501: "the body has a Transfer-Encoding other than chunked",
 }

@@ -1,0 +1,46 @@
+"""How the server of a replica is configured: hypercorn's settings, and ours."""
+
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+from hypercorn.config import Config
+
+from zotpy.http.server.admission import Admission
+from zotpy.http.server.certificate import Certificate
+
+
+class ServerConfig(Config):
+    """hypercorn's configuration, and ours."""
+
+    send_stall_s: float = 60.0
+    """How long a client may take to read the next 64 KiB of an answer."""
+    read_bytes: Callable[[], int] = staticmethod(lambda: 64 * 1024)
+    """Says how much to read from a client's socket at once: each read costs some turns through trio and hypercorn."""
+    contested_bytes: Callable[[], int] = staticmethod(lambda: 0)
+    """Says how much instead, while others wait for what an answer holds; 0: nobody does."""
+    alpn_protocols = ["http/1.1"]  # noqa: RUF012 - as hypercorn has it
+    keyfile_password = ""
+    """A key that asks for one is refused; without this OpenSSL would ask at the terminal, and wait."""
+    certificate: Certificate | None = None
+    """What `use_certificate` loaded."""
+    admission: Admission | None = None
+    """Counts the connections; `serve` makes one where none is given."""
+    head_timeout_s: float = 30.0
+    """How long the head of a request may take from its first byte, and a TLS handshake as a whole."""
+
+    def use_certificate(self, cert: Path, key: Path) -> None:
+        """Speak TLS with the certificate in these files, as they are at any time. Raises `OSError`, `ssl.SSLError`."""
+        self.certfile, self.keyfile = str(cert), str(key)
+        self.certificate = Certificate(cert, key, self._load_context)
+
+    def _load_context(self) -> ssl.SSLContext:
+        context = super().create_ssl_context()
+        if context is None:
+            msg = "there is a certificate, so there is a context"
+            raise AssertionError(msg)
+        return context
+
+    def create_ssl_context(self) -> ssl.SSLContext | None:
+        """Return the context that listens; hypercorn asks for it once."""
+        return super().create_ssl_context() if self.certificate is None else self.certificate.context
