@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "zotpy": "",
     "zotpy.core": "",
     "zotpy.http": "h11 trio",
-    "zotpy.http.server": "zotpy.core zotpy.http zotpy.registry zotpy.store "
+    "zotpy.http.server": "zotpy.bell zotpy.core zotpy.http zotpy.registry zotpy.store "
     "h11 hypercorn quart quart_trio structlog trio werkzeug",
     "zotpy.s3.wire": "zotpy.core crc32c",
     "zotpy.s3": "zotpy.core zotpy.http zotpy.s3.wire botocore crc32c h11 httpx structlog trio",
