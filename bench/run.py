@@ -37,7 +37,7 @@ from bench.servers.processes import NotReady, ProgramMissing
 from bench.servers.registries import CHECKOUT, REGISTRIES, registry_version
 from bench.servers.stores import STORES, printed
 
-PLAIN_WIDTH = 190
+PLAIN_WIDTH = 210
 """Where the output is a file, and no terminal says how wide it is."""
 
 

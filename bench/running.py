@@ -11,10 +11,12 @@ from rich.console import Console
 from bench.clients.blobs import push_blob, verify_blob
 from bench.clients.connection import Connection, Refused
 from bench.clients.content import Content
+from bench.clients.endpoint import Endpoint, tls_context
 from bench.measures import ProcessTree
 from bench.results import Results, Sample, compare
+from bench.servers.certificates import make_certificate
 from bench.servers.processes import NotReady
-from bench.servers.registries import Prepare
+from bench.servers.registries import Place, Prepare
 from bench.servers.shaping import Shape, ShapingProxy
 from bench.servers.stores import StoreServer, make_bucket
 from bench.tables import Board, board
@@ -39,11 +41,11 @@ def run_plan(plan: Plan, store: StoreServer, directory: Path, results: Results, 
     make_bucket(store.bucket(BUCKET))
     samples = len(plan.cases) * len(plan.registries) * plan.rounds
     with board(console, plan.cases, list(plan.registries), samples) as screen:
-        for index, (shape, cases) in enumerate(groupby(plan.cases, key=lambda case: case.shape)):
+        for index, ((shape, tls), cases) in enumerate(groupby(plan.cases, key=lambda case: (case.shape, case.tls))):
             folder = directory / f"registries{index}"
             folder.mkdir()
             screen.begin("starting the registries")
-            with _sites(plan.registries, shape, store, folder) as sites:
+            with _sites(plan.registries, shape, store, folder, tls=tls) as sites:
                 for case in cases:
                     _run_case(case, plan, sites, results, screen)
 
@@ -72,7 +74,7 @@ def _sample(case: Case, site: Site, turn: int, seed: str) -> Sample:
 
 @contextmanager
 def _sites(
-    registries: Mapping[str, Prepare], shape: Shape | None, store: StoreServer, folder: Path
+    registries: Mapping[str, Prepare], shape: Shape | None, store: StoreServer, folder: Path, *, tls: bool
 ) -> Iterator[list[Site]]:
     """Run the registries, each under a prefix of its own, behind a shaping proxy where there is a shape."""
     with ExitStack() as stack:
@@ -85,20 +87,23 @@ def _sites(
             bucket = proxy.bucket
             trees["proxy"] = ProcessTree(proxy.process.pid)
         sites = []
+        certificate = make_certificate(folder) if tls else None
+        context = tls_context(str(certificate.cert)) if certificate is not None else None
         for name, prepare in registries.items():
-            server = prepare(bucket, f"{folder.name}/{name}", folder)
+            server = prepare(bucket, f"{folder.name}/{name}", folder, Place(tls=certificate))
             stack.callback(server.stop)
             server.start()
-            sites.append(Site(name, server.port, {"registry": ProcessTree(server.process.pid), **trees}))
-            _warm_up(name, server.port)
+            endpoint = Endpoint(server.place.host, server.port, context)
+            sites.append(Site(name, endpoint, {"registry": ProcessTree(server.process.pid), **trees}))
+            _warm_up(name, endpoint)
         yield sites
 
 
-def _warm_up(name: str, port: int) -> None:
+def _warm_up(name: str, endpoint: Endpoint) -> None:
     """Push and pull a blob of some parts: the store grows its volumes, the registry imports its last modules."""
     content = Content("warm-up", WARM_UP_BYTES)
     try:
-        with closing(Connection(port)) as connection:
+        with closing(Connection(endpoint)) as connection:
             push_blob(connection, "bench/warm-up", content, "docker")
             verify_blob(connection, "bench/warm-up", content)
     except (Refused, OSError) as error:

@@ -198,11 +198,20 @@ def scaling(report: Report, run: Run) -> float | None:
 
 def ratio(report: Report, run: Run) -> float | None:
     """Return our throughput for each of the peer's, where both were measured; none on the peer's own run."""
+    peer = _peer_of(report, run)
+    return None if peer is None or not peer.throughput else run.throughput / peer.throughput
+
+
+def cost_ratio(report: Report, run: Run) -> float | None:
+    """Return our replicas' CPU for each GiB or operation, for each of the peer's; none on the peer's own run."""
+    peer = _peer_of(report, run)
+    ours, theirs = run.cost("replica"), None if peer is None else peer.cost("replica")
+    return None if ours is None or not theirs else ours / theirs
+
+
+def _peer_of(report: Report, run: Run) -> Run | None:
     others = (one for one in report.runs if (one.replicas, one.workload) == (run.replicas, run.workload))
-    peer = next((one for one in others if one.registry != run.registry), None)
-    if run.registry != "zotpy" or peer is None or not peer.throughput:
-        return None
-    return run.throughput / peer.throughput
+    return next((one for one in others if one.registry != run.registry), None) if run.registry == "zotpy" else None
 
 
 def read_report(path: Path) -> Report:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from bench.cluster.results import Report, Run, ratio, scaling
+from bench.cluster.results import Report, Run, cost_ratio, ratio, scaling
 
 REFRESH_PER_S = 2
 """Refreshing costs CPU, which is measured here."""
@@ -21,7 +21,7 @@ Cell = tuple[str, str]
 def cells(report: Report, run: Run) -> list[Cell]:
     """Return what is said of a run, for tables on the screen and in documents alike."""
     times = scaling(report, run)
-    to_peer = ratio(report, run)
+    to_peer, cpu_to_peer = ratio(report, run), cost_ratio(report, run)
     headline = run.headline
     per = "s/GiB" if run.unit == "MB/s" else "ms/op"
     has_cluster = "replica0" in run.cpu_cores
@@ -41,8 +41,12 @@ def cells(report: Report, run: Run) -> list[Cell]:
         ("of others", f"{run.other_cores:.1f}"),
         ("store calls/op", "" if run.store_calls is None else number(run.store_calls)),
         ("limit", run.limit if run.is_valid else "INVALID"),
-        *([("of peer's", "" if to_peer is None else f"{to_peer:.2f} x")] if _has_peer(report) else []),
+        *([("of peer's", _times(to_peer)), ("CPU of peer's", _times(cpu_to_peer))] if _has_peer(report) else []),
     ]
+
+
+def _times(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f} x"
 
 
 def _ways(run: Run) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import yaml
 
 import zotpy
+from bench.servers.certificates import Certificate
 from bench.servers.peers import find_or_build_peer
 from bench.servers.processes import Process, accepts, find_program, free_port
 from bench.servers.stores import Bucket, printed
@@ -31,6 +32,8 @@ class Place:
     host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
     enter: Sequence[str] = ()
+    tls: Certificate | None = None
+    """With it clients speak TLS; without, in the clear."""
 
 
 @dataclass
@@ -71,9 +74,12 @@ def zotpy_server(
         "accesskey": bucket.access_key,
         "secretkey": bucket.secret_key,
     }
+    http: dict[str, Any] = {"address": place.host, "port": str(place.port), "workers": workers}
+    if place.tls is not None:
+        http["tls"] = {"cert": str(place.tls.cert), "key": str(place.tls.key)}
     settings = {
         "storage": {"storageDriver": driver},
-        "http": {"address": place.host, "port": str(place.port), "workers": workers},
+        "http": http,
         "log": {"level": "error"},
     }
     path = directory / f"{place.name or 'zotpy'}.json"
@@ -129,6 +135,9 @@ def _server(name: str, command: Sequence[str | Path], directory: Path, place: Pl
 
 
 def _distribution_settings(bucket: Bucket, prefix: str, place: Place) -> dict[str, Any]:
+    http: dict[str, Any] = {"addr": f"{place.host}:{place.port}", "secret": "of-the-benchmark"}
+    if place.tls is not None:
+        http["tls"] = {"certificate": str(place.tls.cert), "key": str(place.tls.key)}
     return {
         "version": "0.1",
         "log": {"level": "error", "accesslog": {"disabled": True}},
@@ -148,7 +157,7 @@ def _distribution_settings(bucket: Bucket, prefix: str, place: Place) -> dict[st
             "cache": {"blobdescriptor": "inmemory"},
             "maintenance": {"uploadpurging": {"enabled": False}},
         },
-        "http": {"addr": f"{place.host}:{place.port}", "secret": "of-the-benchmark"},
+        "http": http,
     }
 
 

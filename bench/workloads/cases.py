@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.clients.endpoint import Endpoint
 from bench.measures import MIB, ProcessTree
 from bench.servers.shaping import Shape
 
@@ -21,8 +22,8 @@ class Sizes:
     far_blob_bytes: int = 100 * MIB
     images_per_client: int = 200
     clients: int = 16
-    link_pushed_bytes: int = 24 * MIB
-    link_pulled_bytes: int = 32 * MIB
+    link_pushed_bytes: int = 48 * MIB
+    link_pulled_bytes: int = 64 * MIB
 
 
 QUICK = Sizes(blob_bytes=64 * MIB, images_per_client=6, link_pushed_bytes=2 * MIB, link_pulled_bytes=2 * MIB)
@@ -59,7 +60,7 @@ class Site:
     """A registry that runs, and the processes whose cost counts: `registry`, `store`, and a `proxy` if there is one."""
 
     registry: str
-    port: int
+    endpoint: Endpoint
     trees: Mapping[str, ProcessTree]
 
 
@@ -76,6 +77,8 @@ class Case:
     run: Callable[[Site, str], Metrics]
     """Called with the registry and a seed that no other run on this registry has."""
     shape: Shape | None = None
+    tls: bool = False
+    """Whether clients and registry speak TLS."""
 
     @property
     def name(self) -> str:

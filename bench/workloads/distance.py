@@ -30,7 +30,7 @@ def _push_and_pull(sizes: Sizes, site: Site, seed: str) -> Metrics:
     repository = "bench/latency"
     content = Content(seed, sizes.far_blob_bytes)
     assert content.digest, "computed now, before the clock starts"
-    with closing(Connections(site.port)) as connections, connections.lend() as connection:
+    with closing(Connections(site.endpoint)) as connections, connections.lend() as connection:
         with measured(site.trees) as push:
             push_blob(connection, repository, content, "docker")
         with measured(site.trees) as pull:

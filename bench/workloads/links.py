@@ -20,32 +20,37 @@ TOGETHER = 4
 
 
 def piece_cases(sizes: Sizes) -> list[Case]:
-    """Return the pushes: one PATCH with a length, in pieces of three lengths; in chunked coding; several clients."""
+    """Return the pushes: a length and pieces of three lengths, chunked coding, several clients; the same with TLS."""
     rows = _rows(0.6)
     cases: list[tuple[str, Flow, int, int]] = [(f"{piece // KIB}k", "length", piece, 1) for piece in PIECES]
     cases += [("chunked", "docker", 32 * KIB, 1), (f"4k x{TOGETHER}", "length", 4 * KIB, TOGETHER)]
     cases += [(f"chunked x{TOGETHER}", "docker", 32 * KIB, TOGETHER)]
+    both = [(*case, False) for case in cases]
+    both += [(f"{variant} tls", flow, piece, clients, True) for variant, flow, piece, clients in cases]
     return [
         Case(
             "pieces",
             variant,
             rows,
             partial(_push, sizes.link_pushed_bytes, flow, Link(LINK_BYTES_PER_S, piece), clients),
+            tls=tls,
         )
-        for variant, flow, piece, clients in cases
+        for variant, flow, piece, clients, tls in both
     ]
 
 
 def window_cases(sizes: Sizes) -> list[Case]:
-    """Return the pulls, through windows of three lengths."""
+    """Return the pulls, through windows of three lengths, in the clear and with TLS."""
     rows = _rows(1.2)
     return [
         Case(
             "windows",
-            f"{window // KIB}k",
+            f"{window // KIB}k{' tls' if tls else ''}",
             rows,
             partial(_pull, sizes.link_pulled_bytes, Link(LINK_BYTES_PER_S, min(window, 64 * KIB), window)),
+            tls=tls,
         )
+        for tls in (False, True)
         for window in WINDOWS
     ]
 
@@ -65,11 +70,11 @@ def _push(size_bytes: int, flow: Flow, link: Link, clients: int, site: Site, see
     assert all(content.digest for content in contents), "computed now, before the clock starts"
 
     def push(content: Content) -> None:
-        with closing(PacedConnection(site.port, link)) as connection:
+        with closing(PacedConnection(site.endpoint, link)) as connection:
             push_blob(connection, repository, content, flow)
 
     span = _measured(site, push, contents)
-    with closing(Connection(site.port)) as connection:
+    with closing(Connection(site.endpoint)) as connection:
         verify_blob(connection, repository, contents[-1])
     return _metrics(span, size_bytes * clients)
 
@@ -77,11 +82,11 @@ def _push(size_bytes: int, flow: Flow, link: Link, clients: int, site: Site, see
 def _pull(size_bytes: int, link: Link, site: Site, seed: str) -> Metrics:
     repository = "bench/windows"
     content = Content(seed, size_bytes)
-    with closing(Connection(site.port)) as connection:
+    with closing(Connection(site.endpoint)) as connection:
         push_blob(connection, repository, content, "length")
 
     def pull(wanted: Content) -> None:
-        with closing(PacedConnection(site.port, link)) as paced:
+        with closing(PacedConnection(site.endpoint, link)) as paced:
             pull_blob(paced, repository, wanted)
 
     return _metrics(_measured(site, pull, [content]), size_bytes)

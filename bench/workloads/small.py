@@ -38,7 +38,7 @@ def _push(sizes: Sizes, flow: Flow, site: Site, seed: str) -> Metrics:
     ]
     count = sizes.clients * sizes.images_per_client
     with (
-        closing(Connections(site.port)) as connections,
+        closing(Connections(site.endpoint)) as connections,
         ThreadPoolExecutor(sizes.clients) as clients,
         ThreadPoolExecutor(sizes.clients * len(BLOB_BYTES)) as blobs,
     ):

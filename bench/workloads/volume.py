@@ -37,7 +37,7 @@ def pull_cases(sizes: Sizes) -> list[Case]:
 def _push(sizes: Sizes, flow: Flow, site: Site, seed: str) -> Metrics:
     repository = f"bench/push-{flow}"
     contents = _contents(sizes, seed)
-    with closing(Connections(site.port)) as connections:
+    with closing(Connections(site.endpoint)) as connections:
         with measured(site.trees) as span:
             _each(sizes, connections, contents, lambda line, content: push_blob(line, repository, content, flow))
         with connections.lend() as connection:
@@ -48,7 +48,7 @@ def _push(sizes: Sizes, flow: Flow, site: Site, seed: str) -> Metrics:
 def _pull(sizes: Sizes, site: Site, seed: str) -> Metrics:
     repository = "bench/pull"
     content = _contents(sizes, seed)[0]
-    with closing(Connections(site.port)) as connections:
+    with closing(Connections(site.endpoint)) as connections:
         with connections.lend() as connection:
             push_blob(connection, repository, content, "length")
             verify_blob(connection, repository, content)

@@ -29,13 +29,14 @@ def test_every_workload_gives_valid_samples_of_zotpy(tmp_path: Path) -> None:
     """Without a peer all workloads run on SeaweedFS, twice as asked, and fill every row of their cases."""
     found = run(tmp_path, "--against", "none", "--rounds", "2")
     assert found["valid"]
-    assert [sample["error"] for sample in found["samples"]] == [""] * 30  # fifteen cases, twice
+    assert [sample["error"] for sample in found["samples"]] == [""] * 48  # 24 cases, twice
     cases = {sample["case"] for sample in found["samples"]}
-    assert cases == {
-        *("push-cpu chunked", "push-cpu length", "pull-cpu", "latency", "small docker", "small containerd"),
+    over_links = {
         *("pieces 4k", "pieces 16k", "pieces 64k", "pieces chunked", "pieces 4k x4", "pieces chunked x4"),
         *("windows 16k", "windows 64k", "windows 256k"),
     }
+    alone = {"push-cpu chunked", "push-cpu length", "pull-cpu", "latency", "small docker", "small containerd"}
+    assert cases == alone | over_links | {f"{case} tls" for case in over_links}
     assert [row for row in found["comparisons"] if row["spreads"]["zotpy"]["count"] != 2] == []
     assert {"seaweedfs", "zotpy"} == found["versions"].keys()
 

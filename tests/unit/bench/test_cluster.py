@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bench.cluster.markdown import document
 from bench.cluster.options import options_from
-from bench.cluster.results import Ability, Report, Run, latencies_of, ratio, read_report, scaling
+from bench.cluster.results import Ability, Report, Run, cost_ratio, latencies_of, ratio, read_report, scaling
 from bench.cluster.tables import cells, show
 from bench.load.content import layer_size
 from bench.servers.registries import filled_in
@@ -81,6 +81,15 @@ def test_scaling_and_ratio() -> None:
     one, eight, peer, peers = report.runs
     assert [scaling(report, run) for run in report.runs] == [None, 7.6, None, 4.0]
     assert [ratio(report, run) for run in (one, eight, peer, peers)] == [2.0, 3.8, None, None]
+
+
+def test_the_ratio_of_cost_is_that_of_the_replicas_cpu() -> None:
+    """Half the CPU for as many bytes is 0.5 of the peer's, and the table says so; the peer's own run has none."""
+    ours, peer = a_run(), a_run("distribution", throughput=200)
+    ours.cpu_cores, peer.cpu_cores = {"replica0": 0.2, "store": 5.0}, {"replica0": 0.8}
+    report = a_report(ours, peer)
+    assert [cost_ratio(report, run) for run in report.runs] == [0.5, None]
+    assert dict(cells(report, ours))["CPU of peer's"] == "0.50 x"
 
 
 def test_a_result_near_the_generators_end_is_warned_of() -> None:
