@@ -1,7 +1,7 @@
 """`python -m bench.servers.relay`: every call waits before it is forwarded, and nothing else is looked at.
 
-`bench.proxy` reads each message, shapes its bytes and breaks it where told; that costs most of a millisecond for each
-call, and with hundreds of calls a second it is the proxy that is measured. This one costs a small part of that. It
+To read each message would cost most of a millisecond for each call, and with hundreds of calls a second it would be the
+proxy that is measured. This one costs a small part of that. It
 relies on what holds for S3 clients: a call begins with the first bytes that a client sends after an answer (RFC 9112
 without pipelining), where an interim answer, 100 (Continue), is none.
 

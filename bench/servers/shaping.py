@@ -31,8 +31,7 @@ class ShapingProxy:
         """Prepare it before the bucket's store; nothing is started yet."""
         self._port = free_port()
         self.bucket = replace(bucket, endpoint=f"http://127.0.0.1:{self._port}")
-        program = "bench.servers.relay" if shape.rate_mb_per_s is None else "bench.proxy"
-        command: list[str | Path] = [sys.executable, "-m", program]
+        command: list[str | Path] = [sys.executable, "-m", "bench.servers.relay"]
         command += ["--upstream", urlsplit(bucket.endpoint).netloc, "--port", str(self._port)]
         command += ["--delay-ms", f"{shape.delay_ms:g}"]
         if shape.rate_mb_per_s is not None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import trio
 
-from bench.proxy import StoreProxy
+from tests.proxy import StoreProxy
 from tests.unit.registry.support import content
 from tests.unit.web.serving import codes_of, digest_of, listening
 from zotpy.http.server.hypercorn_config import ServerConfig
@@ -24,7 +24,7 @@ from zotpy.store.sweeps import list_all
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from bench.proxy import Fault, Request
+    from tests.proxy import Fault, Request
     from tests.servers import Bucket
     from zotpy.http.server.streaming import Answered
     from zotpy.registry.registry import Registry

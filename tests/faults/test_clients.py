@@ -10,8 +10,8 @@ import httpx
 import pytest
 import trio
 
-from bench.proxy import Stall
 from tests.faults.serving import LARGE, PART, UPLOADS, Replica, serving
+from tests.proxy import Stall
 from tests.unit.web.serving import digest_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ import httpx
 import pytest
 import trio
 
-from bench.proxy import Drop, Reply
 from tests.faults.serving import (
     CLIENT_TIMEOUT_S,
     LARGE,
@@ -22,14 +21,15 @@ from tests.faults.serving import (
     serving,
 )
 from tests.faults.test_store_faults import CALLS, LARGE_CALLS, name_of
+from tests.proxy import Drop, Reply
 from tests.unit.web.serving import CONFIG, digest_of, image
 from zotpy.core.manifests import OCI_IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from bench.proxy import Fault
     from tests.faults.serving import Replica
+    from tests.proxy import Fault
     from tests.servers import Bucket
 
 STUMBLES = QUICKLY.attempts + 1

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.proxy import Drop, Flip, Reply, Stall
 from tests.faults.serving import LARGE, MEDIUM, PART, Patience, assert_try_again, serving
 from tests.faults.test_store_faults import CALLS, LARGE_CALLS, name_of
+from tests.proxy import Drop, Flip, Reply, Stall
 from tests.unit.web.serving import ABSENT, codes_of, digest_of
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     import trio
 
-    from bench.proxy import Fault
     from tests.faults.serving import Replica
+    from tests.proxy import Fault
     from tests.servers import Bucket
 
 UNDONE: tuple[Fault, ...] = (Reply(503, "SlowDown"), Drop("request"), Stall("request"))

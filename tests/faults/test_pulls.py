@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from bench.proxy import Drop, Flip, Reply, Stall
 from tests.faults.serving import LARGE, MEDIUM, QUICKLY, REPO, SMALL, Patience, Replica, assert_try_again, serving
 from tests.faults.test_store_faults import name_of
+from tests.proxy import Drop, Flip, Reply, Stall
 from tests.unit.registry.support import content
 from tests.unit.web.serving import codes_of, digest_of
 from zotpy.registry.reading import RANGE_BYTES
 from zotpy.registry.settings import MIB
 
 if TYPE_CHECKING:
-    from bench.proxy import Fault, Request
+    from tests.proxy import Fault, Request
     from tests.servers import Bucket
     from zotpy.http.server.streaming import Answered
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from bench.proxy import Drop, Reply
 from tests.faults.pushers import CLIENTS, Failed, Pushers
 from tests.faults.serving import QUICKLY, serving
+from tests.proxy import Drop, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bench.proxy import Fault, Request
+    from tests.proxy import Fault, Request
     from tests.servers import Bucket
 
 PUSHES = int(os.environ.get("ZOTPY_PUSHES", "18"))

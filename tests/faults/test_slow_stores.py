@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import trio
 import trio.testing
 
-from bench.proxy import Reply, Stall
 from tests.faults.serving import LARGE, Patience, Replica, assert_try_again, serving
+from tests.proxy import Reply, Stall
 from tests.unit.registry.support import content
 from zotpy.registry.settings import MIB
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.proxy import Drop, Flip, Reply
 from tests.faults.serving import LARGE, MEDIUM, PARTS, SMALL
+from tests.proxy import Drop, Flip, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bench.proxy import Fault
     from tests.faults.serving import Replica
+    from tests.proxy import Fault
 
 LARGE_CALLS = [
     ("CreateMultipartUpload", "data/"),

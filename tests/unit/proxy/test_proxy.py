@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from bench.proxy import Drop, Flip, Reply, Stall, StoreProxy
+from tests.proxy import Drop, Flip, Reply, Stall, StoreProxy
 from tests.unit.s3.scripted import Reply as Served
 from tests.unit.s3.scripted import ScriptedServer
 from tests.unit.s3.scripted import Stall as Stalled
@@ -20,7 +20,7 @@ from zotpy.s3.transport import S3Transport
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from bench.proxy import Fault, Side
+    from tests.proxy import Fault, Side
 
 BODY = bytes(range(256)) * 4096
 HALF = len(BODY) // 2

@@ -4,8 +4,8 @@ Heads are read and passed on as they came, so that signatures hold; bodies go by
 of a client has one of its own to the service.
 """
 
-from bench.proxy.faults import Drop, Fault, Flip, Reply, Side, Stall
-from bench.proxy.proxy import StoreProxy
-from bench.proxy.requests import Request
+from tests.proxy.faults import Drop, Fault, Flip, Reply, Side, Stall
+from tests.proxy.proxy import StoreProxy
+from tests.proxy.requests import Request
 
 __all__ = ["Drop", "Fault", "Flip", "Reply", "Request", "Side", "Stall", "StoreProxy"]

@@ -6,9 +6,9 @@ import pytest
 import trio
 import trio.testing
 
-from bench.proxy.framing import Chunked, Length
-from bench.proxy.peers import Pace
-from bench.proxy.requests import operation_of, parse_answer, parse_request
+from tests.proxy.framing import Chunked, Length
+from tests.proxy.peers import Pace
+from tests.proxy.requests import operation_of, parse_answer, parse_request
 
 CHUNKED = b"5;name=value\r\nhello\r\n1\r\n\n\r\n0\r\nTrailer: x\r\n\r\n"
 

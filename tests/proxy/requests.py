@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import h11
 
-from bench.proxy.framing import Body, Chunked, Length, UntilClose
+from tests.proxy.framing import Body, Chunked, Length, UntilClose
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from functools import partial
 import h11
 import trio
 
-from bench.proxy.exchange import Exchange, answer_alone
-from bench.proxy.faults import Fault, Reply
-from bench.proxy.peers import Gate, Gone, Peer
-from bench.proxy.requests import Request, parse_request
+from tests.proxy.exchange import Exchange, answer_alone
+from tests.proxy.faults import Fault, Reply
+from tests.proxy.peers import Gate, Gone, Peer
+from tests.proxy.requests import Request, parse_request
 
 REMEMBERED = 10_000
 Decide = Callable[[Request], Fault | None]

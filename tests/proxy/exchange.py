@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 import trio
 
-from bench.proxy.faults import Drop, Fault, Flip, Reply, Side, Stall
-from bench.proxy.framing import Body, UntilClose
-from bench.proxy.peers import Gone, Peer
-from bench.proxy.requests import Request, asks_to_close, parse_answer
+from tests.proxy.faults import Drop, Fault, Flip, Reply, Side, Stall
+from tests.proxy.framing import Body, UntilClose
+from tests.proxy.peers import Gone, Peer
+from tests.proxy.requests import Request, asks_to_close, parse_answer
 
 
 @dataclass(eq=False, slots=True)
