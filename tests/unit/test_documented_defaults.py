@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parents[2] / "docs"
 UNSET = {
-    "none": {None, "", ()},
-    "the AWS chain": {None},
-    "public authorities": {None},
-    "AWS in the region": {None},
-    "`regionendpoint`": {None},
-    "any time": {None},
-    "a quarter of the grace with the store on this disk, else `0`": {None},
+    "none": (None, "", ()),
+    "the AWS chain": (None,),
+    "public authorities": (None,),
+    "AWS in the region": (None,),
+    "`regionendpoint`": (None,),
+    "any time": (None,),
+    "a quarter of the grace with the store on this disk, else `0`": (None,),
 }
 """What a page says of a default that stands for "not given", and the values that do so."""
 TOLD_ELSEWHERE = {
