@@ -16,6 +16,7 @@ from zotpy.commands.du import add_du
 from zotpy.commands.fsck import add_fsck
 from zotpy.commands.gc import add_gc
 from zotpy.config import ConfigError, Settings, load_settings
+from zotpy.release import commit
 from zotpy.telemetry.logs import configure_logs
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
@@ -133,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"zotpy {__version__}")
+    parser.add_argument("--version", action=_Version, help="print the version and the commit that it was built from")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     raw = argparse.RawDescriptionHelpFormatter
 
@@ -156,6 +157,24 @@ def _parser() -> argparse.ArgumentParser:
     add_du(commands)
     add_fsck(commands)
     return parser
+
+
+class _Version(argparse.Action):
+    """Prints version and commit: looked up if asked for, as a checkout asks git."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:  # noqa: A002 - argparse's name
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        del namespace, values, option_string
+        _say(f"zotpy {__version__} (commit {commit()})")
+        parser.exit()
 
 
 def _say(text: str) -> None:

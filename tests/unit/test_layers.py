@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 MAY_IMPORT = {
     "zotpy": "",
+    "zotpy.release": "",
     "zotpy.core": "",
     "zotpy.http": "h11 trio",
     "zotpy.http.server": "zotpy.bell zotpy.core zotpy.http zotpy.registry zotpy.store "
@@ -45,8 +46,8 @@ MAY_IMPORT = {
     "zotpy.inspection": "zotpy.collector zotpy.core zotpy.registry zotpy.store trio",
     "zotpy.commands": "zotpy.collecting zotpy.collector zotpy.config zotpy.core zotpy.inspection zotpy.registry "
     "zotpy.startup zotpy.storage zotpy.store zotpy.telemetry prometheus_client rich structlog trio",
-    "zotpy.cli": "zotpy zotpy.commands zotpy.config zotpy.server zotpy.startup zotpy.telemetry zotpy.workers "
-    "structlog trio",
+    "zotpy.cli": "zotpy zotpy.commands zotpy.config zotpy.release zotpy.server zotpy.startup zotpy.telemetry "
+    "zotpy.workers structlog trio",
     "zotpy.__main__": "zotpy.cli",
 }
 """What each part may import beside itself and the standard library; the longest name that fits a module is its part.
