@@ -15,7 +15,7 @@ _WHERE_FROM = (
 )
 
 
-class CommitHook(BuildHookInterface):
+class CommitHook(BuildHookInterface[Any]):
     """Lays `commit.txt` with the commit in the place of the one with a placeholder."""
 
     PLUGIN_NAME = "custom"

@@ -6,7 +6,9 @@ from contextlib import suppress
 
 import structlog
 
+from zotpy import __version__
 from zotpy.config import Settings
+from zotpy.release import commit
 
 log = structlog.get_logger()
 
@@ -46,7 +48,14 @@ def collect_less() -> None:
 def announce(settings: Settings, binds: list[str]) -> None:
     """Say once that requests are answered at these URLs; to a person where the store is on this disk."""
     is_embedded = settings.storage.s3 is None
-    log.info("serving", listening=binds, store="embedded" if is_embedded else "s3", workers=settings.http.workers)
+    log.info(
+        "serving",
+        listening=binds,
+        store="embedded" if is_embedded else "s3",
+        workers=settings.http.workers,
+        version=__version__,
+        commit=commit(),
+    )
     if is_embedded:
         where = binds[0].partition("://")[2]
         print(  # noqa: T201 - said to the person at the terminal

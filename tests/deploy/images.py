@@ -12,6 +12,7 @@ import pytest
 
 from tests.blackbox.clients import Client
 from tests.processes import Process, find_program, missing
+from tests.unit.test_release import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,16 +49,20 @@ class Builder:
         if layers.is_mount():
             subprocess.run(["umount", layers], check=True)
 
-    def build(self, checkout: Path, name: str, epoch: int) -> str:
-        """Build the image of a checkout from nothing but the base and return its id."""
-        environ = {**self.environ, "SOURCE_DATE_EPOCH": str(epoch)}
+    def build(self, checkout: Path, name: str, epoch: int, commit: str) -> str:
+        """Build the image of a checkout from nothing but the base and return its id.
+
+        A name without a tag gets the version as its tag.
+        """
+        environ = {**self.environ, "SOURCE_DATE_EPOCH": str(epoch), "ZOTPY_COMMIT": commit}
         script = checkout / "deploy/container/build"
         command: list[str | Path] = ["sh", script, BASE, name, "--no-cache", *self._secrets]
         done = subprocess.run(
             command, env=environ, capture_output=True, text=True, timeout=BUILD_DEADLINE_S, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        return self.buildah("inspect", "--type", "image", "--format", "{{.FromImageID}}", name)
+        tagged = name if ":" in name.rpartition("/")[2] else f"{name}:{VERSION}"
+        return self.buildah("inspect", "--type", "image", "--format", "{{.FromImageID}}", tagged)
 
 
 class Root:

@@ -20,19 +20,30 @@ from tests.blackbox.cluster import replica_settings
 from tests.blackbox.registry_api import http_client, push_blob
 from tests.deploy.images import BUILD_DEADLINE_S, CHECKOUT, CONTAINER, Builder, Root
 from tests.processes import Process, descendants, free_port, missing
+from tests.unit.test_release import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.servers import Bucket
 
-NAME = "localhost/zotpy"
+NAME = f"localhost/zotpy:{VERSION}"
+COMMIT = "0123456789" * 4
 EPOCH = 1_700_000_000
 NOBODY = 65532
 REPLICA = ["/opt/zotpy/bin/python3", "/opt/zotpy/bin/zotpy", "serve"]
 LARGEST_BYTES = 350_000_000  # the half of it is SeaweedFS
 # What the image is made of, by .containerignore, and what builds it.
-SOURCES = (".containerignore", "LICENSE", "README.md", "pyproject.toml", "requirements", "zotpy", "deploy/container")
+SOURCES = (
+    ".containerignore",
+    "LICENSE",
+    "README.md",
+    "hatch_build.py",
+    "pyproject.toml",
+    "requirements",
+    "zotpy",
+    "deploy/container",
+)
 
 pytestmark = pytest.mark.timeout(3 * BUILD_DEADLINE_S)
 
@@ -52,7 +63,7 @@ def builder() -> Iterator[Builder]:
 @pytest.fixture(scope="module")
 def image(builder: Builder) -> str:
     """Return the id of the image of this checkout, which the store has as `NAME`."""
-    return builder.build(CHECKOUT, NAME, EPOCH)
+    return builder.build(CHECKOUT, "localhost/zotpy", EPOCH, COMMIT)
 
 
 @pytest.fixture
@@ -86,8 +97,16 @@ def test_another_checkout_gives_the_same_image(builder: Builder, image: str, tmp
     (checkout / "zotpy" / "__pycache__").mkdir()
     (checkout / "zotpy" / "__pycache__" / "stray.cpython-313.pyc").write_bytes(b"stray")
 
-    again = builder.build(checkout, f"{NAME}-again", EPOCH)
+    again = builder.build(checkout, f"{NAME}-again", EPOCH, COMMIT)
     assert (again, digest(builder, f"{NAME}-again")) == (image, digest(builder, NAME))
+
+
+def test_image_says_which_release_it_is(builder: Builder, image: str, container: str) -> None:
+    """Its tag is the version without being told so; it has version and commit as labels, and its program says them."""
+    config = json.loads(builder.buildah("inspect", "--type", "image", image))["OCIv1"]["config"]
+    assert config["Labels"]["org.opencontainers.image.version"] == VERSION
+    assert config["Labels"]["org.opencontainers.image.revision"] == COMMIT
+    assert builder.buildah("run", container, "--", "zotpy", "--version") == f"zotpy {VERSION} (commit {COMMIT})"
 
 
 def test_time_of_the_image_is_the_one_asked_for(image: str, builder: Builder) -> None:

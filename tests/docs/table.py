@@ -59,6 +59,8 @@ _UNITS = Covered("deploy/test_units.py::test_systemd_finds_nothing_wrong")
 _EDGE = Covered("deploy/test_haproxy_clients.py::test_crane_pushes_and_skopeo_copies_over_tls")
 _IMAGE = Covered("deploy/test_image.py::test_registry_takes_the_image_that_it_runs_in")
 _APISERVER = Covered("deploy/test_apiserver.py::test_an_overlay_is_taken_and_stays")
+_BUILT = Covered("deploy/test_release.py::test_the_same_commit_gives_the_same_files")
+_INSTALLED = Covered("deploy/test_release.py::test_its_files_install_on_a_bare_machine")
 _SYSTEMD = Shell("systemd does not run where tests do")
 _CLUSTER = Shell("nodes and pods of a cluster are not there")
 _MACHINE = Shell("it changes the whole machine of the reader")
@@ -109,6 +111,15 @@ WAYS: dict[str, dict[str, Way]] = {
         "python3 -m venv /opt/registry": Run(),
         "/opt/registry/bin/pip install --require-hashes -r requirements/serve.txt": Run(),
         "/opt/registry/bin/pip install --no-deps --no-build-isolation .": Run(),
+    },
+    "docs/releases.md": {
+        "sh deploy/release dist": _BUILT,
+        "sha256sum --check --strict SHA256SUMS": _INSTALLED,
+        "apt-get install -y python3-venv": _INSTALLED,
+        "python3 -m venv /opt/registry": _INSTALLED,
+        "/opt/registry/bin/pip install --require-hashes -r zotpy-0.2.0-requirements.txt": _INSTALLED,
+        "/opt/registry/bin/pip install --no-deps --no-index zotpy-0.2.0-py3-none-any.whl": _INSTALLED,
+        "/opt/registry/bin/zotpy --version": _INSTALLED,
     },
     "docs/garbage-collection.md": {
         "zotpy gc -c /etc/zotpy/config.yaml": Run(),
@@ -182,12 +193,12 @@ WAYS: dict[str, dict[str, Way]] = {
         "systemctl daemon-reload": _SYSTEMD,
     },
     "docs/deploy-kubernetes.md": {
-        "sh deploy/container/build docker.io/library/python@sha256:... registry.example.com/zotpy:0.1.0": _IMAGE,
-        "podman push registry.example.com/zotpy:0.1.0": _IMAGE,
+        "sh deploy/container/build docker.io/library/python@sha256:... registry.example.com/zotpy": _IMAGE,
+        "podman push registry.example.com/zotpy:0.2.0": _IMAGE,
         "sh deploy/container/debian-base debian.tar": _IMAGE,
         "podman import debian.tar localhost/debian-base": _IMAGE,
-        "sh deploy/container/build localhost/debian-base localhost/zotpy:demo": _IMAGE,
-        "podman save --output zotpy.tar localhost/zotpy:demo": _IMAGE,
+        "sh deploy/container/build localhost/debian-base localhost/zotpy": _IMAGE,
+        "podman save --output zotpy.tar localhost/zotpy:0.2.0": _IMAGE,
         "kind load image-archive zotpy.tar": _CLUSTER,
         "kubectl apply -k deploy/k8s": Builds("deploy/k8s"),
         "kubectl -n zotpy rollout status statefulset/seaweedfs": _CLUSTER,

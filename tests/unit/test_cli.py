@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import trio
 import zotpy.server
 import zotpy.workers
 from zotpy.cli import main
+from zotpy.release import commit
 from zotpy.startup import StartupError
 from zotpy.telemetry.logs import configure_logs
 
@@ -217,9 +219,10 @@ def test_a_collector_does_not_wait_for_less_than_replicas_promise(capsys: pytest
 
 
 def test_the_module_is_the_command() -> None:
-    """`python -m zotpy --version` names the version."""
+    """`python -m zotpy --version` names version and commit."""
     ran = subprocess.run([sys.executable, "-m", "zotpy", "--version"], capture_output=True, text=True, check=True)
-    assert ran.stdout == f"zotpy {zotpy.__version__}\n"
+    assert ran.stdout == f"zotpy {zotpy.__version__} (commit {commit()})\n"
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", commit())
 
 
 def lines(captured: str) -> list[dict[str, Any]]:

@@ -28,11 +28,11 @@ MAY_IMPORT = {
     "zotpy.bell": "trio",
     "zotpy.web": "zotpy.bell zotpy.core zotpy.http zotpy.http.server zotpy.store zotpy.registry "
     "hypercorn quart quart_trio structlog trio werkzeug",
-    "zotpy.telemetry": "zotpy.registry prometheus_client structlog trio",
+    "zotpy.telemetry": "zotpy zotpy.registry zotpy.release prometheus_client structlog trio",
     "zotpy.restarts": "",
     "zotpy.embedded": "zotpy.registry zotpy.restarts zotpy.s3 zotpy.s3.wire crc32c cryptography structlog trio",
     "zotpy.config": "yaml",
-    "zotpy.startup": "zotpy.config structlog",
+    "zotpy.startup": "zotpy zotpy.config zotpy.release structlog",
     "zotpy.systemd": "structlog trio",
     "zotpy.storage": "zotpy.config zotpy.embedded zotpy.s3 zotpy.startup zotpy.store zotpy.store.opening",
     "zotpy.reloading": "zotpy.config zotpy.telemetry structlog trio",

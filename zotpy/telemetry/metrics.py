@@ -11,9 +11,11 @@ from typing import Literal
 import trio
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from zotpy import __version__
 from zotpy.registry.budget import MemoryBudget
 from zotpy.registry.readers import Readers
 from zotpy.registry.space import Space
+from zotpy.release import commit
 from zotpy.telemetry.sharing import collector_of_all
 
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
@@ -33,6 +35,14 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._is_shared = is_shared
         self._gauges: list[tuple[Gauge, Callable[[], float]]] = []
+        build = Gauge(
+            "zotpy_build_info",
+            "1, with the version and the commit of this replica.",
+            ("version", "commit"),
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
+        build.labels(__version__, commit()).set(1)
         self.requests = Counter(
             "zotpy_http_requests", "Requests answered.", ("method", "route", "status"), registry=self.registry
         )
