@@ -14,7 +14,7 @@ from zotpy.config import HttpSettings
 from zotpy.http.server.admission import Admission, connections_for
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.serving import serve
-from zotpy.registry.concurrency import first_cause, log_others
+from zotpy.concurrency import first_cause, log_others
 from zotpy.startup import StartupError
 
 if TYPE_CHECKING:

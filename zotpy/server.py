@@ -15,14 +15,14 @@ from zotpy.config.settings import HOLD_PER_DEADLINE
 from zotpy.http.server.proxies import TrustedProxies
 from zotpy.http.server.streaming import Answered
 from zotpy.listening import listen, longest_end_s, until_signal
-from zotpy.registry.budget import MemoryBudget
-from zotpy.registry.concurrency import first_cause, log_others, plain_errors
+from zotpy.memory.budget import MemoryBudget
+from zotpy.concurrency import first_cause, log_others, plain_errors
 from zotpy.registry.digesting import prepare_hashing
 from zotpy.registry.health import GuardedStore, Health
 from zotpy.registry.layout import LayoutError
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
-from zotpy.registry.space import Space, SpacedStore
+from zotpy.store.space import Space, SpacedStore
 from zotpy.reloading import keep_reloading
 from zotpy.startup import StartupError, announce, collect_less
 from zotpy.storage import open_store

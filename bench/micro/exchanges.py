@@ -17,7 +17,7 @@ from bench.micro.timing import Micro
 from zotpy.core.pieces import Pieces
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.serving import serve
-from zotpy.registry.budget import MemoryBudget
+from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.health import Health
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import RegistrySettings

@@ -18,7 +18,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.framing import frame
 from zotpy.core.manifests import OCI_IMAGE
 from zotpy.core.names import RepositoryName
-from zotpy.registry.concurrency import gather
+from zotpy.concurrency import gather
 from zotpy.store.opening import open_s3_store
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from tests.proxy import StoreProxy
 from tests.unit.registry.support import content
 from tests.unit.web.serving import codes_of, digest_of, listening
 from zotpy.http.server.hypercorn_config import ServerConfig
-from zotpy.registry.budget import MemoryBudget
+from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import KIB, MIB, RegistrySettings
 from zotpy.s3.wire.retry import RetryPolicy

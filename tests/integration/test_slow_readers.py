@@ -12,7 +12,7 @@ from tests.unit.registry.support import until
 from tests.unit.web.raw import connect_narrow
 from tests.unit.web.serving import listening
 from zotpy.http.server.hypercorn_config import ServerConfig
-from zotpy.registry.budget import MemoryBudget
+from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
 from zotpy.store.opening import open_s3_store

@@ -15,7 +15,7 @@ import pytest
 from tests.calls import CallLog
 from tests.servers import Bucket
 from zotpy.core.manifests import OCI_IMAGE
-from zotpy.registry.budget import MemoryBudget
+from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.health import Health
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import MIB, RegistrySettings

@@ -25,8 +25,8 @@ from tests.simulation.themes import Theme, draw
 from zotpy.collector import Collector, CollectorSettings, Policy, Retention
 from zotpy.core.records import INLINE_LIMIT_BYTES
 from zotpy.registry import committing, kept
-from zotpy.registry.budget import MemoryBudget
-from zotpy.registry.concurrency import plain_errors
+from zotpy.memory.budget import MemoryBudget
+from zotpy.concurrency import plain_errors
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store import memory

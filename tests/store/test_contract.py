@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from zotpy.core.pieces import Pieces
-from zotpy.registry.concurrency import gather
+from zotpy.concurrency import gather
 from zotpy.store.interface import ConditionFailed, ContentRejected, KeyMissing, Part, Store, StoreError
 from zotpy.store.sweeps import list_all
 

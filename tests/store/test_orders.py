@@ -13,7 +13,7 @@ from zotpy.collector.repositories import repositories_below
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName, Tag
-from zotpy.registry.concurrency import gather
+from zotpy.concurrency import gather
 from zotpy.store.interface import ConditionFailed, KeyMissing
 from zotpy.store.opening import open_s3_store
 from zotpy.store.sweeps import delete_all, list_all

@@ -14,7 +14,7 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.records import is_late
-from zotpy.registry.concurrency import gather
+from zotpy.concurrency import gather
 from zotpy.registry.names import Names
 from zotpy.registry.records import Records as RecordStore
 from zotpy.registry.settings import RegistrySettings

@@ -15,7 +15,7 @@ from zotpy.core.errors import ManifestInvalid
 from zotpy.core.manifests import parse_manifest
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import ManifestValue, decode_entry, decode_value
-from zotpy.registry.concurrency import gather
+from zotpy.concurrency import gather
 from zotpy.store.interface import KeyMissing, Listed, Store
 
 References = Mapping[Digest, frozenset[Digest]]

@@ -8,7 +8,7 @@ import trio
 from zotpy.core import keys
 from zotpy.core.errors import NameInvalid
 from zotpy.core.names import RepositoryName
-from zotpy.registry.concurrency import plain_errors
+from zotpy.concurrency import plain_errors
 from zotpy.store.interface import Store
 from zotpy.store.sweeps import PAGE, pages
 

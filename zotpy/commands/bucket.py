@@ -15,7 +15,7 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 from zotpy.config import ConfigError, Settings, load_settings
 from zotpy.core.errors import RegistryError
 from zotpy.core.framing import FramingError
-from zotpy.registry.concurrency import first_cause, log_others, plain_errors
+from zotpy.concurrency import first_cause, log_others, plain_errors
 from zotpy.registry.health import GuardedStore, Health
 from zotpy.registry.layout import LayoutError, read_layout
 from zotpy.startup import StartupError

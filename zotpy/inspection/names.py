@@ -16,7 +16,7 @@ from zotpy.core.manifests import parse_manifest
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.records import ManifestValue, TagValue, is_late
 from zotpy.inspection.looking import AT_ONCE, Look, ReadEntry
-from zotpy.registry.concurrency import gather
+from zotpy.concurrency import gather
 from zotpy.registry.names import Names
 from zotpy.registry.tags import Tags
 from zotpy.store.interface import ConditionFailed, KeyMissing, Listed, StoreError

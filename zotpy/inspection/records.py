@@ -18,7 +18,7 @@ from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import BlobValue, Value, decode_value
 from zotpy.inspection.looking import Look, ReadEntry
-from zotpy.registry.concurrency import within_deadline
+from zotpy.concurrency import within_deadline
 from zotpy.registry.records import Seen
 from zotpy.registry.reliance import Reliance
 from zotpy.store.interface import Fetched, KeyMissing, Listed

@@ -20,7 +20,7 @@ from zotpy.inspection.data import DataCheck
 from zotpy.inspection.looking import AT_ONCE, Look
 from zotpy.inspection.names import NameCheck
 from zotpy.inspection.records import RecordCheck
-from zotpy.registry.concurrency import gather
+from zotpy.concurrency import gather
 from zotpy.store.interface import StoreError
 
 Key = tuple[Kind, Digest]

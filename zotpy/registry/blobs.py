@@ -12,7 +12,7 @@ from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
 from zotpy.core.records import BlobValue
 from zotpy.registry.damage import CheckedReads, Damage, is_whole
-from zotpy.registry.readers import Readers, Turn
+from zotpy.memory.readers import Readers, Turn
 from zotpy.registry.reading import read_span
 from zotpy.registry.records import Records
 from zotpy.registry.reliance import Reliance, in_time

@@ -17,7 +17,7 @@ from zotpy.core.hashing import Hasher, new_hasher
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import INLINE_LIMIT_BYTES, BlobValue
 from zotpy.core.uploads import Kept, SentPart, UploadState
-from zotpy.registry.concurrency import cleaning_up, gather
+from zotpy.concurrency import cleaning_up, gather
 from zotpy.registry.digesting import digest_of_stored, hash_pieces
 from zotpy.registry.hints import Hints
 from zotpy.registry.records import Records

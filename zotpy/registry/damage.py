@@ -20,7 +20,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, TryAgain
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import BlobValue
-from zotpy.registry.concurrency import cleaning_up
+from zotpy.concurrency import cleaning_up
 from zotpy.registry.hints import Hints
 from zotpy.registry.records import Records
 from zotpy.store.interface import Store, StoreError

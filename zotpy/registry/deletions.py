@@ -19,10 +19,10 @@ from zotpy.core.errors import ManifestUnknown
 from zotpy.core.manifests import ManifestFacts, parse_manifest
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.records import Lease, ManifestValue
-from zotpy.registry.concurrency import gather
+from zotpy.concurrency import gather
 from zotpy.registry.long_reads import Room, whole
 from zotpy.registry.names import Names
-from zotpy.registry.parsing import read_apart
+from zotpy.memory.parsing import read_apart
 from zotpy.registry.records import ATTEMPTS, Records, Seen, overtaken
 from zotpy.registry.reliance import Reliance
 from zotpy.store.interface import Listed, Store

@@ -15,7 +15,7 @@ import structlog
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.records import BlobValue
-from zotpy.registry.concurrency import cleaning_up
+from zotpy.concurrency import cleaning_up
 from zotpy.registry.reliance import Reliance
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Listed, Store

@@ -32,7 +32,7 @@ from zotpy.core import keys
 from zotpy.core.pieces import Pieces
 from zotpy.core.records import INLINE_LIMIT_BYTES
 from zotpy.core.uploads import Kept, UploadState
-from zotpy.registry.budget import Account
+from zotpy.memory.budget import Account
 from zotpy.store.interface import Store
 
 

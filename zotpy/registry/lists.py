@@ -22,8 +22,8 @@ from zotpy.core.framing import unframe
 from zotpy.core.names import RepositoryName
 from zotpy.core.paging import name_to_begin_after
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES, LONGEST_TYPE, bounded, json_bytes
-from zotpy.registry.budget import Account
-from zotpy.registry.concurrency import gather
+from zotpy.memory.budget import Account
+from zotpy.concurrency import gather
 from zotpy.registry.settings import KIB, MIB, RegistrySettings
 from zotpy.store.interface import KeyMissing, Listed, Store, StoreUnavailable
 

@@ -26,12 +26,12 @@ from zotpy.core.manifests import ManifestFacts, parse_pushed
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.pieces import Pieces
 from zotpy.core.records import Lease, ManifestValue, TagValue, is_late
-from zotpy.registry.concurrency import beside, gather, watched
+from zotpy.concurrency import beside, gather, watched
 from zotpy.registry.deletions import Deletions, unknown
 from zotpy.registry.digesting import hash_pieces
 from zotpy.registry.long_reads import Read, Room, beginnings, whole
 from zotpy.registry.names import Names
-from zotpy.registry.parsing import read_apart
+from zotpy.memory.parsing import read_apart
 from zotpy.registry.records import ATTEMPTS, Records, Seen, overtaken
 from zotpy.registry.reliance import Reliance, in_time, require
 from zotpy.registry.settings import RegistrySettings

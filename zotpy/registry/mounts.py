@@ -6,7 +6,7 @@ from functools import partial
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import BlobValue
-from zotpy.registry.concurrency import gather
+from zotpy.concurrency import gather
 from zotpy.registry.damage import is_whole
 from zotpy.registry.hints import Hints
 from zotpy.registry.records import Records

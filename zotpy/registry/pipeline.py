@@ -26,8 +26,8 @@ from zotpy.core.errors import ClientStalled
 from zotpy.core.hashing import Hasher
 from zotpy.core.pieces import Pieces
 from zotpy.core.uploads import SentPart, UploadState
-from zotpy.registry.budget import Account
-from zotpy.registry.concurrency import plain_errors
+from zotpy.memory.budget import Account
+from zotpy.concurrency import plain_errors
 from zotpy.registry.digesting import hash_pieces
 from zotpy.registry.kept import take_back
 from zotpy.store.interface import Store

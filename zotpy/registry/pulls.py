@@ -13,7 +13,7 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.core.pulls import MOST, Pull, encode_pulls, encode_since
-from zotpy.registry.concurrency import cleaning_up
+from zotpy.concurrency import cleaning_up
 from zotpy.store.interface import Store, StoreError
 
 log = structlog.get_logger()

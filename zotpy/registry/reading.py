@@ -1,7 +1,7 @@
 """Reading a large blob as several ranges at once, ahead of the client and in order.
 
 One connection to S3 gives some 90 MB/s, however fast the client is. So the ranges after the one being sent are already
-on their way, each on a connection of its own, as far as there is memory for pulls (`zotpy/registry/readers.py`).
+on their way, each on a connection of its own, as far as there is memory for pulls (`zotpy/memory/readers.py`).
 Without any, one range at a time is passed on piece by piece, and nothing is kept.
 
 A range that fails is an error only when its turn comes: the bytes before it are still sent, and whoever sends them is
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import trio
 
 from zotpy.core.ranges import Span
-from zotpy.registry.budget import Account
-from zotpy.registry.concurrency import plain_errors
-from zotpy.registry.readers import Readers, Turn
+from zotpy.memory.budget import Account
+from zotpy.concurrency import plain_errors
+from zotpy.memory.readers import Readers, Turn
 from zotpy.registry.settings import MIB
 from zotpy.store.interface import Store, StoreError
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from zotpy.registry.blobs import Blobs
-from zotpy.registry.budget import MemoryBudget
+from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.committing import Commit
 from zotpy.registry.damage import Damage
 from zotpy.registry.deletions import Deletions
@@ -16,7 +16,7 @@ from zotpy.registry.manifests import Manifests
 from zotpy.registry.mounts import Mounts
 from zotpy.registry.names import Names
 from zotpy.registry.pulls import PullLog
-from zotpy.registry.readers import Readers
+from zotpy.memory.readers import Readers
 from zotpy.registry.records import Records
 from zotpy.registry.sessions import Sessions
 from zotpy.registry.settings import RegistrySettings

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from zotpy.core.errors import TooLate
 from zotpy.core.records import Due
-from zotpy.registry.concurrency import within_deadline
+from zotpy.concurrency import within_deadline
 
 SLACK = timedelta(seconds=1)
 """Stores tell the time to the second."""

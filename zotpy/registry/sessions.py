@@ -14,7 +14,7 @@ from zotpy.core.pieces import Pieces
 from zotpy.core.ranges import Span
 from zotpy.core.tokens import UploadToken
 from zotpy.core.uploads import UploadState
-from zotpy.registry.budget import MemoryBudget
+from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.settings import KIB, MIB, RegistrySettings
 from zotpy.registry.states import SavedState
 from zotpy.store.interface import KeyMissing, Store

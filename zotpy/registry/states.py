@@ -7,7 +7,7 @@ from functools import partial
 import trio
 
 from zotpy.core.uploads import UploadState
-from zotpy.registry.concurrency import cleaning_up
+from zotpy.concurrency import cleaning_up
 from zotpy.registry.reliance import local_s
 from zotpy.store.held import own_write
 from zotpy.store.interface import Body, ConditionFailed, Store, Stored

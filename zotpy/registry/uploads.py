@@ -24,9 +24,9 @@ from zotpy.core.ranges import Span
 from zotpy.core.records import INLINE_LIMIT_BYTES, BlobValue
 from zotpy.core.tokens import UploadToken
 from zotpy.core.uploads import UploadState
-from zotpy.registry.budget import Account, MemoryBudget
+from zotpy.memory.budget import Account, MemoryBudget
 from zotpy.registry.committing import Commit, Ending
-from zotpy.registry.concurrency import beside, within_deadline
+from zotpy.concurrency import beside, within_deadline
 from zotpy.registry.kept import keep, take_back
 from zotpy.registry.keyring import Keyring
 from zotpy.registry.pipeline import Body, Checkpoint, Limits, PartPipeline

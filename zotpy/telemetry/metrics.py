@@ -12,10 +12,10 @@ import trio
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from zotpy import __version__
-from zotpy.registry.budget import MemoryBudget
-from zotpy.registry.readers import Readers
-from zotpy.registry.space import Space
+from zotpy.memory.budget import MemoryBudget
+from zotpy.memory.readers import Readers
 from zotpy.release import commit
+from zotpy.store.space import Space
 from zotpy.telemetry.sharing import collector_of_all
 
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)

@@ -21,11 +21,11 @@ from zotpy.http.server.bodies import BoundedBody, BoundedRequest, body_of
 from zotpy.http.server.connections import BoundedConnection
 from zotpy.http.server.proxies import TrustedProxies
 from zotpy.http.server.streaming import Answered, BoundedHTTPConnection
-from zotpy.registry.budget import MemoryBudget
-from zotpy.registry.concurrency import first_cause
+from zotpy.memory.budget import MemoryBudget
+from zotpy.concurrency import first_cause
 from zotpy.registry.health import Health
 from zotpy.registry.registry import Registry
-from zotpy.registry.space import Space
+from zotpy.store.space import Space
 from zotpy.web import blobs, lists, manifests, operations, uploads, welcome
 from zotpy.web.context import Context
 from zotpy.web.errors import answer

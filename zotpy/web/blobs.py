@@ -7,7 +7,7 @@ from quart import Response
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.http.server.bodies import BoundedRequest
-from zotpy.registry.readers import Turn
+from zotpy.memory.readers import Turn
 from zotpy.registry.tags import does_not_hold
 from zotpy.web.contents import Content, answer_content
 from zotpy.web.context import Context

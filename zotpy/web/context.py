@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from zotpy.registry.health import Health
 from zotpy.registry.registry import Registry
-from zotpy.registry.space import Space
+from zotpy.store.space import Space
 
 _API = "/v2"
 

@@ -10,7 +10,7 @@ from zotpy.core.manifests import OCI_INDEX
 from zotpy.core.names import RepositoryName
 from zotpy.core.paging import next_link, parse_page_size
 from zotpy.http.server.bodies import BoundedRequest
-from zotpy.registry.budget import Account
+from zotpy.memory.budget import Account
 from zotpy.web.context import Context
 
 

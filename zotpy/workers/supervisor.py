@@ -11,7 +11,7 @@ import trio
 
 from zotpy.config import LogSettings, Settings
 from zotpy.listening import bind, longest_end_s, until_signal
-from zotpy.registry.concurrency import plain_errors
+from zotpy.concurrency import plain_errors
 from zotpy.reloading import keep_reloading
 from zotpy.restarts import Restarts
 from zotpy.startup import StartupError, announce

@@ -12,7 +12,7 @@ import trio
 
 from zotpy.bell import Bell
 from zotpy.listening import STOP_SIGNALS
-from zotpy.registry.concurrency import plain_errors
+from zotpy.concurrency import plain_errors
 from zotpy.reloading import reopen_logs
 from zotpy.server import run_replica
 from zotpy.startup import StartupError

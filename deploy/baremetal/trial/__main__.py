@@ -17,7 +17,7 @@ import trio
 from deploy.baremetal.trial.parts import POLL_S, Part, say
 from deploy.baremetal.trial.places import Site, SiteError, arguments, find_haproxy, site_for, write
 from zotpy.embedded import EmbeddedStoreError, embedded_store
-from zotpy.registry.concurrency import plain_errors
+from zotpy.concurrency import plain_errors
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import zotpy.core.hashing
 import zotpy.server
 from zotpy.cli import main
-from zotpy.registry.budget import MemoryBudget
+from zotpy.memory.budget import MemoryBudget
 from zotpy.s3.client import S3Client
 
 if TYPE_CHECKING:

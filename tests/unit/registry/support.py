@@ -15,7 +15,7 @@ from zotpy.core.errors import ClientStalled
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
 from zotpy.core.uploads import UploadState
-from zotpy.registry.budget import MemoryBudget
+from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import KIB, MIB, RegistrySettings
 from zotpy.store.interface import Features

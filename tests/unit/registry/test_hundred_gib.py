@@ -12,7 +12,7 @@ from tests.unit.registry.support import REPO, Sent
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobTooLarge
 from zotpy.core.ranges import Span
-from zotpy.registry.budget import MemoryBudget
+from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
 from zotpy.store.interface import Part, Stored

@@ -15,7 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from zotpy.core.errors import Unavailable
 from zotpy.core.parts import PartPlan
 from zotpy.core.uploads import UploadState
-from zotpy.registry.budget import Account, MemoryBudget
+from zotpy.memory.budget import Account, MemoryBudget
 from zotpy.registry.pipeline import Limits, PartPipeline
 from zotpy.store.memory import MemoryStore
 

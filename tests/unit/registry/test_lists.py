@@ -16,7 +16,7 @@ from zotpy.core.framing import frame
 from zotpy.core.manifests import OCI_IMAGE
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES, json_bytes
 from zotpy.registry import lists
-from zotpy.registry.concurrency import gather
+from zotpy.concurrency import gather
 from zotpy.registry.lists import Lists, Referrers
 from zotpy.registry.settings import KIB, MIB, RegistrySettings
 from zotpy.store.faulty import FaultyStore

@@ -38,7 +38,7 @@ from zotpy.core.errors import (
 )
 from zotpy.core.manifests import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import Tag
-from zotpy.registry.concurrency import gather
+from zotpy.concurrency import gather
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory import MemoryStore

@@ -11,8 +11,8 @@ import trio
 import trio.testing
 
 from zotpy.core.ranges import Span
-from zotpy.registry.budget import MemoryBudget
-from zotpy.registry.readers import Readers
+from zotpy.memory.budget import MemoryBudget
+from zotpy.memory.readers import Readers
 from zotpy.registry.reading import AHEAD, RANGE_BYTES, WHOLE_BYTES, read_span
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory import MemoryStore

@@ -15,7 +15,7 @@ from tests.unit.registry.test_manifests import V1, descriptor
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ClientStalled, ManifestBlobUnknown, ManifestInvalid
 from zotpy.core.manifests import OCI_IMAGE
-from zotpy.registry.concurrency import gather
+from zotpy.concurrency import gather
 from zotpy.registry.manifests import LONG_LIST, MOST_NAMED
 from zotpy.registry.settings import MIB
 from zotpy.store.faulty import FaultyStore

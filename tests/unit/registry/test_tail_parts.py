@@ -28,7 +28,7 @@ from tests.unit.registry.test_uploads_races import Outcome, chunk, finish
 from zotpy.core.digests import Digest
 from zotpy.core.errors import UploadInvalid
 from zotpy.core.ranges import Span
-from zotpy.registry.budget import MemoryBudget
+from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
 from zotpy.store.faulty import FaultyStore

@@ -25,8 +25,8 @@ from zotpy.core.errors import (
 from zotpy.core.manifests import OCI_IMAGE
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.ranges import Span
-from zotpy.registry.budget import MemoryBudget
-from zotpy.registry.concurrency import gather
+from zotpy.memory.budget import MemoryBudget
+from zotpy.concurrency import gather
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import KIB, RegistrySettings
 from zotpy.store.interface import Body, Features, Part, Stored, StoreUnavailable

@@ -24,7 +24,7 @@ from tests.unit.registry.support import (
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, ChunkOutOfOrder, DigestInvalid, RegistryError, UploadInvalid, UploadUnknown
-from zotpy.registry.concurrency import first_cause
+from zotpy.concurrency import first_cause
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import Stored, StoreError, StoreUnavailable
 from zotpy.store.memory import MemoryStore

@@ -10,8 +10,8 @@ import trio.testing
 from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
 
-from zotpy.registry.budget import Account, MemoryBudget
-from zotpy.registry.readers import Readers
+from zotpy.memory.budget import Account, MemoryBudget
+from zotpy.memory.readers import Readers
 from zotpy.telemetry.metrics import Metrics
 from zotpy.telemetry.sharing import VARIABLE, abandon, forget_gauges, metrics_directory, share_metrics
 

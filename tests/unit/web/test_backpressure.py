@@ -10,7 +10,7 @@ import trio.testing
 
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.serving import serve
-from zotpy.registry.budget import MemoryBudget
+from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.health import Health
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import MIB, RegistrySettings

@@ -27,7 +27,7 @@ from zotpy.core.errors import BlobUnknown
 from zotpy.core.manifests import OCI_IMAGE
 from zotpy.core.names import Tag
 from zotpy.core.ranges import Span
-from zotpy.registry.budget import MemoryBudget
+from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import StoreUnavailable

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.web.serving import listening
 from zotpy.http.server.hypercorn_config import ServerConfig
-from zotpy.registry.budget import MemoryBudget
+from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
 from zotpy.store.memory import MemoryStore

@@ -8,7 +8,7 @@ import pytest
 from werkzeug.exceptions import HTTPException
 
 from tests.unit.web.serving import ABSENT, REPO, Replica, codes_of, ended
-from zotpy.registry.budget import MemoryBudget
+from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.health import Health
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import MIB, RegistrySettings

@@ -19,7 +19,7 @@ from zotpy.core.errors import ClientStalled
 from zotpy.http.server.bodies import BoundedBody
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.pace import PROGRESS_BYTES, Pace
-from zotpy.registry.budget import MemoryBudget
+from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.settings import KIB, MIB
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from zotpy.core.errors import ManifestInvalid
 from zotpy.core.manifests import parse_manifest
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.records import ManifestValue, Value, decode_entry
-from zotpy.registry.concurrency import gather
+from zotpy.concurrency import gather
 from zotpy.registry.tags import Tags
 from zotpy.store.interface import KeyMissing, Listed
 from zotpy.store.sweeps import list_all

@@ -22,7 +22,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.framing import FramingError
 from zotpy.core.names import RepositoryName
 from zotpy.core.pulls import MOST, Pull, decode_pulls, decode_since, encode_pulls
-from zotpy.registry.concurrency import gather
+from zotpy.concurrency import gather
 from zotpy.store.interface import KeyMissing, Listed
 from zotpy.store.sweeps import list_all
 

@@ -23,7 +23,7 @@ from zotpy.collector.retention.tags import NEVER, PullTimes, UntaggedSeen, expir
 from zotpy.collector.summary import Expiration
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName, Tag
-from zotpy.registry.concurrency import gather
+from zotpy.concurrency import gather
 from zotpy.registry.deletions import Deletions
 from zotpy.registry.names import Names
 from zotpy.registry.records import Records as RecordStore

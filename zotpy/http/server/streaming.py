@@ -21,7 +21,7 @@ from zotpy.http.server.bodies import LINGER_S, BoundedBody, body_of
 from zotpy.http.server.cuts import Cut
 from zotpy.http.server.envelope import envelope
 from zotpy.http.server.proxies import Reached
-from zotpy.registry.concurrency import plain_errors
+from zotpy.concurrency import plain_errors
 from zotpy.store.interface import StoreError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestUnknown
 from zotpy.core.manifests import OCI_INDEX
 from zotpy.core.names import Tag
-from zotpy.registry.budget import MemoryBudget
+from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import trio
 from structlog.testing import capture_logs
 
 from zotpy.core.errors import BlobUnknown, TooManyRequests
-from zotpy.registry.concurrency import first_cause, gather, plain_errors
+from zotpy.concurrency import first_cause, gather, plain_errors
 from zotpy.store.interface import StoreUnavailable
 from zotpy.web.errors import answer
 

@@ -9,8 +9,8 @@ import trio.testing
 from tests.unit.registry.test_reading import CONTENT, KEY, RangedStore, stored
 from zotpy.core.errors import TooManyRequests
 from zotpy.core.ranges import Span
-from zotpy.registry.budget import MemoryBudget
-from zotpy.registry.readers import Readers, Reservation
+from zotpy.memory.budget import MemoryBudget
+from zotpy.memory.readers import Readers, Reservation
 from zotpy.registry.reading import RANGE_BYTES, WHOLE_BYTES, read_span
 
 WHOLE = Span(0, len(CONTENT))

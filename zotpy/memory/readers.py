@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from zotpy.registry.budget import Account, MemoryBudget
+from zotpy.memory.budget import Account, MemoryBudget
 
 
 @dataclass(eq=False, slots=True)

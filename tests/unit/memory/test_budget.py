@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from zotpy.core.errors import TooManyRequests
-from zotpy.registry.budget import LEAST_READ_BYTES, MOST_READ_BYTES, READERS, Account, MemoryBudget
+from zotpy.memory.budget import LEAST_READ_BYTES, MOST_READ_BYTES, READERS, Account, MemoryBudget
 from zotpy.registry.settings import MIB
 
 PART = 10

@@ -9,7 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from zotpy.core.errors import StorageFull
-from zotpy.registry.space import Space, SpacedStore
+from zotpy.store.space import Space, SpacedStore
 from zotpy.store.faulty import FaultyStore, Moment
 from zotpy.store.interface import StoreFull
 from zotpy.store.memory import MemoryStore
