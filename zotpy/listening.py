@@ -18,7 +18,7 @@ from zotpy.concurrency import first_cause, log_others
 from zotpy.startup import StartupError
 
 if TYPE_CHECKING:
-    from zotpy.registry.health import Health
+    from zotpy.bucket.health import Health
     from zotpy.web.app import RegistryApp
 
 KEEP_ALIVE_S = 75.0

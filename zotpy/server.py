@@ -17,9 +17,9 @@ from zotpy.http.server.streaming import Answered
 from zotpy.listening import listen, longest_end_s, until_signal
 from zotpy.memory.budget import MemoryBudget
 from zotpy.concurrency import first_cause, log_others, plain_errors
-from zotpy.registry.digesting import prepare_hashing
-from zotpy.registry.health import GuardedStore, Health
-from zotpy.registry.layout import LayoutError
+from zotpy.bucket.digesting import prepare_hashing
+from zotpy.bucket.health import GuardedStore, Health
+from zotpy.bucket.layout import LayoutError
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
 from zotpy.store.space import Space, SpacedStore

@@ -19,7 +19,7 @@ from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import KIB, MIB, RegistrySettings
 from zotpy.s3.wire.retry import RetryPolicy
 from zotpy.store.opening import open_s3_store
-from zotpy.store.sweeps import list_all
+from zotpy.bucket.sweeps import list_all
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -33,7 +33,7 @@ from tests.integration.ledger import Ledger
 from tests.integration.pushing import Site
 from tests.processes import wait_until
 from zotpy.store.opening import open_s3_store
-from zotpy.store.sweeps import list_all
+from zotpy.bucket.sweeps import list_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

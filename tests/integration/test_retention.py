@@ -18,7 +18,7 @@ from zotpy.core import keys
 from zotpy.core.manifests import OCI_IMAGE, OCI_INDEX
 from zotpy.core.pulls import encode_since
 from zotpy.storage import open_store
-from zotpy.store.sweeps import list_all
+from zotpy.bucket.sweeps import list_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

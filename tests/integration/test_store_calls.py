@@ -16,7 +16,7 @@ from tests.calls import CallLog
 from tests.servers import Bucket
 from zotpy.core.manifests import OCI_IMAGE
 from zotpy.memory.budget import MemoryBudget
-from zotpy.registry.health import Health
+from zotpy.bucket.health import Health
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
 from zotpy.store.memory import MemoryStore

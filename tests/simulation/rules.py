@@ -22,14 +22,14 @@ from zotpy.collector.retention.sweep import RetentionSweep
 from zotpy.core import keys, records
 from zotpy.core.records import Lease, decode_entry, new_tombstone
 from zotpy.registry.committing import Commit, Ending, _Placed
-from zotpy.registry.deletions import Deletions
-from zotpy.registry.names import Names
-from zotpy.registry.records import Records, Seen
-from zotpy.registry.reliance import Reliance
+from zotpy.bucket.deletions import Deletions
+from zotpy.bucket.pointers import Names
+from zotpy.bucket.records import Records, Seen
+from zotpy.bucket.reliance import Reliance
 from zotpy.registry.settings import RegistrySettings
 from zotpy.registry.states import SavedState
-from zotpy.registry.tags import Tags
-from zotpy.store.sweeps import list_all
+from zotpy.bucket.tags import Tags
+from zotpy.bucket.sweeps import list_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,7 +12,7 @@ import pytest
 from zotpy.core.pieces import Pieces
 from zotpy.concurrency import gather
 from zotpy.store.interface import ConditionFailed, ContentRejected, KeyMissing, Part, Store, StoreError
-from zotpy.store.sweeps import list_all
+from zotpy.bucket.sweeps import list_all
 
 PART_BYTES = 5 * 2**20
 OTHER_ETAG = '"00000000000000000000000000000000"'

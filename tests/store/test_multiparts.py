@@ -12,7 +12,7 @@ import pytest
 
 from zotpy.concurrency import gather
 from zotpy.store.interface import ContentRejected, KeyMissing
-from zotpy.store.sweeps import each_multipart
+from zotpy.bucket.sweeps import each_multipart
 
 if TYPE_CHECKING:
     from zotpy.store.interface import Store

@@ -11,7 +11,7 @@ from tests.unit.web.serving import UPLOADS, digest_of
 from zotpy.config import HttpSettings
 from zotpy.listening import bind, listen
 from zotpy.memory.budget import MemoryBudget
-from zotpy.registry.health import Health
+from zotpy.bucket.health import Health
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
 from zotpy.store.memory import MemoryStore

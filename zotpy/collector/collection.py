@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 from zotpy.collector.settings import CollectorSettings
 from zotpy.collector.summary import Expiration, Summary
-from zotpy.collector.tables import Table
+from zotpy.bucket.tables import Table
 from zotpy.store.interface import ConditionFailed, Listed, Store
-from zotpy.store.sweeps import delete_all
+from zotpy.bucket.sweeps import delete_all
 
 
 @dataclass(frozen=True, slots=True)

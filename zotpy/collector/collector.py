@@ -10,12 +10,12 @@ from zotpy.collector.collection import Collection
 from zotpy.collector.data import data_sweep
 from zotpy.collector.names import NameSweep
 from zotpy.collector.records import RecordSweep, list_records
-from zotpy.collector.repositories import all_repositories, for_each
+from zotpy.bucket.repositories import all_repositories, for_each
 from zotpy.collector.retention.pulls import PullHistory, pull_history
 from zotpy.collector.retention.sweep import Retained, RetentionSweep
 from zotpy.collector.settings import CollectorSettings
 from zotpy.collector.summary import Expiration, Summary
-from zotpy.collector.tables import Table, table
+from zotpy.bucket.tables import Table, table
 from zotpy.collector.uploads import UploadSweep
 from zotpy.core import keys
 from zotpy.core.errors import RegistryError

@@ -6,7 +6,7 @@
    within one grace of the beginning of the first one, and finds no lease either: the data goes, and then the notes.
 
 Why that is enough. Who writes a lease has read the data's id before, no longer than a deadline ago, from another
-lease, an entry or a hint; a lease that the store dates later counts for nobody (`zotpy.registry.reliance`). A lease
+lease, an entry or a hint; a lease that the store dates later counts for nobody (`zotpy.bucket.reliance`). A lease
 that the first listing missed was written after it began, so it is there for a grace at least, and the second listing
 sees it. One written after the second listing began would need something to read the id from, after the note; all of
 that is a lease as above, or was gone before the note was written. Pauses are no danger: a note that took too long
@@ -22,14 +22,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from zotpy.collector.collection import Collection
-from zotpy.collector.repositories import for_each, repositories_below
-from zotpy.collector.tables import Table, table
+from zotpy.bucket.repositories import for_each, repositories_below
+from zotpy.bucket.tables import Table, table
 from zotpy.core import keys
 from zotpy.core.framing import FramingError
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import BlobValue, decode_value
 from zotpy.store.interface import KeyMissing, Listed
-from zotpy.store.sweeps import pages
+from zotpy.bucket.sweeps import pages
 
 NAMED = ""
 

@@ -15,12 +15,12 @@ from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.records import is_late
 from zotpy.concurrency import gather
-from zotpy.registry.names import Names
-from zotpy.registry.records import Records as RecordStore
+from zotpy.bucket.pointers import Names
+from zotpy.bucket.records import Records as RecordStore
 from zotpy.registry.settings import RegistrySettings
-from zotpy.registry.tags import Tags
+from zotpy.bucket.tags import Tags
 from zotpy.store.interface import KeyMissing, Listed
-from zotpy.store.sweeps import list_all
+from zotpy.bucket.sweeps import list_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class NameSweep:
         await self._sweep_catalog(records, is_empty=not tags)
 
     async def _sweep_late_tags(self, listed_tags: Sequence[Listed], leading: set[Tag]) -> None:
-        """Delete tags that a push wrote too late (`zotpy.registry.reliance`), after its manifest had been deleted.
+        """Delete tags that a push wrote too late (`zotpy.bucket.reliance`), after its manifest had been deleted.
 
         Those in `leading` have a marker of a manifest that is there; all others are read.
         """

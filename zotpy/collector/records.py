@@ -21,10 +21,10 @@ from zotpy.core.digests import Digest
 from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import TOMBSTONE_BYTES, is_late
-from zotpy.registry.names import Names
-from zotpy.registry.tags import Tags
+from zotpy.bucket.pointers import Names
+from zotpy.bucket.tags import Tags
 from zotpy.store.interface import KeyMissing, Listed, Store
-from zotpy.store.sweeps import list_all
+from zotpy.bucket.sweeps import list_all
 
 Name = tuple[Kind, Digest]
 

@@ -9,12 +9,12 @@ What a state keeps as data (`zotpy.registry.kept`) is data that no lease names, 
 from dataclasses import dataclass
 
 from zotpy.collector.collection import Collection
-from zotpy.collector.tables import Table, table
+from zotpy.bucket.tables import Table, table
 from zotpy.core import keys
 from zotpy.core.framing import FramingError
 from zotpy.core.uploads import UploadState
 from zotpy.store.interface import KeyMissing, Listed, ListedMultipart
-from zotpy.store.sweeps import each_multipart, pages
+from zotpy.bucket.sweeps import each_multipart, pages
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from zotpy.config import ConfigError, Settings, load_settings
 from zotpy.core.errors import RegistryError
 from zotpy.core.framing import FramingError
 from zotpy.concurrency import first_cause, log_others, plain_errors
-from zotpy.registry.health import GuardedStore, Health
-from zotpy.registry.layout import LayoutError, read_layout
+from zotpy.bucket.health import GuardedStore, Health
+from zotpy.bucket.layout import LayoutError, read_layout
 from zotpy.startup import StartupError
 from zotpy.storage import open_store
 from zotpy.store.interface import KeyMissing, Store, StoreError

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from zotpy.collector.repositories import all_repositories, for_each
-from zotpy.collector.tables import Table, table
+from zotpy.bucket.repositories import all_repositories, for_each
+from zotpy.bucket.tables import Table, table
 from zotpy.core import keys
 from zotpy.core.errors import RegistryError
 from zotpy.core.framing import FramingError
@@ -23,7 +23,7 @@ from zotpy.inspection.report import Report
 from zotpy.inspection.repository import RepositoryCheck
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Store
-from zotpy.store.sweeps import pages
+from zotpy.bucket.sweeps import pages
 
 REPOSITORIES_AT_ONCE = 4
 BUFFER_ROWS = 200_000

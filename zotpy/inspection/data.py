@@ -14,10 +14,10 @@ from zotpy.core.errors import TooLate
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import BlobValue
 from zotpy.inspection.looking import Look, ReadEntry
-from zotpy.registry.digesting import digest_of_stored
-from zotpy.registry.hints import Hints
-from zotpy.registry.records import Seen
-from zotpy.registry.reliance import Reliance
+from zotpy.bucket.digesting import digest_of_stored
+from zotpy.bucket.hints import Hints
+from zotpy.bucket.records import Seen
+from zotpy.bucket.reliance import Reliance
 from zotpy.store.interface import KeyMissing, StoreError
 
 GONE = "is gone"

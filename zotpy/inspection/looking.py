@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
-from zotpy.collector.tables import Table
+from zotpy.bucket.tables import Table
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.framing import FramingError
@@ -12,8 +12,8 @@ from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import Entry, decode_entry, is_late
 from zotpy.inspection.report import Problem, Report
-from zotpy.registry.layout import LayoutMoved
-from zotpy.registry.records import Records
+from zotpy.bucket.layout import LayoutMoved
+from zotpy.bucket.records import Records
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Fetched, KeyMissing, Store, StoreError
 

@@ -17,10 +17,10 @@ from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.records import ManifestValue, TagValue, is_late
 from zotpy.inspection.looking import AT_ONCE, Look, ReadEntry
 from zotpy.concurrency import gather
-from zotpy.registry.names import Names
-from zotpy.registry.tags import Tags
+from zotpy.bucket.pointers import Names
+from zotpy.bucket.tags import Tags
 from zotpy.store.interface import ConditionFailed, KeyMissing, Listed, StoreError
-from zotpy.store.sweeps import list_all
+from zotpy.bucket.sweeps import list_all
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from zotpy.core.names import RepositoryName
 from zotpy.core.records import BlobValue, Value, decode_value
 from zotpy.inspection.looking import Look, ReadEntry
 from zotpy.concurrency import within_deadline
-from zotpy.registry.records import Seen
-from zotpy.registry.reliance import Reliance
+from zotpy.bucket.records import Seen
+from zotpy.bucket.reliance import Reliance
 from zotpy.store.interface import Fetched, KeyMissing, Listed
 
 OTHER_DIGEST = "its bytes have another digest"

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from zotpy.collector.records import list_records
-from zotpy.collector.repositories import for_each, repositories_below
-from zotpy.collector.tables import Table, table
+from zotpy.bucket.repositories import for_each, repositories_below
+from zotpy.bucket.tables import Table, table
 from zotpy.core import keys
 from zotpy.core.names import RepositoryName
 from zotpy.store.interface import Store
-from zotpy.store.sweeps import pages
+from zotpy.bucket.sweeps import pages
 
 REPOSITORIES_AT_ONCE = 8
 BUFFER_ROWS = 200_000

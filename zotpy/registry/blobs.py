@@ -14,8 +14,8 @@ from zotpy.core.records import BlobValue
 from zotpy.registry.damage import CheckedReads, Damage, is_whole
 from zotpy.memory.readers import Readers, Turn
 from zotpy.registry.reading import read_span
-from zotpy.registry.records import Records
-from zotpy.registry.reliance import Reliance, in_time
+from zotpy.bucket.records import Records
+from zotpy.bucket.reliance import Reliance, in_time
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Store
 

@@ -18,10 +18,10 @@ from zotpy.core.names import RepositoryName
 from zotpy.core.records import INLINE_LIMIT_BYTES, BlobValue
 from zotpy.core.uploads import Kept, SentPart, UploadState
 from zotpy.concurrency import cleaning_up, gather
-from zotpy.registry.digesting import digest_of_stored, hash_pieces
-from zotpy.registry.hints import Hints
-from zotpy.registry.records import Records
-from zotpy.registry.reliance import Reliance, in_time
+from zotpy.bucket.digesting import digest_of_stored, hash_pieces
+from zotpy.bucket.hints import Hints
+from zotpy.bucket.records import Records
+from zotpy.bucket.reliance import Reliance, in_time
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import ContentRejected, Part, Store
 

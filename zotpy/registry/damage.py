@@ -21,8 +21,8 @@ from zotpy.core.errors import BlobUnknown, TryAgain
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import BlobValue
 from zotpy.concurrency import cleaning_up
-from zotpy.registry.hints import Hints
-from zotpy.registry.records import Records
+from zotpy.bucket.hints import Hints
+from zotpy.bucket.records import Records
 from zotpy.store.interface import Store, StoreError
 
 log = structlog.get_logger()

@@ -16,7 +16,7 @@ written that names bytes which are gone:
   collections do, and however many requests name them at once or one after another.
 - A PUT names kept bytes only where the state, which tells when they were written, was read before half the grace had
   gone by, and then writes the lease within a deadline, a tenth of the grace at most, or gives up. The lease
-  says until when it was to be written, by the store's clock (`zotpy.registry.reliance`): a replica's own clock only
+  says until when it was to be written, by the store's clock (`zotpy.bucket.reliance`): a replica's own clock only
   spares it from writing one in vain. The rest of the grace is for stores whose hosts' clocks differ, and for leases
   that arrive after their request gave up.
 - Older ones are read back, as a tail, and written anew, with a new id. Where they are gone, the client begins again.

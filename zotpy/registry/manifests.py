@@ -4,7 +4,7 @@ A push writes in an order in which every step leaves the bucket right: all refer
 renewed) at once; then the lease, the authority; then tags and referrer; then the entry. The markers that tell a later
 DELETE which tags to look at come before the tags.
 
-The entry is what pushes and deletions of one manifest agree on (see `zotpy.registry.deletions`). Each reads it, reads
+The entry is what pushes and deletions of one manifest agree on (see `zotpy.bucket.deletions`). Each reads it, reads
 or writes the names, and then replaces the entry if it is still the one it read. So of a push and a DELETE at the same
 moment one comes wholly before the other: the DELETE sees all tags that the push wrote, or none of its deletions
 touches them. Pushes do not hinder each other: an entry that is replaced after a push has written its names, and was
@@ -27,15 +27,15 @@ from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.pieces import Pieces
 from zotpy.core.records import Lease, ManifestValue, TagValue, is_late
 from zotpy.concurrency import beside, gather, watched
-from zotpy.registry.deletions import Deletions, unknown
-from zotpy.registry.digesting import hash_pieces
-from zotpy.registry.long_reads import Read, Room, beginnings, whole
-from zotpy.registry.names import Names
+from zotpy.bucket.deletions import Deletions, unknown
+from zotpy.bucket.digesting import hash_pieces
+from zotpy.bucket.long_reads import Read, Room, beginnings, whole
+from zotpy.bucket.pointers import Names
 from zotpy.memory.parsing import read_apart
-from zotpy.registry.records import ATTEMPTS, Records, Seen, overtaken
-from zotpy.registry.reliance import Reliance, in_time, require
+from zotpy.bucket.records import ATTEMPTS, Records, Seen, overtaken
+from zotpy.bucket.reliance import Reliance, in_time, require
 from zotpy.registry.settings import RegistrySettings
-from zotpy.registry.tags import does_not_hold
+from zotpy.bucket.tags import does_not_hold
 from zotpy.store.interface import Fetched, Store
 
 Call = Callable[[], Awaitable[object]]

@@ -8,9 +8,9 @@ from zotpy.core.names import RepositoryName
 from zotpy.core.records import BlobValue
 from zotpy.concurrency import gather
 from zotpy.registry.damage import is_whole
-from zotpy.registry.hints import Hints
-from zotpy.registry.records import Records
-from zotpy.registry.reliance import Reliance, in_time
+from zotpy.bucket.hints import Hints
+from zotpy.bucket.records import Records
+from zotpy.bucket.reliance import Reliance, in_time
 from zotpy.registry.settings import RegistrySettings
 
 

@@ -8,7 +8,7 @@ import trio
 
 from zotpy.core.uploads import UploadState
 from zotpy.concurrency import cleaning_up
-from zotpy.registry.reliance import local_s
+from zotpy.bucket.reliance import local_s
 from zotpy.store.held import own_write
 from zotpy.store.interface import Body, ConditionFailed, Store, Stored
 from zotpy.store.patience import impatient, insist

@@ -28,7 +28,7 @@ from zotpy.memory.budget import Account, MemoryBudget
 from zotpy.registry.committing import Commit, Ending
 from zotpy.concurrency import beside, within_deadline
 from zotpy.registry.kept import keep, take_back
-from zotpy.registry.keyring import Keyring
+from zotpy.bucket.keyring import Keyring
 from zotpy.registry.pipeline import Body, Checkpoint, Limits, PartPipeline
 from zotpy.registry.recent import Recent
 from zotpy.registry.sessions import Session, Sessions, check_length, promised, refused

@@ -23,7 +23,7 @@ from zotpy.http.server.proxies import TrustedProxies
 from zotpy.http.server.streaming import Answered, BoundedHTTPConnection
 from zotpy.memory.budget import MemoryBudget
 from zotpy.concurrency import first_cause
-from zotpy.registry.health import Health
+from zotpy.bucket.health import Health
 from zotpy.registry.registry import Registry
 from zotpy.store.space import Space
 from zotpy.web import blobs, lists, manifests, operations, uploads, welcome

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from zotpy.registry.health import Health
+from zotpy.bucket.health import Health
 from zotpy.registry.registry import Registry
 from zotpy.store.space import Space
 

@@ -18,7 +18,7 @@ from zotpy.core.paging import PageInvalid
 from zotpy.core.ranges import upload_range
 from zotpy.http.server.envelope import envelope
 from zotpy.concurrency import first_cause, log_others
-from zotpy.registry.layout import LayoutMoved
+from zotpy.bucket.layout import LayoutMoved
 from zotpy.store.interface import StoreError, StoreFull, StoreUnavailable
 
 STATUS: Mapping[type[e.RegistryError], int] = {

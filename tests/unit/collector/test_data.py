@@ -13,7 +13,7 @@ from tests.unit.registry.support import OTHER, REPO, content, keys_below, pull
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.records import BlobValue
-from zotpy.registry.reliance import Reliance
+from zotpy.bucket.reliance import Reliance
 from zotpy.store.interface import StoreUnavailable
 
 if TYPE_CHECKING:

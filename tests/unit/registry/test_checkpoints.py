@@ -151,7 +151,7 @@ async def test_a_checkpoint_holds_the_hash_of_its_own_bytes_though_more_were_has
     conditional: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While an early part is slow to be sent later ones are hashed; what is saved is the hash at the checkpoint."""
-    monkeypatch.setattr("zotpy.registry.digesting.THREAD_LIMIT_BYTES", 2**40)  # no threads: one sees when all wait
+    monkeypatch.setattr("zotpy.bucket.digesting.THREAD_LIMIT_BYTES", 2**40)  # no threads: one sees when all wait
     scene = conditional
     slow = scene.script.park("before", "put_part")
     saved = scene.script.park("after", "put", "uploads/")
@@ -175,7 +175,7 @@ async def test_of_two_checkpoints_reached_at_once_the_later_one_is_saved(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slow early part holds up several checkpoints: when it is there, only what says most is saved."""
-    monkeypatch.setattr("zotpy.registry.digesting.THREAD_LIMIT_BYTES", 2**40)  # no threads: one sees when all wait
+    monkeypatch.setattr("zotpy.bucket.digesting.THREAD_LIMIT_BYTES", 2**40)  # no threads: one sees when all wait
     slow = scene.script.park("before", "put_part")
     before = scene.script.begun["put"]
     async with trio.open_nursery() as nursery:

@@ -15,7 +15,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestUnknown, TooManyRequests
 from zotpy.core.manifests import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import Tag
-from zotpy.registry.long_reads import BEGINNING_BYTES
+from zotpy.bucket.long_reads import BEGINNING_BYTES
 from zotpy.registry.settings import MIB
 from zotpy.store.memory import MemoryStore
 

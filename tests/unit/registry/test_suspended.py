@@ -18,7 +18,7 @@ from zotpy.core.manifests import OCI_IMAGE
 from zotpy.core.names import Tag
 from zotpy.core.records import BlobValue
 from zotpy.inspection.checking import Checker
-from zotpy.registry.reliance import Reliance
+from zotpy.bucket.reliance import Reliance
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -17,7 +17,7 @@ from zotpy.s3.client import open_client
 from zotpy.store.interface import StoreError, StoreRefused
 from zotpy.store.s3 import S3Store
 from zotpy.store.s3.listing import follows
-from zotpy.store.sweeps import each_multipart, list_all, pages
+from zotpy.bucket.sweeps import each_multipart, list_all, pages
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

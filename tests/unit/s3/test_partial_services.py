@@ -13,7 +13,7 @@ from tests.unit.s3.partial import PartialService, error
 from tests.unit.s3.scripted import Reply
 from zotpy.store.interface import StoreError, StoreRefused, StoreUnavailable
 from zotpy.store.opening import open_s3_store
-from zotpy.store.sweeps import AT_ONCE, delete_all
+from zotpy.bucket.sweeps import AT_ONCE, delete_all
 
 if TYPE_CHECKING:
     import trio

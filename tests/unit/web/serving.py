@@ -20,7 +20,7 @@ from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.serving import serve
 from zotpy.http.server.streaming import Answered
 from zotpy.memory.budget import MemoryBudget
-from zotpy.registry.health import Health
+from zotpy.bucket.health import Health
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import KIB, MIB, RegistrySettings
 from zotpy.store.faulty import FaultyStore

@@ -11,7 +11,7 @@ import trio.testing
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.serving import serve
 from zotpy.memory.budget import MemoryBudget
-from zotpy.registry.health import Health
+from zotpy.bucket.health import Health
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
 from zotpy.store.memory import MemoryStore

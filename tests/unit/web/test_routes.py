@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from tests.unit.web.serving import ABSENT, REPO, Replica, codes_of, ended
 from zotpy.memory.budget import MemoryBudget
-from zotpy.registry.health import Health
+from zotpy.bucket.health import Health
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
 from zotpy.store.memory import MemoryStore

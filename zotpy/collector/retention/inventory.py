@@ -17,9 +17,9 @@ from zotpy.core.manifests import parse_manifest
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.records import ManifestValue, Value, decode_entry
 from zotpy.concurrency import gather
-from zotpy.registry.tags import Tags
+from zotpy.bucket.tags import Tags
 from zotpy.store.interface import KeyMissing, Listed
-from zotpy.store.sweeps import list_all
+from zotpy.bucket.sweeps import list_all
 
 
 @dataclass(frozen=True, slots=True)

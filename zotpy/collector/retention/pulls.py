@@ -16,7 +16,7 @@ import structlog
 
 from zotpy.collector.collection import Collection
 from zotpy.collector.retention.tags import PullTimes
-from zotpy.collector.tables import Table, table
+from zotpy.bucket.tables import Table, table
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.framing import FramingError
@@ -24,7 +24,7 @@ from zotpy.core.names import RepositoryName
 from zotpy.core.pulls import MOST, Pull, decode_pulls, decode_since, encode_pulls
 from zotpy.concurrency import gather
 from zotpy.store.interface import KeyMissing, Listed
-from zotpy.store.sweeps import list_all
+from zotpy.bucket.sweeps import list_all
 
 LISTINGS = 16
 """So often are pulls looked for again that other collections put together meanwhile."""

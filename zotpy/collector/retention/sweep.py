@@ -24,11 +24,11 @@ from zotpy.collector.summary import Expiration
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.concurrency import gather
-from zotpy.registry.deletions import Deletions
-from zotpy.registry.names import Names
-from zotpy.registry.records import Records as RecordStore
+from zotpy.bucket.deletions import Deletions
+from zotpy.bucket.pointers import Names
+from zotpy.bucket.records import Records as RecordStore
 from zotpy.registry.settings import RegistrySettings
-from zotpy.registry.tags import Tags
+from zotpy.bucket.tags import Tags
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from zotpy.core.errors import UploadUnknown
 from zotpy.core.framing import frame, unframe
 from zotpy.core.tokens import SigningKey, UploadToken, token_key_id
 from zotpy.store.interface import KeyMissing, Store
-from zotpy.store.sweeps import list_all
+from zotpy.bucket.sweeps import list_all
 
 SECRET_BYTES = 32
 _KEY_ID_LENGTH = 32

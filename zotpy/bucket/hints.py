@@ -2,7 +2,7 @@
 
 A hint is written after the lease of new data, and the collector deletes the hints before it takes data away. Two kinds
 of hints are left over, and nobody must rely on them: those whose data was lost, and those that were written late, by a
-process that had stopped (`zotpy.registry.reliance`), perhaps after the collector looked for hints. So the data is
+process that had stopped (`zotpy.bucket.reliance`), perhaps after the collector looked for hints. So the data is
 looked at, too: it must be there, with the right length, and the hint must have been written before the data was old
 enough to be collected. Both times are the store's.
 """
@@ -16,7 +16,7 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.records import BlobValue
 from zotpy.concurrency import cleaning_up
-from zotpy.registry.reliance import Reliance
+from zotpy.bucket.reliance import Reliance
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Listed, Store
 

@@ -16,8 +16,8 @@ from typing import TypeVar
 import structlog
 import trio
 
-from zotpy.registry.layout import LayoutError, LayoutMoved, read_layout
-from zotpy.registry.reliance import local_s
+from zotpy.bucket.layout import LayoutError, LayoutMoved, read_layout
+from zotpy.bucket.reliance import local_s
 from zotpy.store.interface import Store, StoreError, StoreUnavailable
 from zotpy.store.wrapper import StoreWrapper
 

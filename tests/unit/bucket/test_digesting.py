@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from zotpy.registry import digesting
-from zotpy.registry.digesting import prepare_hashing
+from zotpy.bucket.digesting import prepare_hashing
 
 
 @pytest.mark.parametrize("reason", [None, "no libcrypto is found"])

@@ -13,9 +13,9 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import PreconditionFailed, Unsupported
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.records import Due, ManifestValue, TagValue
-from zotpy.registry.long_reads import Read, beginnings
-from zotpy.registry.records import ATTEMPTS, overtaken
-from zotpy.registry.reliance import require
+from zotpy.bucket.long_reads import Read, beginnings
+from zotpy.bucket.records import ATTEMPTS, overtaken
+from zotpy.bucket.reliance import require
 from zotpy.store.interface import ConditionFailed, Fetched, KeyMissing, Store
 
 

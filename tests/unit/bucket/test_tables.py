@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio import open_nursery, run
 
-from zotpy.collector.tables import Table, table
+from zotpy.bucket.tables import Table, table
 
 WORDS = st.text(st.characters(codec="ascii"), max_size=5)
 ROWS = st.lists(st.lists(st.tuples(WORDS, WORDS), max_size=20), max_size=5)

@@ -11,7 +11,7 @@ that tells a client not to push) needs a lease young enough to outlive what it i
   list them: mostly there is no such blob. See `Records.rely`.)
 
 All ages are the store's own time, from one answer of the store: no replica's clock decides anything. What is written
-says until when it was to be written (`zotpy.registry.reliance`). A late entry is as none, a late lease is none.
+says until when it was to be written (`zotpy.bucket.reliance`). A late entry is as none, a late lease is none.
 
 A DELETE writes a tombstone in the entry's place and leaves the leases to the collector. Were it to delete the leases,
 it could take the one that a push at the same moment has just written, and that push's entry would stand without one.
@@ -40,11 +40,11 @@ from zotpy.core.records import (
     lost_entry,
     new_tombstone,
 )
-from zotpy.registry.long_reads import Read, beginnings
-from zotpy.registry.reliance import Reliance, require
+from zotpy.bucket.long_reads import Read, beginnings
+from zotpy.bucket.reliance import Reliance, require
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Body, ConditionFailed, KeyMissing, Listed, Store, Stored
-from zotpy.store.sweeps import list_all
+from zotpy.bucket.sweeps import list_all
 
 SIBLING_LIMIT = 16
 """How many repositories are asked for a small blob that a client wants mounted from anywhere."""

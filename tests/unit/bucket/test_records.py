@@ -14,8 +14,8 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import TryAgain
 from zotpy.core.manifests import OCI_IMAGE
 from zotpy.core.records import BlobValue, ManifestValue
-from zotpy.registry.records import Records
-from zotpy.registry.reliance import Reliance
+from zotpy.bucket.records import Records
+from zotpy.bucket.reliance import Reliance
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import ConditionFailed, StoreUnavailable

@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 from tests.unit.registry.support import NO_CONDITIONS, Script, content, open_replica, push
 from zotpy.core import keys
 from zotpy.core.framing import frame, unframe
-from zotpy.registry.health import CACHE_S, CHECK_S, STALE_S, GuardedStore, Health
-from zotpy.registry.layout import KNOWN, WRITTEN, Layout, LayoutError, LayoutMoved, check_layout
+from zotpy.bucket.health import CACHE_S, CHECK_S, STALE_S, GuardedStore, Health
+from zotpy.bucket.layout import KNOWN, WRITTEN, Layout, LayoutError, LayoutMoved, check_layout
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import KeyMissing, StoreUnavailable
 from zotpy.store.memory import MemoryStore

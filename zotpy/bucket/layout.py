@@ -12,7 +12,7 @@
 A release that knows version N works on every bucket whose `least` is at most N. So a release that adds what older
 ones may pass over raises `layout` alone, and is rolled out beside them. What they would misread takes two releases:
 the first one reads it and does not write it; the second one raises `least`, which the first one satisfies, and
-everything older is refused: at its start, and while it runs (see `zotpy.registry.health`). Whoever raises `least`
+everything older is refused: at its start, and while it runs (see `zotpy.bucket.health`). Whoever raises `least`
 writes the new form only after the longest time that a replica may take to notice, and that calls may take which it
 had begun: `gcSettings.deadline` is longer than both.
 """

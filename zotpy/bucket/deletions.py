@@ -20,11 +20,11 @@ from zotpy.core.manifests import ManifestFacts, parse_manifest
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.records import Lease, ManifestValue
 from zotpy.concurrency import gather
-from zotpy.registry.long_reads import Room, whole
-from zotpy.registry.names import Names
+from zotpy.bucket.long_reads import Room, whole
+from zotpy.bucket.pointers import Names
 from zotpy.memory.parsing import read_apart
-from zotpy.registry.records import ATTEMPTS, Records, Seen, overtaken
-from zotpy.registry.reliance import Reliance
+from zotpy.bucket.records import ATTEMPTS, Records, Seen, overtaken
+from zotpy.bucket.reliance import Reliance
 from zotpy.store.interface import Listed, Store
 
 

@@ -15,9 +15,9 @@ from zotpy.core.manifests import ManifestFacts
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.records import ManifestValue
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES, bounded
-from zotpy.registry.tags import Tags
+from zotpy.bucket.tags import Tags
 from zotpy.store.interface import ConditionFailed, KeyMissing, Store
-from zotpy.store.sweeps import list_all
+from zotpy.bucket.sweeps import list_all
 
 
 @dataclass(frozen=True, slots=True)

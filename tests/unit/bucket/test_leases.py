@@ -11,8 +11,8 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.core.records import BlobValue
-from zotpy.registry.records import Records
-from zotpy.registry.reliance import Reliance
+from zotpy.bucket.records import Records
+from zotpy.bucket.reliance import Reliance
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.memory import MemoryStore
 
