@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from zotpy.core.digests import Digest
     from zotpy.core.names import RepositoryName, Tag
     from zotpy.registry.registry import Registry
-    from zotpy.registry.sessions import Session
+    from zotpy.registry.pushing.sessions import Session
 
 FAILED = (RegistryError, StoreError, trio.TooSlowError)
 """What `zotpy.web.errors` asks the client to try again after."""

@@ -21,13 +21,13 @@ from zotpy.collector.retention.graph import Graph, Node
 from zotpy.collector.retention.sweep import RetentionSweep
 from zotpy.core import keys, records
 from zotpy.core.records import Lease, decode_entry, new_tombstone
-from zotpy.registry.committing import Commit, Ending, _Placed
+from zotpy.registry.pushing.committing import Commit, Ending, _Placed
 from zotpy.bucket.deletions import Deletions
 from zotpy.bucket.pointers import Names
 from zotpy.bucket.records import Records, Seen
 from zotpy.bucket.reliance import Reliance
 from zotpy.registry.settings import RegistrySettings
-from zotpy.registry.states import SavedState
+from zotpy.registry.pushing.states import SavedState
 from zotpy.bucket.tags import Tags
 from zotpy.bucket.sweeps import list_all
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from zotpy.core.keys import Kind
     from zotpy.core.names import RepositoryName
     from zotpy.core.records import Value
-    from zotpy.registry.committing import Forget
+    from zotpy.registry.pushing.committing import Forget
 
 
 def renewal() -> AbstractContextManager[Any]:

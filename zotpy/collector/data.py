@@ -13,7 +13,7 @@ that is a lease as above, or was gone before the note was written. Pauses are no
 counts for nothing, and what the second listing has found stays true for ever.
 
 One thing more names data and stays: the state of an upload. Whoever reads the id there writes the lease while the data
-is younger than the grace (`zotpy.registry.kept`), so the first listing sees it, and the data is not looked at.
+is younger than the grace (`zotpy.registry.pushing.kept`), so the first listing sees it, and the data is not looked at.
 """
 
 from collections.abc import AsyncIterator, Sequence

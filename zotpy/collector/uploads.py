@@ -3,7 +3,7 @@
 An upload that rests for its time to live is ended as if its client had cancelled it. A multipart goes when it began
 that long ago and no state names it: an upload that is sent in one request has no state, and none takes so long.
 
-What a state keeps as data (`zotpy.registry.kept`) is data that no lease names, and goes as such.
+What a state keeps as data (`zotpy.registry.pushing.kept`) is data that no lease names, and goes as such.
 """
 
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ so of two chunks racing for the same place one wins, and the other is told where
 writes it several times, each as if the chunk had ended there.
 
 A first chunk that may be all of a blob is not in the state: it is *kept* in the object that would be the blob's data
-(`zotpy.registry.kept`). Replicas that do not know of that read such a state as that of a cancelled upload.
+(`zotpy.registry.pushing.kept`). Replicas that do not know of that read such a state as that of a cancelled upload.
 
 Is it longer than a part, its tail is in the state for a chunk that may follow, and is sent as the last part, too, while
 those before it are under way: a PUT without a body then has nothing to send.

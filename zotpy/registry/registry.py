@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from zotpy.registry.blobs import Blobs
 from zotpy.memory.budget import MemoryBudget
-from zotpy.registry.committing import Commit
+from zotpy.registry.pushing.committing import Commit
 from zotpy.registry.damage import Damage
 from zotpy.bucket.deletions import Deletions
 from zotpy.bucket.hints import Hints
@@ -18,10 +18,10 @@ from zotpy.bucket.pointers import Names
 from zotpy.registry.pulls import PullLog
 from zotpy.memory.readers import Readers
 from zotpy.bucket.records import Records
-from zotpy.registry.sessions import Sessions
+from zotpy.registry.pushing.sessions import Sessions
 from zotpy.registry.settings import RegistrySettings
 from zotpy.bucket.tags import Tags
-from zotpy.registry.uploads import Uploads
+from zotpy.registry.pushing.uploads import Uploads
 from zotpy.store.held import HeldStore
 from zotpy.store.interface import Store
 from zotpy.store.patience import Holds

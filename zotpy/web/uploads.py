@@ -12,7 +12,7 @@ from zotpy.core.errors import ChunkOutOfOrder, DigestInvalid, NameInvalid, Uploa
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import upload_range
 from zotpy.http.server.bodies import BoundedBody, BoundedRequest, body_of
-from zotpy.registry.sessions import Session
+from zotpy.registry.pushing.sessions import Session
 from zotpy.web.context import Context
 from zotpy.web.requests import algorithm_of, chunk_of, required_digest
 

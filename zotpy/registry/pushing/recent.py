@@ -20,7 +20,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.pieces import Pieces
 from zotpy.core.records import INLINE_LIMIT_BYTES
 from zotpy.core.uploads import UploadState
-from zotpy.registry.states import SavedState
+from zotpy.registry.pushing.states import SavedState
 
 LARGEST_BYTES = 4 * 1024 * 1024
 _EACH_BYTES = 2 * 1024

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from zotpy.core.records import BlobValue
     from zotpy.registry.registry import Registry
-    from zotpy.registry.sessions import Session
+    from zotpy.registry.pushing.sessions import Session
 
 BODY = content(PART_BYTES - 1000)
 DIGEST = Digest.of(BODY)

@@ -22,7 +22,7 @@ from tests.unit.registry.support import (
     sent,
     state_of,
 )
-from tests.unit.registry.test_uploads_races import DOWN, Outcome, Scene, chunk, finish
+from tests.unit.registry.pushing.test_uploads_races import DOWN, Outcome, Scene, chunk, finish
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, ClientStalled, DigestInvalid, UploadUnknown
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from zotpy.registry.registry import Registry
-    from zotpy.registry.sessions import Session
+    from zotpy.registry.pushing.sessions import Session
     from zotpy.store.interface import Body, Fetched, Stored
 
 BODY = content(PART_BYTES - 1000)

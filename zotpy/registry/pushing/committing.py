@@ -95,7 +95,7 @@ class Commit:
         """Make the blob of parts that another PUT has joined; `None` where there are none, or of another digest.
 
         That PUT did not come as far as its lease, perhaps. The bytes are read back: it may have had another end. And
-        they must be young enough to be named, as kept ones (see `zotpy.registry.kept`). Their age is at most what the
+        they must be young enough to be named, as kept ones (see `zotpy.registry.pushing.kept`). Their age is at most what the
         store says: some count from when the multipart was begun.
         """
         data_id = state.data_id
@@ -185,7 +185,7 @@ class Commit:
         return _Placed(BlobValue(state.offset, kept.data_id), is_new=True)
 
     def _kept_until(self, kept: Kept) -> datetime:
-        """Return since when kept bytes may be relied on for a deadline at most: see `zotpy.registry.kept`."""
+        """Return since when kept bytes may be relied on for a deadline at most: see `zotpy.registry.pushing.kept`."""
         return kept.time + timedelta(seconds=self.settings.grace_s / 2)
 
     async def _put_whole(self, ending: Ending, state: UploadState, reliance: Reliance) -> _Placed:

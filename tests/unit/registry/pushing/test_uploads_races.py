@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from zotpy.registry.registry import Registry
-    from zotpy.registry.sessions import Session
+    from zotpy.registry.pushing.sessions import Session
     from zotpy.store.interface import Part
 
 LARGE = 2 * PART_BYTES + 11

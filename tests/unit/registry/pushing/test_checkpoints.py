@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from zotpy.registry.registry import Registry
-    from zotpy.registry.sessions import Session
+    from zotpy.registry.pushing.sessions import Session
     from zotpy.store.faulty import Moment
 
 EVERY = 2

@@ -25,15 +25,15 @@ from zotpy.core.records import INLINE_LIMIT_BYTES, BlobValue
 from zotpy.core.tokens import UploadToken
 from zotpy.core.uploads import UploadState
 from zotpy.memory.budget import Account, MemoryBudget
-from zotpy.registry.committing import Commit, Ending
+from zotpy.registry.pushing.committing import Commit, Ending
 from zotpy.concurrency import beside, within_deadline
-from zotpy.registry.kept import keep, take_back
+from zotpy.registry.pushing.kept import keep, take_back
 from zotpy.bucket.keyring import Keyring
-from zotpy.registry.pipeline import Body, Checkpoint, Limits, PartPipeline
-from zotpy.registry.recent import Recent
-from zotpy.registry.sessions import Session, Sessions, check_length, promised, refused
+from zotpy.registry.pushing.pipeline import Body, Checkpoint, Limits, PartPipeline
+from zotpy.registry.pushing.recent import Recent
+from zotpy.registry.pushing.sessions import Session, Sessions, check_length, promised, refused
 from zotpy.registry.settings import RegistrySettings
-from zotpy.registry.states import SavedState
+from zotpy.registry.pushing.states import SavedState
 from zotpy.store.interface import ConditionFailed, ContentRejected, KeyMissing, Store
 from zotpy.store.patience import Holds
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.registry.support import PART_BYTES, REPO, Script, content, cut, keys_below, open_replica, pull, sent
-from tests.unit.registry.test_uploads_races import chunk, finish
+from tests.unit.registry.pushing.test_uploads_races import chunk, finish
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ChunkOutOfOrder, ClientStalled, DigestInvalid, UploadUnknown
@@ -15,15 +15,15 @@ from zotpy.core.parts import PartPlan
 from zotpy.core.ranges import Span
 from zotpy.core.records import INLINE_LIMIT_BYTES
 from zotpy.core.uploads import SentPart, UploadState
-from zotpy.registry.recent import LARGEST_BYTES, Recent
-from zotpy.registry.states import SavedState
+from zotpy.registry.pushing.recent import LARGEST_BYTES, Recent
+from zotpy.registry.pushing.states import SavedState
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory import MemoryStore
 
 if TYPE_CHECKING:
     from zotpy.registry.registry import Registry
-    from zotpy.registry.sessions import Session
+    from zotpy.registry.pushing.sessions import Session
     from zotpy.store.interface import Body, Fetched, Stored
 
 BODY = content(2000)

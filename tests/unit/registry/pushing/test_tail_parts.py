@@ -24,7 +24,7 @@ from tests.unit.registry.support import (
     state_of,
     until,
 )
-from tests.unit.registry.test_uploads_races import Outcome, chunk, finish
+from tests.unit.registry.pushing.test_uploads_races import Outcome, chunk, finish
 from zotpy.core.digests import Digest
 from zotpy.core.errors import UploadInvalid
 from zotpy.core.ranges import Span

@@ -33,7 +33,7 @@ class SavedState:
     """A write failed, and may have happened all the same."""
 
     def is_kept_for(self, age_s: float) -> bool:
-        """Say whether what the state keeps (see `zotpy.registry.kept`) was written less than `age_s` seconds ago."""
+        """Say whether what the state keeps (see `zotpy.registry.pushing.kept`) was written less than `age_s` seconds ago."""
         if self.state.kept is None or self.store_time is None:
             return False
         age_at_reading_s = (self.store_time - self.state.kept.time).total_seconds()

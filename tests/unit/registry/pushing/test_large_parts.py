@@ -16,7 +16,7 @@ from zotpy.core.errors import Unavailable
 from zotpy.core.parts import PartPlan
 from zotpy.core.uploads import UploadState
 from zotpy.memory.budget import Account, MemoryBudget
-from zotpy.registry.pipeline import Limits, PartPipeline
+from zotpy.registry.pushing.pipeline import Limits, PartPipeline
 from zotpy.store.memory import MemoryStore
 
 if TYPE_CHECKING:

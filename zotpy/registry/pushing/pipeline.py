@@ -29,7 +29,7 @@ from zotpy.core.uploads import SentPart, UploadState
 from zotpy.memory.budget import Account
 from zotpy.concurrency import plain_errors
 from zotpy.bucket.digesting import hash_pieces
-from zotpy.registry.kept import take_back
+from zotpy.registry.pushing.kept import take_back
 from zotpy.store.interface import Store
 
 Body = AsyncIterator[bytes]

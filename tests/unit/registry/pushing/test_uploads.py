@@ -218,7 +218,7 @@ async def test_a_body_of_another_length_than_promised_is_refused(
 async def test_another_digest_leaves_nothing(store: MemoryStore, registry: Registry, size_bytes: int) -> None:
     """A blob whose bytes have another digest does not exist, and leaves no multipart, no state and no memory held.
 
-    What was kept as data (`zotpy.registry.kept`) is the collector's.
+    What was kept as data (`zotpy.registry.pushing.kept`) is the collector's.
     """
     body = content(size_bytes)
     wrong = Digest.of(b"another")

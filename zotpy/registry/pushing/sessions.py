@@ -16,7 +16,7 @@ from zotpy.core.tokens import UploadToken
 from zotpy.core.uploads import UploadState
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.settings import KIB, MIB, RegistrySettings
-from zotpy.registry.states import SavedState
+from zotpy.registry.pushing.states import SavedState
 from zotpy.store.interface import KeyMissing, Store
 
 BEGINNING_BYTES = 16 * KIB
