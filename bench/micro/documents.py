@@ -5,7 +5,7 @@ import json
 from bench.micro.timing import Micro
 from zotpy.core.digests import Digest
 from zotpy.core.framing import frame, unframe
-from zotpy.core.manifests import OCI_IMAGE, parse_manifest
+from zotpy.core.manifest_facts import OCI_IMAGE, parse_manifest
 
 LAYERS = 5
 

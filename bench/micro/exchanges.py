@@ -23,7 +23,7 @@ from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import RegistrySettings
 from zotpy.s3.client import open_client
 from zotpy.s3.config import S3Config
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 from zotpy.store.s3 import S3Store
 from zotpy.web.app import create_app
 

@@ -16,7 +16,7 @@ from tests.faults.uploads.replicas import MIB, UploadReplica
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.framing import frame
-from zotpy.core.manifests import OCI_IMAGE
+from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.names import RepositoryName
 from zotpy.concurrency import gather
 from zotpy.store.opening import open_s3_store

@@ -17,7 +17,7 @@ from tests.blackbox.registry_api import http_client
 from tests.unit.s3.partial import PartialService
 from tests.unit.s3.scripted import Endless
 from zotpy.s3.config import LONGEST_OBJECT_BYTES
-from zotpy.s3.requests import LONGEST_DOCUMENT_BYTES, LONGEST_ERROR_BYTES
+from zotpy.s3.messages import LONGEST_DOCUMENT_BYTES, LONGEST_ERROR_BYTES
 
 if TYPE_CHECKING:
     from tests.unit.s3.scripted import Seen

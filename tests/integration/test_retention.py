@@ -15,7 +15,7 @@ from tests.integration.test_commands import CONFIG, LAYER, REPO, SHORT, Site
 from tests.processes import wait_until
 from zotpy.config import load_settings
 from zotpy.core import keys
-from zotpy.core.manifests import OCI_IMAGE, OCI_INDEX
+from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
 from zotpy.core.pulls import encode_since
 from zotpy.storage import open_store
 from zotpy.bucket.sweeps import list_all

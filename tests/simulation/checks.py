@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zotpy.core.digests import Digest
     from zotpy.core.names import RepositoryName
     from zotpy.registry.registry import Registry
-    from zotpy.store.memory import MemoryStore
+    from zotpy.store.memory_store import MemoryStore
 
 
 class Broken(AssertionError):

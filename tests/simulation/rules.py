@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from zotpy.collector.collection import Collection
-from zotpy.collector.data import DataSweep, Unnamed
-from zotpy.collector.records import Record, RecordSweep
+from zotpy.collector.data_sweep import DataSweep, Unnamed
+from zotpy.collector.record_sweep import Record, RecordSweep
 from zotpy.collector.retention.graph import Graph, Node
-from zotpy.collector.retention.sweep import RetentionSweep
+from zotpy.collector.retention.retention_sweep import RetentionSweep
 from zotpy.core import keys, records
-from zotpy.core.records import Lease, decode_entry, new_tombstone
+from zotpy.core.record_values import Lease, decode_entry, new_tombstone
 from zotpy.registry.pushing.committing import Commit, Ending, _Placed
 from zotpy.bucket.deletions import Deletions
 from zotpy.bucket.pointers import Names
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from zotpy.core.digests import Digest
     from zotpy.core.keys import Kind
     from zotpy.core.names import RepositoryName
-    from zotpy.core.records import Value
+    from zotpy.core.record_values import Value
     from zotpy.registry.pushing.committing import Forget
 
 

@@ -23,7 +23,7 @@ from tests.simulation.history import History
 from tests.simulation.scheduler import DEADLINE_S, GRACE_S, Odds, Scheduler
 from tests.simulation.themes import Theme, draw
 from zotpy.collector import Collector, CollectorSettings, Policy, Retention
-from zotpy.core.records import INLINE_LIMIT_BYTES
+from zotpy.core.record_values import INLINE_LIMIT_BYTES
 from zotpy.registry import committing, kept
 from zotpy.memory.budget import MemoryBudget
 from zotpy.concurrency import plain_errors
@@ -31,7 +31,7 @@ from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store import memory
 from zotpy.store.interface import StoreError
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 from zotpy.store.opening import open_s3_store
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from zotpy.collecting import WINDOW_CHECK_S, keep_collecting, outside_window
 from zotpy.collector import Summary
 from zotpy.commands import gc
 from zotpy.config import ConfigError, load_settings
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -109,7 +109,7 @@ def test_an_import_to_the_left_is_found() -> None:
     assert violations("zotpy.registry.blobs", "from zotpy.store.s3 import S3Store") != []
     assert violations("zotpy.s3.wire.signing", "from zotpy.s3 import client") != []
     assert violations("zotpy.s3.wire.signing", "from . import responses") != []
-    assert violations("zotpy.store.memory", "import httpx") != []
+    assert violations("zotpy.store.memory_store", "import httpx") != []
     assert violations("zotpy.newcomer", "") != []
 
 

@@ -14,7 +14,7 @@ from zotpy.memory.budget import MemoryBudget
 from zotpy.bucket.health import Health
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 from zotpy.web.app import create_app
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from functools import partial
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestUnknown
-from zotpy.core.manifests import ManifestFacts, parse_manifest
+from zotpy.core.manifest_facts import ManifestFacts, parse_manifest
 from zotpy.core.names import Reference, RepositoryName, Tag
-from zotpy.core.records import Lease, ManifestValue
+from zotpy.core.record_values import Lease, ManifestValue
 from zotpy.concurrency import gather
 from zotpy.bucket.long_reads import Room, whole
 from zotpy.bucket.pointers import Names

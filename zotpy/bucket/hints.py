@@ -14,7 +14,7 @@ import structlog
 
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.records import BlobValue
+from zotpy.core.record_values import BlobValue
 from zotpy.concurrency import cleaning_up
 from zotpy.bucket.reliance import Reliance
 from zotpy.registry.settings import RegistrySettings

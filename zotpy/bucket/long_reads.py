@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from zotpy.core.errors import Unavailable
-from zotpy.core.records import INLINE_LIMIT_BYTES
+from zotpy.core.record_values import INLINE_LIMIT_BYTES
 from zotpy.store.interface import Fetched, Store
 
 BEGINNING_BYTES = INLINE_LIMIT_BYTES + 4 * 1024

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.framing import frame
-from zotpy.core.manifests import ManifestFacts
+from zotpy.core.manifest_facts import ManifestFacts
 from zotpy.core.names import RepositoryName, Tag
-from zotpy.core.records import ManifestValue
+from zotpy.core.record_values import ManifestValue
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES, bounded
 from zotpy.bucket.tags import Tags
 from zotpy.store.interface import ConditionFailed, KeyMissing, Store

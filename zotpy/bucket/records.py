@@ -29,7 +29,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import TooLate, TryAgain
 from zotpy.core.keys import Kind
 from zotpy.core.names import Reference, RepositoryName
-from zotpy.core.records import (
+from zotpy.core.record_values import (
     BlobValue,
     Lease,
     ManifestValue,

@@ -10,7 +10,7 @@ remembers the store's time of the first reading that it relies on, and compares 
   answer.
 
 `until` is half a deadline after the last moment that is acknowledged, because the hosts of a store need not agree to
-the second. The collector waits two deadlines (`zotpy.collector.data`), which is longer.
+the second. The collector waits two deadlines (`zotpy.collector.data_sweep`), which is longer.
 """
 
 import time
@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from zotpy.core.errors import TooLate
-from zotpy.core.records import Due
+from zotpy.core.record_values import Due
 from zotpy.concurrency import within_deadline
 
 SLACK = timedelta(seconds=1)

@@ -12,7 +12,7 @@ from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import PreconditionFailed, Unsupported
 from zotpy.core.names import Reference, RepositoryName, Tag
-from zotpy.core.records import Due, ManifestValue, TagValue
+from zotpy.core.record_values import Due, ManifestValue, TagValue
 from zotpy.bucket.long_reads import Read, beginnings
 from zotpy.bucket.records import ATTEMPTS, overtaken
 from zotpy.bucket.reliance import require

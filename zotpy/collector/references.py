@@ -12,9 +12,9 @@ from zotpy.collector.collection import Collection
 from zotpy.core import keys
 from zotpy.core.digests import HEX_LENGTHS, Digest
 from zotpy.core.errors import ManifestInvalid
-from zotpy.core.manifests import parse_manifest
+from zotpy.core.manifest_facts import parse_manifest
 from zotpy.core.names import RepositoryName
-from zotpy.core.records import ManifestValue, decode_entry, decode_value
+from zotpy.core.record_values import ManifestValue, decode_entry, decode_value
 from zotpy.concurrency import gather
 from zotpy.store.interface import KeyMissing, Listed, Store
 

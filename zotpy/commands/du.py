@@ -31,7 +31,7 @@ def add_du(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 
 def _run(options: argparse.Namespace) -> int:
-    from zotpy.commands.bucket import look_at_bucket, read_settings  # noqa: PLC0415 - what `--help` does without
+    from zotpy.commands.shared import look_at_bucket, read_settings  # noqa: PLC0415 - what `--help` does without
 
     settings = read_settings(options, {})
     usage = look_at_bucket(partial(_measure, settings))
@@ -45,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 async def _measure(settings: "Settings") -> "Usage":
-    from zotpy.commands.bucket import Watched, open_bucket  # noqa: PLC0415
+    from zotpy.commands.shared import Watched, open_bucket  # noqa: PLC0415
     from zotpy.inspection.usage import measure  # noqa: PLC0415
 
     async with open_bucket(settings) as store:
@@ -58,7 +58,7 @@ def _tell(usage: "Usage") -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    from zotpy.commands.bucket import size  # noqa: PLC0415
+    from zotpy.commands.shared import size  # noqa: PLC0415
 
     table = Table(box=None)
     table.add_column("repository")

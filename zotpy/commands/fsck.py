@@ -54,7 +54,7 @@ def _share(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from zotpy.commands.bucket import look_at_bucket, read_settings, size  # noqa: PLC0415 - what `--help` does without
+    from zotpy.commands.shared import look_at_bucket, read_settings, size  # noqa: PLC0415 - what `--help` does without
     from zotpy.inspection.report import Report  # noqa: PLC0415 - the same
 
     settings = read_settings(options, {})
@@ -81,7 +81,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 async def _check(settings: "Settings", report: "Report", *, repair: bool, share_read: float) -> "Report":
-    from zotpy.commands.bucket import Watched, open_bucket  # noqa: PLC0415
+    from zotpy.commands.shared import Watched, open_bucket  # noqa: PLC0415
     from zotpy.inspection.checking import Checker  # noqa: PLC0415
     from zotpy.registry.settings import RegistrySettings  # noqa: PLC0415
 

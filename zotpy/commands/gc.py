@@ -50,7 +50,7 @@ def add_gc(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 
 def _run(options: argparse.Namespace) -> int:
-    from zotpy.commands.bucket import look_at_bucket, read_settings  # noqa: PLC0415 - what `--help` does without
+    from zotpy.commands.shared import look_at_bucket, read_settings  # noqa: PLC0415 - what `--help` does without
 
     settings = read_settings(options, {"gcSettings.grace": options.grace, "gcSettings.callsPerSecond": options.rate})
     if options.grace is not None:
@@ -90,7 +90,7 @@ def _check_grace(options: argparse.Namespace, settings: "Settings") -> None:
 async def _collect(settings: "Settings", tell: Callable[[Any], None], *, dry_run: bool) -> "Summary":
     from zotpy.collecting import collector_settings  # noqa: PLC0415
     from zotpy.collector import Collector  # noqa: PLC0415
-    from zotpy.commands.bucket import Watched, open_bucket  # noqa: PLC0415
+    from zotpy.commands.shared import Watched, open_bucket  # noqa: PLC0415
 
     numbers = replace(collector_settings(settings), dry_run=dry_run)
     async with open_bucket(settings) as store:
@@ -100,7 +100,7 @@ async def _collect(settings: "Settings", tell: Callable[[Any], None], *, dry_run
 
 def _told(summary: "Summary", settings: "Settings") -> str:
     """Say in a few lines what was done."""
-    from zotpy.commands.bucket import size  # noqa: PLC0415
+    from zotpy.commands.shared import size  # noqa: PLC0415
     from zotpy.config.building import raised  # noqa: PLC0415
 
     would = "would go" if summary.dry_run else "went"

@@ -14,7 +14,7 @@ from zotpy.config.building import build, contradictions
 from zotpy.config.errors import ConfigError, NestedProblems
 from zotpy.config.files import read_document
 from zotpy.config.foreign import JUDGED, asks, lowered
-from zotpy.config.hints import closest
+from zotpy.config.suggestions import closest
 from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, sections, variable_of
 from zotpy.config.settings import Settings, Source
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from zotpy.config.errors import NestedProblems
 from zotpy.config.globs import read_glob
-from zotpy.config.hints import closest
+from zotpy.config.suggestions import closest
 from zotpy.config.values import Reader, read_count, read_duration, read_flag
 
 MOST_TAGS = 1_000_000

@@ -17,7 +17,7 @@ _HTTPS = ("volume", "master", "filer", "client")
 def lock_services(directory: Directory) -> None:
     """Write the certificate, at the first start, and the configuration that makes SeaweedFS ask for it."""
     if not directory.certificate.exists():
-        from zotpy.embedded.certificate import certificate_and_key  # noqa: PLC0415 - 11 MiB that later starts do without
+        from zotpy.embedded.service_certificate import certificate_and_key  # noqa: PLC0415 - 11 MiB that later starts do without
 
         write_private(directory.certificate, certificate_and_key())
     write_private(directory.security, _configuration(directory.certificate).encode())

@@ -17,10 +17,10 @@ from zotpy.core import keys
 from zotpy.core.errors import RegistryError
 from zotpy.core.framing import FramingError
 from zotpy.core.names import RepositoryName
-from zotpy.inspection.data import is_there
+from zotpy.inspection.data_check import is_there
 from zotpy.inspection.looking import Look
 from zotpy.inspection.report import Report
-from zotpy.inspection.repository import RepositoryCheck
+from zotpy.inspection.repository_check import RepositoryCheck
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Store
 from zotpy.bucket.sweeps import pages

@@ -10,7 +10,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.framing import FramingError
 from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
-from zotpy.core.records import Entry, decode_entry, is_late
+from zotpy.core.record_values import Entry, decode_entry, is_late
 from zotpy.inspection.report import Problem, Report
 from zotpy.bucket.layout import LayoutMoved
 from zotpy.bucket.records import Records

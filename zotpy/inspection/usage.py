@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from zotpy.collector.records import list_records
+from zotpy.collector.record_sweep import list_records
 from zotpy.bucket.repositories import for_each, repositories_below
 from zotpy.bucket.tables import Table, table
 from zotpy.core import keys

@@ -10,7 +10,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
-from zotpy.core.records import BlobValue
+from zotpy.core.record_values import BlobValue
 from zotpy.registry.damage import CheckedReads, Damage, is_whole
 from zotpy.memory.readers import Readers, Turn
 from zotpy.registry.reading import read_span

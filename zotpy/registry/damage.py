@@ -19,7 +19,7 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, TryAgain
 from zotpy.core.names import RepositoryName
-from zotpy.core.records import BlobValue
+from zotpy.core.record_values import BlobValue
 from zotpy.concurrency import cleaning_up
 from zotpy.bucket.hints import Hints
 from zotpy.bucket.records import Records

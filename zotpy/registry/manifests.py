@@ -22,10 +22,10 @@ from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid, ManifestBlobUnknown, ManifestTooLarge, ManifestUnknown
 from zotpy.core.hashing import new_hasher
-from zotpy.core.manifests import ManifestFacts, parse_pushed
+from zotpy.core.manifest_facts import ManifestFacts, parse_pushed
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.pieces import Pieces
-from zotpy.core.records import Lease, ManifestValue, TagValue, is_late
+from zotpy.core.record_values import Lease, ManifestValue, TagValue, is_late
 from zotpy.concurrency import beside, gather, watched
 from zotpy.bucket.deletions import Deletions, unknown
 from zotpy.bucket.digesting import hash_pieces

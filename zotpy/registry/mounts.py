@@ -5,7 +5,7 @@ from functools import partial
 
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
-from zotpy.core.records import BlobValue
+from zotpy.core.record_values import BlobValue
 from zotpy.concurrency import gather
 from zotpy.registry.damage import is_whole
 from zotpy.bucket.hints import Hints

@@ -15,7 +15,7 @@ from zotpy.registry.lists import Lists
 from zotpy.registry.manifests import Manifests
 from zotpy.registry.mounts import Mounts
 from zotpy.bucket.pointers import Names
-from zotpy.registry.pulls import PullLog
+from zotpy.registry.pull_log import PullLog
 from zotpy.memory.readers import Readers
 from zotpy.bucket.records import Records
 from zotpy.registry.pushing.sessions import Sessions
@@ -24,7 +24,7 @@ from zotpy.bucket.tags import Tags
 from zotpy.registry.pushing.uploads import Uploads
 from zotpy.store.held import HeldStore
 from zotpy.store.interface import Store
-from zotpy.store.patience import Holds
+from zotpy.store.holds import Holds
 
 
 @dataclass(frozen=True, slots=True)

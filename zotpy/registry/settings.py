@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from zotpy.core.manifests import ManifestLimits
+from zotpy.core.manifest_facts import ManifestLimits
 
 KIB = 1024
 MIB = 1024 * KIB

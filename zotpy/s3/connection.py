@@ -23,7 +23,7 @@ import trio
 from zotpy.core.pieces import Buffer, Pieces
 from zotpy.http import http1
 from zotpy.http.sockets import write_in_bites
-from zotpy.s3.proxies import Proxy
+from zotpy.s3.forward_proxy import Proxy
 
 READ_HEAD_BYTES = 64 * 1024
 READ_BYTES = 1024 * 1024

@@ -3,7 +3,7 @@
 import httpx
 
 from zotpy.s3.errors import AmbiguousRefusal, S3Error, S3Refused, S3Unavailable
-from zotpy.s3.requests import LONGEST_ERROR_BYTES, Request
+from zotpy.s3.messages import LONGEST_ERROR_BYTES, Request
 from zotpy.s3.wire.responses import error_inside, parse_failure
 from zotpy.s3.wire.retry import Failure
 

@@ -1,4 +1,4 @@
-"""A store that is asked again while a client waits; see `zotpy.store.patience`.
+"""A store that is asked again while a client waits; see `zotpy.store.holds`.
 
 It is above the retries of the S3 client, which take seconds, and knows nothing of them: it repeats what failed with
 `StoreUnavailable`. Every operation may be repeated. Conditional writes and completions may have been done by an attempt
@@ -20,7 +20,7 @@ from zotpy.store.interface import (
     StoreError,
     StoreUnavailable,
 )
-from zotpy.store.patience import insist, is_patient
+from zotpy.store.holds import insist, is_patient
 from zotpy.store.wrapper import StoreWrapper
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from zotpy.s3.errors import S3Refused
 from zotpy.store.interface import ConditionFailed, Features, KeyMissing, Part, StoreRefused
 from zotpy.store.s3 import S3Store
 from zotpy.store.s3.completion import Completions, etag_matches
-from zotpy.store.s3.errors import store_errors
+from zotpy.store.s3.error_table import store_errors
 
 _REFUSED_HEADER = frozenset({400, 405, 411, 501})
 OTHER_ETAG = '"00000000000000000000000000000000"'

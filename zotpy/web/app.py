@@ -87,7 +87,7 @@ class RegistryApp(QuartTrio):
             body.is_left = lambda: connection.has_ended
 
     async def handle_request(self, request: Request) -> ResponseTypes:
-        """Answer, and hold the request while the store stumbles; see `zotpy.store.patience`."""
+        """Answer, and hold the request while the store stumbles; see `zotpy.store.holds`."""
         settings, holds, body = self.context.registry.settings, self.context.registry.holds, body_of(request)
         limit_s = settings.hold_s if brings_body(request) else min(settings.hold_s, settings.short_hold_s)
         patience = holds.patience(limit_s, body.is_left)

@@ -6,7 +6,7 @@ from typing import Any
 from quart import Response
 
 from zotpy.core.digests import Digest
-from zotpy.core.manifests import OCI_INDEX
+from zotpy.core.manifest_facts import OCI_INDEX
 from zotpy.core.names import RepositoryName
 from zotpy.core.paging import next_link, parse_page_size
 from zotpy.http.server.bodies import BoundedRequest

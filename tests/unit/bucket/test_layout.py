@@ -16,7 +16,7 @@ from zotpy.bucket.health import CACHE_S, CHECK_S, STALE_S, GuardedStore, Health
 from zotpy.bucket.layout import KNOWN, WRITTEN, Layout, LayoutError, LayoutMoved, check_layout
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import KeyMissing, StoreUnavailable
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from trio.testing import MockClock

@@ -10,11 +10,11 @@ from tests.calls import CallLog
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
-from zotpy.core.records import BlobValue
+from zotpy.core.record_values import BlobValue
 from zotpy.bucket.records import Records
 from zotpy.bucket.reliance import Reliance
 from zotpy.registry.settings import RegistrySettings
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 REPO = RepositoryName.parse("team/app")
 DIGEST = Digest.of(b"content")

@@ -12,18 +12,18 @@ from tests.unit.registry.support import NO_CONDITIONS, OTHER, REPO, Clock, Scrip
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import TryAgain
-from zotpy.core.manifests import OCI_IMAGE
-from zotpy.core.records import BlobValue, ManifestValue
+from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.record_values import BlobValue, ManifestValue
 from zotpy.bucket.records import Records
 from zotpy.bucket.reliance import Reliance
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import ConditionFailed, StoreUnavailable
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from zotpy.core.keys import Kind
-    from zotpy.core.records import Value
+    from zotpy.core.record_values import Value
 
 GRACE_S = 1000.0
 SETTINGS = RegistrySettings(grace_s=GRACE_S)

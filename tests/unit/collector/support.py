@@ -10,10 +10,10 @@ from tests.unit.registry.test_manifests import CONFIG, image
 from zotpy.collector import Collector, CollectorSettings, Summary
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.manifests import OCI_IMAGE
+from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.store.faulty import FaultyStore
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from zotpy.registry.registry import Registry

@@ -16,7 +16,7 @@ from tests.unit.collector.support import SETTINGS
 from zotpy.collector import Collector
 from zotpy.core import keys
 from zotpy.store.interface import Listed, Listing
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OLD = NOW - timedelta(days=2)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from zotpy.core.digests import Digest
-from zotpy.core.manifests import OCI_IMAGE, ManifestFacts, parse_pushed
+from zotpy.core.manifest_facts import OCI_IMAGE, ManifestFacts, parse_pushed
 from zotpy.registry.settings import RegistrySettings
 
 CONFIG, ONE, TWO, SUBJECT = (Digest.of(name) for name in (b"config", b"1", b"2", b"subject"))

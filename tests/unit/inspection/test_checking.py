@@ -13,8 +13,8 @@ from tests.unit.registry.test_manifests import CONFIG, SUBJECT, V1, image, index
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestUnknown
-from zotpy.core.manifests import OCI_IMAGE, OCI_INDEX
-from zotpy.core.records import BlobValue
+from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
+from zotpy.core.record_values import BlobValue
 from zotpy.inspection.checking import Checker
 from zotpy.registry.settings import RegistrySettings
 

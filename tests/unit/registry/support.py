@@ -14,7 +14,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import ClientStalled
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
-from zotpy.core.uploads import UploadState
+from zotpy.core.upload_state import UploadState
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import KIB, MIB, RegistrySettings
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from zotpy.store.faulty import Moment
     from zotpy.store.interface import Store
-    from zotpy.store.memory import MemoryStore
+    from zotpy.store.memory_store import MemoryStore
 
 REPO = RepositoryName.parse("team/app")
 OTHER = RepositoryName.parse("team/other")

@@ -13,7 +13,7 @@ from tests.unit.registry.test_manifests import CONFIG, SUBJECT, image
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.framing import frame
-from zotpy.core.manifests import OCI_IMAGE
+from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES, json_bytes
 from zotpy.registry import lists
 from zotpy.concurrency import gather
@@ -21,7 +21,7 @@ from zotpy.registry.lists import Lists, Referrers
 from zotpy.registry.settings import KIB, MIB, RegistrySettings
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreUnavailable
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

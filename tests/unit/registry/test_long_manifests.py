@@ -13,11 +13,11 @@ from zotpy.core import keys
 from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestUnknown, TooManyRequests
-from zotpy.core.manifests import OCI_IMAGE, OCI_INDEX
+from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import Tag
 from zotpy.bucket.long_reads import BEGINNING_BYTES
 from zotpy.registry.settings import MIB
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from zotpy.registry.manifests import Found

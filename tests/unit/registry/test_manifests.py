@@ -36,12 +36,12 @@ from zotpy.core.errors import (
     PreconditionFailed,
     Unsupported,
 )
-from zotpy.core.manifests import OCI_IMAGE, OCI_INDEX
+from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import Tag
 from zotpy.concurrency import gather
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreUnavailable
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -15,7 +15,7 @@ from zotpy.memory.budget import MemoryBudget
 from zotpy.memory.readers import Readers
 from zotpy.registry.reading import AHEAD, RANGE_BYTES, WHOLE_BYTES, read_span
 from zotpy.store.interface import StoreUnavailable
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

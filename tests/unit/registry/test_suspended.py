@@ -14,9 +14,9 @@ from tests.unit.registry.test_manifests import CONFIG, image
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, ManifestBlobUnknown, ManifestUnknown, RegistryError, TooLate
-from zotpy.core.manifests import OCI_IMAGE
+from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.names import Tag
-from zotpy.core.records import BlobValue
+from zotpy.core.record_values import BlobValue
 from zotpy.inspection.checking import Checker
 from zotpy.bucket.reliance import Reliance
 

@@ -22,7 +22,7 @@ from zotpy.core.errors import (
     RegistryError,
     UploadUnknown,
 )
-from zotpy.core.manifests import OCI_IMAGE
+from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.ranges import Span
 from zotpy.memory.budget import MemoryBudget
@@ -30,7 +30,7 @@ from zotpy.concurrency import gather
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import KIB, RegistrySettings
 from zotpy.store.interface import Body, Features, Part, Stored, StoreUnavailable
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

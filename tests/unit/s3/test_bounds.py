@@ -15,7 +15,7 @@ from tests.unit.s3.scripted import DATE, Endless, Reply, ScriptedServer
 from zotpy.s3.client import Request, S3Client, open_client
 from zotpy.s3.connection import LEAST_BYTES, MOST_INTERIM_ANSWERS, StoreConnection
 from zotpy.s3.errors import S3Refused, S3Unavailable
-from zotpy.s3.requests import LONGEST_DOCUMENT_BYTES, LONGEST_ERROR_BYTES
+from zotpy.s3.messages import LONGEST_DOCUMENT_BYTES, LONGEST_ERROR_BYTES
 from zotpy.s3.transport import S3Transport
 from zotpy.store.interface import StoreError
 from zotpy.store.s3 import S3Store

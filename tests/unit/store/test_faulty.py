@@ -6,7 +6,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from zotpy.store.faulty import FaultyStore, Moment
 from zotpy.store.interface import KeyMissing, StoreUnavailable
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 Asked = tuple[Moment, str, str]
 

@@ -17,7 +17,7 @@ from zotpy.store.interface import (
     StoreRefused,
     StoreUnavailable,
 )
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 from zotpy.store.observed import ObservedStore
 
 Told = tuple[str, str, float, str]

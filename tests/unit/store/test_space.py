@@ -12,7 +12,7 @@ from zotpy.core.errors import StorageFull
 from zotpy.store.space import Space, SpacedStore
 from zotpy.store.faulty import FaultyStore, Moment
 from zotpy.store.interface import StoreFull
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from zotpy.store.interface import StoreRefused
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 from zotpy.store.observed import ObservedStore
 from zotpy.store.synced import SyncedStore
 

@@ -14,7 +14,7 @@ import trio
 
 from tests.unit.registry.support import Script, sent
 from zotpy.core.digests import Digest
-from zotpy.core.manifests import OCI_IMAGE
+from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.names import RepositoryName
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.serving import serve
@@ -24,7 +24,7 @@ from zotpy.bucket.health import Health
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import KIB, MIB, RegistrySettings
 from zotpy.store.faulty import FaultyStore
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 from zotpy.web.app import create_app
 
 if TYPE_CHECKING:

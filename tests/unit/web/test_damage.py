@@ -24,14 +24,14 @@ from tests.unit.web.serving import codes_of, serving
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown
-from zotpy.core.manifests import OCI_IMAGE
+from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.names import Tag
 from zotpy.core.ranges import Span
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import StoreUnavailable
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 from zotpy.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     import httpx

@@ -23,11 +23,11 @@ from tests.unit.web.serving import (
     ended,
     push_zeros,
 )
-from zotpy.core.manifests import OCI_IMAGE
+from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.http.server import streaming
 from zotpy.registry.settings import KIB, MIB
 from zotpy.store.interface import StoreUnavailable
-from zotpy.store.memory import CHUNK_BYTES
+from zotpy.store.memory_store import CHUNK_BYTES
 
 TOTAL_BYTES = 64 * MIB
 SOCKETS_BYTES = 16 * MIB

@@ -6,16 +6,16 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from zotpy.collector.collection import Collection
-from zotpy.collector.records import Record, Records, existing_manifests
+from zotpy.collector.record_sweep import Record, Records, existing_manifests
 from zotpy.collector.references import references_of, value_of_leases
 from zotpy.collector.retention.graph import ManifestSeen, ReferrerTag
-from zotpy.collector.retention.tags import TagSeen, subject_of
+from zotpy.collector.retention.tag_rules import TagSeen, subject_of
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestInvalid
-from zotpy.core.manifests import parse_manifest
+from zotpy.core.manifest_facts import parse_manifest
 from zotpy.core.names import RepositoryName, Tag
-from zotpy.core.records import ManifestValue, Value, decode_entry
+from zotpy.core.record_values import ManifestValue, Value, decode_entry
 from zotpy.concurrency import gather
 from zotpy.bucket.tags import Tags
 from zotpy.store.interface import KeyMissing, Listed

@@ -15,8 +15,8 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid, TooLate
 from zotpy.core.hashing import Hasher, new_hasher
 from zotpy.core.names import RepositoryName
-from zotpy.core.records import INLINE_LIMIT_BYTES, BlobValue
-from zotpy.core.uploads import Kept, SentPart, UploadState
+from zotpy.core.record_values import INLINE_LIMIT_BYTES, BlobValue
+from zotpy.core.upload_state import Kept, SentPart, UploadState
 from zotpy.concurrency import cleaning_up, gather
 from zotpy.bucket.digesting import digest_of_stored, hash_pieces
 from zotpy.bucket.hints import Hints

@@ -25,7 +25,7 @@ from zotpy.core import keys
 from zotpy.core.errors import ClientStalled
 from zotpy.core.hashing import Hasher
 from zotpy.core.pieces import Pieces
-from zotpy.core.uploads import SentPart, UploadState
+from zotpy.core.upload_state import SentPart, UploadState
 from zotpy.memory.budget import Account
 from zotpy.concurrency import plain_errors
 from zotpy.bucket.digesting import hash_pieces

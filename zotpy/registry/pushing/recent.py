@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 
 from zotpy.core.digests import Digest
 from zotpy.core.pieces import Pieces
-from zotpy.core.records import INLINE_LIMIT_BYTES
-from zotpy.core.uploads import UploadState
+from zotpy.core.record_values import INLINE_LIMIT_BYTES
+from zotpy.core.upload_state import UploadState
 from zotpy.registry.pushing.states import SavedState
 
 LARGEST_BYTES = 4 * 1024 * 1024

@@ -13,7 +13,7 @@ from zotpy.core.parts import LARGEST_PART_BYTES, plan_chunks, plan_whole
 from zotpy.core.pieces import Pieces
 from zotpy.core.ranges import Span
 from zotpy.core.tokens import UploadToken
-from zotpy.core.uploads import UploadState
+from zotpy.core.upload_state import UploadState
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.settings import KIB, MIB, RegistrySettings
 from zotpy.registry.pushing.states import SavedState

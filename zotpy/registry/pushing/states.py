@@ -6,12 +6,12 @@ from functools import partial
 
 import trio
 
-from zotpy.core.uploads import UploadState
+from zotpy.core.upload_state import UploadState
 from zotpy.concurrency import cleaning_up
 from zotpy.bucket.reliance import local_s
 from zotpy.store.held import own_write
 from zotpy.store.interface import Body, ConditionFailed, Store, Stored
-from zotpy.store.patience import impatient, insist
+from zotpy.store.holds import impatient, insist
 
 SAVE_S = 20.0
 """How long one attempt to save may take, also for a request that was given up."""

@@ -1,6 +1,6 @@
 """Uploads: begun, carried on and committed by whichever replica the next request reaches (spec, *Pushing blobs*).
 
-`zotpy.core.uploads` has the table of what each request may do.
+`zotpy.core.upload_state` has the table of what each request may do.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,9 @@ from zotpy.core.errors import (
 from zotpy.core.names import RepositoryName
 from zotpy.core.parts import TAIL_LIMIT_BYTES
 from zotpy.core.ranges import Span
-from zotpy.core.records import INLINE_LIMIT_BYTES, BlobValue
+from zotpy.core.record_values import INLINE_LIMIT_BYTES, BlobValue
 from zotpy.core.tokens import UploadToken
-from zotpy.core.uploads import UploadState
+from zotpy.core.upload_state import UploadState
 from zotpy.memory.budget import Account, MemoryBudget
 from zotpy.registry.pushing.committing import Commit, Ending
 from zotpy.concurrency import beside, within_deadline
@@ -35,7 +35,7 @@ from zotpy.registry.pushing.sessions import Session, Sessions, check_length, pro
 from zotpy.registry.settings import RegistrySettings
 from zotpy.registry.pushing.states import SavedState
 from zotpy.store.interface import ConditionFailed, ContentRejected, KeyMissing, Store
-from zotpy.store.patience import Holds
+from zotpy.store.holds import Holds
 
 
 class _Outdated(Exception):

@@ -17,7 +17,7 @@ from zotpy.s3.client import Answer, Request, S3Client
 from zotpy.s3.wire import responses
 from zotpy.s3.wire.responses import ListedObject, ObjectListing, UploadListing
 from zotpy.store.interface import Listed, ListedMultipart, Listing, MultipartListing, MultipartMarker, StoreRefused
-from zotpy.store.s3.errors import store_errors
+from zotpy.store.s3.error_table import store_errors
 from zotpy.store.s3.times import store_time_of
 
 MOST_LISTED = 1000

@@ -17,7 +17,7 @@ from zotpy.collector import Collector, KeepTags, Policy, Retention
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestUnknown
-from zotpy.core.manifests import OCI_INDEX
+from zotpy.core.manifest_facts import OCI_INDEX
 from zotpy.core.names import Tag
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry

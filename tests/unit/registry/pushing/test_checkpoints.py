@@ -29,7 +29,7 @@ from zotpy.core.errors import ChunkOutOfOrder, ClientStalled, RegistryError, Upl
 from zotpy.core.ranges import Span
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreError, StoreUnavailable
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

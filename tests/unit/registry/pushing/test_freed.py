@@ -10,7 +10,7 @@ import pytest
 from tests.unit.registry.support import PART_BYTES, REPO, Sent, open_replica
 from zotpy.core.errors import ClientStalled
 from zotpy.store.interface import StoreUnavailable
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
 from zotpy.store.interface import Part, Stored
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -93,8 +93,8 @@ def zeros(size_bytes: int) -> Sent:
 @pytest.fixture
 def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
     """Return a store for many bytes, which nobody hashes."""
-    monkeypatch.setattr("zotpy.core.uploads.new_hasher", lambda _algorithm: NullHasher())
-    monkeypatch.setattr("zotpy.core.uploads.resume_hasher", lambda _algorithm, state: NullHasher(int(state)))
+    monkeypatch.setattr("zotpy.core.upload_state.new_hasher", lambda _algorithm: NullHasher())
+    monkeypatch.setattr("zotpy.core.upload_state.resume_hasher", lambda _algorithm, state: NullHasher(int(state)))
     return Ledger()
 
 

@@ -27,9 +27,9 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, ClientStalled, DigestInvalid, UploadUnknown
 from zotpy.core.ranges import Span
-from zotpy.core.records import INLINE_LIMIT_BYTES
+from zotpy.core.record_values import INLINE_LIMIT_BYTES
 from zotpy.store.interface import StoreUnavailable
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -24,7 +24,7 @@ from zotpy.store.interface import StoreUnavailable
 if TYPE_CHECKING:
     from trio.testing import MockClock
 
-    from zotpy.core.records import BlobValue
+    from zotpy.core.record_values import BlobValue
     from zotpy.registry.registry import Registry
     from zotpy.registry.pushing.sessions import Session
 

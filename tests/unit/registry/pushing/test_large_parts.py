@@ -14,10 +14,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from zotpy.core.errors import Unavailable
 from zotpy.core.parts import PartPlan
-from zotpy.core.uploads import UploadState
+from zotpy.core.upload_state import UploadState
 from zotpy.memory.budget import Account, MemoryBudget
 from zotpy.registry.pushing.pipeline import Limits, PartPipeline
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from zotpy.store.interface import Body, Part

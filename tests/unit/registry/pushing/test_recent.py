@@ -13,13 +13,13 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import ChunkOutOfOrder, ClientStalled, DigestInvalid, UploadUnknown
 from zotpy.core.parts import PartPlan
 from zotpy.core.ranges import Span
-from zotpy.core.records import INLINE_LIMIT_BYTES
-from zotpy.core.uploads import SentPart, UploadState
+from zotpy.core.record_values import INLINE_LIMIT_BYTES
+from zotpy.core.upload_state import SentPart, UploadState
 from zotpy.registry.pushing.recent import LARGEST_BYTES, Recent
 from zotpy.registry.pushing.states import SavedState
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreUnavailable
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from zotpy.registry.registry import Registry

@@ -8,7 +8,7 @@ from tests.unit.registry.support import OTHER, PART_BYTES, Script, content, keys
 from zotpy.core import keys
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreRefused, StoreUnavailable
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("busy"), StoreRefused("no s3:DeleteObject")])

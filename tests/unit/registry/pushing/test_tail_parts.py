@@ -33,7 +33,7 @@ from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import MIB, RegistrySettings
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreUnavailable
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from tests.calls import Calls

@@ -34,9 +34,9 @@ from zotpy.core.errors import (
 )
 from zotpy.core.pieces import Pieces
 from zotpy.core.ranges import Span
-from zotpy.core.records import INLINE_LIMIT_BYTES
+from zotpy.core.record_values import INLINE_LIMIT_BYTES
 from zotpy.store.interface import Features
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from zotpy.registry.registry import Registry

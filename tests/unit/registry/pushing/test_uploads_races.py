@@ -27,7 +27,7 @@ from zotpy.core.errors import BlobUnknown, ChunkOutOfOrder, DigestInvalid, Regis
 from zotpy.concurrency import first_cause
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import Stored, StoreError, StoreUnavailable
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence

@@ -20,7 +20,7 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
-from zotpy.core.records import TOMBSTONE_BYTES, is_late
+from zotpy.core.record_values import TOMBSTONE_BYTES, is_late
 from zotpy.bucket.pointers import Names
 from zotpy.bucket.tags import Tags
 from zotpy.store.interface import KeyMissing, Listed, Store

@@ -12,9 +12,9 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid, TagInvalid
 from zotpy.core.framing import FramingError
-from zotpy.core.manifests import parse_manifest
+from zotpy.core.manifest_facts import parse_manifest
 from zotpy.core.names import RepositoryName, Tag
-from zotpy.core.records import ManifestValue, TagValue, is_late
+from zotpy.core.record_values import ManifestValue, TagValue, is_late
 from zotpy.inspection.looking import AT_ONCE, Look, ReadEntry
 from zotpy.concurrency import gather
 from zotpy.bucket.pointers import Names

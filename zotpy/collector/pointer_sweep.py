@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from zotpy.collector.collection import Collection
-from zotpy.collector.records import Records
+from zotpy.collector.record_sweep import Records
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName, Tag
-from zotpy.core.records import is_late
+from zotpy.core.record_values import is_late
 from zotpy.concurrency import gather
 from zotpy.bucket.pointers import Names
 from zotpy.bucket.records import Records as RecordStore

@@ -13,7 +13,7 @@ from zotpy.collector import KeepTags, Policy
 from zotpy.config.globs import read_glob
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.manifests import OCI_IMAGE
+from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.names import Tag
 
 UNNAMED = "no tag names it, and nothing that stays refers to it"

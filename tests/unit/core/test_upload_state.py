@@ -10,7 +10,7 @@ from zotpy.core.framing import FramingError, frame, unframe
 from zotpy.core.hashing import new_hasher
 from zotpy.core.parts import PartPlan, equal_parts
 from zotpy.core.pieces import Pieces
-from zotpy.core.uploads import Kept, SentPart, UploadState
+from zotpy.core.upload_state import Kept, SentPart, UploadState
 
 PLAN = PartPlan(8, 32, 1000)
 TEXT = st.text(max_size=20)

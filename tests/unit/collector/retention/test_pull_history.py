@@ -16,7 +16,7 @@ from zotpy.collector import KeepTags, Policy
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.pulls import decode_pulls
-from zotpy.registry.pulls import PullLog
+from zotpy.registry.pull_log import PullLog
 from zotpy.store.interface import StoreUnavailable
 
 if TYPE_CHECKING:

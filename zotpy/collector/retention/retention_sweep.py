@@ -14,12 +14,12 @@ from functools import partial
 import structlog
 
 from zotpy.collector.collection import Collection
-from zotpy.collector.records import Record, Records, existing_manifests
+from zotpy.collector.record_sweep import Record, Records, existing_manifests
 from zotpy.collector.retention.graph import Graph, Node
 from zotpy.collector.retention.inventory import Inventory
 from zotpy.collector.retention.policies import Policy
-from zotpy.collector.retention.pulls import PullHistory
-from zotpy.collector.retention.tags import NEVER, PullTimes, UntaggedSeen, expired_tags, expired_untagged, subject_of
+from zotpy.collector.retention.pull_history import PullHistory
+from zotpy.collector.retention.tag_rules import NEVER, PullTimes, UntaggedSeen, expired_tags, expired_untagged, subject_of
 from zotpy.collector.summary import Expiration
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName, Tag

@@ -8,18 +8,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
-from zotpy.collector.records import list_records
+from zotpy.collector.record_sweep import list_records
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestInvalid
 from zotpy.core.keys import Kind
-from zotpy.core.manifests import parse_manifest
+from zotpy.core.manifest_facts import parse_manifest
 from zotpy.core.names import RepositoryName
-from zotpy.core.records import BlobValue, ManifestValue, Value
-from zotpy.inspection.data import DataCheck
+from zotpy.core.record_values import BlobValue, ManifestValue, Value
+from zotpy.inspection.data_check import DataCheck
 from zotpy.inspection.looking import AT_ONCE, Look
-from zotpy.inspection.names import NameCheck
-from zotpy.inspection.records import RecordCheck
+from zotpy.inspection.pointer_check import NameCheck
+from zotpy.inspection.record_check import RecordCheck
 from zotpy.concurrency import gather
 from zotpy.store.interface import StoreError
 

@@ -27,7 +27,7 @@ from zotpy.bucket.tables import Table, table
 from zotpy.core import keys
 from zotpy.core.framing import FramingError
 from zotpy.core.names import RepositoryName
-from zotpy.core.records import BlobValue, decode_value
+from zotpy.core.record_values import BlobValue, decode_value
 from zotpy.store.interface import KeyMissing, Listed
 from zotpy.bucket.sweeps import pages
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.framing import FramingError, frame
-from zotpy.core.records import (
+from zotpy.core.record_values import (
     TOMBSTONE_BYTES,
     BlobValue,
     Entry,

@@ -12,7 +12,7 @@ import trio
 from zotpy.s3.client import Request, S3Client
 from zotpy.s3.wire.retry import Failure, delay_before_retry
 from zotpy.store.interface import StoreRefused, StoreUnavailable
-from zotpy.store.s3.errors import store_errors
+from zotpy.store.s3.error_table import store_errors
 
 
 class RangeReader:

@@ -5,7 +5,7 @@ import pytest
 
 from tests.unit.core.documents import CONFIG, CONFIG_TYPE, LAYER, ONE, SUBJECT, TWO, descriptor, image, index, parsed
 from zotpy.core.digests import Digest
-from zotpy.core.manifests import DOCKER_IMAGE, DOCKER_LIST, IMAGES, OCI_IMAGE, OCI_INDEX, parse_manifest
+from zotpy.core.manifest_facts import DOCKER_IMAGE, DOCKER_LIST, IMAGES, OCI_IMAGE, OCI_INDEX, parse_manifest
 
 
 @pytest.mark.parametrize("media_type", sorted(IMAGES))

@@ -12,10 +12,10 @@ from zotpy.core.digests import Digest
 from zotpy.core.framing import FramingError, frame
 from zotpy.core.names import RepositoryName
 from zotpy.core.pulls import MOST, Pull, decode_pulls, decode_since, encode_pulls, encode_since
-from zotpy.registry.pulls import PullLog
+from zotpy.registry.pull_log import PullLog
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreUnavailable
-from zotpy.store.memory import MemoryStore
+from zotpy.store.memory_store import MemoryStore
 
 A, B = Digest.of(b"a"), Digest.of(b"b")
 INTERVAL_S = 600.0

@@ -12,7 +12,7 @@ from zotpy.collector.collection import Collection
 from zotpy.bucket.tables import Table, table
 from zotpy.core import keys
 from zotpy.core.framing import FramingError
-from zotpy.core.uploads import UploadState
+from zotpy.core.upload_state import UploadState
 from zotpy.store.interface import KeyMissing, Listed, ListedMultipart
 from zotpy.bucket.sweeps import each_multipart, pages
 

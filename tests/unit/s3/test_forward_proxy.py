@@ -15,7 +15,7 @@ from tests.unit.s3.small_proxy import SmallProxy
 from tests.unit.web.certificates import write_certificate
 from zotpy.s3.client import Request, open_client
 from zotpy.s3.errors import S3Error, S3Refused, S3Unavailable
-from zotpy.s3.proxies import Proxy, proxy_for
+from zotpy.s3.forward_proxy import Proxy, proxy_for
 
 if TYPE_CHECKING:
     from pathlib import Path

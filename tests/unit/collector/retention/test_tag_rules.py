@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from zotpy.collector import KeepTags, Policy
-from zotpy.collector.retention.tags import PullTimes, TagSeen, expired_tags, subject_of, told
+from zotpy.collector.retention.tag_rules import PullTimes, TagSeen, expired_tags, subject_of, told
 from zotpy.core.digests import Digest
 from zotpy.core.names import Tag
 

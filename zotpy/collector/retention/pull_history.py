@@ -15,7 +15,7 @@ from functools import partial
 import structlog
 
 from zotpy.collector.collection import Collection
-from zotpy.collector.retention.tags import PullTimes
+from zotpy.collector.retention.tag_rules import PullTimes
 from zotpy.bucket.tables import Table, table
 from zotpy.core import keys
 from zotpy.core.digests import Digest

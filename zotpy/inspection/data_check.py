@@ -12,7 +12,7 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import TooLate
 from zotpy.core.names import RepositoryName
-from zotpy.core.records import BlobValue
+from zotpy.core.record_values import BlobValue
 from zotpy.inspection.looking import Look, ReadEntry
 from zotpy.bucket.digesting import digest_of_stored
 from zotpy.bucket.hints import Hints

@@ -24,9 +24,9 @@ from zotpy.store.interface import (
 )
 from zotpy.store.s3.completion import Completions, complete_document
 from zotpy.store.s3.deleting import Deletions
-from zotpy.store.s3.errors import store_errors
+from zotpy.store.s3.error_table import store_errors
 from zotpy.store.s3.listing import MOST_LISTED, Listings
-from zotpy.store.s3.reading import RangeReader
+from zotpy.store.s3.range_reader import RangeReader
 from zotpy.store.s3.times import store_time_of
 
 _NO_FEATURES = Features(conditional_create=False, conditional_replace=False, conditional_delete=False)

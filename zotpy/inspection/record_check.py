@@ -9,14 +9,14 @@ old lease alone would tell the id of data that the collector has found unnamed.
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from zotpy.collector.records import Records as Listing
+from zotpy.collector.record_sweep import Records as Listing
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import TooLate
 from zotpy.core.framing import FramingError
 from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
-from zotpy.core.records import BlobValue, Value, decode_value
+from zotpy.core.record_values import BlobValue, Value, decode_value
 from zotpy.inspection.looking import Look, ReadEntry
 from zotpy.concurrency import within_deadline
 from zotpy.bucket.records import Seen

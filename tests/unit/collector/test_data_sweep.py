@@ -12,7 +12,7 @@ from tests.unit.collector.support import DEADLINE_S, GRACE_S, Bucket
 from tests.unit.registry.support import OTHER, REPO, content, keys_below, pull
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.records import BlobValue
+from zotpy.core.record_values import BlobValue
 from zotpy.bucket.reliance import Reliance
 from zotpy.store.interface import StoreUnavailable
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.unit.core.documents import CONFIG, ONE, descriptor, image, index, parsed
 from zotpy.core.errors import ManifestInvalid
-from zotpy.core.manifests import IMAGES, INDEXES, OCI_IMAGE, OCI_INDEX, parse_pushed
+from zotpy.core.manifest_facts import IMAGES, INDEXES, OCI_IMAGE, OCI_INDEX, parse_pushed
 from zotpy.registry.settings import RegistrySettings
 
 
