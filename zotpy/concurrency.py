@@ -11,8 +11,8 @@ import trio
 
 from zotpy.core.errors import RegistryError, TryAgain
 from zotpy.core.framing import FramingError
-from zotpy.store.interface import StoreError
 from zotpy.store.holds import impatient
+from zotpy.store.interface import StoreError
 
 CLEANUP_S = 20.0
 """How long cleaning up after a failure may take before it is left to the collector."""

@@ -9,25 +9,27 @@ import structlog
 import trio
 
 from zotpy.bell import Bell
+from zotpy.bucket.digesting import prepare_hashing
+from zotpy.bucket.guard import GuardedStore
+from zotpy.bucket.health import Health
+from zotpy.bucket.layout import LayoutError
 from zotpy.collecting import keep_collecting
+from zotpy.concurrency import first_cause, log_others, plain_errors
 from zotpy.config import LogSettings, Settings, StorageSettings
 from zotpy.config.settings import HOLD_PER_DEADLINE
+from zotpy.core.units import MIB
 from zotpy.http.server.proxies import TrustedProxies
 from zotpy.http.server.streaming import Answered
 from zotpy.listening import listen, longest_end_s, until_signal
 from zotpy.memory.budget import MemoryBudget
-from zotpy.concurrency import first_cause, log_others, plain_errors
-from zotpy.bucket.digesting import prepare_hashing
-from zotpy.bucket.health import GuardedStore, Health
-from zotpy.bucket.layout import LayoutError
 from zotpy.registry.registry import Registry, open_registry
-from zotpy.registry.settings import MIB, RegistrySettings
-from zotpy.store.space import Space, SpacedStore
+from zotpy.registry.settings import RegistrySettings
 from zotpy.reloading import keep_reloading
 from zotpy.startup import StartupError, announce, collect_less
 from zotpy.storage import open_store
 from zotpy.store.interface import Store, StoreError
 from zotpy.store.observed import ObservedStore
+from zotpy.store.space import Space, SpacedStore
 from zotpy.systemd import Systemd
 from zotpy.telemetry.logs import at_every_level
 from zotpy.telemetry.metrics import Metrics

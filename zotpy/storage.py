@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from zotpy.config import S3Settings, Settings, StorageSettings
-from zotpy.config.settings import MIB
+from zotpy.core.units import MIB
 from zotpy.s3.config import LONGEST_OBJECT_BYTES, S3Config
 from zotpy.startup import StartupError
 from zotpy.store.interface import Store, StoreError

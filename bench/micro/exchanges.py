@@ -14,11 +14,11 @@ import trio
 
 from bench.measures import MIB
 from bench.micro.timing import Micro
+from zotpy.bucket.health import Health
 from zotpy.core.pieces import Pieces
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.serving import serve
 from zotpy.memory.budget import MemoryBudget
-from zotpy.bucket.health import Health
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import RegistrySettings
 from zotpy.s3.client import open_client

@@ -11,9 +11,9 @@ import trio
 from tests.blackbox.cluster import Replica
 from tests.blackbox.registry_api import digest_of, http_client, push_blob
 from tests.processes import wait_until
+from zotpy.bucket.layout import KNOWN, WRITTEN
 from zotpy.core import keys
 from zotpy.core.framing import frame
-from zotpy.bucket.layout import KNOWN, WRITTEN
 from zotpy.store.opening import open_s3_store
 
 if TYPE_CHECKING:

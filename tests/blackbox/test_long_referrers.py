@@ -13,12 +13,12 @@ import trio
 from tests.blackbox.registry_api import digest_of, http_client, push_blob
 from tests.faults.uploads.flood import forget_peak, resident_bytes
 from tests.faults.uploads.replicas import MIB, UploadReplica
+from zotpy.concurrency import gather
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.framing import frame
 from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.names import RepositoryName
-from zotpy.concurrency import gather
 from zotpy.store.opening import open_s3_store
 
 if TYPE_CHECKING:

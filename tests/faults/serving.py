@@ -13,13 +13,14 @@ import trio
 from tests.proxy import StoreProxy
 from tests.unit.registry.support import content
 from tests.unit.web.serving import codes_of, digest_of, listening
+from zotpy.bucket.sweeps import list_all
+from zotpy.core.units import KIB, MIB
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
-from zotpy.registry.settings import KIB, MIB, RegistrySettings
+from zotpy.registry.settings import RegistrySettings
 from zotpy.s3.wire.retry import RetryPolicy
 from zotpy.store.opening import open_s3_store
-from zotpy.bucket.sweeps import list_all
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

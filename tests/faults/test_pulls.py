@@ -12,8 +12,8 @@ from tests.faults.test_store_faults import name_of
 from tests.proxy import Drop, Flip, Reply, Stall
 from tests.unit.registry.support import content
 from tests.unit.web.serving import codes_of, digest_of
+from zotpy.core.units import MIB
 from zotpy.registry.reading import RANGE_BYTES
-from zotpy.registry.settings import MIB
 
 if TYPE_CHECKING:
     from tests.proxy import Fault, Request

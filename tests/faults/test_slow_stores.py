@@ -10,7 +10,7 @@ import trio.testing
 from tests.faults.serving import LARGE, Patience, Replica, assert_try_again, serving
 from tests.proxy import Reply, Stall
 from tests.unit.registry.support import content
-from zotpy.registry.settings import MIB
+from zotpy.core.units import MIB
 
 if TYPE_CHECKING:
     import httpx

@@ -16,10 +16,11 @@ import trio
 from tests.unit.s3.scripted import AT_ONCE
 from tests.unit.web.raw import RawClient
 from tests.unit.web.serving import listening
+from zotpy.core.units import MIB
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
-from zotpy.registry.settings import MIB, RegistrySettings
+from zotpy.registry.settings import RegistrySettings
 from zotpy.store.opening import open_s3_store
 
 if TYPE_CHECKING:

@@ -32,8 +32,8 @@ from tests.integration.churn import delete_all, pull, push_and_delete, read_back
 from tests.integration.ledger import Ledger
 from tests.integration.pushing import Site
 from tests.processes import wait_until
-from zotpy.store.opening import open_s3_store
 from zotpy.bucket.sweeps import list_all
+from zotpy.store.opening import open_s3_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

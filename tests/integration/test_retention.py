@@ -13,12 +13,12 @@ import trio
 from tests.blackbox.registry_api import digest_of, http_client, push_blob
 from tests.integration.test_commands import CONFIG, LAYER, REPO, SHORT, Site
 from tests.processes import wait_until
+from zotpy.bucket.sweeps import list_all
 from zotpy.config import load_settings
 from zotpy.core import keys
 from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
 from zotpy.core.pulls import encode_since
 from zotpy.storage import open_store
-from zotpy.bucket.sweeps import list_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from tests.unit.registry.support import until
 from tests.unit.web.raw import connect_narrow
 from tests.unit.web.serving import listening
+from zotpy.core.units import MIB
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
-from zotpy.registry.settings import MIB, RegistrySettings
+from zotpy.registry.settings import RegistrySettings
 from zotpy.store.opening import open_s3_store
 
 if TYPE_CHECKING:

@@ -14,11 +14,12 @@ import pytest
 
 from tests.calls import CallLog
 from tests.servers import Bucket
-from zotpy.core.manifest_facts import OCI_IMAGE
-from zotpy.memory.budget import MemoryBudget
 from zotpy.bucket.health import Health
+from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.units import MIB
+from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
-from zotpy.registry.settings import MIB, RegistrySettings
+from zotpy.registry.settings import RegistrySettings
 from zotpy.store.memory_store import MemoryStore
 from zotpy.store.opening import open_s3_store
 from zotpy.web.app import create_app

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from tests.simulation.themes import Theme
     from zotpy.core.digests import Digest
     from zotpy.core.names import RepositoryName, Tag
-    from zotpy.registry.registry import Registry
     from zotpy.registry.pushing.sessions import Session
+    from zotpy.registry.registry import Registry
 
 FAILED = (RegistryError, StoreError, trio.TooSlowError)
 """What `zotpy.web.errors` asks the client to try again after."""

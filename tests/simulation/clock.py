@@ -14,7 +14,8 @@ from unittest.mock import patch
 import trio.abc
 
 from tests.simulation.calls import ACTOR
-from zotpy.registry import reliance, states
+from zotpy.bucket import reliance
+from zotpy.registry.pushing import states
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

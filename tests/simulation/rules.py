@@ -14,28 +14,29 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from zotpy.collector.collection import Collection
-from zotpy.collector.data_sweep import DataSweep, Unnamed
-from zotpy.collector.record_sweep import Record, RecordSweep
-from zotpy.collector.retention.graph import Graph, Node
-from zotpy.collector.retention.retention_sweep import RetentionSweep
-from zotpy.core import keys, records
-from zotpy.core.record_values import Lease, decode_entry, new_tombstone
-from zotpy.registry.pushing.committing import Commit, Ending, _Placed
 from zotpy.bucket.deletions import Deletions
 from zotpy.bucket.pointers import Names
 from zotpy.bucket.records import Records, Seen
 from zotpy.bucket.reliance import Reliance
-from zotpy.registry.settings import RegistrySettings
-from zotpy.registry.pushing.states import SavedState
-from zotpy.bucket.tags import Tags
 from zotpy.bucket.sweeps import list_all
+from zotpy.bucket.tags import Tags
+from zotpy.collector.collection import Collection
+from zotpy.collector.data_sweep import DataSweep, Unnamed
+from zotpy.collector.record_sweep import RecordSweep
+from zotpy.collector.retention.graph import Graph, Node
+from zotpy.collector.retention.retention_sweep import RetentionSweep
+from zotpy.core import keys, record_values
+from zotpy.core.record_values import Lease, decode_entry, new_tombstone
+from zotpy.registry.pushing.committing import Commit, Ending, _Placed
+from zotpy.registry.pushing.states import SavedState
+from zotpy.registry.settings import RegistrySettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
     from datetime import datetime
 
+    from zotpy.bucket.record_listing import ListedRecord
     from zotpy.core.digests import Digest
     from zotpy.core.keys import Kind
     from zotpy.core.names import RepositoryName
@@ -100,7 +101,7 @@ def notes_that_count() -> AbstractContextManager[Any]:
 def leases_as_listed() -> AbstractContextManager[Any]:
     """Delete all leases that there are, not exactly those that were listed."""
 
-    async def delete_all_there_are(self: RecordSweep, record: Record) -> bool:
+    async def delete_all_there_are(self: RecordSweep, record: ListedRecord) -> bool:
         prefix = record.leases[0].key.rpartition("/")[0] + "/"
         if record.entry is not None:
             await self.collection.delete([record.entry.key])
@@ -114,7 +115,7 @@ def leases_as_listed() -> AbstractContextManager[Any]:
 def collector_swaps() -> AbstractContextManager[Any]:
     """Let the collector delete whatever entry there is, not only the one that it has listed."""
 
-    async def delete(self: RecordSweep, record: Record) -> bool:
+    async def delete(self: RecordSweep, record: ListedRecord) -> bool:
         if record.entry is not None:
             await self.collection.delete([record.entry.key])
         await self._delete_leases(record.leases)
@@ -126,7 +127,7 @@ def collector_swaps() -> AbstractContextManager[Any]:
 def newest_lease() -> AbstractContextManager[Any]:
     """Take a record's age from its oldest lease, not from its newest."""
 
-    def is_past_grace(self: RecordSweep, record: Record) -> bool:
+    def is_past_grace(self: RecordSweep, record: ListedRecord) -> bool:
         return any(self.collection.is_past_grace(lease) for lease in record.leases)
 
     return patch.object(RecordSweep, "_is_past_grace", is_past_grace)
@@ -166,12 +167,12 @@ def store_times() -> AbstractContextManager[Any]:
 
 def entry_nonces() -> AbstractContextManager[Any]:
     """Write the same entry with the same bytes, so that one cannot be told from another."""
-    original = records._entry_header
+    original = record_values._entry_header
 
     def without_nonce(lease: Lease | None, epoch: str) -> dict[str, Any]:
         return {name: value for name, value in original(lease, epoch).items() if name != "nonce"}
 
-    return patch.object(records, "_entry_header", without_nonce)
+    return patch.object(record_values, "_entry_header", without_nonce)
 
 
 def renewal_swaps() -> AbstractContextManager[Any]:
@@ -194,7 +195,7 @@ def epochs() -> AbstractContextManager[Any]:
 def tombstone_last() -> AbstractContextManager[Any]:
     """Delete the tombstone before the leases that it hides."""
 
-    async def finish(self: RecordSweep, _: object, record: Record) -> bool:
+    async def finish(self: RecordSweep, _: object, record: ListedRecord) -> bool:
         entry = record.entry
         if entry is None or not self.collection.is_past_grace(entry) or not self._is_past_grace(record):
             return False

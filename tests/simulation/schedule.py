@@ -23,13 +23,13 @@ from tests.simulation.history import History
 from tests.simulation.scheduler import DEADLINE_S, GRACE_S, Odds, Scheduler
 from tests.simulation.themes import Theme, draw
 from zotpy.collector import Collector, CollectorSettings, Policy, Retention
-from zotpy.core.record_values import INLINE_LIMIT_BYTES
-from zotpy.registry import committing, kept
-from zotpy.memory.budget import MemoryBudget
 from zotpy.concurrency import plain_errors
+from zotpy.core.record_values import INLINE_LIMIT_BYTES
+from zotpy.memory.budget import MemoryBudget
+from zotpy.registry.pushing import committing, kept
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import RegistrySettings
-from zotpy.store import memory
+from zotpy.store import memory_store
 from zotpy.store.interface import StoreError
 from zotpy.store.memory_store import MemoryStore
 
@@ -213,7 +213,7 @@ def _simulated(rng: random.Random, *, keeps: bool) -> Iterator[None]:
     ids = random.Random(rng.random())
     with (
         patch.object(trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", new=True),
-        patch.object(memory, "_checkpoint", _pass),
+        patch.object(memory_store, "_checkpoint", _pass),
         patch.object(committing, "INLINE_LIMIT_BYTES", INLINE_BYTES),
         patch.object(kept, "INLINE_LIMIT_BYTES", INLINE_BYTES if keeps else INLINE_LIMIT_BYTES),
         patch.object(secrets, "token_hex", lambda count: f"{ids.getrandbits(8 * count):0{2 * count}x}"),

@@ -9,10 +9,10 @@ from functools import partial
 import httpx
 import pytest
 
-from zotpy.core.pieces import Pieces
-from zotpy.concurrency import gather
-from zotpy.store.interface import ConditionFailed, ContentRejected, KeyMissing, Part, Store, StoreError
 from zotpy.bucket.sweeps import list_all
+from zotpy.concurrency import gather
+from zotpy.core.pieces import Pieces
+from zotpy.store.interface import ConditionFailed, ContentRejected, KeyMissing, Part, Store, StoreError
 
 PART_BYTES = 5 * 2**20
 OTHER_ETAG = '"00000000000000000000000000000000"'

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from zotpy.bucket.sweeps import each_multipart
 from zotpy.concurrency import gather
 from zotpy.store.interface import ContentRejected, KeyMissing
-from zotpy.bucket.sweeps import each_multipart
 
 if TYPE_CHECKING:
     from zotpy.store.interface import Store

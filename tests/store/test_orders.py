@@ -10,13 +10,13 @@ import pytest
 import trio
 
 from zotpy.bucket.repositories import repositories_below
+from zotpy.bucket.sweeps import delete_all, list_all
+from zotpy.concurrency import gather
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName, Tag
-from zotpy.concurrency import gather
 from zotpy.store.interface import ConditionFailed, KeyMissing
 from zotpy.store.opening import open_s3_store
-from zotpy.bucket.sweeps import delete_all, list_all
 
 if TYPE_CHECKING:
     from tests.servers import Bucket

@@ -9,8 +9,8 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from zotpy.core.errors import BlobUnknown, TooManyRequests
 from zotpy.concurrency import first_cause, gather, plain_errors
+from zotpy.core.errors import BlobUnknown, TooManyRequests
 from zotpy.store.interface import StoreUnavailable
 from zotpy.web.errors import answer
 

@@ -1,4 +1,4 @@
-"""The architecture as a test: cli -> server -> web -> registry -> store -> s3; core, http, s3.wire below them all."""
+"""The architecture as a test: cli -> server -> web -> registry -> bucket -> store -> s3, with core below them all."""
 
 from __future__ import annotations
 
@@ -16,36 +16,45 @@ MAY_IMPORT = {
     "zotpy.release": "",
     "zotpy.core": "",
     "zotpy.http": "h11 trio",
-    "zotpy.http.server": "zotpy.bell zotpy.core zotpy.http zotpy.registry zotpy.store "
+    "zotpy.http.server": "zotpy.bell zotpy.concurrency zotpy.core zotpy.http zotpy.memory zotpy.store "
     "h11 hypercorn quart quart_trio structlog trio werkzeug",
     "zotpy.s3.wire": "zotpy.core crc32c",
     "zotpy.s3": "zotpy.core zotpy.http zotpy.s3.wire botocore crc32c h11 httpx structlog trio",
     "zotpy.store": "zotpy.core crc32c structlog trio",
     "zotpy.store.s3": "zotpy.core zotpy.s3 zotpy.s3.wire zotpy.store crc32c httpx structlog trio",
     "zotpy.store.opening": "zotpy.core zotpy.s3 zotpy.store zotpy.store.s3 structlog trio",
-    "zotpy.registry": "zotpy.core zotpy.store structlog trio",
-    "zotpy.collector": "zotpy.core zotpy.registry zotpy.store structlog trio",
+    "zotpy.concurrency": "zotpy.core zotpy.store structlog trio",
+    "zotpy.memory": "zotpy.core trio",
+    "zotpy.bucket": "zotpy.concurrency zotpy.core zotpy.memory zotpy.store structlog trio",
+    "zotpy.registry.settings": "zotpy.bucket zotpy.core",
+    "zotpy.registry.pushing": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.registry.settings "
+    "zotpy.store structlog trio",
+    "zotpy.registry": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.registry.pushing "
+    "zotpy.registry.settings zotpy.store structlog trio",
+    "zotpy.collector": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.store structlog trio",
     "zotpy.bell": "trio",
-    "zotpy.web": "zotpy.bell zotpy.core zotpy.http zotpy.http.server zotpy.store zotpy.registry "
-    "hypercorn quart quart_trio structlog trio werkzeug",
-    "zotpy.telemetry": "zotpy zotpy.registry zotpy.release prometheus_client structlog trio",
+    "zotpy.web": "zotpy.bell zotpy.bucket zotpy.concurrency zotpy.core zotpy.http zotpy.http.server zotpy.memory "
+    "zotpy.registry zotpy.registry.pushing zotpy.store hypercorn quart quart_trio structlog trio werkzeug",
+    "zotpy.telemetry": "zotpy zotpy.memory zotpy.release zotpy.store prometheus_client structlog trio",
     "zotpy.restarts": "",
-    "zotpy.embedded": "zotpy.registry zotpy.restarts zotpy.s3 zotpy.s3.wire crc32c cryptography structlog trio",
-    "zotpy.config": "yaml",
+    "zotpy.embedded": "zotpy.concurrency zotpy.restarts zotpy.s3 zotpy.s3.wire crc32c cryptography structlog trio",
+    "zotpy.config": "zotpy.core yaml",
     "zotpy.startup": "zotpy zotpy.config zotpy.release structlog",
     "zotpy.systemd": "structlog trio",
-    "zotpy.storage": "zotpy.config zotpy.embedded zotpy.s3 zotpy.startup zotpy.store zotpy.store.opening",
+    "zotpy.storage": "zotpy.config zotpy.core zotpy.embedded zotpy.s3 zotpy.startup zotpy.store zotpy.store.opening",
     "zotpy.reloading": "zotpy.config zotpy.telemetry structlog trio",
-    "zotpy.listening": "zotpy.bell zotpy.config zotpy.http.server zotpy.registry zotpy.startup zotpy.web "
-    "structlog trio",
+    "zotpy.listening": "zotpy.bell zotpy.bucket zotpy.concurrency zotpy.config zotpy.http.server zotpy.registry "
+    "zotpy.startup zotpy.web structlog trio",
     "zotpy.collecting": "zotpy.collector zotpy.config zotpy.store structlog trio",
-    "zotpy.server": "zotpy.bell zotpy.collecting zotpy.config zotpy.http.server zotpy.listening zotpy.registry "
-    "zotpy.reloading zotpy.startup zotpy.storage zotpy.store zotpy.systemd zotpy.telemetry zotpy.web structlog trio",
-    "zotpy.workers": "zotpy.bell zotpy.config zotpy.listening zotpy.registry zotpy.reloading zotpy.restarts "
+    "zotpy.server": "zotpy.bell zotpy.bucket zotpy.collecting zotpy.concurrency zotpy.config zotpy.core "
+    "zotpy.http.server zotpy.listening zotpy.memory zotpy.registry zotpy.registry.settings zotpy.reloading "
+    "zotpy.startup zotpy.storage zotpy.store zotpy.systemd zotpy.telemetry zotpy.web structlog trio",
+    "zotpy.workers": "zotpy.bell zotpy.concurrency zotpy.config zotpy.listening zotpy.reloading zotpy.restarts "
     "zotpy.server zotpy.startup zotpy.storage zotpy.systemd zotpy.telemetry structlog trio",
-    "zotpy.inspection": "zotpy.collector zotpy.core zotpy.registry zotpy.store trio",
-    "zotpy.commands": "zotpy.collecting zotpy.collector zotpy.config zotpy.core zotpy.inspection zotpy.registry "
-    "zotpy.startup zotpy.storage zotpy.store zotpy.telemetry prometheus_client rich structlog trio",
+    "zotpy.inspection": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.registry.settings zotpy.store trio",
+    "zotpy.commands": "zotpy.bucket zotpy.collecting zotpy.collector zotpy.concurrency zotpy.config zotpy.core "
+    "zotpy.inspection zotpy.registry.settings zotpy.startup zotpy.storage zotpy.store zotpy.telemetry "
+    "prometheus_client rich structlog trio",
     "zotpy.cli": "zotpy zotpy.commands zotpy.config zotpy.release zotpy.server zotpy.startup zotpy.telemetry "
     "zotpy.workers structlog trio",
     "zotpy.__main__": "zotpy.cli",

@@ -8,12 +8,13 @@ import pytest
 import trio
 
 from tests.unit.web.serving import UPLOADS, digest_of
+from zotpy.bucket.health import Health
 from zotpy.config import HttpSettings
+from zotpy.core.units import MIB
 from zotpy.listening import bind, listen
 from zotpy.memory.budget import MemoryBudget
-from zotpy.bucket.health import Health
 from zotpy.registry.registry import open_registry
-from zotpy.registry.settings import MIB, RegistrySettings
+from zotpy.registry.settings import RegistrySettings
 from zotpy.store.memory_store import MemoryStore
 from zotpy.web.app import create_app
 

@@ -13,18 +13,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from zotpy.bucket.long_reads import Room, whole
+from zotpy.bucket.pointers import Names
+from zotpy.bucket.records import ATTEMPTS, Records, Seen, overtaken
+from zotpy.bucket.reliance import Reliance
+from zotpy.concurrency import gather
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestUnknown
 from zotpy.core.manifest_facts import ManifestFacts, parse_manifest
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.record_values import Lease, ManifestValue
-from zotpy.concurrency import gather
-from zotpy.bucket.long_reads import Room, whole
-from zotpy.bucket.pointers import Names
 from zotpy.memory.parsing import read_apart
-from zotpy.bucket.records import ATTEMPTS, Records, Seen, overtaken
-from zotpy.bucket.reliance import Reliance
 from zotpy.store.interface import Listed, Store
 
 
@@ -101,7 +101,7 @@ class Deletions:
         if not new:
             return
         time = new[-1].last_modified
-        due = Reliance(self.records.settings.deadline_s, time).due
+        due = Reliance(self.records.times.deadline_s, time).due
         lease = Lease(new[-1].key.rpartition("/")[2].partition("-")[0], time, due)
         await gather(
             partial(self.records.write_entry, repo, "manifests", digest, looked.value, lease),

@@ -8,7 +8,7 @@ import trio
 from zotpy.core.digests import Digest
 from zotpy.core.hashing import Hasher, new_hasher, trouble
 from zotpy.core.pieces import Pieces
-from zotpy.registry.settings import KIB
+from zotpy.core.units import KIB
 from zotpy.store.interface import Store
 
 THREAD_LIMIT_BYTES = 128 * KIB

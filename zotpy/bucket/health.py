@@ -9,9 +9,7 @@ A replica that was paused looks first. Its own clock may have stopped with it, s
 that the store gave much later than the last look at the layout is only passed on after another look.
 """
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TypeVar
 
 import structlog
 import trio
@@ -19,7 +17,6 @@ import trio
 from zotpy.bucket.layout import LayoutError, LayoutMoved, read_layout
 from zotpy.bucket.reliance import local_s
 from zotpy.store.interface import Store, StoreError, StoreUnavailable
-from zotpy.store.wrapper import StoreWrapper
 
 CACHE_S = 2.0
 CHECK_S = 5.0
@@ -31,8 +28,6 @@ WATCHED_S = 60.0
 """A balancer that has not asked for so long does not ask: Kubernetes does every 10 s, HAProxy every 2 s."""
 
 _UNKNOWN = "the layout of the bucket could not be read for a minute"
-
-T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -124,21 +119,3 @@ class Health:
             log.error("left_behind", reason=refusal) if refusal else log.info("layout_is_known_again")
         self.refusal = refusal
         return True
-
-
-class GuardedStore(StoreWrapper):
-    """A store of which nothing is asked while this release must leave its bucket alone."""
-
-    def __init__(self, store: Store, health: Health) -> None:
-        """Stand in front of `store`."""
-        super().__init__(store)
-        self._health = health
-
-    async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
-        """Run one operation, if it may be."""
-        del operation, key
-        await self._health.admit()
-        answer = await run()
-        if (store_time := getattr(answer, "store_time", None)) is not None:
-            await self._health.confirm(store_time)
-        return answer

@@ -12,12 +12,12 @@ from datetime import timedelta
 
 import structlog
 
+from zotpy.bucket.reliance import Reliance
+from zotpy.bucket.times import Times
+from zotpy.concurrency import cleaning_up
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.record_values import BlobValue
-from zotpy.concurrency import cleaning_up
-from zotpy.bucket.reliance import Reliance
-from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Listed, Store
 
 LOOKED_AT = 16
@@ -31,7 +31,7 @@ class Hints:
     """The hints of all digests; small blobs, which live in their records, have none."""
 
     store: Store
-    settings: RegistrySettings
+    times: Times
 
     async def find(self, digest: Digest, reliance: Reliance) -> BlobValue | None:
         """Return where some repository keeps this digest's data, if a hint says so: the oldest, as everybody does.
@@ -70,5 +70,5 @@ class Hints:
             with cleaning_up():
                 await self.store.delete(listed.key)
             return False
-        latest = timedelta(seconds=self.settings.grace_s / 2 + 3 * self.settings.deadline_s)
+        latest = timedelta(seconds=self.times.grace_s / 2 + 3 * self.times.deadline_s)
         return listed.last_modified < found[0].last_modified + latest

@@ -7,12 +7,12 @@ lock: each writes a key, all keys stay valid, and everybody signs with the first
 import secrets
 from dataclasses import dataclass, field
 
+from zotpy.bucket.sweeps import list_all
 from zotpy.core import keys
 from zotpy.core.errors import UploadUnknown
 from zotpy.core.framing import frame, unframe
 from zotpy.core.tokens import SigningKey, UploadToken, token_key_id
 from zotpy.store.interface import KeyMissing, Store
-from zotpy.bucket.sweeps import list_all
 
 SECRET_BYTES = 32
 _KEY_ID_LENGTH = 32

@@ -8,6 +8,8 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from zotpy.bucket.sweeps import list_all
+from zotpy.bucket.tags import Tags
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.framing import frame
@@ -15,9 +17,7 @@ from zotpy.core.manifest_facts import ManifestFacts
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.record_values import ManifestValue
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES, bounded
-from zotpy.bucket.tags import Tags
 from zotpy.store.interface import ConditionFailed, KeyMissing, Store
-from zotpy.bucket.sweeps import list_all
 
 
 @dataclass(frozen=True, slots=True)

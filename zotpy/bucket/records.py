@@ -24,6 +24,10 @@ from datetime import datetime
 
 import trio
 
+from zotpy.bucket.long_reads import Read, beginnings
+from zotpy.bucket.reliance import Reliance, require
+from zotpy.bucket.sweeps import list_all
+from zotpy.bucket.times import Times
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import TooLate, TryAgain
@@ -40,11 +44,7 @@ from zotpy.core.record_values import (
     lost_entry,
     new_tombstone,
 )
-from zotpy.bucket.long_reads import Read, beginnings
-from zotpy.bucket.reliance import Reliance, require
-from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Body, ConditionFailed, KeyMissing, Listed, Store, Stored
-from zotpy.bucket.sweeps import list_all
 
 SIBLING_LIMIT = 16
 """How many repositories are asked for a small blob that a client wants mounted from anywhere."""
@@ -86,7 +86,7 @@ class Records:
     """Reads, renews, writes and deletes the records of all repositories."""
 
     store: Store
-    settings: RegistrySettings
+    times: Times
     _renewals: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(4))
     """Of long records: each is held in memory as a whole."""
 
@@ -122,7 +122,7 @@ class Records:
 
     async def _renew(self, repo: RepositoryName, kind: Kind, digest: Digest, seen: Seen, value: Value) -> Lease | None:
         """Write a new lease, then the entry; `None`: the record has changed since it was seen, or it was long ago."""
-        reliance = Reliance(self.settings.deadline_s, seen.time)
+        reliance = Reliance(self.times.deadline_s, seen.time)
         try:
             lease = await self.write_lease(repo, kind, digest, value, reliance)
             return None if await self.replace(repo, kind, digest, seen, value, lease) is None else lease
@@ -291,7 +291,7 @@ class Records:
             return None
 
     def _is_young(self, lease: Lease, now: datetime) -> bool:
-        return (now - lease.time).total_seconds() < self.settings.grace_s / 2
+        return (now - lease.time).total_seconds() < self.times.grace_s / 2
 
     async def _from_leases(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read) -> Seen | None:
         """Return the value of the newest lease that can still be read, and the store's time of that."""

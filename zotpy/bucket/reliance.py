@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from zotpy.concurrency import within_deadline
 from zotpy.core.errors import TooLate
 from zotpy.core.record_values import Due
-from zotpy.concurrency import within_deadline
 
 SLACK = timedelta(seconds=1)
 """Stores tell the time to the second."""

@@ -5,12 +5,12 @@ from contextlib import aclosing
 
 import trio
 
+from zotpy.bucket.sweeps import PAGE, pages
+from zotpy.concurrency import plain_errors
 from zotpy.core import keys
 from zotpy.core.errors import NameInvalid
 from zotpy.core.names import RepositoryName
-from zotpy.concurrency import plain_errors
 from zotpy.store.interface import Store
-from zotpy.bucket.sweeps import PAGE, pages
 
 ROOTS = (keys.LEASES, keys.ENTRIES, keys.TAGS, keys.TAGGED, keys.REFERRERS)
 """Wherever a repository may have left something. Catalog markers are listed besides."""

@@ -1,17 +1,14 @@
 """Listings and deletions longer than one page."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Self
 
-import trio
-
 from zotpy.store.interface import Listed, ListedMultipart, Listing, MultipartMarker, Store, StoreRefused
+from zotpy.store.single_deletions import delete_each
 
 PAGE = 1000
-AT_ONCE = 8
-"""Single deletions that are under way together."""
 _AFTER_DIRECTORY = "~"
 """Sorts after every character of our keys: to start after a directory with it leaves out all of the directory."""
 
@@ -76,24 +73,3 @@ async def delete_all(store: Store, keys: Sequence[str]) -> None:
         return
     for start in range(0, len(keys), PAGE):
         await store.delete_many(keys[start : start + PAGE])
-
-
-async def delete_each(delete: Callable[[str], Awaitable[None]], keys: Iterable[str]) -> None:
-    """Delete objects one by one, a few at a time. After an error no other is begun, and the first error is raised."""
-    left = iter(keys)
-    errors: list[Exception] = []
-
-    async def work() -> None:
-        for key in left:
-            try:
-                await delete(key)
-            except Exception as error:  # noqa: BLE001 - raised below, without the group that a nursery makes of it
-                errors.append(error)
-            if errors:
-                return
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(AT_ONCE):
-            nursery.start_soon(work)
-    if errors:
-        raise errors[0]

@@ -7,15 +7,15 @@ pushes at once the later one stays. A push may be conditional, where the store i
 import secrets
 from dataclasses import dataclass
 
+from zotpy.bucket.long_reads import Read, beginnings
+from zotpy.bucket.records import ATTEMPTS, overtaken
+from zotpy.bucket.reliance import require
 from zotpy.core import keys
 from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import PreconditionFailed, Unsupported
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.record_values import Due, ManifestValue, TagValue
-from zotpy.bucket.long_reads import Read, beginnings
-from zotpy.bucket.records import ATTEMPTS, overtaken
-from zotpy.bucket.reliance import require
 from zotpy.store.interface import ConditionFailed, Fetched, KeyMissing, Store
 
 

@@ -4,11 +4,11 @@ Any number of collectors may run at once, beside any number of replicas. There i
 registry does not write; a crash or a pause of hours, at any point, does no harm. `docs/garbage-collection.md` has the
 protocol and the reasons; each module has its own part:
 
-- `data`: bytes of large blobs, in two steps, after a listing of all leases;
-- `records`: blobs that no manifest names, what was deleted, leases that were superseded, repository by repository;
-- `names`: markers, referrers and catalog entries of what is gone;
+- `data_sweep`: bytes of large blobs, in two steps, after a listing of all leases;
+- `record_sweep`: blobs that no manifest names, what was deleted, leases that were superseded, repository by repository;
+- `pointer_sweep`: markers, referrers and catalog entries of what is gone;
 - `retention`: tags and manifests that a rule of the operator lets go, before the records of their repository;
-- `uploads`: uploads that were left behind.
+- `upload_sweep`: uploads that were left behind.
 
 The collector only deletes; only what was there when it looked; and only keys that are never used again or that readers
 can rebuild.

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from zotpy.bucket.sweeps import delete_all
+from zotpy.bucket.tables import Table
 from zotpy.collector.settings import CollectorSettings
 from zotpy.collector.summary import Expiration, Summary
-from zotpy.bucket.tables import Table
 from zotpy.store.interface import ConditionFailed, Listed, Store
-from zotpy.bucket.sweeps import delete_all
 
 
 @dataclass(frozen=True, slots=True)

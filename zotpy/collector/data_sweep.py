@@ -21,15 +21,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from zotpy.collector.collection import Collection
 from zotpy.bucket.repositories import for_each, repositories_below
+from zotpy.bucket.sweeps import pages
 from zotpy.bucket.tables import Table, table
+from zotpy.collector.collection import Collection
 from zotpy.core import keys
 from zotpy.core.framing import FramingError
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import BlobValue, decode_value
 from zotpy.store.interface import KeyMissing, Listed
-from zotpy.bucket.sweeps import pages
 
 NAMED = ""
 

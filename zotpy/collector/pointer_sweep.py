@@ -8,19 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from zotpy.bucket.pointers import Names
+from zotpy.bucket.record_listing import RecordListing
+from zotpy.bucket.records import Records
+from zotpy.bucket.sweeps import list_all
+from zotpy.bucket.tags import Tags
 from zotpy.collector.collection import Collection
-from zotpy.collector.record_sweep import Records
+from zotpy.concurrency import gather
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.record_values import is_late
-from zotpy.concurrency import gather
-from zotpy.bucket.pointers import Names
-from zotpy.bucket.records import Records as RecordStore
-from zotpy.registry.settings import RegistrySettings
-from zotpy.bucket.tags import Tags
 from zotpy.store.interface import KeyMissing, Listed
-from zotpy.bucket.sweeps import list_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class NameSweep:
     collection: Collection
     repo: RepositoryName
 
-    async def run(self, records: Records) -> None:
+    async def run(self, records: RecordListing) -> None:
         """Delete what leads nowhere."""
         store, repo = self.collection.store, self.repo
         listed_tags = await self.collection.without_condemned(await list_all(store, keys.tags(repo)))
@@ -55,10 +54,7 @@ class NameSweep:
             found = await Tags(self.collection.store).read(self.repo, tag)
             if found is None or found[1].etag != listed.etag or not is_late(listed.last_modified, found[0].until):
                 continue
-            settings = self.collection.settings
-            records = RecordStore(
-                self.collection.store, RegistrySettings(grace_s=settings.grace_s, deadline_s=settings.deadline_s)
-            )
+            records = Records(self.collection.store, self.collection.settings)
             if await records.read_manifest(self.repo, found[0].digest) is None:
                 self.collection.summary.tags_deleted += await self.collection.delete_seen(listed)
 
@@ -86,13 +82,13 @@ class NameSweep:
         if await tags.etag_of(self.repo, tag, digest) is not None:
             await Names(self.collection.store, tags).mark_tag(self.repo, digest, tag)
 
-    async def _sweep_referrers(self, records: Records) -> None:
+    async def _sweep_referrers(self, records: RecordListing) -> None:
         """Delete descriptors of manifests that are gone; a DELETE that broke off leaves one."""
         for listed in await list_all(self.collection.store, keys.all_of(keys.REFERRERS, self.repo)):
             if not _exists(records, keys.referring(listed.key)) and self.collection.is_past_grace(listed):
                 self.collection.summary.referrers_deleted += await self.collection.delete_seen(listed)
 
-    async def _sweep_catalog(self, records: Records, *, is_empty: bool) -> None:
+    async def _sweep_catalog(self, records: RecordListing, *, is_empty: bool) -> None:
         """Take a repository in which nothing is left out of the catalog; put one that lost its marker back."""
         store, dry_run = self.collection.store, self.collection.settings.dry_run
         marker = await self._catalog_marker()
@@ -115,6 +111,6 @@ class NameSweep:
         return Listed(key, len(found.body), found.etag, found.last_modified)
 
 
-def _exists(records: Records, manifest: Digest) -> bool:
+def _exists(records: RecordListing, manifest: Digest) -> bool:
     record = records.get(("manifests", manifest))
     return record is not None and record.exists

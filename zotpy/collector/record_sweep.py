@@ -1,4 +1,4 @@
-"""Records: what nothing needs in one repository, and leases that were superseded.
+"""RecordListing: what nothing needs in one repository, and leases that were superseded.
 
 The leases are listed first, then entries, then manifests are read. What a manifest needs that was not there to be
 read then, because its push came later, that push has relied on: so its lease was younger than half the grace, and is
@@ -10,78 +10,17 @@ or reads would have to look for that lease from then on. Of a record whose entry
 without the tombstone they would bring it back.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from zotpy.bucket.pointers import Names
+from zotpy.bucket.record_listing import ListedRecord, Name, RecordListing, existing_manifests
+from zotpy.bucket.tags import Tags
 from zotpy.collector.collection import Collection
 from zotpy.collector.references import References, read_references
-from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
-from zotpy.core.record_values import TOMBSTONE_BYTES, is_late
-from zotpy.bucket.pointers import Names
-from zotpy.bucket.tags import Tags
-from zotpy.store.interface import KeyMissing, Listed, Store
-from zotpy.bucket.sweeps import list_all
-
-Name = tuple[Kind, Digest]
-
-
-@dataclass(slots=True)
-class Record:
-    """One record of a repository, as it was listed."""
-
-    leases: list[Listed] = field(default_factory=list)
-    entry: Listed | None = None
-    late: list[Listed] = field(default_factory=list)
-    """Leases that came too late to count."""
-
-    @property
-    def is_tombstone(self) -> bool:
-        """Whether the record was deleted: no other entry has this length."""
-        return self.entry is not None and self.entry.size_bytes == TOMBSTONE_BYTES
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is a lease, and no tombstone."""
-        return bool(self.leases) and not self.is_tombstone
-
-    def newest(self) -> Listed | None:
-        """Return the newest lease."""
-        return max(self.leases, key=lambda lease: (lease.last_modified, lease.key), default=None)
-
-    def data_ids(self) -> set[str]:
-        """Return the ids of the data that the leases keep."""
-        return {data_id for lease in self.leases if (data_id := keys.data_of(lease.key)) is not None}
-
-    def superseded(self) -> list[Listed]:
-        """Return all leases but the newest of each data object."""
-        newest: dict[str | None, Listed] = {}
-        for lease in sorted(self.leases, key=lambda lease: (lease.last_modified, lease.key)):
-            newest[keys.data_of(lease.key)] = lease
-        return [lease for lease in self.leases if lease not in newest.values()]
-
-
-Records = Mapping[Name, Record]
-
-
-def existing_manifests(records: Records) -> Mapping[Digest, Record]:
-    """Return the manifests of a repository, of all its records."""
-    return {digest: record for (kind, digest), record in records.items() if kind == "manifests" and record.exists}
-
-
-async def list_records(store: Store, repo: RepositoryName) -> Records:
-    """List the records of a repository: the leases, then the entries."""
-    records: defaultdict[Name, Record] = defaultdict(Record)
-    for lease in await list_all(store, keys.all_of(keys.LEASES, repo)):
-        record = records[keys.record_of(lease.key)]
-        is_none = is_late(lease.last_modified, keys.lease_until(lease.key))
-        (record.late if is_none else record.leases).append(lease)
-    for entry in await list_all(store, keys.all_of(keys.ENTRIES, repo)):
-        records[keys.record_of(entry.key)].entry = entry
-    return records
+from zotpy.store.interface import KeyMissing, Listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +30,7 @@ class RecordSweep:
     collection: Collection
     repo: RepositoryName
 
-    async def run(self, records: Records, gone: frozenset[Digest], known: References) -> Records:
+    async def run(self, records: RecordListing, gone: frozenset[Digest], known: References) -> RecordListing:
         """Delete what may go, and return what is left.
 
         `gone` are manifests that need nothing any more, `known` is what others were read to name just now.
@@ -99,7 +38,7 @@ class RecordSweep:
         summary = self.collection.summary
         summary.leases += sum(len(record.leases) for record in records.values())
         needed = await self._needed(records, gone, known)
-        left: dict[Name, Record] = {}
+        left: dict[Name, ListedRecord] = {}
         for name, record in records.items():
             await self._delete_leases([lease for lease in record.late if self.collection.is_past_grace(lease)])
             if record.is_tombstone or not record.leases:
@@ -113,7 +52,7 @@ class RecordSweep:
             left[name] = record
         return left
 
-    async def _needed(self, records: Records, gone: frozenset[Digest], known: References) -> frozenset[Digest]:
+    async def _needed(self, records: RecordListing, gone: frozenset[Digest], known: References) -> frozenset[Digest]:
         """Return what the manifests need; they are read only where a blob is old enough to go."""
         blobs = [record for (kind, _), record in records.items() if kind == "blobs" and record.exists]
         if not any(map(self._is_past_grace, blobs)):
@@ -123,12 +62,12 @@ class RecordSweep:
         named = [known[digest] for digest in manifests if digest in known.keys() - gone]
         return (await read_references(self.collection, self.repo, unread)).union(*named)
 
-    def _is_past_grace(self, record: Record) -> bool:
+    def _is_past_grace(self, record: ListedRecord) -> bool:
         """Whether the newest lease and the entry are: a younger entry came with a lease that the listing missed."""
         written = [listed for listed in (record.newest(), record.entry) if listed is not None]
         return all(map(self.collection.is_past_grace, written))
 
-    async def _delete(self, record: Record) -> bool:
+    async def _delete(self, record: ListedRecord) -> bool:
         """Delete a record that nothing needs; `False` where its entry was written again since it was listed.
 
         It may be a tombstone by now, and the lease of a renewal before that must not bring the record back.
@@ -139,7 +78,7 @@ class RecordSweep:
         await self._delete_leases(record.leases)
         return True
 
-    async def _finish_deletion(self, name: Name, record: Record) -> bool:
+    async def _finish_deletion(self, name: Name, record: ListedRecord) -> bool:
         """Delete what a DELETE has left: tags, leases, then the tombstone; or an entry that has no lease."""
         entry = record.entry
         if entry is None or not self._is_past_grace(record):
@@ -177,7 +116,7 @@ class RecordSweep:
         except KeyMissing:
             return None
 
-    async def _delete_superseded(self, record: Record) -> None:
+    async def _delete_superseded(self, record: ListedRecord) -> None:
         await self._delete_leases([lease for lease in record.superseded() if self.collection.is_past_grace(lease)])
 
     async def _delete_leases(self, leases: Sequence[Listed]) -> None:

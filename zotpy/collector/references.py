@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from zotpy.collector.collection import Collection
+from zotpy.concurrency import gather
 from zotpy.core import keys
 from zotpy.core.digests import HEX_LENGTHS, Digest
 from zotpy.core.errors import ManifestInvalid
 from zotpy.core.manifest_facts import parse_manifest
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import ManifestValue, decode_entry, decode_value
-from zotpy.concurrency import gather
 from zotpy.store.interface import KeyMissing, Listed, Store
 
 References = Mapping[Digest, frozenset[Digest]]

@@ -2,19 +2,16 @@
 
 from dataclasses import dataclass, field
 
+from zotpy.bucket.times import Times
 from zotpy.collector.retention.policies import Retention
 
 DAY_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class CollectorSettings:
-    """`grace_s` and `deadline_s` must not be less than those of any replica of the bucket."""
+class CollectorSettings(Times):
+    """Its times must not be less than those of any replica of the bucket."""
 
-    grace_s: float = DAY_S
-    """How long a lease protects what it names."""
-    deadline_s: float = 600.0
-    """The longest time between a replica's reading of a reference and its writing what relies on it."""
     upload_ttl_s: float = 7 * DAY_S
     """How long an upload may rest before it is ended; at least `grace_s`."""
     dry_run: bool = False

@@ -8,13 +8,13 @@ What a state keeps as data (`zotpy.registry.pushing.kept`) is data that no lease
 
 from dataclasses import dataclass
 
-from zotpy.collector.collection import Collection
+from zotpy.bucket.sweeps import each_multipart, pages
 from zotpy.bucket.tables import Table, table
+from zotpy.collector.collection import Collection
 from zotpy.core import keys
 from zotpy.core.framing import FramingError
 from zotpy.core.upload_state import UploadState
 from zotpy.store.interface import KeyMissing, Listed, ListedMultipart
-from zotpy.bucket.sweeps import each_multipart, pages
 
 
 @dataclass(frozen=True, slots=True)

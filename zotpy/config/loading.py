@@ -14,9 +14,9 @@ from zotpy.config.building import build, contradictions
 from zotpy.config.errors import ConfigError, NestedProblems
 from zotpy.config.files import read_document
 from zotpy.config.foreign import JUDGED, asks, lowered
-from zotpy.config.suggestions import closest
 from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, sections, variable_of
 from zotpy.config.settings import Settings, Source
+from zotpy.config.suggestions import closest
 
 _SECTIONS = sections()
 _CANONICAL = {path.lower(): path for path in (*_SECTIONS, *WITHOUT_EFFECT, *REFUSED, *LEAVES)}

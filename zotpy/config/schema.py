@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from zotpy.config.places import read_address, read_bucket, read_endpoint, read_networks
 from zotpy.config.retention import read_policies
-from zotpy.config.settings import MIB
 from zotpy.config.values import (
     Reader,
     read_choice,
@@ -25,9 +24,9 @@ from zotpy.config.values import (
     read_window,
     read_workers,
 )
+from zotpy.core.units import KIB, MIB
 
 DRIVER = "storage.storageDriver"
-KIB = 1024
 LARGEST_PART_BYTES = 5 * 1024 * MIB
 """S3's bounds for a part are 5 MiB and 5 GiB."""
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from zotpy.config.retention import RetentionSettings
+from zotpy.core.units import MIB
 
-MIB = 1024 * 1024
 HOLD_PER_DEADLINE = 0.9
 """A request is held for less than the deadline after which it may not write what relies on what it has read."""
 COLLECTIONS_PER_GRACE = 4

@@ -21,8 +21,8 @@ part is sent again from memory when the store failed, so none is longer than the
 from dataclasses import dataclass
 
 from zotpy.core.errors import BlobTooLarge
+from zotpy.core.units import MIB
 
-MIB = 1024 * 1024
 LARGEST_COUNT = 10_000
 """Parts of one multipart (S3, *Amazon S3 multipart upload limits*)."""
 LARGEST_PART_BYTES = 5 * 1024 * MIB

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from zotpy.bucket.repositories import all_repositories, for_each
+from zotpy.bucket.sweeps import pages
 from zotpy.bucket.tables import Table, table
 from zotpy.core import keys
 from zotpy.core.errors import RegistryError
@@ -23,7 +24,6 @@ from zotpy.inspection.report import Report
 from zotpy.inspection.repository_check import RepositoryCheck
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Store
-from zotpy.bucket.sweeps import pages
 
 REPOSITORIES_AT_ONCE = 4
 BUFFER_ROWS = 200_000

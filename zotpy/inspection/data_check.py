@@ -8,16 +8,16 @@ Data that has come back, from a backup perhaps, makes such an entry right again.
 from contextlib import suppress
 from dataclasses import dataclass
 
+from zotpy.bucket.digesting import digest_of_stored
+from zotpy.bucket.hints import Hints
+from zotpy.bucket.records import Seen
+from zotpy.bucket.reliance import Reliance
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import TooLate
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import BlobValue
 from zotpy.inspection.looking import Look, ReadEntry
-from zotpy.bucket.digesting import digest_of_stored
-from zotpy.bucket.hints import Hints
-from zotpy.bucket.records import Seen
-from zotpy.bucket.reliance import Reliance
 from zotpy.store.interface import KeyMissing, StoreError
 
 GONE = "is gone"

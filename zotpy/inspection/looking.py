@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
+from zotpy.bucket.layout import LayoutMoved
+from zotpy.bucket.records import Records
 from zotpy.bucket.tables import Table
 from zotpy.core import keys
 from zotpy.core.digests import Digest
@@ -12,8 +14,6 @@ from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import Entry, decode_entry, is_late
 from zotpy.inspection.report import Problem, Report
-from zotpy.bucket.layout import LayoutMoved
-from zotpy.bucket.records import Records
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Fetched, KeyMissing, Store, StoreError
 

@@ -8,6 +8,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 
+from zotpy.bucket.pointers import Names
+from zotpy.bucket.sweeps import list_all
+from zotpy.bucket.tags import Tags
+from zotpy.concurrency import gather
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid, TagInvalid
@@ -16,11 +20,7 @@ from zotpy.core.manifest_facts import parse_manifest
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.record_values import ManifestValue, TagValue, is_late
 from zotpy.inspection.looking import AT_ONCE, Look, ReadEntry
-from zotpy.concurrency import gather
-from zotpy.bucket.pointers import Names
-from zotpy.bucket.tags import Tags
 from zotpy.store.interface import ConditionFailed, KeyMissing, Listed, StoreError
-from zotpy.bucket.sweeps import list_all
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,10 @@ old lease alone would tell the id of data that the collector has found unnamed.
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from zotpy.collector.record_sweep import Records as Listing
+from zotpy.bucket.record_listing import RecordListing
+from zotpy.bucket.records import Seen
+from zotpy.bucket.reliance import Reliance
+from zotpy.concurrency import within_deadline
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import TooLate
@@ -18,9 +21,6 @@ from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import BlobValue, Value, decode_value
 from zotpy.inspection.looking import Look, ReadEntry
-from zotpy.concurrency import within_deadline
-from zotpy.bucket.records import Seen
-from zotpy.bucket.reliance import Reliance
 from zotpy.store.interface import Fetched, KeyMissing, Listed
 
 OTHER_DIGEST = "its bytes have another digest"
@@ -32,7 +32,7 @@ class RecordCheck:
 
     look: Look
     repo: RepositoryName
-    listing: Listing
+    listing: RecordListing
     doubtful: list[tuple[Kind, Digest]] = field(default_factory=list)
     lost: set[Digest] = field(default_factory=set)
     """Blobs whose entries say that their data is gone."""

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
-from zotpy.collector.record_sweep import list_records
+from zotpy.bucket.record_listing import list_records
+from zotpy.concurrency import gather
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestInvalid
@@ -20,7 +21,6 @@ from zotpy.inspection.data_check import DataCheck
 from zotpy.inspection.looking import AT_ONCE, Look
 from zotpy.inspection.pointer_check import NameCheck
 from zotpy.inspection.record_check import RecordCheck
-from zotpy.concurrency import gather
 from zotpy.store.interface import StoreError
 
 Key = tuple[Kind, Digest]

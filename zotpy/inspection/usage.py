@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from zotpy.collector.record_sweep import list_records
+from zotpy.bucket.record_listing import list_records
 from zotpy.bucket.repositories import for_each, repositories_below
+from zotpy.bucket.sweeps import pages
 from zotpy.bucket.tables import Table, table
 from zotpy.core import keys
 from zotpy.core.names import RepositoryName
 from zotpy.store.interface import Store
-from zotpy.bucket.sweeps import pages
 
 REPOSITORIES_AT_ONCE = 8
 BUFFER_ROWS = 200_000

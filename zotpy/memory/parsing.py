@@ -6,7 +6,7 @@ from typing import TypeVar
 import trio
 
 from zotpy.core.errors import RegistryError
-from zotpy.registry.settings import KIB
+from zotpy.core.units import KIB
 
 THREAD_LIMIT_BYTES = 32 * KIB
 """Less is read on the spot, which takes some milliseconds at worst."""

@@ -5,17 +5,17 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from zotpy.bucket.records import Records
+from zotpy.bucket.reliance import Reliance, in_time
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
 from zotpy.core.record_values import BlobValue
-from zotpy.registry.damage import CheckedReads, Damage, is_whole
 from zotpy.memory.readers import Readers, Turn
+from zotpy.registry.damage import CheckedReads, Damage, is_whole
 from zotpy.registry.reading import read_span
-from zotpy.bucket.records import Records
-from zotpy.bucket.reliance import Reliance, in_time
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Store
 

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 
 import structlog
 
+from zotpy.bucket.hints import Hints
+from zotpy.bucket.records import Records
+from zotpy.concurrency import cleaning_up
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, TryAgain
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import BlobValue
-from zotpy.concurrency import cleaning_up
-from zotpy.bucket.hints import Hints
-from zotpy.bucket.records import Records
 from zotpy.store.interface import Store, StoreError
 
 log = structlog.get_logger()

@@ -15,6 +15,7 @@ from typing import Any
 
 import trio
 
+from zotpy.concurrency import gather
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import NameUnknown
@@ -22,9 +23,9 @@ from zotpy.core.framing import unframe
 from zotpy.core.names import RepositoryName
 from zotpy.core.paging import name_to_begin_after
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES, LONGEST_TYPE, bounded, json_bytes
+from zotpy.core.units import KIB, MIB
 from zotpy.memory.budget import Account
-from zotpy.concurrency import gather
-from zotpy.registry.settings import KIB, MIB, RegistrySettings
+from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import KeyMissing, Listed, Store, StoreUnavailable
 
 STORE_PAGE = 1000

@@ -17,6 +17,14 @@ from functools import partial
 
 import structlog
 
+from zotpy.bucket.deletions import Deletions, unknown
+from zotpy.bucket.digesting import hash_pieces
+from zotpy.bucket.long_reads import Read, Room, beginnings, whole
+from zotpy.bucket.pointers import Names
+from zotpy.bucket.records import ATTEMPTS, Records, Seen, overtaken
+from zotpy.bucket.reliance import Reliance, in_time, require
+from zotpy.bucket.tags import does_not_hold
+from zotpy.concurrency import beside, gather, watched
 from zotpy.core import keys
 from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
@@ -26,16 +34,8 @@ from zotpy.core.manifest_facts import ManifestFacts, parse_pushed
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.pieces import Pieces
 from zotpy.core.record_values import Lease, ManifestValue, TagValue, is_late
-from zotpy.concurrency import beside, gather, watched
-from zotpy.bucket.deletions import Deletions, unknown
-from zotpy.bucket.digesting import hash_pieces
-from zotpy.bucket.long_reads import Read, Room, beginnings, whole
-from zotpy.bucket.pointers import Names
 from zotpy.memory.parsing import read_apart
-from zotpy.bucket.records import ATTEMPTS, Records, Seen, overtaken
-from zotpy.bucket.reliance import Reliance, in_time, require
 from zotpy.registry.settings import RegistrySettings
-from zotpy.bucket.tags import does_not_hold
 from zotpy.store.interface import Fetched, Store
 
 Call = Callable[[], Awaitable[object]]

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from functools import partial
 
-from zotpy.core.digests import Digest
-from zotpy.core.names import RepositoryName
-from zotpy.core.record_values import BlobValue
-from zotpy.concurrency import gather
-from zotpy.registry.damage import is_whole
 from zotpy.bucket.hints import Hints
 from zotpy.bucket.records import Records
 from zotpy.bucket.reliance import Reliance, in_time
+from zotpy.concurrency import gather
+from zotpy.core.digests import Digest
+from zotpy.core.names import RepositoryName
+from zotpy.core.record_values import BlobValue
+from zotpy.registry.damage import is_whole
 from zotpy.registry.settings import RegistrySettings
 
 

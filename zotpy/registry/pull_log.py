@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import structlog
 import trio
 
+from zotpy.concurrency import cleaning_up
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.core.pulls import MOST, Pull, encode_pulls, encode_since
-from zotpy.concurrency import cleaning_up
 from zotpy.store.interface import Store, StoreError
 
 log = structlog.get_logger()

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import trio
 
-from zotpy.core.ranges import Span
-from zotpy.memory.budget import Account
 from zotpy.concurrency import plain_errors
+from zotpy.core.ranges import Span
+from zotpy.core.units import MIB
+from zotpy.memory.budget import Account
 from zotpy.memory.readers import Readers, Turn
-from zotpy.registry.settings import MIB
 from zotpy.store.interface import Store, StoreError
 
 RANGE_BYTES = 8 * MIB

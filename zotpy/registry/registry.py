@@ -3,28 +3,28 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from zotpy.registry.blobs import Blobs
-from zotpy.memory.budget import MemoryBudget
-from zotpy.registry.pushing.committing import Commit
-from zotpy.registry.damage import Damage
 from zotpy.bucket.deletions import Deletions
 from zotpy.bucket.hints import Hints
 from zotpy.bucket.keyring import Keyring
 from zotpy.bucket.layout import check_layout
+from zotpy.bucket.pointers import Names
+from zotpy.bucket.records import Records
+from zotpy.bucket.tags import Tags
+from zotpy.memory.budget import MemoryBudget
+from zotpy.memory.readers import Readers
+from zotpy.registry.blobs import Blobs
+from zotpy.registry.damage import Damage
 from zotpy.registry.lists import Lists
 from zotpy.registry.manifests import Manifests
 from zotpy.registry.mounts import Mounts
-from zotpy.bucket.pointers import Names
 from zotpy.registry.pull_log import PullLog
-from zotpy.memory.readers import Readers
-from zotpy.bucket.records import Records
+from zotpy.registry.pushing.committing import Commit
 from zotpy.registry.pushing.sessions import Sessions
-from zotpy.registry.settings import RegistrySettings
-from zotpy.bucket.tags import Tags
 from zotpy.registry.pushing.uploads import Uploads
+from zotpy.registry.settings import RegistrySettings
 from zotpy.store.held import HeldStore
-from zotpy.store.interface import Store
 from zotpy.store.holds import Holds
+from zotpy.store.interface import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
+from zotpy.bucket.times import Times
 from zotpy.core.manifest_facts import ManifestLimits
-
-KIB = 1024
-MIB = 1024 * KIB
+from zotpy.core.units import KIB, MIB
 
 
 @dataclass(frozen=True, slots=True)
-class RegistrySettings:
+class RegistrySettings(Times):
     """Limits and times; every replica of a bucket should have the same."""
 
     part_size_bytes: int = 8 * MIB
@@ -18,10 +17,6 @@ class RegistrySettings:
     """How many parts of this length of one upload are sent at once; fewer longer ones."""
     checkpoint_bytes: int = 256 * MIB
     """After so many bytes of one chunk what was sent is made safe, though the chunk goes on."""
-    grace_s: float = 24 * 3600.0
-    """How long a lease protects what it names; at least ten times `deadline_s`."""
-    deadline_s: float = 600.0
-    """The longest time between reading a reference and writing what relies on it."""
     hold_s: float = 540.0
     """How long a request with a body is held while the store stumbles; less than `deadline_s`. 0: not at all."""
     short_hold_s: float = 10.0

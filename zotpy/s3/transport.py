@@ -10,8 +10,8 @@ import httpx
 
 from zotpy.s3.connection import StoreConnection
 from zotpy.s3.errors import S3Error
-from zotpy.s3.pool import ConnectionPool
 from zotpy.s3.forward_proxy import proxy_for
+from zotpy.s3.pool import ConnectionPool
 
 KEEPALIVE_S = 30.0
 STREAMED = "zotpy.streamed"

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
+from zotpy.store.holds import insist, is_patient
 from zotpy.store.interface import (
     Body,
     ConditionFailed,
@@ -20,7 +21,6 @@ from zotpy.store.interface import (
     StoreError,
     StoreUnavailable,
 )
-from zotpy.store.holds import insist, is_patient
 from zotpy.store.wrapper import StoreWrapper
 
 T = TypeVar("T")

@@ -16,14 +16,14 @@ from werkzeug.exceptions import NotFound
 from werkzeug.local import LocalProxy
 from werkzeug.routing import MapAdapter
 
+from zotpy.bucket.health import Health
+from zotpy.concurrency import first_cause
 from zotpy.core.errors import Unsupported
 from zotpy.http.server.bodies import BoundedBody, BoundedRequest, body_of
 from zotpy.http.server.connections import BoundedConnection
 from zotpy.http.server.proxies import TrustedProxies
 from zotpy.http.server.streaming import Answered, BoundedHTTPConnection
 from zotpy.memory.budget import MemoryBudget
-from zotpy.concurrency import first_cause
-from zotpy.bucket.health import Health
 from zotpy.registry.registry import Registry
 from zotpy.store.space import Space
 from zotpy.web import blobs, lists, manifests, operations, uploads, welcome

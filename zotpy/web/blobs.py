@@ -4,11 +4,11 @@ from functools import partial
 
 from quart import Response
 
+from zotpy.bucket.tags import does_not_hold
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.http.server.bodies import BoundedRequest
 from zotpy.memory.readers import Turn
-from zotpy.bucket.tags import does_not_hold
 from zotpy.web.contents import Content, answer_content
 from zotpy.web.context import Context
 from zotpy.web.requests import condition_of, is_unchanged

@@ -12,13 +12,13 @@ import trio
 from quart import Response
 from werkzeug.exceptions import HTTPException
 
+from zotpy.bucket.layout import LayoutMoved
+from zotpy.concurrency import first_cause, log_others
 from zotpy.core import errors as e
 from zotpy.core.framing import FramingError
 from zotpy.core.paging import PageInvalid
 from zotpy.core.ranges import upload_range
 from zotpy.http.server.envelope import envelope
-from zotpy.concurrency import first_cause, log_others
-from zotpy.bucket.layout import LayoutMoved
 from zotpy.store.interface import StoreError, StoreFull, StoreUnavailable
 
 STATUS: Mapping[type[e.RegistryError], int] = {

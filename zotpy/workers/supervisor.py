@@ -9,9 +9,9 @@ from pathlib import Path
 import structlog
 import trio
 
+from zotpy.concurrency import plain_errors
 from zotpy.config import LogSettings, Settings
 from zotpy.listening import bind, longest_end_s, until_signal
-from zotpy.concurrency import plain_errors
 from zotpy.reloading import keep_reloading
 from zotpy.restarts import Restarts
 from zotpy.startup import StartupError, announce

@@ -11,8 +11,8 @@ import structlog
 import trio
 
 from zotpy.bell import Bell
-from zotpy.listening import STOP_SIGNALS
 from zotpy.concurrency import plain_errors
+from zotpy.listening import STOP_SIGNALS
 from zotpy.reloading import reopen_logs
 from zotpy.server import run_replica
 from zotpy.startup import StartupError

@@ -16,8 +16,8 @@ import trio
 
 from deploy.baremetal.trial.parts import POLL_S, Part, say
 from deploy.baremetal.trial.places import Site, SiteError, arguments, find_haproxy, site_for, write
-from zotpy.embedded import EmbeddedStoreError, embedded_store
 from zotpy.concurrency import plain_errors
+from zotpy.embedded import EmbeddedStoreError, embedded_store
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ import threading
 import pytest
 from structlog.testing import capture_logs
 
-from zotpy.registry import digesting
+from zotpy.bucket import digesting
 from zotpy.bucket.digesting import prepare_hashing
 
 

@@ -10,10 +10,11 @@ import trio
 from structlog.testing import capture_logs
 
 from tests.unit.registry.support import NO_CONDITIONS, Script, content, open_replica, push
+from zotpy.bucket.guard import GuardedStore
+from zotpy.bucket.health import CACHE_S, CHECK_S, STALE_S, Health
+from zotpy.bucket.layout import KNOWN, WRITTEN, Layout, LayoutError, LayoutMoved, check_layout
 from zotpy.core import keys
 from zotpy.core.framing import frame, unframe
-from zotpy.bucket.health import CACHE_S, CHECK_S, STALE_S, GuardedStore, Health
-from zotpy.bucket.layout import KNOWN, WRITTEN, Layout, LayoutError, LayoutMoved, check_layout
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import KeyMissing, StoreUnavailable
 from zotpy.store.memory_store import MemoryStore

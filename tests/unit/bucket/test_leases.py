@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.calls import CallLog
+from zotpy.bucket.records import Records
+from zotpy.bucket.reliance import Reliance
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import BlobValue
-from zotpy.bucket.records import Records
-from zotpy.bucket.reliance import Reliance
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.memory_store import MemoryStore
 

@@ -9,13 +9,13 @@ import trio
 
 from tests.calls import CallLog
 from tests.unit.registry.support import NO_CONDITIONS, OTHER, REPO, Clock, Script, keys_below
+from zotpy.bucket.records import Records
+from zotpy.bucket.reliance import Reliance
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import TryAgain
 from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.record_values import BlobValue, ManifestValue
-from zotpy.bucket.records import Records
-from zotpy.bucket.reliance import Reliance
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import ConditionFailed, StoreUnavailable

@@ -10,10 +10,10 @@ import trio
 
 from tests.unit.collector.support import DEADLINE_S, GRACE_S, Bucket
 from tests.unit.registry.support import OTHER, REPO, content, keys_below, pull
+from zotpy.bucket.reliance import Reliance
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.record_values import BlobValue
-from zotpy.bucket.reliance import Reliance
 from zotpy.store.interface import StoreUnavailable
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from zotpy.core.errors import BlobTooLarge
 from zotpy.core.parts import (
     LARGEST_COUNT,
     LARGEST_PART_BYTES,
-    MIB,
     PartPlan,
     largest_blob_bytes,
     plan_chunks,
     plan_whole,
 )
+from zotpy.core.units import MIB
 
 GIB = 1024 * MIB
 TB = 10**12

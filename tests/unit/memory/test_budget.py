@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from zotpy.core.errors import TooManyRequests
+from zotpy.core.units import MIB
 from zotpy.memory.budget import LEAST_READ_BYTES, MOST_READ_BYTES, READERS, Account, MemoryBudget
-from zotpy.registry.settings import MIB
 
 PART = 10
 """The length of a usual part; the budgets below hold two and more."""

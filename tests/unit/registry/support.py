@@ -14,10 +14,11 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import ClientStalled
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
+from zotpy.core.units import KIB, MIB
 from zotpy.core.upload_state import UploadState
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
-from zotpy.registry.settings import KIB, MIB, RegistrySettings
+from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Features
 
 if TYPE_CHECKING:

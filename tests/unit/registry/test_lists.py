@@ -10,15 +10,16 @@ import pytest
 
 from tests.unit.registry.support import REPO, open_replica, push
 from tests.unit.registry.test_manifests import CONFIG, SUBJECT, image
+from zotpy.concurrency import gather
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.framing import frame
 from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES, json_bytes
+from zotpy.core.units import KIB, MIB
 from zotpy.registry import lists
-from zotpy.concurrency import gather
 from zotpy.registry.lists import Lists, Referrers
-from zotpy.registry.settings import KIB, MIB, RegistrySettings
+from zotpy.registry.settings import RegistrySettings
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory_store import MemoryStore

@@ -9,14 +9,14 @@ import pytest
 
 from tests.unit.registry.support import REPO, Clock, open_replica, push
 from tests.unit.registry.test_manifests import V1, V2, descriptor
+from zotpy.bucket.long_reads import BEGINNING_BYTES
 from zotpy.core import keys
 from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestUnknown, TooManyRequests
 from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import Tag
-from zotpy.bucket.long_reads import BEGINNING_BYTES
-from zotpy.registry.settings import MIB
+from zotpy.core.units import MIB
 from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:

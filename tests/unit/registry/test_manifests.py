@@ -23,6 +23,7 @@ from tests.unit.registry.support import (
     open_replica,
     push,
 )
+from zotpy.concurrency import gather
 from zotpy.core import keys
 from zotpy.core.conditions import Condition, EntityTags
 from zotpy.core.digests import Digest
@@ -38,7 +39,6 @@ from zotpy.core.errors import (
 )
 from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import Tag
-from zotpy.concurrency import gather
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory_store import MemoryStore

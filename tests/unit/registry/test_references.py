@@ -12,12 +12,12 @@ import trio.testing
 
 from tests.unit.registry.support import REPO, Script, open_replica, push
 from tests.unit.registry.test_manifests import V1, descriptor
+from zotpy.concurrency import gather
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ClientStalled, ManifestBlobUnknown, ManifestInvalid
 from zotpy.core.manifest_facts import OCI_IMAGE
-from zotpy.concurrency import gather
+from zotpy.core.units import MIB
 from zotpy.registry.manifests import LONG_LIST, MOST_NAMED
-from zotpy.registry.settings import MIB
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.memory_store import MemoryStore
 

@@ -11,6 +11,7 @@ import trio
 from tests.unit.collector.support import DEADLINE_S, GRACE_S, Bucket
 from tests.unit.registry.support import OTHER, PART_BYTES, REPO, content, keys_below, open_replica, pull, push, sent
 from tests.unit.registry.test_manifests import CONFIG, image
+from zotpy.bucket.reliance import Reliance
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, ManifestBlobUnknown, ManifestUnknown, RegistryError, TooLate
@@ -18,7 +19,6 @@ from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.names import Tag
 from zotpy.core.record_values import BlobValue
 from zotpy.inspection.checking import Checker
-from zotpy.bucket.reliance import Reliance
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from zotpy.concurrency import gather
 from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import (
@@ -25,10 +26,10 @@ from zotpy.core.errors import (
 from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.ranges import Span
+from zotpy.core.units import KIB
 from zotpy.memory.budget import MemoryBudget
-from zotpy.concurrency import gather
 from zotpy.registry.registry import Registry, open_registry
-from zotpy.registry.settings import KIB, RegistrySettings
+from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Body, Features, Part, Stored, StoreUnavailable
 from zotpy.store.memory_store import MemoryStore
 

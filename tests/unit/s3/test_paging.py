@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.unit.s3.scripted import Computed, Reply, ScriptedServer
+from zotpy.bucket.sweeps import each_multipart, list_all, pages
 from zotpy.core.names import RepositoryName
 from zotpy.registry.lists import Lists
 from zotpy.registry.settings import RegistrySettings
@@ -17,7 +18,6 @@ from zotpy.s3.client import open_client
 from zotpy.store.interface import StoreError, StoreRefused
 from zotpy.store.s3 import S3Store
 from zotpy.store.s3.listing import follows
-from zotpy.bucket.sweeps import each_multipart, list_all, pages
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

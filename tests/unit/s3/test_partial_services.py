@@ -11,9 +11,10 @@ import pytest
 
 from tests.unit.s3.partial import PartialService, error
 from tests.unit.s3.scripted import Reply
+from zotpy.bucket.sweeps import delete_all
 from zotpy.store.interface import StoreError, StoreRefused, StoreUnavailable
 from zotpy.store.opening import open_s3_store
-from zotpy.bucket.sweeps import AT_ONCE, delete_all
+from zotpy.store.single_deletions import AT_ONCE
 
 if TYPE_CHECKING:
     import trio

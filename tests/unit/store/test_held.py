@@ -10,9 +10,9 @@ import trio
 
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.held import HeldStore
+from zotpy.store.holds import Holds, impatient, insist
 from zotpy.store.interface import ConditionFailed, KeyMissing, StoreRefused, StoreUnavailable
 from zotpy.store.memory_store import MemoryStore
-from zotpy.store.holds import Holds, impatient, insist
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

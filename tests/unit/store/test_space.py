@@ -9,10 +9,10 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from zotpy.core.errors import StorageFull
-from zotpy.store.space import Space, SpacedStore
 from zotpy.store.faulty import FaultyStore, Moment
 from zotpy.store.interface import StoreFull
 from zotpy.store.memory_store import MemoryStore
+from zotpy.store.space import Space, SpacedStore
 
 if TYPE_CHECKING:
     from pathlib import Path

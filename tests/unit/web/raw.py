@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import h11
 import trio
 
-from zotpy.registry.settings import KIB
+from zotpy.core.units import KIB
 
 if TYPE_CHECKING:
     import ssl

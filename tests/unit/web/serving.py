@@ -13,16 +13,17 @@ import httpx
 import trio
 
 from tests.unit.registry.support import Script, sent
+from zotpy.bucket.health import Health
 from zotpy.core.digests import Digest
 from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.names import RepositoryName
+from zotpy.core.units import KIB, MIB
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.serving import serve
 from zotpy.http.server.streaming import Answered
 from zotpy.memory.budget import MemoryBudget
-from zotpy.bucket.health import Health
 from zotpy.registry.registry import open_registry
-from zotpy.registry.settings import KIB, MIB, RegistrySettings
+from zotpy.registry.settings import RegistrySettings
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.memory_store import MemoryStore
 from zotpy.web.app import create_app

@@ -17,9 +17,9 @@ import trio.testing
 
 from tests.unit.web.raw import RawClient, connect
 from tests.unit.web.serving import REPO, Replica, serving
+from zotpy.core.units import KIB
 from zotpy.http.server.admission import RESERVED_FILES, SURPLUS, Admission, Entry, connections_for
 from zotpy.http.server.hypercorn_config import ServerConfig
-from zotpy.registry.settings import KIB
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import trio
 import trio.testing
 
+from zotpy.bucket.health import Health
+from zotpy.core.units import MIB
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.serving import serve
 from zotpy.memory.budget import MemoryBudget
-from zotpy.bucket.health import Health
 from zotpy.registry.registry import open_registry
-from zotpy.registry.settings import MIB, RegistrySettings
+from zotpy.registry.settings import RegistrySettings
 from zotpy.store.memory_store import MemoryStore
 from zotpy.web.app import create_app
 

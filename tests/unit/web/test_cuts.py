@@ -11,9 +11,9 @@ import trio
 
 from tests.unit.web.raw import connect, connect_narrow
 from tests.unit.web.serving import REPO, SETTINGS, UPLOADS, Replica, push_zeros, serving
+from zotpy.core.units import MIB
 from zotpy.http.server.cuts import Cut
 from zotpy.http.server.hypercorn_config import ServerConfig
-from zotpy.registry.settings import MIB
 from zotpy.store.interface import StoreUnavailable
 
 if TYPE_CHECKING:

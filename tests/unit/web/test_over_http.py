@@ -12,13 +12,14 @@ import httpx
 import pytest
 import trio
 
+from zotpy.bucket.health import Health
 from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
+from zotpy.core.units import MIB
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.serving import serve
 from zotpy.memory.budget import MemoryBudget
-from zotpy.bucket.health import Health
 from zotpy.registry.registry import open_registry
-from zotpy.registry.settings import MIB, RegistrySettings
+from zotpy.registry.settings import RegistrySettings
 from zotpy.store.memory_store import MemoryStore
 from zotpy.web.app import create_app
 

@@ -16,10 +16,10 @@ import trio
 import trio.testing
 
 from tests.unit.web.serving import REPO, push_zeros, serving
+from zotpy.core.units import KIB, MIB
 from zotpy.http.server.bodies import BoundedBody
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.patience import BITE_BYTES, EAGER_BYTES, LONGEST_WAIT_S, Patience
-from zotpy.registry.settings import KIB, MIB
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.web.serving import BUDGET_BYTES, PART_BYTES, REPO, SETTINGS, codes_of, image, serving
 from zotpy.core.byteranges import JOIN_BYTES
-from zotpy.registry.settings import KIB, MIB
+from zotpy.core.units import KIB, MIB
 
 if TYPE_CHECKING:
     import httpx

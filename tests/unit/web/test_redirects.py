@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.web.serving import ABSENT, REPO, SETTINGS, Replica, codes_of, ended, push_zeros, serving
-from zotpy.registry.settings import KIB, MIB
+from zotpy.core.units import KIB, MIB
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

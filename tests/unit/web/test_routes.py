@@ -8,10 +8,11 @@ import pytest
 from werkzeug.exceptions import HTTPException
 
 from tests.unit.web.serving import ABSENT, REPO, Replica, codes_of, ended
-from zotpy.memory.budget import MemoryBudget
 from zotpy.bucket.health import Health
+from zotpy.core.units import MIB
+from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
-from zotpy.registry.settings import MIB, RegistrySettings
+from zotpy.registry.settings import RegistrySettings
 from zotpy.store.memory_store import MemoryStore
 from zotpy.web.app import RegistryApp, create_app
 

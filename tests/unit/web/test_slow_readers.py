@@ -10,9 +10,9 @@ import trio
 from tests.unit.registry.support import until
 from tests.unit.web.raw import connect_narrow
 from tests.unit.web.serving import REPO, SETTINGS, Replica, codes_of, push_zeros, serving
+from zotpy.core.units import KIB, MIB
 from zotpy.http.server.cuts import Cut
 from zotpy.http.server.hypercorn_config import ServerConfig
-from zotpy.registry.settings import KIB, MIB
 
 LARGE_BYTES = 64 * MIB
 """More than all buffers on the way hold."""

@@ -16,11 +16,11 @@ from tests.unit.web.certificates import write_certificate
 from tests.unit.web.raw import RawClient, connect_narrow
 from tests.unit.web.serving import REPO, SETTINGS, ended, push_zeros, serving
 from zotpy.core.errors import ClientStalled
+from zotpy.core.units import KIB, MIB
 from zotpy.http.server.bodies import BoundedBody
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.pace import PROGRESS_BYTES, Pace
 from zotpy.memory.budget import MemoryBudget
-from zotpy.registry.settings import KIB, MIB
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -24,8 +24,8 @@ from tests.unit.web.serving import (
     push_zeros,
 )
 from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.units import KIB, MIB
 from zotpy.http.server import streaming
-from zotpy.registry.settings import KIB, MIB
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory_store import CHUNK_BYTES
 

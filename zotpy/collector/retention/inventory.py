@@ -5,21 +5,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
+from zotpy.bucket.record_listing import ListedRecord, RecordListing, existing_manifests
+from zotpy.bucket.sweeps import list_all
+from zotpy.bucket.tags import Tags
 from zotpy.collector.collection import Collection
-from zotpy.collector.record_sweep import Record, Records, existing_manifests
 from zotpy.collector.references import references_of, value_of_leases
 from zotpy.collector.retention.graph import ManifestSeen, ReferrerTag
 from zotpy.collector.retention.tag_rules import TagSeen, subject_of
+from zotpy.concurrency import gather
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestInvalid
 from zotpy.core.manifest_facts import parse_manifest
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.record_values import ManifestValue, Value, decode_entry
-from zotpy.concurrency import gather
-from zotpy.bucket.tags import Tags
 from zotpy.store.interface import KeyMissing, Listed
-from zotpy.bucket.sweeps import list_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Inventory:
             if (subject := subject_of(seen.tag)) is not None
         ]
 
-    async def manifests(self, records: Records, staying: frozenset[Digest]) -> Mapping[Digest, ManifestSeen]:
+    async def manifests(self, records: RecordListing, staying: frozenset[Digest]) -> Mapping[Digest, ManifestSeen]:
         """Read all manifests where any is old and not among those that stay; else none need be known in detail."""
         there = existing_manifests(records)
         old = {digest for digest, record in there.items() if self._has_old_lease(record)}
@@ -71,7 +71,7 @@ class Inventory:
         found = await gather(*reading, limit=self.collection.settings.calls_at_once)
         return {digest: seen for digest, seen in zip(there, found, strict=True) if seen is not None}
 
-    async def _read(self, digest: Digest, record: Record, *, is_old: bool) -> ManifestSeen | None:
+    async def _read(self, digest: Digest, record: ListedRecord, *, is_old: bool) -> ManifestSeen | None:
         """Read one manifest, and remember its entry, or that it has none; `None`: it was deleted since it was listed.
 
         Whoever comes to rely on one without an entry writes the entry, as whoever relies on another changes it.
@@ -93,7 +93,7 @@ class Inventory:
         is_renewed = lease_time is not None and not self._is_old(lease_time)  # after the leases were listed
         return _seen(value, references, is_old=is_old and not is_renewed)
 
-    def _has_old_lease(self, record: Record) -> bool:
+    def _has_old_lease(self, record: ListedRecord) -> bool:
         newest = record.newest()
         return newest is not None and self._is_old(newest.last_modified)
 

@@ -14,17 +14,17 @@ from functools import partial
 
 import structlog
 
+from zotpy.bucket.sweeps import list_all
+from zotpy.bucket.tables import Table, table
 from zotpy.collector.collection import Collection
 from zotpy.collector.retention.tag_rules import PullTimes
-from zotpy.bucket.tables import Table, table
+from zotpy.concurrency import gather
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.framing import FramingError
 from zotpy.core.names import RepositoryName
 from zotpy.core.pulls import MOST, Pull, decode_pulls, decode_since, encode_pulls
-from zotpy.concurrency import gather
 from zotpy.store.interface import KeyMissing, Listed
-from zotpy.bucket.sweeps import list_all
 
 LISTINGS = 16
 """So often are pulls looked for again that other collections put together meanwhile."""

@@ -13,22 +13,28 @@ from functools import partial
 
 import structlog
 
+from zotpy.bucket.deletions import Deletions
+from zotpy.bucket.pointers import Names
+from zotpy.bucket.record_listing import ListedRecord, RecordListing, existing_manifests
+from zotpy.bucket.records import Records
+from zotpy.bucket.tags import Tags
 from zotpy.collector.collection import Collection
-from zotpy.collector.record_sweep import Record, Records, existing_manifests
 from zotpy.collector.retention.graph import Graph, Node
 from zotpy.collector.retention.inventory import Inventory
 from zotpy.collector.retention.policies import Policy
 from zotpy.collector.retention.pull_history import PullHistory
-from zotpy.collector.retention.tag_rules import NEVER, PullTimes, UntaggedSeen, expired_tags, expired_untagged, subject_of
+from zotpy.collector.retention.tag_rules import (
+    NEVER,
+    PullTimes,
+    UntaggedSeen,
+    expired_tags,
+    expired_untagged,
+    subject_of,
+)
 from zotpy.collector.summary import Expiration
+from zotpy.concurrency import gather
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName, Tag
-from zotpy.concurrency import gather
-from zotpy.bucket.deletions import Deletions
-from zotpy.bucket.pointers import Names
-from zotpy.bucket.records import Records as RecordStore
-from zotpy.registry.settings import RegistrySettings
-from zotpy.bucket.tags import Tags
 
 log = structlog.get_logger()
 
@@ -52,7 +58,7 @@ class RetentionSweep:
     policy: Policy
     history: PullHistory
 
-    async def run(self, records: Records) -> Retained:
+    async def run(self, records: RecordListing) -> Retained:
         """Delete what the policy lets go. Raises `FramingError`, `RegistryError` where something cannot be read."""
         inventory = Inventory(self.collection, self.repo)
         pulls = await self.history.times_of(self.repo)
@@ -74,7 +80,7 @@ class RetentionSweep:
         return Retained(frozenset() if self._only_says else gone, inventory.references)
 
     def _judge_untagged(
-        self, records: Records, graph: Graph, tagged: frozenset[Digest], pulls: PullTimes
+        self, records: RecordListing, graph: Graph, tagged: frozenset[Digest], pulls: PullTimes
     ) -> Mapping[Digest, str]:
         """Say of each untagged manifest why `keepUntagged` lets it go; empty: it does not."""
         keep = self.policy.keep_untagged
@@ -146,7 +152,7 @@ class RetentionSweep:
         """Put a tombstone in the place of the entry that was read."""
         store, settings = self.collection.store, self.collection.settings
         names = Names(store, Tags(store))
-        records = RecordStore(store, RegistrySettings(grace_s=settings.grace_s, deadline_s=settings.deadline_s))
+        records = Records(store, settings)
         deletions = Deletions(store, records, names)
         looked = await deletions.look(self.repo, digest)
         if looked is None or looked.tags or looked.entry.etag != inventory.entries[digest]:
@@ -168,7 +174,7 @@ class RetentionSweep:
             log.info("expired", repository=expiration.repository, what=expiration.what, reason=expiration.reason)
 
 
-def _pushed(record: Record) -> datetime:
+def _pushed(record: ListedRecord) -> datetime:
     """Return when a manifest was pushed last, or an index that lists it: both write its entry."""
     listed = record.entry or record.newest()
     return NEVER if listed is None else listed.last_modified

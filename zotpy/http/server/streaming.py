@@ -16,12 +16,12 @@ from quart.utils import encode_headers
 from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection
 
+from zotpy.concurrency import plain_errors
 from zotpy.core.errors import RegistryError
 from zotpy.http.server.bodies import LINGER_S, BoundedBody, body_of
 from zotpy.http.server.cuts import Cut
 from zotpy.http.server.envelope import envelope
 from zotpy.http.server.proxies import Reached
-from zotpy.concurrency import plain_errors
 from zotpy.store.interface import StoreError
 
 if TYPE_CHECKING:

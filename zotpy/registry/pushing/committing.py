@@ -10,6 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
+from zotpy.bucket.digesting import digest_of_stored, hash_pieces
+from zotpy.bucket.hints import Hints
+from zotpy.bucket.records import Records
+from zotpy.bucket.reliance import Reliance, in_time
+from zotpy.concurrency import cleaning_up, gather
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid, TooLate
@@ -17,11 +22,6 @@ from zotpy.core.hashing import Hasher, new_hasher
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import INLINE_LIMIT_BYTES, BlobValue
 from zotpy.core.upload_state import Kept, SentPart, UploadState
-from zotpy.concurrency import cleaning_up, gather
-from zotpy.bucket.digesting import digest_of_stored, hash_pieces
-from zotpy.bucket.hints import Hints
-from zotpy.bucket.records import Records
-from zotpy.bucket.reliance import Reliance, in_time
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import ContentRejected, Part, Store
 
@@ -95,8 +95,8 @@ class Commit:
         """Make the blob of parts that another PUT has joined; `None` where there are none, or of another digest.
 
         That PUT did not come as far as its lease, perhaps. The bytes are read back: it may have had another end. And
-        they must be young enough to be named, as kept ones (see `zotpy.registry.pushing.kept`). Their age is at most what the
-        store says: some count from when the multipart was begun.
+        they must be young enough to be named, as kept ones (see `zotpy.registry.pushing.kept`). Their age is at most
+        what the store says: some count from when the multipart was begun.
         """
         data_id = state.data_id
         if data_id is None or state.multipart_id is None:

@@ -11,8 +11,8 @@ No lease names kept bytes, so the collector takes them for garbage when they are
 written that names bytes which are gone:
 
 - A collection begins to take data away by listing all leases, and it looks only at data that is older than the grace
-  *when that listing begins* (`zotpy.collector.data_sweep`). A lease written while the bytes are younger than the grace is
-  there by then, and is seen; it stays for a grace itself. So bytes younger than the grace may be named, whatever
+  *when that listing begins* (`zotpy.collector.data_sweep`). A lease written while the bytes are younger than the grace
+  is there by then, and is seen; it stays for a grace itself. So bytes younger than the grace may be named, whatever
   collections do, and however many requests name them at once or one after another.
 - A PUT names kept bytes only where the state, which tells when they were written, was read before half the grace had
   gone by, and then writes the lease within a deadline, a tenth of the grace at most, or gives up. The lease

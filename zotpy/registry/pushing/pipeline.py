@@ -21,14 +21,14 @@ from dataclasses import dataclass, field, replace
 
 import trio
 
+from zotpy.bucket.digesting import hash_pieces
+from zotpy.concurrency import plain_errors
 from zotpy.core import keys
 from zotpy.core.errors import ClientStalled
 from zotpy.core.hashing import Hasher
 from zotpy.core.pieces import Pieces
 from zotpy.core.upload_state import SentPart, UploadState
 from zotpy.memory.budget import Account
-from zotpy.concurrency import plain_errors
-from zotpy.bucket.digesting import hash_pieces
 from zotpy.registry.pushing.kept import take_back
 from zotpy.store.interface import Store
 

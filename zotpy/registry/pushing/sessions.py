@@ -13,10 +13,11 @@ from zotpy.core.parts import LARGEST_PART_BYTES, plan_chunks, plan_whole
 from zotpy.core.pieces import Pieces
 from zotpy.core.ranges import Span
 from zotpy.core.tokens import UploadToken
+from zotpy.core.units import KIB, MIB
 from zotpy.core.upload_state import UploadState
 from zotpy.memory.budget import MemoryBudget
-from zotpy.registry.settings import KIB, MIB, RegistrySettings
 from zotpy.registry.pushing.states import SavedState
+from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import KeyMissing, Store
 
 BEGINNING_BYTES = 16 * KIB

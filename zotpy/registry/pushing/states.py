@@ -6,12 +6,12 @@ from functools import partial
 
 import trio
 
-from zotpy.core.upload_state import UploadState
-from zotpy.concurrency import cleaning_up
 from zotpy.bucket.reliance import local_s
+from zotpy.concurrency import cleaning_up
+from zotpy.core.upload_state import UploadState
 from zotpy.store.held import own_write
-from zotpy.store.interface import Body, ConditionFailed, Store, Stored
 from zotpy.store.holds import impatient, insist
+from zotpy.store.interface import Body, ConditionFailed, Store, Stored
 
 SAVE_S = 20.0
 """How long one attempt to save may take, also for a request that was given up."""
@@ -33,7 +33,7 @@ class SavedState:
     """A write failed, and may have happened all the same."""
 
     def is_kept_for(self, age_s: float) -> bool:
-        """Say whether what the state keeps (see `zotpy.registry.pushing.kept`) was written less than `age_s` seconds ago."""
+        """Say whether what the state keeps (see `kept`) was written less than `age_s` seconds ago."""
         if self.state.kept is None or self.store_time is None:
             return False
         age_at_reading_s = (self.store_time - self.state.kept.time).total_seconds()

@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
+from zotpy.bucket.keyring import Keyring
+from zotpy.concurrency import beside, within_deadline
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import (
@@ -26,16 +28,14 @@ from zotpy.core.tokens import UploadToken
 from zotpy.core.upload_state import UploadState
 from zotpy.memory.budget import Account, MemoryBudget
 from zotpy.registry.pushing.committing import Commit, Ending
-from zotpy.concurrency import beside, within_deadline
 from zotpy.registry.pushing.kept import keep, take_back
-from zotpy.bucket.keyring import Keyring
 from zotpy.registry.pushing.pipeline import Body, Checkpoint, Limits, PartPipeline
 from zotpy.registry.pushing.recent import Recent
 from zotpy.registry.pushing.sessions import Session, Sessions, check_length, promised, refused
-from zotpy.registry.settings import RegistrySettings
 from zotpy.registry.pushing.states import SavedState
-from zotpy.store.interface import ConditionFailed, ContentRejected, KeyMissing, Store
+from zotpy.registry.settings import RegistrySettings
 from zotpy.store.holds import Holds
+from zotpy.store.interface import ConditionFailed, ContentRejected, KeyMissing, Store
 
 
 class _Outdated(Exception):

@@ -16,7 +16,7 @@ from zotpy.s3.errors import S3Error, S3Unavailable
 from zotpy.s3.wire import responses
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.s3.error_table import store_errors
-from zotpy.bucket.sweeps import delete_each
+from zotpy.store.single_deletions import delete_each
 
 log = structlog.get_logger()
 

@@ -34,8 +34,8 @@ from zotpy.store.memory_store import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from zotpy.registry.registry import Registry
     from zotpy.registry.pushing.sessions import Session
+    from zotpy.registry.registry import Registry
     from zotpy.store.faulty import Moment
 
 EVERY = 2

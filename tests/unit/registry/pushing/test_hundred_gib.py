@@ -12,9 +12,10 @@ from tests.unit.registry.support import REPO, Sent
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobTooLarge
 from zotpy.core.ranges import Span
+from zotpy.core.units import MIB
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
-from zotpy.registry.settings import MIB, RegistrySettings
+from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Part, Stored
 from zotpy.store.memory_store import MemoryStore
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from tests.unit.registry.pushing.test_uploads_races import DOWN, Outcome, Scene, chunk, finish
 from tests.unit.registry.support import (
     NO_CONDITIONS,
     OTHER,
@@ -22,7 +23,6 @@ from tests.unit.registry.support import (
     sent,
     state_of,
 )
-from tests.unit.registry.pushing.test_uploads_races import DOWN, Outcome, Scene, chunk, finish
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, ClientStalled, DigestInvalid, UploadUnknown
@@ -34,8 +34,8 @@ from zotpy.store.memory_store import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from zotpy.registry.registry import Registry
     from zotpy.registry.pushing.sessions import Session
+    from zotpy.registry.registry import Registry
     from zotpy.store.interface import Body, Fetched, Stored
 
 BODY = content(PART_BYTES - 1000)

@@ -18,15 +18,15 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, TryAgain, UploadUnknown
 from zotpy.inspection.checking import Checker
 from zotpy.inspection.usage import measure
-from zotpy.registry import states
+from zotpy.registry.pushing import states
 from zotpy.store.interface import StoreUnavailable
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
 
     from zotpy.core.record_values import BlobValue
-    from zotpy.registry.registry import Registry
     from zotpy.registry.pushing.sessions import Session
+    from zotpy.registry.registry import Registry
 
 BODY = content(PART_BYTES - 1000)
 DIGEST = Digest.of(BODY)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.registry.support import PART_BYTES, REPO, Script, content, cut, keys_below, open_replica, pull, sent
 from tests.unit.registry.pushing.test_uploads_races import chunk, finish
+from tests.unit.registry.support import PART_BYTES, REPO, Script, content, cut, keys_below, open_replica, pull, sent
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ChunkOutOfOrder, ClientStalled, DigestInvalid, UploadUnknown
@@ -22,8 +22,8 @@ from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
-    from zotpy.registry.registry import Registry
     from zotpy.registry.pushing.sessions import Session
+    from zotpy.registry.registry import Registry
     from zotpy.store.interface import Body, Fetched, Stored
 
 BODY = content(2000)

@@ -10,6 +10,7 @@ import trio
 import trio.testing
 
 from tests.calls import CallLog
+from tests.unit.registry.pushing.test_uploads_races import Outcome, chunk, finish
 from tests.unit.registry.support import (
     PART_BYTES,
     REPO,
@@ -24,13 +25,13 @@ from tests.unit.registry.support import (
     state_of,
     until,
 )
-from tests.unit.registry.pushing.test_uploads_races import Outcome, chunk, finish
 from zotpy.core.digests import Digest
 from zotpy.core.errors import UploadInvalid
 from zotpy.core.ranges import Span
+from zotpy.core.units import MIB
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
-from zotpy.registry.settings import MIB, RegistrySettings
+from zotpy.registry.settings import RegistrySettings
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory_store import MemoryStore

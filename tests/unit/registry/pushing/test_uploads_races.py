@@ -21,10 +21,10 @@ from tests.unit.registry.support import (
     pull,
     sent,
 )
+from zotpy.concurrency import first_cause
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, ChunkOutOfOrder, DigestInvalid, RegistryError, UploadInvalid, UploadUnknown
-from zotpy.concurrency import first_cause
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import Stored, StoreError, StoreUnavailable
 from zotpy.store.memory_store import MemoryStore
@@ -32,8 +32,8 @@ from zotpy.store.memory_store import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-    from zotpy.registry.registry import Registry
     from zotpy.registry.pushing.sessions import Session
+    from zotpy.registry.registry import Registry
     from zotpy.store.interface import Part
 
 LARGE = 2 * PART_BYTES + 11

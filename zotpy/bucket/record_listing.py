@@ -1,0 +1,70 @@
+"""The records of one repository as they are listed: leases and entries by their keys, and nothing of them read."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from zotpy.bucket.sweeps import list_all
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.core.keys import Kind
+from zotpy.core.names import RepositoryName
+from zotpy.core.record_values import TOMBSTONE_BYTES, is_late
+from zotpy.store.interface import Listed, Store
+
+Name = tuple[Kind, Digest]
+
+
+@dataclass(slots=True)
+class ListedRecord:
+    """One record of a repository, as it was listed."""
+
+    leases: list[Listed] = field(default_factory=list)
+    entry: Listed | None = None
+    late: list[Listed] = field(default_factory=list)
+    """Leases that came too late to count."""
+
+    @property
+    def is_tombstone(self) -> bool:
+        """Whether the record was deleted: no other entry has this length."""
+        return self.entry is not None and self.entry.size_bytes == TOMBSTONE_BYTES
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a lease, and no tombstone."""
+        return bool(self.leases) and not self.is_tombstone
+
+    def newest(self) -> Listed | None:
+        """Return the newest lease."""
+        return max(self.leases, key=lambda lease: (lease.last_modified, lease.key), default=None)
+
+    def data_ids(self) -> set[str]:
+        """Return the ids of the data that the leases keep."""
+        return {data_id for lease in self.leases if (data_id := keys.data_of(lease.key)) is not None}
+
+    def superseded(self) -> list[Listed]:
+        """Return all leases but the newest of each data object."""
+        newest: dict[str | None, Listed] = {}
+        for lease in sorted(self.leases, key=lambda lease: (lease.last_modified, lease.key)):
+            newest[keys.data_of(lease.key)] = lease
+        return [lease for lease in self.leases if lease not in newest.values()]
+
+
+RecordListing = Mapping[Name, ListedRecord]
+
+
+def existing_manifests(records: RecordListing) -> Mapping[Digest, ListedRecord]:
+    """Return the manifests of a repository, of all its records."""
+    return {digest: record for (kind, digest), record in records.items() if kind == "manifests" and record.exists}
+
+
+async def list_records(store: Store, repo: RepositoryName) -> RecordListing:
+    """List the records of a repository: the leases, then the entries."""
+    records: defaultdict[Name, ListedRecord] = defaultdict(ListedRecord)
+    for lease in await list_all(store, keys.all_of(keys.LEASES, repo)):
+        record = records[keys.record_of(lease.key)]
+        is_none = is_late(lease.last_modified, keys.lease_until(lease.key))
+        (record.late if is_none else record.leases).append(lease)
+    for entry in await list_all(store, keys.all_of(keys.ENTRIES, repo)):
+        records[keys.record_of(entry.key)].entry = entry
+    return records
