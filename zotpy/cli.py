@@ -24,26 +24,26 @@ EXIT_INTERRUPTED = 130
 """As a shell reports SIGINT: Ctrl-C came before the replica served, so nothing could be drained."""
 
 _EXAMPLES = """examples:
-  zotpy serve                           a registry on 127.0.0.1:5000 with a store of its own on this disk
+  zotpy serve                           run a registry on 127.0.0.1:5000 with its own store on this disk
   zotpy serve --port 6000 --root /srv/registry
-  zotpy serve -c /etc/zotpy/config.yaml a replica on the bucket that the file names; also without the -c
-  zotpy serve --workers auto            a process for each CPU, all on the one port
-  zotpy verify -c config.json           say everything that is wrong with a file
-  zotpy gc -c /etc/zotpy/config.yaml    collect garbage, while replicas serve
-  zotpy du -c /etc/zotpy/config.yaml    how much each repository takes
+  zotpy serve -c /etc/zotpy/config.yaml run a replica on the bucket that the file names; -c may be left out
+  zotpy serve --workers auto            run one process for each CPU, all on the same port
+  zotpy verify -c config.json           print every mistake in a file
+  zotpy gc -c /etc/zotpy/config.yaml    collect garbage while replicas serve
+  zotpy du -c /etc/zotpy/config.yaml    show how much space each repository uses
   zotpy fsck --repair --read all        check everything, and rebuild what can be rebuilt
 
 exit codes: 0 done, 1 failed, 2 wrong arguments or configuration
 """
-_SERVE = """Run a replica until SIGTERM or Ctrl-C, then let requests under way finish.
+_SERVE = """Run a replica until SIGTERM or Ctrl-C. The replica then finishes the requests under way and ends.
 
-Without a file the registry listens on 127.0.0.1:5000 and keeps its data on this disk, in a store of its own.
-Every setting can also be given by a variable: http.port by ZOTPY_HTTP_PORT. Flags override variables, and variables
-override the file.
+Without a file the registry listens on 127.0.0.1:5000 and keeps its data in its own store on this disk.
+Each setting can also be given by an environment variable: http.port by ZOTPY_HTTP_PORT. Flags override variables, and
+variables override the file.
 """
-_VERIFY = """Check a configuration as `serve` would read it, variables included, and say everything that is wrong.
+_VERIFY = """Check a configuration as `serve` would read it, with its environment variables, and print every mistake.
 
-This starts nothing, and sends nothing to the store.
+The command starts nothing and sends nothing to the store.
 """
 
 
@@ -111,7 +111,7 @@ def _file(options: argparse.Namespace) -> Path | None:
     """Return the file that was named, by `-c` or as zot has it. Raises `ConfigError`."""
     named: list[Path] = [file for file in (options.config, options.file) if file is not None]
     if len(named) > 1:
-        raise ConfigError([f"name one file: {named[0]} or {named[1]}"])
+        raise ConfigError([f"two files are given, {named[0]} and {named[1]}: name one of them"])
     return named[0] if named else None
 
 
@@ -139,18 +139,22 @@ def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
 
     serve = commands.add_parser("serve", help="run a replica", description=_SERVE, formatter_class=raw)
-    serve.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the same as -c FILE, as zot has it")
-    serve.add_argument("-c", "--config", type=Path, metavar="FILE", help="YAML or JSON, with zot's names")
-    serve.add_argument("--address", metavar="A", help="where to listen: http.address (default 127.0.0.1)")
-    serve.add_argument("--port", metavar="P", help="0 to 65535: http.port (default 5000; 0: any free one)")
-    serve.add_argument("--workers", metavar="N", help="processes, 1 to 64 or auto: http.workers (default 1)")
-    serve.add_argument("--root", metavar="DIR", help="data of the store on this disk: storage.rootDirectory")
+    serve.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the same as -c FILE; zot has this form too")
+    serve.add_argument(
+        "-c", "--config", type=Path, metavar="FILE", help="the configuration: YAML or JSON, with zot's names"
+    )
+    serve.add_argument("--address", metavar="A", help="the address to listen on: http.address (default 127.0.0.1)")
+    serve.add_argument("--port", metavar="P", help="0 to 65535: http.port (default 5000; 0 means any free port)")
+    serve.add_argument("--workers", metavar="N", help="number of processes, 1 to 64 or auto: http.workers (default 1)")
+    serve.add_argument(
+        "--root", metavar="DIR", help="the data directory of the store on this disk: storage.rootDirectory"
+    )
     serve.set_defaults(run=_serve)
 
     verify = commands.add_parser("verify", help="check a configuration", description=_VERIFY, formatter_class=raw)
     named = verify.add_mutually_exclusive_group(required=True)
-    named.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the same as -c FILE, as zot has it")
-    named.add_argument("-c", "--config", type=Path, metavar="FILE", help="YAML or JSON")
+    named.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the same as -c FILE; zot has this form too")
+    named.add_argument("-c", "--config", type=Path, metavar="FILE", help="the configuration: YAML or JSON")
     verify.set_defaults(run=_verify)
 
     add_gc(commands)

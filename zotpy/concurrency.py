@@ -156,7 +156,7 @@ def within_deadline(deadline_s: float) -> Iterator[None]:
         with trio.fail_after(deadline_s):
             yield
     except trio.TooSlowError as error:
-        msg = "the store was too slow to answer within the deadline: try again"
+        msg = "the store did not answer within the deadline: try again"
         raise TryAgain(msg) from error
 
 

@@ -132,8 +132,8 @@ def test_what_is_said_is_for_people(site: Site) -> None:
     assert "1 repositories" in told
     dry = site.run("gc", "--dry-run")
     assert dry.returncode == 0
-    assert "looked at" in dry.stdout
-    assert "would go" in dry.stdout
+    assert "checked" in dry.stdout
+    assert "would be deleted" in dry.stdout
     key = keys.entry(RepositoryName.parse(REPO), "blobs", Digest.parse(digest_of(LAYER)))
     trio.run(delete, site, key)
     broken = site.run("fsck")
@@ -150,7 +150,7 @@ def test_a_directory_without_a_store_is_left_alone(tmp_path: Path, command: str)
     wrong = Site(tmp_path / "wrong", tmp_path / "wrong.log")
     done = wrong.run(command)
     assert (done.returncode, done.stdout) == (1, "")
-    advice = "name that of the registry, with --root or storage.rootDirectory"
+    advice = "name the registry's directory with --root or storage.rootDirectory"
     assert done.stderr == f"zotpy: the data directory {wrong.root} does not exist: {advice}\n"
     assert not wrong.root.exists()
     wrong.root.mkdir()
@@ -173,7 +173,7 @@ def test_a_metrics_file_that_cannot_be_written_is_one_line(site: Site, tmp_path:
     file = tmp_path / "nowhere" / "gc.prom"
     done = site.run("gc", "--metrics-file", str(file))
     assert done.returncode == 1
-    assert "looked at" in done.stdout
+    assert "checked" in done.stdout
     assert done.stderr.splitlines()[-1] == f"zotpy: {file}: No such file or directory"
     assert site.run("gc", "--dry-run", "--metrics-file", str(file)).returncode == 0
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 async def test_a_mistyped_bucket_is_refused_and_not_made(store_bucket: Bucket) -> None:
     """SeaweedFS makes a bucket with the first write of an admin's key, so nothing is written before it was seen."""
     config = replace(store_bucket.config(), bucket="mistyped-bucket")
-    with pytest.raises(StoreRefused, match="there is no bucket 'mistyped-bucket'"):
+    with pytest.raises(StoreRefused, match="the bucket 'mistyped-bucket' does not exist"):
         async with open_s3_store(config, "team"):
             pass
     async with open_client(config) as client:

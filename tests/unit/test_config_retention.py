@@ -129,7 +129,7 @@ def test_pulls_are_needed_where_a_rule_asks_for_them(tmp_path: Path) -> None:
         ),
         (
             [{"repositories": ["a"], "keepTags": [], "KeepTags": []}],
-            ["[0].keepTags: stands twice, in upper and lower case"],
+            ["[0].keepTags: occurs twice, in upper and lower case: remove one of them"],
         ),
         ([{"repositories": ["a"], "keepTags": {}}], ["[0].keepTags: write a list of sections"]),
         (

@@ -96,7 +96,7 @@ def test_notes_that_are_too_old_each_time_are_said(tmp_path: Path) -> None:
     settings = load(tmp_path)
     assert "at least four times" not in gc._told(Summary(data_retired=2), settings)
     said = gc._told(Summary(data_retired=2, notes_void=2), settings)
-    assert "2 data objects had been found unnamed before" in said
+    assert "2 data objects stay: nothing names them" in said
     assert "Run zotpy gc at least four times in that time" in said
 
 

@@ -48,7 +48,7 @@ class Keyring:
         """
         key_id = token_key_id(text)
         if key_id not in self._known and not await self._fetch(key_id):
-            msg = "this upload was begun at another registry: begin one here with POST"
+            msg = "this upload was begun at another registry: begin a new one here with POST"
             raise UploadUnknown(msg)
         return UploadToken.verify(text, repo, upload_id, self._known[key_id])
 

@@ -69,7 +69,7 @@ class Reliance:
 def require(due: Due, store_time: datetime) -> None:
     """Raise `TooLate` if a write that the store answered at this time came later than it was due."""
     if store_time > due.by:
-        msg = "this replica was stopped, or too slow, between reading and writing: try again"
+        msg = "this replica took too long between reading and writing: try again"
         raise TooLate(msg)
 
 
@@ -92,6 +92,6 @@ async def _once(deadline_s: float, work: Callable[[Reliance], Awaitable[T]]) -> 
     with within_deadline(deadline_s):
         answer = await work(Reliance(deadline_s))
     if local_s() - began_s > deadline_s + SLACK.total_seconds():
-        msg = "this replica was suspended in the middle of the request: try again"
+        msg = "this replica was suspended during the request: try again"
         raise TooLate(msg)
     return answer

@@ -36,7 +36,7 @@ class pages:  # noqa: N801 - used like a function; a generator left half way wou
         last = directories[-1] + _AFTER_DIRECTORY if directories else ""
         last = last or (listing.objects[-1].key if listing.objects else "")
         if listing.truncated and not last:
-            msg = f"the store lists {listed_before!r} again and again, and nothing after it: it ignores start-after"
+            msg = f"the store lists {listed_before!r} again and nothing after it: it ignores start-after"
             raise StoreRefused(msg)
         self._start_after = last if listing.truncated else None
         return replace(listing, directories=directories)
@@ -60,7 +60,7 @@ async def each_multipart(
         if page.end is None:
             return
         if page.end in ends:
-            msg = f"the store lists the multiparts below {prefix!r} again and again: it ignores its own markers"
+            msg = f"the store lists the same multiparts below {prefix!r} again: it ignores its own markers"
             raise StoreRefused(msg)
         ends.add(page.end)
         after = page.end

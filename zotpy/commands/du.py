@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from zotpy.config import Settings
     from zotpy.inspection.usage import Usage
 
-_DESCRIPTION = """Say what the registry takes, by repository and together, while replicas serve.
+_DESCRIPTION = """Show how much space each repository uses, and all of them together, while replicas serve.
 
-`logical` is what a repository would take if it shared nothing with others; `exclusive` is what would be freed if it
-alone were deleted. What they share is stored once. Listings alone; nothing is read.
+`logical` is the space that a repository would use if it shared nothing with others. `exclusive` is the space that its
+deletion alone would free. Content that repositories share is stored once. The command only lists objects; it does not
+read them.
 
 exit codes: 0 done, 1 failed, 2 wrong arguments or configuration
 """
@@ -24,7 +25,7 @@ def add_du(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     """Add the command."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = commands.add_parser(
-        "du", help="show how much each repository takes", description=_DESCRIPTION, formatter_class=raw
+        "du", help="show how much space each repository uses", description=_DESCRIPTION, formatter_class=raw
     )
     add_bucket_arguments(parser)
     parser.set_defaults(run=_run)
@@ -70,5 +71,7 @@ def _tell(usage: "Usage") -> None:
     console = Console()
     console.print(table)
     total = f"{size(usage.logical_bytes)} logical, {size(usage.stored_bytes)} stored"
-    garbage = f", {size(usage.unnamed_bytes)} of it for the collector" if usage.unnamed_bytes else ""
+    garbage = (
+        f", {size(usage.unnamed_bytes)} of it named by nothing: zotpy gc deletes it" if usage.unnamed_bytes else ""
+    )
     console.print(f"{len(usage.repositories)} repositories, {total}{garbage}", highlight=False)

@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """Check the whole registry, while replicas serve.
 
-Every record can be read; what manifests need is there; small blobs, manifests and tags have the digests they are asked
-for by; large blobs have their length, and a share of them is read whole. With --repair what can be rebuilt is: entries
-from leases, leases from entries, tags from manifests, markers, referrers, the catalog. Nothing that holds content is
-ever deleted. Give it the configuration of the replicas: what is younger than gcSettings.deadline may be on its way.
+The command checks that
+- every record can be read, and everything that manifests need exists;
+- small blobs, manifests and tags have the digests by which clients ask for them;
+- large blobs have their length. It reads a share of them whole.
 
-exit codes: 0 all is right, or was repaired; 1 something is wrong, or the store failed; 2 wrong arguments or
+--repair rebuilds what can be rebuilt: entries from leases, leases from entries, tags from manifests, markers,
+referrers and the catalog. The command never deletes anything that holds content. Give it the configuration of the
+replicas: it passes over objects younger than gcSettings.deadline, because their requests may not be finished.
+
+exit codes: 0 everything is right or was repaired, 1 something is wrong or the store failed, 2 wrong arguments or
 configuration
 """
 
@@ -37,7 +41,7 @@ def add_fsck(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         metavar="SHARE",
         type=_share,
         default=0.01,
-        help="how many of the large blobs to read whole: a percentage such as 5%%, all or none (default 1%%)",
+        help="the share of large blobs to read whole: a percentage such as 5%%, all or none (default 1%%)",
     )
     parser.set_defaults(run=_run)
 
@@ -48,7 +52,7 @@ def _share(text: str) -> float:
         return float(text == "all")
     percentage = re.fullmatch(r"(\d{1,3}(?:\.\d{1,6})?)%", text)
     if percentage is None or float(percentage[1]) > 100:  # noqa: PLR2004 - per cent
-        msg = f"{text!r} is no share: write a percentage such as 5%, all or none"
+        msg = f"{text!r} is not a share: write a percentage such as 5%, or all, or none"
         raise argparse.ArgumentTypeError(msg)
     return float(percentage[1]) / 100
 
@@ -75,7 +79,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"{looked_at}, {report.tags} tags, {size(report.bytes_read)} of large blobs read")  # noqa: T201 - the same
         if report.data_unnamed:
             unnamed = f"{report.data_unnamed} data objects ({size(report.data_unnamed_bytes)})"
-            print(f"{unnamed} are named by nothing: they are for zotpy gc")  # noqa: T201 - the same
+            print(f"{unnamed} are named by nothing: zotpy gc deletes them")  # noqa: T201 - the same
         print(f"{len(report.problems)} problems, {len(report.left)} left")  # noqa: T201 - the same
     return 1 if report.left else 0
 

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """Collect garbage once, while replicas serve.
 
-Deletes what nothing has needed for the grace period: blobs that no manifest names, what was deleted, and abandoned
-uploads. Deletes tags and manifests that storage.retention does not keep; --dry-run lists each of them with the reason.
-The bytes of large blobs are deleted in two steps, so run it regularly, at least four times in a grace period. Two
-collections at once do no harm. Give it the configuration of the replicas: the grace must not be shorter than theirs.
+The command deletes what nothing has needed for the grace period: blobs that no manifest names, the rest of what
+clients deleted, and abandoned uploads. It also deletes tags and manifests that storage.retention does not keep;
+--dry-run lists each of them with the reason. It deletes the bytes of large blobs in two steps, so run it regularly, at
+least four times in a grace period. Two collections at once do no harm. Give it the configuration of the replicas: the
+grace must not be shorter than theirs.
 
-exit codes: 0 done, 1 failed or something could not be looked at, 2 wrong arguments or configuration
+exit codes: 0 done, 1 failed or could not read something, 2 wrong arguments or configuration
 """
 
 
@@ -31,21 +32,26 @@ def add_gc(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     """Add the command."""
     parser = commands.add_parser(
         "gc",
-        help="collect garbage, while replicas serve",
+        help="collect garbage while replicas serve",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_bucket_arguments(parser)
-    parser.add_argument("--dry-run", action="store_true", help="say what would go, and delete nothing")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be deleted, and delete nothing")
     parser.add_argument(
         "--grace",
         metavar="T",
-        help="such as 48h, no shorter than gcSettings.grace (default 24h), which it is unless given",
+        help="a grace such as 48h, not shorter than gcSettings.grace (the default)",
     )
     parser.add_argument(
-        "--rate", metavar="N", help="store calls a second at most: gcSettings.callsPerSecond (default 500)"
+        "--rate", metavar="N", help="the most store calls a second: gcSettings.callsPerSecond (default 500)"
     )
-    parser.add_argument("--metrics-file", type=Path, metavar="FILE", help="counts for node_exporter; not by --dry-run")
+    parser.add_argument(
+        "--metrics-file",
+        type=Path,
+        metavar="FILE",
+        help="write counts for node_exporter to this file, unless with --dry-run",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -83,8 +89,9 @@ def _check_grace(options: argparse.Namespace, settings: "Settings") -> None:
 
     theirs_s = load_settings(options.config).gc.grace_s
     if settings.gc.grace_s < theirs_s:
-        shorter = f"shorter than gcSettings.grace ({theirs_s:g}s), for which replicas rely on what they have seen"
-        raise ConfigError([f"--grace {options.grace}: {shorter}; make that shorter, and restart them all first"])
+        shorter = f"shorter than gcSettings.grace ({theirs_s:g}s), for which replicas rely on what they have read"
+        advice = "shorten gcSettings.grace and restart all replicas first"
+        raise ConfigError([f"--grace {options.grace}: {shorter}; {advice}"])
 
 
 async def _collect(settings: "Settings", tell: Callable[[Any], None], *, dry_run: bool) -> "Summary":
@@ -103,11 +110,11 @@ def _told(summary: "Summary", settings: "Settings") -> str:
     from zotpy.commands.shared import size  # noqa: PLC0415
     from zotpy.config.building import raised  # noqa: PLC0415
 
-    would = "would go" if summary.dry_run else "went"
+    would = "would be deleted" if summary.dry_run else "deleted"
     looked_at = f"{summary.repositories} repositories, {summary.leases} leases, {summary.data_objects} data objects"
     data = f"{summary.data_deleted} data objects ({size(summary.data_deleted_bytes)})"
     lines = [
-        f"{looked_at} looked at",
+        f"{looked_at} checked",
         f"{data}, {summary.records_deleted} records, {summary.leases_deleted} leases {would}",
     ]
     others = {
@@ -122,23 +129,25 @@ def _told(summary: "Summary", settings: "Settings") -> str:
     if any(others.values()):
         lines.append(", ".join(f"{count} {what}" for what, count in others.items() if count) + f" {would}")
     if summary.tags_expired or summary.manifests_expired:
-        expires = "would go" if summary.dry_run or summary.retention_dry_run else "went"
+        expires = "would be deleted" if summary.dry_run or summary.retention_dry_run else "deleted"
         expired = f"{summary.tags_expired} tags, {summary.manifests_expired} manifests"
         lines.append(f"{expired} {expires} by storage.retention")
     if summary.manifests_held:
-        lines.append("manifests stay that would go by storage.retention: the store has no conditional writes")
+        lines.append(
+            "manifests stay although storage.retention does not keep them: the store has no conditional writes"
+        )
     if summary.data_retired:
         retired = f"{summary.data_retired} data objects ({size(summary.data_retired_bytes)})"
         due = f"from {2 * settings.gc.deadline_s:g} s on and within {settings.gc.grace_s:g} s"
-        lines.append(f"{retired} are named by nothing: they go in a collection that begins {due} from now")
+        lines.append(f"{retired} are named by nothing: a collection that begins {due} from now deletes them")
     if summary.notes_void:
         lines.append(
-            f"{summary.notes_void} data objects had been found unnamed before, and stay: that was more than"
-            f" {settings.gc.grace_s:g} s (gcSettings.grace) ago. Run zotpy gc at least four times in that time,"
-            " or their bytes never go"
+            f"{summary.notes_void} data objects stay: nothing names them, but the collection that found this before"
+            f" was more than {settings.gc.grace_s:g} s (gcSettings.grace) ago. Run zotpy gc at least four times in"
+            " that time, or it never deletes their bytes"
         )
     lines += list(raised(settings.retention, settings.gc))
-    lines += [f"not looked at: {problem}" for problem in summary.problems]
+    lines += [f"not checked: {problem}" for problem in summary.problems]
     return "\n".join(lines)
 
 
@@ -150,7 +159,7 @@ def _write_metrics(file: Path, summary: "Summary") -> None:
     for name, value in summary.as_dict().items():
         if isinstance(value, int) and not isinstance(value, bool):
             Gauge(f"zotpy_gc_{name}", f"{name.replace('_', ' ')}, of the last collection", registry=registry).set(value)
-    Gauge("zotpy_gc_problems", "What the last collection could not look at.", registry=registry).set(
+    Gauge("zotpy_gc_problems", "What the last collection could not check.", registry=registry).set(
         len(summary.problems)
     )
     Gauge("zotpy_gc_last_success_timestamp_seconds", "When it ended.", registry=registry).set_to_current_time()

@@ -48,7 +48,7 @@ async def open_bucket(settings: Settings) -> AsyncIterator[Store]:
         try:
             (await read_layout(store)).check()
         except KeyMissing as error:
-            msg = "there is no registry: no replica has ever used this bucket, or not with this storage.rootDirectory"
+            msg = "the bucket holds no registry: check its name and rootdirectory, or start a replica on it first"
             raise StartupError(msg) from error
         except (LayoutError, StoreError) as error:
             raise StartupError(str(error)) from error

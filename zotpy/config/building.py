@@ -106,7 +106,7 @@ def _broken_rules(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
         yield (f"{DRIVER}.bucket",), "write the name of the bucket"
     for name, field in (("usefipsendpoint", "use_fips_endpoint"), ("usedualstack", "use_dual_stack")):
         if s3.get(field) and s3.get("endpoint"):
-            problem = "these are endpoints of AWS: leave out regionendpoint, or this"
+            problem = "only AWS has such an endpoint: remove regionendpoint, or remove this setting"
             yield (f"{DRIVER}.{name}", f"{DRIVER}.regionendpoint"), problem
     if (s3.get("access_key") is None) != (s3.get("secret_key") is None):
         yield (f"{DRIVER}.accesskey", f"{DRIVER}.secretkey"), "accesskey and secretkey go together"

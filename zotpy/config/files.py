@@ -27,7 +27,7 @@ def read_document(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError([f"{file}: {error.strerror}"]) from error
     except RecursionError as error:
-        raise ConfigError([f"{file}: nested too deeply"]) from error
+        raise ConfigError([f"{file}: the settings are nested too deeply: use at most 50 levels"]) from error
     except yaml.MarkedYAMLError as error:
         raise ConfigError([f"{file}: {_place_of(error)}"]) from error
     except (ValueError, yaml.YAMLError) as error:
@@ -52,7 +52,7 @@ def _read(file: Path) -> bytes:
     with file.open("rb") as opened:
         content = opened.read(LARGEST_FILE_BYTES + 1)
     if len(content) > LARGEST_FILE_BYTES:
-        msg = f"longer than {LARGEST_FILE_BYTES // 1024} KiB: this is no configuration of zotpy's"
+        msg = f"the file is longer than {LARGEST_FILE_BYTES // 1024} KiB: name a configuration of zotpy"
         raise ValueError(msg)
     return content
 
@@ -81,7 +81,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _refuse_twins(names: Sequence[str]) -> None:
     twins = sorted(name for name, count in Counter(names).items() if count > 1)
     if twins:
-        msg = f"{twins[0]!r} stands twice in one section"
+        msg = f"{twins[0]!r} occurs twice in one section: remove one of them"
         raise ValueError(msg)
 
 
@@ -113,6 +113,6 @@ def _count(node: yaml.Node, counted: dict[int, int], depth: int) -> int:
         below = inner if isinstance(node, yaml.CollectionNode) else ()
         counted[id(node)] = 1 + sum(_count(each, counted, depth + 1) for each in below)
         if counted[id(node)] > MOST_VALUES:
-            msg = f"more than {MOST_VALUES} values, with each alias replaced by what it stands for"
+            msg = f"the file has more than {MOST_VALUES} values, with each alias replaced by its content: use fewer"
             raise ValueError(msg)
     return counted[id(node)]

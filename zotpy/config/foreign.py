@@ -28,7 +28,7 @@ def judge_lint(value: Any, storage: Section) -> None:
     """`extensions.lint` refuses manifests without certain annotations."""
     del storage
     if _is_on(value) and value.get("mandatoryannotations"):
-        msg = "zotpy does not look at annotations yet: let the pipeline check them, and remove this"
+        msg = "zotpy does not check annotations yet: let your pipeline check them, and remove this"
         raise ValueError(msg)
 
 
@@ -39,7 +39,7 @@ def judge_sync(value: Any, storage: Section) -> None:
         return
     registries = value.get("registries")
     listed = registries if isinstance(registries, list) else []
-    problem = "zotpy does not mirror yet, and looks at no signatures: remove this"
+    problem = "zotpy does not mirror and does not check signatures yet: remove this"
     found = [
         (f".registries[{number}].onlySigned", problem)
         for number, registry in enumerate(listed)
@@ -62,9 +62,7 @@ def judge_events(value: Any, storage: Section) -> None:
         raise NestedProblems([(".sinks", "write a list of sinks")])
     found = [problem for number, sink in enumerate(sinks) for problem in _problems_of_sink(f".sinks[{number}]", sink)]
     if not found and sinks and _is_on(value):
-        problem = (
-            "zotpy sends no events yet, and their receiver would wait in vain: set enable to false, or remove this"
-        )
+        problem = "zotpy sends no events yet, so their receiver would get none: set enable to false, or remove this"
         raise ValueError(problem)
     if found:
         raise NestedProblems(found)

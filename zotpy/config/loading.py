@@ -76,7 +76,7 @@ def _take_section(given: _Given, section: dict[str, Any], above: str) -> None:
     for name, value in section.items():
         path = _CANONICAL.get(f"{above}{name}".lower(), f"{above}{name}")
         if path in seen:
-            given.problems.append(f"{path}: stands twice, in upper and lower case")
+            given.problems.append(f"{path}: occurs twice, in upper and lower case: remove one of them")
         seen.add(path)
         _take_entry(given, path, value)
 

@@ -17,7 +17,7 @@ def read_address(value: object) -> str:
     """Read where to listen: an IP address or a host name, without brackets."""
     text = read_text(value).removeprefix("[").removesuffix("]")
     if not _HOST.fullmatch(text) and not _is_address(text):
-        msg = f"{text!r} is no address: write one such as 127.0.0.1, or 0.0.0.0 to listen everywhere"
+        msg = f"{text!r} is not an address: write one such as 127.0.0.1, or 0.0.0.0 to listen everywhere"
         raise ValueError(msg)
     return text
 
@@ -47,7 +47,7 @@ def read_bucket(value: object) -> str:
     """Read the name of a bucket, or the ARN of an access point, which alone has slashes."""
     text = read_text(value)
     if "/" in text and not text.startswith("arn:"):
-        msg = f"{text!r} is no bucket: write its name alone, and a prefix of keys in rootdirectory"
+        msg = f"{text!r} is not the name of a bucket: write the name alone, and put a prefix of keys into rootdirectory"
         raise ValueError(msg)
     return text
 
@@ -65,9 +65,9 @@ def _network(text: str) -> Network:
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError as error:
-        msg = f"{text!r} is no network: write one such as 10.0.0.0/8, or an address"
+        msg = f"{text!r} is not a network: write one such as 10.0.0.0/8, or an address"
         raise ValueError(msg) from error
     if network.network_address != ipaddress.ip_address(text.partition("/")[0]):
-        msg = f"{text} has host bits set: write {network}, or the address alone"
+        msg = f"{text} is a network with host bits set: write {network}, or the address alone"
         raise ValueError(msg)
     return network

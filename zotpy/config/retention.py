@@ -102,7 +102,7 @@ def _read_regex(value: object) -> re.Pattern[str]:
             warnings.simplefilter("error")  # such as for `[[:alpha:]]`, which Python does not know
             return re.compile(value, re.ASCII)
     except (re.error, FutureWarning, DeprecationWarning, RecursionError, OverflowError) as error:
-        msg = f"{value!r} is no regular expression that Python understands: {error}"
+        msg = f"{value!r} is not a regular expression that Python understands: {error}"
         raise ValueError(msg) from error
 
 
@@ -174,7 +174,7 @@ def _section(
             meant = "" if near is None else f"; did you mean {canonical[near]}?"
             problems.append((f"{path}.{given}", f"there is no such setting{meant}"))
         elif fields[name].field in found:
-            problems.append((f"{path}.{name}", "stands twice, in upper and lower case"))
+            problems.append((f"{path}.{name}", "occurs twice, in upper and lower case: remove one of them"))
         elif item is not None:
             found[fields[name].field] = _value(item, f"{path}.{name}", fields[name], problems)
     if needed and not found.get(fields[needed].field):

@@ -60,7 +60,7 @@ def read_file(value: object) -> Path:
     """Read the path of a file that is there."""
     path = read_path(value)
     if not path.is_file():
-        msg = f"there is no file {path}"
+        msg = f"the file {path} does not exist"
         raise ValueError(msg)
     return path
 
@@ -198,7 +198,7 @@ def read_metrics_path(value: object) -> str:
     text = read_text(value)
     segments = text.split("/")
     if not _PATH.fullmatch(text) or not {".", ".."}.isdisjoint(segments) or segments[1] == "v2" or text in _TAKEN:
-        msg = f"{text!r} cannot be the path: write one such as /metrics, neither below /v2 nor one of a probe"
+        msg = f"{text!r} cannot be the path of the metrics: write one such as /metrics, not below /v2 nor a probe's"
         raise ValueError(msg)
     return text
 

@@ -91,7 +91,7 @@ def parse_pushed(content: bytes, content_type: str | None, limits: ManifestLimit
     count = sum(len(listed) for name in _LISTS if isinstance(listed := document.get(name), list))
     if count > limits.references:
         msg = (
-            f"the manifest references {count} blobs and manifests, and {limits.references} are accepted here: "
+            f"the manifest references {count} blobs and manifests, but at most {limits.references} are accepted: "
             "split it into several, and push an index of them"
         )
         raise ManifestInvalid(msg)
@@ -110,7 +110,7 @@ def _require_one_reading(document: dict[str, Any], media_type: str) -> None:
     others = {"manifests"} if media_type in IMAGES else {"config", "layers"}
     if found := sorted(others & document.keys()):
         kind = "an image" if media_type in IMAGES else "an index"
-        msg = f"the manifest is {kind} by its media type, and has {' and '.join(found)} besides: push two manifests"
+        msg = f"the manifest is {kind} by its media type, but also has {' and '.join(found)}: push two manifests"
         raise ManifestInvalid(msg)
     require_exact_fields(document, "the manifest")
     for name in ("config", "subject"):
@@ -164,7 +164,7 @@ def _media_type(document: dict[str, Any], content_type: str | None) -> str:
         raise ManifestInvalid(msg)
     media_type = sent or declared or ""
     if declared and sent and declared != sent:
-        msg = f"the manifest says it is {declared[:100]!r}, the Content-Type {sent[:100]!r}: send both alike"
+        msg = f"the manifest's mediaType is {declared[:100]!r}, the Content-Type {sent[:100]!r}: send the same in both"
         raise ManifestInvalid(msg)
     if _SCHEMA_1.fullmatch(media_type):
         raise _schema_1()

@@ -57,7 +57,7 @@ class PartPlan:
     def check_number(self, number: int) -> None:
         """Raise `BlobTooLarge` where no part may have this number."""
         if number > LARGEST_COUNT:
-            msg = f"this upload has used up the {LARGEST_COUNT} parts that S3 takes: {_ADVICE}"
+            msg = f"this upload already has {LARGEST_COUNT} parts, and S3 accepts no more: {_ADVICE}"
             raise BlobTooLarge(msg)
 
 

@@ -49,7 +49,7 @@ def decode_pulls(value: bytes, written_at: datetime) -> Iterator[Pull]:
             repo, digest = RepositoryName.parse(fields[0].decode()), Digest.parse(fields[1].decode())
             time = datetime.fromtimestamp(int(fields[_FIELDS]), UTC) if fields[_FIELDS:] else written_at
         except (DigestInvalid, NameInvalid, ValueError, IndexError, OverflowError, OSError) as error:
-            msg = "what says when manifests were pulled is damaged"
+            msg = "an object with the times of pulls is damaged"
             raise FramingError(msg) from error
         yield Pull(repo, digest, time)
 
@@ -65,5 +65,5 @@ def decode_since(value: bytes) -> datetime:
     try:
         return datetime.fromtimestamp(int(header["since"]), UTC)
     except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
-        msg = "what says since when pulls are noted is damaged"
+        msg = "the object with the time since which pulls are noted is damaged"
         raise FramingError(msg) from error

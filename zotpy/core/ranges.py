@@ -40,7 +40,7 @@ def parse_read_ranges(header: str | None, size_bytes: int, most: int) -> tuple[S
         return None
     listed = [text for item in ranges.split(",") if (text := item.strip())]
     if len(listed) > most:
-        msg = f"the request has {len(listed)} ranges, and {most} are answered at once: ask for fewer"
+        msg = f"the request has {len(listed)} ranges, but at most {most} are answered at once: ask for fewer"
         raise TooManyRanges(msg)
     spans = sorted((_read_span(text, header, size_bytes) for text in listed or [""]), key=lambda span: span.start)
     joined: list[Span] = []

@@ -176,13 +176,13 @@ class TagValue:
         header, body = unframe(value)
         media_type, digest = header.get("type"), header.get("digest")
         if not isinstance(media_type, str) or not isinstance(digest, str):
-            msg = "a tag does not say what it names"
+            msg = "a tag does not name a manifest"
             raise FramingError(msg)
         try:
             manifest, nonce = ManifestValue(media_type, body), str(header.get("nonce", ""))
             return cls(Digest.parse(digest), manifest, nonce, _read_time(header.get("until")))
         except DigestInvalid as error:
-            msg = "a tag names what is no digest"
+            msg = "a tag names something that is not a digest"
             raise FramingError(msg) from error
 
 

@@ -31,7 +31,7 @@ async def sync_bytes_first(socket: Path) -> None:
         msg = f"SeaweedFS's filer does not answer on {socket}: {error!r}"
         raise EmbeddedStoreError(msg) from error
     if status != HTTPStatus.CREATED:
-        msg = f"SeaweedFS's filer did not take its rules: {status} {body.decode(errors='replace')}"
+        msg = f"SeaweedFS's filer refused its rules: {status} {body.decode(errors='replace')}"
         raise EmbeddedStoreError(msg)
 
 

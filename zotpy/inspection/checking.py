@@ -73,7 +73,7 @@ class Checker:
         try:
             await RepositoryCheck(look, repo).run()
         except (FramingError, RegistryError) as error:
-            look.tell(repo, f"it cannot be looked at: {error}")
+            look.tell(repo, f"it cannot be read: {error}")
         self.advance(1)
 
     def _should_read(self) -> bool:

@@ -170,7 +170,7 @@ class MemoryBudget:
     def admit(self) -> None:
         """Let a newcomer wait for memory; raises `TooManyRequests` where the queue is too long."""
         if len(self._waiting) >= self.longest_queue:
-            msg = f"this replica is busy: {len(self._waiting)} uploads wait for memory; try again"
+            msg = f"this replica is busy, and {len(self._waiting)} uploads wait for memory: try again"
             raise TooManyRequests(msg)
 
     @contextmanager
@@ -235,7 +235,7 @@ class MemoryBudget:
         """Raise `Unavailable` where a part would wait for ever; it was planned by a replica with a larger budget."""
         if part_bytes > self.largest_part_bytes:
             msg = (
-                f"this upload has parts of {part_bytes} bytes, and this replica's memory holds none above "
+                f"this upload has parts of {part_bytes} bytes, but this replica's memory holds no part above "
                 f"{self.largest_part_bytes}: give all replicas the same upload.memoryBudget and upload.partSize"
             )
             raise Unavailable(msg)

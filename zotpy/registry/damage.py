@@ -47,7 +47,7 @@ class Damage:
             return
         seen = await self.records.look(repo, "blobs", digest)
         if isinstance(seen.value, BlobValue) and seen.value.data_id != value.data_id:
-            msg = f"{digest} was pushed again meanwhile: try again"
+            msg = f"another client has just pushed {digest} again: try again"
             raise TryAgain(msg)
         if seen.value is not None:
             size_bytes = found[0].size_bytes if found else None
@@ -56,14 +56,14 @@ class Damage:
             with cleaning_up():
                 await self.records.mark_lost(repo, digest, seen, value)
                 await self.hints.drop(digest, value.data_id)
-        msg = f"the data of {digest} was lost by the store: push the blob again"
+        msg = f"the store has lost the data of {digest}: push the blob again"
         raise BlobUnknown(msg, detail={"digest": str(digest), "reason": "damaged"})
 
     def of_record(self, repo: RepositoryName, digest: Digest) -> BlobUnknown:
         """Note that the bytes in the record of a small blob are not those that were pushed; return what to raise."""
         log.error("damaged_blob", repository=repo.text, digest=str(digest), data=None)
         self.on_damage()
-        msg = f"the bytes of {digest} were damaged in the store: push the blob again"
+        msg = f"the bytes of {digest} are damaged in the store: push the blob again"
         return BlobUnknown(msg, detail={"digest": str(digest), "reason": "damaged"})
 
 

@@ -75,7 +75,7 @@ class Lists:
         """List tags after `last`, at most `n`. Raises `NameUnknown` where nothing was ever pushed."""
         page = await self._names(keys.tags(repo), n, last, account)
         if not page.names and not await self._exists(repo):
-            msg = f"there is no repository {repo}"
+            msg = f"the repository {repo} does not exist: check its name, or push to it"
             raise NameUnknown(msg, detail={"name": repo.text})
         return page
 
@@ -140,7 +140,7 @@ class Lists:
             found = [listed for listed in listing.objects if listed.key > start_after]
             if found or not listing.truncated:
                 return found, listing.truncated
-        msg = f"the store says that more objects follow {start_after or prefix!r}, and does not list them"
+        msg = f"the store says that more objects follow {start_after or prefix!r}, but does not list them"
         raise StoreUnavailable(msg)
 
     async def _hold(self, account: Account | None, size_bytes: int) -> None:

@@ -126,7 +126,7 @@ class Manifests:
             if await _is_whole(found):
                 return found
         log.error("damaged_manifest", repository=repo.text, digest=str(digest))
-        msg = f"the manifest {digest} was damaged in the store: push it again"
+        msg = f"the manifest {digest} is damaged in the store: push it again"
         raise ManifestUnknown(msg, detail={"digest": str(digest), "reason": "damaged"})
 
     async def _find(self, repo: RepositoryName, reference: Reference, read: Read) -> Found:
@@ -218,7 +218,7 @@ class Manifests:
             return Digest.of(content)
         actual = Digest.of(content, reference.algorithm)
         if actual != reference:
-            msg = f"the manifest has the digest {actual}, not {reference}"
+            msg = f"the manifest has the digest {actual}, not {reference}: send it unchanged"
             raise DigestInvalid(msg, detail={"digest": str(reference), "actual": str(actual)})
         return actual
 

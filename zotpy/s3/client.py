@@ -138,7 +138,7 @@ class S3Client:
                 if failure.asks_to_slow_down:
                     self.pacer.slowed_down()
                 if await self._cure(failure, response, keys, ahead):
-                    raise unavailable(request, failure, "its keys or its time were refused, and have been renewed")
+                    raise unavailable(request, failure, "it refused the keys or the time, and these have been renewed")
                 raise refused_or_unavailable(request, failure, self.config.bucket, ambiguous=False)
             yield response
 

@@ -102,9 +102,9 @@ class StoreConnection:
                     self._left_bytes = int(dict(event.headers).get(b"content-length", 0))
                 return event
             if not isinstance(event, h11.InformationalResponse):
-                msg = f"no answer, but {event!r}"
+                msg = f"expected an answer, received {event!r}"
                 raise httpx.RemoteProtocolError(msg)
-        msg = f"more than {MOST_INTERIM_ANSWERS} interim answers before the one that counts"
+        msg = f"more than {MOST_INTERIM_ANSWERS} interim answers before the final one"
         raise httpx.RemoteProtocolError(msg)
 
     async def receive(self) -> bytes:

@@ -140,7 +140,7 @@ class AwsChain:
         """Ask botocore, in a thread; it renews keys of itself when they are about to expire."""
         source = self._source or self._make_session().get_credentials()
         if source is None:
-            msg = "set accesskey and secretkey, or any source of the AWS chain"
+            msg = "zotpy found no keys: set accesskey and secretkey, or a source of the AWS chain"
             raise LookupError(msg)
         self._source = source
         frozen = source.get_frozen_credentials()

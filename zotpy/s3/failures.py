@@ -41,7 +41,7 @@ async def read_whole(request: Request, response: httpx.Response) -> bytes:
         if length > most_bytes:
             if not response.is_success:
                 break
-            reason = f"its answer is longer than {most_bytes} bytes: it was read no further"
+            reason = f"its answer is longer than {most_bytes} bytes, so zotpy did not read the rest"
             raise S3Refused(request.operation, response.status_code, "", reason)
         if len(pieces) > 256:  # noqa: PLR2004 - a store that sends byte by byte: each piece costs more than its bytes
             pieces = [b"".join(pieces)]

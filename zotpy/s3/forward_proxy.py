@@ -90,7 +90,7 @@ def proxy_for(url: httpx.URL, environ: Mapping[str, str] = os.environ) -> Proxy 
     except ValueError:  # of the port
         host, port = None, None
     if host is None or port is None or proxy.scheme not in _PORTS:
-        msg = f"{name.upper()} names no proxy: write a URL such as http://proxy.example.com:3128"
+        msg = f"{name.upper()} does not name a proxy: write a URL such as http://proxy.example.com:3128"
         raise S3Error(msg)
     authorization = None
     if proxy.username is not None:

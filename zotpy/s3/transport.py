@@ -48,7 +48,7 @@ def _tls(ca_bundle: Path | None, *, verify: bool) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=str(ca_bundle))
     except OSError as error:  # an `ssl.SSLError` is one
-        msg = f"the file {ca_bundle} holds no certificates: {error}"
+        msg = f"the file {ca_bundle} holds no usable certificates: {error}"
         raise S3Error(msg) from error
 
 

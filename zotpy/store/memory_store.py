@@ -169,11 +169,11 @@ class MemoryStore:
         multipart = self._multipart(key, multipart_id)
         numbers = [part.number for part in parts]
         if not parts or numbers != sorted(set(numbers)):
-            msg = "parts are out of order, or there are none"
+            msg = "the parts are out of order or missing"
             raise ContentRejected(msg)
         for part in parts:
             if multipart.parts.get(part.number, (b"", ""))[1] != part.etag:
-                msg = f"part {part.number} is not the one named"
+                msg = f"part {part.number} does not have the named ETag"
                 raise ContentRejected(msg)
         stored = self._write(key, b"".join(multipart.parts[number][0] for number in numbers))
         del self.multiparts[multipart_id]

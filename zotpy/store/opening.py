@@ -48,7 +48,7 @@ async def _find_bucket(store: S3Store, *, create: bool) -> None:
             raise
         if not create:
             msg = (
-                f"there is no bucket {store.client.config.bucket!r}: mend its name, make it, or let zotpy make it with "
+                f"the bucket {store.client.config.bucket!r} does not exist: correct its name, or create it, or set "
                 "storage.storageDriver.createbucket: true"
             )
             raise StoreRefused(msg) from error

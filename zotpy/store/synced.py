@@ -32,6 +32,6 @@ class SyncedStore(StoreWrapper):
             try:
                 await self._sync()
             except OSError as error:
-                msg = f"{operation}: the disk did not take what was written ({error.strerror}): check it, and restart"
+                msg = f"{operation}: the disk did not store what was written ({error.strerror}): check it, then restart"
                 raise StoreRefused(msg) from error
         return result

@@ -60,18 +60,18 @@ def answer(error: BaseException) -> Response:
     log_others(error, cause)
     if isinstance(cause, StoreFull):
         log.error("store_full", reason=str(cause))
-        why = cause.told or "the store behind this registry has no room: ask its operator to free space, or for a quota"
+        why = cause.told or "the store behind this registry is full: ask its operator for more space"
         cause = e.StorageFull(why)
     if isinstance(cause, e.RegistryError):
         return envelope(STATUS[type(cause)], *cause.items(), headers=_headers(cause))
     if isinstance(cause, HTTPException):
         return _from_http(cause)
     if isinstance(cause, LayoutMoved):  # was logged once, when it was found out
-        message = "this replica is older than its bucket: try again, another one may answer"
+        message = "this replica is older than its bucket: try again, since another replica may answer"
         return envelope(503, ("UNAVAILABLE", message, None), headers={"Retry-After": str(_RETRY_AFTER_S)})
     if isinstance(cause, StoreError | trio.TooSlowError):
         log.error("store_failed", error=type(cause).__name__, reason=str(cause))
-        message = "the store behind this registry does not answer as it should: try again"
+        message = "the store behind this registry does not answer correctly: try again"
         passes = isinstance(cause, StoreUnavailable | trio.TooSlowError)
         status, code = (429, e.TryAgain.code) if passes else (503, e.Unavailable.code)
         return envelope(status, (code, message, None), headers={"Retry-After": str(_RETRY_AFTER_S)})
@@ -99,7 +99,7 @@ def _from_http(error: HTTPException) -> Response:
     headers = {}
     if (methods := getattr(error, "valid_methods", None)) is not None:
         headers["Allow"] = ", ".join(sorted(methods))
-    message = {404: "there is no such endpoint", 405: "this endpoint does not take this method"}.get(
+    message = {404: "this endpoint does not exist", 405: "this endpoint does not support this method"}.get(
         status, error.description or error.name
     )
     return envelope(status, (_HTTP_CODES.get(status, "UNKNOWN"), message, None), headers=headers)

@@ -42,7 +42,7 @@ async def push(context: Context, request: BoundedRequest, name: str, reference: 
     context.space.check()
     extra_tags, condition = extra_tags_of(request, context.registry.settings.tags_limit), condition_of(request)
     if extra_tags and isinstance(parsed, Tag):
-        msg = "?tag= goes with a push by digest: push to /manifests/<digest>?tag=..."
+        msg = "?tag= is only for a push by digest: push to /manifests/<digest>?tag=..."
         raise TagInvalid(msg)
     content = await _content(context, request)
     pushed = await context.registry.manifests.push(

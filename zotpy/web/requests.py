@@ -13,7 +13,7 @@ def required_digest(request: BoundedRequest) -> Digest:
     """Read `?digest=`; raises `DigestInvalid`."""
     text = request.args.get("digest")
     if not text:
-        msg = "finishing an upload takes ?digest=<digest>"
+        msg = "the upload cannot be finished without a digest: add ?digest=<digest>"
         raise DigestInvalid(msg)
     return Digest.parse(text)
 
@@ -33,7 +33,7 @@ def extra_tags_of(request: BoundedRequest, most: int) -> list[Tag]:
     """Read every `?tag=`, each once; raises `TagInvalid`, also for more than `most`."""
     texts = dict.fromkeys(request.args.getlist("tag"))
     if len(texts) > most:
-        msg = f"the push has {len(texts)} ?tag=, and {most} are accepted in one request: push again for the others"
+        msg = f"the push has {len(texts)} ?tag=, and at most {most} are accepted at once: push again for the others"
         raise TagInvalid(msg)
     return [Tag.parse(text) for text in texts]
 

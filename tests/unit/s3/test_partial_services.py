@@ -185,7 +185,7 @@ async def test_a_bucket_that_is_missing_is_not_made_in_silence(nursery: trio.Nur
     """Nothing is written, by which some services would make it, and the operator reads what to do."""
     service = PartialService(has_bucket=False)
     server = await service.start(nursery)
-    with pytest.raises(StoreRefused, match=r"there is no bucket 'bucket'.*createbucket"):
+    with pytest.raises(StoreRefused, match=r"the bucket 'bucket' does not exist.*createbucket"):
         async with open_s3_store(server.config()):
             pass
     assert service.operations == ["ListObjectsV2"]

@@ -68,7 +68,7 @@ async def test_a_file_without_certificates_is_named(secure: tuple[ScriptedServer
     """The operator reads which file holds none."""
     server, config, certificate = secure
     key = certificate.with_name("key.pem")
-    with pytest.raises(StoreError, match=f"{key} holds no certificates"):
+    with pytest.raises(StoreError, match=f"{key} holds no usable certificates"):
         async with open_s3_store(replace(config, ca_bundle=key)):
             pass
     assert server.seen == []

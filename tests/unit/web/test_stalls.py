@@ -146,7 +146,7 @@ async def test_a_body_that_rests_is_cut_only_when_it_is_in_the_way(autojump_cloc
         with trio.fail_after(61.0):
             await budget.account().acquire(MIB)
     assert set(cut_at) == {"holding", "late"}
-    assert all("others wait for the memory" in reason for reason in reasons)
+    assert all("other requests wait for the memory" in reason for reason in reasons)
     assert cut_at["holding"] - began < 500.0 + 91.0
 
 
@@ -156,7 +156,7 @@ async def test_a_body_that_rests_for_too_long_is_cut(autojump_clock: trio.abc.Cl
     body = coming([(1000.0, 1)])
     body.idle_timeout_s = 900.0
     began = trio.current_time()
-    with pytest.raises(ClientStalled, match="0 bytes came in 900 seconds: send again"):
+    with pytest.raises(ClientStalled, match="received 0 bytes in 900 seconds: send the missing bytes"):
         await received(body)
     assert trio.current_time() - began == pytest.approx(900.0)
 
@@ -178,7 +178,7 @@ async def test_a_trickle_over_a_real_connection_is_refused(nursery: trio.Nursery
             status, body = await client.receive()
             sending.cancel_scope.cancel()
         assert status == 408
-        assert b"send again what is missing" in body
+        assert b"send the missing bytes" in body
         assert replica.registry.budget.used_bytes == 0
         # What came before is kept.
         assert (await replica.client.get(location)).status_code == 204

@@ -124,8 +124,8 @@ class BoundedBody(Body):
             if left_s <= self.stall_timeout_s and is_asked == (self._asked_bytes() > 0):
                 break
         self.cut = Cut.SENDS_NO_MORE
-        why = " and others wait for the memory that they hold" if is_asked else ""
-        msg = f"{self._brought_bytes} bytes came in {limit_s:g} seconds{why}: send again what is missing"
+        why = ", and other requests wait for the memory that this one holds" if is_asked else ""
+        msg = f"received {self._brought_bytes} bytes in {limit_s:g} seconds{why}: send the missing bytes"
         raise ClientStalled(msg)
 
     async def _next_piece(self) -> bytes:

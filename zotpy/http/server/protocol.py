@@ -68,7 +68,7 @@ class JoiningProtocol(H11Protocol):
             await self.send(Closed())
             return
         if self.connection_state["connection"].is_refused and target.path not in _PROBES:
-            message = "this replica has as many clients as it takes: try again"
+            message = "this replica serves as many clients as it can: try again"
             await self.refuse(_TOO_MANY, message, is_head=request.method == b"HEAD")
             await self.send(Closed())
             return

@@ -29,17 +29,17 @@ class Target:
 def read_target(target: bytes) -> Target:
     """Read the origin form, the absolute form, or `*`. Raises `TargetInvalid`."""
     if b"#" in target:
-        msg = "the target of a request has no fragment: write # as %23"
+        msg = "the target of a request may not have a fragment: write # as %23"
         raise TargetInvalid(msg)
     if target.startswith(b"/") or target == b"*":
         return Target(target)
     whole = _WHOLE_URL.fullmatch(target)
     if whole is None:
-        msg = "the target of a request is a path that begins with /, or a whole URL"
+        msg = "the target of a request must be a path that begins with /, or a whole URL"
         raise TargetInvalid(msg)
     scheme, authority, path = whole.groups()
     if scheme.lower() not in _SCHEMES:
-        msg = "the target of a request is a URL of another scheme than http and https"
+        msg = "the target of a request is a URL of another scheme: use http or https"
         raise TargetInvalid(msg)
     if not _AUTHORITY.fullmatch(authority):
         msg = "the target of a request is a URL whose host is malformed: write a host name or an address, and a port"

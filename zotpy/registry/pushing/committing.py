@@ -239,5 +239,5 @@ class Commit:
 
 def _compare(actual: Digest, wanted: Digest) -> None:
     if actual != wanted:
-        msg = f"the content has the digest {actual}, not {wanted}: it was cut or changed on its way"
+        msg = f"the content has the digest {actual}, not {wanted}: it was cut or changed on its way: push it again"
         raise DigestInvalid(msg, detail={"digest": str(wanted), "actual": str(actual)})

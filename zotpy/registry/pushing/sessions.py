@@ -112,12 +112,12 @@ class Sessions:
                     fetched = await self.store.get(session.key, most_bytes=LONGEST_HEADER_BYTES)
         except KeyMissing:
             if session.token.offset:
-                msg = "there is no such upload: it was finished, cancelled or timed out; begin one with POST"
+                msg = "this upload does not exist: it was finished, cancelled or timed out; begin a new one with POST"
                 raise UploadUnknown(msg) from None
             return self._begun(session, None, None)
         state = UploadState.decode(fetched.body)
         if state.cancelled:
-            msg = "this upload was cancelled: begin one with POST"
+            msg = "this upload was cancelled: begin a new one with POST"
             raise UploadUnknown(msg)
         return SavedState(self.store, session.key, state, fetched.etag, fetched.store_time)
 
@@ -139,11 +139,11 @@ def check_length(state: UploadState, started_at: int, promised_bytes: int | None
     """Raise `SizeInvalid` where a request carried another number of bytes than it promised."""
     received = state.offset - started_at
     if promised_bytes is not None and received != promised_bytes:
-        msg = f"the request carried {received} bytes, not the {promised_bytes} it promised"
+        msg = f"received {received} bytes, but the request promised {promised_bytes}: send it again"
         raise SizeInvalid(msg)
 
 
 def refused(offset: int) -> ChunkOutOfOrder:
     """Return the error of a chunk that begins elsewhere than at `offset`."""
-    msg = f"the chunk does not begin where the upload ends: go on from byte {offset}"
+    msg = f"the chunk does not begin where the upload ends: continue from byte {offset}"
     return ChunkOutOfOrder(msg, offset=offset)

@@ -65,7 +65,7 @@ class Uploads:
         repeat a POST, and many cannot repeat a body.
         """
         if self.holds.calls and self.budget.waiting:
-            msg = f"the store stumbles, and {self.budget.waiting} uploads wait for memory: try again"
+            msg = f"the store does not answer, and {self.budget.waiting} uploads wait for memory: try again"
             raise TooManyRequests(msg)
         return Session(repo, UploadToken(repo.text, keys.new_id(), algorithm, 0))
 
@@ -200,7 +200,7 @@ class Uploads:
                 if is_remembered:
                     raise _Outdated from error
                 await self._abandon(saved, pipeline.state)
-                msg = "the store has other bytes than this request sent: another request wrote to the same upload"
+                msg = "another request wrote other bytes to this upload at the same time: push the blob again"
                 raise UploadInvalid(msg) from error
             except KeyMissing as error:
                 if is_remembered:

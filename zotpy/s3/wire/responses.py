@@ -68,12 +68,12 @@ def parse_xml(body: bytes) -> ET.Element:
     writes no more elements than a page has.
     """
     if b"<!DOCTYPE" in body or body.count(b"<") > MOST_TAGS:
-        msg = f"the store answered no document of S3: {body[:200]!r}"
+        msg = f"the store's answer is not an S3 document: {body[:200]!r}"
         raise ResponseError(msg)
     try:
         root = ET.fromstring(body.strip())  # noqa: S314 - from the store we are configured to trust; expat bounds expansion
     except (ET.ParseError, ValueError, LookupError) as error:  # the latter two: an encoding that expat cannot read
-        msg = f"the store answered no XML: {body[:200]!r}"
+        msg = f"the store's answer is not XML: {body[:200]!r}"
         raise ResponseError(msg) from error
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
@@ -91,7 +91,7 @@ def parse_total(content_range: str) -> int | None:
         return None
     total = content_range.rpartition("/")[2]
     if len(total) > MOST_DIGITS or not (total.isascii() and total.isdigit()):
-        msg = f"the store answered a range without its length: {content_range[:100]!r}"
+        msg = f"the store answered a range without the object's length: {content_range[:100]!r}"
         raise ResponseError(msg)
     return int(total)
 
@@ -105,7 +105,7 @@ def _parse_time(text: str) -> datetime:
             parsed = email.utils.parsedate_to_datetime(text)
         return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
     except (ValueError, OverflowError, TypeError, IndexError) as error:  # the latter two: the library's own faults
-        msg = f"the store answered no time: {text!r}"
+        msg = f"the store's answer has a malformed time: {text!r}"
         raise ResponseError(msg) from error
 
 
@@ -190,7 +190,7 @@ def _document(body: bytes, name: str) -> ET.Element:
     """Parse a document that must be called `name`: a proxy's page is well-formed at times."""
     root = parse_xml(body)
     if root.tag != name:
-        msg = f"the store answered a document {root.tag[:40]!r}, not {name}"
+        msg = f"the store answered with the document {root.tag[:40]!r}, not {name}"
         raise ResponseError(msg)
     return root
 
@@ -207,7 +207,7 @@ def _truncated(root: ET.Element) -> bool:
     """Say whether more follow. Raises `ResponseError` where the store does not say it."""
     text = _required(root, "IsTruncated").strip().lower()
     if text not in {"true", "false"}:
-        msg = f"the store answered neither true nor false in IsTruncated: {text[:40]!r}"
+        msg = f"the store's answer has neither true nor false in IsTruncated: {text[:40]!r}"
         raise ResponseError(msg)
     return text == "true"
 
@@ -215,7 +215,7 @@ def _truncated(root: ET.Element) -> bool:
 def _size(element: ET.Element) -> int:
     text = _required(element, "Size")
     if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
-        msg = f"the store answered no size: {text[:40]!r}"
+        msg = f"the store's answer has a malformed size: {text[:40]!r}"
         raise ResponseError(msg)
     return int(text)
 

@@ -140,7 +140,7 @@ def _check(prefix: str, operation: str, keys: Sequence[str]) -> None:
 def _leads_nowhere(operation: str, parameter: str, start_after: str) -> NoReturn:
     after = f" after {start_after!r}" if start_after else ""
     msg = (
-        f"{operation}: the store says that more follow, and lists none{after}: it ignores {parameter}, and cannot hold "
-        "more keys than fit on one page of a listing"
+        f"{operation}: the store says that more keys follow, but lists none{after}: it ignores {parameter}, and so "
+        "cannot hold more keys than fit on one page of a listing"
     )
     raise StoreRefused(msg)
