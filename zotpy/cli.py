@@ -16,8 +16,11 @@ from zotpy.commands.du import add_du
 from zotpy.commands.fsck import add_fsck
 from zotpy.commands.gc import add_gc
 from zotpy.config import ConfigError, Settings, load_settings
+from zotpy.http.private_parts import H11, SERVER
+from zotpy.libraries import LibraryChanged, check
 from zotpy.release import commit
 from zotpy.telemetry.logs import configure_logs
+from zotpy.telemetry.private_parts import PROMETHEUS_CLIENT
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 EXIT_INTERRUPTED = 130
@@ -51,7 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 1 failed, 2 wrong arguments or configuration, 130 Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
+        check(H11)
         code: int = options.run(options)
+    except LibraryChanged as error:
+        _complain(str(error))
+        return EXIT_FAILED
     except ConfigError as error:
         for problem in error.problems:
             _complain(problem)
@@ -78,6 +85,7 @@ def _serve(options: argparse.Namespace) -> int:
         allow_many_files,
     )
 
+    check(*SERVER, PROMETHEUS_CLIENT)
     allow_many_files()
     try:
         trio.run(partial(_run(settings), settings), strict_exception_groups=True)

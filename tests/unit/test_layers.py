@@ -15,11 +15,12 @@ MAY_IMPORT = {
     "zotpy": "",
     "zotpy.release": "",
     "zotpy.core": "",
-    "zotpy.http": "h11 trio",
+    "zotpy.libraries": "",
+    "zotpy.http": "zotpy.libraries h11 trio",
     "zotpy.http.server": "zotpy.bell zotpy.concurrency zotpy.core zotpy.http zotpy.memory zotpy.store "
     "h11 hypercorn quart quart_trio structlog trio werkzeug",
     "zotpy.s3.wire": "zotpy.core crc32c",
-    "zotpy.s3": "zotpy.core zotpy.http zotpy.s3.wire botocore crc32c h11 httpx structlog trio",
+    "zotpy.s3": "zotpy.core zotpy.http zotpy.libraries zotpy.s3.wire botocore crc32c h11 httpx structlog trio",
     "zotpy.store": "zotpy.core crc32c structlog trio",
     "zotpy.store.s3": "zotpy.core zotpy.s3 zotpy.s3.wire zotpy.store crc32c httpx structlog trio",
     "zotpy.store.opening": "zotpy.core zotpy.s3 zotpy.store zotpy.store.s3 structlog trio",
@@ -35,7 +36,7 @@ MAY_IMPORT = {
     "zotpy.bell": "trio",
     "zotpy.web": "zotpy.bell zotpy.bucket zotpy.concurrency zotpy.core zotpy.http zotpy.http.server zotpy.memory "
     "zotpy.registry zotpy.registry.pushing zotpy.store hypercorn quart quart_trio structlog trio werkzeug",
-    "zotpy.telemetry": "zotpy zotpy.memory zotpy.release zotpy.store prometheus_client structlog trio",
+    "zotpy.telemetry": "zotpy zotpy.libraries zotpy.memory zotpy.release zotpy.store prometheus_client structlog trio",
     "zotpy.restarts": "",
     "zotpy.embedded": "zotpy.concurrency zotpy.restarts zotpy.s3 zotpy.s3.wire crc32c cryptography structlog trio",
     "zotpy.config": "zotpy.core yaml",
@@ -55,8 +56,8 @@ MAY_IMPORT = {
     "zotpy.commands": "zotpy.bucket zotpy.collecting zotpy.collector zotpy.concurrency zotpy.config zotpy.core "
     "zotpy.inspection zotpy.registry.settings zotpy.startup zotpy.storage zotpy.store zotpy.telemetry "
     "prometheus_client rich structlog trio",
-    "zotpy.cli": "zotpy zotpy.commands zotpy.config zotpy.release zotpy.server zotpy.startup zotpy.telemetry "
-    "zotpy.workers structlog trio",
+    "zotpy.cli": "zotpy zotpy.commands zotpy.config zotpy.http zotpy.libraries zotpy.release zotpy.server "
+    "zotpy.startup zotpy.telemetry zotpy.workers structlog trio",
     "zotpy.__main__": "zotpy.cli",
 }
 """What each part may import beside itself and the standard library; the longest name that fits a module is its part.

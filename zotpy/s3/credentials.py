@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import structlog
 import trio
 
+from zotpy.libraries import Library, Part, check
 from zotpy.s3.config import S3Config
 from zotpy.s3.errors import S3Unavailable
 from zotpy.s3.wire.signing import Keys
@@ -22,6 +23,18 @@ CHECK_EVERY_S = 30.0
 """How often the chain is asked at most, whatever the store says of its keys."""
 LONGEST_LIFE_S = 1 << 26
 """Two years; no temporary keys last longer than days."""
+
+BOTOCORE = Library(
+    "botocore",
+    "1.44",
+    (
+        Part("botocore.session.Session.get_credentials", "self"),
+        Part("botocore.credentials.Credentials.get_frozen_credentials", "self"),
+        Part("botocore.credentials.RefreshableCredentials.get_frozen_credentials", "self"),
+        Part("botocore.credentials.RefreshableCredentials.refresh_needed", "self refresh_in"),
+    ),
+)
+"""All of it is public. Without `refresh_needed` keys that expire would look as if they never did."""
 
 log = structlog.get_logger()
 
@@ -62,6 +75,7 @@ class StaticKeys:
 
 
 def _botocore_session() -> Any:
+    check(BOTOCORE)
     from botocore.session import Session  # noqa: PLC0415 - 30 MiB that static keys do not need
 
     return Session()
