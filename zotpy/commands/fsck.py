@@ -23,9 +23,15 @@ The command checks that
 referrers and the catalog. The command never deletes anything that holds content. Give it the configuration of the
 replicas: it passes over objects younger than gcSettings.deadline, because their requests may not be finished.
 
+With --restored the command is for a bucket that was filled from a backup, before any replica or collector uses it. The
+objects of a copy have other times than the originals. Until this command puts them right, no replica serves them.
+
 exit codes: 0 everything is right or was repaired, 1 something is wrong or the store failed, 2 wrong arguments or
 configuration
 """
+
+_LATE = """{} records count for nothing, since the bucket dates them later than they say. If this bucket was filled
+from a backup, stop everything that uses it, and run: zotpy fsck --restored (docs/backup.md)"""
 
 
 def add_fsck(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -36,6 +42,11 @@ def add_fsck(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     add_bucket_arguments(parser)
     parser.add_argument("--repair", action="store_true", help="rebuild what can be rebuilt")
+    parser.add_argument(
+        "--restored",
+        action="store_true",
+        help="the bucket was filled from a backup and nothing uses it yet: first make what it holds count",
+    )
     parser.add_argument(
         "--read",
         metavar="SHARE",
@@ -65,7 +76,8 @@ def _run(options: argparse.Namespace) -> int:
     report = Report()
     done = None
     try:
-        done = look_at_bucket(partial(_check, settings, report, repair=options.repair, share_read=options.read))
+        check = partial(_check, repair=options.repair, share_read=options.read, restored=options.restored)
+        done = look_at_bucket(partial(check, settings, report))
     finally:  # what was found, and repaired, before the store failed or the person lost patience
         if not options.json:
             for problem in report.problems:
@@ -77,6 +89,10 @@ def _run(options: argparse.Namespace) -> int:
     else:
         looked_at = f"{report.repositories} repositories, {report.manifests} manifests, {report.blobs} blobs"
         print(f"{looked_at}, {report.tags} tags, {size(report.bytes_read)} of large blobs read")  # noqa: T201 - the same
+        if report.restored:
+            print(f"{report.restored} objects of the copy were made to count")  # noqa: T201 - the same
+        if report.late:
+            print(_LATE.format(report.late))  # noqa: T201 - the same
         if report.data_unnamed:
             unnamed = f"{report.data_unnamed} data objects ({size(report.data_unnamed_bytes)})"
             print(f"{unnamed} are named by nothing: zotpy gc deletes them")  # noqa: T201 - the same
@@ -84,7 +100,9 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if report.left else 0
 
 
-async def _check(settings: "Settings", report: "Report", *, repair: bool, share_read: float) -> "Report":
+async def _check(
+    settings: "Settings", report: "Report", *, repair: bool, share_read: float, restored: bool
+) -> "Report":
     from zotpy.commands.shared import Watched, open_bucket  # noqa: PLC0415
     from zotpy.inspection.checking import Checker  # noqa: PLC0415
     from zotpy.registry.settings import RegistrySettings  # noqa: PLC0415
@@ -96,4 +114,5 @@ async def _check(settings: "Settings", report: "Report", *, repair: bool, share_
     )
     async with open_bucket(settings) as store:
         with Watched() as watched:
-            return await Checker(store, repair, share_read, watched.begin("registry"), numbers, report).run()
+            advance = watched.begin("registry")
+            return await Checker(store, repair, share_read, restored, advance, numbers, report).run()

@@ -170,6 +170,13 @@ def lease_until(lease_key: str) -> datetime | None:
     return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
 
 
+def without_until(lease_key: str) -> str:
+    """Return the key of the same lease that may be written at any time."""
+    directory, slash, name = lease_key.rpartition("/")
+    lease_id, dash, data_id = name.partition("-")
+    return f"{directory}{slash}{lease_id.partition('.')[0]}{dash}{data_id}"
+
+
 def data_of(lease_key: str) -> str | None:
     """Read from a lease's key which data it keeps; `None`: none."""
     data_id = lease_key.rpartition("/")[2].partition("-")[2]

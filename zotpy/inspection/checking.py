@@ -22,6 +22,7 @@ from zotpy.inspection.data_check import is_there
 from zotpy.inspection.looking import Look
 from zotpy.inspection.report import Report
 from zotpy.inspection.repository_check import RepositoryCheck
+from zotpy.inspection.restoring import Restoring
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import Store
 
@@ -35,8 +36,11 @@ class Checker:
 
     store: Store
     repair: bool = False
+    """Whether what can be rebuilt is rebuilt."""
     share_read: float = 0.0
     """How many of the large blobs are read whole to compare their digests, 0 to 1."""
+    restored: bool = False
+    """Whether the bucket was filled from a backup: first what it holds is made to count."""
     advance: Callable[[int], None] = lambda _: None
     """Told how many objects more were looked at."""
     settings: RegistrySettings = field(default_factory=RegistrySettings)
@@ -46,6 +50,8 @@ class Checker:
 
     async def run(self) -> Report:
         """Check everything. Raises `StoreError`."""
+        if self.restored:
+            await Restoring(self.store, self.report, self.advance).run()
         rows = BUFFER_ROWS
         async with table(rows) as sizes, table(rows) as seen, table(rows) as named, table(rows) as verdicts:
             look = Look(self.store, self.settings, self.repair, self._should_read, sizes, named, verdicts, self.report)

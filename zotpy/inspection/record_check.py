@@ -70,6 +70,7 @@ class RecordCheck:
                 return None  # collected since the listing
             kept = await self._from_leases(kind, digest, leases)
             if kept is None and found is not None and found.is_late:
+                self.look.report.late += 1
                 return None  # of a request that was not acknowledged
             if kept is None:
                 self._tell(digest, f"{_damage(found)}, and no lease has it")

@@ -32,6 +32,10 @@ class Report:
     data_unnamed: int = 0
     """Data objects older than the grace that no lease names: the collector's."""
     data_unnamed_bytes: int = 0
+    restored: int = 0
+    """Leases, entries and tags of a copied bucket that were made to count (`zotpy.inspection.restoring`)."""
+    late: int = 0
+    """Records that count for nothing, since they were written later than they say: those of a copied bucket all do."""
     problems: list[Problem] = field(default_factory=list)
 
     def has_read(self, size_bytes: int) -> None:
