@@ -1,6 +1,6 @@
 """A bucket that was filled from a backup: what it holds counts again.
 
-Leases, entries and tags say until when they were to be written (`zotpy.registry.reliance`). A tool that copies objects
+Leases, entries and tags say until when they were to be written (`zotpy.bucket.reliance`). A tool that copies objects
 gives them the time of the copy, so each of them is *late* in the copy, and nobody relies on it: every manifest would be
 404, and a grace later the collector would delete all of it. Here each late one is written anew without such a time.
 
@@ -12,14 +12,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from zotpy.bucket.sweeps import pages
+from zotpy.concurrency import gather
 from zotpy.core import keys
 from zotpy.core.framing import FramingError
 from zotpy.core.keys import Kind
-from zotpy.core.records import Entry, TagValue, decode_entry, is_late
+from zotpy.core.record_values import Entry, TagValue, decode_entry, is_late
 from zotpy.inspection.report import Report
-from zotpy.registry.concurrency import gather
 from zotpy.store.interface import Body, ConditionFailed, Fetched, KeyMissing, Listed, Store
-from zotpy.store.sweeps import pages
 
 AT_ONCE = 16
 """Objects that are read and written at the same time; each holds a manifest or a small blob."""
