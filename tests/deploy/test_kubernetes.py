@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REPLICA = {"app.kubernetes.io/name": "zotpy", "app.kubernetes.io/component": "replica"}
-PATHS = {path for _, path, _ in ROUTES}
+PATHS = {route.rule for route in ROUTES}
 
 
 @pytest.mark.parametrize("release", RELEASES)

@@ -34,8 +34,9 @@ MAY_IMPORT = {
     "zotpy.registry.settings zotpy.store structlog trio",
     "zotpy.collector": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.store structlog trio",
     "zotpy.bell": "trio",
-    "zotpy.web": "zotpy.bell zotpy.bucket zotpy.concurrency zotpy.core zotpy.http zotpy.http.server zotpy.memory "
-    "zotpy.registry zotpy.registry.pushing zotpy.store hypercorn quart quart_trio structlog trio werkzeug",
+    "zotpy.auth": "zotpy.core",
+    "zotpy.web": "zotpy.auth zotpy.bell zotpy.bucket zotpy.concurrency zotpy.core zotpy.http zotpy.http.server "
+    "zotpy.memory zotpy.registry zotpy.registry.pushing zotpy.store quart quart_trio structlog trio",
     "zotpy.telemetry": "zotpy zotpy.libraries zotpy.memory zotpy.release zotpy.store prometheus_client structlog trio",
     "zotpy.restarts": "",
     "zotpy.embedded": "zotpy.concurrency zotpy.restarts zotpy.s3 zotpy.s3.wire crc32c cryptography structlog trio",

@@ -14,6 +14,7 @@ from zotpy.core.byteranges import ByteRanges, PartCutter, content_range
 from zotpy.core.digests import Digest
 from zotpy.core.ranges import Span, parse_read_ranges
 from zotpy.http.server.bodies import BoundedRequest, StreamedBody
+from zotpy.web.answers import Answer
 
 Opener = Callable[[Span], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 
@@ -59,7 +60,7 @@ def answer_content(content: Content, spans: tuple[Span, ...] | None, open_span: 
     body: StreamedBody | str = ""
     if open_span is not None:
         body = StreamedBody(open_span(span) if form is None else PartsReader(form, open_span))
-    return _with(Response(body, status, content_type=media_type), headers)
+    return _with(Answer(body, status, content_type=media_type), headers)
 
 
 def _with(response: Response, headers: Mapping[str, str]) -> Response:

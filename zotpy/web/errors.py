@@ -1,16 +1,16 @@
-"""From errors to answers: the one table of status codes, and the one exit for every failure.
+"""From errors to answers: the one table of status codes, and one exit for the failures of each area.
 
 429 and 503 differ in what helps. 429: the same request may succeed a little later, at any replica; skopeo, podman and
 others repeat a request only for this status. 503: this replica is to be left, since another one may answer (it is older
 than its bucket, too small, or the store refuses its keys); a balancer may send the request to another one at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import structlog
 import trio
 from quart import Response
-from werkzeug.exceptions import HTTPException
 
 from zotpy.bucket.layout import LayoutMoved
 from zotpy.concurrency import first_cause, log_others
@@ -20,6 +20,24 @@ from zotpy.core.paging import PageInvalid
 from zotpy.core.ranges import upload_range
 from zotpy.http.server.envelope import envelope
 from zotpy.store.interface import StoreError, StoreFull, StoreUnavailable
+
+
+class EndpointUnknown(e.RegistryError):
+    """No endpoint has this path."""
+
+    code = "NAME_UNKNOWN"
+
+    def __init__(self) -> None:
+        super().__init__("this endpoint does not exist")
+
+
+class MethodNotAllowed(e.Unsupported):
+    """The endpoint does not take this method; `methods` are those that it takes."""
+
+    def __init__(self, methods: Iterable[str]) -> None:
+        super().__init__("this endpoint does not support this method")
+        self.methods = frozenset(methods)
+
 
 STATUS: Mapping[type[e.RegistryError], int] = {
     e.NameInvalid: 400,
@@ -47,8 +65,9 @@ STATUS: Mapping[type[e.RegistryError], int] = {
     e.ClientStalled: 408,
     e.StorageFull: 413,  # the one at which crane, oras, regctl and skopeo all end at once, and show the message
     PageInvalid: 400,
+    EndpointUnknown: 404,
+    MethodNotAllowed: 405,
 }
-_HTTP_CODES = {404: "NAME_UNKNOWN", 405: "UNSUPPORTED", 413: "SIZE_INVALID", 400: "UNSUPPORTED"}
 _RETRY_AFTER_S = 5
 
 log = structlog.get_logger()
@@ -64,8 +83,6 @@ def answer(error: BaseException) -> Response:
         cause = e.StorageFull(why)
     if isinstance(cause, e.RegistryError):
         return envelope(STATUS[type(cause)], *cause.items(), headers=_headers(cause))
-    if isinstance(cause, HTTPException):
-        return _from_http(cause)
     if isinstance(cause, LayoutMoved):  # was logged once, when it was found out
         message = "this replica is older than its bucket: try again, since another replica may answer"
         return envelope(503, ("UNAVAILABLE", message, None), headers={"Retry-After": str(_RETRY_AFTER_S)})
@@ -88,18 +105,27 @@ def _headers(error: e.RegistryError) -> dict[str, str]:
         return headers | ({"Location": error.location} if error.location else {})
     if isinstance(error, e.RangeInvalid) and error.size_bytes is not None:
         return {"Content-Range": f"bytes */{error.size_bytes}"}
+    if isinstance(error, MethodNotAllowed):
+        return {"Allow": ", ".join(sorted(error.methods))}
     if isinstance(error, e.TooManyRequests | e.TryAgain | e.Unavailable):
         return {"Retry-After": str(error.retry_after_s)}
     return {}
 
 
-def _from_http(error: HTTPException) -> Response:
-    """Answer Quart's own refusals in the same form."""
-    status = error.code or 500
-    headers = {}
-    if (methods := getattr(error, "valid_methods", None)) is not None:
-        headers["Allow"] = ", ".join(sorted(methods))
-    message = {404: "this endpoint does not exist", 405: "this endpoint does not support this method"}.get(
-        status, error.description or error.name
-    )
-    return envelope(status, (_HTTP_CODES.get(status, "UNKNOWN"), message, None), headers=headers)
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Endpoints whose answers share some headers, and whose failures leave by one exit."""
+
+    headers: Mapping[str, str]
+    explain: Callable[[BaseException], Response]
+    """Writes the answer to a request that failed."""
+
+    def failed(self, error: BaseException) -> Response:
+        """Return the answer to a request that failed, with the headers of the area."""
+        response = self.explain(error)
+        response.headers.update(self.headers)
+        return response
+
+
+API = Area({"Docker-Distribution-API-Version": "registry/2.0"}, answer)
+"""What clients of a registry ask: a failure is the OCI envelope."""

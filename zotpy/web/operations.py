@@ -2,28 +2,26 @@
 
 from quart import Response
 
-from zotpy.http.server.bodies import BoundedRequest
-from zotpy.web.context import Context
+from zotpy.web.answers import Answer
+from zotpy.web.call import Call
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-async def livez(context: Context, request: BoundedRequest) -> Response:
+async def livez(call: Call) -> Response:
     """GET /livez: the process answers; restarting it would help nothing."""
-    del context, request
-    return Response("ok\n", 200, content_type="text/plain")
+    del call
+    return Answer("ok\n", 200, content_type="text/plain")
 
 
-async def readyz(context: Context, request: BoundedRequest) -> Response:
+async def readyz(call: Call) -> Response:
     """GET /readyz and /startupz: the store answers, its layout is one we know, and the replica is not leaving."""
-    del request
-    if await context.health.is_ready():
-        return Response("ok\n", 200, content_type="text/plain")
-    reason = "draining" if context.health.draining else context.health.refusal or "the store does not answer"
-    return Response(f"{reason}\n", 503, content_type="text/plain")
+    if await call.context.health.is_ready():
+        return Answer("ok\n", 200, content_type="text/plain")
+    reason = "draining" if call.context.health.draining else call.context.health.refusal or "the store does not answer"
+    return Answer(f"{reason}\n", 503, content_type="text/plain")
 
 
-async def metrics(context: Context, request: BoundedRequest) -> Response:
+async def metrics(call: Call) -> Response:
     """GET /metrics: Prometheus's text format."""
-    del request
-    return Response(context.metrics(), 200, content_type=_METRICS_TYPE)
+    return Answer(call.context.metrics(), 200, content_type=_METRICS_TYPE)

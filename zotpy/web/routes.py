@@ -1,46 +1,101 @@
-"""The endpoints of one repository, found by one regular expression.
+"""The table of endpoints, and how a request finds its row.
 
-Quart's router, contexts and signals cost more CPU than all else that a HEAD of a blob takes here, and no handler uses
-them. So a request whose path is written as clients write it goes from here straight to its handler. Whatever this does
-not know (another endpoint, a method that is not allowed, an unusual path) is Quart's to answer: what is found here is
-what Quart's router finds, rule and arguments alike, and `tests/unit/web/test_routes.py` compares both.
+A row says which action its endpoint needs, so nobody can add an endpoint without saying who may use it.
+
+Endpoints of a repository are found by one regular expression, the others by their whole path. Quart's router would cost
+more CPU than all else that a HEAD of a blob takes here; `tests/unit/web/test_routes.py` compares the table with it.
 """
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from dataclasses import dataclass
 
 from quart import Response
-from quart.routing import QuartRule
 
-Handler = Callable[..., Awaitable[Response]]
-Found = tuple[QuartRule, Handler, dict[str, Any]]
+from zotpy.auth.actions import Action
+from zotpy.web.call import Call
+from zotpy.web.errors import API, Area, EndpointUnknown, MethodNotAllowed
 
-_RULE = re.compile(r"/v2/<path:name>/(?P<kind>[a-z/]+)/(?:<(?P<variable>[a-z_]+)>)?")
-_PATH = re.compile(
-    r"/v2/(?P<name>[a-z0-9][a-z0-9._/-]*)/(?P<kind>manifests|referrers|blobs(?:/uploads)?)/(?P<last>[\w.:+=-]*)",
-    re.ASCII,
-)
+Handler = Callable[[Call], Awaitable[Response]]
+
+_RULE = re.compile(r"/v2/<path:name>/(?P<kind>[a-z/]+)/(?:<[a-z_]+>|(?P<end>[a-z]*))")
 
 
-class RepositoryRoutes:
-    """Finds the handlers of rules such as `/v2/<path:name>/blobs/<digest>`."""
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A row: one method of one endpoint. A GET answers HEAD, too."""
 
-    def __init__(self, rules: Iterable[tuple[QuartRule, Handler]]) -> None:
-        """Take those of the rules that have this form."""
-        self._routes: dict[tuple[str, str, bool], tuple[QuartRule, Handler, str]] = {}
-        for rule, handler in rules:
-            if (form := _RULE.fullmatch(rule.rule)) is not None:
-                variable = form["variable"] or ""
-                for method in rule.methods or ():
-                    self._routes[method, form["kind"], bool(variable)] = rule, handler, variable
+    method: str
+    rule: str
+    """The path, such as `/v2/<path:name>/blobs/<digest>`. The metrics call the endpoint by it."""
+    handler: Handler
+    needs: Action | None
+    """What the caller must be allowed to do, in the repository if the path names one. `None`: anybody may ask.
 
-    def find(self, method: str, path: str) -> Found | None:
-        """Return the rule, its handler and the arguments for it; `None`: ask Quart."""
-        if (parts := _PATH.fullmatch(path)) is None:
-            return None
-        name, kind, last = parts.groups()
-        if (route := self._routes.get((method, kind, bool(last)))) is None:
-            return None
-        rule, handler, variable = route
-        return rule, handler, {"name": name, variable: last} if last else {"name": name}
+    What depends on more than the path, such as the source of a mount, the handler asks of `Call.permission`.
+    """
+    area: Area = API
+    """How its failures are answered."""
+
+
+Rows = dict[str, Route]
+"""The rows of one endpoint, by method."""
+
+
+class RouteTable:
+    """Finds the row of a request, and reads the variables in its path."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        """Take the rows. Raises `ValueError` if two rows answer the same request, or if a rule has an unknown form."""
+        self.routes = tuple(routes)
+        self._whole: dict[str, Rows] = {}
+        self._in_repository: dict[tuple[str, str | None], Rows] = {}
+        """By what stands between the name and the last slash, and what stands behind it; `None`: anything."""
+        for route in self.routes:
+            self._add(route)
+        for (kind, end), rows in self._in_repository.items():
+            if end:  # a GET of `blobs/uploads` asks for a blob of that name, while a POST begins an upload
+                for method, route in self._in_repository.get((kind, None), {}).items():
+                    rows.setdefault(method, route)
+        kinds = "|".join(sorted({kind for kind, _ in self._in_repository}))
+        self._pattern = re.compile(rf"/v2/([^/].*)/({kinds})/([^/]*)")
+
+    def find(self, method: str, path: str) -> tuple[Route, str | None, str]:
+        """Return the row, the name of the repository, and the last variable of the path: both not checked yet.
+
+        The name is `None`, and the variable empty, if the rule has none. Raises `EndpointUnknown`, `MethodNotAllowed`.
+        """
+        name, last = None, ""
+        if (rows := self._whole.get(path)) is None and (parts := self._pattern.fullmatch(path)) is not None:
+            name, kind, last = parts.groups()
+            rows = self._in_repository.get((kind, last)) or (self._in_repository.get((kind, None)) if last else None)
+        if rows is None:
+            raise EndpointUnknown
+        if (route := rows.get(method)) is None:
+            raise MethodNotAllowed(rows)
+        return route, name, last if route.rule.endswith(">") else ""
+
+    def _add(self, route: Route) -> None:
+        """Put a row where its requests are looked up: clients write paths with and without a last slash."""
+        if "<" not in route.rule:
+            for path in {route.rule, route.rule.rstrip("/"), f"{route.rule}/"}:
+                _put(self._whole.setdefault(path, {}), route)
+            return
+        if (form := _RULE.fullmatch(route.rule)) is None:
+            msg = f"{route.rule}: a rule with variables is /v2/<path:name>/words/last"
+            raise ValueError(msg)
+        kind, end = form.groups()
+        places = [(kind, end)]
+        if end == "" and "/" in kind:
+            above, _, word = kind.rpartition("/")
+            places.append((above, word))
+        for place in places:
+            _put(self._in_repository.setdefault(place, {}), route)
+
+
+def _put(rows: Rows, route: Route) -> None:
+    for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+        if method in rows:
+            msg = f"{method} {route.rule}: another row answers this request, that of {rows[method].rule}"
+            raise ValueError(msg)
+        rows[method] = route

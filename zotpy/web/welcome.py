@@ -6,8 +6,8 @@ from html import escape
 
 from quart import Response
 
-from zotpy.http.server.bodies import BoundedRequest
-from zotpy.web.context import Context
+from zotpy.web.answers import Answer
+from zotpy.web.call import Call
 
 EXAMPLE_HOST = "registry.example.com"
 """Shown where a client does not say by which name it knows this host."""
@@ -29,19 +29,19 @@ HEADERS = {
 """The page needs its one style, and nothing else may run, load or frame it."""
 
 
-async def welcome(context: Context, request: BoundedRequest) -> Response:
+async def welcome(call: Call) -> Response:
     """GET and HEAD of `/`. What a client says of this host is shown as text, never as markup."""
-    reached = request.reached
+    reached = call.request.reached
     origin = reached.origin or f"https://{EXAMPLE_HOST}"
-    image = f"{reached.host or EXAMPLE_HOST}/{context.told('team/app')}:1.0"
+    image = f"{reached.host or EXAMPLE_HOST}/{call.told('team/app')}:1.0"
     what = "zotpy is an OCI registry: it keeps container images, Helm charts and other artifacts."
     commands = f"docker tag app:1.0 {image}\ndocker push {image}\ndocker pull {image}"
-    api = f"{origin}{context.path('/v2/')}"
-    accepted = request.accept_mimetypes
+    api = f"{origin}{call.path('/v2/')}"
+    accepted = call.request.accept_mimetypes
     if accepted.quality("text/html") > accepted.quality("text/plain"):
-        return Response(_page(what, commands, api), 200, HEADERS, content_type="text/html; charset=utf-8")
+        return Answer(_page(what, commands, api), 200, HEADERS, content_type="text/html; charset=utf-8")
     text = f"{what}\n\nPush an image, and pull it:\n\n{commands}\n\nThe API is at {api}\n"
-    return Response(text, 200, HEADERS, content_type="text/plain; charset=utf-8")
+    return Answer(text, 200, HEADERS, content_type="text/plain; charset=utf-8")
 
 
 def _page(what: str, commands: str, api: str) -> str:

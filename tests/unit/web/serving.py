@@ -27,12 +27,14 @@ from zotpy.registry.settings import RegistrySettings
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.memory_store import MemoryStore
 from zotpy.web.app import create_app
+from zotpy.web.dispatch import admit_everybody
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from zotpy.http.server.proxies import TrustedProxies
     from zotpy.registry.registry import Registry
+    from zotpy.web.dispatch import Admit
 
 PART_BYTES = 1 * MIB
 BUDGET_BYTES = 8 * MIB
@@ -106,13 +108,14 @@ async def serving(
     settings: RegistrySettings = SETTINGS,
     config: ServerConfig | None = None,
     proxies: TrustedProxies | None = None,
+    admit: Admit = admit_everybody,
 ) -> AsyncIterator[Replica]:
     """Listen on a free port of the loopback interface, with small limits, until the block ends."""
     store, script = MemoryStore(), Script()
     faulty = FaultyStore(store, script)
     registry = await open_registry(faulty, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
     health, config = Health(registry.store), config or ServerConfig()
-    async with listening(nursery, registry, config, proxies, health=health) as (
+    async with listening(nursery, registry, config, proxies, health=health, admit=admit) as (
         client,
         ended,
         stop,
@@ -128,9 +131,12 @@ async def listening(
     proxies: TrustedProxies | None = None,
     metrics_path: str | None = "/metrics",
     health: Health | None = None,
+    admit: Admit = admit_everybody,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, trio.MemoryReceiveChannel[Answered], trio.Event]]:
     """Serve a registry on a free port; return a client, what tells of each request that ended, and how to stop."""
-    app = create_app(registry, health or Health(registry.store), lambda: b"zotpy_metrics 1\n", metrics_path)
+    app = create_app(
+        registry, health or Health(registry.store), lambda: b"zotpy_metrics 1\n", metrics_path, admit=admit
+    )
     if proxies is not None:
         app.proxies = proxies
     tell, ended = trio.open_memory_channel[Answered](1000)

@@ -34,8 +34,8 @@ TYPE = {"Content-Type": OCI_IMAGE}
 def allowed_methods() -> dict[str, set[str]]:
     """Return a path for each route, with the methods it takes."""
     allowed: dict[str, set[str]] = {}
-    for method, rule, _ in ROUTES:
-        path = rule.replace("<path:name>", REPO).replace("<digest>", ABSENT)
+    for route in ROUTES:
+        method, path = route.method, route.rule.replace("<path:name>", REPO).replace("<digest>", ABSENT)
         path = path.replace("<reference>", "v1").replace("<upload_id>", "an-upload")
         allowed.setdefault(path, set()).update({"GET", "HEAD"} if method == "GET" else {method})
     return allowed

@@ -182,6 +182,8 @@ class BoundedRequest(TrioRequest):
     body_class = BoundedBody  # type: ignore[assignment]  # the seam for a body of another kind
     reached = Reached()
     """How its client has reached us."""
+    route = "none"
+    """The rule that its path matches, such as `/v2/<path:name>/blobs/<digest>`."""
     held: Held | None = None
     """The memory that its body and its answer take; given back once that was sent, or cannot be."""
 

@@ -6,7 +6,6 @@ not the client still waits; only a read (GET, HEAD) is cancelled.
 """
 
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -98,14 +97,13 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
                 held.close()
             answered.cut = self._why_cut(body_of(request)) or answered.cut
             answered.received_bytes = getattr(request.body, "received_bytes", 0)
-            answered.route = request.url_rule.rule if request.url_rule is not None else "none"
+            answered.route = request.route  # type: ignore[attr-defined]
             self.app.on_answered(answered, trio.current_time())  # type: ignore[attr-defined]
 
     async def _answer(self, request: "Request", send: Any, answered: "Answered") -> None:
         is_spoken = request.http_version.startswith("1.")  # why not HTTP/2, `zotpy/http/server/connections.py` says
         response = await self.app.handle_request(request) if is_spoken else _other_version()
         answered.status = response.status_code
-        _name_no_type_of_nothing(request.method, response)
         body = body_of(request)
         counted = _counting(self._noting_the_end(send), answered)
         if _has_body(request) and not body.finished:
@@ -228,14 +226,6 @@ class Answered:
     received_bytes: int = 0
     sent_bytes: int = 0
     cut: Cut | None = None
-
-
-def _name_no_type_of_nothing(method: str, response: "ResponseTypes") -> None:
-    """Take the media type away that Quart gives every answer, of one that has no content and describes none."""
-    body = response.response
-    is_description = method == "HEAD" and response.status_code == HTTPStatus.OK
-    if isinstance(body, DataBody) and not body.data and not is_description:
-        response.headers.pop("Content-Type", None)
 
 
 def _other_version() -> Response:

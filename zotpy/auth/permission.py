@@ -1,0 +1,58 @@
+"""The questions that a request asks of access control. Without access control each answer is yes."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from zotpy.auth.actions import Action
+from zotpy.core.names import RepositoryName
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who calls."""
+
+    name: str = ""
+    """Empty for a caller who has not said who they are."""
+
+
+class Permission(Protocol):
+    """What the caller of one request may do."""
+
+    @property
+    def identity(self) -> Identity:
+        """Who calls."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether everybody may do everything. If so, nothing needs to be looked up only to ask about it."""
+        ...
+
+    def require(self, action: Action, repo: RepositoryName | None, reference: str = "") -> None:
+        """Return if the caller may do this. Raises a `RegistryError` that says why not, and how to log in.
+
+        `reference` is the tag, digest or upload that the path names, as it was written there.
+        """
+        ...
+
+    def allows(self, action: Action, repo: RepositoryName | None, reference: str = "") -> bool:
+        """Say whether the caller may do this: for what a request can do without, such as the source of a mount."""
+        ...
+
+
+class Unrestricted:
+    """Permission to do everything, for everybody."""
+
+    identity = Identity()
+    is_open = True
+
+    def require(self, action: Action, repo: RepositoryName | None, reference: str = "") -> None:
+        """Return."""
+
+    def allows(self, action: Action, repo: RepositoryName | None, reference: str = "") -> bool:
+        """Say yes."""
+        del action, repo, reference
+        return True
+
+
+UNRESTRICTED: Permission = Unrestricted()

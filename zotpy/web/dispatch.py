@@ -1,0 +1,72 @@
+"""The one door: each request goes from its row of the table to its handler, and each failure through one exit.
+
+    route -> repository -> identity -> permission -> handler
+
+Nothing else calls a handler, so no handler runs for a caller who may not do what its row says.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import trio
+from quart import Response
+
+from zotpy.auth.permission import UNRESTRICTED, Permission
+from zotpy.concurrency import first_cause
+from zotpy.core.errors import Unsupported
+from zotpy.core.names import RepositoryName
+from zotpy.http.server.bodies import BoundedRequest
+from zotpy.web.call import Call
+from zotpy.web.context import Context
+from zotpy.web.errors import API, EndpointUnknown
+from zotpy.web.routes import RouteTable
+
+Admit = Callable[[BoundedRequest], Awaitable[Permission]]
+"""Finds out who makes a request, and so what they may do. Raises a `RegistryError` if they have to log in first."""
+
+
+async def admit_everybody(request: BoundedRequest) -> Permission:
+    """Let everybody do everything, without asking who they are."""
+    del request
+    return UNRESTRICTED
+
+
+class Dispatcher:
+    """Leads requests to their handlers."""
+
+    def __init__(self, table: RouteTable, context: Context, admit: Admit = admit_everybody) -> None:
+        self.table = table
+        self._context = context
+        self._admit = admit
+
+    async def answer(self, request: BoundedRequest) -> Response:
+        """Answer a request, whatever happens; raises only what cancels it.
+
+        `request.route` is set as soon as it is known. It stays as it is if no row takes the request.
+        """
+        area = API
+        try:
+            path = _path_of(request)
+            route, name, last = self.table.find(request.method, path)
+            request.route, area = route.rule, route.area
+            repo = None if name is None else RepositoryName.parse(name)
+            permission = UNRESTRICTED
+            if route.needs is not None:
+                permission = await self._admit(request)
+                permission.require(route.needs, repo, last)
+            response = await route.handler(Call(self._context, request, permission, repo, last))
+        except (Exception, BaseExceptionGroup) as error:
+            if isinstance(first_cause(error), trio.Cancelled):
+                raise
+            return area.failed(error)
+        response.headers.update(area.headers)
+        return response
+
+
+def _path_of(request: BoundedRequest) -> str:
+    """Return the path as a proxy before us has seen it. Raises `Unsupported`, `EndpointUnknown`."""
+    if request.method != request.method.upper():
+        msg = f"methods are written in capitals: {request.method[:20]} is none"
+        raise Unsupported(msg)
+    if request.scope["path"].startswith("//"):  # Quart takes the slashes away
+        raise EndpointUnknown
+    return request.path
