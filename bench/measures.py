@@ -1,12 +1,13 @@
-"""What processes cost: CPU seconds and memory, read from /proc (see proc(5))."""
+"""What processes cost: CPU seconds and memory, read from /proc (see proc(5)); and the machine that they run on."""
 
 import os
+import platform
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -109,30 +110,15 @@ def busy_s() -> float:
     return (user + nice + system + interrupts + soft_interrupts) / _TICKS_PER_S
 
 
-@dataclass
-class Span:
-    """What a stretch of time cost; complete once its block has ended."""
-
-    wall_s: float = 0.0
-    cpu_s: dict[str, float] = field(default_factory=dict)
-    """By the name of the process; `client` is this one."""
-    peak_rss_bytes: dict[str, int] = field(default_factory=dict)
-    busy_cores: float = 0.0
-    """Of the whole machine, whoever kept them busy: near the number of cores, the machine was the limit."""
-
-
-@contextmanager
-def measured(trees: Mapping[str, ProcessTree]) -> Iterator[Span]:
-    """Measure these processes, and this one as `client`, while the block runs."""
-    span = Span()
-    for tree in trees.values():
-        tree.reset_peak()
-    before = {name: tree.cpu_s() for name, tree in trees.items()}
-    client_before, busy_before = time.process_time(), busy_s()
-    began = time.perf_counter()
-    yield span
-    span.wall_s = time.perf_counter() - began
-    span.busy_cores = (busy_s() - busy_before) / span.wall_s
-    span.cpu_s = {name: tree.cpu_s() - before[name] for name, tree in trees.items()}
-    span.cpu_s["client"] = time.process_time() - client_before
-    span.peak_rss_bytes = {name: tree.peak_rss_bytes() for name, tree in trees.items()}
+def describe_machine() -> dict[str, Any]:
+    """Describe the machine, without its name."""
+    cpus = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    memory = Path("/proc/meminfo").read_text().split(maxsplit=2)
+    return {
+        "cpu": cpus[0].partition(":")[2].strip() if cpus else platform.machine(),
+        "cores": len(cpus) or None,
+        "memory_mib": int(memory[1]) // 1024,
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "load_at_start": float(Path("/proc/loadavg").read_text().split()[0]),
+    }

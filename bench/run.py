@@ -1,7 +1,8 @@
-"""What a cluster gives: aggregate throughput as the number of replicas grows.
+"""What a cluster gives: aggregate throughput as the number of replicas grows; and what one replica does.
 
-    python bench/run.py                                    1, 2, 4 and 8 replicas, all workloads
+    python bench/run.py                                    1, 2, 4 and 8 replicas, all workloads of a cluster
     python bench/run.py push pull --store versitygw --link-mb 25 --against distribution
+    python bench/run.py push-cpu small-images --turns 5 --against commit:HEAD~20
     python bench/run.py --target https://registry.example --user ci --clients 16
     python bench/run.py push small --replicas 4 --chaos
 
@@ -13,8 +14,9 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from types import FrameType
 
@@ -28,10 +30,12 @@ from bench.cluster.measuring import Place, measure
 from bench.cluster.options import Options, options_from
 from bench.cluster.plots import NoPlots, draw
 from bench.cluster.results import Report
-from bench.cluster.site import site
-from bench.cluster.tables import Board, board, number, show
+from bench.cluster.site import Site, site, site_of
+from bench.cluster.tables import SHA256, Board, board, number, show
 from bench.load.fleet import Fleet, LoadFailed, fleet
-from bench.load.spec import Target
+from bench.load.spec import Terms
+from bench.micro.hashing import hashlib_sha256
+from bench.micro.timing import cpu_s_per_gib
 from bench.servers.balancer import balancer_version
 from bench.servers.processes import NotReady, ProgramMissing
 from bench.servers.registries import CHECKOUT, REGISTRIES, registry_version
@@ -56,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _ending_in_order():
             report.versions = _versions(options)
+            report.machine[SHA256] = round(cpu_s_per_gib(hashlib_sha256()), 3)
             _measure_all(options, report, console)
     except (ProgramMissing, NotReady) as error:
         console.print(error, style="red", markup=False)
@@ -69,10 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measure_all(options: Options, report: Report, console: Console) -> None:
     """Run everything in a directory that is gone afterwards. Raises `ProgramMissing` or `NotReady`."""
-    counts = 1 if options.target is not None else len(options.replicas) * (1 if options.peer is None else 2)
+    registries = 1 if options.peer is None else 2
+    counts = [len(options.counts(options.terms(workload))) for workload in options.workloads]
     with (
         tempfile.TemporaryDirectory(prefix="zotpy-bench-", ignore_cleanup_errors=True) as name,
-        board(console, report, counts * len(options.workloads)) as screen,
+        board(console, report, sum(counts) * registries * options.turns) as screen,
     ):
         if options.target is not None:
             _measure_target(options, report, screen, Path(name))
@@ -87,33 +93,51 @@ def _measure_target(options: Options, report: Report, screen: Board, directory: 
     with fleet(options.processes, directory) as generator:
         _find_abilities(options, report, screen, generator, directory)
         for workload in options.workloads:
-            _measure_one(options, report, screen, generator, place, workload)
+            for turn in range(1, options.turns + 1):
+                _measure_one(options, report, screen, generator, place, workload, turn)
 
 
 def _measure_clusters(options: Options, report: Report, screen: Board, directory: Path) -> None:
-    screen.begin("starting the store")
-    with site(options, directory) as running, fleet(options.processes, directory) as generator:
-        report.limits = {
-            "links": running.network.what,
-            "store": f"{options.store_delay_ms:g} ms a call, {options.store_rate_mb_per_s:g} MB/s a connection",
-        }
-        _find_abilities(options, report, screen, generator, directory)
-        clusters = running.clusters(options)
-        for count in options.replicas:
-            for cluster in clusters:
-                screen.begin(f"starting {count} x {cluster.name}")
-                cluster.grow(count)
-            for workload in options.workloads:
-                for cluster in clusters:  # one after the other, so that a drift of the machine meets both
+    sites: dict[Terms, list[str]] = {}
+    for workload in options.workloads:  # what differs in nothing that a site is made of shares one
+        terms = options.terms(workload)
+        sites.setdefault(site_of(terms), []).append(workload)
+    for index, (terms, workloads) in enumerate(sites.items()):
+        screen.begin("starting the store")
+        below = directory / str(index)
+        below.mkdir()
+        # The network first: what the generator does must happen in it.
+        with site(options, terms, below) as running, fleet(options.processes, below) as generator:
+            _note_limits(report, running, terms, workloads)
+            here = replace(options, workloads=tuple(workloads))
+            _find_abilities(here, report, screen, generator, below)
+            clusters = running.clusters(options)
+            for count in options.counts(terms):
+                for cluster in clusters:
+                    screen.begin(f"starting {count} x {cluster.name}")
+                    cluster.grow(count)
+                for workload, turn, cluster in product(workloads, range(1, options.turns + 1), clusters):
                     trees = {**cluster.trees(), **running.trees()}
-                    target = Target(cluster.url)
-                    place = Place(cluster.name, count, target, trees, cluster, running)
-                    _measure_one(options, report, screen, generator, place, workload)
+                    place = Place(cluster.name, count, cluster.target, trees, cluster, running)
+                    _measure_one(options, report, screen, generator, place, workload, turn)
+
+
+def _note_limits(report: Report, running: Site, terms: Terms, workloads: Sequence[str]) -> None:
+    rate = f", {terms.store_rate_mb_per_s:g} MB/s a connection" if terms.store_rate_mb_per_s else ""
+    ways = {"links": running.network.what, "store": f"{terms.store_delay_ms:g} ms a call{rate}"}
+    for name, text in ways.items():
+        before = report.limits.get(name)
+        if before is None:
+            report.limits[name] = text
+        elif before != text:
+            report.limits[f"{name}, {', '.join(workloads)}"] = text
 
 
 def _find_abilities(options: Options, report: Report, screen: Board, generator: Fleet, directory: Path) -> None:
     with null_registry(directory) as target:
         for workload in options.workloads:
+            if options.terms(workload).link is not None:
+                continue  # its own link is its end
             screen.begin(f"what the generator can do: {workload}")
             try:
                 report.abilities[workload] = ability(generator, target, workload, options)
@@ -122,12 +146,12 @@ def _find_abilities(options: Options, report: Report, screen: Board, generator: 
 
 
 def _measure_one(
-    options: Options, report: Report, screen: Board, generator: Fleet, place: Place, workload: str
+    options: Options, report: Report, screen: Board, generator: Fleet, place: Place, workload: str, turn: int
 ) -> None:
     what = f"{workload}, {place.replicas} x {place.registry}"
     screen.begin(f"{what}: preparing")
     try:
-        run = measure(generator, place, workload, options, screen.teller(what))
+        run = measure(generator, place, workload, options, screen.teller(what), turn)
     except LoadFailed as error:
         report.failures.append(f"{what}: {error}")
         screen.done(f"{what}: {error}")
@@ -152,10 +176,11 @@ def _versions(options: Options) -> dict[str, str]:
     names = [name for name in ("zotpy", options.peer or "") if name in REGISTRIES]
     with tempfile.TemporaryDirectory() as directory:
         store = STORES[options.store](Path(directory)).version()
+    has_balancer = not all(options.terms(workload).alone for workload in options.workloads)
     return {
         **{name: registry_version(name) for name in names},
         options.store: store,
-        "haproxy": balancer_version(),
+        **({"haproxy": balancer_version()} if has_balancer else {}),
     }
 
 

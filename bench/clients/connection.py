@@ -50,6 +50,9 @@ class Traffic:
 class Connection:
     """One connection; not for several threads at once."""
 
+    receive_bytes = RECEIVE_BYTES
+    """Of a body, at most, in one call to the system."""
+
     def __init__(self, where: Endpoint | int, traffic: Traffic | None = None) -> None:
         """Connect to an endpoint, or to a port of this machine; `traffic` counts bytes as they go."""
         self.endpoint = loopback(where) if isinstance(where, int) else where
@@ -153,9 +156,9 @@ class Connection:
         if kept:
             take(memoryview(kept))
         missing = length - len(kept)
-        buffer = memoryview(bytearray(min(missing, RECEIVE_BYTES)))
+        buffer = memoryview(bytearray(min(missing, self.receive_bytes)))
         while missing:
-            count = self._socket.recv_into(buffer, min(missing, RECEIVE_BYTES))
+            count = self._socket.recv_into(buffer, min(missing, self.receive_bytes))
             if count == 0:
                 msg = f"the connection ended {missing} bytes before the end of a body"
                 raise Refused(msg)

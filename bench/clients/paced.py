@@ -4,7 +4,7 @@ import socket
 import time
 from dataclasses import dataclass
 
-from bench.clients.connection import TIMEOUT_S, Connection, Refused, Take, connected
+from bench.clients.connection import TIMEOUT_S, Connection, Take, Traffic, connected
 from bench.clients.content import Buffers
 from bench.clients.endpoint import Endpoint
 
@@ -27,11 +27,12 @@ class Link:
 class PacedConnection(Connection):
     """A connection whose bodies go at the pace of a link."""
 
-    def __init__(self, where: Endpoint | int, link: Link) -> None:
+    def __init__(self, where: Endpoint | int, link: Link, traffic: Traffic | None = None) -> None:
         """Connect; a small window is in force from the first packet."""
         self._link = link
         self._due = 0.0
-        super().__init__(where)
+        self.receive_bytes = link.piece_bytes
+        super().__init__(where, traffic)
 
     def _open(self) -> socket.socket:
         plain = socket.socket()
@@ -48,22 +49,14 @@ class PacedConnection(Connection):
             for start in range(0, len(view), self._link.piece_bytes):
                 piece = view[start : start + self._link.piece_bytes]
                 self._wait_for(len(piece))
-                self._socket.sendall(piece)
+                super()._send([piece])
 
     def _receive(self, length: int, take: Take) -> None:
-        kept, self._rest = self._rest[:length], self._rest[length:]
-        if kept:
-            take(memoryview(kept))
-        missing = length - len(kept)
-        buffer = memoryview(bytearray(self._link.piece_bytes))
-        while missing:
-            count = self._socket.recv_into(buffer, min(missing, len(buffer)))
-            if count == 0:
-                msg = f"the connection ended {missing} bytes before the end of a body"
-                raise Refused(msg)
-            take(buffer[:count])
-            missing -= count
-            self._wait_for(count)
+        def take_in_time(piece: memoryview) -> None:
+            take(piece)
+            self._wait_for(len(piece))
+
+        super()._receive(length, take_in_time)
 
     def _wait_for(self, count: int) -> None:
         """Wait until the link has room for so many more bytes."""

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from bench.cluster.options import Options
@@ -33,15 +34,16 @@ def null_registry(directory: Path) -> Iterator[Target]:
 
 def ability(fleet: Fleet, target: Target, workload: str, options: Options) -> Ability:
     """Return what the generator reaches with as many clients as there will be at most. Raises `LoadFailed`."""
-    clients = options.clients * (1 if options.target is not None else max(options.replicas))
+    terms = options.terms(workload)
+    clients = terms.clients * max(options.counts(terms))
     fleet.load(
         Load(
             workload,
             target,
-            seed=f"{options.seed}-{workload}-null",
+            seed=f"{options.seed}-{workload.replace(' ', '-')}-null",
             clients=clients,
-            flows=options.flows,
-            sizes=options.sizes,
+            flows=terms.flows,
+            sizes=replace(options.sizes, layer_bytes=terms.layer_bytes),
             pull_share=options.pull_share,
             prepared_bytes=int(PREPARED_BYTES_PER_S * (WARM_UP_S + DURATION_S) / clients),
         )

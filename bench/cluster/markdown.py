@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cluster.results import Report, read_report
-from bench.cluster.tables import cells, number, ordered
+from bench.cluster.tables import TEXTS, cells, filled, number, ordered
 
 PARTS = ("replica", "balancer", "store", "relay", "link", "generator")
 """The processes whose CPU is told, by the beginnings of their names."""
-TEXTS = {"workload", "registry", "limit"}
 
 
 def document(report: Report) -> str:
@@ -40,7 +39,7 @@ def _parts(report: Report) -> list[dict[str, str]]:
 
 def _table(rows: Sequence[dict[str, str]]) -> list[str]:
     """Return a table without the columns that are empty in every row."""
-    titles = [title for title in (rows[0] if rows else ()) if any(row[title] for row in rows)]
+    titles = filled(rows)
     if not titles:
         return []
     marks = ["---" if title in TEXTS else "---:" for title in titles]

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from bench.cluster.chaos import CLIENT_TRIES, Chaos
@@ -18,7 +18,7 @@ from bench.load.workloads import WORKLOADS
 from bench.measures import MIB, ProcessTree, all_cpu_s, busy_s
 
 PROGRESS_S = 0.5
-UNKNOWN_LINK_BYTES_PER_S = 100e6
+UNKNOWN_LINK_BYTES_PER_S = 200e6
 """For which content is prepared where nobody knows the link."""
 EXISTENCE, WHOLE_BLOBS = 100, 1
 """How much each process of the generator checks; with chaos, everything."""
@@ -64,9 +64,9 @@ class _StoreCalls:
     by_operation: Counter[str]
 
 
-def measure(fleet: Fleet, place: Place, workload: str, options: Options, tell: Tell) -> Run:
+def measure(fleet: Fleet, place: Place, workload: str, options: Options, tell: Tell, turn: int = 1) -> Run:
     """Run one workload and check what it left. Raises `LoadFailed`."""
-    load = load_for(place, workload, options)
+    load = load_for(place, workload, options, turn)
     fleet.load(load)
     trees = {**place.trees, **fleet.trees}
     chaos = Chaos(place.cluster.replicas, load.seed) if options.chaos and place.cluster is not None else None
@@ -81,12 +81,13 @@ def measure(fleet: Fleet, place: Place, workload: str, options: Options, tell: T
         after = _Used.now(trees, place)
         calls_after = _store_calls(place)
         outcome = fleet.outcome(times)
-    run = _run(place, load, outcome)
+    run = replace(_run(place, load, outcome), turn=turn)
     _note_costs(run, before, after)
     _note_store_calls(run, calls_before, calls_after)
     run.peak_rss_mib = {name: round(tree.peak_rss_bytes() / MIB, 1) for name, tree in trees.items()}
-    if options.link_bytes_per_s is not None:
-        links = options.link_bytes_per_s * place.replicas
+    link_bytes_per_s = options.link_bytes_per_s(options.terms(workload))
+    if link_bytes_per_s is not None:
+        links = link_bytes_per_s * place.replicas
         run.link_use = run.mb_per_s * 1e6 / links
         if before.carried is not None and after.carried is not None:
             wall_s = after.moment_s - before.moment_s
@@ -102,17 +103,21 @@ def measure(fleet: Fleet, place: Place, workload: str, options: Options, tell: T
     return run
 
 
-def load_for(place: Place, workload: str, options: Options) -> Load:
-    """Return the load for so many replicas."""
-    clients = options.clients * (1 if options.target is not None else place.replicas)
-    links = (options.link_bytes_per_s or UNKNOWN_LINK_BYTES_PER_S) * place.replicas
+def load_for(place: Place, workload: str, options: Options, turn: int) -> Load:
+    """Return the load for so many replicas; in each turn all registries get the same, and other than before."""
+    terms = options.terms(workload)
+    clients = terms.clients * (1 if options.target is not None else place.replicas)
+    links = (options.link_bytes_per_s(terms) or UNKNOWN_LINK_BYTES_PER_S) * place.replicas
+    if terms.link is not None:
+        links = terms.link.bytes_per_s * clients
     return Load(
         workload,
         place.target,
-        seed=f"{options.seed}-{workload}-{place.replicas}-{place.registry}",
+        seed=f"{options.seed}-{workload.replace(' ', '-')}-{place.replicas}-{turn}",
         clients=clients,
-        flows=options.flows,
-        sizes=options.sizes,
+        flows=terms.flows,
+        sizes=replace(options.sizes, layer_bytes=terms.layer_bytes),
+        link=terms.link,
         pull_share=options.pull_share,
         tries=CLIENT_TRIES if options.chaos else 1,
         prepared_bytes=int(links * (options.warm_up_s + options.duration_s) / clients),

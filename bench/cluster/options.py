@@ -2,23 +2,26 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from bench.clients.blobs import Flow
 from bench.clients.endpoint import endpoint_of
-from bench.load.spec import Sizes, Target
-from bench.load.workloads import WORKLOADS
+from bench.load.spec import Sizes, Target, Terms
+from bench.load.workloads import DEFAULT, NAMES, WORKLOADS, named
 from bench.measures import MIB
+from bench.servers.commits import short_hash
 from bench.servers.registries import COMMAND_FIELDS, REGISTRIES, filled_in
 from bench.servers.stores import STORES
 
 MOST_LINK_MB, LINK_MB_PER_CORE = 25.0, 4.0
 PEERS = [name for name in REGISTRIES if name != "zotpy"]
+COMMIT = "commit:"
+"""How a revision of git is named, as a peer."""
 PASSWORD_VARIABLE = "ZOTPY_BENCH_PASSWORD"  # noqa: S105 - the name of a variable
 
 
@@ -31,23 +34,23 @@ def default_link_mb() -> float:
 class Options:
     """Everything that can be chosen."""
 
-    workloads: tuple[str, ...] = tuple(WORKLOADS)
+    workloads: tuple[str, ...] = DEFAULT
     replicas: tuple[int, ...] = (1, 2, 4, 8)
     store: str = "seaweedfs"
     link_mb_per_s: float = field(default_factory=default_link_mb)
     """Of each replica's link, in each direction; 0: no limit."""
     with_namespaces: bool = True
     """Whether the kernel shapes the links, where it can."""
-    store_delay_ms: float = 20.0
-    store_rate_mb_per_s: float = 90.0
-    """Of each connection to the store."""
-    clients: int = 3
-    """For each replica; of a target, in all."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """The terms that the command line sets for all workloads."""
+    turns: int = 1
+    """Of each registry, one after the other; figures are medians."""
+    workers: int = 1
+    """Processes of each replica of zotpy."""
     processes: int = 2
     """Of the load generator."""
     warm_up_s: float = 2.0
     duration_s: float = 8.0
-    flows: tuple[Flow, ...] = ("docker",)
     sizes: Sizes = field(default_factory=Sizes)
     pull_share: float = 0.9
     against: str | None = None
@@ -59,51 +62,67 @@ class Options:
     @property
     def peer(self) -> str | None:
         """The name of the peer in tables."""
-        return self.against if self.against is None or self.against in PEERS else "command"
+        if self.against is None or self.against in PEERS:
+            return self.against
+        return self.against.replace(":", "-") if self.against.startswith(COMMIT) else "command"
 
-    @property
-    def link_bytes_per_s(self) -> float | None:
-        """The rate of a link, if there is one that is known."""
-        return None if self.target is not None or self.link_mb_per_s == 0 else self.link_mb_per_s * 1e6
+    def terms(self, workload: str) -> Terms:
+        """Return what a workload is run with."""
+        return WORKLOADS[workload].terms.but(**self.given)
+
+    def counts(self, terms: Terms) -> tuple[int, ...]:
+        """Return the numbers of replicas that are measured."""
+        return (1,) if terms.alone or self.target is not None else self.replicas
+
+    def link_bytes_per_s(self, terms: Terms) -> float | None:
+        """Return the rate of a replica's link, if there is one that is known."""
+        is_unknown = self.target is not None or terms.alone or self.link_mb_per_s == 0
+        return None if is_unknown else self.link_mb_per_s * 1e6
 
 
 def options_from(arguments: Sequence[str] | None) -> Options:
     """Read the command line; what is wrong with it ends the program with status 2."""
     parser = _parser()
     parsed = parser.parse_args(arguments)
-    if unknown := set(parsed.workloads) - WORKLOADS.keys():
-        parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    if unknown := set(parsed.flow) - set(get_args(Flow)):
-        parser.error(f"unknown flow: {', '.join(sorted(unknown))}")
+    try:
+        workloads = named(parsed.workloads) or DEFAULT
+    except KeyError as unknown:
+        parser.error(f"unknown: {unknown.args[0]}")
+    if flows := set(parsed.flow or ()) - set(get_args(Flow)):
+        parser.error(f"unknown flow: {', '.join(sorted(flows))}")
     if parsed.target and (parsed.against or parsed.chaos):
         parser.error("--against and --chaos need registries that this program starts, not a --target")
+    alone = [name for name in workloads if WORKLOADS[name].terms.alone]
+    if alone and (parsed.target or parsed.chaos):
+        parser.error(f"{alone[0]} shows one replica that this program starts: without --target and --chaos")
     _check_numbers(parser, parsed)
     _check_places(parser, parsed)
     if min(parsed.replicas) < 1 or (parsed.chaos and max(parsed.replicas) < 2):  # noqa: PLR2004 - one is left
         parser.error("--replicas: at least one, and with --chaos two, of which one is killed at a time")
     defaults = Options()
-    sizes = replace(
-        defaults.sizes,
-        layer_bytes=int(parsed.layer_mib * MIB),
-        longest_layer_bytes=int(parsed.longest_layer_mib * MIB),
-    )
+    given = {
+        "clients": parsed.clients,
+        "flows": None if parsed.flow is None else tuple(parsed.flow),
+        "layer_bytes": None if parsed.layer_mib is None else int(parsed.layer_mib * MIB),
+        "store_delay_ms": parsed.store_delay_ms,
+        "store_rate_mb_per_s": parsed.store_rate_mb,
+    }
     return replace(
         defaults,
-        workloads=tuple(dict.fromkeys(parsed.workloads)) or defaults.workloads,
+        workloads=workloads,
         replicas=tuple(sorted(set(parsed.replicas) - ({1} if parsed.chaos else set()))),
         store=parsed.store,
         link_mb_per_s=parsed.link_mb,
         with_namespaces=not parsed.no_namespaces,
-        store_delay_ms=parsed.store_delay_ms,
-        store_rate_mb_per_s=parsed.store_rate_mb,
-        clients=parsed.clients,
+        given={name: value for name, value in given.items() if value is not None},
+        turns=parsed.turns,
+        workers=parsed.workers,
         processes=parsed.processes,
         warm_up_s=parsed.warm_up,
         duration_s=parsed.duration,
-        flows=cast("tuple[Flow, ...]", tuple(parsed.flow)),
-        sizes=sizes,
+        sizes=replace(defaults.sizes, longest_layer_bytes=int(parsed.longest_layer_mib * MIB)),
         pull_share=parsed.ratio,
-        against=parsed.against,
+        against=_against(parser, parsed.against),
         target=_target(parsed),
         chaos=parsed.chaos,
         seed=parsed.seed,
@@ -112,11 +131,11 @@ def options_from(arguments: Sequence[str] | None) -> Options:
 
 
 def _check_numbers(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> None:
-    for name in ("clients", "processes", "duration", "layer_mib", "longest_layer_mib"):
-        if getattr(parsed, name) <= 0:
+    for name in ("clients", "processes", "turns", "workers", "duration", "layer_mib", "longest_layer_mib"):
+        if getattr(parsed, name) is not None and getattr(parsed, name) <= 0:
             parser.error(f"--{name.replace('_', '-')}: more than 0")
     for name in ("warm_up", "link_mb", "store_delay_ms", "store_rate_mb"):
-        if getattr(parsed, name) < 0:
+        if getattr(parsed, name) is not None and getattr(parsed, name) < 0:
             parser.error(f"--{name.replace('_', '-')}: not less than 0")
     if not 0 <= parsed.ratio <= 1:
         parser.error("--ratio: between 0 and 1")
@@ -128,8 +147,18 @@ def _check_places(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -
             endpoint_of(parsed.target)
             if urlsplit(parsed.target).path.strip("/"):
                 parser.error(f"--target: a registry is driven at its host's root, not at {parsed.target}")
-        if parsed.against is not None and parsed.against not in PEERS:
+        if parsed.against is not None and parsed.against not in PEERS and not parsed.against.startswith(COMMIT):
             filled_in(parsed.against, dict.fromkeys(COMMAND_FIELDS, ""))
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _against(parser: argparse.ArgumentParser, against: str | None) -> str | None:
+    """Return what we are measured beside; a commit by its short hash."""
+    if against is None or not against.startswith(COMMIT):
+        return against
+    try:
+        return COMMIT + short_hash(against.removeprefix(COMMIT))
     except ValueError as error:
         parser.error(str(error))
 
@@ -150,19 +179,21 @@ def _words(text: str) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    defaults = Options()
+    defaults, terms = Options(), Terms()
     parser = argparse.ArgumentParser(
         description="What a cluster gives: aggregate throughput as the number of replicas grows.",
         epilog="Exit status 0: valid, whatever the figures; 1: there were errors or losses; 2: it could not be run.",
     )
     add = parser.add_argument
-    add("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(WORKLOADS) + "; all unless named")
+    add("workloads", nargs="*", metavar="WORKLOAD",
+        help=f"{', '.join(NAMES)}; unless named, those of a cluster: {', '.join(DEFAULT)}")  # fmt: skip
     add("--replicas", type=_numbers, default=list(defaults.replicas), metavar="N,N", help="default 1,2,4,8")
-    add("--clients", type=int, default=defaults.clients, metavar="N", help="for each replica (default %(default)s)")
+    add("--clients", type=int, metavar="N", help=f"for each replica (default of a cluster: {terms.clients})")
     add("--duration", type=float, default=defaults.duration_s, metavar="S", help="what counts (default %(default)s)")
     add("--warm-up", type=float, default=defaults.warm_up_s, metavar="S", help="before it (default %(default)s)")
-    add("--flow", type=_words, default=list(defaults.flows), metavar="F,F", help="docker, containerd, chunked, length")
-    add("--layer-mib", type=float, default=defaults.sizes.layer_bytes / MIB, metavar="N", help="in push and pull")
+    add("--turns", type=int, default=defaults.turns, metavar="N", help="of each registry; figures are medians")
+    add("--flow", type=_words, metavar="F,F", help=", ".join(get_args(Flow)))
+    add("--layer-mib", type=float, metavar="N", help="in push and pull")
     add("--longest-layer-mib", type=float, default=defaults.sizes.longest_layer_bytes / MIB, metavar="N")
     add("--ratio", type=float, default=defaults.pull_share, metavar="R", help="share of pulls in mixed (default 0.9)")
     add("--processes", type=int, default=defaults.processes, metavar="N", help="of the generator (default %(default)s)")
@@ -174,9 +205,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--link-mb", type=float, default=defaults.link_mb_per_s, metavar="MB",
         help="MB/s of a replica's link each way; 0: no limit (default here: %(default)s)")  # fmt: skip
     add("--no-namespaces", action="store_true", help="shape the links with proxies, as is done without root")
-    add("--store-delay-ms", type=float, default=defaults.store_delay_ms, metavar="MS", help="each call (default 20)")
-    add("--store-rate-mb", type=float, default=defaults.store_rate_mb_per_s, metavar="MB", help="MB/s a connection")
-    add("--against", metavar="PEER", help=f"{', '.join(PEERS)}, or a command with {' '.join(COMMAND_FIELDS)} in braces")
+    add("--store-delay-ms", type=float, metavar="MS", help="each call (default of a cluster: 20)")
+    add("--store-rate-mb", type=float, metavar="MB", help="MB/s a connection; 0: no limit (default of a cluster: 90)")
+    add("--workers", type=int, default=defaults.workers, metavar="N", help="processes of a replica (default 1)")
+    add("--against", metavar="PEER", help=f"{', '.join(PEERS)}, {COMMIT}REV for this program at a revision of git, or a"
+        f" command with {' '.join(COMMAND_FIELDS)} in braces")  # fmt: skip
     add("--chaos", action="store_true", help="kill replicas while it runs; nothing acknowledged may be lost")
     group = parser.add_argument_group("a registry that runs already")
     add = group.add_argument

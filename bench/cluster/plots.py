@@ -23,7 +23,8 @@ def draw(report: Report, directory: Path) -> list[Path]:
     except ImportError as error:
         msg = "plots are drawn by matplotlib: pip install matplotlib"
         raise NoPlots(msg) from error
-    workloads = list(dict.fromkeys(run.workload for run in report.runs))
+    medians = report.medians
+    workloads = list(dict.fromkeys(run.workload for run in medians))
     columns = min(MOST_COLUMNS, len(workloads))
     rows = -(-len(workloads) // columns)
     files = []
@@ -32,7 +33,7 @@ def draw(report: Report, directory: Path) -> list[Path]:
         figure.suptitle(title)
         for index, workload in enumerate(workloads):
             axes = figure.add_subplot(rows, columns, index + 1)
-            runs = sorted((run for run in report.runs if run.workload == workload), key=lambda run: run.replicas)
+            runs = sorted((run for run in medians if run.workload == workload), key=lambda run: run.replicas)
             axes.set_title(workload)
             axes.set_xlabel("replicas")
             axes.set_xticks(sorted({run.replicas for run in runs}))

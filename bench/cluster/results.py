@@ -2,15 +2,19 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from bench.load.workloads import WORKLOADS, Unit
-from bench.results import describe_machine
+from bench.measures import describe_machine
 
 SCHEMA = 1
+GOAL_PEER = "distribution"
+"""Of which goals are told in shares and multiples."""
 NEAR = 0.8
 """Of what the generator can do: a result above is not the registry's alone."""
 LINK_FULL = 0.85
@@ -95,6 +99,13 @@ class Run:
     lost_count: int = 0
     limit: Limit = "waiting"
     warnings: list[str] = field(default_factory=list)
+    turn: int = 1
+    """Registries take turns, so that a drift of the machine meets all of them."""
+
+    @property
+    def name(self) -> str:
+        """What was run, and on what."""
+        return f"{self.workload}, {self.replicas} x {self.registry}"
 
     @property
     def is_valid(self) -> bool:
@@ -164,7 +175,7 @@ class Report:
         """What makes it invalid, each with where it happened."""
         found = list(self.failures)
         for run in self.runs:
-            where = f"{run.workload}, {run.replicas} x {run.registry}"
+            where = run.name
             found += [f"{where}: {error}" for error in run.errors]
             found += [f"{where}: lost: {what}" for what in run.lost]
             if not run.throughput:
@@ -176,9 +187,17 @@ class Report:
         """Whether something was measured, and all of it counts."""
         return bool(self.runs) and not self.failures and all(run.is_valid for run in self.runs)
 
-    def find(self, registry: str, replicas: int, workload: str) -> Run | None:
-        """Return the run of these, if there is one."""
+    @property
+    def medians(self) -> list[Run]:
+        """The medians of all turns, in the order of their first ones."""
+        turns: dict[str, list[Run]] = {}
         for run in self.runs:
+            turns.setdefault(run.name, []).append(run)
+        return [median_of(runs) for runs in turns.values()]
+
+    def find(self, registry: str, replicas: int, workload: str) -> Run | None:
+        """Return the run of these, if there is one; the medians of several turns."""
+        for run in self.medians:
             if (run.registry, run.replicas, run.workload) == (registry, replicas, workload):
                 return run
         return None
@@ -193,7 +212,8 @@ def scaling(report: Report, run: Run) -> float | None:
     """Return how many times the throughput of the fewest replicas it is; none for that one itself."""
     first = min(one.replicas for one in report.runs if (one.registry, one.workload) == (run.registry, run.workload))
     base = report.find(run.registry, first, run.workload)
-    return None if base is None or base is run or not base.throughput else run.throughput / base.throughput
+    is_base = first == run.replicas
+    return None if base is None or is_base or not base.throughput else run.throughput / base.throughput
 
 
 def ratio(report: Report, run: Run) -> float | None:
@@ -210,8 +230,51 @@ def cost_ratio(report: Report, run: Run) -> float | None:
 
 
 def _peer_of(report: Report, run: Run) -> Run | None:
-    others = (one for one in report.runs if (one.replicas, one.workload) == (run.replicas, run.workload))
+    others = (one for one in report.medians if (one.replicas, one.workload) == (run.replicas, run.workload))
     return next((one for one in others if one.registry != run.registry), None) if run.registry == "zotpy" else None
+
+
+def verdict(report: Report, run: Run) -> str:
+    """Return what is wanted of our run, and whether it is so; nothing where nothing is wanted."""
+    goal = WORKLOADS[run.workload].goal
+    if goal is None or run.registry != "zotpy":
+        return ""
+    peer = _peer_of(report, run)
+    has_peer = peer is not None and peer.registry == GOAL_PEER
+    ratios = (cost_ratio(report, run), ratio(report, run)) if has_peer else (None, None)
+    is_met = goal.is_met(run.cost("replica"), *ratios)
+    return f"{goal}: {'no peer' if is_met is None else 'met' if is_met else 'missed'}"
+
+
+def median_of(turns: Sequence[Run]) -> Run:
+    """Return the median of each figure of some turns; what was counted in them is added."""
+    if len(turns) == 1:
+        return turns[0]
+    throughput = statistics.median(run.throughput for run in turns)
+    levelled = []
+    for run in turns:  # CPU is told for what was moved: it is the median of that, not of the cores
+        times = throughput / run.throughput if run.throughput else 1.0
+        cores = {name: cores * times for name, cores in run.cpu_cores.items()}
+        levelled.append(replace(run, cpu_cores=cores))
+    values = {each.name: [getattr(run, each.name) for run in levelled] for each in fields(Run)}
+    same = ("replicas", "clients", "turn")
+    return replace(turns[0], **{name: _combined(each) for name, each in values.items() if name not in same})
+
+
+def _combined(values: Sequence[Any]) -> Any:
+    known = [value for value in values if value is not None]
+    combine = next((how for kind, how in _COMBINE.items() if known and isinstance(known[0], kind)), None)
+    return None if combine is None else combine(known)
+
+
+_COMBINE: dict[type, Callable[[list[Any]], Any]] = {
+    str: lambda words: Counter(words).most_common(1)[0][0],
+    int: sum,
+    float: statistics.median,
+    list: lambda lists: [one for each in lists for one in each],
+    dict: lambda dicts: {name: _combined([each.get(name) for each in dicts]) for name in dicts[0]},
+    Latencies: lambda all_of: Latencies(**_combined([asdict(each) for each in all_of])),
+}
 
 
 def read_report(path: Path) -> Report:

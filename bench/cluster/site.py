@@ -12,11 +12,14 @@ from functools import partial
 from pathlib import Path
 
 from bench.cluster.network import Network, network
-from bench.cluster.options import Options
+from bench.cluster.options import COMMIT, Options
+from bench.load.spec import Target, Terms
 from bench.measures import ProcessTree
 from bench.servers.balancer import Balancer
+from bench.servers.certificates import Certificate, make_certificate
+from bench.servers.commits import build_of
 from bench.servers.processes import Process, accepts, free_port
-from bench.servers.registries import CHECKOUT, REGISTRIES, Prepare, RegistryServer, command_server
+from bench.servers.registries import CHECKOUT, REGISTRIES, Prepare, RegistryServer, command_server, zotpy_server
 from bench.servers.stores import STORES, Bucket, StoreServer, make_bucket
 
 BUCKET = "zotpy-bench"
@@ -26,14 +29,14 @@ _STORE_CALLS = re.compile(r'^zotpy_store_calls_total\{.*?operation="(\w+)".*\} (
 class StoreWay:
     """The way to the store: every call waits, each connection has a rate, and calls are counted."""
 
-    def __init__(self, bucket: Bucket, options: Options, host: str, directory: Path) -> None:
+    def __init__(self, bucket: Bucket, terms: Terms, host: str, directory: Path) -> None:
         """Prepare it; nothing is started yet."""
         self.port, self._counts_port = free_port(), free_port()
         command: list[str | Path] = [sys.executable, "-m", "bench.servers.relay"]
         command += ["--upstream", bucket.endpoint.removeprefix("http://"), "--host", host, "--port", str(self.port)]
-        command += ["--counts-port", str(self._counts_port), "--delay-ms", f"{options.store_delay_ms:g}"]
-        if options.store_rate_mb_per_s:
-            command += ["--rate-mb", f"{options.store_rate_mb_per_s:g}"]
+        command += ["--counts-port", str(self._counts_port), "--delay-ms", f"{terms.store_delay_ms:g}"]
+        if terms.store_rate_mb_per_s:
+            command += ["--rate-mb", f"{terms.store_rate_mb_per_s:g}"]
         self.process = Process("relay", command, directory / "relay.log", cwd=CHECKOUT)
 
     def start(self) -> None:
@@ -47,7 +50,7 @@ class StoreWay:
 
 
 class Cluster:
-    """Replicas of one registry, as many as are asked for, behind a balancer."""
+    """Replicas of one registry, as many as are asked for, behind a balancer unless one is to be alone."""
 
     def __init__(self, name: str, prepare: Prepare, site: "Site") -> None:
         """Start none yet."""
@@ -59,10 +62,12 @@ class Cluster:
         self._balancer: Balancer | None = None
 
     @property
-    def url(self) -> str:
+    def target(self) -> Target:
         """Where clients are sent."""
-        assert self._balancer is not None, "it has grown at least once"
-        return f"http://127.0.0.1:{self._balancer.port}"
+        certificate = self._site.certificate
+        port = self._balancer.port if self._balancer is not None else self.replicas[0].port
+        ca_file = None if certificate is None else str(certificate.cert)
+        return Target(f"{'http' if certificate is None else 'https'}://127.0.0.1:{port}", ca_file)
 
     def grow(self, count: int) -> None:
         """Start replicas until there are so many, and a balancer before them. Raises `NotReady`."""
@@ -70,11 +75,14 @@ class Cluster:
         while len(self.replicas) < count:
             slot = site.network.slot(self.name, len(self.replicas), site.way.port)
             bucket = replace(site.bucket, endpoint=slot.store_endpoint)
-            replica = self._prepare(bucket, f"registry/{self.name}", site.directory, slot.place)
+            place = replace(slot.place, tls=site.certificate)
+            replica = self._prepare(bucket, f"registry/{self.name}", site.directory, place)
             site.stack.callback(replica.process.kill)
             replica.start()
             self.replicas.append(replica)
             self._addresses.append(slot.address)
+        if site.is_alone:
+            return
         if self._balancer is not None:
             self._balancer.process.kill()
         self._balancer = Balancer(self._addresses, site.directory)
@@ -83,14 +91,13 @@ class Cluster:
 
     def trees(self) -> dict[str, ProcessTree]:
         """Return the processes of this cluster by name."""
-        assert self._balancer is not None, "it has grown at least once"
         found = {f"replica{index}": ProcessTree(one.process.pid) for index, one in enumerate(self.replicas)}
-        return {**found, "balancer": ProcessTree(self._balancer.process.pid)}
+        return found if self._balancer is None else {**found, "balancer": ProcessTree(self._balancer.process.pid)}
 
     def store_operations(self) -> Counter[str]:
         """Return how often the replicas say that they called the store, by operation; nothing if they do not say."""
         counts: Counter[str] = Counter()
-        for replica in self.replicas if self.name == "zotpy" else ():
+        for replica in self.replicas:
             url = f"http://{replica.place.host}:{replica.port}/metrics"
             with suppress(OSError), urllib.request.urlopen(url, timeout=10) as answer:
                 for operation, value in _STORE_CALLS.findall(answer.read().decode()):
@@ -108,6 +115,8 @@ class Site:
     network: Network
     directory: Path
     stack: ExitStack
+    is_alone: bool
+    certificate: Certificate | None
 
     def trees(self) -> dict[str, ProcessTree]:
         """Return the processes that all clusters share."""
@@ -116,18 +125,36 @@ class Site:
 
     def clusters(self, options: Options) -> list[Cluster]:
         """Return the clusters to compare, ours first; none of their replicas runs yet."""
-        found = [Cluster("zotpy", REGISTRIES["zotpy"], self)]
+        ours = partial(zotpy_server, workers=options.workers)
+        found = [Cluster("zotpy", ours, self)]
         if options.peer is not None and options.against is not None:
-            peer = REGISTRIES.get(options.peer) or partial(command_server, options.against)
-            found.append(Cluster(options.peer, peer, self))
+            found.append(Cluster(options.peer, self._peer(options, options.against), self))
         return found
+
+    def _peer(self, options: Options, against: str) -> Prepare:
+        if against.startswith(COMMIT):
+            build = build_of(against.removeprefix(COMMIT), self.directory)
+            return partial(zotpy_server, workers=options.workers, build=build)
+        return REGISTRIES.get(against) or partial(command_server, against)
+
+
+def site_of(terms: Terms) -> Terms:
+    """Return those terms that a site is made of, all others as they are unless said."""
+    return Terms(
+        store_delay_ms=terms.store_delay_ms,
+        store_rate_mb_per_s=terms.store_rate_mb_per_s,
+        alone=terms.alone,
+        tls=terms.tls,
+    )
 
 
 @contextmanager
-def site(options: Options, directory: Path) -> Iterator[Site]:
+def site(options: Options, terms: Terms, directory: Path) -> Iterator[Site]:
     """Run a store and the way to it. Raises `ProgramMissing` or `NotReady`."""
     with (
-        network(options.link_mb_per_s, directory, with_namespaces=options.with_namespaces) as links,
+        network(
+            0 if terms.alone else options.link_mb_per_s, directory, with_namespaces=options.with_namespaces
+        ) as links,
         ExitStack() as stack,
     ):
         store = STORES[options.store](directory)
@@ -135,7 +162,8 @@ def site(options: Options, directory: Path) -> Iterator[Site]:
         store.start()
         bucket = store.bucket(BUCKET)
         make_bucket(bucket)
-        way = StoreWay(bucket, options, links.store_host, directory)
+        way = StoreWay(bucket, terms, links.store_host, directory)
         stack.callback(way.process.kill)
         way.start()
-        yield Site(store, bucket, way, links, directory, stack)
+        certificate = make_certificate(directory) if terms.tls else None
+        yield Site(store, bucket, way, links, directory, stack, terms.alone, certificate)

@@ -1,6 +1,6 @@
 """What is on the screen while a run goes on, and the table that stays."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,10 +10,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from bench.cluster.results import Report, Run, cost_ratio, ratio, scaling
+from bench.cluster.results import Report, Run, cost_ratio, ratio, scaling, verdict
+from bench.load.workloads import WORKLOADS
 
+SHA256 = "sha256_cpu_s_per_gib"
+"""Of the machine: what hashing alone costs there, by which seconds of two machines compare."""
 REFRESH_PER_S = 2
 """Refreshing costs CPU, which is measured here."""
+TEXTS = {"workload", "registry", "limit", "wanted"}
 Cell = tuple[str, str]
 """Title and value of a column."""
 
@@ -42,6 +46,7 @@ def cells(report: Report, run: Run) -> list[Cell]:
         ("store calls/op", "" if run.store_calls is None else number(run.store_calls)),
         ("limit", run.limit if run.is_valid else "INVALID"),
         *([("of peer's", _times(to_peer)), ("CPU of peer's", _times(cpu_to_peer))] if _has_peer(report) else []),
+        *([("wanted", verdict(report, run))] if any(WORKLOADS[one.workload].goal for one in report.runs) else []),
     ]
 
 
@@ -65,11 +70,11 @@ def number(value: float) -> str:
 
 
 def ordered(report: Report) -> list[Run]:
-    """Return the runs by workload, registry and number of replicas."""
+    """Return the runs, the medians of their turns, by workload, registry and number of replicas."""
     workloads = list(dict.fromkeys(run.workload for run in report.runs))
     registries = list(dict.fromkeys(run.registry for run in report.runs))
     return sorted(
-        report.runs,
+        report.medians,
         key=lambda run: (workloads.index(run.workload), registries.index(run.registry), run.replicas),
     )
 
@@ -77,18 +82,22 @@ def ordered(report: Report) -> list[Run]:
 def runs_table(report: Report) -> Table:
     """Return one row for each run."""
     table = Table()
-    last = ""
-    for run in ordered(report):
-        row = cells(report, run)
-        if not table.columns:
-            for title, _ in row:
-                is_text = title in {"workload", "registry", "limit"}
-                table.add_column(title, justify="left" if is_text else "right", no_wrap=is_text)
-        if last and run.workload != last:
+    runs = ordered(report)
+    rows = [dict(cells(report, run)) for run in runs]
+    titles = filled(rows)
+    for title in titles:
+        is_text = title in TEXTS
+        table.add_column(title, justify="left" if is_text else "right", no_wrap=is_text)
+    for index, (run, row) in enumerate(zip(runs, rows, strict=True)):
+        table.add_row(*(row[title] for title in titles), style="" if run.is_valid else "red")
+        if index + 1 < len(runs) and runs[index + 1].workload != run.workload:
             table.add_section()
-        table.add_row(*(value for _, value in row), style="" if run.is_valid else "red")
-        last = run.workload
     return table
+
+
+def filled(rows: Sequence[dict[str, str]]) -> list[str]:
+    """Return the titles of the columns that are not empty in every row."""
+    return [title for title in (rows[0] if rows else ()) if any(row[title] for row in rows)]
 
 
 @dataclass
@@ -128,17 +137,19 @@ def board(console: Console, report: Report, runs: int) -> Iterator[Board]:
 def show(console: Console, report: Report) -> None:
     """Print what was found, under which limits, and what to beware of."""
     console.print(runs_table(report))
+    if SHA256 in report.machine:
+        console.print(Text(f"SHA-256 alone: {report.machine[SHA256]:.2f} CPU s/GiB (hashlib, one thread)"))
     for name, text in {**report.limits, "versions": ", ".join(f"{k} {v}" for k, v in report.versions.items())}.items():
         console.print(Text(f"{name}: {text}"))
     for name, one in report.abilities.items():
         console.print(
             Text(f"the generator alone, {name}: {number(one.throughput)} {one.unit} with {one.cpu_s:.1f} cores")
         )
-    for run in report.runs:
-        for warning in run.warnings:
-            console.print(Text(f"warning: {run.workload}, {run.replicas} x {run.registry}: {warning}", style="yellow"))
+    for run in ordered(report):
+        for warning in dict.fromkeys(run.warnings):
+            console.print(Text(f"warning: {run.name}: {warning}", style="yellow"))
         if run.kills:
             kept = f"{run.acknowledged} acknowledged, {run.checked} checked, {run.lost_count} lost"
-            console.print(Text(f"chaos: {run.workload}, {run.replicas} x {run.registry}: {run.kills} kills, {kept}"))
+            console.print(Text(f"chaos: {run.name}: {run.kills} kills, {kept}"))
     for error in report.errors:
         console.print(Text(f"invalid: {error}", style="red"))

@@ -4,6 +4,7 @@ import hashlib
 import random
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,7 +12,9 @@ from bench.clients.blobs import Flow, has_blob, push_blob
 from bench.clients.connection import Connection, Refused, Traffic
 from bench.clients.content import Content
 from bench.clients.endpoint import Endpoint
-from bench.clients.images import Image, push_manifest
+from bench.clients.images import BLOB_BYTES, Image, push_image, push_manifest
+from bench.clients.paced import PacedConnection
+from bench.clients.pool import Connections
 from bench.load.spec import Load
 
 RETRY_PAUSE_S = 0.2
@@ -61,6 +64,8 @@ class Client:
         """Images that are there to be pulled."""
         self._endpoint = endpoint
         self._connection: Connection | None = None
+        self._more = Connections(endpoint)
+        self._pool = ThreadPoolExecutor(len(BLOB_BYTES))
         self._names = 0
 
     def fresh_name(self) -> str:
@@ -105,6 +110,18 @@ class Client:
             self.journal.blobs.append((repository, blob))
         return self.tag(repository, image, shared_tag) and self.note("push of an image", began)
 
+    def push_image_at_once(self, repository: str, image: Image) -> bool:
+        """Push an image that is not there as docker does: the blobs at once, over connections of their own."""
+
+        def push(_connection: Connection) -> None:
+            push_image(self._pool, self._more, repository, image, self.flow)
+
+        done = self.perform("push of an image", push)
+        if done:
+            self.journal.blobs += [(repository, blob) for blob in image.blobs]
+            self.journal.images.append((repository, image.tag, image.manifest))
+        return done
+
     def tag(self, repository: str, image: Image, shared_tag: str | None = None) -> bool:
         """Push a manifest whose blobs are there."""
         if shared_tag is not None:  # noted before: it may win even if its answer is lost
@@ -132,5 +149,10 @@ class Client:
 
     def _connected(self) -> Connection:
         if self._connection is None:
-            self._connection = Connection(self._endpoint, self.traffic)
+            link = self.load.link
+            self._connection = (
+                PacedConnection(self._endpoint, link, self.traffic)
+                if link is not None
+                else Connection(self._endpoint, self.traffic)
+            )
         return self._connection

@@ -1,11 +1,36 @@
 """What a load is: told by the program that measures to the processes that make it, as one line of JSON."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from bench.clients.blobs import Flow
+from bench.clients.paced import Link
 
 MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a workload is run with, unless the command line says otherwise."""
+
+    clients: int = 3
+    """For each replica; of a target, in all."""
+    flows: tuple[Flow, ...] = ("docker",)
+    layer_bytes: int = 16 * MIB
+    store_delay_ms: float = 20.0
+    """Before each call."""
+    store_rate_mb_per_s: float = 90.0
+    """Of each connection to the store; 0: no limit."""
+    alone: bool = False
+    """One replica, which clients reach directly; else a cluster behind a balancer, each replica with its link."""
+    link: Link | None = None
+    """Of each client."""
+    tls: bool = False
+    """Between clients and a replica that is alone."""
+
+    def but(self, **changes: Any) -> "Terms":
+        """Return them with some changes."""
+        return replace(self, **changes)
 
 
 @dataclass(frozen=True)
@@ -53,6 +78,8 @@ class Load:
     """Where replicas are killed, a client tries again, as real ones do."""
     prepared_bytes: int = 0
     """Content of each client whose digests are computed before the clock starts."""
+    link: Link | None = None
+    """Of each client."""
     worker: int = 0
     workers: int = 1
     """Client k belongs to worker k modulo `workers`."""
@@ -67,8 +94,9 @@ def load_from(document: dict[str, Any]) -> Load:
     known = {field.name for field in fields(Load)}
     sizes = dict(document["sizes"])
     return Load(
-        **{name: value for name, value in document.items() if name in known - {"target", "sizes", "flows"}},
+        **{name: value for name, value in document.items() if name in known - {"target", "sizes", "flows", "link"}},
         target=Target(**document["target"]),
         flows=tuple(document["flows"]),
+        link=None if document["link"] is None else Link(**document["link"]),
         sizes=Sizes(**{**sizes, "small_bytes": tuple(sizes["small_bytes"])}),
     )

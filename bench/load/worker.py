@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -47,7 +47,7 @@ class Crew:
 
     def seed(self) -> dict[str, Any]:
         """Push what must be there before. Its clients are others than those of the run. Raises `Refused`."""
-        client = Client(self.load, self.endpoint, -1)
+        client = Client(replace(self.load, link=None), self.endpoint, -1)
         self.workload.seed(client)
         client.close()
         if client.journal.errors:

@@ -1,27 +1,48 @@
-"""The workloads: what is there before, what each client has ready, and what it does again and again."""
+"""The workloads: those of a cluster, and those that show what one replica does."""
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Literal
 
-from bench.clients.blobs import has_blob, pull_blob
-from bench.clients.connection import Connection, Refused
-from bench.clients.images import Image, pull_manifest
+from bench.clients.blobs import Flow
+from bench.clients.paced import Link
+from bench.load import steps
 from bench.load.clients import Client
-from bench.load.content import (
-    CONFIG_BYTES,
-    base_layers,
-    ci_image,
-    fresh_content,
-    head_blobs,
-    mixed_images,
-    storm_image,
-    tag_image,
-)
+from bench.load.spec import Terms
+from bench.measures import KIB, MIB
 
 Unit = Literal["MB/s", "op/s"]
-TAG_REPOSITORY = "bench/tags"
+LINK_BYTES_PER_S = 8_000_000
+PIECES: tuple[tuple[str, Flow, int, int], ...] = (
+    ("4k", "length", 4 * KIB, 1),
+    ("16k", "length", 16 * KIB, 1),
+    ("64k", "length", 64 * KIB, 1),
+    ("chunked", "docker", 32 * KIB, 1),
+    ("4k x4", "length", 4 * KIB, 4),
+    ("chunked x4", "docker", 32 * KIB, 4),
+)
+"""Variant, flow, bytes sent in one call, and clients at once."""
+WINDOWS = (16 * KIB, 64 * KIB, 256 * KIB)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What zotpy must reach: of the peer's CPU, a share at most; of its throughput, a multiple at least; or a CPU."""
+
+    kind: Literal["share", "times", "value"]
+    bound: float
+
+    def __str__(self) -> str:
+        """Say it as the table does."""
+        return {"share": "CPU <= {:g} x", "times": ">= {:g} x", "value": "CPU < {:g}"}[self.kind].format(self.bound)
+
+    def is_met(self, cost: float | None, cost_ratio: float | None, ratio: float | None) -> bool | None:
+        """Tell whether it is met; none where nobody was measured beside us."""
+        if self.kind == "times":
+            return None if ratio is None else ratio >= self.bound
+        if self.kind == "share":
+            return None if cost_ratio is None else cost_ratio <= self.bound
+        return None if cost is None else cost < self.bound
 
 
 @dataclass(frozen=True)
@@ -29,7 +50,6 @@ class Workload:
     """One workload."""
 
     name: str
-    what: str
     unit: Unit
     """Of its throughput."""
     headline: str
@@ -40,141 +60,76 @@ class Workload:
     """Done once by one client, before all others begin."""
     prepare: Callable[[Client], object] = lambda _: None
     """Done by each client before the clock starts; sends nothing."""
+    group: str = ""
+    """The name by which all variants are asked for together."""
+    terms: Terms = field(default_factory=Terms)
+    goal: Goal | None = None
 
 
-def _unique_layers(client: Client) -> None:
-    """Compute digests until there is enough for the run."""
-    size = client.load.sizes.layer_bytes
-    for _ in range(math.ceil(client.load.prepared_bytes / size)):
-        client.prepared.append(fresh_content(client, size))
-
-
-def _push(client: Client) -> None:
-    content = client.prepared.pop() if client.prepared else fresh_content(client, client.load.sizes.layer_bytes)
-    client.push("bench/push", content)
-
-
-def _seed_storm(client: Client) -> None:
-    client.push_image("bench/pull", storm_image(client.load))
-
-
-def _keep_storm(client: Client) -> None:
-    client.images = [storm_image(client.load)]
-
-
-def _pull(client: Client) -> None:
-    _pull_image(client, "bench/pull", client.images[0])
-
-
-def _pull_image(client: Client, repository: str, image: Image) -> None:
-    def pull_all(connection: Connection) -> None:
-        if pull_manifest(connection, repository, image.tag) != image.manifest:
-            msg = f"the manifest of {image.tag} is not the one that was pushed"
-            raise Refused(msg)
-        for blob in image.blobs:
-            pull_blob(connection, repository, blob)
-
-    client.perform("pull of an image", pull_all)
-
-
-def _seed_base(client: Client) -> None:
-    config = fresh_content(client, CONFIG_BYTES[0])
-    client.push_image("bench/images", Image(client.load.seed, "base", [config, *base_layers(client.load)]))
-
-
-def _prepare_images(client: Client) -> None:
-    base = base_layers(client.load)
-    ready_bytes = 0
-    while ready_bytes < client.load.prepared_bytes or not client.images:
-        image = ci_image(client, f"image-{client.index}-{len(client.images)}", base)
-        client.images.append(image)
-        ready_bytes += sum(blob.size_bytes for blob in image.blobs) - sum(blob.size_bytes for blob in base)
-    client.images.reverse()
-
-
-def _push_image(client: Client) -> None:
-    if len(client.images) > 1:
-        image = client.images.pop()
-    else:  # the last one stays: its base is that of all
-        base = client.images[0].blobs[1 : 1 + client.load.sizes.base_layers]
-        image = ci_image(client, f"more-{client.fresh_name().replace('/', '-')}", base)
-    client.push_image("bench/images", image)
-
-
-def _seed_mixed(client: Client) -> None:
-    _seed_base(client)
-    for image in mixed_images(client.load):
-        client.push_image("bench/mixed", image)
-
-
-def _prepare_mixed(client: Client) -> None:
-    _prepare_images(client)
-    client.pulled = mixed_images(client.load)
-
-
-def _mixed(client: Client) -> None:
-    if client.random.random() < client.load.pull_share:
-        _pull_image(client, "bench/mixed", client.random.choice(client.pulled))
-    else:
-        _push_image(client)
-
-
-def _small(client: Client) -> None:
-    size = client.random.randint(*client.load.sizes.small_bytes)
-    client.push("bench/small", fresh_content(client, size))
-
-
-def _seed_tags(client: Client) -> None:
-    client.push_image(TAG_REPOSITORY, tag_image(client.load, client.index, 0))
-
-
-def _race(client: Client) -> None:
-    """Push one tag of our own, then the one that everybody pushes."""
-    image = tag_image(client.load, client.index, len(client.journal.images) + 1)
-    client.tag(TAG_REPOSITORY, image)
-    client.tag(TAG_REPOSITORY, image, shared_tag="latest")
-
-
-def _seed_heads(client: Client) -> None:
-    for content in head_blobs(client.load):
-        client.push("bench/heads", content)
-
-
-def _keep_heads(client: Client) -> None:
-    client.prepared = head_blobs(client.load)
-
-
-def _head(client: Client) -> None:
-    content = client.random.choice(client.prepared)
-
-    def ask(connection: Connection) -> None:
-        if not has_blob(connection, "bench/heads", content):
-            msg = f"the blob {content.digest} is gone"
-            raise Refused(msg)
-
-    client.perform("head", ask)
-
-
-WORKLOADS = {
-    one.name: one
-    for one in (
-        Workload("push", "large layers, no byte of them pushed before", "MB/s", "push", _push, prepare=_unique_layers),
-        Workload(
-            "images",
-            "images as CI pushes them",
-            "MB/s",
-            "push of an image",
-            _push_image,
-            _seed_base,
-            _prepare_images,
-        ),
-        Workload("pull", "one image, pulled by all", "MB/s", "pull of an image", _pull, _seed_storm, _keep_storm),
-        Workload(
-            "mixed", "pulls, and some pushes between", "MB/s", "pull of an image", _mixed, _seed_mixed, _prepare_mixed
-        ),
-        Workload("small", "small blobs, pushed", "op/s", "push", _small),
-        Workload("tags", "tags of one repository, pushed by all at once", "op/s", "tag", _race, _seed_tags),
-        Workload("heads", "HEAD of blobs that are there", "op/s", "head", _head, _seed_heads, _keep_heads),
+def _push(name: str, variant: str, terms: Terms, goal: Goal) -> Workload:
+    return Workload(
+        f"{name} {variant}", "MB/s", "push", steps.push, prepare=steps.unique_layers, group=name, terms=terms, goal=goal
     )
-}
+
+
+def _pull(name: str, variant: str, terms: Terms, goal: Goal) -> Workload:
+    steps_of = (steps.pull, steps.seed_storm, steps.keep_storm)
+    return Workload(
+        f"{name} {variant}".rstrip(), "MB/s", "pull of an image", *steps_of, group=name, terms=terms, goal=goal
+    )
+
+
+def _of_clusters() -> Iterable[Workload]:
+    yield Workload("push", "MB/s", "push", steps.push, prepare=steps.unique_layers)
+    yield Workload("images", "MB/s", "push of an image", steps.push_image, steps.seed_base, steps.prepare_images)
+    yield Workload("pull", "MB/s", "pull of an image", steps.pull, steps.seed_storm, steps.keep_storm)
+    yield Workload("mixed", "MB/s", "pull of an image", steps.mixed, steps.seed_mixed, steps.prepare_mixed)
+    yield Workload("small", "op/s", "push", steps.small)
+    yield Workload("tags", "op/s", "tag", steps.race, steps.seed_tags)
+    yield Workload("heads", "op/s", "head", steps.head, steps.seed_heads, steps.keep_heads)
+
+
+def _of_one_replica() -> Iterable[Workload]:
+    near = Terms(clients=2, layer_bytes=256 * MIB, store_delay_ms=0, store_rate_mb_per_s=0, alone=True)
+    share = Goal("share", 0.55)
+    yield _push("push-cpu", "chunked", near, share)
+    yield _push("push-cpu", "length", near.but(flows=("length",)), share)
+    yield _pull("pull-cpu", "", near, Goal("value", 0.7))
+    far = Terms(clients=1, layer_bytes=100 * MIB, store_delay_ms=25, alone=True)
+    yield _push("latency", "push", far, Goal("times", 3))
+    yield _pull("latency", "pull", far, Goal("times", 2))
+    slow = Terms(clients=16, store_delay_ms=25, store_rate_mb_per_s=0, alone=True)
+    flows: tuple[Flow, ...] = ("docker", "containerd")
+    for flow in flows:
+        step = steps.small_image
+        terms = slow.but(flows=(flow,))
+        yield Workload(f"small-images {flow}", "op/s", "push of an image", step, group="small-images", terms=terms,
+                       goal=Goal("times", 3))  # fmt: skip
+    for tls in (False, True):
+        suffix = " tls" if tls else ""
+        pushed = near.but(layer_bytes=24 * MIB, tls=tls)
+        for variant, flow, piece, clients in PIECES:
+            terms = pushed.but(flows=(flow,), clients=clients, link=Link(LINK_BYTES_PER_S, piece))
+            yield _push("pieces", variant + suffix, terms, Goal("share", 0.6))
+        for window in WINDOWS:
+            link = Link(LINK_BYTES_PER_S, min(window, 64 * KIB), window)
+            terms = near.but(layer_bytes=16 * MIB, tls=tls, clients=1, link=link)
+            yield _pull("windows", f"{window // KIB}k{suffix}", terms, Goal("share", 1.2))
+
+
+WORKLOADS = {one.name: one for one in (*_of_clusters(), *_of_one_replica())}
 """By name, in the order in which they are run."""
+DEFAULT = tuple(one.name for one in WORKLOADS.values() if not one.terms.alone)
+"""What is run unless something else is asked for: what a cluster gives."""
+NAMES = tuple(dict.fromkeys(one.group or one.name for one in WORKLOADS.values()))
+
+
+def named(words: Iterable[str]) -> tuple[str, ...]:
+    """Return the workloads of these names and groups. Raises `KeyError` with what is neither."""
+    found: dict[str, None] = {}
+    for word in words:
+        names = [one.name for one in WORKLOADS.values() if word in {one.name, one.group}]
+        if not names:
+            raise KeyError(word)
+        found |= dict.fromkeys(names)
+    return tuple(found)

@@ -6,7 +6,6 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,6 +35,14 @@ class Place:
     """With it clients speak TLS; without, in the clear."""
 
 
+@dataclass(frozen=True)
+class Build:
+    """One state of this program: where its checkout is, and the Python that runs it."""
+
+    checkout: Path = CHECKOUT
+    python: Path = Path(sys.executable)
+
+
 @dataclass
 class RegistryServer:
     """One registry process on a port of its own."""
@@ -59,9 +66,15 @@ class RegistryServer:
 
 
 def zotpy_server(
-    bucket: Bucket, prefix: str, directory: Path, place: Place | None = None, workers: int = 1
+    bucket: Bucket,
+    prefix: str,
+    directory: Path,
+    place: Place | None = None,
+    workers: int = 1,
+    build: Build | None = None,
 ) -> RegistryServer:
     """Prepare a replica, or so many workers, that keeps everything under the prefix; nothing is started yet."""
+    build = build or Build()
     place = place or Place()
     driver = {
         "name": "s3",
@@ -84,7 +97,8 @@ def zotpy_server(
     }
     path = directory / f"{place.name or 'zotpy'}.json"
     path.write_text(json.dumps(settings, indent=2))
-    return _server("zotpy", [sys.executable, "-m", "zotpy", "serve", "-c", path], directory, place)
+    command: list[str | Path] = [build.python, "-m", "zotpy", "serve", "-c", path]
+    return _server("zotpy", command, directory, place, build.checkout)
 
 
 def distribution_server(bucket: Bucket, prefix: str, directory: Path, place: Place | None = None) -> RegistryServer:
@@ -128,9 +142,11 @@ def filled_in(template: str, values: Mapping[str, object]) -> list[str]:
     return words
 
 
-def _server(name: str, command: Sequence[str | Path], directory: Path, place: Place) -> RegistryServer:
+def _server(
+    name: str, command: Sequence[str | Path], directory: Path, place: Place, checkout: Path = CHECKOUT
+) -> RegistryServer:
     label = place.name or name
-    process = Process(label, [*place.enter, *command], directory / f"{label}.log", _without_settings(), cwd=CHECKOUT)
+    process = Process(label, [*place.enter, *command], directory / f"{label}.log", _without_settings(), cwd=checkout)
     return RegistryServer(name, place, process)
 
 
@@ -182,12 +198,6 @@ REGISTRIES: Mapping[str, Prepare] = {
     "docker-registry": docker_registry_server,
 }
 """What can be measured, by the name that tables give it."""
-
-
-def registries(names: Sequence[str], workers: int) -> dict[str, Prepare]:
-    """Return how the named ones are prepared, by the name that tables give them; only zotpy has workers."""
-    known: dict[str, Prepare] = {**REGISTRIES, "zotpy": partial(zotpy_server, workers=workers)}
-    return {name: known[name] for name in names}
 
 
 def registry_version(name: str) -> str:

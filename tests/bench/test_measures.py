@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.clients.connection import Refused
-from bench.measures import MIB, ProcessTree, measured
-from bench.results import Results, Sample, compare
-from bench.tables import comparison_table
-from bench.workloads.cases import Case, Row, Site, Target
+from bench.cluster.results import Report, Run, cost_ratio, ratio, verdict
+from bench.cluster.tables import runs_table
+from bench.load.workloads import WORKLOADS, Goal
+from bench.measures import GIB, MIB, ProcessTree, all_cpu_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,62 +53,66 @@ def test_a_tree_counts_its_children(child: subprocess.Popen[bytes]) -> None:
 
 def test_a_span_takes_differences(child: subprocess.Popen[bytes]) -> None:
     """A process that does nothing in a span costs nothing in it, whatever it cost before."""
-    with measured({"registry": ProcessTree(child.pid)}) as span:
-        pass
-    assert span.cpu_s["registry"] == 0
-    assert span.peak_rss_bytes["registry"] > 0
-    assert span.cpu_s.keys() == {"registry", "client"}
+    trees = {"registry": ProcessTree(child.pid)}
+    before = all_cpu_s(trees)
+    assert before["registry"] > 0
+    assert all_cpu_s(trees) == before
 
 
-def no_run(_site: Site, _seed: str) -> dict[str, float]:
-    """Stand for a run in tests that need none."""
-    raise AssertionError
+def a_run(registry: str, cost: float, throughput: float, turn: int = 1) -> Run:
+    """Return a run whose replica takes so many CPU seconds for a GiB."""
+    run = Run(registry, 1, "push-cpu length", "MB/s", "", 1, 1.0, throughput, throughput, 1.0, turn=turn)
+    run.cpu_cores = {"replica0": cost * throughput * 1e6 / GIB}
+    return run
 
 
 @pytest.mark.parametrize(
-    ("target", "better", "ours", "ratio", "verdict"),
+    ("goal", "cost", "throughput", "verdict_wanted"),
     [
-        (Target("share", 0.55), "lower", 1.1, 0.55, "met"),
-        (Target("share", 0.55), "lower", 1.2, 0.6, "missed"),
-        (Target("times", 2), "lower", 1.0, 2.0, "met"),
-        (Target("times", 3), "lower", 1.0, 2.0, "missed"),
-        (Target("times", 3), "higher", 6.0, 3.0, "met"),
-        (Target("times", 3), "higher", 5.0, 2.5, "missed"),
-        (Target("value", 0.7), "lower", 0.6, 0.3, "met"),
-        (Target("value", 0.7), "lower", 0.7, 0.35, "missed"),
-        (None, "lower", 1.0, 0.5, ""),
+        (Goal("share", 0.55), 1.1, 10.0, "met"),
+        (Goal("share", 0.55), 1.2, 10.0, "missed"),
+        (Goal("times", 2), 1.0, 20.0, "met"),
+        (Goal("times", 3), 1.0, 20.0, "missed"),
+        (Goal("times", 3), 1.0, 30.0, "met"),
+        (Goal("times", 3), 1.0, 25.0, "missed"),
+        (Goal("value", 0.7), 0.6, 10.0, "met"),
+        (Goal("value", 0.7), 0.71, 10.0, "missed"),
+        (None, 1.0, 10.0, ""),
     ],
 )
-def test_medians_are_held_against_the_target(
-    target: Target | None, better: str, ours: float, ratio: float, verdict: str
+def test_medians_are_held_against_the_goal(
+    goal: Goal | None, cost: float, throughput: float, verdict_wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The ratio is that of the medians, in the direction of the target."""
-    row = Row("cost", "cost", "lower" if better == "lower" else "higher", target)
-    case = Case("work", "", (row,), no_run)
-    samples = [Sample("work", "zotpy", turn, "", {"cost": value}) for turn, value in enumerate((0.1, ours, 99.0))]
-    samples += [Sample("work", "peer", 1, "", {"cost": 2.0}), Sample("other", "peer", 1, "", {"cost": 50.0})]
-    found = compare(case, row, samples, "zotpy", "peer")
-    assert found.ratio == pytest.approx(ratio)
-    assert found.verdict == verdict
-    assert (found.spreads["zotpy"].least, found.spreads["zotpy"].most) == (0.1, 99.0)
-    assert comparison_table([case], ["zotpy", "peer"], [found]).row_count == 1
+    """The ratio is that of the medians, of CPU or of throughput as the goal says."""
+    workload = WORKLOADS["push-cpu length"]
+    monkeypatch.setitem(WORKLOADS, workload.name, replace(workload, goal=goal))
+    figures = ((0.1, throughput / 9), (cost, throughput), (99.0, throughput * 9))
+    runs = [a_run("zotpy", *each, turn) for turn, each in enumerate(figures)]
+    runs += [a_run("distribution", 2.0, 10.0)]
+    report = Report([], {}, {}, {}, "", "", {}, runs=runs)
+    ours = report.medians[0]
+    assert ours.throughput == throughput
+    assert ours.cost("replica") == pytest.approx(cost)
+    assert cost_ratio(report, ours) == pytest.approx(cost / 2.0)
+    assert ratio(report, ours) == pytest.approx(throughput / 10.0)
+    assert verdict(report, ours) == (f"{goal}: {verdict_wanted}" if goal else "")
+    assert runs_table(report).row_count == 2
 
 
-def test_without_a_peer_there_is_no_verdict_on_a_ratio() -> None:
-    """A target in terms of a peer is neither met nor missed where there is none."""
-    row = Row("cost", "cost", target=Target("share", 0.5))
-    found = compare(
-        Case("work", "", (row,), no_run), row, [Sample("work", "zotpy", 1, "", {"cost": 1.0})], "zotpy", None
-    )
-    assert (found.ratio, found.verdict) == (None, "no peer")
+@pytest.mark.parametrize("peers", [[], [a_run("commit-1234567", 2.0, 10.0)]], ids=["none", "a commit"])
+def test_without_distribution_there_is_no_verdict_on_a_ratio(peers: list[Run]) -> None:
+    """A goal in terms of distribution is neither met nor missed where it was not measured."""
+    report = Report([], {}, {}, {}, "", "", {}, runs=[a_run("zotpy", 1.0, 10.0), *peers])
+    assert verdict(report, report.medians[0]) == "CPU <= 0.55 x: no peer"
 
 
-def test_one_error_makes_the_results_invalid() -> None:
+def test_one_error_in_any_turn_makes_the_results_invalid() -> None:
     """A run with an error is named, and so is a run that measured nothing not valid."""
-    results = Results(settings={}, versions={}, yardsticks={})
-    assert not results.is_valid
-    results.samples.append(Sample("work", "zotpy", 1, "", {"cost": 1.0}))
-    assert results.is_valid
-    results.samples.append(Sample("work", "peer", 2, "", {}, str(Refused("PUT: 500"))))
-    assert not results.is_valid
-    assert results.errors == ["work, peer, round 2: PUT: 500"]
+    report = Report([], {}, {}, {}, "", "", {}, runs=[])
+    assert not report.is_valid
+    report.runs.append(a_run("zotpy", 1.0, 10.0))
+    assert report.is_valid
+    report.runs.append(replace(a_run("zotpy", 1.0, 10.0, 2), error_count=1, errors=["PUT: 500"]))
+    assert not report.is_valid
+    assert not report.medians[0].is_valid
+    assert report.errors == ["push-cpu length, 1 x zotpy: PUT: 500"]

@@ -11,7 +11,7 @@ import pytest
 
 from bench.cluster.plots import FIGURES, FORMATS
 from bench.cluster.results import read_report
-from bench.load.workloads import WORKLOADS
+from bench.load.workloads import DEFAULT
 from bench.servers.namespaces import NAMES, why_none
 from tests.bench.runs import measured
 from tests.processes import missing
@@ -39,17 +39,17 @@ def test_every_workload_runs_behind_proxies(everything: Path) -> None:
     report = read_report(everything / "results.json")
     assert report.is_valid
     assert "behind a proxy" in report.limits["links"]
-    assert [run.workload for run in report.runs] == list(WORKLOADS)
+    assert [run.workload for run in report.runs] == list(DEFAULT)
     assert [run for run in report.runs if not run.checked or not run.store_calls] == []
 
 
 def test_a_result_says_how_to_repeat_it(everything: Path) -> None:
     """Versions, machine, seeds and what the generator can do are in it."""
     report = read_report(everything / "results.json")
-    assert report.abilities.keys() == WORKLOADS.keys()
+    assert report.abilities.keys() == set(DEFAULT)
     assert {"zotpy", "seaweedfs", "haproxy"} == report.versions.keys()
     assert report.machine["cores"] == os.cpu_count()
-    assert [run.seed for run in report.runs] == [f"1-{workload}-{REPLICAS}-zotpy" for workload in WORKLOADS]
+    assert [run.seed for run in report.runs] == [f"1-{workload}-{REPLICAS}-1" for workload in DEFAULT]
     assert report.settings["replicas"] == [REPLICAS]
 
 

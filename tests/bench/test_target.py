@@ -131,10 +131,10 @@ def test_a_target_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
 def test_what_was_measured_before_an_interruption_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the second workload: the first one's figures are written, and the whole is invalid."""
 
-    def interrupt(fleet: Fleet, place: Place, workload: str, options: Options, tell: Tell) -> Run:
+    def interrupt(fleet: Fleet, place: Place, workload: str, options: Options, tell: Tell, turn: int) -> Run:
         if workload == "heads":
             raise KeyboardInterrupt
-        return measure(fleet, place, workload, options, tell)
+        return measure(fleet, place, workload, options, tell, turn)
 
     monkeypatch.setattr("bench.run.measure", interrupt)
     with serving(NullRegistry()) as url:

@@ -43,8 +43,6 @@ class Builds:
 class Parsed:
     """The program's own parser takes its arguments."""
 
-    program: str
-
 
 @dataclass(frozen=True)
 class Shell:
@@ -88,17 +86,17 @@ WAYS: dict[str, dict[str, Way]] = {
     "docs/benchmarks.md": {
         ". deploy/venv.sh && make_venv test": _MAKE_VENV,
         "apt-get install -y haproxy iproute2": _MACHINE,
-        ".venv/bin/python bench/run.py": Parsed("run"),
-        ".venv/bin/python bench/run.py push pull --against distribution --replicas 2": Parsed("run"),
-        ".venv/bin/python bench/run.py push tags --chaos --replicas 4": Parsed("run"),
+        ".venv/bin/python bench/run.py": Parsed(),
+        ".venv/bin/python bench/run.py push pull --against distribution --replicas 2": Parsed(),
+        ".venv/bin/python bench/run.py push tags --chaos --replicas 4": Parsed(),
         "ZOTPY_BENCH_PASSWORD=... .venv/bin/python bench/run.py --target https://registry.example --user ci"
-        " --clients 16": Parsed("run"),
+        " --clients 16": Parsed(),
     },
     "docs/performance.md": {
         ". deploy/venv.sh && make_venv test": _MAKE_VENV,
-        ".venv/bin/python bench/engine.py": Parsed("engine"),
-        ".venv/bin/python bench/engine.py push-cpu --store versitygw --against none": Parsed("engine"),
-        ".venv/bin/python bench/engine.py pieces windows --store versitygw --rounds 3": Parsed("engine"),
+        ".venv/bin/python bench/run.py push-cpu pull-cpu latency small-images --against distribution": Parsed(),
+        ".venv/bin/python bench/run.py push-cpu --store versitygw --against commit:HEAD~20 --turns 5": Parsed(),
+        ".venv/bin/python bench/run.py pieces windows --store versitygw --against distribution --turns 3": Parsed(),
         ".venv/bin/python bench/micro/run.py": Covered("bench/test_micro.py::test_every_hot_path_runs"),
     },
     "docs/configuration.md": {

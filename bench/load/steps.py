@@ -1,0 +1,156 @@
+"""What clients do: what is there before, what each has ready, and what it does again and again."""
+
+import math
+
+from bench.clients.blobs import has_blob, pull_blob
+from bench.clients.connection import Connection, Refused
+from bench.clients.images import Image, pull_manifest
+from bench.load.clients import Client
+from bench.load.content import (
+    CONFIG_BYTES,
+    base_layers,
+    ci_image,
+    fresh_content,
+    head_blobs,
+    mixed_images,
+    storm_image,
+    tag_image,
+)
+
+TAG_REPOSITORY = "bench/tags"
+
+
+def unique_layers(client: Client) -> None:
+    """Compute digests until there is enough for the run."""
+    size = client.load.sizes.layer_bytes
+    for _ in range(math.ceil(client.load.prepared_bytes / size)):
+        client.prepared.append(fresh_content(client, size))
+
+
+def push(client: Client) -> None:
+    """Push a layer, no byte of which was pushed before."""
+    content = client.prepared.pop() if client.prepared else fresh_content(client, client.load.sizes.layer_bytes)
+    client.push("bench/push", content)
+
+
+def seed_storm(client: Client) -> None:
+    """Push the image that all pull."""
+    client.push_image("bench/pull", storm_image(client.load))
+
+
+def keep_storm(client: Client) -> None:
+    """Remember the image that all pull."""
+    client.images = [storm_image(client.load)]
+
+
+def pull(client: Client) -> None:
+    """Pull the image that all pull."""
+    pull_image(client, "bench/pull", client.images[0])
+
+
+def pull_image(client: Client, repository: str, image: Image) -> None:
+    """Pull an image: its manifest, which is compared, and each blob."""
+
+    def pull_all(connection: Connection) -> None:
+        if pull_manifest(connection, repository, image.tag) != image.manifest:
+            msg = f"the manifest of {image.tag} is not the one that was pushed"
+            raise Refused(msg)
+        for blob in image.blobs:
+            pull_blob(connection, repository, blob)
+
+    client.perform("pull of an image", pull_all)
+
+
+def seed_base(client: Client) -> None:
+    """Push the image whose layers all others share."""
+    config = fresh_content(client, CONFIG_BYTES[0])
+    client.push_image("bench/images", Image(client.load.seed, "base", [config, *base_layers(client.load)]))
+
+
+def prepare_images(client: Client) -> None:
+    """Make images until there is enough for the run."""
+    base = base_layers(client.load)
+    ready_bytes = 0
+    while ready_bytes < client.load.prepared_bytes or not client.images:
+        image = ci_image(client, f"image-{client.index}-{len(client.images)}", base)
+        client.images.append(image)
+        ready_bytes += sum(blob.size_bytes for blob in image.blobs) - sum(blob.size_bytes for blob in base)
+    client.images.reverse()
+
+
+def push_image(client: Client) -> None:
+    """Push an image as CI does: the base, which is there, and layers of its own."""
+    if len(client.images) > 1:
+        image = client.images.pop()
+    else:  # the last one stays: its base is that of all
+        base = client.images[0].blobs[1 : 1 + client.load.sizes.base_layers]
+        image = ci_image(client, f"more-{client.fresh_name().replace('/', '-')}", base)
+    client.push_image("bench/images", image)
+
+
+def seed_mixed(client: Client) -> None:
+    """Push the base, and the images that are pulled."""
+    seed_base(client)
+    for image in mixed_images(client.load):
+        client.push_image("bench/mixed", image)
+
+
+def prepare_mixed(client: Client) -> None:
+    """Make images to push, and remember those to pull."""
+    prepare_images(client)
+    client.pulled = mixed_images(client.load)
+
+
+def mixed(client: Client) -> None:
+    """Pull an image, or push one."""
+    if client.random.random() < client.load.pull_share:
+        pull_image(client, "bench/mixed", client.random.choice(client.pulled))
+    else:
+        push_image(client)
+
+
+def small(client: Client) -> None:
+    """Push a small blob."""
+    size = client.random.randint(*client.load.sizes.small_bytes)
+    client.push("bench/small", fresh_content(client, size))
+
+
+def small_image(client: Client) -> None:
+    """Push a small image: two layers and a configuration at once, then the manifest."""
+    name = client.fresh_name()
+    client.push_image_at_once("bench/small-images", Image(name, name.replace("/", "-")))
+
+
+def seed_tags(client: Client) -> None:
+    """Push the one configuration that all manifests name."""
+    client.push_image(TAG_REPOSITORY, tag_image(client.load, client.index, 0))
+
+
+def race(client: Client) -> None:
+    """Push one tag of our own, then the one that everybody pushes."""
+    image = tag_image(client.load, client.index, len(client.journal.images) + 1)
+    client.tag(TAG_REPOSITORY, image)
+    client.tag(TAG_REPOSITORY, image, shared_tag="latest")
+
+
+def seed_heads(client: Client) -> None:
+    """Push the blobs that are asked for."""
+    for content in head_blobs(client.load):
+        client.push("bench/heads", content)
+
+
+def keep_heads(client: Client) -> None:
+    """Remember the blobs that are asked for."""
+    client.prepared = head_blobs(client.load)
+
+
+def head(client: Client) -> None:
+    """Ask for a blob that is there."""
+    content = client.random.choice(client.prepared)
+
+    def ask(connection: Connection) -> None:
+        if not has_blob(connection, "bench/heads", content):
+            msg = f"the blob {content.digest} is gone"
+            raise Refused(msg)
+
+    client.perform("head", ask)

@@ -1,0 +1,77 @@
+"""What `bench/run.py` shows of one replica, run in a tiny form so that it cannot rot; no figure is judged."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench import run
+from bench.cluster.results import read_report, verdict
+from bench.load.workloads import DEFAULT, WORKLOADS
+from bench.servers.registries import CHECKOUT
+from tests.bench.runs import measured
+from tests.processes import missing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OVER_LINKS = {
+    *("pieces 4k", "pieces 16k", "pieces 64k", "pieces chunked", "pieces 4k x4", "pieces chunked x4"),
+    *("windows 16k", "windows 64k", "windows 256k"),
+}
+GROUPS = ("push-cpu", "pull-cpu", "latency", "small-images", "pieces", "windows")
+QUICK = ("--duration", "0.4", "--warm-up", "0.1")
+
+
+def test_every_workload_gives_valid_figures_of_zotpy(tmp_path: Path) -> None:
+    """Without a peer all workloads of one replica run on SeaweedFS, and what they pushed is there."""
+    found = measured(tmp_path, *GROUPS, *QUICK)
+    assert found["valid"]
+    runs = {one["workload"]: one for one in found["runs"]}
+    alone = {"push-cpu chunked", "push-cpu length", "pull-cpu", "small-images docker", "small-images containerd"}
+    assert runs.keys() == alone | {"latency push", "latency pull"} | OVER_LINKS | {f"{one} tls" for one in OVER_LINKS}
+    assert [one for one in runs.values() if not one["checked"] or one["replicas"] != 1] == []
+    assert [one for one in runs.values() if not one["cpu_cores"]["replica0"] or not one["peak_rss_mib"]] == []
+    assert {"seaweedfs", "zotpy"} == found["versions"].keys()
+    assert {"25 ms a call", "25 ms a call, 90 MB/s a connection", "0 ms a call"} <= set(found["limits"].values())
+
+
+def test_registries_take_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside an older commit the runs alternate, get the same content in each turn, and give the ratio of medians."""
+    if subprocess.run(["git", "-C", CHECKOUT, "rev-parse"], capture_output=True, check=False).returncode:
+        missing("the checkout's history is needed: git clone")
+    found = measured(tmp_path, "pull-cpu", *QUICK, "--turns", "2", "--against", "commit:HEAD")
+    registries = [one["registry"] for one in found["runs"]]
+    assert registries == ["zotpy", registries[1]] * 2
+    assert registries[1].startswith("commit-")
+    assert [one["seed"] for one in found["runs"]] == ["1-pull-cpu-1-1"] * 2 + ["1-pull-cpu-1-2"] * 2
+    report = read_report(tmp_path / "results.json")
+    ours, theirs = report.medians
+    assert verdict(report, ours) in {"CPU < 0.7: met", "CPU < 0.7: missed"}
+    assert verdict(report, theirs) == ""
+    assert "CPU of" in capsys.readouterr().out
+
+
+def test_a_cluster_is_what_runs_unless_one_replica_is_asked_for() -> None:
+    """The workloads that run by themselves are those that show what replicas add."""
+    assert DEFAULT == ("push", "images", "pull", "mixed", "small", "tags", "heads")
+    assert set(WORKLOADS) - set(DEFAULT) == {name for name, one in WORKLOADS.items() if one.group in GROUPS}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["pull-cpu", "no-such-workload"], "unknown: no-such-workload"),
+        (["pieces", "--chaos"], "pieces 4k shows one replica"),
+        (["latency", "--target", "http://registry"], "latency push shows one replica"),
+        (["--against", "commit:no-such-revision"], "no-such-revision"),
+        (["--turns", "0"], "--turns: more than 0"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It ends the program before anything is started."""
+    with pytest.raises(SystemExit):
+        run.main(arguments)
+    assert error in capsys.readouterr().err
