@@ -25,6 +25,7 @@ from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.registry.settings import RegistrySettings
 from zotpy.reloading import keep_reloading
+from zotpy.services import Service, run_beside
 from zotpy.startup import StartupError, announce, collect_less
 from zotpy.storage import open_store
 from zotpy.store.interface import Store, StoreError
@@ -62,12 +63,11 @@ async def serve(settings: Settings) -> None:
         bell.ring()
         await trio.lowlevel.checkpoint()
 
+    async def replica(_: Callable[[], None]) -> None:
+        await run_replica(settings, Metrics(), until_stopped, tell, bell=bell)
+
     with plain_errors():
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(systemd.keep_told)
-            nursery.start_soon(keep_reloading, settings, ring)
-            await run_replica(settings, Metrics(), until_stopped, tell, bell=bell)
-            nursery.cancel_scope.cancel()
+        await run_beside([Service(systemd.keep_told), Service(partial(keep_reloading, settings, ring))], replica)
 
 
 async def run_replica(
@@ -80,33 +80,35 @@ async def run_replica(
 ) -> None:
     """Open the store and answer requests; see `zotpy.listening.listen`. Raises `StartupError`."""
     try:
-        async with open_store(settings) as store, trio.open_nursery() as nursery:
+        async with open_store(settings) as store:
             health, space = Health(store), await _space(settings.storage)
             await prepare_hashing()
             guarded = GuardedStore(SpacedStore(store, space), health)
             registry = await _open(ObservedStore(guarded, metrics), settings, metrics)
             metrics.watch_budget(registry.budget, registry.blobs.readers)
             metrics.watch_space(space)
-            nursery.start_soon(space.keep_looking)
-            nursery.start_soon(metrics.keep_published)
-            nursery.start_soon(health.keep_looking)
-            nursery.start_soon(registry.pulls.keep_written)
-            collecting = trio.CancelScope()
-            nursery.start_soon(_collect, collecting, guarded, settings)
             metrics_path = settings.metrics.path if settings.metrics.enable else None
             app = create_app(registry, health, metrics.render, metrics_path, space)
             app.proxies = TrustedProxies(settings.http.trusted_proxies)
             app.report = partial(report, metrics, quiet=PROBES | {settings.metrics.path})
             collect_less()
 
-            async def until_draining() -> bool:
-                is_last = await until_stopped()
-                collecting.cancel()
-                return is_last
+            async def answer(drain: Callable[[], None]) -> None:
+                async def until_draining() -> bool:
+                    is_last = await until_stopped()
+                    drain()
+                    return is_last
 
-            await listen(app, health, settings.http, until_draining, on_listening, listener, bell)
-            await registry.pulls.write_last()
-            nursery.cancel_scope.cancel()
+                await listen(app, health, settings.http, until_draining, on_listening, listener, bell)
+
+            services = [
+                Service(space.keep_looking),
+                Service(metrics.keep_published),
+                Service(health.keep_looking),
+                Service(registry.pulls.keep_written, finish=registry.pulls.write_last),
+                Service(partial(keep_collecting, guarded, settings), stops_at_drain=True),
+            ]
+            await run_beside(services, answer)
     except BaseExceptionGroup as group:
         cause = first_cause(group)
         log_others(group, cause)
@@ -144,12 +146,6 @@ def _redirect_expiry_s(settings: StorageSettings) -> int | None:
     if settings.s3 is None or not (settings.s3.redirect or settings.redirect_blob_url):
         return None
     return int(settings.s3.redirect_expiry_s)
-
-
-async def _collect(scope: trio.CancelScope, store: Store, settings: Settings) -> None:
-    """Collect garbage until the scope is cancelled: a drain does not wait for it."""
-    with scope:
-        await keep_collecting(store, settings)
 
 
 async def _space(settings: StorageSettings) -> Space:

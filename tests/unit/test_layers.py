@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "zotpy.memory zotpy.registry zotpy.registry.pushing zotpy.store quart quart_trio structlog trio",
     "zotpy.telemetry": "zotpy zotpy.libraries zotpy.memory zotpy.release zotpy.store prometheus_client structlog trio",
     "zotpy.restarts": "",
+    "zotpy.services": "trio",
     "zotpy.embedded": "zotpy.concurrency zotpy.restarts zotpy.s3 zotpy.s3.wire crc32c cryptography structlog trio",
     "zotpy.config": "zotpy.core yaml",
     "zotpy.startup": "zotpy zotpy.config zotpy.release structlog",
@@ -50,9 +51,9 @@ MAY_IMPORT = {
     "zotpy.collecting": "zotpy.collector zotpy.config zotpy.store structlog trio",
     "zotpy.server": "zotpy.bell zotpy.bucket zotpy.collecting zotpy.concurrency zotpy.config zotpy.core "
     "zotpy.http.server zotpy.listening zotpy.memory zotpy.registry zotpy.registry.settings zotpy.reloading "
-    "zotpy.startup zotpy.storage zotpy.store zotpy.systemd zotpy.telemetry zotpy.web structlog trio",
+    "zotpy.services zotpy.startup zotpy.storage zotpy.store zotpy.systemd zotpy.telemetry zotpy.web structlog trio",
     "zotpy.workers": "zotpy.bell zotpy.concurrency zotpy.config zotpy.listening zotpy.reloading zotpy.restarts "
-    "zotpy.server zotpy.startup zotpy.storage zotpy.systemd zotpy.telemetry structlog trio",
+    "zotpy.server zotpy.services zotpy.startup zotpy.storage zotpy.systemd zotpy.telemetry structlog trio",
     "zotpy.inspection": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.registry.settings zotpy.store trio",
     "zotpy.commands": "zotpy.bucket zotpy.collecting zotpy.collector zotpy.concurrency zotpy.config zotpy.core "
     "zotpy.inspection zotpy.registry.settings zotpy.startup zotpy.storage zotpy.store zotpy.telemetry "

@@ -13,7 +13,6 @@ from typing import TypeVar
 from zotpy.store.holds import insist, is_patient
 from zotpy.store.interface import (
     Body,
-    ConditionFailed,
     KeyMissing,
     Part,
     Store,
@@ -21,6 +20,7 @@ from zotpy.store.interface import (
     StoreError,
     StoreUnavailable,
 )
+from zotpy.store.own_writes import own_write
 from zotpy.store.wrapper import StoreWrapper
 
 T = TypeVar("T")
@@ -98,16 +98,3 @@ class _HeldStream:
     async def _go_on(self) -> bytes:
         await self.connect()
         return await anext(self._chunks)
-
-
-async def own_write(store: Store, key: str, body: Body, error: StoreError) -> Stored:
-    """Return what an earlier attempt of a conditional write returned, if it wrote `body`; else raise `error`."""
-    if not isinstance(error, ConditionFailed):
-        raise error
-    try:
-        fetched = await store.get(key)
-    except KeyMissing as gone:
-        raise error from gone
-    if fetched.body != bytes(body):
-        raise error
-    return Stored(fetched.etag, fetched.store_time)

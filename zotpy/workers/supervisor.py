@@ -3,7 +3,9 @@
 import os
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -14,6 +16,7 @@ from zotpy.config import LogSettings, Settings
 from zotpy.listening import bind, longest_end_s, until_signal
 from zotpy.reloading import keep_reloading
 from zotpy.restarts import Restarts
+from zotpy.services import Service, run_beside
 from zotpy.startup import StartupError, announce
 from zotpy.storage import running_store
 from zotpy.systemd import Systemd
@@ -68,13 +71,10 @@ class _Supervisor:
 
     async def run(self) -> None:
         """Run until a signal, and until every worker has ended. Raises `StartupError`."""
-        async with trio.open_nursery() as beside:
-            beside.start_soon(self._systemd.keep_told)
-            beside.start_soon(keep_reloading, self._settings, self._reload)
-            await self._run_all()
-            beside.cancel_scope.cancel()
+        services = [Service(self._systemd.keep_told), Service(partial(keep_reloading, self._settings, self._reload))]
+        await run_beside(services, self._run_all)
 
-    async def _run_all(self) -> None:
+    async def _run_all(self, _: Callable[[], None]) -> None:
         async with trio.open_nursery() as nursery:
             for worker in tuple(self._starting):
                 nursery.start_soon(self._keep_running, worker)

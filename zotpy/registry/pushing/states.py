@@ -9,9 +9,9 @@ import trio
 from zotpy.bucket.reliance import local_s
 from zotpy.concurrency import cleaning_up
 from zotpy.core.upload_state import UploadState
-from zotpy.store.held import own_write
 from zotpy.store.holds import impatient, insist
 from zotpy.store.interface import Body, ConditionFailed, Store, Stored
+from zotpy.store.own_writes import own_write
 
 SAVE_S = 20.0
 """How long one attempt to save may take, also for a request that was given up."""

@@ -16,12 +16,14 @@ from zotpy.store.interface import (
     ConditionFailed,
     Features,
     Fetched,
+    KeyMissing,
     Listing,
     MultipartListing,
     MultipartMarker,
     Part,
     Stored,
 )
+from zotpy.store.own_writes import own_write
 from zotpy.store.s3.completion import Completions, complete_document
 from zotpy.store.s3.deleting import Deletions
 from zotpy.store.s3.error_table import store_errors
@@ -81,17 +83,19 @@ class S3Store:
             headers["if-none-match"] = "*"
         if if_match is not None:
             headers["if-match"] = if_match
-        with store_errors():
-            try:
-                request = Request("PutObject", "PUT", self._prefix + key, (), headers, body, checksum=True)
+        request = Request("PutObject", "PUT", self._prefix + key, (), headers, body, checksum=True)
+        try:
+            with store_errors():
                 answer = await self.client.call(request)
-            except S3Refused as error:
-                if if_match is not None and error.code == "NoSuchKey":  # what AWS calls a condition on an absent key
-                    raise ConditionFailed(str(error)) from error
-                if not isinstance(error, AmbiguousRefusal) or error.status != HTTPStatus.PRECONDITION_FAILED:
-                    raise
-                return await self._own_write(key, body, error)
-            return Stored(answer.headers.get("etag", ""), store_time_of(answer))
+                return Stored(answer.headers.get("etag", ""), store_time_of(answer))
+        except KeyMissing as error:  # what AWS calls a condition on an absent key
+            if if_match is None:
+                raise
+            raise ConditionFailed(str(error)) from error
+        except ConditionFailed as error:
+            if not isinstance(error.__cause__, AmbiguousRefusal):
+                raise
+            return await own_write(self, key, body, error)
 
     async def delete(self, key: str, *, if_match: str | None = None) -> None:
         """DeleteObject."""
@@ -205,16 +209,6 @@ class S3Store:
             if most_bytes is None or error.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 raise
             return await self._read(key)  # it is empty
-
-    async def _own_write(self, key: str, body: Body, error: S3Refused) -> Stored:
-        """Tell whether a refused conditional write failed because an earlier attempt of it had succeeded."""
-        try:
-            answer = await self._read(key)
-        except S3Refused as gone:
-            raise error from gone
-        if answer.body != bytes(body):
-            raise error
-        return Stored(answer.headers.get("etag", ""), store_time_of(answer))
 
 
 def _attachment(filename: str) -> str:

@@ -1,0 +1,47 @@
+"""What a process does beside its main work, as a list: each service runs until it is cancelled, and may then finish."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import trio
+
+
+async def nothing() -> None:
+    """Finish a service that has nothing to finish."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One of them."""
+
+    run: Callable[[], Awaitable[object]]
+    """Works until it is cancelled, or returns if there is nothing to do. What it raises ends the process."""
+    finish: Callable[[], Awaitable[object]] = nothing
+    """Called once the main work has ended well, while `run` goes on; bounded in time by itself."""
+    stops_at_drain: bool = False
+    """A drain does not wait for it: it is cancelled when that begins."""
+
+
+async def run_beside(services: Sequence[Service], main: Callable[[Callable[[], None]], Awaitable[object]]) -> None:
+    """Run `main` with all services beside it; when it ends, let them finish one after another, and cancel them.
+
+    `main` is called with what it calls when its drain begins. An error of `main` or of a service ends all: nothing
+    finishes then. It is raised in the group that trio makes of it.
+    """
+    until_drain = trio.CancelScope()
+
+    async def run_until_drain(stopped: Sequence[Service]) -> None:
+        with until_drain:
+            async with trio.open_nursery() as nursery:
+                for service in stopped:
+                    nursery.start_soon(service.run)
+
+    async with trio.open_nursery() as nursery:
+        for service in services:
+            if not service.stops_at_drain:
+                nursery.start_soon(service.run)
+        nursery.start_soon(run_until_drain, [service for service in services if service.stops_at_drain])
+        await main(until_drain.cancel)
+        for service in services:
+            await service.finish()
+        nursery.cancel_scope.cancel()
