@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from zotpy.bucket.deletions import Deletions
+from zotpy.bucket.entries import Entries, Seen
 from zotpy.bucket.pointers import Names
-from zotpy.bucket.records import Records, Seen
+from zotpy.bucket.records import Records
 from zotpy.bucket.reliance import Reliance
 from zotpy.bucket.sweeps import list_all
 from zotpy.bucket.tags import Tags
@@ -145,11 +146,11 @@ def references() -> AbstractContextManager[Any]:
 def delete_swaps() -> AbstractContextManager[Any]:
     """Let a DELETE bury whatever entry there is, not only the one that it has seen."""
 
-    async def bury(self: Records, repo: RepositoryName, kind: keys.Kind, digest: Digest, _: Seen) -> bool:
+    async def bury(self: Entries, repo: RepositoryName, kind: keys.Kind, digest: Digest, _: Seen) -> bool:
         await self.store.put(keys.entry(repo, kind, digest), new_tombstone())
         return True
 
-    return patch.object(Records, "bury", bury)
+    return patch.object(Entries, "bury", bury)
 
 
 def age_of_kept() -> AbstractContextManager[Any]:
@@ -179,12 +180,12 @@ def renewal_swaps() -> AbstractContextManager[Any]:
     """Let a renewal or a push replace whatever entry there is, not only the one that it has seen."""
 
     async def put(
-        self: Records, repo: RepositoryName, kind: keys.Kind, digest: Digest, seen: Seen, value: Value, lease: Lease
+        self: Entries, repo: RepositoryName, kind: keys.Kind, digest: Digest, seen: Seen, value: Value, lease: Lease
     ) -> Seen:
         stored = await self.store.put(keys.entry(repo, kind, digest), value.encode(lease, seen.epoch))
         return Seen(value, stored.etag, seen.epoch, is_young=True)
 
-    return patch.object(Records, "replace", put)
+    return patch.object(Entries, "replace", put)
 
 
 def epochs() -> AbstractContextManager[Any]:
@@ -213,7 +214,7 @@ def lease_first() -> AbstractContextManager[Any]:
         repo, digest, value = ending.repo, ending.digest, placed.value
         now = (await self.store.list(keys.leases(repo, "blobs", digest), limit=1)).store_time
         lease = Lease(keys.new_id(), now)
-        await self.records.write_entry(repo, "blobs", digest, value, lease)
+        await self.records.entries.write(repo, "blobs", digest, value, lease)
         await self.store.put(keys.lease(repo, "blobs", digest, lease.lease_id, value.data_id), value.encode())
         await forget()
         for drop in placed.surplus:

@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from zotpy.bucket.entries import Seen
 from zotpy.bucket.long_reads import Room, whole
 from zotpy.bucket.pointers import Names
-from zotpy.bucket.records import ATTEMPTS, Records, Seen, overtaken
+from zotpy.bucket.records import ATTEMPTS, Records, overtaken
 from zotpy.bucket.reliance import Reliance
 from zotpy.concurrency import gather
 from zotpy.core import keys
@@ -67,7 +68,7 @@ class Deletions:
 
     async def look(self, repo: RepositoryName, digest: Digest, room: Room | None = None) -> Looked | None:
         """Look at the entry, then at all names; `None` where there is no such manifest."""
-        leases = () if self.store.features.all_conditions else await self.records.list_leases(repo, "manifests", digest)
+        leases = () if self.store.features.all_conditions else await self.records.leases.find(repo, "manifests", digest)
         entry = await self.records.look(repo, "manifests", digest, whole(self.store, room))
         if not isinstance(entry.value, ManifestValue):
             return None
@@ -81,7 +82,7 @@ class Deletions:
 
     async def bury(self, repo: RepositoryName, digest: Digest, looked: Looked) -> bool:
         """Make the manifest exist no more, if its entry is still the one that was looked at."""
-        return await self.records.bury(repo, "manifests", digest, looked.entry)
+        return await self.records.entries.bury(repo, "manifests", digest, looked.entry)
 
     async def delete_names(self, repo: RepositoryName, digest: Digest, looked: Looked) -> None:
         """Delete what led to a manifest that was buried."""
@@ -96,7 +97,7 @@ class Deletions:
     async def _restore(self, repo: RepositoryName, digest: Digest, looked: Looked) -> None:
         """Put back what a push of the same manifest, which came between, may have lost."""
         before = {lease.key for lease in looked.leases}
-        leases = await self.records.list_leases(repo, "manifests", digest)
+        leases = await self.records.leases.find(repo, "manifests", digest)
         new = [lease for lease in leases if lease.key not in before]
         if not new:
             return
@@ -104,7 +105,7 @@ class Deletions:
         due = Reliance(self.records.times.deadline_s, time).due
         lease = Lease(new[-1].key.rpartition("/")[2].partition("-")[0], time, due)
         await gather(
-            partial(self.records.write_entry, repo, "manifests", digest, looked.value, lease),
+            partial(self.records.entries.write, repo, "manifests", digest, looked.value, lease),
             partial(self.names.write_referrer, repo, looked.facts, digest, looked.value),
             *[partial(self._put_back, repo, tag, digest, looked.value) for tag in looked.tags],
         )

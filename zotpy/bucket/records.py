@@ -20,65 +20,26 @@ renewal cannot bring back what was deleted after it looked, and a DELETE cannot 
 """
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 import trio
 
+from zotpy.bucket.entries import Entries, Seen
+from zotpy.bucket.leases import Leases
 from zotpy.bucket.long_reads import Read, beginnings
-from zotpy.bucket.reliance import Reliance, require
-from zotpy.bucket.sweeps import list_all
+from zotpy.bucket.reliance import Reliance
 from zotpy.bucket.times import Times
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import TooLate, TryAgain
 from zotpy.core.keys import Kind
 from zotpy.core.names import Reference, RepositoryName
-from zotpy.core.record_values import (
-    BlobValue,
-    Lease,
-    ManifestValue,
-    Value,
-    decode_entry,
-    decode_value,
-    is_late,
-    lost_entry,
-    new_tombstone,
-)
-from zotpy.store.interface import Body, ConditionFailed, KeyMissing, Listed, Store, Stored
+from zotpy.core.record_values import BlobValue, Lease, ManifestValue, Value
+from zotpy.store.interface import Store
 
 SIBLING_LIMIT = 16
 """How many repositories are asked for a small blob that a client wants mounted from anywhere."""
 ATTEMPTS = 16
 """How often a write of an entry may be overtaken before the client is told to try again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A record as it was read, and the entry that a later write may replace."""
-
-    value: Value | None
-    """`None`: there is no such record."""
-    etag: str | None = None
-    """Of the entry, which may be a tombstone; `None`: there is no entry."""
-    epoch: str = ""
-    """Which deletion the entry came after."""
-    is_young: bool = False
-    """The lease is younger than half the grace period."""
-    time: datetime | None = None
-    """The store's, when it was read; `None`: there was nothing to read."""
-    is_lost: bool = False
-    """There is a record, and no blob: its data is gone."""
-    is_cut: bool = False
-    """Only the beginning of the value was read."""
-
-    @property
-    def is_tombstone(self) -> bool:
-        """The record was deleted, and what tells it is still there."""
-        return self.value is None and self.etag is not None
-
-    def continues(self, earlier: "Seen") -> bool:
-        """Whether the record is there, and was not deleted since it was seen earlier, however often it was written."""
-        return self.value is not None and self.epoch == earlier.epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +50,16 @@ class Records:
     times: Times
     _renewals: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(4))
     """Of long records: each is held in memory as a whole."""
+
+    @property
+    def entries(self) -> Entries:
+        """The entries alone."""
+        return Entries(self.store, self.times)
+
+    @property
+    def leases(self) -> Leases:
+        """The leases alone."""
+        return Leases(self.store)
 
     async def read(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read | None = None) -> Value | None:
         """Return the value for answering a read, or `None`: one GET, where the entry is there."""
@@ -124,8 +95,8 @@ class Records:
         """Write a new lease, then the entry; `None`: the record has changed since it was seen, or it was long ago."""
         reliance = Reliance(self.times.deadline_s, seen.time)
         try:
-            lease = await self.write_lease(repo, kind, digest, value, reliance)
-            return None if await self.replace(repo, kind, digest, seen, value, lease) is None else lease
+            lease = await self.leases.write(repo, kind, digest, value, reliance)
+            return None if await self.entries.replace(repo, kind, digest, seen, value, lease) is None else lease
         except TooLate:
             return None
 
@@ -152,14 +123,6 @@ class Records:
         value = await self.read(repo, "manifests", digest, read)
         return value if isinstance(value, ManifestValue) else None
 
-    async def read_entry(self, repo: RepositoryName, digest: Digest) -> BlobValue | None:
-        """Return what a blob's entry says, without looking further: one GET."""
-        try:
-            fetched = await self.store.get(keys.entry(repo, "blobs", digest))
-        except KeyMissing:
-            return None
-        return _blob(decode_entry("blobs", fetched.body).value)
-
     async def siblings(self, repo: RepositoryName) -> list[RepositoryName]:
         """Return a few other repositories with the same parent, by one listing."""
         prefix = keys.siblings(repo)
@@ -181,77 +144,16 @@ class Records:
         `read` may cut either.
         """
         read = read or self.store.get
-        seen, is_entry_late = await self._look_at_entry(repo, kind, digest, read)
+        seen, is_entry_late = await self.entries.look_and_date(repo, kind, digest, read)
         if not is_entry_late and (by_entry_alone or seen.etag is not None):
             return seen
-        found = await self._from_leases(repo, kind, digest, read)
+        found = await self.leases.read_newest(repo, kind, digest, read)
         return replace(seen, value=found.value, time=found.time, is_cut=found.is_cut) if found is not None else seen
-
-    async def look_at_entry(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read | None = None) -> Seen:
-        """Read the entry alone: one GET. A late one is told as a tombstone is."""
-        return (await self._look_at_entry(repo, kind, digest, read or self.store.get))[0]
-
-    async def _look_at_entry(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read) -> tuple[Seen, bool]:
-        """Read the entry alone, and whether it was written too late."""
-        try:
-            fetched = await read(keys.entry(repo, kind, digest))
-        except KeyMissing:
-            return Seen(None), False
-        is_cut = fetched.total_bytes is not None
-        entry = decode_entry(kind, fetched.body)
-        if is_late(fetched.last_modified, entry.until):
-            return Seen(None, fetched.etag, entry.epoch, time=fetched.store_time), True
-        if entry.is_lost:
-            return Seen(None, fetched.etag, entry.epoch, time=fetched.store_time, is_lost=True), False
-        young = entry.lease is not None and self._is_young(entry.lease, fetched.store_time)
-        return Seen(entry.value, fetched.etag, entry.epoch, young, fetched.store_time, is_cut=is_cut), False
 
     async def write(self, repo: RepositoryName, kind: Kind, digest: Digest, value: Value, reliance: Reliance) -> None:
         """Make the record exist, or renew it, whatever was there: a new lease, then the entry. Raises `TooLate`."""
-        lease = await self.write_lease(repo, kind, digest, value, reliance)
-        await self.write_entry(repo, kind, digest, value, lease)
-
-    async def write_lease(
-        self, repo: RepositoryName, kind: Kind, digest: Digest, value: Value, reliance: Reliance
-    ) -> Lease:
-        """Write the authority; the record exists from here on, unless its entry is a tombstone. Raises `TooLate`.
-
-        All that follows must be written within a deadline of it, or of what `reliance` noted before.
-        """
-        data_id = value.data_id if isinstance(value, BlobValue) else None
-        due = reliance.due
-        lease_id = keys.new_lease_id(None if due is None else due.until)
-        key = keys.lease(repo, kind, digest, lease_id, data_id)
-        stored = await self.store.put(key, value.encode())
-        reliance.require(stored.store_time)  # one that came too late is the collector's: another may have read it
-        reliance.note(stored.store_time)
-        return Lease(lease_id, stored.store_time, reliance.due)
-
-    async def write_entry(self, repo: RepositoryName, kind: Kind, digest: Digest, value: Value, lease: Lease) -> None:
-        """Write what answers a read with one GET. Raises `TooLate`."""
-        _require(lease, await self.store.put(keys.entry(repo, kind, digest), value.encode(lease)))
-
-    async def replace(
-        self, repo: RepositoryName, kind: Kind, digest: Digest, seen: Seen, value: Value, lease: Lease
-    ) -> Seen | None:
-        """Write the entry if it is still as it was seen; `None`: it is not, or was not there and now is.
-
-        Raises `TooLate`.
-        """
-        stored = await self._swap(keys.entry(repo, kind, digest), seen, value.encode(lease, seen.epoch))
-        if stored is None:
-            return None
-        _require(lease, stored)
-        return Seen(value, stored.etag, seen.epoch, is_young=True, time=stored.store_time)
-
-    async def mark_lost(self, repo: RepositoryName, digest: Digest, seen: Seen, value: BlobValue) -> bool:
-        """Say in the entry, if it is still as it was seen, that the blob's data is gone: so a push is not spared."""
-        key = keys.entry(repo, "blobs", digest)
-        return await self._swap(key, seen, lost_entry(value, seen.epoch)) is not None
-
-    async def bury(self, repo: RepositoryName, kind: Kind, digest: Digest, seen: Seen) -> bool:
-        """Write a tombstone if the entry is still as it was seen; `False`: it is not."""
-        return await self._swap(keys.entry(repo, kind, digest), seen, new_tombstone()) is not None
+        lease = await self.leases.write(repo, kind, digest, value, reliance)
+        await self.entries.write(repo, kind, digest, value, lease)
 
     async def delete(self, repo: RepositoryName, kind: Kind, digest: Digest) -> bool:
         """Delete the record as it is now; `False` where there is none."""
@@ -259,55 +161,9 @@ class Records:
             seen = await self.look(repo, kind, digest)
             if seen.value is None and not seen.is_lost:
                 return attempt > 0  # by another request, or by this one, whose answer was lost
-            if await self.bury(repo, kind, digest, seen):
+            if await self.entries.bury(repo, kind, digest, seen):
                 return True
         raise overtaken(digest)
-
-    async def list_leases(self, repo: RepositoryName, kind: Kind, digest: Digest) -> list[Listed]:
-        """List all leases of one record, newest last; late ones are none."""
-        leases = [
-            lease
-            for lease in await list_all(self.store, keys.leases(repo, kind, digest))
-            if not is_late(lease.last_modified, keys.lease_until(lease.key))
-        ]
-        return sorted(leases, key=lambda lease: (lease.last_modified, lease.key))
-
-    async def _swap(self, key: str, seen: Seen, body: Body) -> Stored | None:
-        """Replace one entry on the condition that it is the one seen; see by a read, where the store has none."""
-        features = self.store.features
-        if not (features.conditional_create if seen.etag is None else features.conditional_replace):
-            if await self._etag(key) != seen.etag:
-                return None
-            return await self.store.put(key, body)
-        try:
-            return await self.store.put(key, body, if_none_match=seen.etag is None, if_match=seen.etag)
-        except (ConditionFailed, KeyMissing):
-            return None
-
-    async def _etag(self, key: str) -> str | None:
-        try:
-            return (await self.store.get(key)).etag
-        except KeyMissing:
-            return None
-
-    def _is_young(self, lease: Lease, now: datetime) -> bool:
-        return (now - lease.time).total_seconds() < self.times.grace_s / 2
-
-    async def _from_leases(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read) -> Seen | None:
-        """Return the value of the newest lease that can still be read, and the store's time of that."""
-        for lease in reversed(await self.list_leases(repo, kind, digest)):
-            try:
-                fetched = await read(lease.key)
-            except KeyMissing:
-                continue  # deleted since the listing
-            value = decode_value(kind, fetched.body)
-            return Seen(value, time=fetched.store_time, is_cut=fetched.total_bytes is not None)
-        return None
-
-
-def _require(lease: Lease, stored: Stored) -> None:
-    if lease.due is not None:
-        require(lease.due, stored.store_time)
 
 
 def _blob(value: Value | None) -> BlobValue | None:

@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from zotpy.bucket.digesting import digest_of_stored
+from zotpy.bucket.entries import Seen
 from zotpy.bucket.hints import Hints
-from zotpy.bucket.records import Seen
 from zotpy.bucket.reliance import Reliance
 from zotpy.core import keys
 from zotpy.core.digests import Digest
@@ -61,7 +61,7 @@ class DataCheck:
         advice = "run fsck with --repair, then push it again"
         if self.look.repair:
             await Hints(self.look.store, self.look.settings).drop(digest, data_id)
-            if await self.look.records.mark_lost(self.repo, digest, seen, value):
+            if await self.look.records.entries.mark_lost(self.repo, digest, seen, value):
                 advice = "it is answered with 404 from now on: push it again"
         self._tell(digest, f"damaged: its data {keys.data(data_id)} {wrong}: {advice}")
 
@@ -75,8 +75,9 @@ class DataCheck:
             seen = Seen(value, found.fetched.etag, found.entry.epoch)
             reliance = Reliance(self.look.settings.deadline_s, found.fetched.store_time)
             with suppress(TooLate):
-                lease = await self.look.records.write_lease(self.repo, "blobs", digest, value, reliance)
-                mended = await self.look.records.replace(self.repo, "blobs", digest, seen, value, lease) is not None
+                records = self.look.records
+                lease = await records.leases.write(self.repo, "blobs", digest, value, reliance)
+                mended = await records.entries.replace(self.repo, "blobs", digest, seen, value, lease) is not None
         self._tell(digest, "its entry says that its data is gone, and it is there", mended=mended)
 
     def _tell(self, digest: Digest, problem: str, *, mended: bool = False) -> None:

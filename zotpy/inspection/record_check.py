@@ -9,8 +9,8 @@ old lease alone would tell the id of data that the collector has found unnamed.
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from zotpy.bucket.entries import Seen
 from zotpy.bucket.record_listing import RecordListing
-from zotpy.bucket.records import Seen
 from zotpy.bucket.reliance import Reliance
 from zotpy.concurrency import within_deadline
 from zotpy.core import keys
@@ -60,7 +60,7 @@ class RecordCheck:
             found = await ReadEntry.of(self.look, self.repo, kind, digest)
             if found is not None and found.is_tombstone:
                 return None
-            leases = await self.look.records.list_leases(self.repo, kind, digest)
+            leases = await self.look.records.leases.find(self.repo, kind, digest)
             value = None if found is None or found.entry is None else found.entry.value
             if found is not None and value is not None and _is_right(digest, value):
                 if not _is_leased(value, leases) and await self._is_same(kind, digest, found):
@@ -103,8 +103,8 @@ class RecordCheck:
             seen = Seen(kept.value, None if found is None else found.fetched.etag, epoch)
             reliance = Reliance(self.look.settings.deadline_s, kept.fetched.store_time)
             with suppress(TooLate):
-                lease = await self.look.records.write_lease(self.repo, kind, digest, kept.value, reliance)
-                written = await self.look.records.replace(self.repo, kind, digest, seen, kept.value, lease)
+                lease = await self.look.records.leases.write(self.repo, kind, digest, kept.value, reliance)
+                written = await self.look.records.entries.replace(self.repo, kind, digest, seen, kept.value, lease)
                 if written is None:
                     return  # pushed or deleted meanwhile
                 mended = True

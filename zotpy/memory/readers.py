@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 import trio
 
-from zotpy.memory.budget import Account, MemoryBudget
+from zotpy.memory.accounts import Account
+from zotpy.memory.budget import MemoryBudget
 
 
 @dataclass(eq=False, slots=True)

@@ -54,7 +54,7 @@ class Damage:
             log.error("damaged_blob", repository=repo.text, digest=str(digest), data=value.data_id, found=size_bytes)
             self.on_damage()
             with cleaning_up():
-                await self.records.mark_lost(repo, digest, seen, value)
+                await self.records.entries.mark_lost(repo, digest, seen, value)
                 await self.hints.drop(digest, value.data_id)
         msg = f"the store has lost the data of {digest}: push the blob again"
         raise BlobUnknown(msg, detail={"digest": str(digest), "reason": "damaged"})

@@ -24,7 +24,7 @@ from zotpy.core.names import RepositoryName
 from zotpy.core.paging import name_to_begin_after
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES, LONGEST_TYPE, bounded, json_bytes
 from zotpy.core.units import KIB, MIB
-from zotpy.memory.budget import Account
+from zotpy.memory.accounts import Account
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.interface import KeyMissing, Listed, Store, StoreUnavailable
 

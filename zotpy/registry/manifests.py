@@ -19,9 +19,10 @@ import structlog
 
 from zotpy.bucket.deletions import Deletions, unknown
 from zotpy.bucket.digesting import hash_pieces
+from zotpy.bucket.entries import Seen
 from zotpy.bucket.long_reads import Read, Room, beginnings, whole
 from zotpy.bucket.pointers import Names
-from zotpy.bucket.records import ATTEMPTS, Records, Seen, overtaken
+from zotpy.bucket.records import ATTEMPTS, Records, overtaken
 from zotpy.bucket.reliance import Reliance, in_time, require
 from zotpy.bucket.tags import does_not_hold
 from zotpy.concurrency import beside, gather, watched
@@ -176,7 +177,7 @@ class Manifests:
         is_long = len(push.facts.blobs) + len(push.facts.manifests) > LONG_LIST
         seen = await (watched(until_left, check) if until_left is not None and is_long else check())
         lease = await beside(
-            partial(self.records.write_lease, push.repo, "manifests", push.digest, push.value, reliance),
+            partial(self.records.leases.write, push.repo, "manifests", push.digest, push.value, reliance),
             partial(self.names.mark_repository, push.repo),
             *[partial(self.names.mark_tag, push.repo, push.digest, tag) for tag in push.tags],
         )
@@ -258,7 +259,7 @@ class Manifests:
 
     async def _make_visible(self, push: _Push, seen: Seen, lease: Lease) -> None:
         """Write the names, then the entry, such that no deletion came between; again where one did."""
-        swap = partial(self.records.replace, push.repo, "manifests", push.digest)
+        swap = partial(self.records.entries.replace, push.repo, "manifests", push.digest)
         look = partial(self._look, push)
         for _ in range(ATTEMPTS):
             if seen.is_tombstone:  # names of what was deleted would last no longer than what they name
@@ -285,7 +286,7 @@ class Manifests:
 
     async def _look(self, push: _Push) -> Seen:
         """Look at the entry of the pushed manifest; its content is at hand."""
-        return await self.records.look_at_entry(push.repo, "manifests", push.digest, beginnings(self.store))
+        return await self.records.entries.look(push.repo, "manifests", push.digest, beginnings(self.store))
 
     async def _forget_if_deleted(self, push: _Push, tag: Tag) -> None:
         """Let a conditional push, whose tag was deleted with the manifest, make it again."""

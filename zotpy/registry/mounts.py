@@ -53,7 +53,7 @@ class Mounts:
         siblings = await self.records.siblings(repo)
         if not siblings:
             return None
-        found = await gather(*[partial(self.records.read_entry, name, digest) for name in siblings])
+        found = await gather(*[partial(self.records.entries.read_blob, name, digest) for name in siblings])
         for name, value in zip(siblings, found, strict=True):
             if value is not None:
                 return await self.records.rely_on_blob(name, digest, reliance)

@@ -18,7 +18,7 @@ import trio
 from zotpy.concurrency import plain_errors
 from zotpy.core.ranges import Span
 from zotpy.core.units import MIB
-from zotpy.memory.budget import Account
+from zotpy.memory.accounts import Account
 from zotpy.memory.readers import Readers, Turn
 from zotpy.store.interface import Store, StoreError
 

@@ -68,7 +68,7 @@ async def test_an_old_lease_is_renewed_before_it_is_relied_on(records: Records, 
     with log.counted() as calls:
         assert await records.rely(REPO, "blobs", DIGEST, Reliance(60)) == VALUE
     assert [call.key.partition("/")[0] for call in calls.made] == ["entries", "leases", "entries"]
-    assert len(await records.list_leases(REPO, "blobs", DIGEST)) == 2
+    assert len(await records.leases.find(REPO, "blobs", DIGEST)) == 2
     with log.counted() as calls:
         await records.rely(REPO, "blobs", DIGEST, Reliance(60))
     assert len(calls) == 1
@@ -105,8 +105,8 @@ async def test_a_record_without_leases_does_not_exist(records: Records) -> None:
 async def test_a_lease_that_was_not_listed_survives_the_delete(records: Records, log: CallLog) -> None:
     """A delete removes the leases it listed; one written since keeps the record alive."""
     await records.write(REPO, "blobs", DIGEST, VALUE, Reliance(60))
-    listed = await records.list_leases(REPO, "blobs", DIGEST)
-    await records.write_lease(REPO, "blobs", DIGEST, VALUE, Reliance(60))
+    listed = await records.leases.find(REPO, "blobs", DIGEST)
+    await records.leases.write(REPO, "blobs", DIGEST, VALUE, Reliance(60))
     await log.delete(keys.entry(REPO, "blobs", DIGEST))
     await log.delete_many([lease.key for lease in listed])
     assert await records.read(REPO, "blobs", DIGEST) == VALUE

@@ -98,7 +98,7 @@ async def test_a_renewal_writes_the_lease_before_the_entry(
     written = [call.key for call in calls.of("put")]
     assert written[0].startswith(keys.leases(REPO, kind, DIGEST))
     assert written[1:] == [keys.entry(REPO, kind, DIGEST)]
-    assert len(await records.list_leases(REPO, kind, DIGEST)) == 2
+    assert len(await records.leases.find(REPO, kind, DIGEST)) == 2
 
 
 async def test_a_renewal_whose_entry_is_not_written_is_made_again(
@@ -176,7 +176,7 @@ async def test_a_lease_deleted_after_it_was_listed_is_passed_over(
     """Where the newest lease goes between the listing and its reading, an older one will do."""
     await records.write(REPO, "blobs", DIGEST, BLOB, Reliance(60))
     clock.advance(1)
-    newest = await records.write_lease(REPO, "blobs", DIGEST, BLOB, Reliance(60))
+    newest = await records.leases.write(REPO, "blobs", DIGEST, BLOB, Reliance(60))
     del memory.objects[ENTRY]
     parked = script.park("before", "get", LEASES + newest.lease_id)
     async with trio.open_nursery() as nursery:
@@ -283,7 +283,7 @@ async def test_renewals_at_once_are_both_relied_on(
         assert await records.rely(REPO, "blobs", DIGEST, Reliance(60)) == BLOB
         parked.go_on.set()
     assert found == [BLOB]
-    assert len(await records.list_leases(REPO, "blobs", DIGEST)) == 3
+    assert len(await records.leases.find(REPO, "blobs", DIGEST)) == 3
 
 
 async def test_a_delete_buries_only_what_it_saw(

@@ -10,7 +10,8 @@ from trio.testing import wait_all_tasks_blocked
 
 from zotpy.core.errors import TooManyRequests
 from zotpy.core.units import MIB
-from zotpy.memory.budget import LEAST_READ_BYTES, MOST_READ_BYTES, READERS, Account, MemoryBudget
+from zotpy.memory.accounts import Account
+from zotpy.memory.budget import LEAST_READ_BYTES, MOST_READ_BYTES, READERS, MemoryBudget
 
 PART = 10
 """The length of a usual part; the budgets below hold two and more."""

@@ -184,11 +184,11 @@ async def test_a_lease_and_an_entry_that_came_too_late_are_none(bucket: Bucket) 
         await records.write(REPO, "blobs", DIGEST, value, reliance)
     assert len(keys_below(bucket.store, keys.leases(REPO, "blobs", DIGEST))) == 1
     early = Reliance(DEADLINE_S)
-    lease = await records.write_lease(OTHER, "blobs", DIGEST, value, early)
+    lease = await records.leases.write(OTHER, "blobs", DIGEST, value, early)
     await bucket.store.delete_many(keys_below(bucket.store, keys.leases(OTHER, "blobs", DIGEST)))
     bucket.clock.advance(2 * DEADLINE_S)
     with pytest.raises(TooLate):
-        await records.write_entry(OTHER, "blobs", DIGEST, value, lease)
+        await records.entries.write(OTHER, "blobs", DIGEST, value, lease)
     for repo in (REPO, OTHER):
         assert await records.rely_on_blob(repo, DIGEST, Reliance(DEADLINE_S)) is None
         assert await records.read_blob(repo, DIGEST) is None

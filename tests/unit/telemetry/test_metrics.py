@@ -10,7 +10,7 @@ import trio.testing
 from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
 
-from zotpy.memory.budget import Account, MemoryBudget
+from zotpy.memory.budget import MemoryBudget
 from zotpy.memory.readers import Readers
 from zotpy.telemetry.metrics import Metrics
 from zotpy.telemetry.sharing import VARIABLE, abandon, forget_gauges, metrics_directory, share_metrics
@@ -18,6 +18,8 @@ from zotpy.telemetry.sharing import VARIABLE, abandon, forget_gauges, metrics_di
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from zotpy.memory.accounts import Account
 
 ANSWERED = {"method": "GET", "route": "/v2/", "status": "200"}
 

@@ -364,7 +364,7 @@ async def test_a_page_is_held_in_memory_until_it_was_sent(replica: Replica) -> N
     before = replica.registry.budget.peak_bytes
     for number in range(20):
         await replica.push_image(*[f"t{number}-{index}" for index in range(20)])
-    replica.registry.budget.peak_bytes = 0
+    replica.registry.budget.ledger.peak_bytes = 0
     assert len((await replica.client.get(f"/v2/{REPO}/tags/list?n=400")).json()["tags"]) == 400
     assert replica.registry.budget.peak_bytes > before
     while (await replica.ended.receive()).path != f"/v2/{REPO}/tags/list":

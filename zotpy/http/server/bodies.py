@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent
     from quart.wrappers import Request
 
-    from zotpy.memory.budget import Account
+    from zotpy.memory.accounts import Account
 
 PROGRESS_BYTES = 64 * 1024
 """So much a body must bring, at least, each time that its client may keep us waiting, unless it ends."""

@@ -145,8 +145,8 @@ class Commit:
         request again, and from then on there is the blob. Raises `TooLate`.
         """
         value = placed.value
-        lease = await self.records.write_lease(ending.repo, "blobs", ending.digest, value, reliance)
-        write_entry = partial(self.records.write_entry, ending.repo, "blobs", ending.digest, value, lease)
+        lease = await self.records.leases.write(ending.repo, "blobs", ending.digest, value, reliance)
+        write_entry = partial(self.records.entries.write, ending.repo, "blobs", ending.digest, value, lease)
         calls: list[Callable[[], Awaitable[object]]] = [write_entry, forget, *placed.surplus]
         if placed.is_new and value.data_id is not None:
             calls.append(partial(self.hints.write, ending.digest, value.data_id, value.size_bytes))

@@ -32,7 +32,7 @@ from zotpy.core import keys
 from zotpy.core.pieces import Pieces
 from zotpy.core.record_values import INLINE_LIMIT_BYTES
 from zotpy.core.upload_state import Kept, UploadState
-from zotpy.memory.budget import Account
+from zotpy.memory.accounts import Account
 from zotpy.store.interface import Store
 
 

@@ -28,7 +28,7 @@ from zotpy.core.errors import ClientStalled
 from zotpy.core.hashing import Hasher
 from zotpy.core.pieces import Pieces
 from zotpy.core.upload_state import SentPart, UploadState
-from zotpy.memory.budget import Account
+from zotpy.memory.accounts import Account
 from zotpy.registry.pushing.kept import take_back
 from zotpy.store.interface import Store
 

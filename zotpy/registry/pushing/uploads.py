@@ -26,7 +26,8 @@ from zotpy.core.ranges import Span
 from zotpy.core.record_values import INLINE_LIMIT_BYTES, BlobValue
 from zotpy.core.tokens import UploadToken
 from zotpy.core.upload_state import UploadState
-from zotpy.memory.budget import Account, MemoryBudget
+from zotpy.memory.accounts import Account
+from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.pushing.committing import Commit, Ending
 from zotpy.registry.pushing.kept import keep, take_back
 from zotpy.registry.pushing.pipeline import Body, Checkpoint, Limits, PartPipeline

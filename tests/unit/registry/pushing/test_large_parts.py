@@ -15,11 +15,12 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from zotpy.core.errors import Unavailable
 from zotpy.core.parts import PartPlan
 from zotpy.core.upload_state import UploadState
-from zotpy.memory.budget import Account, MemoryBudget
+from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.pushing.pipeline import Limits, PartPipeline
 from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
+    from zotpy.memory.accounts import Account
     from zotpy.store.interface import Body, Part
 
 USUAL = 10
@@ -192,8 +193,13 @@ def test_uploads_of_any_part_length_and_speed_all_finish(
                     nursery.start_soon(send_parts, budget, dice, part, 4, pace_s)
 
     trio.run(crowd, clock=MockClock(autojump_threshold=0))
-    assert (budget.used_bytes, budget.waiting, budget._draining_bytes, budget._usual_filled_bytes) == (0, 0, 0, 0)
-    assert budget._large == set()
+    assert (budget.used_bytes, budget.waiting, budget.ledger.draining_bytes, budget.ledger.usual_filled_bytes) == (
+        0,
+        0,
+        0,
+        0,
+    )
+    assert budget.ledger.large == set()
     assert budget.peak_bytes <= total
 
 

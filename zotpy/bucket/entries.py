@@ -1,0 +1,136 @@
+"""Entries: the objects with the predictable keys, each answering a read with one GET.
+
+An entry is replaced on the condition that it is still the one that was read, where the store has conditions: so of two
+requests that change a record one comes wholly before the other. Where the store has none, it is looked at again before
+it is written.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from zotpy.bucket.long_reads import Read
+from zotpy.bucket.reliance import require
+from zotpy.bucket.times import Times
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.core.keys import Kind
+from zotpy.core.names import RepositoryName
+from zotpy.core.record_values import BlobValue, Lease, Value, decode_entry, is_late, lost_entry, new_tombstone
+from zotpy.store.interface import Body, ConditionFailed, KeyMissing, Store, Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A record as it was read, and the entry that a later write may replace."""
+
+    value: Value | None
+    """`None`: there is no such record."""
+    etag: str | None = None
+    """Of the entry, which may be a tombstone; `None`: there is no entry."""
+    epoch: str = ""
+    """Which deletion the entry came after."""
+    is_young: bool = False
+    """The lease is younger than half the grace period."""
+    time: datetime | None = None
+    """The store's, when it was read; `None`: there was nothing to read."""
+    is_lost: bool = False
+    """There is a record, and no blob: its data is gone."""
+    is_cut: bool = False
+    """Only the beginning of the value was read."""
+
+    @property
+    def is_tombstone(self) -> bool:
+        """The record was deleted, and what tells it is still there."""
+        return self.value is None and self.etag is not None
+
+    def continues(self, earlier: "Seen") -> bool:
+        """Whether the record is there, and was not deleted since it was seen earlier, however often it was written."""
+        return self.value is not None and self.epoch == earlier.epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Reads, writes and replaces the entries of all repositories."""
+
+    store: Store
+    times: Times
+
+    async def look(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read | None = None) -> Seen:
+        """Read the entry alone: one GET. A late one is told as a tombstone is."""
+        return (await self.look_and_date(repo, kind, digest, read or self.store.get))[0]
+
+    async def look_and_date(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read) -> tuple[Seen, bool]:
+        """Read the entry alone, and whether it was written too late."""
+        try:
+            fetched = await read(keys.entry(repo, kind, digest))
+        except KeyMissing:
+            return Seen(None), False
+        is_cut = fetched.total_bytes is not None
+        entry = decode_entry(kind, fetched.body)
+        if is_late(fetched.last_modified, entry.until):
+            return Seen(None, fetched.etag, entry.epoch, time=fetched.store_time), True
+        if entry.is_lost:
+            return Seen(None, fetched.etag, entry.epoch, time=fetched.store_time, is_lost=True), False
+        young = entry.lease is not None and self._is_young(entry.lease, fetched.store_time)
+        return Seen(entry.value, fetched.etag, entry.epoch, young, fetched.store_time, is_cut=is_cut), False
+
+    async def read_blob(self, repo: RepositoryName, digest: Digest) -> BlobValue | None:
+        """Return what a blob's entry says, without looking further: one GET."""
+        try:
+            fetched = await self.store.get(keys.entry(repo, "blobs", digest))
+        except KeyMissing:
+            return None
+        value = decode_entry("blobs", fetched.body).value
+        return value if isinstance(value, BlobValue) else None
+
+    async def write(self, repo: RepositoryName, kind: Kind, digest: Digest, value: Value, lease: Lease) -> None:
+        """Write what answers a read with one GET. Raises `TooLate`."""
+        _require(lease, await self.store.put(keys.entry(repo, kind, digest), value.encode(lease)))
+
+    async def replace(
+        self, repo: RepositoryName, kind: Kind, digest: Digest, seen: Seen, value: Value, lease: Lease
+    ) -> Seen | None:
+        """Write the entry if it is still as it was seen; `None`: it is not, or was not there and now is.
+
+        Raises `TooLate`.
+        """
+        stored = await self._swap(keys.entry(repo, kind, digest), seen, value.encode(lease, seen.epoch))
+        if stored is None:
+            return None
+        _require(lease, stored)
+        return Seen(value, stored.etag, seen.epoch, is_young=True, time=stored.store_time)
+
+    async def mark_lost(self, repo: RepositoryName, digest: Digest, seen: Seen, value: BlobValue) -> bool:
+        """Say in the entry, if it is still as it was seen, that the blob's data is gone: so a push is not spared."""
+        key = keys.entry(repo, "blobs", digest)
+        return await self._swap(key, seen, lost_entry(value, seen.epoch)) is not None
+
+    async def bury(self, repo: RepositoryName, kind: Kind, digest: Digest, seen: Seen) -> bool:
+        """Write a tombstone if the entry is still as it was seen; `False`: it is not."""
+        return await self._swap(keys.entry(repo, kind, digest), seen, new_tombstone()) is not None
+
+    async def _swap(self, key: str, seen: Seen, body: Body) -> Stored | None:
+        """Replace one entry on the condition that it is the one seen; see by a read, where the store has none."""
+        features = self.store.features
+        if not (features.conditional_create if seen.etag is None else features.conditional_replace):
+            if await self._etag(key) != seen.etag:
+                return None
+            return await self.store.put(key, body)
+        try:
+            return await self.store.put(key, body, if_none_match=seen.etag is None, if_match=seen.etag)
+        except (ConditionFailed, KeyMissing):
+            return None
+
+    async def _etag(self, key: str) -> str | None:
+        try:
+            return (await self.store.get(key)).etag
+        except KeyMissing:
+            return None
+
+    def _is_young(self, lease: Lease, now: datetime) -> bool:
+        return (now - lease.time).total_seconds() < self.times.grace_s / 2
+
+
+def _require(lease: Lease, stored: Stored) -> None:
+    if lease.due is not None:
+        require(lease.due, stored.store_time)
