@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from zotpy.auth.permission import Identity, Permission
 from zotpy.core.names import RepositoryName
 from zotpy.http.server.bodies import BoundedBody, BoundedRequest, body_of
-from zotpy.memory.budget import Account
+from zotpy.memory.accounts import Account
 from zotpy.registry.registry import Registry
 from zotpy.web.context import Context
 
