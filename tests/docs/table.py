@@ -13,7 +13,7 @@ NO_COMMANDS = {
     "clients -- HTTPS --> HAProxy :443 -- HTTP --> zotpy@5001, zotpy@5002, ... on each host --> S3": "a picture",
     "clients -- HTTPS --> Ingress --> Service zotpy --> replicas --> S3": "a picture",
     "# registry/kustomization.yaml": "a file; it is built in `test_pages.py`",
-    "cli -> workers -> server -> web -> registry -> bucket -> store -> s3;  core, http1 and s3.wire below them all": "a picture",
+    "cli -> workers -> server -> web -> registry -> bucket -> store -> s3;  core, http below them all": "a picture",
     "team/app pr-17: it is not among the 10 pushed last, neither pulled nor pushed within 168h (keepTags[1])": "output",
 }
 """Blocks that are none, by their first lines."""
