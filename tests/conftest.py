@@ -15,7 +15,7 @@ from tests.servers import Bucket, MotoServer, SeaweedServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest_plugins = ["tests.simulation.options"]
+pytest_plugins = ["tests.simulation.options", "tests.spread"]
 CLIENT_TIMEOUT_S = 60.0
 for phase in ("connect", "read", "write", "pool"):  # five seconds without these: a busy machine may need more
     setattr(DEFAULT_TIMEOUT_CONFIG, phase, CLIENT_TIMEOUT_S)

@@ -39,15 +39,15 @@ def test_that_waits():
 class Run:
     """A session over one test, which says what it has started and waits."""
 
-    def __init__(self, directory: Path) -> None:
-        """Prepare it; nothing is started yet."""
+    def __init__(self, directory: Path, *arguments: str) -> None:
+        """Prepare it, with more arguments for pytest; nothing is started yet."""
         self.directory = directory
         (directory / "test_inner.py").write_text(INNER)
         (directory / "pytest.ini").write_text("[pytest]\n")
         (directory / "conftest.py").write_text("from tests.conftest import pytest_configure\n")
         (directory / "tmp").mkdir()
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(directory / "tmp")}
-        command = [sys.executable, "-m", "tests.session", "-q", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "tests.session", "-q", "-p", "no:cacheprovider", *arguments]
         self.pids: list[int] = []
         self.process = Process("session", command, directory / "log", environ, directory)
 
@@ -68,9 +68,9 @@ class Run:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
-    """Return a session whose test waits."""
-    run = Run(tmp_path)
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Run]:
+    """Return a session whose test waits; pytest is given the arguments that a test names as parameters."""
+    run = Run(tmp_path, *getattr(request, "param", ()))
     try:
         run.start()
         assert run.left() == run.pids
@@ -94,6 +94,15 @@ def test_nothing_is_left_however_pytest_ends(run: Run, way: str, code: int) -> N
         number = signal.SIGKILL if "SIGKILL" in way else signal.SIGTERM
         os.kill(run.process.pid if "session" in way else run.pids[0], number)
     assert run.process.ended(60) == code, run.process.log_tail()
+    assert run.left() == []
+    assert not run.temporary.exists()
+
+
+@pytest.mark.parametrize("run", [("--numprocesses", "2")], indirect=True)
+def test_nothing_is_left_of_tests_on_several_cores(run: Run) -> None:
+    """The processes of pytest-xdist end as well, and what their tests have started."""
+    os.kill(run.process.pid, signal.SIGTERM)
+    assert run.process.ended(60) == 2, run.process.log_tail()
     assert run.left() == []
     assert not run.temporary.exists()
 
