@@ -44,15 +44,20 @@ find_python() {
     return 1
 }
 
-# make_venv LOCK: .venv with exactly what requirements/LOCK.txt names, and zotpy itself from this checkout.
-make_venv() {
+# empty_venv DIRECTORY: a virtual environment there, if there is none that works.
+empty_venv() {
     python=$(find_python)
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    if ! .venv/bin/pip --version >/dev/null 2>&1; then # none yet, cut off when it was made, or moved
+    if ! "$1/bin/pip" --version >/dev/null 2>&1; then # none yet, cut off when it was made, or moved
         # Debian and Ubuntu keep what makes virtual environments in a package of its own.
         "$python" -c 'import ensurepip' 2>/dev/null || apt_install "python$version-venv"
-        "$python" -m venv --clear .venv
+        "$python" -m venv --clear "$1"
     fi
+}
+
+# make_venv LOCK: .venv with exactly what requirements/LOCK.txt names, and zotpy itself from this checkout.
+make_venv() {
+    empty_venv .venv
     wanted=$({ pwd && cat "requirements/$1.txt" pyproject.toml; } | sha256sum)
     if [ "$(cat ".venv/installed-$1" 2>/dev/null)" != "$wanted" ]; then
         say "installing what requirements/$1.txt names into .venv (the first time about a minute)"
@@ -60,4 +65,18 @@ make_venv() {
         .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
         echo "$wanted" >".venv/installed-$1"
     fi
+}
+
+# make_newest DIRECTORY: one with the newest release of everything that zotpy and its tests need, whatever is pinned.
+make_newest() {
+    empty_venv "$1"
+    names=$("$1/bin/python" -c '
+import re, tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+needs = project["dependencies"] + project["optional-dependencies"]["test"]
+print(*(re.split("[~<>=!; ]", need)[0] for need in needs))')
+    say "installing the newest releases into $1"
+    # shellcheck disable=SC2086 # a list of names
+    "$1/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager $names
+    "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 }

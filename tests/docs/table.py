@@ -63,6 +63,7 @@ _SYSTEMD = Shell("systemd does not run where tests do")
 _CLUSTER = Shell("nodes and pods of a cluster are not there")
 _MACHINE = Shell("it changes the whole machine of the reader")
 _MAKE_VENV = Covered("deploy/test_bare_machine.py::test_the_other_command_runs_the_tests")
+_NEWEST = Shell("it tests what is released after this checkout")
 
 WAYS: dict[str, dict[str, Way]] = {
     "README.md": {
@@ -104,6 +105,8 @@ WAYS: dict[str, dict[str, Way]] = {
         "zotpy verify -c config.yaml": Run(),
     },
     "docs/dependencies.md": {
+        "sh tests/run --newest": _NEWEST,
+        "sh tests/run --newest tests/unit": _NEWEST,
         "sh requirements/lock": Shell("it writes the lock files anew, with uv"),
         "sh requirements/lock --upgrade": Shell("it writes the lock files anew, with uv"),
         "python3 -m venv /opt/registry": Run(),
