@@ -1,4 +1,4 @@
-"""The architecture as a test: cli -> server -> web -> registry -> bucket -> store -> s3, with core below them all."""
+"""The architecture as a test: cli -> server -> web -> registry -> bucket -> store -> s3; below all: core and http."""
 
 from __future__ import annotations
 

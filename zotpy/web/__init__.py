@@ -1,1 +1,1 @@
-"""The only place that knows Quart: bodies with backpressure, thin handlers, one table of errors."""
+"""The endpoints: one table of routes, thin handlers, one table of errors."""
