@@ -19,8 +19,12 @@ class Action(StrEnum):
     """Delete a tag, a manifest or a blob."""
 
     PUSH = "push"
-    """Push a manifest: `CREATE` or `UPDATE`. Which of them is known only when the tags have been looked up, so a caller
-    who has neither is refused first, and the handler asks for each tag then."""
+    """Push a manifest under this tag or digest: `CREATE` if the tag is new, `UPDATE` if it exists.
+
+    The question is asked for the path first, then for each `?tag=`. A caller who has both needs no look at the tag. A
+    caller who has one of them may push only on a condition: the tag must not exist (`Condition.absent`), or it must. A
+    mere look at the tag before the push would let two pushes at once pass.
+    """
     CONNECT = "connect"
     """Ask whether the API is here. No policy refuses it; a caller may have to log in first."""
     CATALOG = "catalog"

@@ -4,6 +4,7 @@ from functools import partial
 
 from quart import Response
 
+from zotpy.auth.actions import Action
 from zotpy.core.digests import Digest
 from zotpy.core.errors import TagInvalid
 from zotpy.core.names import Tag, parse_reference
@@ -44,6 +45,8 @@ async def push(call: Call) -> Response:
     if extra_tags and isinstance(parsed, Tag):
         msg = "?tag= is only for a push by digest: push to /manifests/<digest>?tag=..."
         raise TagInvalid(msg)
+    for tag in extra_tags:  # the dispatcher knows only what the path names
+        call.permission.require(Action.PUSH, repo, tag.text)
     content = await _content(call)
     pushed = await call.registry.manifests.push(
         repo,

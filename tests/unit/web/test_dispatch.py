@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.web.serving import ABSENT, CONFIG, REPO, UPLOADS, Replica, codes_of, digest_of, serving
+from tests.unit.web.serving import ABSENT, CONFIG, REPO, UPLOADS, Replica, codes_of, digest_of, image, serving
 from zotpy.auth.actions import Action
 from zotpy.auth.permission import Identity
 from zotpy.bucket.health import Health
 from zotpy.core.errors import Unsupported
+from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import RegistrySettings
@@ -69,6 +70,8 @@ class Rules:
     actions: Collection[Action]
     repos: Collection[str] | None = None
     """`None`: all."""
+    refused: Collection[str] = ()
+    """References that nobody may touch."""
     asked: list[Question] = field(default_factory=list)
     identity: Identity = field(default_factory=lambda: Identity("alice"))
     is_open: bool = False
@@ -88,7 +91,8 @@ class Rules:
         """Say whether it is allowed."""
         name = None if repo is None else repo.text
         self.asked.append((action, name, reference))
-        return action in self.actions and (name is None or self.repos is None or name in self.repos)
+        is_refused = action not in self.actions or reference in self.refused
+        return not is_refused and (name is None or self.repos is None or name in self.repos)
 
 
 @pytest.fixture
@@ -192,6 +196,28 @@ async def test_a_mount_needs_to_read_its_source(
     assert answer.status_code == status
     asked: list[Question] = [(Action.CREATE, REPO, "")]
     assert rules.asked == [*asked, *([] if source is None else [(Action.READ, source, "")])]
+
+
+@pytest.mark.parametrize(("refused", "asked"), [(None, ["v1", "v2", "v3"]), ("v2", ["v1", "v2"])])
+async def test_a_push_with_several_tags_needs_each_of_them(
+    guarded: Replica, rules: Rules, refused: str | None, asked: list[str]
+) -> None:
+    """A policy is asked for the digest, then for each tag; if one is refused, nothing was written."""
+    rules.actions = {Action.CREATE, Action.PUSH}
+    await guarded.push_blob(CONFIG)
+    digest, content = digest_of(image()), image()
+    rules.asked.clear()
+    rules.refused = [] if refused is None else [refused]
+    before = dict(guarded.store.objects)
+    answer = await guarded.client.put(
+        f"/v2/{REPO}/manifests/{digest}",
+        params={"tag": ["v1", "v2", "v3"]},
+        content=content,
+        headers={"Content-Type": OCI_IMAGE},
+    )
+    assert answer.status_code == (201 if refused is None else 501)
+    assert rules.asked == [(Action.PUSH, REPO, reference) for reference in (digest, *asked)]
+    assert (guarded.store.objects == before) == (refused is not None)
 
 
 @pytest.mark.parametrize("key", NEEDS, ids=" ".join)
