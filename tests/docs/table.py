@@ -14,6 +14,7 @@ NO_COMMANDS = {
     "clients -- HTTPS --> Ingress --> Service zotpy --> replicas --> S3": "a picture",
     "# registry/kustomization.yaml": "a file; it is built in `test_pages.py`",
     "cli -> workers -> server -> web -> registry -> bucket -> store -> s3;  core, http below them all": "a picture",
+    "1146.28 client 1     get                  entries/team/app!/blobs/longer": "output",
     "team/app pr-17: it is not among the 10 pushed last, neither pulled nor pushed within 168h (keepTags[1])": "output",
 }
 """Blocks that are none, by their first lines."""
@@ -62,6 +63,8 @@ _INSTALLED = Covered("deploy/test_release.py::test_its_files_install_on_a_bare_m
 _SYSTEMD = Shell("systemd does not run where tests do")
 _CLUSTER = Shell("nodes and pods of a cluster are not there")
 _MACHINE = Shell("it changes the whole machine of the reader")
+_SEARCH = Covered("simulation/test_simulation.py::test_all_that_was_acknowledged_stays_whole")
+_TESTS = Covered("deploy/test_bare_machine.py::test_the_other_command_runs_the_tests")
 _MAKE_VENV = Covered("deploy/test_bare_machine.py::test_the_other_command_runs_the_tests")
 _NEWEST = Shell("it tests what is released after this checkout")
 
@@ -100,6 +103,18 @@ WAYS: dict[str, dict[str, Way]] = {
         ".venv/bin/python bench/run.py pieces windows --store versitygw --against distribution --turns 3": Parsed(),
         ".venv/bin/python bench/micro/run.py": Covered("bench/test_micro.py::test_every_hot_path_runs"),
     },
+    "docs/contributing.md": {
+        "sh tests/run tests/unit/core/test_names.py": _TESTS,
+        "sh tests/run -k records -x": _TESTS,
+        ".venv/bin/python -m tests.session tests/unit/core -q -x": Covered(
+            "unit/test_session.py::test_nothing_is_left_however_pytest_ends"
+        ),
+        ".venv/bin/ruff check .": Run(),
+        ".venv/bin/python -m mypy": Covered("style/test_types.py::test_mypy_finds_nothing"),
+        ".venv/bin/python -m tests.simulation --seed 0 --without renewal": Run(),
+        ".venv/bin/python -m tests.simulation --seed 0 --count 1000": Run(),
+        "sh tests/run --long tests/simulation": _SEARCH,
+    },
     "docs/configuration.md": {
         "zotpy serve -c config.yaml": Run(),
         "zotpy verify -c config.yaml": Run(),
@@ -128,6 +143,8 @@ WAYS: dict[str, dict[str, Way]] = {
         "zotpy du -c /etc/zotpy/config.yaml": Run(),
         "zotpy fsck -c /etc/zotpy/config.yaml": Run(),
         "zotpy fsck -c /etc/zotpy/config.yaml --repair --read all": Run(),
+        "sh tests/run --long": _SEARCH,
+        "sh tests/run --simulation-seed 4711 tests/simulation": _SEARCH,
         ".venv/bin/python -m tests.simulation --seed 4711": Run(),
         ".venv/bin/python -m tests.simulation --seed 0 --count 1000 --theme rivals": Run(),
         ".venv/bin/python -m tests.simulation --seed 0 --count 1000 --without renewal": Run(),

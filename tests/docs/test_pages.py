@@ -249,6 +249,14 @@ def test_schedules_are_simulated(checkout: Path) -> None:
     assert "schedules, all well" in run_page("docs/garbage-collection.md", checkout, places, ".venv")
 
 
+def test_a_change_is_checked(checkout: Path) -> None:
+    """The commands for those who change zotpy run; the schedule of the page breaks, and says how to repeat it."""
+    places = {**REPLACED, "--without renewal": "--without renewal || test $? = 1"}
+    printed = run_page("docs/contributing.md", checkout, places, ".venv")
+    assert re.search(r"seed 0: Broken\(.* was lost", printed)
+    assert "again: python -m tests.simulation --seed 0 --without renewal" in printed
+
+
 def test_hosts_of_ones_own(tmp_path: Path) -> None:
     """The files that a reader writes and renders are good: settings, keys, a certificate, HAProxy's rules."""
     for name in ("srv", "etc/haproxy", "etc/systemd/system", "usr/local/share/ca-certificates", "tmp"):
