@@ -236,6 +236,8 @@ def test_scripts_have_no_faults_that_shellcheck_finds() -> None:
     shellcheck = find_program("shellcheck", "apt-get install shellcheck")
     checkout = FOLDER.parents[1]
     scripts = [FOLDER / name for name in ("install", "rollout", "try", "haproxy/render")]
-    scripts += [checkout / name for name in ("deploy/try", "deploy/venv.sh", "tests/run")]
+    scripts += [
+        checkout / name for name in ("deploy/try", "deploy/backup", "deploy/release", "deploy/venv.sh", "tests/run")
+    ]
     done = subprocess.run([shellcheck, "-x", *scripts], cwd=checkout, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

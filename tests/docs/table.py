@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 NO_COMMANDS = {
     "http:": "settings",
+    "upload.memoryBudget + 120 MiB + 1 MiB for each connection that carries a body at the same time": "a formula",
     "clients -- HTTPS --> HAProxy :443 -- HTTP --> zotpy@5001, zotpy@5002, ... on each host --> S3": "a picture",
     "clients -- HTTPS --> Ingress --> Service zotpy --> replicas --> S3": "a picture",
     "# registry/kustomization.yaml": "a file; it is built in `test_pages.py`",
@@ -127,6 +128,17 @@ WAYS: dict[str, dict[str, Way]] = {
         "python3 -m venv /opt/registry": Run(),
         "/opt/registry/bin/pip install --require-hashes -r requirements/serve.txt": Run(),
         "/opt/registry/bin/pip install --no-deps --no-build-isolation .": Run(),
+    },
+    "docs/backup.md": {
+        "apt-get install -y rclone": _MACHINE,
+        "install -m 600 /dev/stdin /srv/rclone.conf <<'END'": Run(),
+        "systemctl stop zotpy-gc.timer zotpy-gc.service": _SYSTEMD,
+        "export RCLONE_CONFIG=/srv/rclone.conf": Run(),
+        "sh deploy/backup live:registry backup:registry-backup": Run(),
+        "systemctl start zotpy-gc.timer": _SYSTEMD,
+        "sh deploy/backup backup:registry-backup live:registry-restored": Run(),
+        "zotpy fsck -c /srv/restored.yaml --restored --repair --read all": Run(),
+        "zotpy fsck -c /srv/restored.yaml": Run(),
     },
     "docs/releases.md": {
         "sh deploy/release dist": _BUILT,

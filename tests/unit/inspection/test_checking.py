@@ -248,7 +248,7 @@ LASTING: list[tuple[Callable[[Bucket], Awaitable[None]], str]] = [
     (flip_all, "its bytes have another digest, and no lease has it"),
     (flip_leases, "its entry is lost, and no lease has it"),
     (stray, "it is not a repository's"),
-    (stray_in_repository, "it cannot be looked at"),
+    (stray_in_repository, "it cannot be read"),
     (stray_hint, "it is no hint"),
     (scribble_tag, "the tag cannot be read"),
     (lose_blob, "which is not there"),
