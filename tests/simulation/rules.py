@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 from zotpy.bucket.deletions import Deletions
 from zotpy.bucket.entries import Entries, Seen
-from zotpy.bucket.pointers import Names
+from zotpy.bucket.pointers import Pointers
 from zotpy.bucket.records import Records
 from zotpy.bucket.reliance import Reliance
 from zotpy.bucket.sweeps import list_all
@@ -235,8 +235,8 @@ def retention_swaps() -> AbstractContextManager[Any]:
 
     async def bury(self: RetentionSweep, _: object, digest: Digest) -> bool:
         store = self.collection.store
-        names = Names(store, Tags(store))
-        deletions = Deletions(store, Records(store, RegistrySettings()), names)
+        pointers = Pointers(store, Tags(store))
+        deletions = Deletions(store, Records(store, RegistrySettings()), pointers)
         looked = await deletions.look(self.repo, digest)
         if looked is None or looked.tags or not await deletions.bury(self.repo, digest, looked):
             return False

@@ -15,7 +15,7 @@ from functools import partial
 
 from zotpy.bucket.entries import Seen
 from zotpy.bucket.long_reads import Room, whole
-from zotpy.bucket.pointers import Names
+from zotpy.bucket.pointers import Pointers
 from zotpy.bucket.records import ATTEMPTS, Records, overtaken
 from zotpy.bucket.reliance import Reliance
 from zotpy.concurrency import gather
@@ -49,7 +49,7 @@ class Deletions:
 
     store: Store
     records: Records
-    names: Names
+    pointers: Pointers
 
     async def delete(self, repo: RepositoryName, digest: Digest, room: Room | None = None) -> None:
         """Delete a manifest with its tags and its referrer entry. Raises `ManifestUnknown`."""
@@ -74,10 +74,10 @@ class Deletions:
             return None
         value = entry.value
         facts = await read_apart(value.size_bytes, partial(parse_manifest, value.content, value.media_type))
-        marked = await self.names.marked_tags(repo, digest)
-        etags = await gather(*[partial(self.names.tags.etag_of, repo, tag, digest) for tag in marked], limit=16)
+        marked = await self.pointers.marked_tags(repo, digest)
+        etags = await gather(*[partial(self.pointers.tags.etag_of, repo, tag, digest) for tag in marked], limit=16)
         tags = {tag: etag for tag, etag in zip(marked, etags, strict=True) if etag is not None}
-        referrer = None if facts.subject is None else await self.names.referrer_etag(repo, facts.subject, digest)
+        referrer = None if facts.subject is None else await self.pointers.referrer_etag(repo, facts.subject, digest)
         return Looked(entry, entry.value, facts, tags, referrer, leases)
 
     async def bury(self, repo: RepositoryName, digest: Digest, looked: Looked) -> bool:
@@ -86,11 +86,11 @@ class Deletions:
 
     async def delete_names(self, repo: RepositoryName, digest: Digest, looked: Looked) -> None:
         """Delete what led to a manifest that was buried."""
-        calls = [partial(self.names.tags.delete_if_same, repo, tag, digest, etag) for tag, etag in looked.tags.items()]
-        await gather(*calls, limit=16)
+        delete = self.pointers.tags.delete_if_same
+        await gather(*[partial(delete, repo, tag, digest, etag) for tag, etag in looked.tags.items()], limit=16)
         if looked.facts.subject is not None and looked.referrer_etag is not None:
             key = keys.referrer(repo, looked.facts.subject, digest)
-            await self.names.delete_if_same(key, looked.referrer_etag)
+            await self.pointers.delete_if_same(key, looked.referrer_etag)
         if not self.store.features.all_conditions:
             await self._restore(repo, digest, looked)
 
@@ -106,14 +106,14 @@ class Deletions:
         lease = Lease(new[-1].key.rpartition("/")[2].partition("-")[0], time, due)
         await gather(
             partial(self.records.entries.write, repo, "manifests", digest, looked.value, lease),
-            partial(self.names.write_referrer, repo, looked.facts, digest, looked.value),
+            partial(self.pointers.write_referrer, repo, looked.facts, digest, looked.value),
             *[partial(self._put_back, repo, tag, digest, looked.value) for tag in looked.tags],
         )
 
     async def _put_back(self, repo: RepositoryName, tag: Tag, digest: Digest, value: ManifestValue) -> None:
         """Write a tag again that may have been pushed between our look at it and its deletion."""
-        if await self.names.tags.read(repo, tag) is None:
-            await self.names.tags.write(repo, tag, digest, value)
+        if await self.pointers.tags.read(repo, tag) is None:
+            await self.pointers.tags.write(repo, tag, digest, value)
 
 
 def unknown(reference: Reference) -> ManifestUnknown:

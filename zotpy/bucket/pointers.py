@@ -21,7 +21,7 @@ from zotpy.store.interface import ConditionFailed, KeyMissing, Store
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class Pointers:
     """Writes, finds and deletes the names of manifests."""
 
     store: Store

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from zotpy.bucket.pointers import Names
+from zotpy.bucket.pointers import Pointers
 from zotpy.bucket.record_listing import RecordListing
 from zotpy.bucket.records import Records
 from zotpy.bucket.sweeps import list_all
@@ -80,7 +80,7 @@ class NameSweep:
             return
         tags = Tags(self.collection.store)
         if await tags.etag_of(self.repo, tag, digest) is not None:
-            await Names(self.collection.store, tags).mark_tag(self.repo, digest, tag)
+            await Pointers(self.collection.store, tags).mark_tag(self.repo, digest, tag)
 
     async def _sweep_referrers(self, records: RecordListing) -> None:
         """Delete descriptors of manifests that are gone; a DELETE that broke off leaves one."""
@@ -94,13 +94,13 @@ class NameSweep:
         marker = await self._catalog_marker()
         if any(kind == "manifests" and record.exists for (kind, _), record in records.items()):
             if marker is None and not dry_run:
-                await Names(store, Tags(store)).mark_repository(self.repo)
+                await Pointers(store, Tags(store)).mark_repository(self.repo)
         elif marker is not None and is_empty and not records and self.collection.is_past_grace(marker):
             self.collection.summary.repositories_emptied += await self.collection.delete_seen(marker)
             if not dry_run and not store.features.conditional_delete:
                 left = await store.list(keys.all_of(keys.LEASES, self.repo), limit=1)
                 if left.objects:  # pushed in this moment
-                    await Names(store, Tags(store)).mark_repository(self.repo)
+                    await Pointers(store, Tags(store)).mark_repository(self.repo)
 
     async def _catalog_marker(self) -> Listed | None:
         key = keys.repository(self.repo)

@@ -13,7 +13,7 @@ without the tombstone they would bring it back.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zotpy.bucket.pointers import Names
+from zotpy.bucket.pointers import Pointers
 from zotpy.bucket.record_listing import ListedRecord, Name, RecordListing, existing_manifests
 from zotpy.bucket.tags import Tags
 from zotpy.collector.collection import Collection
@@ -98,7 +98,7 @@ class RecordSweep:
         """
         store = self.collection.store
         tags = Tags(store)
-        marked = await Names(store, tags).marked_tags(self.repo, digest)
+        marked = await Pointers(store, tags).marked_tags(self.repo, digest)
         etags = {tag: await tags.etag_of(self.repo, tag, digest) for tag in marked}
         left = {tag: etag for tag, etag in etags.items() if etag is not None}
         if left and await self._etag(tombstone) != tombstone.etag:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 
-from zotpy.bucket.pointers import Names
+from zotpy.bucket.pointers import Pointers
 from zotpy.bucket.sweeps import list_all
 from zotpy.bucket.tags import Tags
 from zotpy.concurrency import gather
@@ -42,12 +42,12 @@ class NameCheck:
         await self._check_catalog()
 
     @property
-    def _names(self) -> Names:
-        return Names(self.look.store, Tags(self.look.store))
+    def _pointers(self) -> Pointers:
+        return Pointers(self.look.store, Tags(self.look.store))
 
     async def check_listed(self, digest: Digest, subject: Digest) -> None:
         """Check that a manifest that refers to another is in the list of its referrers."""
-        if await self._names.referrer_etag(self.repo, subject, digest) is not None:
+        if await self._pointers.referrer_etag(self.repo, subject, digest) is not None:
             return
         found = await ReadEntry.of(self.look, self.repo, "manifests", digest)
         value = None if found is None or found.entry is None else found.entry.value
@@ -57,7 +57,7 @@ class NameCheck:
             return  # pushed after it was deleted: the entry comes first
         if self.look.repair:  # a DELETE in this moment leaves it to the collector
             facts = parse_manifest(value.content, value.media_type)
-            await self._names.write_referrer(self.repo, facts, digest, value)
+            await self._pointers.write_referrer(self.repo, facts, digest, value)
         self._tell(digest, f"it is not listed among the referrers of {subject}", mended=self.look.repair)
 
     async def _check_tag(self, listed: Listed) -> None:
@@ -102,7 +102,7 @@ class NameCheck:
         if await self._is_there(keys.tagged(self.repo, digest) + tag.text) or not await self._still_names(tag, digest):
             return
         if self.look.repair:
-            await self._names.mark_tag(self.repo, digest, tag)
+            await self._pointers.mark_tag(self.repo, digest, tag)
         self._tell(tag, "a DELETE of its manifest would not find it", mended=self.look.repair)
 
     async def _still_names(self, tag: Tag, digest: Digest) -> bool:
@@ -116,7 +116,7 @@ class NameCheck:
             return
         mended = self.look.repair and self.look.store.features.conditional_delete
         if mended:
-            await self._names.delete_if_same(listed.key, listed.etag)
+            await self._pointers.delete_if_same(listed.key, listed.etag)
         self._tell(digest, "it is listed among referrers, and is not there", mended=mended)
 
     async def _check_catalog(self) -> None:
@@ -126,7 +126,7 @@ class NameCheck:
         if not any(entry is not None and not entry.is_tombstone for entry in entries):
             return  # the first one is being pushed
         if self.look.repair:
-            await self._names.mark_repository(self.repo)
+            await self._pointers.mark_repository(self.repo)
         self.look.tell(self.repo, "it is not in the catalog", mended=self.look.repair)
 
     async def _is_there(self, key: str) -> bool:

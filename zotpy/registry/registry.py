@@ -7,7 +7,7 @@ from zotpy.bucket.deletions import Deletions
 from zotpy.bucket.hints import Hints
 from zotpy.bucket.keyring import Keyring
 from zotpy.bucket.layout import check_layout
-from zotpy.bucket.pointers import Names
+from zotpy.bucket.pointers import Pointers
 from zotpy.bucket.records import Records
 from zotpy.bucket.tags import Tags
 from zotpy.memory.budget import MemoryBudget
@@ -63,7 +63,7 @@ async def open_registry(
     hints = Hints(store, settings)
     commits = Commit(store, records, hints, settings, on_read_back)
     damage = Damage(store, records, hints, on_damage)
-    names = Names(store, Tags(store))
+    pointers = Pointers(store, Tags(store))
     return Registry(
         settings=settings,
         store=store,
@@ -73,7 +73,7 @@ async def open_registry(
         blobs=Blobs(store, records, settings, Readers(budget, settings.paced_reads), damage),
         uploads=Uploads(store, Sessions(store, budget, settings), commits, keyring, budget, settings, holds),
         mounts=Mounts(records, hints, settings),
-        manifests=Manifests(store, records, names, Deletions(store, records, names), settings),
+        manifests=Manifests(store, records, pointers, Deletions(store, records, pointers), settings),
         lists=Lists(store, settings),
         pulls=PullLog(store, settings.pull_interval_s),
     )

@@ -17,7 +17,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import ClientStalled, ManifestBlobUnknown, ManifestInvalid
 from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.units import MIB
-from zotpy.registry.manifests import LONG_LIST, MOST_NAMED
+from zotpy.registry.pushing.manifest_push import LONG_LIST, MOST_NAMED
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.memory_store import MemoryStore
 

@@ -13,7 +13,7 @@ from tests.unit.web.serving import CONFIG, REPO, Replica, codes_of, digest_of, i
 from tests.unit.web.test_cuts import ended
 from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.http.server.cuts import Cut
-from zotpy.registry.manifests import LONG_LIST
+from zotpy.registry.pushing.manifest_push import LONG_LIST
 
 if TYPE_CHECKING:
     import httpx

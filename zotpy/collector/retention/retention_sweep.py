@@ -14,7 +14,7 @@ from functools import partial
 import structlog
 
 from zotpy.bucket.deletions import Deletions
-from zotpy.bucket.pointers import Names
+from zotpy.bucket.pointers import Pointers
 from zotpy.bucket.record_listing import ListedRecord, RecordListing, existing_manifests
 from zotpy.bucket.records import Records
 from zotpy.bucket.tags import Tags
@@ -151,9 +151,9 @@ class RetentionSweep:
     async def _bury(self, inventory: Inventory, digest: Digest) -> bool:
         """Put a tombstone in the place of the entry that was read."""
         store, settings = self.collection.store, self.collection.settings
-        names = Names(store, Tags(store))
+        pointers = Pointers(store, Tags(store))
         records = Records(store, settings)
-        deletions = Deletions(store, records, names)
+        deletions = Deletions(store, records, pointers)
         looked = await deletions.look(self.repo, digest)
         if looked is None or looked.tags or looked.entry.etag != inventory.entries[digest]:
             return False

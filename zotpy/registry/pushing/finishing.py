@@ -1,0 +1,132 @@
+"""The last request of an upload: what is left of its bytes, and the blob (spec, *Pushing blobs*, end-6 and end-4b)."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from zotpy.concurrency import beside, within_deadline
+from zotpy.core.digests import Digest
+from zotpy.core.errors import DigestInvalid, SizeInvalid, UploadInvalid, UploadUnknown
+from zotpy.core.ranges import Span
+from zotpy.core.record_values import INLINE_LIMIT_BYTES, BlobValue
+from zotpy.core.upload_state import UploadState
+from zotpy.memory.accounts import Account
+from zotpy.registry.pushing.committing import Commit, Ending
+from zotpy.registry.pushing.intake import GONE, Intake
+from zotpy.registry.pushing.kept import take_back
+from zotpy.registry.pushing.pipeline import Body, PartPipeline
+from zotpy.registry.pushing.recent import Recent
+from zotpy.registry.pushing.sessions import Session, Sessions, check_length, promised
+from zotpy.registry.pushing.states import SavedState
+from zotpy.registry.settings import RegistrySettings
+from zotpy.store.interface import ContentRejected, KeyMissing
+
+
+class _Outdated(Exception):
+    """Another request went on with an upload that this replica remembers: the state in the store decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finishing:
+    """Makes blobs of uploads."""
+
+    sessions: Sessions
+    commits: Commit
+    intake: Intake
+    settings: RegistrySettings
+    recent: Recent
+
+    async def finish(
+        self,
+        session: Session,
+        digest: Digest,
+        body: Body,
+        span: Span | None,
+        length_bytes: int | None,
+        account: Account,
+    ) -> BlobValue:
+        """See `zotpy.registry.pushing.uploads.Uploads.finish`."""
+        promised_bytes = promised(span, length_bytes)
+        opening = partial(self.sessions.open, session, span, promised_bytes, digest.algorithm)
+        ending = Ending(session.repo, digest)
+        remembered = self.recent.take(session.key, session.token.offset, digest)
+        try:
+            if promised_bytes == 0 and remembered is not None:
+                with suppress(_Outdated):
+                    return await self._finish(
+                        session, remembered, ending, body, promised_bytes, account, is_remembered=True
+                    )
+            async with self.sessions.reading_tail(session) as leave:
+                finish = partial(self._finish, on_begun=leave)
+                if promised_bytes == 0 and session.token.offset > INLINE_LIMIT_BYTES:
+                    with within_deadline(self.settings.deadline_s):  # it begins with the reading of a hint
+                        saved = await beside(opening, partial(self.commits.look_for_older, ending))
+                        return await finish(session, saved, ending, body, promised_bytes, account)
+                return await finish(session, await opening(), ending, body, promised_bytes, account)
+        except UploadUnknown:
+            if (done := await self.commits.done(ending)) is not None:
+                return done  # the answer to this very request was lost, and the client asks again
+            raise
+
+    async def _finish(
+        self,
+        session: Session,
+        saved: SavedState,
+        ending: Ending,
+        body: Body,
+        promised_bytes: int | None,
+        account: Account,
+        *,
+        is_remembered: bool = False,
+        on_begun: Callable[[], None] = lambda: None,
+    ) -> BlobValue:
+        """Take in the last chunk after what is saved. Raises `_Outdated` where it was only remembered, and old."""
+        pipeline = self.intake.pipeline(saved.state, account)
+        pipeline.on_begun = on_begun
+        try:
+            try:
+                state = await pipeline.run(body)
+                if state.offset == 0 and session.token.offset == 0 and pipeline.cut is None:
+                    saved, state, pipeline = await self._after_all(session, saved, state, pipeline)
+                pipeline.raise_cut()
+                check_length(state, saved.state.offset, promised_bytes)
+                if state.kept is not None and not saved.is_kept_for(self.settings.grace_s / 2):
+                    account.begin_part(state.offset)
+                    state = pipeline.state = await take_back(self.intake.store, account, state)
+                    account.part_is_full()
+                return await self.commits.commit(ending, state, pipeline.hasher, saved.forget)
+            except ContentRejected as error:
+                if is_remembered:
+                    raise _Outdated from error
+                await self.intake.abandon(saved, pipeline.state)
+                msg = "another request wrote other bytes to this upload at the same time: push the blob again"
+                raise UploadInvalid(msg) from error
+            except KeyMissing as error:
+                if is_remembered:
+                    raise _Outdated from error
+                if (value := await self.commits.joined(ending, saved.state, saved.forget)) is not None:
+                    return value
+                await self.intake.abandon(saved, pipeline.state)
+                raise UploadUnknown(GONE) from error
+            except (DigestInvalid, SizeInvalid):
+                await self.intake.abandon(saved, pipeline.state)
+                raise
+            except BaseException:
+                await self.intake.drop_unsaved(saved, pipeline.state)
+                raise
+        finally:
+            pipeline.drop()
+            account.close()
+
+    async def _after_all(
+        self, session: Session, saved: SavedState, state: UploadState, pipeline: PartPipeline
+    ) -> tuple[SavedState, UploadState, PartPipeline]:
+        """Commit what earlier chunks sent, though the client came back with the Location of the very first answer."""
+        try:
+            loaded = await self.sessions.load(session)
+        except UploadUnknown:
+            return saved, state, pipeline
+        if loaded.etag is None:
+            return saved, state, pipeline
+        return loaded, loaded.state, self.intake.pipeline(loaded.state, pipeline.account)

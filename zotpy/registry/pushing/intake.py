@@ -1,0 +1,48 @@
+"""What each request needs that sends bytes: a pipeline for its body, and an end for what nobody will name."""
+
+from dataclasses import dataclass
+
+from zotpy.core.parts import TAIL_LIMIT_BYTES
+from zotpy.core.upload_state import UploadState
+from zotpy.memory.accounts import Account
+from zotpy.memory.budget import MemoryBudget
+from zotpy.registry.pushing.committing import Commit
+from zotpy.registry.pushing.pipeline import Checkpoint, Limits, PartPipeline
+from zotpy.registry.pushing.states import SavedState
+from zotpy.registry.settings import RegistrySettings
+from zotpy.store.interface import Store
+
+GONE = "the bytes that this upload had sent are gone: begin again with POST"
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Takes in bodies."""
+
+    store: Store
+    commits: Commit
+    budget: MemoryBudget
+    settings: RegistrySettings
+
+    def pipeline(
+        self, state: UploadState, account: Account, checkpoint: Checkpoint | None = None, *, may_be_all: bool = False
+    ) -> PartPipeline:
+        """Make what takes in one body after a state; see `PartPipeline` for the rest."""
+        settings, half = self.settings, self.budget.total_bytes // 2
+        limits = Limits(
+            in_flight_bytes=min(settings.parts_in_flight * settings.part_size_bytes, half),
+            held_bytes=half,
+            tail_bytes=max(TAIL_LIMIT_BYTES, settings.part_size_bytes),
+            checkpoint_bytes=settings.checkpoint_bytes,
+        )
+        return PartPipeline(self.store, limits, account, state, state.hasher(), checkpoint, may_be_all)
+
+    async def drop_unsaved(self, saved: SavedState, state: UploadState) -> None:
+        """Abort a multipart that this request began, and that no saved state names."""
+        if not saved.names_multipart():
+            await self.commits.drop_multipart(state)
+
+    async def abandon(self, saved: SavedState, state: UploadState) -> None:
+        """Drop all that an upload has, which is at its end."""
+        await self.commits.drop_multipart(state)
+        await saved.forget()
