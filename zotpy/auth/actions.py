@@ -4,9 +4,9 @@ from enum import StrEnum
 
 
 class Action(StrEnum):
-    """What a request does, as far as a permission for it is concerned.
+    """What a request does, as far as its permission is concerned.
 
-    The first four are what a policy grants on a repository; none of them implies another.
+    A policy grants the first four on a repository. None of them implies another.
     """
 
     READ = "read"
@@ -21,12 +21,12 @@ class Action(StrEnum):
     PUSH = "push"
     """Push a manifest under this tag or digest: `CREATE` if the tag is new, `UPDATE` if it exists.
 
-    The question is asked for the path first, then for each `?tag=`. A caller who has both needs no look at the tag. A
-    caller who has one of them may push only on a condition: the tag must not exist (`Condition.absent`), or it must. A
-    mere look at the tag before the push would let two pushes at once pass.
+    The question is asked for the path first, then for each `?tag=`. If a caller has both, nobody needs to look at the
+    tag. A caller who has one of them may push only on a condition: the tag must not exist (`Condition.absent`), or it
+    must. A look at the tag before the push would not be enough, because two pushes at once could both pass.
     """
     CONNECT = "connect"
-    """Ask whether the API is here. No policy refuses it; a caller may have to log in first."""
+    """Ask whether the registry has the API. No policy refuses it, but a caller may have to log in first."""
     CATALOG = "catalog"
     """List repositories: those that the caller may read."""
     METRICS = "metrics"

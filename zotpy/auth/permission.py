@@ -12,7 +12,7 @@ class Identity:
     """Who calls."""
 
     name: str = ""
-    """Empty for a caller who has not said who they are."""
+    """Empty if the caller has not said who they are."""
 
 
 class Permission(Protocol):
@@ -25,7 +25,10 @@ class Permission(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Say whether everybody may do everything. If so, nothing needs to be looked up only to ask about it."""
+        """Say whether every caller may do everything.
+
+        If so, nothing needs to be looked up only to ask for a permission.
+        """
         ...
 
     def require(self, action: Action, repo: RepositoryName | None, reference: str = "") -> None:
@@ -36,7 +39,10 @@ class Permission(Protocol):
         ...
 
     def allows(self, action: Action, repo: RepositoryName | None, reference: str = "") -> bool:
-        """Say whether the caller may do this: for what a request can do without, such as the source of a mount."""
+        """Say whether the caller may do this.
+
+        A handler asks so for what it can do without, such as the source of a mount.
+        """
         ...
 
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from zotpy.core.ranges import Span
 
 JOIN_BYTES = 64 * 1024
-"""Spans that are no further apart are read at once: the bytes between them cost less than another call."""
+"""Spans that are no further apart are read with one call: the bytes between them cost less than another call."""
 
 
 def content_range(span: Span, size_bytes: int) -> str:
-    """Write where the bytes of an answer, or of a part of it, are in the whole."""
+    """Write where the bytes of an answer, or of one part of it, are in the whole content."""
     return f"bytes {span.start}-{span.end - 1}/{size_bytes}"
 
 
@@ -29,13 +29,13 @@ class ByteRanges:
     """The body of an answer with several ranges."""
 
     spans: Sequence[Span]
-    """In order; none is empty, none overlaps another."""
+    """In order. None is empty, and none overlaps another."""
     size_bytes: int
-    """Of the whole content."""
+    """Length of the whole content."""
     media_type: str
-    """Of the content."""
+    """Media type of the content."""
     boundary: str
-    """A line that is in no part: random, 20 letters or digits at least."""
+    """A line that no part contains: random, with at least 20 letters or digits."""
 
     @property
     def content_type(self) -> str:
@@ -77,13 +77,13 @@ class PartCutter:
     """Cuts the parts of one group of spans out of what is read for it, piece by piece."""
 
     def __init__(self, form: ByteRanges, spans: Sequence[Span]) -> None:
-        """Begin where the first of the spans does."""
+        """Begin at the start of the first span."""
         self._form = form
         self._spans = list(reversed(spans))
         self._position = spans[0].start
 
     def cut(self, piece: bytes) -> Iterator[bytes]:
-        """Yield what of the body is in the next piece: heads of parts that begin in it, and their bytes."""
+        """Yield the bytes of the body that belong to the next piece: heads of parts that begin in it, and its bytes."""
         start, end = self._position, self._position + len(piece)
         self._position = end
         while self._spans and self._spans[-1].start < end:

@@ -17,7 +17,7 @@ _TAG = re.compile(r'[ \t]*+(?:(?P<weak>W/)?"(?P<quoted>[^"]*+)"|(?P<bare>[^\s",]
 
 @dataclass(frozen=True, slots=True)
 class EntityTags:
-    """The tags of one header; `*` among them stands for every representation that there is."""
+    """The tags of one header. `*` among them stands for every existing representation."""
 
     strong: frozenset[str]
     weak: frozenset[str] = frozenset()
@@ -32,13 +32,13 @@ class EntityTags:
                 raise _malformed(header)
             if match["quoted"] is not None:
                 (weak if match["weak"] else strong).add(match["quoted"])
-            elif match["bare"]:  # else an element of the list that is empty, which says nothing (section 5.6.1.2)
+            elif match["bare"]:  # otherwise the element of the list is empty, which means nothing (section 5.6.1.2)
                 strong.add(_bare(match["bare"], header))
             position = match.end()
         return cls(frozenset(strong), frozenset(weak))
 
     def match_strongly(self, digest: Digest | None) -> bool:
-        """Compare as If-Match does, with what there is, or nothing: a weak tag is like no other (section 8.8.3.2)."""
+        """Compare as If-Match does with what exists, or with nothing: a weak tag matches no other (section 8.8.3.2)."""
         return digest is not None and (ANY in self.strong or str(digest) in self.strong)
 
     def match_weakly(self, digest: Digest | None) -> bool:
@@ -51,34 +51,34 @@ class Condition:
     """What must hold of a tag, or of content, for a request to be done."""
 
     match: EntityTags | None = None
-    """If-Match: one of these must be there."""
+    """If-Match: one of these must exist."""
     none_match: EntityTags | None = None
-    """If-None-Match: none of these may be there."""
+    """If-None-Match: none of these may exist."""
 
     @classmethod
     def absent(cls) -> Self:
-        """Make `If-None-Match: *`: there must be nothing."""
+        """Make `If-None-Match: *`: nothing may exist."""
         return cls(none_match=EntityTags(frozenset({ANY})))
 
     @classmethod
     def names(cls, digest: Digest) -> Self:
-        """Make `If-Match: "<digest>"`: this must be there."""
+        """Make `If-Match: "<digest>"`: this must exist."""
         return cls(match=EntityTags(frozenset({str(digest)})))
 
     def holds(self, digest: Digest | None) -> bool:
-        """Say whether it holds of what is there, or of nothing."""
+        """Say whether the condition holds for what exists, or for nothing."""
         if self.match is not None and not self.match.match_strongly(digest):
             return False
         return self.none_match is None or not self.none_match.match_weakly(digest)
 
     @property
     def may_create(self) -> bool:
-        """Whether it can hold of nothing."""
+        """Whether the condition can hold if nothing exists."""
         return self.match is None
 
     @property
     def may_replace(self) -> bool:
-        """Whether it can hold of what is there."""
+        """Whether the condition can hold for this."""
         return self.none_match is None or ANY not in self.none_match.strong
 
 

@@ -11,7 +11,8 @@ HEX_LENGTHS = {"sha256": 64, "sha512": 128}
 """The algorithms accepted, each with the length of its digest in hexadecimal digits."""
 
 _LONGEST = 300
-"""Looked at before the grammar, which takes memory for each character; those accepted have 135 at most."""
+"""The length is checked before the grammar, which takes memory for each character. Accepted digests have at most 135.
+"""
 _GRAMMAR = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-zA-Z0-9=_-]+", re.ASCII)
 _HEX = re.compile(r"[a-f0-9]+", re.ASCII)
 

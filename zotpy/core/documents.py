@@ -1,11 +1,13 @@
 r"""JSON that every client reads alike, and that is read in bounded time.
 
-Go, Python and JavaScript each read something else in a document with a key twice, with `NaN`, or in UTF-16. A signature
-or a scanner then sees another image than the client that runs it. So a pushed document has one meaning or is refused.
+Go, Python and JavaScript read different things in a document with a key twice, with `NaN`, or in UTF-16. A signature or
+a scanner then sees another image than the client that runs it. So a pushed document has one meaning, or zotpy refuses
+it.
 
-`json.loads` holds the interpreter, and so every other request, until it is done: its time follows from the number of
-values in the document. They are counted before it begins. First by the signs before values (``{``, ``[`` and ``,``)
-wherever they stand, which takes a millisecond; only if these are too many, without those inside of strings.
+`json.loads` holds the interpreter until it is done, and so holds up every other request. Its time depends on the number
+of values in the document, so they are counted first. The first count takes the signs before values (``{``, ``[`` and
+``,``) wherever they are, and takes a millisecond. Only if that count is too high, a second one leaves out the signs
+inside strings.
 """
 
 import json
@@ -17,10 +19,10 @@ from typing import Any, Never
 from zotpy.core.errors import ManifestInvalid
 
 LONGEST_NUMBER = 19
-"""Digits and signs; what has more is no number that every client reads alike (64 bits)."""
+"""Digits and signs. Clients do not all read a longer number alike (64 bits)."""
 _BEFORE_VALUES = (b"{", b"[", b",")
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[{\[,]', re.DOTALL)
-"""A string, to the end where nothing ends it, so that no byte is looked at twice; or a sign before a value."""
+"""A string, up to the end if nothing ends it, so that no byte is looked at twice; or a sign before a value."""
 _FIELDS = {
     name.casefold(): name
     for name in (
@@ -31,7 +33,7 @@ _FIELDS = {
 
 
 def read_document(content: bytes, most_values: int) -> dict[str, Any]:
-    """Read a pushed JSON object of `most_values` values at most. Raises `ManifestInvalid` saying what to mend."""
+    """Read a pushed JSON object of at most `most_values` values. Raises `ManifestInvalid` saying what to correct."""
     if content.startswith(b"\xef\xbb\xbf"):
         _refuse("the manifest begins with a byte order mark: send UTF-8 without one")
     try:
@@ -67,7 +69,7 @@ def read_stored(content: bytes) -> dict[str, Any]:
 
 
 def require_exact_fields(document: Mapping[str, Any], where: str) -> None:
-    """Refuse `Layers` or `DIGEST`: clients in Go take them for `layers` and `digest`, others do not."""
+    """Refuse `Layers` or `DIGEST`: clients in Go read them as `layers` and `digest`, and others do not."""
     for name in document:
         known = _FIELDS.get(name[:20].casefold())
         if known is not None and known != name:

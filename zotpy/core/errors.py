@@ -1,7 +1,7 @@
 """What a request can fail with, in the words of the OCI distribution spec (section *Error Codes*).
 
-A `RegistryError` says what went wrong and what the caller can do about it. It knows its OCI code, and nothing of
-HTTP: the status of each code stands in `zotpy.web.errors`, in one table.
+A `RegistryError` says what went wrong and what the caller can do about it. It knows its OCI code, and nothing about
+HTTP: one table in `zotpy.web.errors` has the status of each code.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ class RegistryError(Exception):
         self.detail = detail
 
     def items(self) -> Sequence[tuple[str, str, Detail]]:
-        """Every (code, message, detail) of the envelope: one, unless one error names several causes."""
+        """Every (code, message, detail) of the envelope: one, unless the error names several causes."""
         return [(self.code, self.message, self.detail)]
 
 
@@ -31,7 +31,7 @@ class NameInvalid(RegistryError):
 
 
 class NameUnknown(RegistryError):
-    """Nothing was ever pushed under this repository name (code-6)."""
+    """No manifest or blob was ever pushed under this repository name (code-6)."""
 
     code = "NAME_UNKNOWN"
 
@@ -55,7 +55,7 @@ class SizeInvalid(RegistryError):
 
 
 class BlobTooLarge(RegistryError):
-    """The blob does not fit into as many and as long parts as the store takes and this replica can hold."""
+    """The blob is longer than the parts that the store accepts and this replica can hold."""
 
     code = "SIZE_INVALID"
 
@@ -63,8 +63,8 @@ class BlobTooLarge(RegistryError):
 class RangeInvalid(RegistryError):
     """A Range or Content-Range that is malformed, or cannot be satisfied.
 
-    `offset` is how many bytes of an upload are safe, where the range was that of a chunk; `size_bytes` is the
-    length of the content, where the range was that of a read.
+    If the range was that of a chunk, `offset` is how many bytes of the upload are safe. If the range was that of a
+    read, `size_bytes` is the length of the content.
     """
 
     code = "RANGE_INVALID"
@@ -75,16 +75,17 @@ class RangeInvalid(RegistryError):
 
 
 class TooManyRanges(RegistryError):
-    """A Range with more ranges than are answered at once.
+    """A Range with more ranges than zotpy answers at once.
 
-    400, not 416: stargz-snapshotter and containers/image then ask for fewer, and give up at anything else.
+    The status is 400, not 416: stargz-snapshotter and containers/image then ask for fewer ranges. They give up at any
+    other status.
     """
 
     code = "RANGE_INVALID"
 
 
 class ChunkOutOfOrder(RegistryError):
-    """A chunk that does not begin where the upload's bytes end; `offset` is where they do (end-5, 416)."""
+    """A chunk that does not begin where the upload's bytes end. `offset` is where they end (end-5, 416)."""
 
     code = "BLOB_UPLOAD_INVALID"
 
@@ -101,13 +102,13 @@ class BlobUnknown(RegistryError):
 
 
 class UploadUnknown(RegistryError):
-    """No such upload: never begun here, finished, cancelled or timed out (code-3)."""
+    """The upload does not exist: it was never begun here, or it was finished, cancelled or timed out (code-3)."""
 
     code = "BLOB_UPLOAD_UNKNOWN"
 
 
 class UploadInvalid(RegistryError):
-    """The upload cannot go on as asked (code-2)."""
+    """The upload cannot continue as the client asks (code-2)."""
 
     code = "BLOB_UPLOAD_INVALID"
 
@@ -131,7 +132,7 @@ class ManifestTooLarge(RegistryError):
 
 
 class ManifestBlobUnknown(RegistryError):
-    """The manifest names content the repository does not have; one error an absent digest (code-10)."""
+    """The manifest names content that the repository does not have; one error for each absent digest (code-10)."""
 
     code = "MANIFEST_BLOB_UNKNOWN"
 
@@ -154,13 +155,13 @@ class PreconditionFailed(RegistryError):
 
 
 class Unsupported(RegistryError):
-    """The operation is not offered here (code-14)."""
+    """The registry does not offer the operation (code-14)."""
 
     code = "UNSUPPORTED"
 
 
 class TooManyRequests(RegistryError):
-    """The replica is at its limits; try again after `retry_after_s` seconds (code-15)."""
+    """The replica is at its limits. Try again after `retry_after_s` seconds (code-15)."""
 
     code = "TOOMANYREQUESTS"
 
@@ -170,7 +171,7 @@ class TooManyRequests(RegistryError):
 
 
 class TryAgain(RegistryError):
-    """The store stumbled, or other requests were faster: the same request may succeed after `retry_after_s` seconds.
+    """The store did not answer, or other requests were faster. Try again after `retry_after_s` seconds.
 
     Its code is that of too many requests (code-15): skopeo, podman and others repeat a request for no other status.
     """
@@ -183,7 +184,7 @@ class TryAgain(RegistryError):
 
 
 class Unavailable(RegistryError):
-    """This replica cannot do it, and another one may; try again after `retry_after_s` seconds."""
+    """This replica cannot do it, but another one may. Try again after `retry_after_s` seconds."""
 
     code = "UNAVAILABLE"
 
@@ -197,7 +198,7 @@ class TooLate(TryAgain):
 
 
 class StorageFull(RegistryError):
-    """The store has no room for what is pushed; nothing that the client can do helps."""
+    """The store has no space for what a client pushes. The client can do nothing about it."""
 
     code = "DENIED"
 

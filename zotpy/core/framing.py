@@ -22,7 +22,7 @@ def frame(header: dict[str, Any], body: bytes | bytearray = b"") -> bytes:
 
 
 def framed(header: dict[str, Any], body: bytes | Pieces) -> bytes | Pieces:
-    """Write a value whose bytes may be many: those are not copied, however often the value is written at once."""
+    """Write a value that may have many bytes: they are not copied, however often the value is written at once."""
     if len(body) < SMALL_BYTES:
         return frame(header, bytes(body))
     pieces = Pieces(frame(header))

@@ -1,10 +1,11 @@
-"""Digests computed piece by piece, whose state can travel to another replica.
+"""Digests that are computed piece by piece, and whose state can travel to another replica.
 
-A chunked upload may begin at one replica and end at another, so the state of the hash after each chunk is kept with
-the upload. hashlib cannot export its state. libcrypto's own contexts (FIPS 180-4: `SHA256_CTX`, `SHA512_CTX`) are plain
-structures without pointers, so their bytes *are* the state, on every build of one byte order. Where libcrypto
-cannot be loaded, or does not pass the test below, hashlib computes the digest and `export` returns `None`: the upload
-is then read back once before it is committed.
+A chunked upload may begin at one replica and end at another, so the upload's state includes the state of the hash after
+each chunk. hashlib cannot export its state. libcrypto's own contexts (FIPS 180-4: `SHA256_CTX`, `SHA512_CTX`) are plain
+structures without pointers. So their bytes *are* the state, on every build of one byte order.
+
+If libcrypto cannot be loaded, or does not pass the test below, hashlib computes the digest and `export` returns `None`.
+The upload is then read back once before it is committed.
 """
 
 import ctypes
@@ -19,7 +20,7 @@ from zotpy.core.pieces import Buffer
 
 _CONTEXT_SIZES = {"sha256": 112, "sha512": 216}
 _ROOM_BYTES = 1024
-"""What a context is given: a library whose structures are longer must not write over what lies behind them."""
+"""The size that a context gets. If a library's structures are longer, it must not write over the bytes behind them."""
 _PREFIXES = {"sha256": "SHA256", "sha512": "SHA512"}
 
 
@@ -29,7 +30,7 @@ class Hasher(Protocol):
     algorithm: str
 
     def update(self, data: Buffer) -> None:
-        """Take in the next bytes."""
+        """Add the next bytes."""
         ...
 
     def digest(self) -> Digest:
@@ -37,12 +38,12 @@ class Hasher(Protocol):
         ...
 
     def export(self) -> bytes | None:
-        """Return the state for `resume_hasher`, or `None` where it cannot travel."""
+        """Return the state for `resume_hasher`, or `None` if it cannot travel."""
         ...
 
 
 class _PlainHasher:
-    """hashlib's: fast, but its state stays in this process."""
+    """hashlib's hasher: fast, but its state stays in this process."""
 
     def __init__(self, algorithm: str) -> None:
         self.algorithm = algorithm
@@ -59,7 +60,7 @@ class _PlainHasher:
 
 
 class _PortableHasher:
-    """libcrypto's, through ctypes, which releases the interpreter lock in each call."""
+    """libcrypto's hasher, through ctypes, which releases the interpreter lock in each call."""
 
     def __init__(self, library: ctypes.CDLL, algorithm: str, state: bytes | None = None) -> None:
         self.algorithm = algorithm
@@ -93,33 +94,33 @@ class _PortableHasher:
         return self._context.raw[: _CONTEXT_SIZES[self.algorithm]]
 
     def fits(self) -> bool:
-        """Whether the library wrote nothing behind what we take for its structure."""
+        """Whether the library wrote nothing behind the structure that we expect."""
         return not any(self._context.raw[_CONTEXT_SIZES[self.algorithm] :])
 
 
 def _address(data: bytearray | memoryview) -> object:
-    """Return what ctypes passes as a pointer to the bytes, without a copy where they can be written."""
+    """Return what ctypes passes as a pointer to the bytes, without a copy if they are writable."""
     if isinstance(data, memoryview) and data.readonly:
         return data.tobytes()
     return (ctypes.c_char * len(data)).from_buffer(data)
 
 
 def trouble() -> str | None:
-    """Look for libcrypto, and say what keeps the states of digests from travelling; `None`: nothing does.
+    """Look for libcrypto, and return the reason if the states of digests cannot travel; `None` if they can.
 
-    The first call starts programs that know where libraries are: make it at the start, in a thread.
+    The first call starts programs that know where libraries are. So call it at the start, in a thread.
     """
     return None if _libcrypto() is not None else _search()[1] or "no libcrypto is used"
 
 
 def _libcrypto() -> ctypes.CDLL | None:
-    """Return a libcrypto whose contexts survive the journey, or `None`."""
+    """Return a libcrypto whose contexts can travel, or `None`."""
     return _search()[0]
 
 
 @cache
 def _search() -> tuple[ctypes.CDLL | None, str]:
-    """Try each libcrypto that can be found; also returns why none of them can be used."""
+    """Try each libcrypto that can be found. Also return the reason if none of them can be used."""
     names: list[str] = []
     if (extension := sys.modules.get("_hashlib")) is not None and getattr(extension, "__file__", None):
         names.append(str(extension.__file__))  # the libcrypto that this interpreter is linked with
@@ -138,7 +139,7 @@ def _search() -> tuple[ctypes.CDLL | None, str]:
 
 
 def _travels(library: ctypes.CDLL, algorithm: str) -> bool:
-    """Cut a message at odd places, move the state each time, and compare with hashlib."""
+    """Cut a message at odd places, move the state each time, and compare the digest with hashlib's."""
     message = bytes(range(256)) * 5
     hasher = _PortableHasher(library, algorithm)
     for start, end in ((0, 1), (1, 64), (64, 200), (200, 777), (777, len(message))):
@@ -150,13 +151,13 @@ def _travels(library: ctypes.CDLL, algorithm: str) -> bool:
 
 
 def new_hasher(algorithm: str = "sha256") -> Hasher:
-    """Begin a digest, with a state that travels where this machine allows it."""
+    """Begin a digest, with a state that can travel if this machine allows it."""
     library = _libcrypto()
     return _PlainHasher(algorithm) if library is None else _PortableHasher(library, algorithm)
 
 
 def resume_hasher(algorithm: str, state: bytes | None) -> Hasher | None:
-    """Go on from an exported state, or return `None` where that cannot be done here."""
+    """Continue from an exported state, or return `None` if this machine cannot."""
     library = _libcrypto()
     if library is None or state is None or len(state) != _CONTEXT_SIZES[algorithm]:
         return None

@@ -5,11 +5,11 @@ directory, and a listing below one repository never strays into another.
 
     <prefix>/
     ├── data/<id>                              bytes of one large blob; random id; written once, never changed
-    ├── hints/<alg>/<hex>/<data id>-<size>     for dedupe across repositories: where a digest is kept already
+    ├── hints/<alg>/<hex>/<data id>-<size>     for dedupe across repositories: where a digest is stored already
     ├── entries/<repo>!/blobs/<alg>/<hex>      the blob's bytes where small, else data id and size; or a tombstone
     ├── entries/<repo>!/manifests/<alg>/<hex>  the manifest's bytes, byte-exact, with its media type; or a tombstone
     ├── leases/<repo>!/<kind>/<alg>/<hex>/<id>[.<ms>]-<data id, or 0>  the same value; the authority. `ms`: until when
-    │                                          it was to be written (Unix time in milliseconds); a later one is none
+    │                                          it had to be written (Unix time in ms); a later one is void
     ├── tags/<repo>!/<tag>                     manifest bytes, media type, digest: a pull by tag is one GET
     ├── tagged/<repo>!/<alg>/<hex>/<tag>       which tags name a manifest
     ├── referrers/<repo>!/<alg>/<subject>/<alg>.<hex>   descriptor of one referrer
@@ -17,10 +17,10 @@ directory, and a listing below one repository never strays into another.
     ├── uploads/<repo>!/<upload id>            state of one upload, and its tail, or the id of the data that holds it
     ├── retired/<data id>-<seconds>            data that no lease named in a listing begun then (Unix time); empty
     ├── pulls/<id>                             which manifests were pulled, and when: many in one object
-    ├── pulls/since                            since when that is noted
+    ├── pulls/since                            since when pulls are noted
     └── meta/layout, meta/keys/<id>            layout version; the keys that sign upload tokens
 
-The prefix is the store's affair: no key here carries it.
+The store adds the prefix: no key here has it.
 """
 
 import secrets
@@ -50,7 +50,7 @@ TAGGED = "tagged/"
 TAGS = "tags/"
 UPLOADS = "uploads/"
 NO_DATA = "0"
-"""In a lease's key: its value holds all bytes itself."""
+"""In a lease's key: the lease's value holds all bytes itself."""
 _LONGEST_TIME = 14
 """Digits of a time in milliseconds."""
 
@@ -66,24 +66,24 @@ def data(data_id: str) -> str:
 
 
 def retired(data_id: str, listed_at_s: int) -> str:
-    """Name the note that no lease named a data object, in a listing of all leases that was begun then (Unix time)."""
+    """Name the note that a listing of all leases, begun at that time (Unix time), found no lease of a data object."""
     return f"{RETIRED}{data_id}-{listed_at_s}"
 
 
 def retired_data(key: str) -> tuple[str, int] | None:
-    """Read such a note's key; `None` for what is none."""
+    """Read the key of such a note; `None` if it is not one."""
     data_id, dash, listed_at = key.removeprefix(RETIRED).partition("-")
     return (data_id, int(listed_at)) if dash and data_id and listed_at.isascii() and listed_at.isdigit() else None
 
 
 def hints(digest: Digest) -> str:
-    """Name the prefix of the hints at where some repository keeps this digest already."""
+    """Name the prefix of the hints that say where some repository has this digest already."""
     return f"{HINTS}{digest.algorithm}/{digest.hex}/"
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A hint: its key says it all, so that a listing is enough."""
+    """A hint. Its key says everything, so a listing is enough."""
 
     data_id: str
     size_bytes: int
@@ -94,7 +94,7 @@ class Hint:
 
     @classmethod
     def parse(cls, key: str) -> Self | None:
-        """Read a hint's key; `None` for what is none."""
+        """Read a hint's key; `None` if it is not one."""
         data_id, dash, size = key.rpartition("/")[2].partition("-")
         return cls(data_id, int(size)) if dash and data_id and size.isascii() and size.isdigit() else None
 
@@ -111,7 +111,7 @@ def siblings(repo: RepositoryName) -> str:
 
 
 def repository_below(root: str, directory: str) -> RepositoryName | None:
-    """Read a repository's name from its directory below a root such as `ENTRIES`; `None`: it only leads to others."""
+    """Read a repository's name from its directory below a root such as `ENTRIES`; `None` if it only leads to others."""
     name = directory.removeprefix(root).removesuffix("/")
     return RepositoryName.parse(name[:-1]) if name.endswith("!") else None
 
@@ -134,7 +134,7 @@ def marked_by(key: str) -> tuple[Digest, Tag]:
 
 
 def _names_below_repository(key: str, *lengths: int) -> list[str]:
-    """Cut what follows the repository in a key. Raises `DigestInvalid` where it has not so many names."""
+    """Return what follows the repository in a key. Raises `DigestInvalid` if it does not have that many names."""
     names = key.partition("!/")[2].split("/")
     if len(names) not in lengths:
         msg = f"{key} is not a key of this registry"
@@ -153,17 +153,17 @@ def leases(repo: RepositoryName, kind: Kind, digest: Digest) -> str:
 
 
 def lease(repo: RepositoryName, kind: Kind, digest: Digest, lease_id: str, data_id: str | None) -> str:
-    """Name one lease; the key says which data it keeps, so that the collector need not read it."""
+    """Name one lease. The key says which data it keeps, so the collector need not read the lease."""
     return f"{leases(repo, kind, digest)}{lease_id}-{data_id or NO_DATA}"
 
 
 def new_lease_id(until: datetime | None) -> str:
-    """Return the id of a lease that is to be written until then; `None`: at any time."""
+    """Return the id of a lease that must be written by that time; `None`: at any time."""
     return new_id() if until is None else f"{new_id()}.{int(until.timestamp() * 1000)}"
 
 
 def lease_until(lease_key: str) -> datetime | None:
-    """Read from a lease's key until when it was to be written; `None`: at any time."""
+    """Read from a lease's key by when it had to be written; `None`: at any time."""
     milliseconds = lease_key.rpartition("/")[2].partition("-")[0].partition(".")[2]
     if not milliseconds.isascii() or not milliseconds.isdigit() or len(milliseconds) > _LONGEST_TIME:
         return None
@@ -171,7 +171,7 @@ def lease_until(lease_key: str) -> datetime | None:
 
 
 def without_until(lease_key: str) -> str:
-    """Return the key of the same lease that may be written at any time."""
+    """Return the key of the same lease without a time by which it must be written."""
     directory, slash, name = lease_key.rpartition("/")
     lease_id, dash, data_id = name.partition("-")
     return f"{directory}{slash}{lease_id.partition('.')[0]}{dash}{data_id}"

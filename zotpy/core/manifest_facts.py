@@ -1,7 +1,7 @@
 """What a manifest says of itself: its media type, what it references, its subject (OCI image spec; Docker schema 2).
 
-A manifest of a media type not known here is accepted, as the spec asks, if it is a JSON object; what it references is
-read from the fields that known manifests use, so that its content is checked and never collected as garbage.
+zotpy accepts a manifest of an unknown media type, as the spec asks, if it is a JSON object. It reads the references of
+such a manifest from the fields that known manifests use. So it checks its content, and never collects it as garbage.
 """
 
 import re
@@ -38,9 +38,9 @@ class ManifestLimits:
     """How much a pushed manifest may hold, besides its length."""
 
     references: int
-    """Descriptors in `layers`, `blobs` and `manifests`: each costs a store call."""
+    """Descriptors in `layers`, `blobs` and `manifests`. Each costs a store call."""
     values: int
-    """JSON values: they say how long parsing takes, about a microsecond each."""
+    """JSON values. Their number decides how long parsing takes, about a microsecond each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,14 @@ class ManifestFacts:
 
     media_type: str
     blobs: tuple[Digest, ...]
-    """Blobs that must be in the repository; each once."""
+    """Blobs that must be in the repository, each once."""
     manifests: tuple[Digest, ...]
-    """Child manifests that must be in the repository; each once."""
+    """Child manifests that must be in the repository, each once."""
     guessed: frozenset[Digest]
     """Those of both whose media type does not say for certain what they are: a blob or a manifest will do."""
     subject: Digest | None
     artifact_type: str
-    """Empty where the manifest has none."""
+    """Empty if the manifest has none."""
     annotations: dict[str, str]
 
     def descriptor(self, digest: Digest, size_bytes: int) -> dict[str, Any]:
@@ -83,9 +83,9 @@ def parse_manifest(content: bytes, content_type: str | None) -> ManifestFacts:
 
 
 def parse_pushed(content: bytes, content_type: str | None, limits: ManifestLimits) -> ManifestFacts:
-    """Read a pushed manifest; `content_type` is the request's. Raises `ManifestInvalid` saying what to mend.
+    """Read a pushed manifest; `content_type` is the request's. Raises `ManifestInvalid` saying what to correct.
 
-    It may be called in a thread: what it costs is bounded by `limits` and the length of `content`.
+    It may be called in a thread. `limits` and the length of `content` bound its cost.
     """
     document = read_document(content, limits.values)
     count = sum(len(listed) for name in _LISTS if isinstance(listed := document.get(name), list))
@@ -176,7 +176,7 @@ def _media_type(document: dict[str, Any], content_type: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _References:
-    """The digests that a manifest names, in its order; some of them more than once."""
+    """The digests that a manifest names, in its order, some of them more than once."""
 
     blobs: list[Digest] = field(default_factory=list)
     manifests: list[Digest] = field(default_factory=list)
@@ -190,7 +190,7 @@ class _References:
 
 
 def _references(document: dict[str, Any], *, strict: bool) -> _References:
-    """Collect the digests of blobs and of child manifests; without `strict`, what is no descriptor is passed over."""
+    """Collect the digests of blobs and of child manifests. Without `strict`, it skips what is not a descriptor."""
     found = _References()
     if "config" in document and (strict or _looks_like_descriptor(document["config"])):
         found.blobs.append(_digest(document["config"], "config"))
@@ -209,7 +209,7 @@ def _references(document: dict[str, Any], *, strict: bool) -> _References:
 
 
 def _guess(media_type: object) -> Kind:
-    """Say what a child of an index probably is, by a media type that is not known: no type at all is a manifest's."""
+    """Say what a child of an index probably is, by an unknown media type. No type at all means a manifest."""
     is_blob = isinstance(media_type, str) and not any(word in media_type for word in ("manifest", "index"))
     return "blobs" if is_blob else "manifests"
 

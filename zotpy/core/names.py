@@ -59,7 +59,7 @@ Reference = Tag | Digest
 
 
 def parse_reference(text: str) -> Reference:
-    """Read the `<reference>` of a manifest endpoint: a digest where it has a colon, else a tag.
+    """Read the `<reference>` of a manifest endpoint: a digest if it has a colon, otherwise a tag.
 
     Raises `DigestInvalid` or `TagInvalid`.
     """

@@ -6,9 +6,9 @@ from urllib.parse import quote, urlencode
 from zotpy.core.errors import RegistryError
 
 _LONGEST_NAME = 255
-"""Of a tag, a repository or a referrer's digest."""
+"""The longest name of a tag, a repository or a referrer's digest."""
 _FIRST, _LAST = "!", "~"
-"""The printable characters of ASCII, without the space: no name in a list has others."""
+"""The printable characters of ASCII, without the space: names in a list have no others."""
 
 
 class PageInvalid(RegistryError):
@@ -18,7 +18,7 @@ class PageInvalid(RegistryError):
 
 
 def parse_page_size(text: str | None) -> int | None:
-    """Return `n` (0 and more), or `None` without one. Raises `PageInvalid`."""
+    """Return `n` (0 or more), or `None` if there is none. Raises `PageInvalid`."""
     if text is None or text == "":
         return None
     if not text.isascii() or not text.isdigit() or len(text) > len("9999999999"):
@@ -28,10 +28,10 @@ def parse_page_size(text: str | None) -> int | None:
 
 
 def name_to_begin_after(text: str) -> str:
-    """Return a name that stands in a list of names where `last` stands, and can be sent to any store.
+    """Return a name at the same place in a list as `last`, which can be sent to any store.
 
-    `last` is whatever a client writes. The names of a list are of printable ASCII characters and bounded in length, so
-    what comes after the first other character, or after that length, cannot matter.
+    `last` is any text that a client writes. The names of a list consist of printable ASCII characters and have a
+    bounded length. So nothing after the first other character, or after that length, can matter.
     """
     for position, character in enumerate(text[:_LONGEST_NAME]):
         if character < _FIRST:
@@ -42,6 +42,6 @@ def name_to_begin_after(text: str) -> str:
 
 
 def next_link(path: str, query: Mapping[str, str | int | None]) -> str:
-    """Write the Link header that leads to the next page; parameters that are `None` are left out."""
+    """Write the Link header that leads to the next page. It leaves out parameters that are `None`."""
     parameters = {name: value for name, value in query.items() if value is not None}
     return f'<{quote(path)}?{urlencode(parameters)}>; rel="next"'

@@ -1,8 +1,8 @@
-"""The bytes of a part as the pieces in which they came: joined never, copied never, unless they are tiny.
+"""The bytes of a part as the pieces in which they came: never joined and never copied, unless they are tiny.
 
 A part of 8 MiB arrives in some thirty reads. Joining them would copy every byte once more, and growing one buffer
-copies it several times over; hashing, checksums and sending take pieces as well as one block. Only pieces far below the
-usual length are put together, so that a client that sends a few bytes at a time costs no more memory than it sends.
+copies it several times. Hashing, checksums and sending accept pieces as well as one block. Only pieces far below the
+usual length are put together. So a client that sends a few bytes at a time costs no more memory than it sends.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,12 +12,12 @@ Buffer = bytes | bytearray | memoryview
 
 
 class Pieces:
-    """A growing sequence of bytes. Once it is given away it must not change."""
+    """A growing sequence of bytes. It must not change once it was passed on."""
 
     __slots__ = ("_length", "_pieces")
 
     def __init__(self, content: Buffer = b"") -> None:
-        """Begin with `content`, appended."""
+        """Begin with `content`."""
         self._pieces: list[Buffer] = []
         self._length = 0
         self.append(content)
@@ -26,7 +26,7 @@ class Pieces:
         return self._length
 
     def clear(self) -> None:
-        """Forget all bytes, so that their memory is free whoever still has this object: an error's traceback, say."""
+        """Forget all bytes, so that their memory is free even if a traceback still has this object."""
         self._pieces.clear()
         self._length = 0
 

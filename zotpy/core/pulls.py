@@ -4,8 +4,8 @@ r"""When manifests were pulled, as written in the bucket: a line for each, appro
     team/app sha256:0123...
     team/app sha256:4567... 1767225600
 
-A line without a time, as replicas write it, means the time at which the object was written, by the store's clock. The
-collector, which puts many objects together into few, writes the time (Unix, in seconds).
+Replicas write lines without a time. These mean the time at which the object was written, by the store's clock. The
+collector merges many objects into few, and writes the time (Unix, in seconds).
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ from zotpy.core.framing import FramingError, frame, unframe
 from zotpy.core.names import RepositoryName
 
 MOST = 20_000
-"""So many are written in one object; with usual names that is 2 MiB."""
+"""This many are written in one object; with usual names that is 2 MiB."""
 _FIELDS = 2
 
 
@@ -29,7 +29,7 @@ class Pull:
     repo: RepositoryName
     digest: Digest
     time: datetime | None = None
-    """`None`: when what says so was written."""
+    """`None`: the time at which the object with this line was written."""
 
 
 def encode_pulls(pulls: Iterable[Pull]) -> bytes:

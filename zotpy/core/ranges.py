@@ -11,7 +11,7 @@ _READ = re.compile(r"(\d{0,100})-(\d{0,100})", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Bytes `start` to `end`, end not included; 0 <= start <= end."""
+    """Bytes `start` to `end`, without `end`; 0 <= start <= end."""
 
     start: int
     end: int
@@ -25,12 +25,12 @@ class Span:
 def parse_read_ranges(header: str | None, size_bytes: int, most: int) -> tuple[Span, ...] | None:
     """Return the bytes that a Range header asks for, or `None` for all of them.
 
-    Spans are in order, none is empty, and none overlaps another. Ranges that overlap are made one. Ranges that only
-    touch stay apart: containers/storage asks for the files of a zstd:chunked layer so, and wants as many parts as it
-    asked for. Elements with nothing in them say nothing (RFC 9110, section 5.6.1). Of several ranges those outside the
-    content are left out. Another unit than bytes is answered whole.
+    Spans are in order, none is empty, and none overlaps another. Ranges that overlap are joined. Ranges that only touch
+    stay separate: containers/storage asks for the files of a zstd:chunked layer in this way, and expects as many parts
+    as it asked for. Empty elements mean nothing (RFC 9110, section 5.6.1). Of several ranges, those outside the content
+    are left out. If the unit is not bytes, the answer is the whole content.
 
-    Raises `TooManyRanges` (400) for more ranges than `most`, and `RangeInvalid` (416) where a range is malformed or all
+    Raises `TooManyRanges` (400) for more ranges than `most`. Raises `RangeInvalid` (416) if a range is malformed or all
     lie outside.
     """
     if header is None:
@@ -58,7 +58,7 @@ def parse_read_ranges(header: str | None, size_bytes: int, most: int) -> tuple[S
 
 
 def _read_span(text: str, header: str, size_bytes: int) -> Span:
-    """Read one range of a header, empty where it lies outside. Raises `RangeInvalid`."""
+    """Read one range of a header; it is empty if it lies outside. Raises `RangeInvalid`."""
     match = _READ.fullmatch(text)
     first, last = match.groups() if match is not None else ("", "")
     if not (first or last) or (first and last and int(last) < int(first)):
@@ -73,7 +73,7 @@ def _read_span(text: str, header: str, size_bytes: int) -> Span:
 def parse_chunk_range(header: str | None) -> Span | None:
     """Return the bytes that a chunk's Content-Range (`<first>-<last>`) says it carries, or `None` without one.
 
-    The forms `bytes <first>-<last>/<size>` of other protocols are understood too. Raises `RangeInvalid`.
+    It also accepts the form of other protocols, `bytes <first>-<last>/<size>`. Raises `RangeInvalid`.
     """
     if header is None:
         return None
@@ -95,5 +95,5 @@ def parse_content_length(header: str | None) -> int | None:
 
 
 def upload_range(offset: int) -> str:
-    """Write the Range header that says how many bytes of an upload are safe (end-13); `0-0` also for none."""
+    """Write the Range header that says how many bytes of an upload are safe (end-13). No bytes are `0-0`, too."""
     return f"0-{max(0, offset - 1)}"

@@ -1,12 +1,12 @@
 """Records: what makes a blob or a manifest exist in a repository, as written in entries, leases and tags.
 
-A lease and an entry hold the same value. The entry also says which lease it was written after, and the store's time of
-that lease, so that one GET tells both the content and whether it may be relied upon.
+A lease and an entry hold the same value. The entry also says after which lease it was written, and the store's time of
+that lease. So one GET gives both the content and whether a request may rely on it.
 
-An entry may be a tombstone instead: the record was deleted, whatever leases there are. Each tombstone begins an
-*epoch*, named in every later entry of the record, so that who reads an entry twice knows whether it was deleted in
-between. Each writing of an entry is unlike every other (`nonce`), so its ETag tells whether it was written in between:
-a push writes the very same value before its tags and after them, and a DELETE must notice.
+An entry may be a tombstone instead: the record was deleted, whatever leases exist. Each tombstone begins an *epoch*,
+and every later entry of the record names it. So a request that reads an entry twice knows whether the record was
+deleted in between. Each writing of an entry differs from every other (`nonce`), so its ETag tells whether it was
+written in between. A push writes the very same value before its tags and after them, and a DELETE must notice that.
 """
 
 import secrets
@@ -21,27 +21,27 @@ from zotpy.core.keys import Kind
 from zotpy.core.pieces import Pieces
 
 INLINE_LIMIT_BYTES = 64 * 1024
-"""A blob up to this length lives in its entry; a longer one in a data object of its own."""
+"""A blob up to this length is in its entry; a longer one is in a data object of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """When a write must happen that relies on something read; by the store's clock."""
+    """When a write must happen that relies on something that was read; by the store's clock."""
 
     by: datetime
-    """A later one is not acknowledged."""
+    """A later write is not acknowledged."""
     until: datetime
-    """What the store dates later is as if it had not been written. It stands in what is written."""
+    """A write that the store dates later counts as not made. What is written contains this time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One lease of a record: its id, and the store's time of its writing."""
+    """One lease of a record: its id, and the store's time at which it was written."""
 
     lease_id: str
     time: datetime
     due: Due | None = None
-    """When the entry must be written; `None`: at any time."""
+    """By when the entry must be written; `None`: at any time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class BlobValue:
     content: bytes = b""
 
     def encode(self, lease: Lease | None = None, epoch: str = "") -> bytes:
-        """Write the value of a lease, or with `lease` that of the entry."""
+        """Write the value of a lease or, with `lease`, that of the entry."""
         header: dict[str, Any] = {"v": 1, "size": self.size_bytes}
         if self.data_id is not None:
             header["data"] = self.data_id
@@ -82,7 +82,7 @@ class ManifestValue:
         return len(self.content)
 
     def encode(self, lease: Lease | None = None, epoch: str = "") -> bytes | Pieces:
-        """Write the value of a lease, or with `lease` that of the entry."""
+        """Write the value of a lease or, with `lease`, that of the entry."""
         return framed({"v": 1, "type": self.media_type} | _entry_header(lease, epoch), self.content)
 
     @classmethod
@@ -106,11 +106,11 @@ class Entry:
     """`None`: a tombstone."""
     lease: Lease | None = None
     epoch: str = ""
-    """Which deletion it came after; empty: none."""
+    """After which deletion the entry was written; empty: after none."""
     until: datetime | None = None
-    """Until when it was to be written; `None`: at any time."""
+    """By when it had to be written; `None`: at any time."""
     is_lost: bool = False
-    """The blob's data was found to be gone: it is as if there were no blob, until it is pushed again."""
+    """The blob's data was found to be missing. The blob counts as not existing until it is pushed again."""
 
 
 def decode_value(kind: Kind, value: bytes) -> Value:
@@ -134,7 +134,10 @@ def decode_entry(kind: Kind, value: bytes) -> Entry:
 
 
 def lost_entry(value: BlobValue, epoch: str) -> bytes:
-    """Write the entry of a blob whose data is gone; what it says of the data is kept, should that come back."""
+    """Write the entry of a blob whose data is missing.
+
+    It keeps what it says about the data, in case that comes back.
+    """
     header = {"v": 1, "size": value.size_bytes, "data": value.data_id, "lost": True, "nonce": secrets.token_hex(4)}
     return frame(header | ({"epoch": epoch} if epoch else {}), b"")
 
@@ -145,7 +148,7 @@ def new_tombstone() -> bytes:
 
 
 TOMBSTONE_BYTES = len(new_tombstone())
-"""In a listing, an entry of any other length is none."""
+"""In a listing, an entry of any other length is not a tombstone."""
 
 
 def _read(kind: Kind, header: dict[str, Any], body: bytes) -> Value:
@@ -154,13 +157,13 @@ def _read(kind: Kind, header: dict[str, Any], body: bytes) -> Value:
 
 @dataclass(frozen=True, slots=True)
 class TagValue:
-    """What a tag says: the manifest it names, whole. `nonce` makes every push of a tag a different object."""
+    """What a tag says: the whole manifest that it names. `nonce` makes every push of a tag a different object."""
 
     digest: Digest
     manifest: ManifestValue
     nonce: str
     until: datetime | None = None
-    """Until when it was to be written; `None`: at any time."""
+    """By when it had to be written; `None`: at any time."""
 
     def encode(self) -> bytes | Pieces:
         """Write the tag."""
@@ -212,5 +215,5 @@ def _read_time(seconds: Any) -> datetime | None:
 
 
 def is_late(written: datetime, until: datetime | None) -> bool:
-    """Say whether something was written later than it may be: nobody relies on it then."""
+    """Say whether something was written later than it may be. If so, nothing relies on it."""
     return until is not None and written > until

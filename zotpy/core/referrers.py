@@ -1,7 +1,7 @@
 """Descriptors by which the referrers API lists manifests (OCI distribution spec, end-12), none too long for a page.
 
 A descriptor repeats the annotations of its manifest, which may be megabytes, and clients read no more than 4 MiB of a
-page. So annotations that are too long together are left out of the list; they are still in the manifest.
+page. So the list leaves out annotations that are too long together. The manifest still has them.
 """
 
 import json
@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 
 KEPT_ANNOTATIONS_BYTES = 64 * 1024
-"""Of one referrer, as written in the bucket; a page may show fewer."""
+"""The longest annotations of one referrer, as written in the bucket. A page may show fewer."""
 LONGEST_TYPE = 255
 """A media type has two names of 127 characters at most (RFC 6838, section 4.2)."""
 _FIELDS = ("mediaType", "digest", "size")
 
 
 def bounded(descriptor: Mapping[str, Any], annotations_bytes: int) -> dict[str, Any]:
-    """Return a descriptor with as many of its annotations, in their order, as take `annotations_bytes` of JSON.
+    """Return a descriptor with the first annotations that fit into `annotations_bytes` of JSON.
 
-    An artifact type that is too long to be one is left out.
+    It leaves out an artifact type that is too long to be one.
     """
     result = {name: descriptor[name] for name in _FIELDS if name in descriptor}
     artifact_type, annotations = descriptor.get("artifactType"), descriptor.get("annotations")
@@ -28,7 +28,7 @@ def bounded(descriptor: Mapping[str, Any], annotations_bytes: int) -> dict[str, 
     left_bytes = annotations_bytes
     for name, value in annotations.items() if isinstance(annotations, dict) else ():
         if not isinstance(value, str) or len(name) + len(value) > left_bytes:
-            continue  # before it is written as JSON, which may take several times as much
+            continue  # checked before it is written as JSON, which may take several times as much
         size_bytes = json_bytes({name: value})
         if size_bytes <= left_bytes:
             kept[name] = value

@@ -1,7 +1,7 @@
-"""The signed token in an upload's Location: any replica can check it, and beginning an upload costs no store call.
+"""The signed token in an upload's Location. Any replica can check it, and beginning an upload costs no store call.
 
-`<base64url(JSON)>.<base64url(HMAC-SHA-256)>`; the repository and the upload's id are signed too, though they stand in
-the path.
+Its form is `<base64url(JSON)>.<base64url(HMAC-SHA-256)>`. The signature also covers the repository and the upload's id,
+although they are in the path.
 """
 
 import base64
@@ -14,7 +14,7 @@ from typing import Self
 from zotpy.core.errors import UploadUnknown
 
 _LONGEST = 512
-"""Tokens have some 140 characters; a longer text is not decoded."""
+"""Tokens have some 140 characters. A longer text is not decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class UploadToken:
     upload_id: str
     algorithm: str
     offset: int
-    """Bytes that were safe when this token was given out; 0: nothing of the upload is in the store yet."""
+    """How many bytes were safe when this token was made; 0: the store has nothing of the upload yet."""
 
     def sign(self, key: SigningKey) -> str:
         """Write the token for the query of a Location."""

@@ -11,15 +11,15 @@
     GET      | state read; none: 0 bytes                  | state read; none: unknown
     DELETE   | a tombstone takes the state's place        | the same, and its multipart is aborted
 
-Whoever writes a state does so on the condition that it is still the one that was read (where the store has conditions),
-so of two chunks racing for the same place one wins, and the other is told where the upload now ends. A long chunk
-writes it several times, each as if the chunk had ended there.
+A request writes a state on the condition that it is still the one that it read (if the store has conditions).
+So if two chunks race for the same place, one wins, and the other learns where the upload now ends. A long chunk
+writes the state several times, each time as if the chunk had ended there.
 
-A first chunk that may be all of a blob is not in the state: it is *kept* in the object that would be the blob's data
-(`zotpy.registry.pushing.kept`). Replicas that do not know of that read such a state as that of a cancelled upload.
+A first chunk may be all of a blob. It is not in the state, but *kept* in the object that would be the blob's data
+(`zotpy.registry.pushing.kept`). Releases that do not know this read such a state as that of a cancelled upload.
 
-Is it longer than a part, its tail is in the state for a chunk that may follow, and is sent as the last part, too, while
-those before it are under way: a PUT without a body then has nothing to send.
+If it is longer than a part, its tail is stored twice: in the state, in case another chunk follows, and as the last
+part, sent while those before it are under way. A PUT without a body then has nothing to send.
 """
 
 import base64
@@ -48,7 +48,7 @@ class Kept:
 
     data_id: str
     time: datetime
-    """The store's, when it had been written."""
+    """The store's time when the object had been written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,12 @@ class UploadState:
     tail: Pieces = field(default_factory=Pieces, repr=False)
     cancelled: bool = False
     kept: Kept | None = None
-    """Then there are no parts, and no tail."""
+    """If it is given, the upload has no parts and no tail."""
     tail_part: SentPart | None = None
-    """The tail, sent as the part after `parts`; a chunk that follows sends that one again, longer."""
+    """The tail, sent as the part after `parts`. A chunk that follows sends that part again, longer."""
 
     def closed(self) -> "UploadState":
-        """Return the state without its tail where that is the last part: no chunk may follow."""
+        """Return the state without its tail if that is the last part: no chunk may follow."""
         if self.tail_part is None:
             return self
         return replace(self, parts=(*self.parts, self.tail_part), tail=Pieces(), tail_part=None)
@@ -81,17 +81,17 @@ class UploadState:
         return 0 if self.kept is not None else self.offset - len(self.tail)
 
     def check_room(self, size_bytes: int) -> None:
-        """Raise `BlobTooLarge` where so many bytes more do not fit into the parts that are left."""
+        """Raise `BlobTooLarge` if this many more bytes do not fit into the remaining parts."""
         self.plan.check_room(len(self.parts), self.offset - self.sent_bytes + size_bytes)
 
     def hasher(self) -> Hasher | None:
-        """Go on hashing where the last request stopped; `None` where only reading back can tell the digest."""
+        """Continue hashing where the last request stopped; `None` if only reading back can tell the digest."""
         if self.offset == 0:
             return new_hasher(self.algorithm)
         return resume_hasher(self.algorithm, self.hash_state)
 
     def tombstone(self) -> "UploadState":
-        """Return what takes the place of a cancelled upload, so that a chunk under way cannot bring it back."""
+        """Return what replaces the state of a cancelled upload, so that a chunk under way cannot bring it back."""
         return UploadState(self.algorithm, self.plan, cancelled=True)
 
     def encode(self) -> bytes | Pieces:
@@ -161,7 +161,7 @@ def _kept(value: object) -> Kept | None:
 
 
 def _plan(first_bytes: int, growth: object) -> PartPlan:
-    """Read the plan; uploads begun before parts could grow have equal ones. Raises `TypeError`, `ValueError`."""
+    """Read the plan. Uploads begun before parts could grow have equal ones. Raises `TypeError`, `ValueError`."""
     if growth is None:
         return equal_parts(first_bytes)
     if not isinstance(growth, list):
