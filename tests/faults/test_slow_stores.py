@@ -9,7 +9,7 @@ import trio.testing
 
 from tests.faults.serving import LARGE, Patience, Replica, assert_try_again, serving
 from tests.proxy import Reply, Stall
-from tests.unit.registry.support import content
+from tests.unit.registry.support import content, until
 from zotpy.core.units import MIB
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ async def test_clients_of_a_store_that_hangs_wait_and_are_served_when_it_recover
         while not replica.proxy.counts["UploadPart"]:
             await trio.testing.wait_all_tasks_blocked()
         replica.proxy.hang()
-        await trio.testing.wait_all_tasks_blocked(1.0)
         budget = replica.registry.budget
-        assert budget.waiting > 0
+        await until(lambda: budget.waiting > 0)
+        await trio.testing.wait_all_tasks_blocked(0.1)  # any more would have come
         assert budget.used_bytes <= budget.total_bytes
         assert answers == []
         replica.proxy.release()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+import trio.testing
 from structlog.testing import capture_logs
 
 from zotpy.concurrency import first_cause, gather, plain_errors
@@ -68,9 +69,14 @@ async def test_whoever_is_cancelled_cancels_its_calls() -> None:
         finally:
             left += 1
 
-    with trio.move_on_after(0.01) as scope:
+    async def cancel_when_all_wait(scope: trio.CancelScope) -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cancel_when_all_wait, nursery.cancel_scope)
         await gather(call, call, call)
-    assert scope.cancelled_caught
+    assert nursery.cancel_scope.cancelled_caught
     assert left == 3
 
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+import trio.testing
 
+from tests.unit.registry.support import until
 from tests.unit.web.serving import UPLOADS, digest_of
 from zotpy.bucket.health import Health
 from zotpy.config import HttpSettings
@@ -67,12 +69,9 @@ async def test_the_drain_ends_with_the_last_request(nursery: trio.Nursery) -> No
     head = f"POST {UPLOADS}?digest={digest_of(CONTENT)} HTTP/1.1\r\nHost: z\r\nContent-Length: {len(CONTENT)}\r\n\r\n"
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
         await stream.send_all(head.encode() + CONTENT[:3])
-        with trio.fail_after(DEADLINE_S):
-            while not listening.app.under_way:  # noqa: ASYNC110 - nobody tells us
-                await trio.sleep(0.01)
+        await until(lambda: listening.app.under_way > 0)
         listening.stop.set()
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        assert listening.health.draining
+        await until(lambda: listening.health.draining)
         assert not listening.ended.is_set()
         await stream.send_all(CONTENT[3:] + b"GET /v2/ HTTP/1.1\r\nHost: z\r\n\r\n")
         answer = await stream.receive_some()
@@ -98,20 +97,21 @@ async def test_a_balancer_that_asks_is_given_notice(nursery: trio.Nursery, mock_
     port = await nursery.start(listening.run, None)
     assert (await asked(port, "/readyz")).startswith(b"HTTP/1.1 200")
     listening.stop.set()
-    await trio.testing.wait_all_tasks_blocked(0.01)
+    while not listening.app.draining:
+        await trio.testing.wait_all_tasks_blocked()
     mock_clock.jump(SETTINGS.drain_notice_s - 0.1)
-    await trio.testing.wait_all_tasks_blocked(0.01)
+    await trio.testing.wait_all_tasks_blocked()
     assert (await asked(port, "/readyz")).endswith(b"draining\n")
     late = await asked(port, "/v2/")
     assert late.startswith(b"HTTP/1.1 200")
     assert b"connection: close" in late.lower()
     mock_clock.jump(0.1)
-    await trio.testing.wait_all_tasks_blocked(0.01)
+    await trio.testing.wait_all_tasks_blocked()
     with pytest.raises(OSError, match="all attempts to connect"):
         await trio.open_tcp_stream("127.0.0.1", port)
     while not listening.ended.is_set():
         mock_clock.jump(0.1)
-        await trio.testing.wait_all_tasks_blocked(0.01)
+        await trio.testing.wait_all_tasks_blocked()
 
 
 async def test_a_worker_that_leaves_alone_stays_ready(nursery: trio.Nursery) -> None:

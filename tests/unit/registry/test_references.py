@@ -99,7 +99,7 @@ async def test_a_client_that_leaves_ends_the_looking_up() -> None:
 
 async def leave_when_blocked(left: trio.Event) -> None:
     """Leave once nothing goes on by itself."""
-    await trio.testing.wait_all_tasks_blocked(0.05)
+    await trio.testing.wait_all_tasks_blocked()
     left.set()
 
 

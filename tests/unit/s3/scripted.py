@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import h11
 import trio
+import trio.testing
 
 from zotpy.s3.config import S3Config
 from zotpy.s3.wire.retry import RetryPolicy
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 DATE = "Tue, 24 Nov 2026 10:00:00 GMT"
+READ_TIMEOUT_S = 20.0
 AT_ONCE = RetryPolicy(attempts=4, first_delay_s=0.0, longest_delay_s=0.0)
 
 
@@ -99,7 +101,7 @@ class ScriptedServer:
         *,
         checksums: bool = True,
         retry: RetryPolicy = AT_ONCE,
-        read_timeout_s: float = 20.0,
+        read_timeout_s: float = READ_TIMEOUT_S,
         deadline_s: float = 60.0,
     ) -> S3Config:
         """Return what a client needs to call this server, without pauses between attempts."""
@@ -114,6 +116,15 @@ class ScriptedServer:
             read_timeout_s=read_timeout_s,
             deadline_s=deadline_s,
         )
+
+    async def when_silent(self, requests: int, wait_s: float) -> None:
+        """Let a mock clock go on by so much when so many requests have come and everybody waits."""
+        clock = trio.lowlevel.current_clock()
+        assert isinstance(clock, trio.testing.MockClock)
+        while len(self.seen) < requests:
+            await trio.testing.wait_all_tasks_blocked()
+        await trio.testing.wait_all_tasks_blocked()
+        clock.jump(wait_s)
 
     async def _serve(self, stream: trio.abc.Stream) -> None:
         self.connections += 1

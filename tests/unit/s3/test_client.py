@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import crc32c
 import pytest
 
-from tests.unit.s3.scripted import Drop, Reply, ScriptedServer, Stall
+from tests.unit.s3.scripted import READ_TIMEOUT_S, Drop, Reply, ScriptedServer, Stall
 from zotpy.core.pieces import Pieces
 from zotpy.s3.client import HASHED_BODY_BYTES, AmbiguousRefusal, Request, open_client
 from zotpy.s3.errors import S3Refused, S3Unavailable
@@ -17,6 +17,7 @@ from zotpy.s3.wire import signing
 
 if TYPE_CHECKING:
     import trio
+    from trio.testing import MockClock
 
     from tests.unit.s3.scripted import Act
 
@@ -48,10 +49,12 @@ async def test_what_may_pass_is_sent_again(first: Act, nursery: trio.Nursery) ->
     assert len(server.seen) == 2
 
 
-async def test_a_store_that_never_answers_is_asked_again(nursery: trio.Nursery) -> None:
+async def test_a_store_that_never_answers_is_asked_again(nursery: trio.Nursery, mock_clock: MockClock) -> None:
     """An attempt is over when the store is silent for longer than the read timeout."""
+    del mock_clock
     server = await ScriptedServer([Stall(), Reply(200, b"late")]).start(nursery)
-    async with open_client(server.config(read_timeout_s=0.3)) as client:
+    nursery.start_soon(server.when_silent, 1, READ_TIMEOUT_S)
+    async with open_client(server.config()) as client:
         assert (await client.call(GET)).body == b"late"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.s3.scripted import Drop, Reply, ScriptedServer, Stall
+from tests.unit.s3.scripted import READ_TIMEOUT_S, Drop, Reply, ScriptedServer, Stall
 from zotpy.s3.client import open_client
 from zotpy.store.interface import KeyMissing, StoreRefused, StoreUnavailable
 from zotpy.store.s3 import S3Store
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import trio
+    from trio.testing import MockClock
 
     from tests.unit.s3.scripted import Act
 
@@ -34,11 +35,9 @@ def ranged(
 
 
 @asynccontextmanager
-async def store_on(
-    server: ScriptedServer, *, read_timeout_s: float = 20.0, deadline_s: float = 60.0
-) -> AsyncIterator[S3Store]:
+async def store_on(server: ScriptedServer, *, deadline_s: float = 60.0) -> AsyncIterator[S3Store]:
     """Open a store that calls the server."""
-    config = server.config(read_timeout_s=read_timeout_s, deadline_s=deadline_s)
+    config = server.config(deadline_s=deadline_s)
     async with open_client(config) as client:
         yield S3Store(client)
 
@@ -65,10 +64,12 @@ async def test_a_cut_answer_goes_on_from_the_byte_reached(nursery: trio.Nursery)
     assert asked == [f"bytes={start}-{SIZE - 1}" for start in (10, 1010, 1010, 1011)]
 
 
-async def test_a_store_that_stalls_in_the_middle_is_asked_again(nursery: trio.Nursery) -> None:
+async def test_a_store_that_stalls_in_the_middle_is_asked_again(nursery: trio.Nursery, mock_clock: MockClock) -> None:
     """Silence in the middle of an answer counts as its end."""
+    del mock_clock
     server = await ScriptedServer([ranged(0, cut_to=500), Stall(), ranged(500)]).start(nursery)
-    async with store_on(server, read_timeout_s=0.3) as store:
+    nursery.start_soon(server.when_silent, 2, READ_TIMEOUT_S)
+    async with store_on(server) as store:
         assert await read(store) == CONTENT
 
 

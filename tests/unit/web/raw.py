@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import socket
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import h11
 import trio
 
 from zotpy.core.units import KIB
+from zotpy.http.server.connections import BoundedConnection
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Iterator
 
     from tests.unit.web.serving import Replica
 
@@ -74,6 +78,20 @@ class RawClient:
 async def connect(replica: Replica) -> RawClient:
     """Open a connection."""
     return RawClient(await replica.connect())
+
+
+@contextmanager
+def noted_connections() -> Iterator[list[BoundedConnection]]:
+    """Note the connections that servers of this process accept in the block, in that order."""
+    noted: list[BoundedConnection] = []
+    run = BoundedConnection.run
+
+    async def noting(self: BoundedConnection) -> None:
+        noted.append(self)
+        await run(self)
+
+    with patch.object(BoundedConnection, "run", noting):
+        yield noted
 
 
 async def connect_narrow(port: int, tls: ssl.SSLContext | None = None) -> RawClient:

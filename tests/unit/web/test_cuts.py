@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import h11
 import pytest
-import trio
 
-from tests.unit.web.raw import connect, connect_narrow
+from tests.unit.registry.support import until
+from tests.unit.web.raw import connect, connect_narrow, noted_connections
 from tests.unit.web.serving import REPO, SETTINGS, UPLOADS, Replica, push_zeros, serving
 from zotpy.core.units import MIB
 from zotpy.http.server.cuts import Cut
@@ -17,6 +17,8 @@ from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.store.interface import StoreUnavailable
 
 if TYPE_CHECKING:
+    import trio
+
     from zotpy.http.server.streaming import Answered
 
 SOON_S = 0.5
@@ -58,13 +60,16 @@ async def test_a_client_that_leaves_in_the_answer_is_gone(replica: Replica) -> N
 async def test_a_client_that_leaves_before_the_answer_to_a_change_is_gone(replica: Replica) -> None:
     """The change goes through to its end, but nobody was told."""
     parked = replica.script.park("before", "put")
-    client = await connect(replica)
-    async with client.stream:
-        await client.begin("PATCH", await replica.begin(), 1000)
-        await client.send(1000)
-        client.http.send(h11.EndOfMessage())
-        await parked.reached.wait()
-    await trio.testing.wait_all_tasks_blocked(0.05)
+    location = await replica.begin()
+    with noted_connections() as connections:
+        client = await connect(replica)
+        async with client.stream:
+            await client.begin("PATCH", location, 1000)
+            await client.send(1000)
+            client.http.send(h11.EndOfMessage())
+            await parked.reached.wait()
+    [connection] = connections
+    await until(lambda: connection.has_ended)
     parked.go_on.set()
     answered = await ended(replica, "PATCH")
     assert (answered.cut, answered.status) == (Cut.GONE, 202)

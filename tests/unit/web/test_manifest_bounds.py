@@ -65,6 +65,6 @@ async def test_a_client_that_leaves_while_its_references_are_looked_up_ends_that
         await client.stream.send_all(client.http.send(h11.Data(data=content)) or b"")
         client.http.send(h11.EndOfMessage())
         await parked[0].reached.wait()
-        await trio.testing.wait_all_tasks_blocked(0.05)
+        await trio.testing.wait_all_tasks_blocked()
     assert (await ended(replica, "PUT")).cut is Cut.GONE
     assert replica.script.begun["get"] - asked <= LONG_LIST + 1

@@ -22,7 +22,7 @@ async def test_an_idle_connection_is_closed_at_the_stop(replica: Replica, head: 
         await stream.send_all(f"{head} HTTP/1.1\r\nHost: zotpy\r\nContent-Length: 0\r\n\r\n".encode())
         await stream.receive_some()
         await replica.ended.receive()
-        await trio.testing.wait_all_tasks_blocked(0.01)
+        await trio.testing.wait_all_tasks_blocked()  # all that follows the answer is in this process
         replica.stop.set()
         with trio.fail_after(DEADLINE_S):
             while await stream.receive_some():
