@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.unit.test_layers import ROOT, imports_of
 from tests.unit.web.serving import ABSENT, CONFIG, REPO, UPLOADS, Replica, codes_of, digest_of, image, serving
 from zotpy.auth.actions import Action
 from zotpy.auth.permission import Identity
@@ -129,6 +130,18 @@ async def test_handlers_are_reached_by_the_table_alone() -> None:
     assert list(app.url_map.iter_rules()) == []
     assert app.view_functions == {}
     assert app.dispatcher.table.routes == ROUTES
+
+
+def test_only_the_table_knows_the_handlers() -> None:
+    """No other module imports them, so none can call them."""
+    handlers = {route.handler.__module__ for route in ROUTES}
+    importing = {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        for file in (ROOT / "zotpy").rglob("*.py")
+        for _, name in imports_of(file.read_text())
+        if any(f"{name}.".startswith(f"{handler}.") for handler in handlers)
+    }
+    assert importing == {create_app.__module__}
 
 
 @pytest.mark.parametrize("key", NEEDS, ids=" ".join)
