@@ -194,7 +194,7 @@ class Unavailable(RegistryError):
 
 
 class TooLate(TryAgain):
-    """What the request relied on may have gone before it wrote: more than the deadline lies between, by the store."""
+    """What the request relied on may be deleted: by store time, it wrote more than the deadline after reading it."""
 
 
 class StorageFull(RegistryError):

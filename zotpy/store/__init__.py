@@ -1,1 +1,1 @@
-"""The small interface the registry needs of a store, and its forms: S3, memory, and wrappers."""
+"""The small interface to a store that the registry needs, and its forms: S3, memory, and wrappers."""

@@ -1,8 +1,8 @@
-"""A store that is asked again while a client waits; see `zotpy.store.holds`.
+"""A store that repeats its calls while a client waits; see `zotpy.store.holds`.
 
-It is above the retries of the S3 client, which take seconds, and knows nothing of them: it repeats what failed with
-`StoreUnavailable`. Every operation may be repeated. Conditional writes and completions may have been done by an attempt
-before; then the object tells.
+It is above the retries of the S3 client, which take seconds, and does not know them: it repeats what failed with
+`StoreUnavailable`. Every operation may be repeated. An earlier attempt may have done a conditional write or a
+completion already; then the object tells.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -30,31 +30,37 @@ class HeldStore(StoreWrapper):
     """Repeats operations on `store` with the patience of the request under way."""
 
     async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
-        """Run one operation, again where it fails for the moment."""
+        """Run one operation, and repeat it if it fails for the moment."""
         del key
         return await insist(operation, run)
 
     async def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> Stored:
-        """See `Store`; a condition that fails because an earlier attempt wrote this very body has held."""
+        """See `Store`.
+
+        If a condition fails because an earlier attempt wrote this very body, the write has succeeded.
+        """
         run = partial(self.store.put, key, body, if_none_match=if_none_match, if_match=if_match)
         is_conditional = if_none_match or if_match is not None
         return await insist("put", run, partial(own_write, self, key, body) if is_conditional else None)
 
     async def complete_multipart(self, key: str, multipart_id: str, parts: Sequence[Part]) -> Stored:
-        """See `Store`; where an earlier attempt completed it, nothing proves of which parts: `verified` is false."""
+        """See `Store`.
+
+        If an earlier attempt completed the multipart, nothing proves of which parts: `verified` is false.
+        """
         run = partial(self.store.complete_multipart, key, multipart_id, parts)
         return await insist("complete_multipart", run, partial(self._completed, key))
 
     @asynccontextmanager
     async def open(self, key: str, start: int, end: int) -> AsyncIterator[AsyncIterator[bytes]]:
-        """See `Store`; a stream that breaks off is gone on with from the byte reached, so `key` must never change."""
+        """See `Store`. If a stream breaks off, it continues from the byte reached, so `key` must never change."""
         async with AsyncExitStack() as stack:
             stream = _HeldStream(self.store, stack, key, start, end)
             await insist("open", stream.connect)
             yield stream
 
     async def _completed(self, key: str, error: StoreError) -> Stored:
-        """Find the object that an earlier attempt made of a multipart which is gone now."""
+        """Find the object that an earlier attempt made of a multipart that does not exist any more."""
         if not isinstance(error, KeyMissing):
             raise error
         listing = await self.list(key, limit=1)

@@ -1,13 +1,15 @@
-"""How long a request is held for a store that stumbles.
+"""How long zotpy *holds* a request if the store does not answer: it goes on trying, and the client waits.
 
-Many clients end their push at the first error in a body or at a manifest, whatever its status. Elsewhere no status
-helps all: skopeo repeats 429 alone, cosign all but 429, others nothing. So a request is not answered at the first
-trouble: its calls to the store are repeated while the client waits, for minutes if it brings content, else for seconds.
-Patience is measured from the client's side, since that is what a balancer in front cuts: it ends `limit_s` after the
-last byte of the body came, and a single call gets no more than `limit_s` either.
+Many clients end their push at the first error in a body or at a manifest, whatever its status. For other requests no
+status helps all clients: skopeo repeats 429 alone, cosign all but 429, others nothing. So zotpy does not answer a
+request at the first trouble. It repeats the request's calls to the store while the client waits: for minutes if the
+request brings content, otherwise for seconds.
 
-A request says so once, at its beginning (`Holds.held`); calls below find its patience in their context, tasks that it
-starts included. Without it, or inside `impatient`, a failure is a failure.
+*Patience* is that time. It is measured from the client's side, because a balancer in front cuts by that. It ends
+`limit_s` after the last byte of the body came, and a single call gets no more than `limit_s` either.
+
+A request declares its patience once, at its beginning (`Holds.held`). Calls below find it in their context, also in
+tasks that the request starts. Without it, or inside `impatient`, a failure is a failure.
 """
 
 import random
@@ -23,7 +25,7 @@ from zotpy.store.interface import StoreError, StoreUnavailable
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
-"""Between the attempts of a held call, each of which is already several at the store: half of it to all of it."""
+"""Between the attempts of a held call, each of which the S3 client has already repeated: half of it to all of it."""
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -39,7 +41,7 @@ class Holds:
 
     @contextmanager
     def held(self, patience: "Patience") -> Iterator[None]:
-        """Let what is called inside be repeated with this patience."""
+        """Let calls inside be repeated with this patience."""
         token = _patience.set(patience)
         try:
             yield
@@ -55,7 +57,7 @@ class Holds:
 
 
 class Patience:
-    """That of one request."""
+    """The patience of one request."""
 
     def __init__(self, holds: Holds, limit_s: float, is_gone: Callable[[], bool]) -> None:
         self._holds = holds
@@ -93,7 +95,7 @@ class Patience:
             self._holds.calls -= failures > 0
 
     def _pause_s(self, began_at: float, failures: int) -> float | None:
-        """Return how long to wait before the next attempt, `None` if the patience would be over by then."""
+        """Return how long to wait before the next attempt, or `None` if the patience would be over by then."""
         ceiling = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0**failures)
         pause_s = ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
         ends_at = min(began_at, self._heard_at) + self._limit_s
@@ -125,8 +127,9 @@ async def insist(
 ) -> T:
     """Run an operation again while it raises `StoreUnavailable` or `TooSlowError` and the request's patience lasts.
 
-    A repeated one may meet its own earlier attempt, which the store did though nobody learned of it. `recover` gets any
-    other error that follows such a failure, and returns what that attempt must have returned, or raises the error.
+    A repeated operation may meet its own earlier attempt, which the store did although nobody learned of it. `recover`
+    gets any other error that follows such a failure. It returns what that attempt must have returned, or raises the
+    error.
     """
     patience = _patience.get()
     return await (run() if patience is None else patience.insist(operation, run, recover))

@@ -19,7 +19,7 @@ from typing import Protocol
 from zotpy.core.pieces import Pieces
 
 Body = bytes | bytearray | Pieces
-"""What is written: it must not change until the call has returned."""
+"""What is written. It must not change until the call has returned."""
 
 
 class StoreError(Exception):
@@ -27,15 +27,15 @@ class StoreError(Exception):
 
 
 class KeyMissing(StoreError):
-    """There is no object with this key (S3 NoSuchKey), or no such multipart (NoSuchUpload)."""
+    """No object has this key (S3 NoSuchKey), or the multipart does not exist (NoSuchUpload)."""
 
 
 class ConditionFailed(StoreError):
-    """`if_none_match` or `if_match` did not hold (S3 PreconditionFailed); nothing was written."""
+    """`if_none_match` or `if_match` did not hold (S3 PreconditionFailed), and nothing was written."""
 
 
 class ContentRejected(StoreError):
-    """The store has other bytes than were sent (S3 BadDigest, InvalidPart); nothing was written."""
+    """The store received other bytes than were sent (S3 BadDigest, InvalidPart), and nothing was written."""
 
 
 class StoreUnavailable(StoreError):
@@ -43,21 +43,21 @@ class StoreUnavailable(StoreError):
 
 
 class StoreRefused(StoreError):
-    """The store will not do it: wrong keys, no such bucket, a malformed request. Retrying does not help."""
+    """The store refuses: wrong keys, no such bucket, a malformed request. Retrying does not help."""
 
 
 class StoreFull(StoreRefused):
-    """The store has no room left, or its quota is used up: only its operator can help."""
+    """The store has no space left, or its quota is used up: only its operator can help."""
 
     def __init__(self, message: str, told: str = "") -> None:
-        """`told`: what clients may be told of it, since `message` may name buckets and hosts."""
+        """`told` is what clients may read of the error, because `message` may name buckets and hosts."""
         super().__init__(message)
         self.told = told
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What the store was seen to do (probed once at start); `False` means: do not rely on it."""
+    """What a probe at the start saw the store do; `False` means: do not rely on it."""
 
     conditional_create: bool
     """`put(if_none_match=True)` is honoured (S3 PutObject, `If-None-Match: *`)."""
@@ -66,11 +66,11 @@ class Features:
     conditional_delete: bool
     """`delete(if_match=...)` is honoured (S3 DeleteObject, `If-Match`)."""
     bulk_delete: bool = True
-    """`delete_many` is one call (S3 DeleteObjects); else it makes one for each key."""
+    """`delete_many` is one call (S3 DeleteObjects); otherwise it makes one for each key."""
 
     @property
     def all_conditions(self) -> bool:
-        """Whether every write and delete can be made to depend on what was seen before."""
+        """Whether every write and delete can depend on what was seen before."""
         return self.conditional_create and self.conditional_replace and self.conditional_delete
 
 
@@ -83,7 +83,7 @@ class Stored:
     store_time: datetime
     """The store's clock when it answered."""
     verified: bool = True
-    """The answer proves that the object holds exactly the bytes that were sent; else read it back."""
+    """The answer proves that the object holds exactly the bytes that were sent. Otherwise read it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Listing:
 
     objects: Sequence[Listed]
     truncated: bool
-    """More follow: list again with `start_after` the last key of this page, which then has keys or directories."""
+    """More keys follow: list again with `start_after` the last key of this page, which then has keys or directories."""
     store_time: datetime
     directories: Sequence[str] = ()
     """With `directories=True`: the keys cut after the first `/` that follows the prefix, each once."""
@@ -143,7 +143,7 @@ class ListedMultipart:
 
 @dataclass(frozen=True, slots=True)
 class MultipartMarker:
-    """Where a page of multiparts ends, in the store's own words: its order is not that of keys with every store."""
+    """Where a page of multiparts ends, in the store's own words. Some stores do not order multiparts by key."""
 
     key: str
     multipart_id: str
@@ -155,7 +155,7 @@ class MultipartListing:
 
     multiparts: Sequence[ListedMultipart]
     end: MultipartMarker | None
-    """More follow: list again `after` this; `None`: this is the last page."""
+    """More multiparts follow: list again `after` this. `None`: this is the last page."""
 
 
 class Store(Protocol):
@@ -169,28 +169,28 @@ class Store(Protocol):
     async def get(self, key: str, *, most_bytes: int | None = None) -> Fetched:
         """Read a small object whole (S3 GetObject). Raises `KeyMissing`.
 
-        With `most_bytes`, 1 or more, a longer object is read no further (S3 GetObject, `Range`).
+        With `most_bytes`, 1 or more, only the beginning of a longer object is read (S3 GetObject, `Range`).
         """
         ...
 
     def open(self, key: str, start: int, end: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Stream the bytes `start` to `end`, end not included (S3 GetObject, `Range`).
+        """Stream the bytes `start` to `end`, without `end` (S3 GetObject, `Range`).
 
-        0 <= start < end <= size. The iterator ends cleanly only after exactly `end - start` bytes; whatever
-        goes wrong before that raises `StoreError`. Raises `KeyMissing` on entry.
+        0 <= start < end <= size. The iterator ends cleanly only after exactly `end - start` bytes. Anything that goes
+        wrong before that raises `StoreError`. Raises `KeyMissing` on entry.
         """
         ...
 
     async def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> Stored:
-        """Write an object whole (S3 PutObject), with a CRC the store checks.
+        """Write an object whole (S3 PutObject), with a CRC that the store checks.
 
-        `if_none_match`: only where the key does not exist. `if_match`: only where its ETag is this one. Where the
-        condition fails: `ConditionFailed`. Use a condition only where `features` allow it.
+        `if_none_match`: only if the key does not exist. `if_match`: only if its ETag is this one. If the condition
+        fails, it raises `ConditionFailed`. Use a condition only if `features` allow it.
         """
         ...
 
     async def delete(self, key: str, *, if_match: str | None = None) -> None:
-        """Delete an object (S3 DeleteObject); deleting what is not there is no error. `if_match` as for `put`."""
+        """Delete an object (S3 DeleteObject). An absent object is no error. `if_match` as for `put`."""
         ...
 
     async def delete_many(self, keys: Sequence[str]) -> None:
@@ -202,7 +202,7 @@ class Store(Protocol):
     ) -> Listing:
         """List objects whose keys begin with `prefix`, 1 to 1,000 a page (S3 ListObjectsV2, `start-after`).
 
-        With `directories`, what lies below a further `/` is folded into `Listing.directories` (`delimiter=/`).
+        With `directories`, keys with a further `/` are folded into `Listing.directories` (`delimiter=/`).
         """
         ...
 
@@ -211,22 +211,23 @@ class Store(Protocol):
         ...
 
     async def put_part(self, key: str, multipart_id: str, number: int, body: Body) -> Part:
-        """Send one part (S3 UploadPart); sent again under the same number, the later one counts.
+        """Send one part (S3 UploadPart). If it is sent again under the same number, the later one counts.
 
-        Raises `KeyMissing` where the multipart is gone.
+        Raises `KeyMissing` if the multipart does not exist any more.
         """
         ...
 
     async def complete_multipart(self, key: str, multipart_id: str, parts: Sequence[Part]) -> Stored:
         """Make the object out of exactly these parts, in this order (S3 CompleteMultipartUpload).
 
-        Raises `ContentRejected` where a part is not the one named, `KeyMissing` where the multipart is gone. Some
-        stores answer a second completion, with other parts, as if it had succeeded: look at `Stored.verified`.
+        Raises `ContentRejected` if a part is not the one named, and `KeyMissing` if the multipart does not exist any
+        more. Some stores answer a second completion, with other parts, as if it had succeeded: look at
+        `Stored.verified`.
         """
         ...
 
     async def abort_multipart(self, key: str, multipart_id: str) -> None:
-        """Drop a multipart and its parts (S3 AbortMultipartUpload); no error where it is gone."""
+        """Drop a multipart and its parts (S3 AbortMultipartUpload). An absent one is no error."""
         ...
 
     async def list_multiparts(
@@ -234,7 +235,7 @@ class Store(Protocol):
     ) -> MultipartListing:
         """List multiparts under way below `prefix` (S3 ListMultipartUploads, `key-marker` and `upload-id-marker`).
 
-        Those that come after the end of another page; some stores list more than `limit` on one.
+        `after` is the end of another page. Some stores list more than `limit` on a page.
         """
         ...
 

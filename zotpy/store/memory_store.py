@@ -51,10 +51,10 @@ class _Multipart:
 
 
 class MemoryStore:
-    """Every operation is a checkpoint, the effect, and a checkpoint: other tasks run between, never within."""
+    """Every operation is a checkpoint, the effect, and a checkpoint. Other tasks run between these, never within."""
 
     def __init__(self, now: Callable[[], datetime] = _real_time, features: Features | None = None) -> None:
-        """Make an empty store whose clock is `now` (aware, UTC); without a feature its condition is ignored."""
+        """Make an empty store whose clock is `now` (aware, UTC). Without a feature it ignores that condition."""
         self.now = now
         self._features = features or Features(
             conditional_create=True, conditional_replace=True, conditional_delete=True
@@ -206,7 +206,7 @@ class MemoryStore:
         )
 
     async def presign_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
-        """Name the object; nothing outside this process can read it."""
+        """Name the object. Nothing outside this process can read it."""
         return f"memory:///{key}?expires={expires_s}&filename={filename or ''}"
 
     def _find(self, key: str) -> _Object:

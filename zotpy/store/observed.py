@@ -1,4 +1,4 @@
-"""A store that tells an observer of every operation: what it was, how long it took, how it ended."""
+"""A store that reports every operation to an observer: what it was, how long it took, how it ended."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
@@ -30,23 +30,23 @@ OUTCOMES: dict[type[StoreError], str] = {
     StoreFull: "full",
     StoreRefused: "refused",
 }
-"""How an operation ended, for each error of the contract; any other error is `FAILED`."""
+"""How an operation ended, for each error of the contract. Any other error is `FAILED`."""
 
 
 class StoreObserver(Protocol):
-    """Who is told."""
+    """Is called with each operation."""
 
     def on_call(self, operation: str, key: str, seconds: float, outcome: str) -> None:
-        """Take note of one operation that ended; must neither block nor raise.
+        """Take note of one operation that ended. It must neither block nor raise.
 
-        `operation` is the name of a method of `Store`. The seconds of `open` end where its bytes begin to come, so that
-        they do not measure the client; a stream that breaks off later is told of as the operation `read`.
+        `operation` is the name of a method of `Store`. The seconds of `open` end when its bytes begin to come, so they
+        do not measure the client. A stream that breaks off later is the operation `read`.
         """
         ...
 
 
 class ObservedStore(StoreWrapper):
-    """Tells `observer` of each operation on `store`."""
+    """Reports each operation on `store` to `observer`."""
 
     def __init__(self, store: Store, observer: StoreObserver) -> None:
         """Stand in front of `store`."""
@@ -54,7 +54,7 @@ class ObservedStore(StoreWrapper):
         self._observer = observer
 
     async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
-        """Run one operation and tell of it, however it ends."""
+        """Run one operation and report it, however it ends."""
         started = trio.current_time()
         try:
             result = await run()
@@ -65,7 +65,7 @@ class ObservedStore(StoreWrapper):
         return result
 
     async def read(self, key: str, receive: Callable[[], Awaitable[bytes]]) -> bytes:
-        """Receive bytes, and tell of it where the stream breaks off."""
+        """Receive bytes, and report if the stream breaks off."""
         started = trio.current_time()
         try:
             return await receive()

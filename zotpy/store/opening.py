@@ -1,4 +1,4 @@
-"""Opening an S3 store: its bucket, and what it is seen to do."""
+"""Opening an S3 store: its bucket, and what the store is seen to do."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def open_s3_store(config: S3Config, prefix: str = "", *, create_bucket: bool = False) -> AsyncIterator[S3Store]:
-    """Connect, make the bucket where asked to, and probe. Raises `StoreError`."""
+    """Connect, create the bucket if settings ask for that, and probe. Raises `StoreError`."""
     async with AsyncExitStack() as stack:
         with store_errors():
             client = await stack.enter_async_context(open_client(config))
@@ -40,7 +40,7 @@ async def open_s3_store(config: S3Config, prefix: str = "", *, create_bucket: bo
 
 
 async def _find_bucket(store: S3Store, *, create: bool) -> None:
-    """See that the bucket is there. Some services make one that is missing with the first write to it."""
+    """Check that the bucket exists. Some services create a missing one with the first write to it."""
     try:
         await store.list("meta/", limit=1)
     except StoreRefused as error:
@@ -63,13 +63,13 @@ async def _probed(client: S3Client, prefix: str) -> S3Store:
 
 
 def _may_be_for_a_header(refusal: StoreRefused) -> bool:
-    """Say whether a service may have refused a write for the headers of its checksum, as those do that know none."""
+    """Say whether a service may have refused a write for its checksum headers: some services know none."""
     cause = refusal.__cause__
     return isinstance(cause, S3Refused) and cause.status in _REFUSED_HEADER
 
 
 async def probe(store: S3Store) -> Features:
-    """See which conditions the store honours, on an object of our own that is deleted afterwards."""
+    """Test which conditions the store honours, on an object of our own that is deleted afterwards."""
     key = f"meta/probe-{keys.new_id()}"
     await store.put(key, b"first")
     try:
@@ -90,7 +90,7 @@ async def probe(store: S3Store) -> Features:
 
 
 async def probe_completions(store: S3Store) -> Completions:
-    """See what the store's answer to a completion proves, on an object of our own that is deleted afterwards."""
+    """Test what the store's answer to a completion proves, on an object of our own that is deleted afterwards."""
     key = f"meta/probe-{keys.new_id()}"
     multipart = await store.create_multipart(key)
     try:
@@ -108,7 +108,7 @@ async def probe_completions(store: S3Store) -> Completions:
 
 
 async def _refuses(store: S3Store, key: str, *, if_none_match: bool = False, if_match: str | None = None) -> bool:
-    """See whether a conditional put is refused for its condition; one the store does not know is not."""
+    """Test whether a conditional put is refused for its condition. A store that does not know it refuses nothing."""
     try:
         await store.put(key, b"second", if_none_match=if_none_match, if_match=if_match)
     except (ConditionFailed, KeyMissing):
@@ -119,7 +119,7 @@ async def _refuses(store: S3Store, key: str, *, if_none_match: bool = False, if_
 
 
 async def _keeps(store: S3Store, key: str) -> bool:
-    """See whether a conditional delete leaves an object alone whose ETag is another."""
+    """Test whether a conditional delete leaves an object alone that has another ETag."""
     try:
         await store.delete(key, if_match=OTHER_ETAG)
     except ConditionFailed:
@@ -130,7 +130,7 @@ async def _keeps(store: S3Store, key: str) -> bool:
 
 
 async def _completed(store: S3Store, key: str, multipart: str, part: Part) -> str | None:
-    """Return the ETag that the store answers to a completion, or `None` where it refuses."""
+    """Return the ETag that the store answers to a completion, or `None` if it refuses."""
     with store_errors():
         try:
             etag, _ = await store.complete(key, multipart, [part])

@@ -4,9 +4,9 @@ from zotpy.store.interface import Body, ConditionFailed, KeyMissing, Store, Stor
 
 
 async def own_write(store: Store, key: str, body: Body, error: StoreError) -> Stored:
-    """Return what an earlier attempt of a conditional write returned, if it wrote `body`; else raise `error`.
+    """Return what an earlier attempt of a conditional write returned, if it wrote `body`; otherwise raise `error`.
 
-    The object tells: it holds this very body, or it is another's.
+    The object tells: either it holds this very body, or another request wrote it.
     """
     if not isinstance(error, ConditionFailed):
         raise error

@@ -1,4 +1,4 @@
-"""A store that is asked only so often: a program beside the replicas leaves the store to them."""
+"""A store whose calls are paced: a program beside the replicas leaves the store to them."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""Deleting many objects where a store has no call that deletes more than one."""
+"""Deleting many objects if a store has no call that deletes more than one."""
 
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -9,7 +9,7 @@ AT_ONCE = 8
 
 
 async def delete_each(delete: Callable[[str], Awaitable[None]], keys: Iterable[str]) -> None:
-    """Delete objects one by one, a few at a time. After an error no other is begun, and the first error is raised."""
+    """Delete objects one by one, a few at a time. After an error it begins no other, and raises the first error."""
     left = iter(keys)
     errors: list[Exception] = []
 

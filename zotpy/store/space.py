@@ -1,8 +1,8 @@
-"""Whether the disk of the store has room: pushes are refused while there is still enough for everything else.
+"""Whether the disk of the store has space: zotpy refuses pushes while it still has enough for everything else.
 
-Deletes and garbage collection write a little before anything comes free, and SeaweedFS needs room to compact a volume.
-So the last share of the disk is theirs. How much is free is looked at once a second; in between, what is written counts
-as used, so that a fast push cannot overrun the share.
+Deletes and garbage collection write a little before they free anything, and SeaweedFS needs space to compact a volume.
+So the last share of the disk is for them. zotpy looks once a second how much is free. In between it counts what it
+writes as used, so that a fast push cannot overrun the share.
 """
 
 import os
@@ -26,30 +26,30 @@ log = structlog.get_logger()
 
 
 class Space:
-    """The room on the disk of a directory; without a directory the store is elsewhere, and has any."""
+    """The space on the disk of a directory. Without a directory the store is elsewhere, and has any amount."""
 
     def __init__(self, directory: Path | None = None, reserved: float = 0.0) -> None:
-        """`reserved`: the share of the disk, 0 to 1, that pushes leave alone."""
+        """`reserved`: the share of the disk, 0 to 1, that pushes leave free."""
         self.directory = directory
         self._reserved = reserved
         self.total_bytes = 0
         self.free_bytes = 0
-        """As of the last look, less what was written since."""
+        """At the last look, minus what was written since."""
         self._on_its_way_bytes = 0
         self._was_full = False
 
     @property
     def reserved_bytes(self) -> int:
-        """What pushes leave alone."""
+        """What pushes leave free."""
         return int(self.total_bytes * self._reserved)
 
     def has_room(self, size_bytes: int = 0) -> bool:
-        """Tell whether so many bytes more can be pushed."""
+        """Say whether this many more bytes can be pushed."""
         left_bytes = self.free_bytes - self._on_its_way_bytes - size_bytes
         return self.directory is None or left_bytes >= self.reserved_bytes
 
     def check(self) -> None:
-        """Raise `StorageFull` where nothing can be pushed now."""
+        """Raise `StorageFull` if nothing can be pushed now."""
         if not self.has_room():
             raise StorageFull(self.reason())
 
@@ -60,7 +60,7 @@ class Space:
 
     @contextmanager
     def taken(self, size_bytes: int) -> Iterator[None]:
-        """Count bytes that the block writes as used, from its beginning on. Raises `StoreFull`."""
+        """Count the bytes that the block writes as used, from its beginning on. Raises `StoreFull`."""
         if not self.has_room(size_bytes):
             raise StoreFull(self.reason(), self.reason())
         self._on_its_way_bytes += size_bytes
@@ -86,7 +86,7 @@ class Space:
                 log.info("disk_has_room_again", free_bytes=self.free_bytes)
 
     async def keep_looking(self) -> None:
-        """Look once a second, until cancelled; nothing to do where the store is elsewhere."""
+        """Look once a second, until cancelled. If the store is elsewhere, do nothing."""
         while self.directory is not None:
             await trio.sleep(LOOK_S)
             try:
@@ -96,7 +96,7 @@ class Space:
 
 
 class SpacedStore(StoreWrapper):
-    """A store that takes the bytes of blobs only while there is room for them, and everything else."""
+    """A store that accepts the bytes of blobs only while it has space for them, and everything else always."""
 
     def __init__(self, store: Store, space: Space) -> None:
         """Stand in front of `store`."""

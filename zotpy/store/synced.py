@@ -9,10 +9,11 @@ from zotpy.store.wrapper import StoreWrapper
 T = TypeVar("T")
 
 SYNCED = frozenset({"put", "delete", "delete_many", "put_part", "complete_multipart"})
-"""A multipart that was only begun holds nothing, and one whose abort a power cut undid is the collector's.
+"""These calls need no sync.
 
-A part is synced, too, not only the completion: an upload's state names it, and must never outlive it. Deletes are, for
-the order in which a collector deletes: an entry must never come back after its data has gone.
+A multipart that was only begun holds nothing. If a power cut undoes an abort, the collector repeats it. zotpy does sync
+a part, not only the completion, because an upload's state names it, and must never outlive it. It syncs deletes,
+because a collector deletes in an order: an entry must never come back after its data was deleted.
 """
 
 
@@ -20,12 +21,12 @@ class SyncedStore(StoreWrapper):
     """Waits after each write until it is on the disk."""
 
     def __init__(self, store: Store, sync: Callable[[], Awaitable[None]]) -> None:
-        """`sync` returns when all that was written before is on the disk, and raises `OSError` where it is not."""
+        """`sync` returns when everything written before is on the disk, and raises `OSError` if it is not."""
         super().__init__(store)
         self._sync = sync
 
     async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
-        """Run one operation; a write returns when a power cut cannot undo it."""
+        """Run one operation. A write returns when a power cut cannot undo it."""
         del key
         result = await run()
         if operation in SYNCED:

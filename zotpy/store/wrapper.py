@@ -1,4 +1,4 @@
-"""What all stores have in common that stand in front of another store."""
+"""What all stores that stand in front of another store have in common."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -46,7 +46,7 @@ class StoreWrapper:
 
     @asynccontextmanager
     async def open(self, key: str, start: int, end: int) -> AsyncIterator[AsyncIterator[bytes]]:
-        """See `Store`; what is run as the operation is its beginning, until bytes can be received."""
+        """See `Store`. The operation is the beginning of the stream, until bytes can be received."""
         async with AsyncExitStack() as stack:
             opened = self.store.open(key, start, end)
             chunks = await self.call("open", key, partial(stack.enter_async_context, opened))
@@ -97,12 +97,12 @@ class StoreWrapper:
         return await self.call("list_multiparts", prefix, run)
 
     async def presign_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
-        """See `Store`; it calls no store, so nothing stands around it."""
+        """See `Store`. It calls no store, so no wrapper runs."""
         return await self.store.presign_get(key, expires_s=expires_s, filename=filename)
 
 
 class _Stream:
-    """An iterator of chunks; unlike a generator it needs no closing when it is left half read."""
+    """An iterator of chunks. Unlike a generator it needs no closing if it is left half read."""
 
     def __init__(self, receive: Callable[[], Awaitable[bytes]]) -> None:
         self._receive = receive

@@ -1,12 +1,12 @@
 """Whether an object is made of exactly the parts that were named: what the answer to CompleteMultipartUpload proves.
 
-Two replicas may complete one multipart with different last parts. S3 refuses the second; but SeaweedFS and moto answer
-it with 200, as if it had succeeded, while the object holds the parts of the first. Their answer gives them away: its
-ETag is the MD5 of the MD5s of the parts that the object is made of, so it says whether they are ours. A CRC in its
-place would not do: whoever uploads can make two parts with one CRC.
+Two replicas may complete one multipart with different last parts. S3 refuses the second completion. SeaweedFS and moto
+answer it with 200, as if it had succeeded, while the object holds the parts of the first. Their answer gives them away:
+its ETag is the MD5 of the MD5s of the parts in the object, so it says whether they are ours. A CRC could not do this,
+because a client can make two parts with one CRC.
 
-Where ETags are no MD5s (on AWS with SSE-KMS, for one), all rests on the store to refuse the second completion. Both are
-tried out once at start.
+If ETags are not MD5s (on AWS with SSE-KMS, for example), the store must refuse the second completion. zotpy tests both
+once at start.
 """
 
 import binascii
@@ -23,17 +23,17 @@ _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 
 @dataclass(frozen=True, slots=True)
 class Completions:
-    """What the store's answers to completions were seen to be worth; `False` means: do not rely on it."""
+    """What a probe saw of the store's answers to completions; `False` means: do not rely on it."""
 
     etag_proves: bool = False
     """The ETag of the object is computed from the MD5s of its parts."""
     others_refused: bool = False
-    """A completion is refused that names another part than the store has, before and after one that succeeded."""
+    """The store refuses a completion that names another part than it has, before and after one that succeeded."""
 
     def verify(self, parts: Sequence[Part], etag: str) -> bool:
         """Say whether the answer to a completion proves that the object is made of `parts`; `False`: read it back.
 
-        Raises `ContentRejected` where it proves the contrary.
+        Raises `ContentRejected` if it proves the contrary.
         """
         if etag_matches(parts, etag):
             return True
@@ -66,6 +66,6 @@ def _checksum(part: Part) -> str:
 
 
 def _digests(parts: Sequence[Part]) -> str | None:
-    """Join the MD5s of the parts; `None` where an ETag does not even look like one."""
+    """Join the MD5s of the parts; `None` if an ETag does not even look like one."""
     digests = [match[1] for part in parts if (match := _MD5.fullmatch(part.etag))]
     return "".join(digests) if len(digests) == len(parts) else None

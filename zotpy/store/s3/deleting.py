@@ -1,6 +1,6 @@
-"""Deleting many objects: in one call where the store can, else one by one.
+"""Deleting many objects: in one call if the store can, otherwise one by one.
 
-Google's service has no DeleteObjects; S3Proxy's fails where a key is not there.
+Google's service has no DeleteObjects. S3Proxy's fails if a key does not exist.
 """
 
 import base64
@@ -42,7 +42,7 @@ class Deletions:
         except S3Error as error:
             if isinstance(error, S3Unavailable) and error.status != HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise StoreUnavailable(str(error)) from error
-            await delete_each(self._delete, keys)  # where that fails, too, it says why
+            await delete_each(self._delete, keys)  # if that fails, too, it says why
             self.in_one_call = False
             log.warning("objects_are_deleted_one_by_one", reason=str(error))
         else:

@@ -34,7 +34,10 @@ _UNCODED: dict[tuple[str, int], type[StoreError]] = {
     ("PutObject", 412): ConditionFailed,
     ("DeleteObject", 412): ConditionFailed,
 }
-"""For answers without a document. A 404 to any other operation is some proxy's, and says nothing about the object."""
+"""For answers without a document.
+
+A 404 to any other operation comes from some proxy, and says nothing about the object.
+"""
 
 
 @contextmanager

@@ -1,11 +1,11 @@
-"""Listings of objects and of multiparts, page by page, of stores that do not all go on where they are asked to.
+"""Listings of objects and of multiparts, page by page, also of stores that do not continue as they should.
 
-Some stores list the key to start after again (inclusive markers). Some ignore `start-after`, and answer with the first
-page for ever: they get the older ListObjects, whose `marker` they know. Some list more keys than were asked for. What
-was listed before is left out here.
+Some stores list the key to start after again (inclusive markers). Some ignore `start-after` and always answer with the
+first page: zotpy uses the older ListObjects for them, whose `marker` they know. Some list more keys than were asked
+for. This module leaves out what was listed before.
 
-A page that claims that more follow, and leads no further, is an error: to take it for the end would miss keys, and to
-ask again would never end.
+If a page claims that more keys follow but has no new keys, that is an error. To take it for the end would miss keys,
+and to ask again would never end.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ from zotpy.store.s3.error_table import store_errors
 from zotpy.store.s3.times import store_time_of
 
 MOST_LISTED = 1000
-"""As many are listed on a page where nothing else is asked for."""
+"""How many a page lists if the caller asks for nothing else."""
 _AFTER = "~"
-"""Sorts after all that our keys are made of."""
+"""Sorts after all characters of our keys."""
 
 log = structlog.get_logger()
 
@@ -35,7 +35,7 @@ class Listings:
         self._client = client
         self._prefix = prefix
         self.by_marker = False
-        """Ask by ListObjects and its `marker`; else by ListObjectsV2 and `start-after`."""
+        """Ask with ListObjects and its `marker`; otherwise with ListObjectsV2 and `start-after`."""
 
     async def probe(self, key: str) -> None:
         """See by an object that is there, and the only one with this beginning, how the store is asked for a page."""
@@ -77,7 +77,7 @@ class Listings:
     async def list_multiparts(self, prefix: str, after: MultipartMarker | None, limit: int) -> MultipartListing:
         """See `Store`."""
         query = [("uploads", ""), ("prefix", self._prefix + prefix)]
-        if limit != MOST_LISTED:  # S3Proxy refuses the parameter, though it lists as many without
+        if limit != MOST_LISTED:  # S3Proxy refuses the parameter, although it lists as many without it
             query.append(("max-uploads", str(limit)))
         if after is not None:
             markers = (("key-marker", after.key), ("upload-id-marker", after.multipart_id))
@@ -92,10 +92,10 @@ class Listings:
 
 
 def page_after(listing: ObjectListing, start_after: str, limit: int) -> ObjectListing:
-    """Return what a page has that comes after a key, at most `limit`. Raises `StoreRefused` where it leads nowhere."""
+    """Return what a page has after a key, at most `limit`. Raises `StoreRefused` if it leads nowhere."""
     objects = [item for item in listing.objects if follows(item.key, start_after)]
     objects, truncated = _cut(objects, listing.truncated, limit)
-    # A directory that holds the key may have more below it.
+    # a directory that contains the key may have more keys below it
     prefixes = [p for p in listing.prefixes if start_after.startswith(p) or follows(p, start_after)]
     if len(prefixes) > limit:
         prefixes, truncated = prefixes[:limit], True
@@ -105,10 +105,10 @@ def page_after(listing: ObjectListing, start_after: str, limit: int) -> ObjectLi
 
 
 def end_of_uploads(listing: UploadListing, after: MultipartMarker | None) -> MultipartMarker | None:
-    """Return where a page of multiparts ends; `None`: it is the last. Raises `StoreRefused` where it leads nowhere.
+    """Return where a page of multiparts ends; `None`: it is the last. Raises `StoreRefused` if it leads nowhere.
 
-    What the store says counts, not the last key: SeaweedFS lists in another order than that of keys, and takes a
-    `key-marker` of its own for the one key to list.
+    The store's own marker counts, not the last key: SeaweedFS does not list in the order of keys, and takes a
+    `key-marker` of ours for the one key to list.
     """
     if not listing.truncated:
         return None
@@ -130,7 +130,10 @@ def _cut(items: list[ListedObject], truncated: bool, limit: int) -> tuple[list[L
 
 
 def _check(prefix: str, operation: str, keys: Sequence[str]) -> None:
-    """See that a page has nothing but what was asked for: the names of others' keys would be taken for ours."""
+    """Check that a page has nothing but what was asked for.
+
+    Otherwise zotpy would take the keys of others for its own.
+    """
     for key in keys:
         if not key.startswith(prefix):
             msg = f"{operation}: the store lists {key[:200]!r}, which does not begin with {prefix!r}"

@@ -16,13 +16,14 @@ from zotpy.store.s3.error_table import store_errors
 
 
 class RangeReader:
-    """Iterates over the bytes `start` to `end`, end not included, of an object that never changes.
+    """Iterates over the bytes `start` to `end`, without `end`, of an object that never changes.
 
-    Where the store breaks off, a new GetObject goes on from the byte reached. Ends cleanly only after all bytes.
+    If the store breaks off, a new GetObject continues from the byte reached. The iterator ends cleanly only after all
+    bytes.
     """
 
     def __init__(self, client: S3Client, stack: AsyncExitStack, key: str, start: int, end: int) -> None:
-        """Keep the answer being read on `stack`, which the caller closes."""
+        """Keep the answer that is being read on `stack`, which the caller closes."""
         self._client = client
         self._stack = stack
         self._key = key
@@ -57,7 +58,7 @@ class RangeReader:
             await self._connect()
 
     async def _connect(self) -> None:
-        """Ask for the bytes that are missing, until there is an answer."""
+        """Ask for the missing bytes until an answer comes."""
         while True:
             try:
                 with store_errors():
@@ -74,7 +75,7 @@ class RangeReader:
         self._chunks = aiter(response.stream)  # type: ignore[arg-type]  # an answer to an asynchronous request
 
     def _check(self, response: httpx.Response) -> None:
-        """See that these are the bytes asked for, of the object that was begun with. Raises `StoreRefused`."""
+        """Check that these are the bytes asked for, of the same object as at the beginning. Raises `StoreRefused`."""
         length = response.headers.get("content-length", str(self._end - self._at))
         content_range = response.headers.get("content-range", f"bytes {self._at}-")
         partial = response.status_code == HTTPStatus.PARTIAL_CONTENT
@@ -88,14 +89,14 @@ class RangeReader:
         self._etag = etag
 
     async def _receive(self) -> bytes:
-        """Return the next bytes, none at the end of the answer, whether all came or not."""
+        """Return the next bytes, or none at the end of the answer, whether all came or not."""
         try:
             return await anext(self._chunks, b"")
         except httpx.TransportError:
             return b""
 
     async def _pause(self, reason: str) -> None:
-        """Wait before the next attempt; raises `StoreUnavailable` after the last one that brought nothing."""
+        """Wait before the next attempt. Raises `StoreUnavailable` after the last one that brought nothing."""
         self._failures += 1
         jitter = random.random()  # noqa: S311 - no secret
         delay = delay_before_retry(self._client.config.retry, self._failures, Failure(), jitter)

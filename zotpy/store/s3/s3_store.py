@@ -44,7 +44,10 @@ class S3Store:
         features: Features = _NO_FEATURES,
         completions: Completions = Completions(),  # noqa: B008 - frozen
     ) -> None:
-        """Put every key below `prefix`, with or without slashes at its ends; the rest is what a probe saw."""
+        """Put every key below `prefix`, with or without slashes at its ends.
+
+        The other arguments are what a probe saw.
+        """
         self.client = client
         self._completions = completions
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
@@ -59,7 +62,7 @@ class S3Store:
         return self._features
 
     async def get(self, key: str, *, most_bytes: int | None = None) -> Fetched:
-        """GetObject, with a Range if it is to end early."""
+        """GetObject, with a Range if only its beginning is wanted."""
         with store_errors():
             answer = await self._read(key, most_bytes)
             modified = responses.parse_time(answer.headers.get("last-modified", ""))
@@ -70,7 +73,7 @@ class S3Store:
 
     @asynccontextmanager
     async def open(self, key: str, start: int, end: int) -> AsyncIterator[AsyncIterator[bytes]]:
-        """GetObject with a Range, gone on with from the byte reached when it breaks."""
+        """GetObject with a Range. If it breaks, a new one continues from the byte reached."""
         async with AsyncExitStack() as stack:
             reader = RangeReader(self.client, stack, self._prefix + key, start, end)
             await reader.connect()
@@ -108,14 +111,14 @@ class S3Store:
                     raise
 
     async def delete_many(self, keys: Sequence[str]) -> None:
-        """DeleteObjects, or DeleteObject for each key where the store has refused that."""
+        """DeleteObjects, or DeleteObject for each key if the store has refused that."""
         if keys:
             await self.deletions.delete_many(keys)
 
     async def list(
         self, prefix: str, *, start_after: str = "", limit: int = 1000, directories: bool = False
     ) -> Listing:
-        """ListObjectsV2, or ListObjects where the store was seen to need it."""
+        """ListObjectsV2, or ListObjects if the store was seen to need it."""
         return await self.listings.list(prefix, start_after, limit, directories=directories)
 
     async def create_multipart(self, key: str) -> str:
@@ -137,14 +140,14 @@ class S3Store:
             return Part(number, answer.headers.get("etag", ""), answer.crc32c)
 
     async def complete_multipart(self, key: str, multipart_id: str, parts: Sequence[Part]) -> Stored:
-        """CompleteMultipartUpload; `verified` where the answer proves that the object is made of these parts."""
+        """CompleteMultipartUpload; `verified` if the answer proves that the object is made of these parts."""
         with store_errors():
             try:
                 etag, store_time = await self.complete(key, multipart_id, parts)
             except AmbiguousRefusal as error:
                 if error.status != HTTPStatus.NOT_FOUND:
                     raise
-                # An earlier attempt may have completed it, and its answer got lost; or another request has.
+                # an earlier attempt may have completed it, and its answer was lost; or another request has completed it
                 answer = await self.client.call(Request("HeadObject", "HEAD", self._prefix + key))
                 etag, store_time = answer.headers.get("etag", ""), store_time_of(answer)
                 verified = replace(self._completions, others_refused=False).verify(parts, etag)
@@ -183,7 +186,7 @@ class S3Store:
             return self.client.presign_get(self._prefix + key, await self.client.keys(), expires_s, query)
 
     async def create_bucket(self) -> None:
-        """CreateBucket; no error where it is ours already."""
+        """CreateBucket; no error if the bucket is ours already."""
         config = self.client.config
         body = b""
         if config.endpoint is None and config.region != "us-east-1":
@@ -198,7 +201,7 @@ class S3Store:
                     raise
 
     async def _read(self, key: str, most_bytes: int | None = None) -> Answer:
-        """Read an object, or its beginning; a service that knows no ranges sends all of it."""
+        """Read an object, or its beginning. A service that knows no ranges sends all of it."""
         longest = self.client.config.longest_object_bytes
         headers = None if most_bytes is None else {"range": f"bytes=0-{most_bytes - 1}"}
         try:
@@ -208,9 +211,9 @@ class S3Store:
         except S3Refused as error:
             if most_bytes is None or error.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 raise
-            return await self._read(key)  # it is empty
+            return await self._read(key)  # the object is empty
 
 
 def _attachment(filename: str) -> str:
-    """Write a Content-Disposition (RFC 6266) that a name with quotes or of any alphabet cannot break."""
+    """Write a Content-Disposition (RFC 6266) that no name can break, whatever quotes or letters it has."""
     return f"attachment; filename*=UTF-8''{quote(filename, safe='')}"

@@ -7,5 +7,5 @@ from zotpy.s3.wire.responses import parse_time
 
 
 def store_time_of(answer: Answer) -> datetime:
-    """Read the store's clock; no other may take its place, so a store without one cannot be used."""
+    """Read the store's clock. No other clock may take its place, so zotpy cannot use a store without one."""
     return parse_time(answer.headers.get("date", ""))
