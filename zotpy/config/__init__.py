@@ -1,4 +1,4 @@
-"""Settings: what the configuration file and the environment say, checked, with zot's names where zot has the same."""
+"""Settings: what the configuration file and the environment say, checked. They have zot's names if zot has them."""
 
 from zotpy.config.errors import ConfigError
 from zotpy.config.loading import load_settings

@@ -50,7 +50,7 @@ def build(
 
 
 def raised(retention: RetentionSettings, gc: GcSettings) -> Iterator[str]:
-    """Say which settings of retention count for more than what they say."""
+    """Say which settings of retention count for more than they say."""
     if retention.policies and retention.delay_s < gc.grace_s:
         yield (
             f"storage.retention.delay is {retention.delay_s:g}s and counts as {gc.grace_s:g}s: it is never shorter than"
@@ -59,7 +59,7 @@ def raised(retention: RetentionSettings, gc: GcSettings) -> Iterator[str]:
 
 
 def limited(upload: Mapping[str, Any], gc: GcSettings) -> Iterator[str]:
-    """Say which of the settings that were given for uploads count for more or less than what they say."""
+    """Say which given settings of uploads count for more or less than they say."""
     longest_s = HOLD_PER_DEADLINE * gc.deadline_s
     if (hold_s := upload.get("hold_timeout_s", 0.0)) > longest_s:
         yield (
@@ -75,7 +75,7 @@ def limited(upload: Mapping[str, Any], gc: GcSettings) -> Iterator[str]:
 
 
 def _s3(values: Mapping[str, Any], environ: Mapping[str, str]) -> S3Settings:
-    """Make one URL of each endpoint and `secure`; services other than AWS mostly know no bucket by its host name."""
+    """Make one URL of each endpoint and `secure`. Most services other than AWS know no bucket by its host name."""
     fields = {name: value for name, value in values.items() if name not in {"name", "secure"} and value is not None}
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
     if region:
@@ -90,14 +90,14 @@ def _s3(values: Mapping[str, Any], environ: Mapping[str, str]) -> S3Settings:
 
 
 def contradictions(values: Values, faulty: Collection[str]) -> Iterator[str]:
-    """Say what does not go together, passing over what rests on values that could not be read."""
+    """Say what does not go together, and pass over values that could not be read."""
     for paths, problem in _broken_rules(values):
         if not any(path in faulty for path in paths):
             yield f"{paths[0]}: {problem}"
 
 
 def _broken_rules(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield each rule that does not hold: the paths it is about, the one to mend first, and what to write."""
+    """Yield each broken rule: the paths that it is about, the one to correct first, and what to write."""
     http, s3 = values.get("http", {}), values.get("s3", {})
     upload, gc = UploadSettings(**values.get("upload", {})), GcSettings(**values.get("gc", {}))
     if ("tls_cert" in http) != ("tls_key" in http):

@@ -1,7 +1,7 @@
-"""A configuration file as a tree: JSON or YAML, where one name given twice is a mistake.
+"""A configuration file as a tree: JSON or YAML, in which one name given twice is a mistake.
 
-What a file may make of itself is bounded: its length, how deep it is nested, and how many values it holds once each
-alias of YAML is replaced by what it stands for. A few lines of aliases to aliases are a billion values otherwise.
+A file is bounded in its length, in how deep it is nested, and in how many values it holds after each YAML alias is
+replaced by its content. Without the last bound, a few lines of aliases to aliases would be a billion values.
 """
 
 import json
@@ -16,12 +16,12 @@ from zotpy.config.errors import ConfigError
 
 LARGEST_FILE_BYTES = 1 << 18
 MOST_VALUES = 50_000
-"""With each alias replaced by what it stands for."""
+"""Counted after each alias is replaced."""
 DEEPEST = 50
 
 
 def read_document(file: Path) -> dict[str, Any]:
-    """Read a file; JSON where it begins with a brace. Raises `ConfigError`."""
+    """Read a file. It is JSON if it begins with a brace. Raises `ConfigError`."""
     try:
         document = _parse(_read(file).decode("utf-8-sig"))
     except OSError as error:
@@ -66,7 +66,7 @@ def _parse(text: str) -> object:
 
 
 def _check_depth(value: object, depth: int = 0) -> None:
-    """Raise `RecursionError` where values are nested deeper than any setting."""
+    """Raise `RecursionError` if values are nested deeper than any setting."""
     if depth > DEEPEST:
         raise RecursionError
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
@@ -86,7 +86,7 @@ def _refuse_twins(names: Sequence[str]) -> None:
 
 
 class _UniqueLoader(yaml.SafeLoader):
-    """PyYAML's, which alone would keep the last of several values silently, and follow aliases without a bound."""
+    """PyYAML's loader alone would silently keep the last of several values, and follow aliases without a bound."""
 
     def get_single_node(self) -> yaml.Node | None:
         """Return the tree of the only document, before values are made of it."""
@@ -101,10 +101,10 @@ class _UniqueLoader(yaml.SafeLoader):
 
 
 def _count(node: yaml.Node, counted: dict[int, int], depth: int) -> int:
-    """Return how many values a node holds, with its aliases replaced; each node is looked at once.
+    """Return how many values a node holds, with its aliases replaced. It looks at each node once.
 
-    Raises `ValueError` where there are too many, and `RecursionError` where they are nested too deeply: a node that is
-    inside itself is, too.
+    Raises `ValueError` if there are too many, and `RecursionError` if they are nested too deeply, or if a node is
+    inside itself.
     """
     if depth > DEEPEST:
         raise RecursionError

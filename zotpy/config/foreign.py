@@ -1,7 +1,8 @@
 """Settings of zot of which some values must not be ignored: those that lock, or say where data lies or goes.
 
-Each is looked at by a function that is called with its value and with the section `storage`, names in lower case. It
-raises `NestedProblems` or `ValueError` if the value asks for what zotpy does not do; what it passes has no effect.
+A function checks each of them. It is called with the setting's value and with the section `storage`, both with names in
+lower case. It raises `NestedProblems` or `ValueError` if the value asks for what zotpy does not do. A value that passes
+has no effect.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ _SINKS = frozenset({"http", "nats"})
 
 
 def lowered(value: Any) -> Any:
-    """Return it with the names of all sections in lower case, as zot compares them."""
+    """Return the value with the names of all sections in lower case, as zot compares them."""
     if isinstance(value, Mapping):
         return {str(name).lower(): lowered(item) for name, item in value.items()}
     return [lowered(item) for item in value] if isinstance(value, list) else value
@@ -33,7 +34,7 @@ def judge_lint(value: Any, storage: Section) -> None:
 
 
 def judge_sync(value: Any, storage: Section) -> None:
-    """`extensions.sync` is ignored, but not where it is to take signed images alone."""
+    """`extensions.sync` is ignored, unless it must take only signed images."""
     del storage
     if not _is_on(value):
         return
@@ -50,7 +51,7 @@ def judge_sync(value: Any, storage: Section) -> None:
 
 
 def judge_events(value: Any, storage: Section) -> None:
-    """`extensions.events` has receivers that wait for every event; also says what is wrong with one of them."""
+    """`extensions.events` has receivers that wait for every event. Also say what is wrong with one of them."""
     del storage
     if value is None:
         return
@@ -101,7 +102,7 @@ def judge_sub_paths(value: Any, storage: Section) -> None:
 
 
 def _place(section: Section, storage: Section) -> tuple[object, ...]:
-    """Return what says where data lies; a section without a root has that of `storage`."""
+    """Return what says where data lies. A section without a root has that of `storage`."""
     driver = _driver(section)
     if not driver:
         return ("directory", section.get("rootdirectory") or storage.get("rootdirectory"))
@@ -114,14 +115,14 @@ def _driver(section: Section) -> Section:
 
 
 def asks(value: object) -> bool:
-    """Whether something is wanted at all: zot's files name some settings only to leave them off."""
+    """Whether a file asks for something at all: zot's files name some settings only to turn them off."""
     if isinstance(value, Mapping):
         return any(asks(item) for item in value.values())
     return bool(value) and not (isinstance(value, str) and value.lower() == "false")
 
 
 def _is_on(value: Any) -> bool:
-    """Whether an extension works: it does if it is there, unless it says otherwise. Raises `NestedProblems`."""
+    """Whether an extension is on: it is if it exists, unless it says otherwise. Raises `NestedProblems`."""
     if not isinstance(value, Mapping):
         return False
     try:
@@ -136,4 +137,4 @@ JUDGED: Mapping[str, Judge] = {
     "extensions.sync": judge_sync,
     "storage.subPaths": judge_sub_paths,
 }
-"""By path; each also has a reason why what is passed has no effect (`zotpy.config.schema.WITHOUT_EFFECT`)."""
+"""By path. Each also has a reason why a value that passes has no effect (`zotpy.config.schema.WITHOUT_EFFECT`)."""

@@ -1,17 +1,17 @@
 """Patterns of repository names as zot reads them (doublestar's), made into regular expressions.
 
-`*` and `?` stay within one segment of a name, `**` as a segment of its own stands for any number of segments, also
-none; `[a-c]` and `[!a-c]` are one character, `{a,b}` is either, and a backslash takes a character as it is.
+`*` and `?` stay within one segment of a name. `**` as a segment of its own is any number of segments, or none. `[a-c]`
+and `[!a-c]` are one character, and `{a,b}` is either. A backslash takes the next character literally.
 """
 
 import re
 
 _ENDS = {"", "/", ",", "}"}
-"""What may stand on either side of `**`, and the end of the pattern."""
+"""What may be on either side of `**`, and the end of the pattern."""
 
 
 class PatternError(ValueError):
-    """What was written is no pattern."""
+    """The text is not a pattern."""
 
     def __init__(self, text: str, why: str) -> None:
         super().__init__(f"{text!r} is no pattern: {why}")
@@ -26,7 +26,7 @@ def read_glob(value: object) -> re.Pattern[str]:
 
 
 class _Translation:
-    """One pattern on its way."""
+    """One pattern that is being read."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -66,7 +66,7 @@ class _Translation:
         return self._escaped() if sign == "\\" else self._brace(sign)
 
     def _brace(self, sign: str) -> str:
-        """Return what one of `{`, `,` and `}` stands for here, or any other character itself."""
+        """Return what one of `{`, `,` and `}` means here, or any other character itself."""
         if sign == "{":
             self.depth += 1
             return "(?:"

@@ -1,6 +1,6 @@
-"""From a file, the environment and the command line to `Settings`; all problems are reported at once, with their paths.
+"""From a file, the environment and the command line to `Settings`. It reports all problems at once, with their paths.
 
-Names are compared without regard to case, as zot does. The environment overrides the file, the command line both.
+It ignores the case of names, as zot does. The environment overrides the file, and the command line overrides both.
 """
 
 import os
@@ -22,7 +22,7 @@ _SECTIONS = sections()
 _CANONICAL = {path.lower(): path for path in (*_SECTIONS, *WITHOUT_EFFECT, *REFUSED, *LEAVES)}
 
 _COMMON = frozenset({"enable", "name", "path"})
-"""Words that say nothing of the section they belong in."""
+"""Words that do not tell in which section they belong."""
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class _Given:
     """The file's section of that name, its names in lower case."""
 
     def take(self, path: str, value: object, name: str) -> None:
-        """Read the value of one setting; `name` is how the person who wrote it knows it."""
+        """Read the value of one setting. `name` is its name as the user wrote it."""
         leaf = LEAVES[path]
         try:
             self.values[leaf.section][leaf.field] = leaf.read(value)
@@ -90,7 +90,7 @@ def _take_entry(given: _Given, path: str, value: object) -> None:
     elif path not in LEAVES and path not in _SECTIONS:
         given.problems.append(f"{path}: there is no such setting{_suggestion(path)}")
     elif value is None:
-        pass  # as if it were not there
+        pass  # as if it did not exist
     elif path in LEAVES:
         given.take(path, value, path)
     elif isinstance(value, dict):
@@ -113,7 +113,7 @@ def _take_foreign(given: _Given, path: str, value: object) -> None:
 
 
 def _take_environment(given: _Given, environ: Mapping[str, str]) -> None:
-    """Take every variable of ours that is not empty, and point out those that look misspelt."""
+    """Read every variable of ours that is not empty, and point out those that look misspelt."""
     paths = {variable_of(path): path for path in LEAVES}
     names = {variable.removeprefix("ZOTPY_").lower(): variable for variable in paths}
     for variable, path in paths.items():
@@ -127,7 +127,7 @@ def _take_environment(given: _Given, environ: Mapping[str, str]) -> None:
 
 
 def _suggestion(path: str) -> str:
-    """Find what was meant: a slip of a name in the same section, else the same name in another."""
+    """Find what was meant: a misspelt name of the same section, otherwise the same name in another."""
     above, _, name = path.lower().rpartition(".")
     beside = {known.rpartition(".")[2]: known for known in _CANONICAL if known.rpartition(".")[0] == above}
     if (near := closest(name, beside)) is not None:

@@ -14,7 +14,7 @@ _HOST = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}", re.ASCII)
 
 
 def read_address(value: object) -> str:
-    """Read where to listen: an IP address or a host name, without brackets."""
+    """Read the address to listen on: an IP address or a host name, without brackets."""
     text = read_text(value).removeprefix("[").removesuffix("]")
     if not _HOST.fullmatch(text) and not _is_address(text):
         msg = f"{text!r} is not an address: write one such as 127.0.0.1, or 0.0.0.0 to listen everywhere"
@@ -53,7 +53,7 @@ def read_bucket(value: object) -> str:
 
 
 def read_networks(value: object) -> tuple[Network, ...]:
-    """Read a list of networks, such as `10.0.0.0/8`; one string gives them with commas."""
+    """Read a list of networks, such as `10.0.0.0/8`. One string gives them with commas."""
     listed = value.split(",") if isinstance(value, str) else value
     if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
         msg = "write a list of networks such as 10.0.0.0/8"

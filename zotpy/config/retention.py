@@ -1,4 +1,4 @@
-"""`storage.retention.policies`: what goes and what stays of each repository, in zot's words."""
+"""`storage.retention.policies`: what is deleted and what stays in each repository, in zot's words."""
 
 import json
 import re
@@ -17,20 +17,20 @@ MOST_TAGS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class KeepTagsSettings:
-    """Which of the tags that match stay: those that any rule keeps; all of them without a rule."""
+    """Which of the matching tags stay: those that any rule keeps. Without a rule all of them stay."""
 
     patterns: tuple[re.Pattern[str], ...] = ()
-    """A tag matches where one of them is found in it; all tags do where there are none."""
+    """A tag matches if one of them is found in it. Without patterns all tags match."""
     most_recently_pushed_count: int = 0
-    """So many stay, the newest; 0: no such rule."""
+    """How many of the newest stay; 0: no such rule."""
     most_recently_pulled_count: int = 0
     pushed_within_s: float | None = None
     pulled_within_s: float | None = None
-    """Those pulled, or pushed, within so long stay."""
+    """How long tags stay that were pulled or pushed."""
 
     @property
     def needs_pulls(self) -> bool:
-        """Whether it matters when tags were pulled."""
+        """Whether the times of pulls matter."""
         return self.most_recently_pulled_count > 0 or self.pulled_within_s is not None
 
 
@@ -40,35 +40,38 @@ class PolicySettings:
 
     repositories: tuple[re.Pattern[str], ...]
     delete_referrers: bool = False
-    """Referrers go when their subject is gone."""
+    """Delete referrers whose subject does not exist any more."""
     delete_untagged: bool = True
-    """Manifests go that no tag names, and no index that stays."""
+    """Delete manifests that no tag and no retained index names."""
     keep_tags: tuple[KeepTagsSettings, ...] = ()
-    """A tag is judged by the first that it matches, and goes where it matches none; without any all tags stay."""
+    """The first section that matches a tag decides.
+
+    A tag that none matches is deleted. Without sections all tags stay.
+    """
     keep_untagged: KeepTagsSettings | None = None
-    """Of the untagged manifests that would go, those that a rule keeps stay; it has no patterns."""
+    """Keeps those untagged manifests that a rule matches. It has no patterns."""
 
     @property
     def needs_pulls(self) -> bool:
-        """Whether it matters when anything was pulled."""
+        """Whether the times of pulls matter."""
         keeps = self.keep_tags if self.keep_untagged is None else (*self.keep_tags, self.keep_untagged)
         return any(keep.needs_pulls for keep in keeps)
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionSettings:
-    """`storage.retention`: what of a repository may go though nobody deleted it."""
+    """`storage.retention`: what zotpy deletes in a repository although no client deleted it."""
 
     dry_run: bool = False
-    """Say what would go, and delete nothing of it."""
+    """Report what would be deleted, and delete none of it."""
     delay_s: float = 24 * 3600.0
     """How long untagged manifests and referrers stay after their push."""
     policies: tuple[PolicySettings, ...] = ()
-    """The first that matches a repository counts; where none does, nothing goes."""
+    """The first policy that matches a repository counts. If none does, nothing is deleted."""
 
     @property
     def needs_pulls(self) -> bool:
-        """Whether it matters when anything was pulled."""
+        """Whether the times of pulls matter."""
         return any(policy.needs_pulls for policy in self.policies)
 
 
@@ -93,7 +96,7 @@ def read_policies(value: object) -> tuple[PolicySettings, ...]:
 
 
 def _read_regex(value: object) -> re.Pattern[str]:
-    """Read a regular expression of tags; what Go and Python do not understand alike is refused."""
+    """Read a regular expression of tags. Refuse what Go and Python do not understand alike."""
     if not isinstance(value, str):
         msg = "write a regular expression such as v2.*, in quotes"
         raise ValueError(msg)  # noqa: TRY004 - what all readers raise
@@ -122,14 +125,14 @@ def _read_list(value: object, path: str, read: Reader, problems: list[tuple[str,
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """One name in a section: the field it is for, and how its value, or each item of its list, is read."""
+    """One name in a section: its field, and how to read its value, or each item of its list."""
 
     field: str
     read: Reader | None = None
     each: Reader | None = None
     sections: Mapping[str, "_Field"] | None = None
     section: Mapping[str, "_Field"] | None = None
-    """There is one, and no list of them; an empty one is as good as none."""
+    """The value is one section, not a list of them. An empty one means none."""
 
 
 _KEEP_TAGS = {

@@ -1,4 +1,4 @@
-"""What a configuration may hold: the settings, zot's that have no effect here, and zot's that must not be ignored."""
+"""What a configuration may hold: settings, settings of zot without effect, and settings of zot that are refused."""
 
 from dataclasses import dataclass
 
@@ -164,7 +164,7 @@ WITHOUT_EFFECT = {
     f"{DRIVER}.useragent": _CLIENT,
     f"{DRIVER}.v4auth": "requests are always signed with version 4",
 }
-"""Settings of zot that a file may have and that change nothing here, each with the reason."""
+"""Settings of zot that a file may have and that have no effect here, each with the reason."""
 
 _NO_LOCK = "zotpy does not check who its clients are yet: let the proxy in front of it do that, and remove this"
 REFUSED = {
@@ -176,7 +176,7 @@ REFUSED = {
     f"{DRIVER}.encrypt": "zotpy does not ask for encryption: set the bucket's default encryption, and remove this",
     f"{DRIVER}.keyid": "zotpy does not ask for encryption: set the bucket's default encryption, and remove this",
 }
-"""Settings of zot that protect something, so that ignoring them would do harm; refused unless they ask for nothing."""
+"""Settings of zot that protect something, so ignoring them would do harm. They are refused if they ask for anything."""
 
 
 def sections() -> frozenset[str]:

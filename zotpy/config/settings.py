@@ -11,16 +11,16 @@ from zotpy.config.retention import RetentionSettings
 from zotpy.core.units import MIB
 
 HOLD_PER_DEADLINE = 0.9
-"""A request is held for less than the deadline after which it may not write what relies on what it has read."""
+"""A request is held for less than the deadline: after that it may not write what relies on what it has read."""
 COLLECTIONS_PER_GRACE = 4
 Level = Literal["debug", "info", "warn", "error"]
 LogFormat = Literal["auto", "json", "console"]
 
 
 def default_root(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where the embedded store keeps its data unless told otherwise (XDG base directories).
+    """Return where the embedded store keeps its data by default (XDG base directories).
 
-    A user without a home, such as systemd's dynamic ones or one that is only a number, has the machine's place.
+    If a user has no home, such as systemd's dynamic ones or a bare number, the directory is the machine's.
     """
     if base := environ.get("XDG_DATA_HOME"):
         return Path(base) / "zotpy"
@@ -36,34 +36,34 @@ class HttpSettings:
 
     address: str = "127.0.0.1"
     port: int = 5000
-    """0 to 65535; 0: any free one."""
+    """0 to 65535; 0: any free port."""
     tls_cert: Path | None = None
-    """PEM, with the chain; given with `tls_key`, or neither."""
+    """PEM, with the chain. Give both `tls_cert` and `tls_key`, or neither."""
     tls_key: Path | None = None
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
-    """Networks of the proxies in front, whose X-Forwarded-* headers may be believed."""
+    """Networks of the proxies in front, whose X-Forwarded-* headers are believed."""
     drain_timeout_s: float = 300.0
     """How long requests under way may take after SIGTERM."""
     drain_notice_s: float = 10.0
-    """How long connections are still accepted after SIGTERM, where a balancer asks `/readyz`; 0: not at all."""
+    """How long connections are still accepted after SIGTERM, if a balancer asks for `/readyz`; 0: not at all."""
     send_stall_timeout_s: float = 60.0
     """How long a client may take to read the next 64 KiB of an answer."""
     max_connections: int = 4096
-    """How many clients are served at once, 16 to 1,000,000; fewer where descriptors would not be enough."""
+    """How many clients are served at once, 16 to 1,000,000; fewer if descriptors would run out."""
     head_timeout_s: float = 30.0
     """How long a client may take for the head of a request, from its first byte."""
     head_memory_bytes: int = 16 * MIB
-    """What unfinished heads of requests may hold together, 1 MiB at least."""
+    """How much memory all unfinished heads of requests may hold together, at least 1 MiB."""
     max_ranges: int = 1024
     """How many ranges one GET may ask for, 1 to 4,096."""
     busy_timeout_s: float = 45.0
-    """How long a request that can be repeated may wait for memory, before anything of it was done."""
+    """How long a request that can be repeated may wait for memory before it begins."""
     hold_timeout_s: float = 10.0
-    """How long a request that brings no content is held while the store stumbles."""
+    """How long a request that brings no content is held if the store does not answer."""
     workers: int = 1
     """Processes that answer at the one address, 1 to 64; each is a replica with a memory budget of its own."""
     worker_timeout_s: float = 30.0
-    """How long a worker may be silent before its supervisor takes it for hung, and replaces it; 1 to 3,600."""
+    """How long a worker may be silent before its supervisor considers it hung and replaces it, 1 to 3,600."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +77,21 @@ class S3Settings:
     root_directory: str = ""
     """Prefix of every key, without slashes at its ends."""
     force_path_style: bool = False
-    """The bucket stands in the path of URLs, not in the host name."""
+    """Put the bucket into the path of URLs, not into the host name."""
     use_fips_endpoint: bool = False
     """AWS's endpoints for FIPS 140."""
     use_dual_stack: bool = False
     """AWS's endpoints for IPv6 and IPv4."""
     skip_verify: bool = False
-    """Take any certificate of the service."""
+    """Accept any certificate of the service."""
     ca_bundle: Path | None = None
     """File with the certificates of authorities to trust, PEM; `None`: the public ones, or those of SSL_CERT_FILE."""
     access_key: str | None = None
-    """Given with `secret_key`, or neither: then the usual AWS chain."""
+    """Give both `access_key` and `secret_key`, or neither: then the usual AWS chain."""
     secret_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
     create_bucket: bool = False
-    """Make the bucket at start where it is missing."""
+    """Create the bucket at start if it does not exist."""
     redirect: bool = False
     """Send pulls of large blobs to the service, with presigned URLs."""
     redirect_endpoint: str | None = None
@@ -99,7 +99,7 @@ class S3Settings:
     redirect_expiry_s: float = 1200.0
     """How long presigned URLs last, 1 to 604,800."""
     disk: Path | None = None
-    """Where the embedded store keeps its data, on this machine; `None`: a service elsewhere. In no configuration."""
+    """Where the embedded store keeps its data, on this machine; `None`: the store is elsewhere. No file sets this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class StorageSettings:
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """`log`: what is logged, how and where to."""
+    """`log`: what is logged, how and where."""
 
     level: Level = "info"
     format: LogFormat = "auto"
@@ -134,15 +134,15 @@ class UploadSettings:
     part_size_bytes: int = 8 * MIB
     """5 MiB to 5 GiB; S3 takes at most 10,000 parts, so those of longer blobs are longer."""
     parts_in_flight: int = 6
-    """Parts of this length of one upload that are sent at once, 1 to 64; fewer of longer ones."""
+    """How many parts of this length one upload sends at once, 1 to 64; fewer if parts are longer."""
     memory_budget_bytes: int = 512 * MIB
     """What all bodies under way may hold together; at least four parts. It bounds the longest part."""
     body_stall_timeout_s: float = 60.0
-    """How long a client may take to get on with a body that holds memory for which others wait."""
+    """How long a client may take for the next part of a body that holds memory for which others wait."""
     body_idle_timeout_s: float = 900.0
-    """How long it may take for the next 64 KiB of any other body, or its end; `body_stall_timeout_s` at least."""
+    """How long a client may take for the next 64 KiB of any other body, or its end; at least `body_stall_timeout_s`."""
     hold_timeout_s: float = 540.0
-    """How long a request with a body is held while the store stumbles; more is cut to nine tenths of the deadline."""
+    """How long a request with a body is held if the store does not answer; at most nine tenths of the deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class GcSettings:
     time_window: tuple[int, int] | None = None
     """zot's `storage.gcTimeWindow`: when a collection may begin, in minutes from midnight, UTC; may wrap."""
     pull_interval_s: float = 600.0
-    """How often a replica writes down what was pulled, where a retention rule asks when."""
+    """How often a replica writes down what was pulled, if a retention rule needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +174,11 @@ class ManifestSettings:
     max_references: int = 4_000
     """Blobs and manifests that one manifest may reference, 128 to 20,000."""
     max_values: int = 50_000
-    """JSON values that one manifest may hold, 10,000 to 1,000,000: they say how long parsing takes."""
+    """JSON values that one manifest may hold, 10,000 to 1,000,000. Their number decides how long parsing takes."""
     max_tags: int = 20
     """`?tag=` that one push may have, 10 to 80: each is a header of the answer."""
     allow_sparse_indexes: bool = False
-    """Accept an index whose child manifests are not (all) in the repository."""
+    """Accept an index if some of its child manifests are not in the repository."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ class ListSettings:
     annotation_bytes: int = 32 * 1024
     """Annotations of one referrer in the list, 0 to 64 KiB; others are left out."""
     referrers_read: int = 4000
-    """Referrers that are read for one page, at most about, 250 to 100,000."""
+    """About how many referrers are read at most for one page, 250 to 100,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,15 +227,15 @@ class Settings:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     warnings: tuple[str, ...] = ()
-    """What was configured and has no effect here; one sentence each, beginning with its path."""
+    """What was configured and has no effect here. Each is one sentence that begins with the path."""
     source: Source | None = field(default=None, compare=False, repr=False)
 
     @property
     def collection_interval_s(self) -> float:
         """How often the server collects by itself; 0: never.
 
-        Unless it is configured, a server does so with the embedded store, which nobody else looks after, and as often
-        as the two steps of a collection need.
+        By default a server does so only with the embedded store, because nobody else does it there. It collects as
+        often as the two steps of a collection need.
         """
         if self.gc.interval_s is not None:
             return self.gc.interval_s

@@ -1,17 +1,17 @@
-"""What was meant by a name that does not exist: a slip of the hand, for a far-fetched hint leads astray."""
+"""What was meant by an unknown name: only a likely misspelling, because a far-fetched hint misleads."""
 
 from collections.abc import Iterable
 
 SHORT = 7
-"""Up to this length one slip is forgiven, above it two."""
+"""Up to this length one misspelt letter is accepted, above it two."""
 _LEAST = 4
-"""Among names that are shorter than this every other one is close."""
+"""If a name is shorter than this, every other short name is close to it."""
 
 
 def closest(name: str, names: Iterable[str]) -> str | None:
     """Return the one of `names`, all in lower case, that `name` is a slip of, or `None`; `_` and `-` do not count."""
     plain = _plain(name)
-    found = [(slips(plain, _plain(other)), other) for other in names if abs(len(plain) - len(_plain(other))) <= 2]  # noqa: PLR2004 - more slips are never forgiven
+    found = [(slips(plain, _plain(other)), other) for other in names if abs(len(plain) - len(_plain(other))) <= 2]  # noqa: PLR2004 - more misspelt letters are never accepted
     distance, other = min(found, default=(SHORT, ""))
     allowed = 0 if len(plain) < _LEAST else 1 if len(plain) <= SHORT else 2
     return other if distance <= allowed else None

@@ -34,7 +34,7 @@ def read_text(value: object) -> str:
 
 
 def read_optional_text(value: object) -> str | None:
-    """Read a string; an empty one is as good as none."""
+    """Read a string. An empty one means none."""
     return None if value == "" else read_text(value)
 
 
@@ -44,7 +44,7 @@ def read_path(value: object) -> Path:
 
 
 def read_window(value: object) -> tuple[int, int] | None:
-    """Read a time of the day such as `22:00-04:00` as minutes from midnight, UTC; an empty one is as good as none."""
+    """Read a time of the day such as `22:00-04:00` as minutes from midnight, UTC. An empty one means none."""
     text = read_optional_text(value)
     if text is None:
         return None
@@ -57,7 +57,7 @@ def read_window(value: object) -> tuple[int, int] | None:
 
 
 def read_file(value: object) -> Path:
-    """Read the path of a file that is there."""
+    """Read the path of a file that exists."""
     path = read_path(value)
     if not path.is_file():
         msg = f"the file {path} does not exist"
@@ -66,7 +66,7 @@ def read_file(value: object) -> Path:
 
 
 def read_prefix(value: object) -> str:
-    """Read what stands before every key; slashes at its ends say nothing."""
+    """Read the prefix of every key. Slashes at its ends mean nothing."""
     return "" if value == "" else read_text(value).strip("/")
 
 
@@ -128,7 +128,7 @@ def read_size(lowest_bytes: int, highest_bytes: int | None = None) -> Reader:
 
 
 def size_text(size_bytes: int) -> str:
-    """Write a size as `read_size` reads it, in the largest unit of which it is a whole number."""
+    """Write a size as `read_size` reads it, in the largest unit that gives a whole number."""
     units = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
     return next((f"{size_bytes // unit}{name}" for name, unit in units if size_bytes % unit == 0), str(size_bytes))
 
@@ -143,7 +143,7 @@ def read_share(value: object) -> float:
 
 
 def read_duration(value: object) -> float:
-    """Read seconds, or a duration such as `10m30s`; more than none."""
+    """Read seconds, or a duration such as `10m30s`, longer than 0."""
     seconds = read_wait(value)
     if seconds <= 0:
         msg = f"{value} is too short: write more than 0s"
@@ -152,7 +152,7 @@ def read_duration(value: object) -> float:
 
 
 def read_wait(value: object) -> float:
-    """Read a duration that may be none."""
+    """Read a duration that may be 0."""
     text = str(value).strip()
     if isinstance(value, bool) or not _DURATIONS.fullmatch(text):
         msg = f"{value!r} is not a duration: write seconds, or numbers with h, m, s or ms, such as 10m30s"
@@ -179,7 +179,7 @@ def read_expiry(value: object) -> float:
 
 
 def read_choice(*choices: str, **others: str) -> Reader:
-    """Make the reader of one of a few words; `others` are further words with what they stand for."""
+    """Make the reader of one of a few words. `others` are further words with their meanings."""
 
     def read(value: object) -> str:
         word = value.lower() if isinstance(value, str) else ""
@@ -194,7 +194,7 @@ def read_choice(*choices: str, **others: str) -> Reader:
 
 
 def read_metrics_path(value: object) -> str:
-    """Read the path of `/metrics`: absolute, with nothing to resolve in it, and not one that is taken."""
+    """Read the path of `/metrics`: absolute, with nothing to resolve in it, and not taken by another endpoint."""
     text = read_text(value)
     segments = text.split("/")
     if not _PATH.fullmatch(text) or not {".", ".."}.isdisjoint(segments) or segments[1] == "v2" or text in _TAKEN:

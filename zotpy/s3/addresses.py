@@ -1,8 +1,8 @@
 """Where a bucket is: in the path or in the host name of a service, and for AWS by AWS's own rules.
 
 AWS has partitions with domains of their own (China, the European sovereign cloud, isolated regions), endpoints for FIPS
-and for IPv6, access points, and buckets whose names fit no host name. botocore carries AWS's rules, and tells them by
-what it would call: the URL that it signs for a GetObject.
+and for IPv6, access points, and buckets whose names fit no host name. botocore knows AWS's rules. zotpy reads them from
+the URL that botocore signs for a GetObject.
 """
 
 import re
@@ -14,14 +14,14 @@ from zotpy.s3.errors import S3Error
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _KEY = "k"
 _DIRECTORY_BUCKET = "--x-s3"
-"""How names of S3 Express's directory buckets end: they are signed in another way, and list in no order."""
+"""How names of S3 Express's directory buckets end. These need another signature, and list in no order."""
 
 
 def bucket_at(service_url: str, bucket: str, *, path_style: bool) -> str:
     """Return the URL of a bucket of a service, without a slash at its end.
 
-    A bucket whose name is no host name stands in the path; one with dots does so beside TLS, for the certificate of the
-    service holds for one label before its own name.
+    A bucket is in the path if its name is not a host name. A name with dots is in the path if the service uses TLS,
+    because the certificate of the service covers one label before its own name.
     """
     url = urlsplit(service_url.rstrip("/"))
     labels = bucket.split(".")
@@ -33,7 +33,7 @@ def bucket_at(service_url: str, bucket: str, *, path_style: bool) -> str:
 
 @lru_cache
 def aws_bucket_url(bucket: str, region: str, *, path_style: bool, fips: bool, dual_stack: bool) -> str:
-    """Return the URL of a bucket of AWS, without a slash at its end. Raises `S3Error` where there is none.
+    """Return the URL of a bucket of AWS, without a slash at its end. Raises `S3Error` if AWS has none.
 
     Without `fips` or `dual_stack` AWS's own variables and files decide, such as AWS_USE_FIPS_ENDPOINT.
     """
@@ -49,7 +49,7 @@ def aws_bucket_url(bucket: str, region: str, *, path_style: bool, fips: bool, du
         use_fips_endpoint=fips or None,
         use_dualstack_endpoint=dual_stack or None,
         ignore_configured_endpoint_urls=True,
-        defaults_mode="legacy",  # asks no service
+        defaults_mode="legacy",  # it calls no service
         s3={"addressing_style": "path" if path_style else "virtual", "us_east_1_regional_endpoint": "regional"},
     )
     try:

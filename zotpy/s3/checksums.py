@@ -1,4 +1,4 @@
-"""What a body is sent with so that the store can see that it received the same bytes."""
+"""The checksum that is sent with a body, so that the store can see that it received the same bytes."""
 
 import base64
 import hashlib
@@ -13,18 +13,18 @@ from zotpy.s3.wire import signing
 THREAD_BYTES = 1024 * 1024
 CRC32C_HEADER = "x-amz-checksum-crc32c"
 MD5_HEADER = "content-md5"
-"""Known to every service; those that refuse the other one check this."""
+"""Every service knows this header. Those that refuse the other one check this."""
 
 
 async def checksum_of(body: Body, header: str) -> str:
-    """Compute the value of one of the two headers, of a long body in a thread."""
+    """Compute the value of one of the two headers. A thread computes that of a long body."""
     compute = _crc32c if header == CRC32C_HEADER else _md5
     digest = await trio.to_thread.run_sync(compute, body) if len(body) > THREAD_BYTES else compute(body)
     return base64.b64encode(digest).decode()
 
 
 def sha256_of(body: Body) -> str:
-    """Return the digest by which a body is signed."""
+    """Return the digest with which a body is signed."""
     return hashlib.sha256(bytes(body)).hexdigest() if body else signing.EMPTY_SHA256
 
 

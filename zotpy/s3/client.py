@@ -1,7 +1,7 @@
 """One S3 request with all its attempts: signed, timed, retried from the buffer.
 
-A call has a deadline over all attempts; within an attempt no silence lasts longer than the read timeout. What a call
-returns was answered by the store with success; everything else is an `S3Error`.
+A call has a deadline over all attempts. Within an attempt no silence lasts longer than the read timeout. A call returns
+only what the store answered with success; everything else is an `S3Error`.
 """
 
 import random
@@ -27,7 +27,7 @@ from zotpy.s3.wire import signing
 from zotpy.s3.wire.retry import Failure, delay_before_retry
 
 HASHED_BODY_BYTES = 64 * 1024
-"""Bodies up to this length are signed; of longer ones the store checks the checksum."""
+"""Bodies up to this length are signed. For longer ones the store checks the checksum."""
 
 __all__ = ["AmbiguousRefusal", "Answer", "Request", "S3Client", "open_client"]
 
@@ -57,7 +57,7 @@ class S3Client:
 
     @property
     def sends_crcs(self) -> bool:
-        """Whether bodies have a CRC-32C for the store to check; else they have an MD5."""
+        """Whether bodies have a CRC-32C for the store to check; otherwise they have an MD5."""
         return self._checksum_header == CRC32C_HEADER
 
     def send_md5_instead(self) -> None:
@@ -99,7 +99,7 @@ class S3Client:
         raise unavailable(request, last, f"no success within {self.config.deadline_s:g} s")
 
     async def _attempt(self, request: Request, checksum: str, keys: signing.Keys) -> tuple[httpx.Response, bytes]:
-        """Send once and read the answer; large bodies take turns."""
+        """Send once and read the answer. Large bodies wait for their turn."""
         if len(request.body) > HASHED_BODY_BYTES:
             async with self.pacer.slot():
                 return await self._exchange(request, checksum, keys)
@@ -113,7 +113,10 @@ class S3Client:
             await response.aclose()
 
     async def _cure(self, failure: Failure, response: httpx.Response, keys: signing.Keys, ahead: timedelta) -> bool:
-        """Do what lets a request pass that was refused for its keys or its time; say whether to send it again."""
+        """Get new keys or the store's time after a refusal that names one of them.
+
+        Say whether to send the request again.
+        """
         if self.clock.correct(failure, response.headers.get("date", ""), ahead):
             return True
         return failure.is_refused_keys and await self._credentials.renew(keys)
@@ -122,7 +125,7 @@ class S3Client:
     async def stream(self, request: Request) -> AsyncIterator[httpx.Response]:
         """Make one attempt of a read and leave its body to the caller.
 
-        Raises `S3Refused`, or `S3Unavailable` for what may pass.
+        Raises `S3Refused`, or `S3Unavailable` for trouble that may pass.
         """
         async with AsyncExitStack() as stack:
             failure = None
@@ -143,9 +146,9 @@ class S3Client:
             yield response
 
     def presign_get(self, key: str, keys: signing.Keys, expires_s: int, query: signing.Query) -> str:
-        """Return an URL, by the public endpoint, that reads an object without credentials.
+        """Return a URL, by the public endpoint, that reads an object without credentials.
 
-        It promises no more than `keys` can hold: past their own end the service refuses what they signed.
+        It lasts no longer than `keys`: after their end the service refuses what they signed.
         """
         now = self.clock.now()
         if keys.expires is not None:
@@ -183,7 +186,7 @@ class S3Client:
             self._url,
             headers=signed,
             stream=PiecesBody(request.body),
-            # As a URL, a key such as a/./b would be normalized, and be another than the one signed.
+            # A URL would normalize a key such as a/./b, and it would not be the one that was signed.
             extensions={"timeout": self._timeouts, "target": target.encode(), STREAMED: streamed},
         )
         return await self._transport.handle_async_request(prepared)
@@ -191,7 +194,7 @@ class S3Client:
 
 @asynccontextmanager
 async def open_client(config: S3Config) -> AsyncIterator[S3Client]:
-    """Open a client with a pool of its own. Raises `S3Error` where the configuration or the environment is wrong."""
+    """Open a client with its own pool. Raises `S3Error` if the configuration or the environment is wrong."""
     async with S3Transport(
         config.bucket_url,
         verify_tls=config.verify_tls,

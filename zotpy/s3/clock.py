@@ -1,6 +1,6 @@
-"""The time that requests are signed with: this machine's, corrected by the store's where the store refuses it.
+"""The time with which requests are signed: this machine's, corrected by the store's if the store refuses it.
 
-S3 takes signatures of the last fifteen minutes. The correction serves the signature alone; what must be younger than
+S3 accepts signatures of the last fifteen minutes. The correction serves the signature alone. What must be younger than
 something else is measured by the store's own times, see `zotpy.store.interface`.
 """
 
@@ -12,16 +12,16 @@ from zotpy.s3.wire.responses import ResponseError, parse_time
 from zotpy.s3.wire.retry import SKEWED_CODES, Failure
 
 TOLERATED = timedelta(minutes=4)
-"""No store refuses a signature for less, so a refusal has another reason."""
+"""No store refuses a signature for a smaller difference, so the refusal then has another reason."""
 LARGEST = timedelta(days=100 * 365)
-"""A machine without a clock begins in 1970; what is further away is no time at all."""
+"""A machine without a clock begins in 1970. A larger difference than that is not a time at all."""
 _STEP = timedelta(seconds=2)
 
 log = structlog.get_logger()
 
 
 class SigningClock:
-    """This machine's clock, set right."""
+    """This machine's clock, corrected."""
 
     def __init__(self) -> None:
         self.ahead = timedelta()
@@ -32,7 +32,7 @@ class SigningClock:
         return datetime.now(UTC) + self.ahead
 
     def correct(self, failure: Failure, date: str, signed_ahead: timedelta) -> bool:
-        """Take the store's time over from the Date of a refusal; say whether the old one may have been the reason.
+        """Read the store's time from the Date of a refusal. Say whether the old time may have been the reason.
 
         `signed_ahead` is what `ahead` was when the request was signed: another request may have corrected it since.
         """

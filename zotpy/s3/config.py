@@ -1,4 +1,4 @@
-"""Where the bucket is, and how patient to be."""
+"""Where the bucket is, and how patient the client is."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +8,7 @@ from zotpy.s3.addresses import aws_bucket_url, bucket_at
 from zotpy.s3.wire.retry import RetryPolicy
 
 LONGEST_OBJECT_BYTES = 24 * 1024 * 1024
-"""The longest of ours, but for manifests, is the state of an upload, with a tail of 16 MiB."""
+"""The longest of our objects, except for manifests, is the state of an upload, with a tail of 16 MiB."""
 _USUAL_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -21,9 +21,10 @@ class S3Config:
     endpoint: str | None = None
     """URL of the service; `None`: AWS, in `region`."""
     public_endpoint: str | None = None
-    """URL of the service in presigned URLs, whose readers may know it by another name; `None`: as `endpoint`."""
+    """URL of the service in presigned URLs, whose readers may know it by another name; `None`: the same as
+    `endpoint`."""
     path_style: bool = False
-    """The bucket stands in the path, not in the host name, also where it could."""
+    """Put the bucket into the path, even if its name could be in the host name."""
     fips: bool = False
     """AWS's endpoints with modules that are validated by FIPS 140."""
     dual_stack: bool = False
@@ -36,16 +37,16 @@ class S3Config:
     secret_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
     checksums: bool = True
-    """Send a CRC-32C with each body for the store to check, else an MD5; a few services refuse the former."""
+    """Send a CRC-32C with each body for the store to check, otherwise an MD5. A few services refuse the former."""
     max_connections: int = 128
-    """For calls that are read whole."""
+    """Connections for calls that are read whole."""
     max_streams: int = 128
     """Further connections, for reads that are streamed."""
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 20.0
     """The longest silence within an answer, or between two writes."""
     deadline_s: float = 60.0
-    """The longest that one call may take with all its retries; for a streamed read: until it delivers again."""
+    """How long one call may take at most with all its retries; for a streamed read: until it delivers again."""
     longest_object_bytes: int = LONGEST_OBJECT_BYTES
     """The longest object that is read whole."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -59,7 +60,7 @@ class S3Config:
     def bucket_url(self) -> str:
         """URL of the bucket, with its name in the host or in the path, without a slash at its end.
 
-        Raises `S3Error` where AWS has none.
+        Raises `S3Error` if AWS has none.
         """
         if self.endpoint is not None:
             return bucket_at(self.endpoint, self.bucket, path_style=self.path_style)
@@ -71,8 +72,8 @@ class S3Config:
     def public_bucket_url(self) -> str:
         """URL of the bucket for the readers of presigned URLs, in the same style.
 
-        The host is as all of them write it in the Host header, which is signed: in lower case, without a port that
-        goes without saying.
+        The signature covers the Host header, so the host is as all clients write it there: in lower case, and without
+        the default port.
         """
         url = self.bucket_url
         if self.public_endpoint is not None:

@@ -1,9 +1,9 @@
 """One connection to the service: h11 on a trio stream, with large reads, and bodies sent from where they are.
 
-A request goes out in as few system calls as the socket has room for: its head and the pieces of its body together
-(`sendmsg`), and no byte of it is copied on the way. Bodies are read up to 1 MiB at once, because each read is some
-turns through trio and h11. There is nothing else between httpx's transport and the socket: what httpcore has there took
-a third of the CPU of each small call.
+A request takes as few system calls as the socket has room for: its head and the pieces of its body go out together
+(`sendmsg`), and no byte is copied on the way. Bodies are read up to 1 MiB at once, because each read costs some turns
+through trio and h11. Nothing else is between httpx's transport and the socket. httpcore's layers there took a third of
+the CPU time of each small call.
 """
 
 import os
@@ -28,20 +28,20 @@ from zotpy.s3.forward_proxy import Proxy
 READ_HEAD_BYTES = 64 * 1024
 READ_BYTES = 1024 * 1024
 LEAST_BYTES = 512 * 1024
-"""In the middle of a long body, more is waited for rather than fewer bytes than these read."""
+"""In the middle of a long body, the connection waits for more rather than read fewer bytes than this."""
 LONGEST_HEAD_BYTES = 64 * 1024
 TLS_SLICE_BYTES = 1024 * 1024
 BUFFERS_AT_ONCE = 256
-"""Linux takes up to 1,024 in one call; more than this never fit into a socket anyway."""
+"""Linux takes up to 1,024 in one call. More than this never fit into a socket anyway."""
 MOST_INTERIM_ANSWERS = 16
-"""Answers such as 100 and 103 that may come before the one that counts."""
+"""How many answers such as 100 and 103 may come before the final one."""
 _TOO_SLOW = "nothing happened for too long"
 _WITHOUT_BODY = frozenset({204, 304})
 _PORTS = {"http": 80, "https": 443}
 
 
 class PiecesBody(httpx.AsyncByteStream):
-    """A body given whole, as the pieces in which it lies; it must not change while it is sent."""
+    """A body given whole, as the pieces in which it lies. It must not change while it is sent."""
 
     def __init__(self, body: bytes | bytearray | Pieces) -> None:
         """Send `body` once."""
@@ -57,12 +57,15 @@ class PiecesBody(httpx.AsyncByteStream):
 
 
 class StoreConnection:
-    """A connection that is made when it is used first; for one request at a time."""
+    """A connection that connects at its first use, for one request at a time."""
 
     def __init__(
         self, url: httpx.URL, tls: ssl.SSLContext | None, keepalive_s: float, proxy: Proxy | None = None
     ) -> None:
-        """Connect to the host of `url`, by TLS where there is a context; idle, it is of use for `keepalive_s`."""
+        """Connect to the host of `url`, with TLS if a context is given.
+
+        An idle connection is usable for `keepalive_s`.
+        """
         self._host, self._port = url.host, url.port or _PORTS[url.scheme]
         self._proxy = proxy
         self._tls = tls
@@ -71,15 +74,15 @@ class StoreConnection:
         self._stream: trio.abc.Stream
         self._socket: trio.socket.SocketType | None = None
         self._is_plain = False
-        """What is sent and received is what the socket carries."""
+        """The socket carries the bytes as they are, without TLS."""
         self._http = http1.Connection(h11.CLIENT, LONGEST_HEAD_BYTES)
         self._read_timeout_s = 0.0
         self._left_bytes = 0
-        """What is to come of an answer whose length is known."""
+        """How many bytes of an answer of known length have still to come."""
         self._waits_for_many = False
 
     def has_expired(self) -> bool:
-        """Whether an idle connection was left alone for too long, or ended by the service."""
+        """Whether an idle connection was unused for too long, or was ended by the service."""
         if self._socket is None or self._idle_until is None:
             return False
         return trio.current_time() > self._idle_until or self._socket.is_readable()
@@ -97,7 +100,7 @@ class StoreConnection:
         for _ in range(MOST_INTERIM_ANSWERS + 1):
             event = await self._next_event(READ_HEAD_BYTES)
             if isinstance(event, h11.Response):
-                # The length in an answer to HEAD is that of a body which does not come (RFC 9110, 8.6).
+                # the length in an answer to HEAD is that of a body which does not come (RFC 9110, 8.6)
                 if request.method != "HEAD" and event.status_code not in _WITHOUT_BODY:
                     self._left_bytes = int(dict(event.headers).get(b"content-length", 0))
                 return event
@@ -116,9 +119,10 @@ class StoreConnection:
         return bytes(event.data)
 
     def finish(self) -> bool:
-        """Be idle where all of the answer was received, and say so; any other connection is to be closed.
+        """Become idle if the answer was received completely, and say so. Any other connection must be closed.
 
-        Bytes after the end of an answer would be taken for the next one: a body after the head of an answer to HEAD.
+        Bytes after the end of an answer, such as a body after the head of an answer to HEAD, would be read as the next
+        answer.
         """
         is_done = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
         if is_done and not self._http.trailing_data[0]:
@@ -128,7 +132,7 @@ class StoreConnection:
         return False
 
     async def aclose(self) -> None:
-        """Close without a word: it waits for nobody."""
+        """Close at once: it waits for nothing."""
         self._idle_until = None
         if self._socket is not None:
             await trio.aclose_forcefully(self._stream)
@@ -149,7 +153,7 @@ class StoreConnection:
         self._is_plain = self._stream is stream
 
     async def _secure(self, context: ssl.SSLContext, host: str) -> None:
-        """Begin TLS in what there is so far."""
+        """Begin TLS on the stream."""
         secured = trio.SSLStream(self._stream, context, server_hostname=host, https_compatible=True)
         self._stream = secured
         await secured.do_handshake()
@@ -172,7 +176,7 @@ class StoreConnection:
         return buffers
 
     async def _send_all(self, buffers: Iterable[Buffer], timeout_s: float) -> None:
-        """Send buffers; `timeout_s` may pass without progress."""
+        """Send buffers. At most `timeout_s` may pass without progress."""
         views = deque(memoryview(buffer) for buffer in buffers if buffer)
         if not self._is_plain or self._socket is None:
             for view in views:
@@ -199,7 +203,7 @@ class StoreConnection:
         return event
 
     async def _read(self, most_bytes: int) -> bytes:
-        """Wait for bytes, and return those that are there, none at the end. Raises `httpx.TransportError`."""
+        """Wait for bytes, and return those that are here, none at the end. Raises `httpx.TransportError`."""
         if self._is_plain and self._socket is not None:
             return await self._read_plain(self._socket, most_bytes)
         with _errors(httpx.ReadTimeout, httpx.ReadError, self._read_timeout_s):
@@ -207,13 +211,13 @@ class StoreConnection:
         return bytes(received)
 
     async def _read_plain(self, plain: trio.socket.SocketType, most_bytes: int) -> bytes:
-        """Read as soon as there are bytes: trio's own `recv` has everybody else take a turn before each read."""
+        """Read as soon as bytes are here: trio's own `recv` lets all other tasks run before each read."""
         self._ask_for_many(plain)
         try:
             while True:
                 with trio.move_on_after(self._read_timeout_s) as scope:
                     await trio.lowlevel.wait_readable(plain)
-                try:  # also after the timeout: where much did not come in time, what did is taken
+                try:  # also after the timeout: what came in time is taken, even if it is little
                     return os.read(plain.fileno(), most_bytes)
                 except BlockingIOError:
                     if scope.cancelled_caught:
@@ -222,7 +226,7 @@ class StoreConnection:
             raise httpx.ReadError(str(error)) from error
 
     def _ask_for_many(self, plain: trio.socket.SocketType) -> None:
-        """Let the system wake us when there is much to read, where much is to come (socket(7), SO_RCVLOWAT)."""
+        """Let the system wake us when much is here to read, if much is to come (socket(7), SO_RCVLOWAT)."""
         if (wanted := self._left_bytes > LEAST_BYTES) is not self._waits_for_many:
             self._waits_for_many = wanted
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, LEAST_BYTES if wanted else 1)
@@ -248,5 +252,5 @@ class _errors:  # noqa: N801 - a context manager; as a generator it takes three 
         if self._scope.cancelled_caught:
             raise self._too_slow(_TOO_SLOW) from None
         if isinstance(error, OSError | trio.BrokenResourceError | trio.ClosedResourceError):
-            raise self._broken(str(error) or str(error.__cause__ or "")) from error  # the cause: what TLS has said
+            raise self._broken(str(error) or str(error.__cause__ or "")) from error  # the cause: what TLS reported
         return goes_on

@@ -1,8 +1,8 @@
 """Keys for signing: those of the configuration, or the usual AWS chain.
 
-The chain (environment, shared files, web identity as in IRSA, container and instance metadata) is botocore's, the
-reference for its order and its rules. It does blocking I/O, so it runs in a thread; keys that expire are
-renewed there while the old ones still sign.
+The chain is botocore's: environment, shared files, web identity as in IRSA, container and instance metadata. botocore
+is the reference for its order and its rules. It does blocking I/O, so it runs in a thread. Keys that expire are renewed
+there while the old ones still sign.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from zotpy.s3.errors import S3Unavailable
 from zotpy.s3.wire.signing import Keys
 
 REFRESH_AHEAD = timedelta(minutes=10)
-"""So long before they expire, keys are renewed."""
+"""How long before their end keys are renewed."""
 CHECK_EVERY_S = 30.0
-"""How often the chain is asked at most, whatever the store says of its keys."""
+"""How often the chain is asked at most, whatever the store says about its keys."""
 LONGEST_LIFE_S = 1 << 26
-"""Two years; no temporary keys last longer than days."""
+"""Two years. No temporary keys last longer than days."""
 
 BOTOCORE = Library(
     "botocore",
@@ -43,23 +43,23 @@ class Credentials(Protocol):
     """What gives the keys for the next request."""
 
     async def __call__(self) -> Keys:
-        """Return keys that are valid now. Raises `S3Unavailable` where there are none."""
+        """Return keys that are valid now. Raises `S3Unavailable` if none are."""
         ...
 
     async def renew(self, refused: Keys) -> bool:
-        """Look for other keys than those that the store refused; say whether there are any."""
+        """Look for other keys than those that the store refused. Say whether others were found."""
         ...
 
 
 def credentials_of(config: S3Config) -> Credentials:
-    """Return what gives the keys for the next request."""
+    """Return the source of keys for the next request."""
     if config.access_key is not None and config.secret_key is not None:
         return StaticKeys(Keys(config.access_key, config.secret_key, config.session_token))
     return AwsChain()
 
 
 class StaticKeys:
-    """Those of the configuration: there are no others."""
+    """The keys of the configuration. No others exist."""
 
     def __init__(self, keys: Keys) -> None:
         """Keep the keys."""
@@ -89,7 +89,7 @@ class AwsChain:
         make_session: Callable[[], Any] = _botocore_session,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Ask sessions of botocore's, the first one loaded at the first call."""
+        """Ask botocore's sessions. The first one is loaded at the first call."""
         self._make_session = make_session
         self._source: Any | None = None
         self._keys: Keys | None = None
@@ -112,7 +112,7 @@ class AwsChain:
             return self._keys
 
     async def renew(self, refused: Keys) -> bool:
-        """See `Credentials`: files are read anew, and services asked anew, with nothing that was cached."""
+        """See `Credentials`. Files are read anew, and services asked anew, without any cache."""
         async with self._lock:
             if self._keys != refused:
                 return True
@@ -151,7 +151,7 @@ class AwsChain:
             raise S3Unavailable(msg) from error
 
     def _ask(self) -> Keys:
-        """Ask botocore, in a thread; it renews keys of itself when they are about to expire."""
+        """Ask botocore, in a thread. It renews keys by itself when they are about to expire."""
         source = self._source or self._make_session().get_credentials()
         if source is None:
             msg = "zotpy found no keys: set accesskey and secretkey, or a source of the AWS chain"
@@ -166,7 +166,7 @@ class AwsChain:
 def _life_s(source: Any) -> int | None:
     """Find out in how many seconds keys end; `None`: never.
 
-    botocore does not say it, but it says of any number of seconds whether they end within it.
+    botocore does not tell, but it says for any number of seconds whether the keys end within it.
     """
     if not hasattr(source, "refresh_needed") or not source.refresh_needed(LONGEST_LIFE_S):
         return None

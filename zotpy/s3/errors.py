@@ -2,7 +2,7 @@
 
 
 class S3Error(Exception):
-    """S3 did not do what was asked. `status` and `code` are those of its last answer; 0 and empty where it has none."""
+    """S3 did not do what was asked. `status` and `code` are those of its last answer; 0 and empty without an answer."""
 
     status = 0
     code = ""

@@ -28,9 +28,9 @@ _PERMISSIONS = {
 
 
 async def read_whole(request: Request, response: httpx.Response) -> bytes:
-    """Read the body of an answer, of an error as much as is needed.
+    """Read the body of an answer; of an error only as much as is needed.
 
-    Raises `S3Refused` where the body of a success is longer than `request.most_bytes`, and `httpx.TransportError`.
+    Raises `S3Refused` if the body of a success is longer than `request.most_bytes`, and `httpx.TransportError`.
     """
     most_bytes = request.most_bytes if response.is_success else LONGEST_ERROR_BYTES
     pieces: list[bytes] = []
@@ -49,10 +49,10 @@ async def read_whole(request: Request, response: httpx.Response) -> bytes:
 
 
 def failure_of(request: Request, response: httpx.Response, body: bytes) -> Failure | None:
-    """Read an answer's verdict: `None` is success."""
+    """Return the failure that an answer reports; `None` is success."""
     if not response.is_success:
         return parse_failure(response.status_code, body, response.headers)
-    # Only a POST may fail after its 200; the body of a GET is an object, which may well read like an error.
+    # Only a POST may fail after its 200. The body of a GET is an object, which may well look like an error.
     return parse_failure(500, body, response.headers) if request.method == "POST" and error_inside(body) else None
 
 
@@ -62,7 +62,7 @@ def no_answer(error: httpx.TransportError) -> Failure:
 
 
 def refused_or_unavailable(request: Request, failure: Failure, bucket: str, *, ambiguous: bool) -> S3Error:
-    """Return the error of a call whose last attempt failed so."""
+    """Return the error of a call whose last attempt failed in this way."""
     if failure.may_pass or (request.checksum and failure.is_damage):  # the buffer has the right bytes
         return unavailable(request, failure, "all attempts failed")
     kind = AmbiguousRefusal if ambiguous else S3Refused
@@ -73,7 +73,7 @@ def refused_or_unavailable(request: Request, failure: Failure, bucket: str, *, a
 
 
 def unavailable(request: Request, failure: Failure, outcome: str) -> S3Unavailable:
-    """Return the error of a call that did not come to an end; `outcome` says why no more was tried."""
+    """Return the error of a call that did not finish. `outcome` says why no further attempt was made."""
     reason = f" ({failure.reason})" if failure.reason else ""
     last = f"{failure.status or 'no answer'} {failure.code}".rstrip()
     return S3Unavailable(f"{request.operation}: {outcome}; last: {last}{reason}", failure.status or 0, failure.code)

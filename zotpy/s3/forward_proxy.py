@@ -1,7 +1,7 @@
-"""The proxy between zotpy and the service, where the environment names one, as for curl and for programs written in Go.
+"""The proxy between zotpy and the service, if the environment names one, as for curl and for programs written in Go.
 
-Requests to an `https` service go through a tunnel (CONNECT, RFC 9110, 9.3.6), so that a proxy sees none of them. Those
-to an `http` service name it in their target (absolute form, RFC 9112, 3.2.2).
+Requests to an `https` service go through a tunnel (CONNECT, RFC 9110, 9.3.6), so a proxy sees none of them. Requests to
+an `http` service name it in their target (absolute form, RFC 9112, 3.2.2).
 """
 
 import base64
@@ -26,7 +26,7 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Where a proxy listens, by TLS or not, and what it asks for."""
+    """Where a proxy listens, whether it speaks TLS, and which credentials it wants."""
 
     host: str
     port: int
@@ -35,11 +35,11 @@ class Proxy:
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """What each request to the proxy itself has besides."""
+        """Headers of each request to the proxy itself."""
         return [] if self.authorization is None else [(b"Proxy-Authorization", self.authorization.encode())]
 
     async def tunnel(self, stream: trio.abc.Stream, authority: str) -> None:
-        """Have the proxy connect to `host:port`; from then on the stream leads there. Raises `httpx.ProxyError`."""
+        """Let the proxy connect to `host:port`. After that the stream leads there. Raises `httpx.ProxyError`."""
         http = h11.Connection(h11.CLIENT, LONGEST_HEAD_BYTES)
         headers = [(b"Host", authority.encode()), *self.headers]
         await stream.send_all(http.send(h11.Request(method="CONNECT", target=authority, headers=headers)) or b"")
@@ -60,7 +60,7 @@ class Proxy:
 
 
 async def _answer(http: h11.Connection, stream: trio.abc.Stream) -> h11.Response | None:
-    """Receive the head of the answer; `None`: there is none."""
+    """Receive the head of the answer; `None` if none comes."""
     answers = 0
     while answers <= MOST_INTERIM_ANSWERS:
         event = http.next_event()
@@ -76,9 +76,10 @@ async def _answer(http: h11.Connection, stream: trio.abc.Stream) -> h11.Response
 
 
 def proxy_for(url: httpx.URL, environ: Mapping[str, str] = os.environ) -> Proxy | None:
-    """Return the proxy for a service: of HTTPS_PROXY or HTTP_PROXY, but for NO_PROXY and this machine itself.
+    """Return the proxy for a service: that of HTTPS_PROXY or HTTP_PROXY, except for NO_PROXY and this machine itself.
 
-    The names in lower case come first. Raises `S3Error` where a variable holds no URL of a proxy.
+    If a variable exists in lower and upper case, the one in lower case counts. Raises `S3Error` if a variable does not
+    hold the URL of a proxy.
     """
     name = f"{url.scheme}_proxy"
     text = (environ.get(name) or environ.get(name.upper()) or "").strip()

@@ -9,9 +9,9 @@ from zotpy.core.pieces import Pieces
 from zotpy.s3.wire import signing
 
 LONGEST_DOCUMENT_BYTES = 4 * 1024 * 1024
-"""No document that S3 writes for us is longer: a listing of 1,000 of our keys has 1.5 MiB at most."""
+"""S3 writes no longer document for us: a listing of 1,000 of our keys has 1.5 MiB at most."""
 LONGEST_ERROR_BYTES = 64 * 1024
-"""As much of an error is read; what follows says nothing that is needed."""
+"""How much of an error is read. The rest says nothing that is needed."""
 Body = bytes | bytearray | Pieces
 
 
@@ -28,7 +28,7 @@ class Request:
     checksum: bool = False
     """Send a checksum that the store compares with what it received."""
     most_bytes: int = LONGEST_DOCUMENT_BYTES
-    """A longer answer is refused, and not read any further."""
+    """A longer answer is refused, and the rest of it is not read."""
 
 
 @dataclass(frozen=True, slots=True)

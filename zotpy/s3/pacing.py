@@ -1,7 +1,8 @@
-"""How many large requests go to the store at once: fewer when it asks to slow down, more again when it copes.
+"""How many large requests go to the store at once: fewer if it asks to slow down, and more again when it copes.
 
-Additive increase, multiplicative decrease, as TCP does: each success adds a little, each SlowDown halves, but not more
-often than once a second, because the requests under way when the store tires all come back with the same complaint.
+It uses additive increase and multiplicative decrease, as TCP does. Each success adds a little, and each SlowDown
+halves. It halves at most once a second, because all requests under way return the same complaint when the store slows
+down.
 """
 
 from collections.abc import AsyncIterator

@@ -1,9 +1,9 @@
-"""Connections to one service: bounded in number, the one used last taken first.
+"""Connections to one service. Their number is bounded, and the one that was used last is taken first.
 
-httpcore's pool, httpx's own, looks at every idle connection, a system call each, whenever a request begins or ends;
-and a request that is cancelled while it waits for a place can leave behind a connection that is never used and never
-closed, so that under load the pool shrinks for good. Here a request first waits for one of `limit` places; whoever
-holds a place takes an idle connection or makes one, and there is nothing else to wait for.
+httpcore's pool, which is httpx's own, has two faults. It looks at every idle connection, with a system call each,
+whenever a request begins or ends. And a request that is cancelled while it waits for a place can leave behind a
+connection that is never used and never closed, so under load the pool shrinks for good. Here a request first waits for
+one of `limit` places. A request with a place takes an idle connection or makes one, and never waits for anything else.
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ from zotpy.s3.connection import StoreConnection
 
 
 class ConnectionPool:
-    """At most `limit` connections, each made by `connect` when there is no idle one."""
+    """At most `limit` connections. `connect` makes one if none is idle."""
 
     def __init__(self, connect: Callable[[], StoreConnection], limit: int) -> None:
         """Make nothing yet."""
@@ -36,7 +36,7 @@ class ConnectionPool:
         return self._places.borrowed_tokens
 
     async def send(self, request: httpx.Request) -> tuple[h11.Response, StoreConnection]:
-        """Send a request when it is its turn, and return the answer; `give_back` ends its hold on the connection.
+        """Send a request when its turn comes, and return the answer. `give_back` ends its hold on the connection.
 
         Raises `httpx.TransportError`.
         """
@@ -62,13 +62,13 @@ class ConnectionPool:
                 self._idle.append(connection)
             else:
                 await _close(connection)
-            while self._idle and self._idle[0].has_expired():  # the one that was not used for longest
+            while self._idle and self._idle[0].has_expired():  # the one that has been unused for the longest
                 await _close(self._idle.popleft())
         finally:
             self._places.release_on_behalf_of(request)
 
     async def aclose(self) -> None:
-        """Close the idle connections; one in use is closed by its user."""
+        """Close the idle connections. The user of a connection closes it while it is in use."""
         while self._idle:
             await _close(self._idle.pop())
 

@@ -19,7 +19,10 @@ STREAMED = "zotpy.streamed"
 
 
 class _ResponseBody(httpx.AsyncByteStream):
-    """The bytes of an answer. Not a generator: a reader may stop anywhere, and nothing is left for the collector."""
+    """The bytes of an answer.
+
+    It is not a generator: a reader may stop anywhere, and the garbage collector finds nothing.
+    """
 
     def __init__(self, pool: ConnectionPool, request: httpx.Request, connection: StoreConnection) -> None:
         self._pool = pool
@@ -36,7 +39,7 @@ class _ResponseBody(httpx.AsyncByteStream):
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """Give the connection back, closed where bytes of the answer were left."""
+        """Give the connection back. If bytes of the answer are left, it is closed."""
         if not self._is_closed:
             self._is_closed = True
             await self._pool.give_back(self._request, self._connection)
@@ -58,10 +61,10 @@ class S3Transport(httpx.AsyncBaseTransport):
     def __init__(
         self, url: str, *, verify_tls: bool, max_connections: int, max_streams: int, ca_bundle: Path | None = None
     ) -> None:
-        """Connect only when asked to; idle connections are kept for half a minute.
+        """Connect only when asked to. Idle connections are kept for half a minute.
 
-        `ca_bundle` holds the certificates of authorities to trust; `None`: the public ones. Raises `S3Error` where it
-        cannot be read, or where the environment names a proxy that is none.
+        `ca_bundle` holds the certificates of authorities to trust; `None`: the public ones. Raises `S3Error` if it
+        cannot be read, or if the environment names a proxy wrongly.
         """
         target = httpx.URL(url)
         tls = _tls(ca_bundle, verify=verify_tls) if target.scheme == "https" else None
@@ -86,7 +89,7 @@ class S3Transport(httpx.AsyncBaseTransport):
         await self.streams.aclose()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request, over the other pool with the extension `STREAMED`; raises `httpx.TransportError`."""
+        """Send one request, over the other pool with the extension `STREAMED`. Raises `httpx.TransportError`."""
         pool = self.streams if request.extensions.get(STREAMED) else self.pool
         answer, connection = await pool.send(request)
         headers = answer.headers.raw_items()

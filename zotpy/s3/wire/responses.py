@@ -10,12 +10,12 @@ from xml.etree import ElementTree as ET
 from zotpy.s3.wire.retry import Failure
 
 MOST_TAGS = 48 * 1024
-"""A listing of 1,000 keys has 24,000 at most; to parse as many takes less than 50 ms."""
+"""A listing of 1,000 keys has 24,000 at most. Parsing this many takes less than 50 ms."""
 MOST_DIGITS = 20
 LONGEST_TIME = 64
 LONGEST_REASON = 300
 _DETAILS = ("ArgumentName", "Header", "Condition", "Details", "Region", "Endpoint")
-"""What S3 adds to a message in elements of their own: which header it refuses, which region it expects."""
+"""What S3 adds to a message in other elements: which header it refuses, which region it expects."""
 
 
 class ResponseError(Exception):
@@ -58,14 +58,14 @@ class UploadListing:
     truncated: bool
     next_key: str
     next_upload_id: str
-    """Where the next page begins; SeaweedFS says the latter alone."""
+    """Where the next page begins. SeaweedFS gives only the latter."""
 
 
 def parse_xml(body: bytes) -> ET.Element:
-    """Parse a document and take the namespaces off. Raises `ResponseError`.
+    """Parse a document and remove the namespaces. Raises `ResponseError`.
 
-    S3 writes no document type; where there is one, its entities could make a short document a very long one. And it
-    writes no more elements than a page has.
+    S3 writes no document type. If one came, its entities could make a short document a very long one. S3 writes no more
+    elements than a page has.
     """
     if b"<!DOCTYPE" in body or body.count(b"<") > MOST_TAGS:
         msg = f"the store's answer is not an S3 document: {body[:200]!r}"
@@ -82,7 +82,7 @@ def parse_xml(body: bytes) -> ET.Element:
 
 def parse_time(text: str) -> datetime:
     """Read a time in the form of XML documents (ISO 8601) or of headers (RFC 9110). Raises `ResponseError`."""
-    return _parse_time(text[:LONGEST_TIME])  # what is longer is no time, and is not remembered whole
+    return _parse_time(text[:LONGEST_TIME])  # a longer text is not a time, and is not remembered whole
 
 
 def parse_total(content_range: str) -> int | None:
@@ -110,7 +110,10 @@ def _parse_time(text: str) -> datetime:
 
 
 def parse_listing(body: bytes) -> ObjectListing:
-    """Read ListObjectsV2. Raises `ResponseError`, for whoever takes another document for an empty listing deletes."""
+    """Read ListObjectsV2.
+
+    Raises `ResponseError`: if another document passed for an empty listing, data would be deleted.
+    """
     root = _document(body, "ListBucketResult")
     objects = tuple(
         ListedObject(
@@ -159,12 +162,12 @@ def parse_failure(status: int, body: bytes, headers: Mapping[str, str]) -> Failu
 
 
 def _seconds(text: str) -> float | None:
-    """Read a Retry-After that is a number of seconds; a date, and what is neither, is left to our own delays."""
+    """Read a Retry-After that is a number of seconds. For a date, or anything else, our own delays apply."""
     return float(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else None
 
 
 def _words(text: str, longest: int) -> str:
-    """Make one line of a text of the store's, short, and without signs that a terminal or a log would obey."""
+    """Make one short line of a text of the store, without characters that a terminal or a log would obey."""
     line = " ".join(text.split())
     line = "".join(sign if sign.isprintable() else "?" for sign in line[: longest + 1])
     return line if len(line) <= longest else f"{line[:longest]}…"
@@ -187,7 +190,7 @@ def delete_errors(body: bytes) -> tuple[tuple[str, str], ...]:
 
 
 def _document(body: bytes, name: str) -> ET.Element:
-    """Parse a document that must be called `name`: a proxy's page is well-formed at times."""
+    """Parse a document that must be called `name`: a proxy's page is sometimes well-formed."""
     root = parse_xml(body)
     if root.tag != name:
         msg = f"the store answered with the document {root.tag[:40]!r}, not {name}"
@@ -204,7 +207,7 @@ def _required(element: ET.Element, name: str) -> str:
 
 
 def _truncated(root: ET.Element) -> bool:
-    """Say whether more follow. Raises `ResponseError` where the store does not say it."""
+    """Say whether more follow. Raises `ResponseError` if the store does not say it."""
     text = _required(root, "IsTruncated").strip().lower()
     if text not in {"true", "false"}:
         msg = f"the store's answer has neither true nor false in IsTruncated: {text[:40]!r}"

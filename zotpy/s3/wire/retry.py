@@ -12,7 +12,10 @@ RETRIED_CODES = frozenset({
     "SlowDown",
 })  # fmt: skip
 AMBIGUOUS_CODES = frozenset({"ExistingObjectIsDirectory"})
-"""versitygw says so of a PUT into a directory whose last object goes at that moment; it may have written it."""
+"""versitygw answers so to a PUT into a directory whose last object is deleted at that moment.
+
+It may have written it.
+"""
 DAMAGE_CODES = frozenset({"BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"})
 STALE_KEY_CODES = frozenset({
     "ExpiredToken",
@@ -23,10 +26,10 @@ STALE_KEY_CODES = frozenset({
     "SignatureDoesNotMatch",
     "TokenRefreshRequired",
 })  # fmt: skip
-"""Keys that have ended or were rotated: newer ones may be there."""
+"""Keys that have ended or were rotated: newer ones may exist."""
 SKEWED_CODES = frozenset({"RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed"})
 VAGUE_CODES = frozenset({"InvalidRequest"})
-"""What Garage has for a signature that is too old, among other reasons."""
+"""What Garage answers to a signature that is too old, among other reasons."""
 _REFUSED_SIGNATURE = frozenset({400, 401, 403})
 UNSENT_CODES = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError"})
 
@@ -42,7 +45,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One attempt that failed. `status` is `None` where no answer came; `code` then names the transport's error."""
+    """One attempt that failed. `status` is `None` if no answer came; `code` then names the transport's error."""
 
     status: int | None = None
     code: str = ""
@@ -62,22 +65,22 @@ class Failure:
 
     @property
     def is_refused_signature(self) -> bool:
-        """Whether the time of the signature may be why the store refused."""
+        """Whether the store may have refused because of the time of the signature."""
         return self.code in SKEWED_CODES or (self.status in _REFUSED_SIGNATURE and self.code in VAGUE_CODES)
 
     @property
     def is_refused_keys(self) -> bool:
-        """Whether other keys may be taken."""
+        """Whether other keys may help."""
         return self.code in STALE_KEY_CODES
 
     @property
     def asks_to_slow_down(self) -> bool:
-        """Whether the store said that it gets too much at once."""
+        """Whether the store said that it gets too many requests at once."""
         return self.status in {429, 503} or self.code == "SlowDown"
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether the store may have done what was asked, all the same."""
+        """Whether the store may have done what was asked all the same."""
         if self.status is None:
             return self.code not in UNSENT_CODES
         return self.status >= 500 or self.code in AMBIGUOUS_CODES  # noqa: PLR2004 - server errors
@@ -88,8 +91,8 @@ def delay_before_retry(
 ) -> float | None:
     """Return the seconds to wait before the next attempt, or `None` to give up.
 
-    `attempt` counts from 1; `random` is in [0, 1): the delay has full jitter, so that replicas do not return together.
-    `resend_damaged`: the buffer still has the right bytes where the store says that it received others.
+    `attempt` counts from 1. `random` is in [0, 1): the delay has full jitter, so that replicas do not return together.
+    `resend_damaged`: the buffer still has the right bytes if the store says that it received others.
     """
     if not (failure.may_pass or (resend_damaged and failure.is_damage)) or attempt >= policy.attempts:
         return None

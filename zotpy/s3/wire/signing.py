@@ -19,13 +19,13 @@ Query = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Credentials of one moment."""
+    """Credentials at one moment."""
 
     access_key: str
     secret_key: str
     session_token: str | None = None
     expires: datetime | None = field(default=None, compare=False)
-    """When they end, aware; `None`: never, or nobody said."""
+    """When they end, aware; `None`: never, or unknown."""
 
 
 def quote_path(path: str) -> str:
@@ -65,7 +65,7 @@ def sign(
 ) -> dict[str, str]:
     """Return `headers` (which hold Host, in lower case) with those of the signature added.
 
-    `path` is percent-encoded already. `payload_sha256` is in hexadecimal, or `UNSIGNED`.
+    `path` is already percent-encoded. `payload_sha256` is in hexadecimal, or `UNSIGNED`.
     """
     stamp = now.strftime("%Y%m%dT%H%M%SZ")
     signed = {**headers, "x-amz-date": stamp, "x-amz-content-sha256": payload_sha256}

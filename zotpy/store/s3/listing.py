@@ -38,7 +38,7 @@ class Listings:
         """Ask with ListObjects and its `marker`; otherwise with ListObjectsV2 and `start-after`."""
 
     async def probe(self, key: str) -> None:
-        """See by an object that is there, and the only one with this beginning, how the store is asked for a page."""
+        """Find out how to ask the store for a page, with an object that exists and that no other follows."""
         for self.by_marker in (False, True):
             _, listing = await self._page(key, key + _AFTER, 1, directories=False)
             if not listing.objects:
