@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from bench.clients.blobs import CREATED, OK, Flow, blob_is_missing, expect, push_blob, verify_blob
-from bench.clients.connection import Connection, Refused
+from bench.clients.blobs import CREATED, OK, Flow, blob_is_missing, expect, push_blob
+from bench.clients.connection import Connection
 from bench.clients.content import Content
 from bench.clients.pool import Connections
 
@@ -72,14 +72,3 @@ def _push_missing(connections: Connections, repository: str, flow: Flow, blob: C
     with connections.lend() as connection:
         blob_is_missing(connection, repository, blob)
         push_blob(connection, repository, blob, flow)
-
-
-def verify_images(connections: Connections, repository: str, images: Sequence[Image]) -> None:
-    """Pull these images by their tags and compare every byte. Raises `Refused`."""
-    for image in images:
-        with connections.lend() as connection:
-            if pull_manifest(connection, repository, image.tag) != image.manifest:
-                msg = f"the manifest of {image.tag} is not the one that was pushed"
-                raise Refused(msg)
-            for blob in image.blobs:
-                verify_blob(connection, repository, blob)

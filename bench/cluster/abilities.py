@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.cluster.options import Options
-from bench.cluster.results import Ability
+from bench.cluster.runs import Ability
 from bench.load.fleet import Fleet
 from bench.load.spec import Load, Target
 from bench.load.workloads import WORKLOADS

@@ -9,7 +9,7 @@ from typing import Self
 
 from bench.cluster.chaos import CLIENT_TRIES, Chaos
 from bench.cluster.options import Options
-from bench.cluster.results import Run, latencies_of
+from bench.cluster.runs import Run, latencies_of
 from bench.cluster.site import Cluster, Site
 from bench.load.fleet import Fleet, Outcome
 from bench.load.spec import Load, Target

@@ -98,8 +98,9 @@ class ProxyLinks:
         """Start a proxy for this replica alone."""
         place = Place(f"{registry}{index}")
         inward, outward = free_port(), free_port()
-        command: list[str | Path] = [sys.executable, "-m", "bench.servers.link", "--rate-mb", f"{self._rate:g}"]
-        command += ["--inward", f"{inward}=127.0.0.1:{place.port}", "--outward", f"{outward}=127.0.0.1:{store_port}"]
+        command: list[str | Path] = [sys.executable, "-m", "bench.servers.relay", "--link-mb", f"{self._rate:g}"]
+        for here, there in ((inward, place.port), (outward, store_port)):  # clients come in, calls to the store go out
+            command += ["--way", f"127.0.0.1:{here}=127.0.0.1:{there}"]
         name = f"link-{place.name}"
         process = Process(name, command, self._directory / f"{name}.log", cwd=CHECKOUT)
         self._stack.callback(process.kill)

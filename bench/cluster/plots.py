@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.cluster.results import Report, Run
+from bench.cluster.results import Report
+from bench.cluster.runs import Run
 
 FORMATS = ("svg", "png")
 MOST_COLUMNS = 4

@@ -33,7 +33,7 @@ class StoreWay:
         """Prepare it; nothing is started yet."""
         self.port, self._counts_port = free_port(), free_port()
         command: list[str | Path] = [sys.executable, "-m", "bench.servers.relay"]
-        command += ["--upstream", bucket.endpoint.removeprefix("http://"), "--host", host, "--port", str(self.port)]
+        command += ["--way", f"{host}:{self.port}={bucket.endpoint.removeprefix('http://')}"]
         command += ["--counts-port", str(self._counts_port), "--delay-ms", f"{terms.store_delay_ms:g}"]
         if terms.store_rate_mb_per_s:
             command += ["--rate-mb", f"{terms.store_rate_mb_per_s:g}"]

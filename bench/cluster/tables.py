@@ -10,7 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from bench.cluster.results import Report, Run, cost_ratio, ratio, scaling, verdict
+from bench.cluster.results import Report, cost_ratio, ratio, scaling, verdict
+from bench.cluster.runs import Run
 from bench.load.workloads import WORKLOADS
 
 SHA256 = "sha256_cpu_s_per_gib"

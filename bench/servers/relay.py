@@ -1,33 +1,54 @@
-"""`python -m bench.servers.relay`: every call waits before it is forwarded, and nothing else is looked at.
+"""`python -m bench.servers.relay`: the way to the store, or the link of a replica; nothing is looked at on the way.
 
-To read each message would cost most of a millisecond for each call, and with hundreds of calls a second it would be the
-proxy that is measured. This one costs a small part of that. It
-relies on what holds for S3 clients: a call begins with the first bytes that a client sends after an answer (RFC 9112
-without pipelining), where an interim answer, 100 (Continue), is none.
+Each call to the store waits before it is forwarded. To read each message would cost most of a millisecond for each
+call, and with hundreds of calls a second it would be the relay that is measured. This one costs a small part of that.
+It relies on what holds for S3 clients: a call begins with the first bytes that a client sends after an answer (RFC 9112
+without pipelining), where an interim answer, 100 (Continue), is none. Where each connection has a rate, the kernel
+keeps it (SO_MAX_PACING_RATE, socket(7)), which costs nothing here. Whoever connects to the port for counts is told how
+many calls there were.
 
-Where each connection has a rate, the kernel keeps it (SO_MAX_PACING_RATE, socket(7)), which costs nothing here.
-Whoever connects to the port for counts is told how many calls there were.
+As a link, where the kernel may not be asked for one, all connections share one rate in each direction: those of the
+replica's clients and those to its store. Every byte is received and sent once more, which costs more CPU than a link
+that the kernel shapes.
 """
 
 import argparse
 import asyncio
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 CONTINUE = b"HTTP/1.1 100"
 MB = 1_000_000
+LOOPBACK = "127.0.0.1"
 SO_MAX_PACING_RATE = 47
 """Linux's number; the socket module has no name for it."""
 
 
 @dataclass
+class Direction:
+    """One way of a link, which all connections over it share."""
+
+    rate_bytes_per_s: float
+    _free_at_s: float = 0.0
+
+    def wait_s(self, size: int, now_s: float) -> float:
+        """Return how long it takes until so many bytes have passed, after all that were there before."""
+        self._free_at_s = max(self._free_at_s, now_s) + size / self.rate_bytes_per_s
+        return self._free_at_s - now_s
+
+
+@dataclass
 class Way:
-    """The way to the store."""
+    """A way to the store, or over a link."""
 
     upstream: tuple[str, int]
-    delay_s: float
+    delay_s: float = 0.0
     rate_bytes_per_s: int | None = None
     """Of each connection, in each direction."""
+    there: Direction | None = None
+    back: Direction | None = None
     calls: int = 0
 
     def pace(self, transport: asyncio.BaseTransport) -> None:
@@ -38,31 +59,61 @@ class Way:
 
 
 class _Side(asyncio.Protocol):
-    """One of the two connections of a pair: what it receives, its peer sends; a full peer stops it."""
+    """One of the two connections of a pair: what it receives, its peer sends, over one direction of a link if any.
 
-    def __init__(self) -> None:
+    It is not read while its peer is full, or while what it has received waits.
+    """
+
+    def __init__(self, way: Way | None = None, direction: Direction | None = None) -> None:
         self.transport: asyncio.Transport | None = None
         self.peer: _Side | None = None
+        self._way = way
+        self._direction = direction
+        self._reasons: set[str] = set()
+        """Why nothing is read: what was received waits for its time, or the peer is full."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember what to write to."""
+        """Remember what to write to, at its pace."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        if self._way is not None:
+            self._way.pace(transport)
 
     def forward(self, data: bytes) -> None:
-        """Send on what was received."""
+        """Send on what was received, once the link has room for it."""
+        if self._direction is None:
+            self._send_on(data)
+        else:
+            self.hold(data, self._direction.wait_s(len(data), asyncio.get_running_loop().time()))
+
+    def hold(self, data: bytes, wait_s: float) -> None:
+        """Send on what was received, some time later."""
+        self.read(unless="time")
+        asyncio.get_running_loop().call_later(wait_s, self._release, data)
+
+    def _release(self, data: bytes) -> None:
+        self._send_on(data)
+        self.read(again="time")
+
+    def _send_on(self, data: bytes) -> None:
         if self.peer is not None and self.peer.transport is not None:
             self.peer.transport.write(data)
 
+    def read(self, *, unless: str = "", again: str = "") -> None:
+        """Stop reading for a reason, or take a reason back: without any it is read."""
+        self._reasons = (self._reasons | {unless}) - {again, ""}
+        if self.transport is not None and not self.transport.is_closing():
+            (self.transport.pause_reading if self._reasons else self.transport.resume_reading)()
+
     def pause_writing(self) -> None:
         """Too much waits to be sent here: do not read the peer."""
-        if self.peer is not None and self.peer.transport is not None:
-            self.peer.transport.pause_reading()
+        if self.peer is not None:
+            self.peer.read(unless="full")
 
     def resume_writing(self) -> None:
         """Read the peer again."""
-        if self.peer is not None and self.peer.transport is not None:
-            self.peer.transport.resume_reading()
+        if self.peer is not None:
+            self.peer.read(again="full")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the peer too, once all is sent."""
@@ -72,17 +123,7 @@ class _Side(asyncio.Protocol):
 
 
 class StoreSide(_Side):
-    """The connection to the store."""
-
-    def __init__(self, way: Way | None = None) -> None:
-        super().__init__()
-        self._way = way
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember what to write to, at its pace."""
-        super().connection_made(transport)
-        if self._way is not None:
-            self._way.pace(transport)
+    """The connection to the store, or to what is at the other end of a link."""
 
     answered = True
     """Whether the next bytes of the client begin a call."""
@@ -97,11 +138,9 @@ class ClientSide(_Side):
     """The connection of a client, which is not read while its call waits."""
 
     def __init__(self, way: Way) -> None:
-        super().__init__()
-        self._way = way
-        self._held = b""
-        """The beginning of the call that waits."""
-        self.store = StoreSide(way)
+        super().__init__(way, way.there)
+        self._client_way = way
+        self.store = StoreSide(way, way.back)
         self.store.peer = self
         self.peer = self.store
         self._connecting: asyncio.Task[None] | None = None
@@ -109,47 +148,33 @@ class ClientSide(_Side):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connect to the store before anything is read."""
         super().connection_made(transport)
-        assert self.transport is not None
-        self._way.pace(self.transport)
-        self.transport.pause_reading()
-        self._connecting = asyncio.get_running_loop().create_task(self._connect(self.transport))
+        self.read(unless="time")
+        self._connecting = asyncio.get_running_loop().create_task(self._connect(transport))
 
-    async def _connect(self, transport: asyncio.Transport) -> None:
+    async def _connect(self, transport: asyncio.BaseTransport) -> None:
         try:
-            await asyncio.get_running_loop().create_connection(lambda: self.store, *self._way.upstream)
+            await asyncio.get_running_loop().create_connection(lambda: self.store, *self._client_way.upstream)
         except OSError:
-            transport.abort()
+            transport.close()
         else:
-            transport.resume_reading()
+            self.read(again="time")
 
     def data_received(self, data: bytes) -> None:
         """Pass on what belongs to the call under way; hold what begins one."""
-        if self._held:
-            self._held += data
-        elif self.store.answered:
-            self.store.answered = False
-            self._way.calls += 1
-            self._held += data
-            assert self.transport is not None
-            self.transport.pause_reading()
-            asyncio.get_running_loop().call_later(self._way.delay_s, self._begin)
+        begins, self.store.answered = self.store.answered, False
+        self._client_way.calls += begins
+        if begins and self._client_way.delay_s:
+            self.hold(data, self._client_way.delay_s)
         else:
             self.forward(data)
 
-    def _begin(self) -> None:
-        """Forward the call that waited; the client may be gone by now."""
-        held, self._held = self._held, b""
-        self.forward(held)
-        if self.transport is not None:
-            self.transport.resume_reading()
 
-
-async def serve(way: Way, host: str, port: int, counts_port: int | None = None) -> None:
-    """Relay until cancelled."""
+async def serve(ways: Sequence[tuple[str, int, Way]], counts_port: int | None = None) -> None:
+    """Relay from each of these hosts and ports until cancelled."""
     loop = asyncio.get_running_loop()
-    servers = [await loop.create_server(lambda: ClientSide(way), host, port, backlog=1024)]
+    servers = [await loop.create_server(partial(ClientSide, way), host, port, backlog=1024) for host, port, way in ways]
     if counts_port is not None:
-        servers.append(await asyncio.start_server(lambda _, writer: _tell(way, writer), "127.0.0.1", counts_port))
+        servers.append(await asyncio.start_server(lambda _, writer: _tell(ways[0][2], writer), LOOPBACK, counts_port))
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
@@ -159,20 +184,28 @@ async def _tell(way: Way, writer: asyncio.StreamWriter) -> None:
     writer.close()
 
 
+def _way(text: str) -> tuple[str, int, str, int]:
+    here, _, there = text.partition("=")
+    (host, _, port), (upstream, _, upstream_port) = here.rpartition(":"), there.rpartition(":")
+    return host, int(port), upstream, int(upstream_port)
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.servers.relay")
-    parser.add_argument("--upstream", required=True, metavar="HOST:PORT")
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen")
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--counts-port", type=int, help="where to say how many calls there were")
-    parser.add_argument("--delay-ms", type=float, required=True)
+    parser.add_argument("--way", type=_way, action="append", required=True, metavar="HOST:PORT=HOST:PORT")
+    parser.add_argument("--counts-port", type=int, help="where to say how many calls there were on the first way")
+    parser.add_argument("--delay-ms", type=float, default=0.0, help="of each call")
     parser.add_argument("--rate-mb", type=float, help="of each connection, in each direction")
+    parser.add_argument("--link-mb", type=float, help="of all together, in each direction; a second way goes back")
     options = parser.parse_args()
-    host, _, port = options.upstream.rpartition(":")
     rate = None if options.rate_mb is None else int(options.rate_mb * MB)
-    way = Way((host, int(port)), options.delay_ms / 1000, rate)
-    asyncio.run(serve(way, options.host, options.port, options.counts_port))
+    there, back = (None if options.link_mb is None else Direction(options.link_mb * MB) for _ in range(2))
+    ways = []
+    for host, port, *upstream in options.way:
+        ways.append((host, port, Way(tuple(upstream), options.delay_ms / 1000, rate, there, back)))
+        there, back = back, there
+    asyncio.run(serve(ways, options.counts_port))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.cluster.results import Report, Run, cost_ratio, ratio, verdict
+from bench.cluster.results import Report, cost_ratio, ratio, verdict
+from bench.cluster.runs import Run
 from bench.cluster.tables import runs_table
 from bench.load.workloads import WORKLOADS, Goal
 from bench.measures import GIB, MIB, ProcessTree, all_cpu_s

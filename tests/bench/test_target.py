@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from bench.cluster.measuring import Place, Tell
     from bench.cluster.options import Options
-    from bench.cluster.results import Run
+    from bench.cluster.runs import Run
     from bench.load.fleet import Fleet
     from bench.servers.stores import Bucket
 

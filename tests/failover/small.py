@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from threading import Condition, Event
 from typing import TYPE_CHECKING
 
+from bench.clients.blobs import verify_blob
 from bench.clients.connection import Refused
-from bench.clients.images import Image, push_image, verify_images
+from bench.clients.images import Image, pull_manifest, push_image
 from bench.clients.pool import Connections
 from tests.blackbox.registry_api import DEADLINE_S
 
@@ -81,5 +82,9 @@ class SmallImages:
         """Read all that was acknowledged at this port, every byte."""
         connections = Connections(port)
         for flow, images in self.pushed.items():
-            verify_images(connections, f"small/{flow}", images)
+            for image in images:
+                with connections.lend() as connection:
+                    assert pull_manifest(connection, f"small/{flow}", image.tag) == image.manifest, image.tag
+                    for blob in image.blobs:
+                        verify_blob(connection, f"small/{flow}", blob)
         connections.close()

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from bench.cluster.markdown import document
 from bench.cluster.options import options_from
-from bench.cluster.results import Ability, Report, Run, cost_ratio, latencies_of, ratio, read_report, scaling
+from bench.cluster.results import Report, cost_ratio, ratio, read_report, scaling
+from bench.cluster.runs import Ability, Run, latencies_of
 from bench.cluster.tables import cells, show
 from bench.load.content import layer_size
 from bench.servers.registries import filled_in
