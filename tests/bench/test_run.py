@@ -30,7 +30,8 @@ REPLICAS = 2
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run all workloads once, in all flows, and return where the results are."""
     directory = tmp_path_factory.mktemp("everything")
-    measured(directory, "--no-namespaces", "--replicas", str(REPLICAS), "--flow", "docker,containerd,chunked")
+    flows = ("--flow", "docker,containerd,chunked", "--layer-mib", "0.0625", "--longest-layer-mib", "0.0625")
+    measured(directory, "--no-namespaces", "--replicas", str(REPLICAS), "--duration", "1.5", *flows)
     return directory
 
 
