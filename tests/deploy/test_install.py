@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,6 +114,8 @@ def test_installed_program_runs_by_itself(root: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    said = subprocess.run([program, "--version"], cwd="/", capture_output=True, text=True, check=True).stdout
+    assert re.fullmatch(r"zotpy \S+ \(commit [0-9a-f]{40}(-dirty)?\)\n", said)
 
 
 def test_secrets_are_for_root_and_units_for_all(root: Path) -> None:

@@ -61,6 +61,7 @@ _IMAGE = Covered("deploy/test_image.py::test_registry_takes_the_image_that_it_ru
 _APISERVER = Covered("deploy/test_apiserver.py::test_an_overlay_is_taken_and_stays")
 _BUILT = Covered("deploy/test_release.py::test_the_same_commit_gives_the_same_files")
 _INSTALLED = Covered("deploy/test_release.py::test_its_files_install_on_a_bare_machine")
+_PROMTOOL = Covered("deploy/test_monitoring.py::test_every_expression_asks_for_series_that_exist")
 _SYSTEMD = Shell("systemd does not run where tests do")
 _CLUSTER = Shell("nodes and pods of a cluster are not there")
 _MACHINE = Shell("it changes the whole machine of the reader")
@@ -128,6 +129,10 @@ WAYS: dict[str, dict[str, Way]] = {
         "python3 -m venv /opt/registry": Run(),
         "/opt/registry/bin/pip install --require-hashes -r requirements/serve.txt": Run(),
         "/opt/registry/bin/pip install --no-deps --no-build-isolation .": Run(),
+    },
+    "docs/alerts.md": {
+        "promtool check rules deploy/monitoring/rules.yaml": _PROMTOOL,
+        "promtool test rules deploy/monitoring/rules_test.yaml": _PROMTOOL,
     },
     "docs/backup.md": {
         "apt-get install -y rclone": _MACHINE,
