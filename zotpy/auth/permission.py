@@ -61,4 +61,23 @@ class Unrestricted:
         return True
 
 
+class Unasked:
+    """What a handler has whose row asks nobody who they are: it may ask for nothing."""
+
+    identity = Identity()
+    is_open = False
+
+    def require(self, action: Action, repo: RepositoryName | None, reference: str = "") -> None:
+        """Raise `RuntimeError`: the row of an endpoint that asks for something must say so."""
+        del repo, reference
+        msg = f"an endpoint asks for {action}, and its row does not say that it needs anything"
+        raise RuntimeError(msg)
+
+    def allows(self, action: Action, repo: RepositoryName | None, reference: str = "") -> bool:
+        """Say no."""
+        del action, repo, reference
+        return False
+
+
 UNRESTRICTED: Permission = Unrestricted()
+UNASKED: Permission = Unasked()

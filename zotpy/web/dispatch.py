@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import trio
 from quart import Response
 
-from zotpy.auth.permission import UNRESTRICTED, Permission
+from zotpy.auth.permission import UNASKED, UNRESTRICTED, Permission
 from zotpy.concurrency import first_cause
 from zotpy.core.errors import Unsupported
 from zotpy.core.names import RepositoryName
@@ -49,7 +49,7 @@ class Dispatcher:
             route, name, last = self.table.find(request.method, path)
             request.route, area = route.rule, route.area
             repo = None if name is None else RepositoryName.parse(name)
-            permission = UNRESTRICTED
+            permission = UNASKED
             if route.needs is not None:
                 permission = await self._admit(request)
                 permission.require(route.needs, repo, last)

@@ -20,8 +20,10 @@ from zotpy.registry.registry import open_registry
 from zotpy.registry.settings import RegistrySettings
 from zotpy.store.memory_store import MemoryStore
 from zotpy.web import blobs, lists, manifests, operations, uploads, welcome
+from zotpy.web.answers import Answer
 from zotpy.web.app import ROUTES, create_app
 from zotpy.web.call import Call
+from zotpy.web.routes import Route, RouteTable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
@@ -175,6 +177,25 @@ async def test_a_caller_who_must_log_in_first_is_answered_so(nursery: trio.Nurse
             assert answer.status_code == (200 if needs is None else 501), rule
             if needs is not None:
                 assert answer.json()["errors"][0]["message"] == f"log in to {method}"
+
+
+@pytest.mark.parametrize("is_required", [True, False], ids=["requires", "asks"])
+async def test_a_handler_whose_row_asks_nobody_may_do_nothing(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch, is_required: object
+) -> None:
+    """It is refused what it asks for, although everybody may do everything: its row must say what it needs."""
+    asked: list[bool] = []
+
+    async def handler(call: Call) -> Answer:
+        if is_required:
+            call.permission.require(Action.READ, None)
+        asked.append(call.permission.allows(Action.READ, None))
+        return Answer("", 200)
+
+    find = RouteTable([Route("GET", "/livez", handler, needs=None)]).find
+    monkeypatch.setattr(RouteTable, "find", lambda _, method, path: find(method, path))
+    answer = await replica.client.get("/livez")
+    assert (answer.status_code, asked) == ((500, []) if is_required else (200, [False]))
 
 
 @pytest.mark.parametrize(
