@@ -21,11 +21,11 @@ class Collection:
     """By the store's clock, before anything was looked at."""
     summary: Summary
     condemned: Table
-    """In a dry run: the keys of what would have been deleted so far."""
+    """In a dry run: the keys that would have been deleted so far."""
     advance: Callable[[int], None]
-    """Told how many objects were looked at, for whoever watches."""
+    """Called with the number of objects that were just checked, for a display."""
     tell: Callable[[Expiration], None] = lambda _: None
-    """Told in a dry run what retention would let go."""
+    """Called in a dry run with each tag and manifest that retention would delete."""
 
     def is_past(self, listed: Listed, age_s: float) -> bool:
         """Whether an object was older than this when the collection began."""
@@ -36,7 +36,7 @@ class Collection:
         return self.is_past(listed, self.settings.grace_s)
 
     async def delete(self, keys: Sequence[str]) -> int:
-        """Delete objects, or in a dry run remember them; returns how many."""
+        """Delete objects, or remember them in a dry run. Return how many."""
         if self.settings.dry_run:
             await self.condemned.add([(key, "") for key in keys])
         elif keys:
@@ -53,7 +53,7 @@ class Collection:
     async def delete_seen(self, listed: Listed) -> int:
         """Delete an object that could be written again under its key, if it is still the one that was listed.
 
-        Where the store has no conditions, whatever is there: only for what others can rebuild.
+        If the store has no conditions, it deletes whatever exists. So use it only for what others can rebuild.
         """
         if self.settings.dry_run:
             return 1

@@ -28,19 +28,19 @@ log = structlog.get_logger()
 
 
 class Progress(Protocol):
-    """Who watches a collection."""
+    """What shows the progress of a collection."""
 
     def begin(self, what: str) -> Callable[[int], None]:
-        """Be told what is looked at now; returns what is told how many objects more were."""
+        """Take note of what is checked now. Return a function to call with how many more objects were checked."""
         ...
 
     def tell(self, expiration: Expiration) -> None:
-        """Be told in a dry run of something that retention would let go."""
+        """Take note, in a dry run, of a thing that retention would delete."""
         ...
 
 
 class Unwatched:
-    """Nobody does."""
+    """Shows nothing."""
 
     def begin(self, what: str) -> Callable[[int], None]:
         """See `Progress`."""
@@ -88,7 +88,7 @@ class Collector:
         collection.summary.problems += [f"{key}: it is not a repository's" for key in foreign]
 
     async def _data(self, collection: Collection) -> None:
-        """Collect data; where something among the leases cannot be understood, nothing of it is deleted."""
+        """Collect data. If something among the leases cannot be understood, delete no data."""
         try:
             async with data_sweep(collection) as sweep:
                 await sweep.run()
@@ -97,7 +97,7 @@ class Collector:
             collection.summary.problems.append(f"data: {error}")
 
     async def _repository(self, collection: Collection, repo: RepositoryName, history: PullHistory) -> None:
-        """Collect in one repository; where something of it cannot be read, nothing of it is deleted."""
+        """Collect in one repository. If something in it cannot be read, delete nothing of it."""
         collection.summary.repositories += 1
         try:
             records = await list_records(self.store, repo)

@@ -1,19 +1,21 @@
-"""Data: the bytes of large blobs, which go in two steps, once no lease names them.
+"""Data: the bytes of large blobs. Two collections delete them, once no lease names them.
 
-1. A listing of all leases finds none that names a data object older than the grace. Its hints go, so that no push
-   finds it any more, and then a note is written: `retired/<data id>-<when that listing began>`.
-2. A later collection lists all leases again. If that listing began two deadlines after the note was written, ended
-   within one grace of the beginning of the first one, and finds no lease either: the data goes, and then the notes.
+1. A listing of all leases finds none that names a data object older than the grace. The collector deletes its hints, so
+   that no push finds it any more. Then it writes a note: `retired/<data id>-<when that listing began>`.
+2. A later collection lists all leases again. That listing must begin two deadlines after the note was written, and end
+   within one grace of the beginning of the first one. If it finds no lease either, the collector deletes the data, and
+   then the notes.
 
-Why that is enough. Who writes a lease has read the data's id before, no longer than a deadline ago, from another
-lease, an entry or a hint; a lease that the store dates later counts for nobody (`zotpy.bucket.reliance`). A lease
-that the first listing missed was written after it began, so it is there for a grace at least, and the second listing
-sees it. One written after the second listing began would need something to read the id from, after the note; all of
-that is a lease as above, or was gone before the note was written. Pauses are no danger: a note that took too long
-counts for nothing, and what the second listing has found stays true for ever.
+Why that is enough: a request that writes a lease has read the data's id before, no longer than a deadline ago, from
+another lease, an entry or a hint. A lease that the store dates later counts for nothing (`zotpy.bucket.reliance`). A
+lease that the first listing missed was written after it began. So it exists for at least a grace, and the second
+listing sees it. To write a lease after the second listing began, a request would have to read the id from something
+that exists after the note. That is a lease as above, or was deleted before the note was written. Pauses do no harm: a
+note that took too long counts for nothing, and what the second listing has found stays true for ever.
 
-One thing more names data and stays: the state of an upload. Whoever reads the id there writes the lease while the data
-is younger than the grace (`zotpy.registry.pushing.kept`), so the first listing sees it, and the data is not looked at.
+One more thing names data and stays: the state of an upload. A request that reads the id there writes the lease while
+the data is younger than the grace (`zotpy.registry.pushing.kept`). So the first listing sees it, and the sweep does not
+look at that data.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -80,7 +82,7 @@ class DataSweep:
             await self.named.add(rows)
 
     async def _read(self, listed: Listed) -> str | None:
-        """Read a lease written before leases said in their keys which data they keep."""
+        """Read a lease that was written before the keys of leases named their data."""
         try:
             value = decode_value("blobs", (await self.collection.store.get(listed.key)).body)
         except KeyMissing:
@@ -96,7 +98,7 @@ class DataSweep:
             await self.hints.add([(hint.data_id, key) for hint, key in hints if hint is not None])
 
     async def _note_notes(self) -> datetime:
-        """Remember all notes with the time of their writing; returns the store's time after all listings."""
+        """Remember all notes with the time of their writing. Return the store's time after all listings."""
         ended = self.collection.began
         async for page in pages(self.collection.store, keys.RETIRED):
             rows, void = [], []
@@ -143,11 +145,11 @@ class DataSweep:
                 await self.collection.store.put(keys.retired(found.data_id, int(began.timestamp())), b"")
 
     async def _delete_hints(self, found: Unnamed) -> None:
-        """Let no push find the data any more."""
+        """Delete the hints, so that no push can find the data."""
         self.collection.summary.hints_deleted += await self.collection.delete(sorted(found.hints))
 
     def _counts(self, note: str, began: datetime, ended: datetime) -> bool | None:
-        """Whether the data may go by this note; `None`: not yet; `False`: never."""
+        """Whether this note lets the data be deleted; `None`: not yet; `False`: never."""
         settings = self.collection.settings
         written, _, key = note.partition(" ")
         retired = keys.retired_data(key)

@@ -1,6 +1,7 @@
-"""Names of what is gone: markers of tags that moved on, referrers of deleted manifests, empty repositories.
+"""Names that lead nowhere: markers of tags that moved, referrers of deleted manifests, empty repositories.
 
-All of them are written before what they lead to, so the young ones are left alone: what they are for may be on its way.
+All of them are written before what they lead to. So the sweep leaves young ones alone: their requests may not be
+finished.
 """
 
 from collections import Counter
@@ -45,7 +46,7 @@ class NameSweep:
     async def _sweep_late_tags(self, listed_tags: Sequence[Listed], leading: set[Tag]) -> None:
         """Delete tags that a push wrote too late (`zotpy.bucket.reliance`), after its manifest had been deleted.
 
-        Those in `leading` have a marker of a manifest that is there; all others are read.
+        Those in `leading` have a marker of an existing manifest. All others are read.
         """
         for listed in listed_tags:
             tag = Tag(listed.key.removeprefix(keys.tags(self.repo)))
@@ -59,7 +60,7 @@ class NameSweep:
                 self.collection.summary.tags_deleted += await self.collection.delete_seen(listed)
 
     async def _sweep_markers(self, tags: set[Tag], named: Sequence[tuple[tuple[Digest, Tag], Listed]]) -> None:
-        """Delete markers of tags that are gone, or name another manifest by now."""
+        """Delete markers of tags that do not exist any more, or name another manifest now."""
         count = Counter(tag for (_, tag), _ in named)
         doubtful = [tag for tag in count if count[tag] > 1 and tag in tags]
         digests = dict(zip(doubtful, await self._digests_of(doubtful), strict=True))
@@ -75,7 +76,7 @@ class NameSweep:
         return [None if tag is None else tag[0].digest for tag in found]
 
     async def _mark_again(self, digest: Digest, tag: Tag) -> None:
-        """Put a marker back where its tag was pushed in this moment, and the store has no conditions."""
+        """Write a marker again if its tag was pushed at this moment and the store has no conditions."""
         if self.collection.settings.dry_run or self.collection.store.features.conditional_delete:
             return
         tags = Tags(self.collection.store)
@@ -83,13 +84,13 @@ class NameSweep:
             await Pointers(self.collection.store, tags).mark_tag(self.repo, digest, tag)
 
     async def _sweep_referrers(self, records: RecordListing) -> None:
-        """Delete descriptors of manifests that are gone; a DELETE that broke off leaves one."""
+        """Delete descriptors of manifests that do not exist any more: a DELETE that broke off leaves one."""
         for listed in await list_all(self.collection.store, keys.all_of(keys.REFERRERS, self.repo)):
             if not _exists(records, keys.referring(listed.key)) and self.collection.is_past_grace(listed):
                 self.collection.summary.referrers_deleted += await self.collection.delete_seen(listed)
 
     async def _sweep_catalog(self, records: RecordListing, *, is_empty: bool) -> None:
-        """Take a repository in which nothing is left out of the catalog; put one that lost its marker back."""
+        """Remove an empty repository from the catalog, and add one that lost its marker."""
         store, dry_run = self.collection.store, self.collection.settings.dry_run
         marker = await self._catalog_marker()
         if any(kind == "manifests" and record.exists for (kind, _), record in records.items()):
@@ -99,7 +100,7 @@ class NameSweep:
             self.collection.summary.repositories_emptied += await self.collection.delete_seen(marker)
             if not dry_run and not store.features.conditional_delete:
                 left = await store.list(keys.all_of(keys.LEASES, self.repo), limit=1)
-                if left.objects:  # pushed in this moment
+                if left.objects:  # pushed at this moment
                     await Pointers(store, Tags(store)).mark_repository(self.repo)
 
     async def _catalog_marker(self) -> Listed | None:

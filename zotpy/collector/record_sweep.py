@@ -1,13 +1,13 @@
-"""RecordListing: what nothing needs in one repository, and leases that were superseded.
+"""Records that nothing needs in one repository, and superseded leases.
 
-The leases are listed first, then entries, then manifests are read. What a manifest needs that was not there to be
-read then, because its push came later, that push has relied on: so its lease was younger than half the grace, and is
-not old enough to go.
+The sweep lists the leases first, then the entries, and then reads the manifests. A manifest that did not exist yet was
+pushed later, and its push relied on what it needs. So the leases of that were younger than half the grace, and are not
+old enough to be deleted.
 
-A record goes by deleting its entry, then exactly the leases that were listed: one that was written meanwhile survives
-and keeps the record, and the entry is rebuilt from it. An entry that was written since the leases were listed stays,
-or reads would have to look for that lease from then on. Of a record whose entry is a tombstone the leases go first:
-without the tombstone they would bring it back.
+To delete a record, the sweep deletes its entry, then exactly the leases that it listed. A lease that was written
+meanwhile survives and keeps the record, and the entry is rebuilt from it. An entry that was written since the leases
+were listed stays: otherwise each read would have to look for that lease from then on. If the entry is a tombstone, the
+leases are deleted first: without the tombstone they would bring the record back.
 """
 
 from collections.abc import Sequence
@@ -31,9 +31,9 @@ class RecordSweep:
     repo: RepositoryName
 
     async def run(self, records: RecordListing, gone: frozenset[Digest], known: References) -> RecordListing:
-        """Delete what may go, and return what is left.
+        """Delete what may be deleted, and return what is left.
 
-        `gone` are manifests that need nothing any more, `known` is what others were read to name just now.
+        `gone` are manifests that need nothing any more. `known` is what other manifests name, as just read.
         """
         summary = self.collection.summary
         summary.leases += sum(len(record.leases) for record in records.values())
@@ -53,7 +53,7 @@ class RecordSweep:
         return left
 
     async def _needed(self, records: RecordListing, gone: frozenset[Digest], known: References) -> frozenset[Digest]:
-        """Return what the manifests need; they are read only where a blob is old enough to go."""
+        """Return what the manifests need. They are read only if a blob is old enough to be deleted."""
         blobs = [record for (kind, _), record in records.items() if kind == "blobs" and record.exists]
         if not any(map(self._is_past_grace, blobs)):
             return frozenset()
@@ -63,14 +63,14 @@ class RecordSweep:
         return (await read_references(self.collection, self.repo, unread)).union(*named)
 
     def _is_past_grace(self, record: ListedRecord) -> bool:
-        """Whether the newest lease and the entry are: a younger entry came with a lease that the listing missed."""
+        """Whether newest lease and entry are both old: a younger entry came with a lease that the listing missed."""
         written = [listed for listed in (record.newest(), record.entry) if listed is not None]
         return all(map(self.collection.is_past_grace, written))
 
     async def _delete(self, record: ListedRecord) -> bool:
-        """Delete a record that nothing needs; `False` where its entry was written again since it was listed.
+        """Delete a record that nothing needs; `False` if its entry was written again since it was listed.
 
-        It may be a tombstone by now, and the lease of a renewal before that must not bring the record back.
+        It may be a tombstone by now, and the lease of an earlier renewal must not bring the record back.
         """
         if record.entry is not None and not await self.collection.delete_seen(record.entry):
             return False
@@ -79,7 +79,7 @@ class RecordSweep:
         return True
 
     async def _finish_deletion(self, name: Name, record: ListedRecord) -> bool:
-        """Delete what a DELETE has left: tags, leases, then the tombstone; or an entry that has no lease."""
+        """Delete what a DELETE has left: tags, leases, then the tombstone; or an entry without a lease."""
         entry = record.entry
         if entry is None or not self._is_past_grace(record):
             return False
@@ -91,10 +91,10 @@ class RecordSweep:
         return bool(gone)
 
     async def _delete_tags(self, digest: Digest, tombstone: Listed) -> bool:
-        """Delete tags that name a deleted manifest, as its DELETE broke off; `False` where it was pushed again.
+        """Delete tags that name a deleted manifest, because its DELETE broke off; `False` if it was pushed again.
 
-        A push writes its tags after it has replaced the tombstone. So those that were read before the tombstone was
-        seen to be still there are older.
+        A push writes its tags after it has replaced the tombstone. So tags that were read before the tombstone was seen
+        to be still in place are older.
         """
         store = self.collection.store
         tags = Tags(store)

@@ -1,7 +1,7 @@
 """What the manifests of one repository name.
 
-Every manifest that is there counts, tagged or not: who wants untagged ones to go says so by a retention rule, which
-lets them go first.
+Every existing manifest counts, tagged or not. If an operator wants untagged ones deleted, a retention rule says so, and
+retention deletes them first.
 """
 
 import re
@@ -26,11 +26,11 @@ _DIGESTS = re.compile(
 
 
 def references_of(value: ManifestValue) -> frozenset[Digest]:
-    """Return every digest that a manifest mentions, wherever: those that it needs, and some more."""
+    """Return every digest that a manifest mentions anywhere: those that it needs, and some more."""
     found = {Digest.parse(match.group().decode()) for match in _DIGESTS.finditer(value.content)}
     try:
         facts = parse_manifest(value.content, value.media_type)
-    except ManifestInvalid:  # by the rules of another release: what can be seen in it will do
+    except ManifestInvalid:  # by the rules of another release: use what can be seen in it
         return frozenset(found)
     return frozenset(found | {*facts.blobs, *facts.manifests})
 
@@ -49,19 +49,19 @@ async def read_references(
 async def _read(
     collection: Collection, repo: RepositoryName, digest: Digest, leases: Sequence[Listed]
 ) -> frozenset[Digest]:
-    """Read one manifest, from a lease where there is no entry. What cannot be found any more was deleted meanwhile."""
+    """Read one manifest, from a lease if it has no entry. One that cannot be found any more was deleted meanwhile."""
     collection.summary.manifests_read += 1
     try:
         entry = decode_entry("manifests", (await collection.store.get(keys.entry(repo, "manifests", digest))).body)
     except KeyMissing:
         value = await value_of_leases(collection.store, leases)
         return frozenset() if value is None else references_of(value)
-    # A tombstone: deleted since the listing. What was pushed with the same bytes since relies on younger leases.
+    # A tombstone: deleted since the listing. If the same bytes were pushed since, that push relies on younger leases.
     return frozenset() if not isinstance(entry.value, ManifestValue) else references_of(entry.value)
 
 
 async def value_of_leases(store: Store, leases: Sequence[Listed]) -> ManifestValue | None:
-    """Read a manifest without an entry, as a push leaves it that broke off; `None` where it was deleted meanwhile."""
+    """Read a manifest without an entry, as a push that broke off leaves it; `None` if it was deleted meanwhile."""
     for lease in leases:
         try:
             value = decode_value("manifests", (await store.get(lease.key)).body)

@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Expiration:
-    """Something that goes, or would, because of a retention rule."""
+    """Something that a retention rule deletes, or would delete."""
 
     repository: str
     what: str
@@ -19,50 +19,50 @@ class Expiration:
 
 @dataclass(slots=True)
 class Summary:
-    """Counts of one collection; in a dry run of what it would have deleted."""
+    """Counts of one collection; in a dry run the counts of what it would have deleted."""
 
     dry_run: bool = False
     repositories: int = 0
-    """Repositories looked at."""
+    """Repositories that were checked."""
     leases: int = 0
-    """Leases looked at."""
+    """Leases that were checked."""
     manifests_read: int = 0
     retention_dry_run: bool = False
-    """Of retention alone: what it lets go is counted and told of, and stays."""
+    """Of retention alone: what it would delete is counted and reported, and stays."""
     tags_expired: int = 0
-    """Tags that a retention rule let go."""
+    """Tags that retention deleted."""
     manifests_expired: int = 0
-    """Manifests that a retention rule let go: untagged ones, and referrers."""
+    """Manifests that retention deleted: untagged ones, and referrers."""
     manifests_held: int = 0
-    """Manifests that a rule would let go, but not on a store without conditional writes."""
+    """Manifests that a rule does not keep, but that stay because the store has no conditional writes."""
     records_deleted: int = 0
     """Blobs that no manifest named, and records that had been deleted by requests."""
     leases_deleted: int = 0
     data_objects: int = 0
-    """Data objects looked at."""
+    """Data objects that were checked."""
     data_retired: int = 0
     """Data objects that nothing names: a later collection deletes them, if nothing does then either."""
     data_retired_bytes: int = 0
     data_deleted: int = 0
     data_deleted_bytes: int = 0
     notes_void: int = 0
-    """Notes of an earlier collection that came too long ago to count: the data is retired anew."""
+    """Notes of an earlier collection that are too old to count: the data is noted anew."""
     hints_deleted: int = 0
     uploads_ended: int = 0
     multiparts_aborted: int = 0
     tags_deleted: int = 0
     """Tags of deleted manifests, whose DELETE broke off."""
     markers_deleted: int = 0
-    """Markers of tags that have moved on."""
+    """Markers of tags that name another manifest now."""
     referrers_deleted: int = 0
     repositories_emptied: int = 0
-    """Repositories in which nothing is left, taken out of the catalog."""
+    """Empty repositories that were removed from the catalog."""
     problems: list[str] = field(default_factory=list)
-    """What could not be looked at, each in a sentence; nothing of it was deleted."""
+    """What could not be checked, each in a sentence; nothing of it was deleted."""
 
     @property
     def deletions(self) -> int:
-        """How many objects went, or would go."""
+        """How many objects were deleted, or would be."""
         return (
             self.tags_expired
             + self.manifests_expired

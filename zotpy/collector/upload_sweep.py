@@ -1,9 +1,9 @@
-"""Uploads that were left behind: their states, their multiparts, and multiparts that no state names.
+"""Uploads that no client continued: their states, their multiparts, and multiparts that no state names.
 
-An upload that rests for its time to live is ended as if its client had cancelled it. A multipart goes when it began
-that long ago and no state names it: an upload that is sent in one request has no state, and none takes so long.
+An upload that rests longer than its time to live is ended as if its client had cancelled it. A multipart is aborted if
+it began that long ago and no state names it: an upload in one request has no state, and none takes that long.
 
-What a state keeps as data (`zotpy.registry.pushing.kept`) is data that no lease names, and goes as such.
+What a state keeps as data (`zotpy.registry.pushing.kept`) is data that no lease names, and is deleted as such.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class UploadSweep:
     collection: Collection
 
     async def run(self) -> None:
-        """End what was left behind."""
+        """End the uploads that no client continued."""
         async for page in pages(self.collection.store, keys.UPLOADS):
             for listed in page.objects:
                 if self.collection.is_past(listed, self.collection.settings.upload_ttl_s):
@@ -32,7 +32,10 @@ class UploadSweep:
         await self._abort_unowned()
 
     async def _end(self, listed: Listed) -> None:
-        """Delete the state if it still rests; then nobody can go on with its parts, and they go."""
+        """Delete the state if it still rests.
+
+        After that no client can continue with its parts, and they are deleted.
+        """
         state = await self._read(listed)
         if state is None or not await self.collection.delete_seen(listed):
             return
@@ -71,7 +74,7 @@ class UploadSweep:
         return list(old.values())
 
     async def _note_owned(self, owned: Table) -> None:
-        """Read all states that are left, for the multiparts that they name."""
+        """Read all remaining states, for the multiparts that they name."""
         async for page in pages(self.collection.store, keys.UPLOADS):
             for listed in page.objects:
                 state = await self._read(listed)

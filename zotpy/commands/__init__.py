@@ -1,1 +1,1 @@
-"""The commands that look after a bucket beside its replicas: each module is one, with its arguments and its words."""
+"""The commands that look after a bucket beside its replicas. Each module is one, with its arguments and its texts."""

@@ -1,4 +1,4 @@
-"""`zotpy du`: what the registry takes, by repository."""
+"""`zotpy du`: how much space the registry uses, by repository."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""`zotpy fsck`: whether everything that the registry says it has is there and right."""
+"""`zotpy fsck`: whether everything that the registry says it has exists and is right."""
 
 import argparse
 import json
@@ -58,7 +58,7 @@ def add_fsck(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 
 def _share(text: str) -> float:
-    """Read a share; for argparse, which tells the person what is wrong."""
+    """Read a share; for argparse, which reports what is wrong."""
     if text in {"all", "none"}:
         return float(text == "all")
     percentage = re.fullmatch(r"(\d{1,3}(?:\.\d{1,6})?)%", text)
@@ -78,7 +78,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         check = partial(_check, repair=options.repair, share_read=options.read, restored=options.restored)
         done = look_at_bucket(partial(check, settings, report))
-    finally:  # what was found, and repaired, before the store failed or the person lost patience
+    finally:  # what was found, and repaired, before the store failed or the user pressed Ctrl-C
         if not options.json:
             for problem in report.problems:
                 print(problem)  # noqa: T201 - said to the person at the terminal

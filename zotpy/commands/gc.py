@@ -84,7 +84,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check_grace(options: argparse.Namespace, settings: "Settings") -> None:
-    """Raise `ConfigError` where the flag is shorter than the time for which replicas rely on what they have seen."""
+    """Raise `ConfigError` if the flag is shorter than the time for which replicas rely on what they have read."""
     from zotpy.config import ConfigError, load_settings  # noqa: PLC0415
 
     theirs_s = load_settings(options.config).gc.grace_s

@@ -1,4 +1,4 @@
-"""What these commands have in common: a configuration, the store that it names, and a person who waits."""
+"""What these commands have in common: a configuration, the store that it names, and a user who waits."""
 
 import argparse
 import sys
@@ -31,7 +31,10 @@ log = structlog.get_logger()
 
 
 def read_settings(options: argparse.Namespace, flags: Mapping[str, str | None]) -> Settings:
-    """Read the configuration, flags before variables before the file, and set up the log. Raises `ConfigError`."""
+    """Read the configuration, and set up the log.
+
+    Flags override variables, and these the file. Raises `ConfigError`.
+    """
     given = {"storage.rootDirectory": options.root, **flags}
     settings = load_settings(options.config, overrides={path: text for path, text in given.items() if text is not None})
     try:
@@ -43,7 +46,7 @@ def read_settings(options: argparse.Namespace, flags: Mapping[str, str | None]) 
 
 @asynccontextmanager
 async def open_bucket(settings: Settings) -> AsyncIterator[Store]:
-    """Open the bucket, whoever else uses it; no faster than `gcSettings.callsPerSecond`. Raises `StartupError`."""
+    """Open the bucket beside its replicas, no faster than `gcSettings.callsPerSecond`. Raises `StartupError`."""
     async with open_store(settings, beside_a_replica=True) as store:
         try:
             (await read_layout(store)).check()
@@ -61,7 +64,7 @@ async def open_bucket(settings: Settings) -> AsyncIterator[Store]:
 
 
 def look_at_bucket(work: Callable[[], Awaitable[T]]) -> T | None:
-    """Run a command's work; where the store fails, say so and return `None`."""
+    """Run a command's work. If the store fails, say so and return `None`."""
     try:
         return trio.run(work)
     except (StoreError, StartupError, RegistryError, FramingError, BaseExceptionGroup) as error:
@@ -74,7 +77,7 @@ def look_at_bucket(work: Callable[[], Awaitable[T]]) -> T | None:
 
 
 class Watched(AbstractContextManager["Watched"]):
-    """Shows on a terminal what is looked at, and how much of it was; else each step is a line of the log."""
+    """Shows on a terminal what is checked, and how much of it was; otherwise each step is a line of the log."""
 
     def __init__(self, tell: Callable[[object], None] = lambda _: None) -> None:
         self._progress = Progress(
@@ -83,10 +86,10 @@ class Watched(AbstractContextManager["Watched"]):
             TextColumn("{task.completed:,.0f} objects"),
             TimeElapsedColumn(),
             console=Console(stderr=True),
-            redirect_stdout=sys.stdout.isatty(),  # what is printed meanwhile: above the progress, or where it was led
+            redirect_stdout=sys.stdout.isatty(),  # printed text goes above the progress, or elsewhere
         )
         self.tell = tell
-        """Told what is found on the way; see `zotpy.collector.collector.Progress`."""
+        """Called with what is found on the way; see `zotpy.collector.collector.Progress`."""
         self._is_terminal = self._progress.console.is_terminal
         self._task: TaskID | None = None
 

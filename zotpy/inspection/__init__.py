@@ -1,1 +1,1 @@
-"""Looking at a bucket as a whole: what it holds for whom (`usage`), and whether all of it is right (`checking`)."""
+"""Looking at a bucket as a whole: what each repository holds (`usage`), and whether it is right (`checking`)."""

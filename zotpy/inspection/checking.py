@@ -1,9 +1,9 @@
-"""`fsck`: whether everything that can be asked for can be had, and has the digest it is asked for by.
+"""`fsck`: whether everything that clients can ask for exists, and has the digest by which they ask for it.
 
-Repairs only add: an entry from a lease, a lease from an entry, a marker from a tag; hints and referrers that lead
-nowhere go. What is gone cannot be brought back, and what is wrong is left for a person to look at. It runs while
-replicas serve; what changes meanwhile is looked at a second time before it is called a problem, and what a request
-may be about to finish is none.
+Repairs only add: an entry from a lease, a lease from an entry, a marker from a tag. They delete hints and referrers
+that lead nowhere. What is lost cannot be brought back, and what is wrong is left for a person to look at. The check
+runs while replicas serve. It looks a second time at what changes meanwhile before it calls it a problem, and does not
+report what a request may be about to finish.
 """
 
 import random
@@ -36,13 +36,13 @@ class Checker:
 
     store: Store
     repair: bool = False
-    """Whether what can be rebuilt is rebuilt."""
+    """Whether to rebuild what can be rebuilt."""
     share_read: float = 0.0
-    """How many of the large blobs are read whole to compare their digests, 0 to 1."""
+    """Which share of the large blobs is read whole to compare their digests, 0 to 1."""
     restored: bool = False
     """Whether the bucket was filled from a backup: first what it holds is made to count."""
     advance: Callable[[int], None] = lambda _: None
-    """Told how many objects more were looked at."""
+    """Called with how many more objects were checked."""
     settings: RegistrySettings = field(default_factory=RegistrySettings)
     """Grace, deadline and sparse indexes as the replicas have them."""
     report: Report = field(default_factory=Report)
@@ -86,7 +86,7 @@ class Checker:
         return random.random() < self.share_read  # noqa: S311 - a sample
 
     async def _check_hints(self, look: Look) -> None:
-        """Find hints that lead to data that is gone, or was cut: a push would rely on it."""
+        """Find hints that lead to data that is missing or was cut: a push would rely on it."""
         async for page in pages(self.store, keys.HINTS):
             hints = {listed.key: keys.Hint.parse(listed.key) for listed in page.objects}
             known = await look.sizes.of([hint.data_id for hint in hints.values() if hint is not None])

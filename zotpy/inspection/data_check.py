@@ -1,8 +1,8 @@
-"""Data: the bytes of a large blob are there, are as many as its record says, and, where they are read, the right ones.
+"""Data: the bytes of a large blob exist, are as many as its record says, and, if they are read, are the right ones.
 
-Data is never changed and never written again, so nothing can be mended but by a push. So that a client is not spared
-it, the entry of a blob whose data is damaged is made to say so (`zotpy.registry.damage`), and the hints to the data go.
-Data that has come back, from a backup perhaps, makes such an entry right again.
+Data is never changed and never written again, so only a push can mend it. For that, clients must see that the blob is
+missing: the check makes the entry of a blob with damaged data say so (`zotpy.registry.damage`), and deletes the hints
+to the data. If data has come back, perhaps from a backup, the check makes such an entry right again.
 """
 
 from contextlib import suppress
@@ -32,7 +32,7 @@ class DataCheck:
     repo: RepositoryName
 
     async def check(self, digest: Digest, value: BlobValue, *, is_lost: bool) -> None:
-        """Look at the data of one blob, and tell what is wrong; `is_lost`: its entry says that the data is gone."""
+        """Check the data of one blob, and report what is wrong; `is_lost`: its entry says that the data is missing."""
         data_id = value.data_id
         if data_id is None:
             return
@@ -54,7 +54,7 @@ class DataCheck:
         return RIGHT if sizes or await is_there(self.look, data_id) else GONE
 
     async def _tell_damage(self, digest: Digest, value: BlobValue, data_id: str, wrong: str) -> None:
-        """Tell of damaged data that the record still names, and have the entry say so."""
+        """Report damaged data that the record still names, and let the entry say so."""
         seen = await self.look.records.look(self.repo, "blobs", digest)
         if not isinstance(seen.value, BlobValue) or seen.value.data_id != data_id:
             return  # it was deleted, and the data collected, meanwhile
@@ -66,7 +66,7 @@ class DataCheck:
         self._tell(digest, f"damaged: its data {keys.data(data_id)} {wrong}: {advice}")
 
     async def _restore(self, digest: Digest, value: BlobValue) -> None:
-        """Make the entry right of a blob whose data has come back."""
+        """Make the entry right again if a blob's data has come back."""
         mended = False
         if self.look.repair:
             found = await ReadEntry.of(self.look, self.repo, "blobs", digest)

@@ -1,4 +1,4 @@
-"""What the parts of one check share: the store, what is known of all data, whom to tell, what may be mended."""
+"""What the parts of one check share: the store, what is known of all data, the report, what may be repaired."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,16 +26,16 @@ class Look:
 
     store: Store
     settings: RegistrySettings
-    """Those of the replicas."""
+    """The numbers of the replicas."""
     repair: bool
     should_read: Callable[[], bool]
     """Whether to read the next large blob whole."""
     sizes: Table
-    """Of all data objects, by id."""
+    """All data objects, by id."""
     named: Table
     """The ids of data that leases name."""
     verdicts: Table
-    """Of data that was read whole, what is wrong with it, by digest and id."""
+    """What is wrong with data that was read whole, by digest and id."""
     report: Report = field(default_factory=Report)
 
     @property
@@ -48,11 +48,11 @@ class Look:
         return (fetched.store_time - fetched.last_modified).total_seconds() < self.settings.deadline_s
 
     def tell(self, where: object, what: str, *, mended: bool = False) -> None:
-        """Say what is wrong."""
+        """Report what is wrong."""
         self.report.problems.append(Problem(str(where), what, "repaired" if mended else "left"))
 
     async def tell_unreadable(self, where: object, error: StoreError) -> None:
-        """Say that one object cannot be read. Raises `error` if the store answers nothing else either."""
+        """Report that one object cannot be read. Raises `error` if the store answers nothing else either."""
         await self.raise_if_down(error)
         self.tell(where, f"damaged: it cannot be read: {error}")
 
@@ -68,14 +68,14 @@ class Look:
             raise error from None
 
     async def exists(self, repo: RepositoryName, kind: Kind, digest: Digest) -> bool:
-        """Whether there is a record now, readable or not."""
+        """Whether a record exists now, readable or not."""
         try:
             return (await self.records.look(repo, kind, digest)).value is not None
         except (FramingError, StoreError):
-            return True  # told where records are checked
+            return True  # reported where records are checked
 
     async def is_gone(self, repo: RepositoryName, digest: Digest) -> bool:
-        """Whether there is no manifest, and no DELETE is about to take its names away."""
+        """Whether no manifest exists, and no DELETE is about to delete its names."""
         entry = await ReadEntry.of(self, repo, "manifests", digest)
         if entry is not None and entry.is_tombstone and self.is_recent(entry.fetched):
             return False
@@ -88,9 +88,9 @@ class ReadEntry:
 
     fetched: Fetched
     entry: Entry | None
-    """`None`: it is none."""
+    """`None`: it is not an entry."""
     damage: str = ""
-    """Why it is none."""
+    """Why it is not one."""
     is_late: bool = False
     """It was written by a request that was stopped for too long, and counts for nothing."""
 
@@ -101,7 +101,7 @@ class ReadEntry:
 
     @classmethod
     async def of(cls, look: Look, repo: RepositoryName, kind: Kind, digest: Digest) -> Self | None:
-        """Read an entry; `None` where there is none."""
+        """Read an entry; `None` if it does not exist."""
         try:
             fetched = await look.store.get(keys.entry(repo, kind, digest))
         except KeyMissing:

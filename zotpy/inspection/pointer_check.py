@@ -1,7 +1,7 @@
-"""Names: tags, their markers, referrers and the catalog lead to manifests that are there, and these have theirs.
+"""Names: tags, their markers, referrers and the catalog lead to existing manifests, and these have theirs.
 
-What a request under way has written or taken away by half is no problem: who pushes writes the lease first and the
-entry last, who deletes buries the entry before the names go.
+A request under way may have written or deleted only half of its names, and that is no problem. A push writes the lease
+first and the entry last. A DELETE replaces the entry before it deletes the names.
 """
 
 from collections.abc import Collection
@@ -33,7 +33,7 @@ class NameCheck:
     """Those that were found."""
 
     async def run(self) -> None:
-        """Look at all that leads to manifests."""
+        """Check everything that leads to manifests."""
         store, repo = self.look.store, self.repo
         tags = await list_all(store, keys.tags(repo))
         await gather(*[partial(self._check_tag, listed) for listed in tags], limit=AT_ONCE)
@@ -55,7 +55,7 @@ class NameCheck:
             return  # deleted since the listing
         if found.entry is not None and found.entry.epoch and self.look.is_recent(found.fetched):
             return  # pushed after it was deleted: the entry comes first
-        if self.look.repair:  # a DELETE in this moment leaves it to the collector
+        if self.look.repair:  # a DELETE at this moment leaves it to the collector
             facts = parse_manifest(value.content, value.media_type)
             await self._pointers.write_referrer(self.repo, facts, digest, value)
         self._tell(digest, f"it is not listed among the referrers of {subject}", mended=self.look.repair)
@@ -85,7 +85,7 @@ class NameCheck:
             await self._check_marker(tag, value.digest)
 
     async def _write_again(self, tag: Tag, digest: Digest, etag: str) -> None:
-        """Mend a tag that holds other bytes than those of the manifest it names."""
+        """Repair a tag that holds other bytes than those of the manifest that it names."""
         mended = False
         manifest = await self.look.records.read_manifest(self.repo, digest) if self.look.repair else None
         is_right = manifest is not None and Digest.of(manifest.content, digest.algorithm) == digest

@@ -1,9 +1,9 @@
-"""Records: each has an entry that can be read and holds what its digest says, and a lease that protects it.
+"""Records: each has a readable entry that holds what its digest says, and a lease that protects it.
 
-What does not seem right when all are read is looked at again, alone and from the beginning, before it is told. A lease
-without an entry is a push under way, as long as the deadline. Mending goes by the rules of whoever relies on a record:
-within a deadline a new lease, then the entry, if it is still the one that was read. An entry that was rebuilt from an
-old lease alone would tell the id of data that the collector has found unnamed.
+If a record looks wrong after all were read, the check reads it again, alone and from the beginning, before it reports
+it. A lease without an entry is a push under way, as long as the deadline. A repair follows the rules for a request that
+relies on a record: within a deadline it writes a new lease, then the entry, if that is still the one that was read. An
+entry that was rebuilt from an old lease alone would name the id of data that the collector has found unnamed.
 """
 
 from contextlib import suppress
@@ -35,10 +35,10 @@ class RecordCheck:
     listing: RecordListing
     doubtful: list[tuple[Kind, Digest]] = field(default_factory=list)
     lost: set[Digest] = field(default_factory=set)
-    """Blobs whose entries say that their data is gone."""
+    """Blobs whose entries say that their data is missing."""
 
     async def read(self, kind: Kind, digest: Digest) -> Value | None:
-        """Read a record; `None` where there is none, or it is doubtful."""
+        """Read a record; `None` if it does not exist or is doubtful."""
         record = self.listing[kind, digest]
         if record.is_tombstone:
             return None
@@ -55,7 +55,7 @@ class RecordCheck:
         return value
 
     async def read_again(self, kind: Kind, digest: Digest) -> Value | None:
-        """Look at a doubtful record again, tell what is wrong, mend it; `None` where there is nothing that is right."""
+        """Read a doubtful record again, report what is wrong, and repair it; `None` if nothing of it is right."""
         with within_deadline(self.look.settings.deadline_s):
             found = await ReadEntry.of(self.look, self.repo, kind, digest)
             if found is not None and found.is_tombstone:
@@ -92,7 +92,7 @@ class RecordCheck:
         return None
 
     async def _is_same(self, kind: Kind, digest: Digest, found: ReadEntry | None) -> bool:
-        """Whether the entry is still there: the collector takes leases after it."""
+        """Whether the entry still exists: the collector deletes leases after it."""
         again = await ReadEntry.of(self.look, self.repo, kind, digest)
         return found is not None and again is not None and again.fetched.etag == found.fetched.etag
 
@@ -130,18 +130,18 @@ def _damage(found: ReadEntry | None) -> str:
 
 
 def _is_right(digest: Digest, value: Value) -> bool:
-    """Whether a value holds the bytes that the digest says; what lies in data objects is checked there."""
+    """Whether a value holds the bytes that the digest says. For data objects, `data_check` checks that."""
     if isinstance(value, BlobValue) and value.data_id is not None:
         return value.size_bytes > 0
     return Digest.of(value.content, digest.algorithm) == digest
 
 
 def _is_leased(value: Value, leases: list[Listed]) -> bool:
-    """Whether a lease keeps the record, and the very data that the entry names."""
+    """Whether a lease keeps the record, and the same data that the entry names."""
     data_id = value.data_id if isinstance(value, BlobValue) else None
     return any(_says_nothing(lease) or keys.data_of(lease.key) == data_id for lease in leases)
 
 
 def _says_nothing(lease: Listed) -> bool:
-    """Whether a lease was written before leases said in their keys which data they keep."""
+    """Whether a lease was written before the keys of leases named their data."""
     return "-" not in lease.key.rpartition("/")[2]

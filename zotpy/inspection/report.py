@@ -21,7 +21,7 @@ class Problem:
 
 @dataclass(slots=True)
 class Report:
-    """What was looked at, and what was wrong."""
+    """What was checked, and what was wrong."""
 
     repositories: int = 0
     manifests: int = 0
@@ -30,7 +30,7 @@ class Report:
     bytes_read: int = 0
     """Of large blobs, to compare their digests."""
     data_unnamed: int = 0
-    """Data objects older than the grace that no lease names: the collector's."""
+    """Data objects older than the grace that no lease names: the collector deletes them."""
     data_unnamed_bytes: int = 0
     restored: int = 0
     """Leases, entries and tags of a copied bucket that were made to count (`zotpy.inspection.restoring`)."""

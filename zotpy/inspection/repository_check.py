@@ -31,7 +31,7 @@ class Found:
     """A record that is right, and what it needs."""
 
     needs: tuple[tuple[Key, ...], ...] = ()
-    """Of each of them, one of the records will do."""
+    """For each of them, one of the records is enough."""
     subject: Digest | None = None
 
 
@@ -43,7 +43,7 @@ class RepositoryCheck:
     repo: RepositoryName
 
     async def run(self) -> None:
-        """Look at everything that the repository has. Raises `RegistryError` where keys are none of this registry's."""
+        """Check everything in the repository. Raises `RegistryError` if it has keys that are not this registry's."""
         listing = await list_records(self.look.store, self.repo)
         for record in listing.values():
             await self.look.named.add([(data_id, "") for data_id in record.data_ids()])

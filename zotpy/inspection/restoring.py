@@ -1,6 +1,6 @@
 """A bucket that was filled from a backup: what it holds counts again.
 
-Leases, entries and tags say until when they were to be written (`zotpy.bucket.reliance`). A tool that copies objects
+Leases, entries and tags say by when they had to be written (`zotpy.bucket.reliance`). A tool that copies objects
 gives them the time of the copy, so each of them is *late* in the copy, and nobody relies on it: every manifest would be
 404, and a grace later the collector would delete all of it. Here each late one is written anew without such a time.
 

@@ -1,8 +1,8 @@
-"""What a registry takes: for each repository, and together, where what repositories share counts once.
+"""How much space a registry uses: by repository, and together, with shared content counted once.
 
-Listings alone: nothing is read. A large blob counts with its length; small ones and manifests, which live in their
-records, with the length of their leases, a few dozen bytes more. What was deleted and waits for the collector is not
-a repository's.
+It only lists objects and reads none. A large blob counts with its length. Small blobs and manifests are in their
+records, and count with the length of their leases, which is a few dozen bytes more. Deleted content that waits for the
+collector belongs to no repository.
 """
 
 from collections.abc import Callable
@@ -32,21 +32,21 @@ class RepositoryUsage:
     logical_bytes: int = 0
     """Length of all its blobs and manifests, as if it shared none of them."""
     exclusive_bytes: int = 0
-    """What would come back if this repository went, and no other."""
+    """What the deletion of this repository alone would free."""
 
 
 @dataclass(slots=True)
 class Usage:
-    """What all have."""
+    """All repositories together."""
 
     repositories: list[RepositoryUsage] = field(default_factory=list)
     """By name."""
     logical_bytes: int = 0
-    """Together, as if nothing was shared."""
+    """Of all repositories, as if nothing was shared."""
     stored_bytes: int = 0
     """Of all data objects and records, each once."""
     unnamed_bytes: int = 0
-    """Of data objects that no repository names: the collector's, but for those of uploads under way."""
+    """Data objects that no repository names: the collector deletes them, except those of uploads under way."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it by name, for JSON."""
@@ -54,9 +54,9 @@ class Usage:
 
 
 async def measure(store: Store, advance: Callable[[int], None]) -> Usage:
-    """Measure a bucket while it is in use; what is pushed or deleted meanwhile may or may not be counted.
+    """Measure a bucket while it is in use. What is pushed or deleted meanwhile may or may not be counted.
 
-    `advance` is told how many objects more were looked at. Raises `StoreError`.
+    `advance` is called with how many more objects were listed. Raises `StoreError`.
     """
     found: dict[str, RepositoryUsage] = {}
     async with table(BUFFER_ROWS) as named:
@@ -64,7 +64,7 @@ async def measure(store: Store, advance: Callable[[int], None]) -> Usage:
         async def look(repo: RepositoryName) -> None:
             found[repo.text] = await _measure_records(store, repo, named, advance)
 
-        foreign: list[str] = []  # told by `fsck`
+        foreign: list[str] = []  # `fsck` reports it
         await for_each(repositories_below(store, keys.LEASES, foreign=foreign), look, REPOSITORIES_AT_ONCE)
         usage = Usage([found[name] for name in sorted(found)])
         usage.stored_bytes = sum(each.logical_bytes for each in found.values())
@@ -76,7 +76,7 @@ async def measure(store: Store, advance: Callable[[int], None]) -> Usage:
 async def _measure_records(
     store: Store, repo: RepositoryName, named: Table, advance: Callable[[int], None]
 ) -> RepositoryUsage:
-    """Count what lives in records; note which data belongs to the repository."""
+    """Count what is in records, and note which data belongs to the repository."""
     usage = RepositoryUsage(repo.text)
     rows = []
     for (kind, _), record in (await list_records(store, repo)).items():

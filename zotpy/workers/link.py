@@ -15,22 +15,22 @@ from typing import Self
 from zotpy.config import LogSettings, Settings
 
 STOP = b"!"
-"""A line of the supervisor's; where the link ends without it, the supervisor has died."""
+"""A line of the supervisor. If the link ends without it, the supervisor has died."""
 BEAT = b""
-"""A line of the worker's."""
+"""A line of the worker."""
 BEATS = 4
-"""How many beats there are in the time after which a silent worker is taken for hung."""
+"""How many beats a worker sends in the time after which a silent worker is considered hung."""
 _LENGTH_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a worker is told."""
+    """The order to a worker."""
 
     worker: int
     """Its index, from 1."""
     settings: Settings
-    """With the store named, also where it is the embedded one."""
+    """The store is always named, also if it is the embedded one."""
     listener: int
     """The descriptor of the bound socket that it inherits."""
     metrics: Path
@@ -43,9 +43,9 @@ class Order:
 
     @staticmethod
     def receive(link: socket.socket) -> "Order":
-        """Read the order and nothing beyond it: the word to stop may come right behind.
+        """Read the order and nothing beyond it: the word to stop may follow at once.
 
-        Raises `EOFError` where the supervisor has ended.
+        Raises `EOFError` if the supervisor has ended.
         """
         size_bytes = int.from_bytes(_receive_exactly(link, _LENGTH_BYTES))
         order = pickle.loads(_receive_exactly(link, size_bytes))  # noqa: S301 - from the process that started us
@@ -56,10 +56,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """Word to look at what is on the disk again: certificates, and the log's file."""
+    """Word to check what is on the disk again: certificates, and the log's file."""
 
     log: LogSettings
-    """What holds for the log from now on."""
+    """The settings of the log from now on."""
 
     def encode(self) -> bytes:
         """Write it as one line, without its end."""
@@ -92,7 +92,7 @@ class Report:
 
 
 class Lines:
-    """Takes a stream of bytes apart into lines; one cut short by the other side's end is none."""
+    """Splits a stream of bytes into lines. A line that is cut short by the other side's end does not count."""
 
     def __init__(self, receive: Callable[[], Awaitable[bytes]]) -> None:
         """`receive` returns what has come, nothing at the end."""

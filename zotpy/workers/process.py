@@ -17,7 +17,7 @@ _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]);"
     " from zotpy.workers.worker import main; main(int(sys.argv[1]))"
 )
-"""A worker imports what we import, from the same places, whatever its current directory holds."""
+"""A worker imports what we import, from the same places, whatever its current directory contains."""
 TELL_WHERE = signal.SIGQUIT
 """A worker writes the stack of each thread to its standard error at this signal."""
 TELLING_S = 1.0
@@ -33,7 +33,7 @@ class Worker:
         self._link = link
         self._lines = Lines(self._receive)
         self.beats = 0
-        """How often its event loop has told us that it runs; counted while `report` or `ended` wait."""
+        """How many beats its event loop has sent. They are counted while `report` or `ended` wait."""
 
     @property
     def pid(self) -> int:
@@ -41,7 +41,7 @@ class Worker:
         return self._process.pid
 
     async def order(self, order: Order) -> None:
-        """Tell it what to do; it may be dead already."""
+        """Send it the order. It may be dead already."""
         with suppress(trio.BrokenResourceError):
             await self._link.send_all(order.encode())
 
@@ -58,11 +58,14 @@ class Worker:
         await self._say(STOP)
 
     async def reload(self, reload: Reload) -> None:
-        """Tell it to look at what is on the disk again."""
+        """Tell it to check what is on the disk again."""
         await self._say(reload.encode())
 
     async def ended(self) -> int:
-        """Wait for its end and return its exit code, or the signal that killed it, negative; call `report` before."""
+        """Wait for its end and return its exit code, or the signal that killed it as a negative number.
+
+        Call `report` before.
+        """
         async for _ in self._lines:
             self.beats += 1
         return await trio.to_thread.run_sync(self._process.wait, abandon_on_cancel=True)
@@ -74,7 +77,7 @@ class Worker:
         self._process.kill()
 
     async def _say(self, line: bytes) -> None:
-        """Send a line; it may be dead, or read nothing any more."""
+        """Send a line. The worker may be dead, or may not read any more."""
         with suppress(trio.BrokenResourceError, trio.BusyResourceError), trio.move_on_after(SAYING_S):
             await self._link.send_all(line + b"\n")
 
@@ -103,7 +106,7 @@ async def running(order: Order) -> AsyncIterator[Worker]:
 
 
 def _launch(link: int, listener: int) -> subprocess.Popen[bytes]:
-    """Start a process for which signals wait until it can handle them: Ctrl-C reaches it, too."""
+    """Start a process in which signals wait until it can handle them: Ctrl-C reaches it, too."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (*STOP_SIGNALS, signal.SIGHUP))
     try:
         return subprocess.Popen(  # noqa: S603 - our own program

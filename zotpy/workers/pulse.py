@@ -1,7 +1,7 @@
-"""Whether a worker hangs: its event loop beats, and a supervisor looks from time to time whether it has.
+"""Whether a worker hangs: its event loop sends beats, and the supervisor looks from time to time whether some came.
 
-Looks are counted, not seconds. If the machine was suspended, or all of us were stopped, the clock has gone on and
-nobody has beaten; that is one look without a beat, not a reason to kill every worker.
+The supervisor counts looks, not seconds. If the machine was suspended, or all processes were stopped, the clock has
+gone on and no worker has sent a beat. That is one look without a beat, and no reason to kill every worker.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from zotpy.workers.link import BEATS
 
 START_FACTOR = 10
-"""How many times longer a worker may be silent before its first beat: it imports a large program."""
+"""How many times longer a worker may be silent before its first beat, because it imports a large program."""
 
 
 @dataclass(slots=True)
@@ -20,14 +20,14 @@ class Pulse:
     _silent: int = 0
 
     def look(self, beats: int) -> bool:
-        """Take note of how many beats there were; return whether this look is the one at which it is found to hang."""
+        """Take note of how many beats came. Return whether this look finds that the worker hangs."""
         self._silent = self._silent + 1 if beats == self._beats else 0
         self._beats = beats
         return self._silent == self._most
 
     @property
     def is_well(self) -> bool:
-        """Whether it beats, or has not been hung for longer than it takes to replace it."""
+        """Whether it sends beats, or has been hung for no longer than its replacement takes."""
         return self._silent < 2 * self._most
 
     @property

@@ -28,7 +28,7 @@ from zotpy.workers.pulse import Pulse
 
 HUNG = "a worker hung: its event loop had stopped"
 EXIT_SLACK_S = 10.0
-"""What a worker may take beyond its drain before it is killed."""
+"""How much longer than its drain a worker may take before it is killed."""
 
 log = structlog.get_logger()
 
@@ -36,14 +36,14 @@ log = structlog.get_logger()
 async def supervise(settings: Settings) -> None:
     """Run `settings.http.workers` workers until SIGTERM or SIGINT, then wait until they have drained.
 
-    Raises `StartupError` where one of them cannot start. For the main thread only.
+    Raises `StartupError` if one of them cannot start. For the main thread only.
     """
     systemd = Systemd.of(os.environ)
     for warning in settings.warnings:
         at_every_level.warning("configuration", message=warning)
     with plain_errors(), bind(settings.http) as listener, metrics_directory() as metrics:
         async with running_store(settings.storage) as s3:
-            # The embedded store is not reached by clients: nothing is redirected to it.
+            # clients do not reach the embedded store, so nothing is redirected to it
             redirects = settings.storage.redirect_blob_url and settings.storage.s3 is not None
             storage = replace(settings.storage, s3=s3, redirect_blob_url=redirects)
             await _Supervisor(settings, replace(settings, storage=storage), listener, metrics, systemd).run()
@@ -63,11 +63,11 @@ class _Supervisor:
         self._systemd = systemd
         systemd.is_well = lambda: all(pulse.is_well for pulse in self._pulses.values())
         self._pulses: dict[int, Pulse] = {}
-        """Of those that run."""
+        """The workers that run."""
         self._processes: dict[int, Worker] = {}
         self._stop = trio.Event()
         self._starting = set(range(1, settings.http.workers + 1))
-        """Workers that have not listened yet, not even once."""
+        """Workers that have not listened even once."""
 
     async def run(self) -> None:
         """Run until a signal, and until every worker has ended. Raises `StartupError`."""
@@ -113,7 +113,7 @@ class _Supervisor:
             return f"no process can be started: {error.strerror}"
 
     def _told_to(self, worker: int) -> Settings:
-        """Let the first worker alone collect garbage, where the server does at all."""
+        """Let only the first worker collect garbage, if the server does so at all."""
         return self._told if worker == 1 else replace(self._told, gc=replace(self._told.gc, interval_s=0.0))
 
     async def _watch(self, worker: int, process: Worker) -> str:
@@ -144,7 +144,7 @@ class _Supervisor:
                 await process.end_hung()
 
     async def _reload(self, settings: LogSettings) -> None:
-        """Pass on that there may be something new on the disk, also to those that are started later."""
+        """Pass on that something may be new on the disk, also to workers that are started later."""
         self._told = replace(self._told, log=settings)
         for process in list(self._processes.values()):
             await process.reload(Reload(settings))
@@ -154,7 +154,7 @@ class _Supervisor:
         await process.stop()
 
     def _on_listening(self, worker: int, process: Worker, report: Report) -> None:
-        """Announce the registry with the last of the first workers."""
+        """Announce the registry when the last of the first workers listens."""
         log.info("worker started", worker=worker, pid=process.pid)
         was_starting = bool(self._starting)
         self._starting.discard(worker)

@@ -24,13 +24,13 @@ from zotpy.workers.process import TELL_WHERE
 
 RECEIVE_BYTES = 4096
 WORD_S = 2.0
-"""How long the supervisor's word may come after a signal to both of us: if it does not, this worker leaves alone."""
+"""How long the supervisor's word may take after a signal to both. If it does not come, this worker ends alone."""
 
 log = structlog.get_logger()
 
 
 def main(link_descriptor: int) -> None:
-    """Do what the supervisor orders, until it says stop or is gone; a start that fails is reported, exit code 1."""
+    """Do what the supervisor orders, until it says stop or ends. A start that fails is reported, exit code 1."""
     link = socket.socket(fileno=link_descriptor)
     try:
         order = Order.receive(link)
@@ -78,7 +78,7 @@ async def _work(order: Order, link: socket.socket) -> bool:
         await stop.wait()
         with trio.move_on_after(WORD_S):
             await told.wait()
-        # Abandoned, we give no notice: the port is wanted by the supervisor that is started next.
+        # without a supervisor we give no notice: the next supervisor wants the port
         return told.is_set() and not is_abandoned
 
     with plain_errors():
@@ -93,7 +93,7 @@ async def _work(order: Order, link: socket.socket) -> bool:
 
 
 async def _told_to_stop(link: socket.socket, bell: Bell) -> bool:
-    """Wait until the supervisor says stop, or has ended, which is `False`; reload when it says so."""
+    """Wait until the supervisor says stop, or has ended, which is `False`. Reload when it says so."""
     receiving = trio.socket.from_stdlib_socket(link)
 
     async def receive() -> bytes:
@@ -111,14 +111,14 @@ async def _told_to_stop(link: socket.socket, bell: Bell) -> bool:
 
 
 async def _beat(link: socket.socket, every_s: float) -> None:
-    """Tell the supervisor that this loop runs. A supervisor that reads nothing for a day misses some of it."""
+    """Send the supervisor a beat while this loop runs. If the supervisor does not read for a day, it misses some."""
     while True:
         _say(link, BEAT)
         await trio.sleep(every_s)
 
 
 async def _watch_hangups(bell: Bell) -> None:
-    """Look at the certificate at SIGHUP; the rest is what the supervisor says when it gets the same signal."""
+    """Check the certificate at SIGHUP. The supervisor, which gets the same signal, tells the rest."""
     with trio.open_signal_receiver(signal.SIGHUP) as signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
         async for _ in signals:
@@ -126,7 +126,7 @@ async def _watch_hangups(bell: Bell) -> None:
 
 
 async def _watch_signals(leave: Callable[[str], None]) -> None:
-    """Leave at the first signal; later ones say nothing new: Ctrl-C and systemd tell the supervisor as well as us."""
+    """End at the first signal. Later ones say nothing new: Ctrl-C and systemd tell the supervisor as well as us."""
     with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         async for number in signals:
@@ -139,6 +139,6 @@ def _report(link: socket.socket, report: Report) -> None:
 
 
 def _say(link: socket.socket, line: bytes) -> None:
-    """Send a line, far shorter than what a socket takes at once."""
-    with suppress(OSError):  # the supervisor has ended, which `watch_link` sees, or reads nothing for now
+    """Send a line, which is far shorter than what a socket accepts at once."""
+    with suppress(OSError):  # the supervisor has ended, which `watch_link` sees, or does not read for now
         link.send(line + b"\n")

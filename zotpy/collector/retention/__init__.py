@@ -1,10 +1,10 @@
-"""Retention: what may go of a repository though nobody deleted it, because a rule says so.
+"""Retention: what is deleted in a repository although no client deleted it, because a rule says so.
 
 - `policies`: the rules;
-- `tags`: which tags they let go, from what is known of the tags alone;
-- `graph`: which manifests go then, and in which order;
-- `pulls`: when manifests were pulled;
-- `sweep`: one repository: looks, judges, deletes.
+- `tag_rules`: which tags they delete, decided from what is known of the tags alone;
+- `graph`: which manifests are then deleted, and in which order;
+- `pull_history`: when manifests were pulled;
+- `retention_sweep`: reads, judges and deletes in one repository.
 
-`docs/garbage-collection.md` says why no push can lose anything to it.
+`docs/garbage-collection.md` says why no push can lose anything because of it.
 """

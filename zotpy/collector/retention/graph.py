@@ -1,9 +1,9 @@
-"""Which manifests of a repository go, and in which order: a function of the rules and of who refers to whom.
+"""Which manifests of a repository are deleted, and in which order: a function of the rules and of all references.
 
-A manifest stays where a tag that stays names it, where it is young, or where the policy takes no manifest of its kind.
-What stays keeps what it mentions, and its referrers: manifests whose subject it is, and manifests with a tag that
-says so. What is left over goes, each before what it would keep: a collection that breaks off, or finds at the last
-moment that something stays, has then taken nothing away that is needed.
+A manifest stays if a tag that stays names it, if it is young, or if the policy deletes no manifest of its kind. A
+manifest that stays keeps what it mentions, and its referrers: manifests whose subject it is, and manifests with a tag
+that says so. The rest is deleted, each before what it would keep. So if a collection breaks off, or finds at the last
+moment that something stays, it has deleted nothing that is needed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ class ManifestSeen:
     is_old: bool
     """Its newest lease is older than the delay."""
     mentions: frozenset[Digest] = frozenset()
-    """All digests that it needs or mentions, but for its subject."""
+    """All digests that it needs or mentions, except its subject."""
     subject: Digest | None = None
 
 
@@ -35,7 +35,7 @@ class ReferrerTag:
 
     tag: Tag
     digest: Digest
-    """Of the manifest that it names."""
+    """Digest of the manifest that it names."""
     subject: Digest
     is_old: bool
     """It was pushed longer ago than the delay."""
@@ -48,13 +48,13 @@ class Graph:
     manifests: Mapping[Digest, ManifestSeen]
     referrer_tags: Mapping[Tag, ReferrerTag]
     mentioned: Mapping[Node, frozenset[Node]]
-    """What a node mentions, as far as it is there."""
+    """What a node mentions, if it exists."""
     referring: Mapping[Node, frozenset[Node]]
     """The referrers of a node."""
 
     @classmethod
     def of(cls, manifests: Mapping[Digest, ManifestSeen], referrer_tags: Iterable[ReferrerTag] = ()) -> "Graph":
-        """Tie manifests and tags of referrers together."""
+        """Connect manifests and tags of referrers."""
         tags = {each.tag: each for each in referrer_tags}
         mentioned: dict[Node, frozenset[Node]] = {
             digest: frozenset(seen.mentions & manifests.keys()) for digest, seen in manifests.items()
@@ -69,7 +69,7 @@ class Graph:
         return cls(manifests, tags, mentioned, {node: frozenset(nodes) for node, nodes in referring.items()})
 
     def staying(self, policy: Policy, tagged: Iterable[Digest]) -> frozenset[Node]:
-        """Return what stays where these manifests have tags that stay, of referrers not counted."""
+        """Return what stays if these manifests have tags that stay; tags of referrers do not count."""
         roots: set[Node] = {digest for digest in tagged if digest in self.manifests}
         for digest, seen in self.manifests.items():
             may_go = policy.delete_untagged if seen.subject is None else policy.delete_referrers
@@ -85,7 +85,7 @@ class Graph:
         return frozenset(digest for digest, seen in self.manifests.items() if seen.subject is None) - named
 
     def kept_by(self, roots: Iterable[Node]) -> frozenset[Node]:
-        """Return these nodes, and all that stays because they do."""
+        """Return these nodes, and everything that stays because of them."""
         kept: set[Node] = set()
         waiting = list(roots)
         while waiting:
@@ -104,7 +104,7 @@ class Graph:
             return self._sorted(nodes, self.mentioned)
 
     def reason(self, node: Node) -> str:
-        """Say why a node goes."""
+        """Say why a node is deleted."""
         each = self.referrer_tags[node] if isinstance(node, Tag) else self.manifests[node]
         if each.subject is None:
             return "no tag names it, and nothing that stays refers to it"

@@ -1,4 +1,4 @@
-"""What there is in one repository, for its rules: tags, what each names, and manifests with what they mention."""
+"""The content of one repository, for its rules: tags, what each names, and manifests with what they mention."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,19 +24,22 @@ from zotpy.store.interface import KeyMissing, Listed
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """Looks, and remembers what it has seen: only that may go."""
+    """Reads the repository and remembers what it has seen: only that may be deleted."""
 
     collection: Collection
     repo: RepositoryName
     objects: dict[Tag, Listed] = field(default_factory=dict)
     """All tags as they were listed."""
     entries: dict[Digest, str | None] = field(default_factory=dict)
-    """The ETags of the entries of manifests that were read; `None`: there was no entry."""
+    """The ETags of the entries of the manifests that were read; `None`: it had no entry."""
     references: dict[Digest, frozenset[Digest]] = field(default_factory=dict)
     """All that those manifests name."""
 
     async def tags(self) -> Sequence[TagSeen]:
-        """List all tags, and find by their markers what each names; read those that not just one marker tells of."""
+        """List all tags, and find by their markers what each names.
+
+        Read the tags that do not have exactly one marker.
+        """
         store, repo = self.collection.store, self.repo
         for listed in await list_all(store, keys.tags(repo)):
             self.objects[Tag.parse(listed.key.removeprefix(keys.tags(repo)))] = listed
@@ -54,7 +57,7 @@ class Inventory:
         ]
 
     def referrer_tags(self, tags: Sequence[TagSeen]) -> Sequence[ReferrerTag]:
-        """Return those of the tags that say whose referrer they name."""
+        """Return the tags that say whose referrer they name."""
         return [
             ReferrerTag(seen.tag, seen.digest, subject, self._is_old(self.objects[seen.tag].last_modified))
             for seen in tags
@@ -62,7 +65,7 @@ class Inventory:
         ]
 
     async def manifests(self, records: RecordListing, staying: frozenset[Digest]) -> Mapping[Digest, ManifestSeen]:
-        """Read all manifests where any is old and not among those that stay; else none need be known in detail."""
+        """Read all manifests if any is old and not among those that stay. Otherwise no details are needed."""
         there = existing_manifests(records)
         old = {digest for digest, record in there.items() if self._has_old_lease(record)}
         if old <= staying:
@@ -74,7 +77,8 @@ class Inventory:
     async def _read(self, digest: Digest, record: ListedRecord, *, is_old: bool) -> ManifestSeen | None:
         """Read one manifest, and remember its entry, or that it has none; `None`: it was deleted since it was listed.
 
-        Whoever comes to rely on one without an entry writes the entry, as whoever relies on another changes it.
+        A request that relies on a manifest without an entry writes one; a request that relies on another manifest
+        changes its entry.
         """
         store = self.collection.store
         self.collection.summary.manifests_read += 1
@@ -98,7 +102,7 @@ class Inventory:
         return newest is not None and self._is_old(newest.last_modified)
 
     def _is_old(self, time: datetime) -> bool:
-        """Whether something was written so long ago that it may go, and that whoever relies on it must renew it."""
+        """Whether it is so old that it may be deleted, and that a request that relies on it must renew it."""
         settings = self.collection.settings
         return time < self.collection.began - timedelta(seconds=max(settings.grace_s, settings.retention.delay_s))
 

@@ -8,16 +8,16 @@ from zotpy.core.names import RepositoryName
 
 DAY_S = 24 * 3600.0
 SETTLING = timedelta(days=7)
-"""So long must pulls have been noted before anything goes because others were pulled later."""
+"""How long pulls must have been noted before something is deleted because others were pulled later."""
 ALWAYS = timedelta.max
 
 
 @dataclass(frozen=True, slots=True)
 class KeepTags:
-    """Which tags of those that match stay: those that any rule keeps; without a rule, all."""
+    """Which of the matching tags stay: those that any rule keeps; without a rule, all."""
 
     patterns: tuple[re.Pattern[str], ...] = ()
-    """A tag matches in which one of them is found; without any, all do."""
+    """A tag matches if one of them is found in it; without any, all do."""
     most_recently_pushed: int = 0
     """How many; 0: no such rule."""
     most_recently_pulled: int = 0
@@ -26,12 +26,12 @@ class KeepTags:
     """A push counts as a pull."""
 
     def matches(self, tag: str) -> bool:
-        """Whether a tag is judged by this."""
+        """Whether this section decides about a tag."""
         return not self.patterns or any(pattern.search(tag) for pattern in self.patterns)
 
     @property
     def has_rules(self) -> bool:
-        """Whether anything that matches may go."""
+        """Whether anything that matches may be deleted."""
         return any((self.most_recently_pushed, self.most_recently_pulled, self.pushed_within, self.pulled_within))
 
     @property
@@ -50,9 +50,12 @@ class Policy:
     delete_referrers: bool = False
     delete_untagged: bool = True
     keep_tags: tuple[KeepTags, ...] = ()
-    """Empty: all tags stay. Else a tag is judged by the first that matches, and goes where none does."""
+    """Empty: all tags stay.
+
+    Otherwise the first section that matches a tag decides, and a tag that none matches is deleted.
+    """
     keep_untagged: KeepTags | None = None
-    """Which of the untagged manifests stay that would go; `None`: none of them."""
+    """Which untagged manifests stay although they would be deleted; `None`: none of them."""
 
     @property
     def pulls_matter_for(self) -> timedelta:
@@ -69,11 +72,11 @@ class Retention:
     delay_s: float = DAY_S
     """How long untagged manifests and referrers stay after their push; never shorter than the grace."""
     dry_run: bool = False
-    """Say what would go, and delete nothing of it."""
+    """Report what would be deleted, and delete none of it."""
 
     @property
     def needs_pulls(self) -> bool:
-        """Whether it matters anywhere when something was pulled."""
+        """Whether the times of pulls matter anywhere."""
         return any(policy.pulls_matter_for for policy in self.policies)
 
     def policy_of(self, repo: RepositoryName) -> Policy | None:

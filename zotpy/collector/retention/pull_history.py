@@ -1,9 +1,9 @@
-"""When manifests were pulled: what replicas have written is read once, used for each repository, and put together.
+"""When manifests were pulled: what replicas have written is read once, used for each repository, and merged.
 
-Replicas write what was pulled since they wrote last, each under a key of its own. A collection reads all of it, and
-writes for each repository, when it is done with it, what may matter later; then it deletes what it has read. Nothing
-is ever lost to a crash or to another collection in the same moment: what is new is written before what is old goes,
-and a pull that is told of twice was the same pull.
+Each replica writes what was pulled since it wrote last, under a new key. A collection reads all of it. When it has
+finished a repository, it writes what may matter later; then it deletes what it has read. A crash, or another collection
+at the same moment, loses nothing: new objects are written before old ones are deleted, and a pull that two objects name
+counts once.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -27,25 +27,25 @@ from zotpy.core.pulls import MOST, Pull, decode_pulls, decode_since, encode_pull
 from zotpy.store.interface import KeyMissing, Listed
 
 LISTINGS = 16
-"""So often are pulls looked for again that other collections put together meanwhile."""
+"""How often pulls are listed again, in case other collections have merged some meanwhile."""
 
 log = structlog.get_logger()
 
 
 @dataclass(eq=False, slots=True)
 class PullHistory:
-    """All that is known of pulls, on disk where it is too much for memory."""
+    """All known pulls, on disk if they are too many for memory."""
 
     collection: Collection
     rows: Table
     since: datetime | None = None
-    """Since when pulls are noted; `None`: it is not known."""
+    """Since when pulls are noted; `None`: unknown."""
     sources: set[str] = field(default_factory=set)
     """The keys that were read."""
     _kept: list[Pull] = field(default_factory=list)
 
     async def read(self) -> None:
-        """Read everything, and where something cannot be read count nothing as known."""
+        """Read everything. If something cannot be read, count nothing as known."""
         try:
             await self._read_all()
         except FramingError as error:
@@ -64,7 +64,7 @@ class PullHistory:
         return PullTimes(times, self.since)
 
     async def keep(self, repo: RepositoryName, times: Mapping[Digest, datetime], matter_for: timedelta) -> None:
-        """Write down what may matter later of the pulls in one repository, with those of others."""
+        """Write what may matter later of the pulls in one repository, together with those of others."""
         for digest, time in times.items():
             if self.collection.began - time < matter_for:
                 self._kept.append(Pull(repo, digest, time))
@@ -72,7 +72,7 @@ class PullHistory:
             await self._write()
 
     def leave(self) -> None:
-        """Delete nothing of what was read: a repository could not be looked at."""
+        """Delete nothing that was read: a repository could not be checked."""
         self.sources.clear()
 
     async def finish(self) -> None:
@@ -85,7 +85,7 @@ class PullHistory:
 
     @property
     def _should_rewrite(self) -> bool:
-        """Whether there are several objects to make one of."""
+        """Whether several objects exist that can be merged."""
         return len(self.sources) > 1
 
     async def _write(self) -> None:
@@ -94,7 +94,7 @@ class PullHistory:
             await self.collection.store.put(keys.pulls(keys.new_id()), encode_pulls(some))
 
     async def _read_all(self) -> None:
-        """Read until nothing new is listed: what another collection deletes meanwhile it has written anew before."""
+        """Read until nothing new is listed: another collection writes all content anew before it deletes an object."""
         for _ in range(LISTINGS):
             listed = {each.key: each for each in await list_all(self.collection.store, keys.PULLS)}
             new = [each for key, each in listed.items() if key not in {keys.PULLS_SINCE, *self.sources}]
@@ -126,7 +126,7 @@ class PullHistory:
 
 @asynccontextmanager
 async def pull_history(collection: Collection) -> AsyncIterator[PullHistory]:
-    """Read all pulls for the length of a block, and put them together at its end; none where no rule asks."""
+    """Read all pulls for the length of a block, and merge them at its end; none if no rule needs them."""
     async with table(collection.settings.buffer_rows) as rows:
         history = PullHistory(collection, rows)
         if not collection.settings.retention.needs_pulls:
@@ -139,7 +139,7 @@ async def pull_history(collection: Collection) -> AsyncIterator[PullHistory]:
 
 
 async def _forget(collection: Collection) -> None:
-    """Delete what was noted as long as a rule asked: who asks again must not take the gap for a lack of pulls."""
+    """Delete the notes if no rule needs pulls any more: a later rule must not take the gap for a lack of pulls."""
     left = await list_all(collection.store, keys.PULLS)
     if left and not collection.settings.dry_run:
         await collection.delete([each.key for each in left])

@@ -1,9 +1,9 @@
-"""Retention in one repository: look, judge, and delete what nobody has touched since.
+"""Retention in one repository: read, judge, and delete what no request has touched since.
 
-A tag goes if it is still the one that was listed. A manifest goes as by a DELETE, by a tombstone in the place of its
-entry, if that is still the one that was read, and no tag names it now. Its lease was older than the grace then: so
-whoever has come to rely on it since, as does the push of an index, had to renew it, and has changed the entry. Where
-something stays against the judgement, all stays that it keeps.
+A tag is deleted if it is still the one that was listed. A manifest is deleted as by a DELETE: a tombstone takes the
+place of its entry if that is still the one that was read, and if no tag names the manifest now. The manifest's lease
+was older than the grace when it was read. So a request that relies on the manifest since, such as the push of an index,
+had to renew the lease, and has changed the entry. If something turns out to stay, everything that it keeps stays.
 """
 
 from collections.abc import Mapping
@@ -41,12 +41,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Retained:
-    """What a repository's retention tells the sweep of its records."""
+    """What retention in a repository tells the sweep of its records."""
 
     gone: frozenset[Digest] = frozenset()
     """Manifests that were deleted, or would be in a dry run: they need nothing any more."""
     references: Mapping[Digest, frozenset[Digest]] = field(default_factory=dict)
-    """What those manifests name that were read."""
+    """What the manifests that were read name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class RetentionSweep:
     history: PullHistory
 
     async def run(self, records: RecordListing) -> Retained:
-        """Delete what the policy lets go. Raises `FramingError`, `RegistryError` where something cannot be read."""
+        """Delete what the policy does not keep. Raises `FramingError`, `RegistryError` if something cannot be read."""
         inventory = Inventory(self.collection, self.repo)
         pulls = await self.history.times_of(self.repo)
         known = existing_manifests(records)
@@ -82,7 +82,7 @@ class RetentionSweep:
     def _judge_untagged(
         self, records: RecordListing, graph: Graph, tagged: frozenset[Digest], pulls: PullTimes
     ) -> Mapping[Digest, str]:
-        """Say of each untagged manifest why `keepUntagged` lets it go; empty: it does not."""
+        """Say of each untagged manifest why `keepUntagged` does not keep it; empty: it keeps it."""
         keep = self.policy.keep_untagged
         if keep is None:
             return {}
@@ -94,7 +94,7 @@ class RetentionSweep:
     async def _expire_tags(
         self, inventory: Inventory, named: Mapping[Tag, Digest], expired: Mapping[Tag, str]
     ) -> set[Digest]:
-        """Delete tags, and return what those named that stay after all."""
+        """Delete tags, and return what the tags name that stay after all."""
         tags = sorted(expired)
         calls = [partial(self._delete_tag, inventory, tag, named[tag]) for tag in tags]
         went = await gather(*calls, limit=self.collection.settings.calls_at_once)
@@ -136,7 +136,7 @@ class RetentionSweep:
         self._tell(Expiration(self.repo.text, tag.text, reason))
 
     async def _expire_manifest(self, inventory: Inventory, digest: Digest, reason: str) -> bool:
-        """Delete a manifest if nobody has touched it; `False`: it stays."""
+        """Delete a manifest if no request has touched it; `False`: it stays."""
         if not self.collection.store.features.all_conditions:
             if not self.collection.summary.manifests_held:
                 log.warning("manifests_held", reason="the store has no conditional writes: delete manifests by DELETE")
@@ -175,6 +175,6 @@ class RetentionSweep:
 
 
 def _pushed(record: ListedRecord) -> datetime:
-    """Return when a manifest was pushed last, or an index that lists it: both write its entry."""
+    """Return when a manifest, or an index that lists it, was last pushed: both write its entry."""
     listed = record.entry or record.newest()
     return NEVER if listed is None else listed.last_modified

@@ -1,4 +1,4 @@
-"""Which tags of a repository go, and why: a function of the rules and of what is known of the tags.
+"""Which tags of a repository are deleted, and why: a function of the rules and of what is known of the tags.
 
 The rules of `keepUntagged` are the same, for manifests that no tag names.
 """
@@ -24,7 +24,7 @@ class TagSeen:
 
     tag: Tag
     digest: Digest
-    """Of the manifest that it names."""
+    """Digest of the manifest that it names."""
     pushed: datetime
 
     @property
@@ -35,7 +35,7 @@ class TagSeen:
 
 @dataclass(frozen=True, slots=True)
 class UntaggedSeen:
-    """A manifest that no tag names, and no other manifest either."""
+    """A manifest that neither a tag nor another manifest names."""
 
     digest: Digest
     pushed: datetime
@@ -58,18 +58,18 @@ class PullTimes:
     """Since when pulls are noted; `None`: they are not."""
 
     def of(self, seen: "TagSeen | UntaggedSeen") -> datetime:
-        """Return when the manifest was pulled last, by whatever name."""
+        """Return when the manifest was pulled last, by any name."""
         return self.times.get(seen.digest, NEVER)
 
 
 def subject_of(tag: Tag) -> Digest | None:
-    """Read from a tag such as `sha256-0123....sig` whose referrer it names; `None`: it is a tag like any other."""
+    """Read from a tag such as `sha256-0123....sig` whose referrer it names; `None`: it is a usual tag."""
     found = _REFERRER_TAG.fullmatch(tag.text)
     return None if found is None else Digest("sha256", found["hex"])
 
 
 def expired_tags(policy: Policy, tags: Sequence[TagSeen], pulls: PullTimes, now: datetime) -> Mapping[Tag, str]:
-    """Return the tags that go, each with the reason. Those of referrers are not judged here."""
+    """Return the tags that are deleted, each with the reason. It does not judge tags of referrers."""
     if not policy.keep_tags:
         return {}
     expired: dict[Tag, str] = {}
@@ -102,7 +102,7 @@ def _kept(keep: KeepTags, some: Sequence[Seen], pulls: PullTimes, now: datetime)
         return set(some)
     newest = sorted(some, key=lambda seen: (seen.pushed, seen.name), reverse=True)
     kept = set(newest[: keep.most_recently_pushed])
-    # Of those never pulled the ones pushed later come first.
+    # of those that were never pulled, the ones pushed later come first
     newest.sort(key=pulls.of, reverse=True)
     kept |= set(newest[: keep.most_recently_pulled])
     if keep.pushed_within is not None:
@@ -113,13 +113,13 @@ def _kept(keep: KeepTags, some: Sequence[Seen], pulls: PullTimes, now: datetime)
 
 
 def _knows_pulls(keep: KeepTags, pulls: PullTimes, now: datetime) -> bool:
-    """Whether it is known for long enough what was pulled: what nobody has noted is no reason to delete anything."""
+    """Whether pulls have been noted for long enough: a lack of notes is no reason to delete anything."""
     needed = max(keep.pulled_within or timedelta(), SETTLING if keep.most_recently_pulled else timedelta())
     return not needed or (pulls.since is not None and now - pulls.since >= needed)
 
 
 def _reason(keep: KeepTags) -> str:
-    """Say which rules have not kept a tag."""
+    """Name the rules that have not kept a tag."""
     rules = [
         keep.most_recently_pushed and f"not among the {keep.most_recently_pushed} pushed last",
         keep.most_recently_pulled and f"not among the {keep.most_recently_pulled} pulled last",
