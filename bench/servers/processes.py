@@ -1,6 +1,7 @@
 """Programs run in the background: found, started with a log of their own, waited for, and ended by their process id."""
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 READY_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 20.0
 POLL_S = 0.05
+SERVER_PORTS = range(2_000, 12_000)
+"""Below the ports of SeaweedFS, and far below those that the system gives to clients."""
 
 
 class ProgramMissing(Exception):
@@ -32,11 +35,23 @@ def find_program(name: str, install: str, directories: Iterable[str | None] = ()
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
+    """Return a TCP port of 127.0.0.1 that nobody listens on, and that no client is given: a server may start late."""
+    return next(filter(is_free, shuffled(SERVER_PORTS)))
+
+
+def shuffled(ports: range) -> list[int]:
+    """Return ports in an order that no other process gets, whatever seeds the tests in both draw by."""
+    return random.SystemRandom().sample(ports, len(ports))
+
+
+def is_free(port: int) -> bool:
+    """Whether nothing holds the TCP port of 127.0.0.1."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def accepts(port: int, host: str = "127.0.0.1") -> bool:

@@ -2,9 +2,7 @@
 
 import json
 import os
-import random
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -18,7 +16,7 @@ from typing import Protocol
 import trio
 
 from bench.servers.peers import find_peer
-from bench.servers.processes import Process, ProgramMissing, accepts, free_port
+from bench.servers.processes import Process, ProgramMissing, accepts, free_port, is_free, shuffled
 from zotpy.s3.client import Request, open_client
 from zotpy.s3.config import S3Config
 from zotpy.s3.errors import S3Refused
@@ -202,18 +200,9 @@ def free_port_pairs(count: int) -> list[int]:
 
     Both lie below the ports that the system gives to clients, and none is the gRPC port of another.
     """
-    shuffled = random.sample(range(FIRST_PORT, FIRST_PORT + GRPC_OFFSET), GRPC_OFFSET)
-    free = (port for port in shuffled if _is_free(port) and _is_free(port + GRPC_OFFSET))
+    ports = shuffled(range(FIRST_PORT, FIRST_PORT + GRPC_OFFSET))
+    free = (port for port in ports if is_free(port) and is_free(port + GRPC_OFFSET))
     return list(islice(free, count))
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _weed() -> Path:
