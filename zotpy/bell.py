@@ -1,19 +1,19 @@
-"""A bell that is rung when what is on the disk should be looked at again."""
+"""A bell: code that rings it wakes the tasks that must check again what is on the disk."""
 
 import trio
 
 
 class Bell:
-    """Wakes whoever waits for it at that moment, any number of times."""
+    """Wakes the tasks that wait for it at that moment, any number of times."""
 
     def __init__(self) -> None:
         self._event = trio.Event()
 
     def ring(self) -> None:
-        """Wake all who wait."""
+        """Wake all waiting tasks."""
         self._event.set()
         self._event = trio.Event()
 
     async def rung(self) -> None:
-        """Wait until it is rung."""
+        """Wait until the bell is rung."""
         await self._event.wait()

@@ -24,7 +24,7 @@ from zotpy.telemetry.private_parts import PROMETHEUS_CLIENT
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 EXIT_INTERRUPTED = 130
-"""As a shell reports SIGINT: Ctrl-C came before the replica served, so nothing could be drained."""
+"""As a shell reports SIGINT: Ctrl-C came before the replica served, so nothing had to be drained."""
 
 _EXAMPLES = """examples:
   zotpy serve                           run a registry on 127.0.0.1:5000 with its own store on this disk
@@ -96,7 +96,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _run(settings: Settings) -> Callable[[Settings], Awaitable[None]]:
-    """Return what serves: this process, or workers that it starts; each imports what the other does without."""
+    """Return what serves: this process, or workers that it starts. Each imports what the other does without."""
     if settings.http.workers == 1:
         from zotpy.server import serve  # noqa: PLC0415
 
@@ -116,7 +116,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _file(options: argparse.Namespace) -> Path | None:
-    """Return the file that was named, by `-c` or as zot has it. Raises `ConfigError`."""
+    """Return the file that was named, by `-c` or in zot's form. Raises `ConfigError`."""
     named: list[Path] = [file for file in (options.config, options.file) if file is not None]
     if len(named) > 1:
         raise ConfigError([f"two files are given, {named[0]} and {named[1]}: name one of them"])

@@ -1,4 +1,4 @@
-"""Garbage collected by the server itself, for a registry that nobody else looks after: one with an embedded store."""
+"""Garbage collected by the server itself, for a registry with an embedded store, where nothing else does it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,26 +13,26 @@ from zotpy.store.interface import Store
 from zotpy.store.paced import PacedStore
 
 FIRST_AFTER_S = 600.0
-"""A server that is restarted every day collects, too."""
+"""So soon that a server that is restarted every day collects, too."""
 WINDOW_CHECK_S = 60.0
 BUFFER_ROWS = 20_000
-"""Less than beside a server, which has all the memory for itself."""
+"""Less than in a process of its own, which has all the memory for itself."""
 
 log = structlog.get_logger()
 
 
 def utc_now() -> datetime:
-    """Tell the time of this host, which decides when to look for garbage, and never what is garbage."""
+    """Return the time of this host. It decides when to look for garbage, and never what is garbage."""
     return datetime.now(UTC)
 
 
 async def keep_collecting(store: Store, settings: Settings, now: Callable[[], datetime] = utc_now) -> None:
-    """Collect every `gcSettings.interval` until cancelled; nothing to do where that is 0.
+    """Collect every `gcSettings.interval` until cancelled. If that is 0, do nothing.
 
-    With `storage.gcTimeWindow` a collection begins when that opens, and more follow within it, because the bytes of
-    large blobs need two of them.
+    With `storage.gcTimeWindow` a collection begins when the window opens, and more follow within it, because the bytes
+    of large blobs need two of them.
 
-    A collection that fails is logged, and the next one tries again: it must never end what serves.
+    If a collection fails, it is logged, and the next one tries again: it must never end what serves.
     """
     interval_s = settings.collection_interval_s
     if not interval_s:
@@ -55,7 +55,7 @@ async def keep_collecting(store: Store, settings: Settings, now: Callable[[], da
 
 
 def outside_window(window: tuple[int, int] | None, now: datetime) -> str:
-    """Say that a collection may not begin now; empty: it may."""
+    """Say why a collection may not begin now; empty: it may."""
     if window is None:
         return ""
     begin, end = window

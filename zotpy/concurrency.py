@@ -26,9 +26,9 @@ FORESEEN = (
     trio.BrokenResourceError,
     trio.ClosedResourceError,
 )
-"""What a client, the store or the system may do at any time."""
+"""Errors that a client, the store or the system may cause at any time."""
 MOST_TRACEBACKS, MOST_TEXTS = 3, 10
-"""How much one failure may write to the log about what failed beside it."""
+"""How much one failure may write to the log about other failures beside it."""
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -37,14 +37,15 @@ T = TypeVar("T")
 def first_cause(error: BaseException) -> BaseException:
     """Return the one exception that says why a nursery failed: nurseries wrap even a single one in a group.
 
-    What nobody foresaw comes before what a store or a client may do at any time: it is a fault of ours, and the other
-    may be its consequence. Of several alike the first counts. Cancellation is nobody's cause if there is another.
+    An unforeseen error comes before errors that a store or a client may cause at any time: it is a fault of ours, and
+    the other may be its consequence. Of several alike the first counts. Cancellation is the cause only if nothing else
+    is.
     """
     return min(leaves(error), key=_rank)
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Yield the exceptions in a group, in groups inside it as well, or the one that is no group."""
+    """Yield the exceptions in a group, and in groups inside it, or the one that is not a group."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from leaves(inner)
@@ -61,9 +62,9 @@ def _rank(error: BaseException) -> int:
 
 
 def log_others(error: BaseException, cause: BaseException) -> None:
-    """Log what a group holds beside its cause, which is raised or answered alone; cancellations say nothing.
+    """Log what a group holds beside its cause, which is raised or answered alone. Cancellations are not logged.
 
-    What was not foreseen has its traceback.
+    An unforeseen error is logged with its traceback.
     """
     others = [other for other in leaves(error) if other is not cause and not isinstance(other, trio.Cancelled)]
     try:
@@ -103,14 +104,14 @@ class _PlainErrors:
 
 
 def plain_errors() -> AbstractContextManager[None]:
-    """Raise the one cause instead of the group that a nursery inside makes of it; what else failed is logged."""
+    """Raise the one cause instead of the group that a nursery inside makes of it. Other failures are logged."""
     return _PlainErrors()
 
 
 async def gather(*calls: Callable[[], Awaitable[T]], limit: int = 64) -> Sequence[T]:
-    """Run the calls at once, at most `limit` at a time; return their results in order. The first failure ends all.
+    """Run the calls at once, at most `limit` at a time. Return their results in order. The first failure ends all.
 
-    There are no more tasks than `limit`, however long a list a client has sent.
+    It starts no more tasks than `limit`, however long a list a client has sent.
     """
     if len(calls) <= 1:
         return [await call() for call in calls]
@@ -151,7 +152,7 @@ async def watched(watch: Callable[[], Awaitable[object]], call: Callable[[], Awa
 
 @contextmanager
 def within_deadline(deadline_s: float) -> Iterator[None]:
-    """Give up what relies on a reference read at the beginning, before the collector may count it as gone."""
+    """Give up what relies on a reference read at the beginning, before the collector may delete it."""
     try:
         with trio.fail_after(deadline_s):
             yield
@@ -162,7 +163,7 @@ def within_deadline(deadline_s: float) -> Iterator[None]:
 
 @contextmanager
 def cleaning_up() -> Iterator[None]:
-    """Clean up, shielded and bounded in time. What the store does not do is the collector's, and hides no error."""
+    """Clean up, shielded and bounded in time. The collector does what the store does not. No error is hidden."""
     try:
         with trio.move_on_after(CLEANUP_S, shield=True), impatient():
             yield

@@ -15,7 +15,7 @@ from typing import Any
 
 
 class LibraryChanged(Exception):
-    """A library that is installed lacks a part that zotpy relies on; the message names both, and what to install."""
+    """An installed library lacks a part that zotpy relies on. The message names both, and what to install."""
 
 
 @dataclass(frozen=True, slots=True)

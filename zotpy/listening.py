@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 KEEP_ALIVE_S = 75.0
 DRAIN_SLACK_S = 5.0
-"""What a replica takes beyond `drain_timeout_s`, at most."""
+"""How much longer than `drain_timeout_s` a replica takes at most."""
 CLOSE_S = 3.0
 """How long connections may take to close once no request is under way."""
 POLL_S = 0.1
@@ -33,15 +33,15 @@ log = structlog.get_logger()
 
 
 def longest_end_s(settings: HttpSettings) -> float:
-    """Return how long a replica may take from the word to stop until it has ended."""
+    """Return how long a replica may take to end after it was told to stop."""
     return settings.drain_notice_s + settings.drain_timeout_s + DRAIN_SLACK_S
 
 
 async def until_signal() -> bool:
     """Wait for SIGTERM or SIGINT. Always true: see `listen`.
 
-    From then on SIGTERM says nothing new: who wraps a process often passes on what it got from the system as well.
-    SIGINT does again what it does to any process, for a person who presses Ctrl-C twice means it.
+    After that SIGTERM changes nothing, because a wrapper often passes on a signal that the process got as well. SIGINT
+    ends the process as usual, because a person who presses Ctrl-C twice means it.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     signal.signal(signal.SIGTERM, lambda *_: None)  # what the receiver puts back; no process that we start inherits it
@@ -54,7 +54,7 @@ async def until_signal() -> bool:
 
 
 def bind(settings: HttpSettings) -> socket.socket:
-    """Bind the socket that workers will listen on; until the first one does, connections are refused.
+    """Bind the socket that workers will listen on. Until the first one listens, connections are refused.
 
     Raises `StartupError`.
     """
@@ -77,11 +77,12 @@ async def listen(
 ) -> None:
     """Accept connections until `until_stopped` returns, then accept none and wait for requests under way.
 
-    `until_stopped` returns whether nobody will accept connections at this address. Where a balancer then asks if the
-    replica is ready, connections are accepted until it has had time to see that it is not.
+    `until_stopped` returns whether no other process will accept connections at this address. If so, and if a balancer
+    asks whether the replica is ready, it still accepts connections until the balancer has had time to see that it is
+    not.
 
-    `listener` is the descriptor of a socket that is bound already. `on_listening` is told the URLs. The certificate is
-    looked at again every few seconds, and when `bell` is rung. Raises `StartupError`.
+    `listener` is the descriptor of a bound socket. `on_listening` is called with the URLs. The certificate is checked
+    again every few seconds, and when `bell` is rung. Raises `StartupError`.
     """
     config = _config(settings)
     config.read_bytes = lambda: app.budget.read_bytes
@@ -119,10 +120,10 @@ async def _serve(
 
 
 async def _until_quiet(app: "RegistryApp") -> None:
-    """Wait until no request has been under way for a while; only connections are open then that nothing comes of.
+    """Wait until no request has been under way for a while. The remaining connections bring nothing any more.
 
-    A client that sends its next request when the last answer is just out, as any does that keeps connections, leaves
-    hypercorn waiting for good where the stop came in between.
+    If a client sends its next request just after the last answer, as clients do that keep connections, and the stop
+    comes in between, hypercorn waits for it for ever.
     """
     quiet_s = 0.0
     while quiet_s < CLOSE_S:
@@ -137,7 +138,7 @@ async def _stop_when(
     health: "Health",
     notice_s: float,
 ) -> None:
-    """Refuse to be ready at once, and keep listening for those who will only see that when they ask the next time."""
+    """Stop being ready at once, and keep listening for clients that see this only at their next probe."""
     health.draining = await until_stopped()
     app.draining = True
     if health.draining and health.is_watched:
@@ -147,7 +148,7 @@ async def _stop_when(
 
 
 def _config(settings: HttpSettings) -> ServerConfig:
-    """Return hypercorn's configuration. Raises `StartupError` where the certificate cannot be used."""
+    """Return hypercorn's configuration. Raises `StartupError` if the certificate cannot be used."""
     config = ServerConfig()
     config.bind = [f"{settings.address}:{settings.port}"]
     config.include_server_header = False

@@ -1,4 +1,4 @@
-"""What SIGHUP does: the log's file is opened again, the log's level is that of the file, certificates are looked at.
+"""What SIGHUP does: reopen the log's file, read the log's level from the configuration, check the certificate.
 
 Everything else in the configuration needs a restart, and the log names the sections that wait for one.
 """
@@ -20,9 +20,9 @@ log = structlog.get_logger()
 
 
 async def keep_reloading(settings: Settings, then: Callable[[LogSettings], Awaitable[None]]) -> None:
-    """Reload at each SIGHUP, until cancelled; `then` is called with what holds for the log from now on.
+    """Reload at each SIGHUP, until cancelled. `then` is called with the new settings of the log.
 
-    A terminal that is closed sends the same signal. Whoever sat there wants the registry to end: it drains.
+    A closed terminal sends the same signal. Its user wants the registry to end, so it drains.
     """
     had_terminal = _has_terminal()
     with trio.open_signal_receiver(signal.SIGHUP) as signals:
@@ -37,7 +37,7 @@ async def keep_reloading(settings: Settings, then: Callable[[LogSettings], Await
 
 
 async def _reload(settings: Settings) -> Settings:
-    """Read the configuration again, and return what holds now; one with a mistake changes nothing."""
+    """Read the configuration again, and return what holds now. A file with a mistake changes nothing."""
     try:
         read = await trio.to_thread.run_sync(_read_again, settings)
     except ConfigError as error:
@@ -52,7 +52,7 @@ async def _reload(settings: Settings) -> Settings:
 
 
 def reopen_logs(settings: LogSettings) -> bool:
-    """Open the log's file again, which may have been moved away; return whether that went well, and say if not."""
+    """Open the log's file again, which may have been moved away. Return whether that succeeded, and log a failure."""
     try:
         configure_logs(settings.level, settings.format, settings.output)
     except OSError as error:

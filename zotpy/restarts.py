@@ -1,16 +1,16 @@
-"""How long to wait before what has ended is started again."""
+"""How long to wait before something that ended is started again."""
 
 from dataclasses import dataclass
 
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 10.0
 CALM_S = 60.0
-"""After this long without an end, the next end counts as the first again."""
+"""If it ran for this long, its next end counts as the first again."""
 
 
 @dataclass(slots=True)
 class Restarts:
-    """The delays of one thing that is kept running: they double while it ends soon after each start."""
+    """The delays of one thing that is kept running. They double while it ends soon after each start."""
 
     _last_delay_s: float = 0.0
 

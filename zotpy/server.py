@@ -39,7 +39,7 @@ from zotpy.web.app import METRICS_PATH, create_app
 log = structlog.get_logger()
 
 PROBES = frozenset({"/livez", "/readyz", "/startupz", METRICS_PATH})
-"""What machines ask every few seconds: answers as they should be are worth no line of the log."""
+"""What machines ask every few seconds: expected answers are not worth a line of the log."""
 
 
 async def serve(settings: Settings) -> None:
@@ -142,14 +142,14 @@ def registry_settings(settings: Settings) -> RegistrySettings:
 
 
 def _redirect_expiry_s(settings: StorageSettings) -> int | None:
-    """Return how long presigned URLs last, or `None` where no pull is redirected: the embedded store has no clients."""
+    """Return how long presigned URLs last, or `None` without redirects: clients cannot reach the embedded store."""
     if settings.s3 is None or not (settings.s3.redirect or settings.redirect_blob_url):
         return None
     return int(settings.s3.redirect_expiry_s)
 
 
 async def _space(settings: StorageSettings) -> Space:
-    """Look at the disk of the embedded store; a service elsewhere says by itself when it is full."""
+    """Look at the disk of the embedded store. A service elsewhere says by itself when it is full."""
     space = Space(settings.s3.disk if settings.s3 else settings.root_directory, settings.reserved)
     await space.look()
     return space
@@ -167,7 +167,7 @@ async def _open(store: Store, settings: Settings, metrics: Metrics) -> Registry:
 
 
 def report(metrics: Metrics, answered: Answered, ended: float, *, quiet: Collection[str] = PROBES) -> None:
-    """Count a request, and log it in one line; a probe that was answered with 200 only at level `debug`.
+    """Count a request, and log it in one line. A probe that was answered with 200 is logged only at level `debug`.
 
     `quiet` are the routes of probes and scrapes.
     """

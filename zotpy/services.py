@@ -17,16 +17,16 @@ class Service:
     run: Callable[[], Awaitable[object]]
     """Works until it is cancelled, or returns if there is nothing to do. What it raises ends the process."""
     finish: Callable[[], Awaitable[object]] = nothing
-    """Called once the main work has ended well, while `run` goes on; bounded in time by itself."""
+    """Called once the main work has ended well, while `run` goes on. It bounds its time by itself."""
     stops_at_drain: bool = False
-    """A drain does not wait for it: it is cancelled when that begins."""
+    """A drain does not wait for it: it is cancelled when the drain begins."""
 
 
 async def run_beside(services: Sequence[Service], main: Callable[[Callable[[], None]], Awaitable[object]]) -> None:
-    """Run `main` with all services beside it; when it ends, let them finish one after another, and cancel them.
+    """Run `main` with all services beside it. When it ends, let them finish one after another, and cancel them.
 
-    `main` is called with what it calls when its drain begins. An error of `main` or of a service ends all: nothing
-    finishes then. It is raised in the group that trio makes of it.
+    `main` is called with a function to call when its drain begins. An error of `main` or of a service ends all, and
+    then nothing finishes. It is raised in the group that trio makes of it.
     """
     until_drain = trio.CancelScope()
 

@@ -1,4 +1,4 @@
-"""How a start begins and ends: with what the system allows, and in an announcement or an error for a person."""
+"""How a start begins and ends: with the limits of the system, and with an announcement or an error for a person."""
 
 import gc
 import resource
@@ -15,29 +15,29 @@ log = structlog.get_logger()
 
 MOST_FILES = 1 << 20
 NEW_OBJECTS = 5000
-"""So many containers more than there were, and Python looks for cycles among them; by itself after 700, or 2,000."""
+"""After this many more containers Python looks for cycles among them; by default after 700, or 2,000."""
 
 
 class StartupError(Exception):
-    """The replica cannot start; the message says why and what to do."""
+    """The replica cannot start. The message says why and what to do."""
 
 
 def allow_many_files() -> None:
     """Open as many files as the system lets us, at most `MOST_FILES`: each client and each call to the store is one.
 
-    Many systems begin with 1,024, for programs that use select(2), and let whoever can do with more ask for it.
+    Many systems begin with 1,024, for programs that use select(2), and let other programs ask for more.
     """
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_FILES if most == resource.RLIM_INFINITY else min(most, MOST_FILES)
     if now != resource.RLIM_INFINITY and now < wanted:
-        with suppress(OSError, ValueError):  # a system that says more than it gives
+        with suppress(OSError, ValueError):  # a system that names a higher limit than it gives
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def collect_less() -> None:
-    """Let Python's collector of cycles leave alone what is there for good, modules and routes, and come less often.
+    """Let Python's collector of cycles leave permanent objects alone, such as modules and routes, and run less often.
 
-    A request makes few cycles. To look for them took a tenth of the CPU of a small push.
+    A request makes few cycles. Looking for them took a tenth of the CPU time of a small push.
     """
     gc.collect()
     gc.freeze()
@@ -46,7 +46,7 @@ def collect_less() -> None:
 
 
 def announce(settings: Settings, binds: list[str]) -> None:
-    """Say once that requests are answered at these URLs; to a person where the store is on this disk."""
+    """Announce once that requests are answered at these URLs; print it for a person if the store is on this disk."""
     is_embedded = settings.storage.s3 is None
     log.info(
         "serving",

@@ -1,4 +1,4 @@
-"""From the configuration's `storage` to a store: how it is reached, run where it is our own, and opened."""
+"""From the configuration's `storage` to a store: how to reach it, run it if it is our own, and open it."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -16,9 +16,9 @@ from zotpy.store.synced import SyncedStore
 
 @asynccontextmanager
 async def open_store(settings: Settings, *, beside_a_replica: bool = False) -> AsyncIterator[Store]:
-    """Open the store of the configuration, the embedded one where it names none. Raises `StartupError`.
+    """Open the store of the configuration; without one, the embedded store. Raises `StartupError`.
 
-    `beside_a_replica`: an embedded store must have been used by a replica, and where one runs it, it is shared.
+    `beside_a_replica`: a replica must have used the embedded store before. If it is running, it is shared.
     """
     async with running_store(settings.storage, beside_a_replica=beside_a_replica) as s3:
         # A manifest is read whole, with a line of ours before it.
@@ -29,7 +29,7 @@ async def open_store(settings: Settings, *, beside_a_replica: bool = False) -> A
 
 @asynccontextmanager
 async def running_store(settings: StorageSettings, *, beside_a_replica: bool = False) -> AsyncIterator[S3Settings]:
-    """Give how the store is reached; the embedded one runs for as long as the block does. Raises `StartupError`.
+    """Yield how to reach the store. The embedded one runs for as long as the block does. Raises `StartupError`.
 
     For the main thread only (see `zotpy.embedded.child`).
     """
@@ -79,7 +79,7 @@ async def _open_s3(settings: S3Settings, longest_object_bytes: int) -> AsyncIter
 
 @contextmanager
 def _on_disk(store: Store, disk: Path | None) -> Iterator[Store]:
-    """Let no write return before it is on this machine's disk, where it is one of ours."""
+    """If the disk is one of this machine's, let no write return before it is on the disk."""
     if disk is None:
         yield store
         return

@@ -1,12 +1,12 @@
 """Deleting a manifest with everything that leads to it (OCI distribution spec, end-9): by its names, never by a scan.
 
-A DELETE reads the entry, then the tags that name the manifest; then it puts a tombstone in the place of the entry, if
-it is still the one it read; then it deletes the tags if they are still those it read. A push replaces the entry after
-it has written its tags. So if the tombstone is written, no push ended between the two looks: every push that came
-before has had its tags seen, and the tags of every later one are others than those that are deleted.
+A DELETE reads the entry, then the tags that name the manifest. It puts a tombstone in the place of the entry, if that
+is still the one that it read. Then it deletes the tags, if they are still those that it read. A push replaces the entry
+after it has written its tags. So if the tombstone could be written, no push ended between the two readings. The DELETE
+has read the tags of every earlier push, and the tags of every later push are others than those that it deletes.
 
-A store without conditional requests cannot hold this. There a DELETE looks at its end whether the manifest was pushed
-again since it began, and puts back what that push may have lost.
+A store without conditional requests cannot guarantee this. There a DELETE checks at its end whether the manifest was
+pushed again since it began, and restores what that push may have lost.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,16 +31,16 @@ from zotpy.store.interface import Listed, Store
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What there was of a manifest when its deletion looked: just that is deleted."""
+    """What a DELETE read of a manifest: it deletes just that."""
 
     entry: Seen
     value: ManifestValue
     facts: ManifestFacts
     tags: Mapping[Tag, str] = field(default_factory=dict)
-    """Those that name it, each with its ETag."""
+    """The tags that name it, each with its ETag."""
     referrer_etag: str | None = None
     leases: Sequence[Listed] = ()
-    """Where the store has no conditions: those that were there before all else was looked at."""
+    """If the store has no conditions: the leases that existed before anything else was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Deletions:
             await self.delete_names(repo, digest, done)
 
     async def look(self, repo: RepositoryName, digest: Digest, room: Room | None = None) -> Looked | None:
-        """Look at the entry, then at all names; `None` where there is no such manifest."""
+        """Read the entry, then all names; `None` if the manifest does not exist."""
         leases = () if self.store.features.all_conditions else await self.records.leases.find(repo, "manifests", digest)
         entry = await self.records.look(repo, "manifests", digest, whole(self.store, room))
         if not isinstance(entry.value, ManifestValue):
@@ -81,11 +81,11 @@ class Deletions:
         return Looked(entry, entry.value, facts, tags, referrer, leases)
 
     async def bury(self, repo: RepositoryName, digest: Digest, looked: Looked) -> bool:
-        """Make the manifest exist no more, if its entry is still the one that was looked at."""
+        """Make the manifest stop existing, if its entry is still the one that was read."""
         return await self.records.entries.bury(repo, "manifests", digest, looked.entry)
 
     async def delete_names(self, repo: RepositoryName, digest: Digest, looked: Looked) -> None:
-        """Delete what led to a manifest that was buried."""
+        """Delete what led to a manifest whose entry is now a tombstone."""
         delete = self.pointers.tags.delete_if_same
         await gather(*[partial(delete, repo, tag, digest, etag) for tag, etag in looked.tags.items()], limit=16)
         if looked.facts.subject is not None and looked.referrer_etag is not None:
@@ -95,7 +95,7 @@ class Deletions:
             await self._restore(repo, digest, looked)
 
     async def _restore(self, repo: RepositoryName, digest: Digest, looked: Looked) -> None:
-        """Put back what a push of the same manifest, which came between, may have lost."""
+        """Restore what a push of the same manifest in between may have lost."""
         before = {lease.key for lease in looked.leases}
         leases = await self.records.leases.find(repo, "manifests", digest)
         new = [lease for lease in leases if lease.key not in before]
@@ -111,11 +111,11 @@ class Deletions:
         )
 
     async def _put_back(self, repo: RepositoryName, tag: Tag, digest: Digest, value: ManifestValue) -> None:
-        """Write a tag again that may have been pushed between our look at it and its deletion."""
+        """Write a tag again that may have been pushed between our reading and its deletion."""
         if await self.pointers.tags.read(repo, tag) is None:
             await self.pointers.tags.write(repo, tag, digest, value)
 
 
 def unknown(reference: Reference) -> ManifestUnknown:
-    """Return the error for a manifest or a tag that is not there."""
+    """Return the error for a manifest or a tag that does not exist."""
     return ManifestUnknown(f"{reference} is not in this repository", detail={"reference": str(reference)})

@@ -1,4 +1,4 @@
-"""Hashing bytes that are here, and those of an object in the store."""
+"""Hashing bytes in memory, and those of an object in the store."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,13 @@ from zotpy.core.units import KIB
 from zotpy.store.interface import Store
 
 THREAD_LIMIT_BYTES = 128 * KIB
-"""Fewer bytes than this are hashed on the spot: a thread's hand-over would cost more."""
+"""Fewer bytes than this are hashed on the spot: passing them to a thread would cost more."""
 
 log = structlog.get_logger()
 
 
 async def prepare_hashing() -> None:
-    """Load what hashes, before a request needs it, and say if it is not all that it should be."""
+    """Load the hash library before a request needs it, and say if it lacks something."""
     if (reason := await trio.to_thread.run_sync(trouble)) is not None:
         log.warning(
             "hash_states_stay_here",
@@ -29,7 +29,7 @@ async def prepare_hashing() -> None:
 
 
 async def hash_pieces(hasher: Hasher, pieces: Pieces, skip_bytes: int = 0) -> None:
-    """Hash all but the first `skip_bytes`, in a thread, or on the spot where that is cheaper."""
+    """Hash all but the first `skip_bytes`, in a thread, or on the spot if that is cheaper."""
 
     def update() -> None:
         for piece in pieces.after(skip_bytes):
@@ -44,7 +44,7 @@ async def hash_pieces(hasher: Hasher, pieces: Pieces, skip_bytes: int = 0) -> No
 async def digest_of_stored(
     store: Store, key: str, size_bytes: int, algorithm: str, advance: Callable[[int], None] = lambda _: None
 ) -> Digest:
-    """Read an object and return its digest; `advance` is told how many bytes more have come. Raises `StoreError`."""
+    """Read an object and return its digest. `advance` is called with how many more bytes came. Raises `StoreError`."""
     hasher = new_hasher(algorithm)
     async with store.open(key, 0, size_bytes) as chunks:
         async for chunk in chunks:

@@ -1,7 +1,7 @@
-"""Entries: the objects with the predictable keys, each answering a read with one GET.
+"""Entries: the objects with the predictable keys. One GET of an entry answers a read.
 
-An entry is replaced on the condition that it is still the one that was read, where the store has conditions: so of two
-requests that change a record one comes wholly before the other. Where the store has none, it is looked at again before
+An entry is replaced on the condition that it is still the one that was read, if the store has conditions. So of two
+requests that change a record, one comes wholly before the other. If the store has none, the entry is read again before
 it is written.
 """
 
@@ -24,27 +24,27 @@ class Seen:
     """A record as it was read, and the entry that a later write may replace."""
 
     value: Value | None
-    """`None`: there is no such record."""
+    """`None`: the record does not exist."""
     etag: str | None = None
-    """Of the entry, which may be a tombstone; `None`: there is no entry."""
+    """The ETag of the entry, which may be a tombstone; `None`: no entry exists."""
     epoch: str = ""
-    """Which deletion the entry came after."""
+    """After which deletion the entry was written."""
     is_young: bool = False
     """The lease is younger than half the grace period."""
     time: datetime | None = None
-    """The store's, when it was read; `None`: there was nothing to read."""
+    """The store's time when it was read; `None`: nothing could be read."""
     is_lost: bool = False
-    """There is a record, and no blob: its data is gone."""
+    """The record exists, but its data is missing, so the blob does not."""
     is_cut: bool = False
     """Only the beginning of the value was read."""
 
     @property
     def is_tombstone(self) -> bool:
-        """The record was deleted, and what tells it is still there."""
+        """The record was deleted, and its tombstone still exists."""
         return self.value is None and self.etag is not None
 
     def continues(self, earlier: "Seen") -> bool:
-        """Whether the record is there, and was not deleted since it was seen earlier, however often it was written."""
+        """Whether the record exists, and was not deleted since it was seen earlier, however often it was written."""
         return self.value is not None and self.epoch == earlier.epoch
 
 
@@ -56,7 +56,7 @@ class Entries:
     times: Times
 
     async def look(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read | None = None) -> Seen:
-        """Read the entry alone: one GET. A late one is told as a tombstone is."""
+        """Read the entry alone: one GET. A late one counts as a tombstone."""
         return (await self.look_and_date(repo, kind, digest, read or self.store.get))[0]
 
     async def look_and_date(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read) -> tuple[Seen, bool]:
@@ -84,13 +84,13 @@ class Entries:
         return value if isinstance(value, BlobValue) else None
 
     async def write(self, repo: RepositoryName, kind: Kind, digest: Digest, value: Value, lease: Lease) -> None:
-        """Write what answers a read with one GET. Raises `TooLate`."""
+        """Write the entry that answers a read with one GET. Raises `TooLate`."""
         _require(lease, await self.store.put(keys.entry(repo, kind, digest), value.encode(lease)))
 
     async def replace(
         self, repo: RepositoryName, kind: Kind, digest: Digest, seen: Seen, value: Value, lease: Lease
     ) -> Seen | None:
-        """Write the entry if it is still as it was seen; `None`: it is not, or was not there and now is.
+        """Write the entry if it is still as it was seen; `None`: it is not, or did not exist and now does.
 
         Raises `TooLate`.
         """
@@ -101,7 +101,7 @@ class Entries:
         return Seen(value, stored.etag, seen.epoch, is_young=True, time=stored.store_time)
 
     async def mark_lost(self, repo: RepositoryName, digest: Digest, seen: Seen, value: BlobValue) -> bool:
-        """Say in the entry, if it is still as it was seen, that the blob's data is gone: so a push is not spared."""
+        """Say in the entry, if it is still the one seen, that the blob's data is missing: clients push it again."""
         key = keys.entry(repo, "blobs", digest)
         return await self._swap(key, seen, lost_entry(value, seen.epoch)) is not None
 
@@ -110,7 +110,7 @@ class Entries:
         return await self._swap(keys.entry(repo, kind, digest), seen, new_tombstone()) is not None
 
     async def _swap(self, key: str, seen: Seen, body: Body) -> Stored | None:
-        """Replace one entry on the condition that it is the one seen; see by a read, where the store has none."""
+        """Replace one entry on the condition that it is the one seen. If the store has no conditions, read it first."""
         features = self.store.features
         if not (features.conditional_create if seen.etag is None else features.conditional_replace):
             if await self._etag(key) != seen.etag:

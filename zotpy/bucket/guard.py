@@ -1,4 +1,4 @@
-"""A store of which nothing is asked while this release must leave its bucket alone; see `zotpy.bucket.health`."""
+"""A store that refuses all calls while this release must leave its bucket alone; see `zotpy.bucket.health`."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class GuardedStore(StoreWrapper):
-    """A store of which nothing is asked while this release must leave its bucket alone."""
+    """A store that refuses all calls while this release must leave its bucket alone."""
 
     def __init__(self, store: Store, health: Health) -> None:
         """Stand in front of `store`."""
@@ -19,7 +19,7 @@ class GuardedStore(StoreWrapper):
         self._health = health
 
     async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
-        """Run one operation, if it may be."""
+        """Run one operation, if it is allowed."""
         del operation, key
         await self._health.admit()
         answer = await run()

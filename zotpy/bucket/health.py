@@ -1,12 +1,13 @@
 """Whether this replica should get requests, and whether it may still touch its bucket.
 
-Both follow from one small read of the bucket's layout every few seconds: it shows that the store answers, and that no
-newer release has moved the bucket to a form that this one would misread. A replica that is left behind in that way is
-not ready, and asks nothing of the store any more, for reads and for requests under way alike: what it read could be
-wrong, and what it wrote could be lost. The requests that it refuses are other replicas' to answer.
+Both follow from one small read of the bucket's layout every few seconds. The read shows that the store answers. It also
+shows that no newer release has moved the bucket to a form that this release would misread. If one has, the replica is
+left behind: it is not ready, and sends nothing to the store any more, not even for reads and for requests under way.
+What it read could be wrong, and what it wrote could be lost. Other replicas can answer the requests that it refuses.
 
-A replica that was paused looks first. Its own clock may have stopped with it, so the store's counts as well: an answer
-that the store gave much later than the last look at the layout is only passed on after another look.
+A replica that was paused reads the layout first. Its own clock may have stopped too, so the store's clock counts as
+well. If the store gave an answer much later than the last reading of the layout, the answer is passed on only after
+another reading.
 """
 
 from datetime import datetime
@@ -20,12 +21,12 @@ from zotpy.store.interface import Store, StoreError, StoreUnavailable
 
 CACHE_S = 2.0
 CHECK_S = 5.0
-"""So often the layout is looked at where nobody asks."""
+"""How often the layout is read if nothing else asks for it."""
 STALE_S = 60.0
-"""So long the last look at the layout holds: a replica that was paused for longer looks again before anything else."""
+"""How long the last reading of the layout holds. A replica that was paused for longer reads it before anything else."""
 TIMEOUT_S = 5.0
 WATCHED_S = 60.0
-"""A balancer that has not asked for so long does not ask: Kubernetes does every 10 s, HAProxy every 2 s."""
+"""A balancer that has not asked for this long does not ask at all: Kubernetes asks every 10 s, HAProxy every 2 s."""
 
 _UNKNOWN = "the layout of the bucket could not be read for a minute"
 
@@ -33,29 +34,29 @@ log = structlog.get_logger()
 
 
 class Health:
-    """Looks at the store at most once in two seconds, and knows whether the replica is leaving."""
+    """Asks the store at most once in two seconds, and knows whether the replica is stopping."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._asked_at = -CACHE_S
-        self._seen_at = trio.current_time()  # the start looks at the layout itself
+        self._seen_at = trio.current_time()  # the start reads the layout itself
         self._seen_locally_s = local_s()
         self._seen_by_store: datetime | None = None
         self._watched_at = -WATCHED_S
         self._reachable = False
         self._lock = trio.Lock()
         self.refusal = ""
-        """Why this release must leave the bucket alone; empty where it need not."""
+        """Why this release must leave the bucket alone; empty if it need not."""
         self.draining = False
-        """Set at SIGTERM: the balancer shall send no more."""
+        """Set at SIGTERM: the balancer must send no more requests."""
 
     @property
     def is_watched(self) -> bool:
-        """Whether somebody asks if this replica is ready, and so will notice that it is not."""
+        """Whether something asks if this replica is ready, and so will notice that it is not."""
         return trio.current_time() - self._watched_at < WATCHED_S
 
     async def is_ready(self) -> bool:
-        """Tell who asks from outside whether requests can be served now."""
+        """Answer a probe: whether requests can be served now."""
         self._watched_at = trio.current_time()
         if self.draining:
             return False
@@ -63,13 +64,13 @@ class Health:
         return self._reachable and not self.refusal and not self.draining
 
     async def keep_looking(self) -> None:
-        """Look at the layout where nobody else asks for it, until cancelled."""
+        """Read the layout if nothing else does, until cancelled."""
         while True:
             await self._look()
             await trio.sleep(CHECK_S)
 
     async def admit(self) -> None:
-        """Let a call to the store pass; raises `LayoutMoved`, and `StoreUnavailable` where that cannot be known."""
+        """Let a call to the store pass. Raises `LayoutMoved`, and `StoreUnavailable` if that cannot be known."""
         if self._is_stale():
             await self._look()
             if self._is_stale():
@@ -78,7 +79,7 @@ class Health:
             raise LayoutMoved(self.refusal)
 
     async def confirm(self, store_time: datetime) -> None:
-        """Let an answer of the store pass that it gave at this time; raises as `admit` does."""
+        """Let an answer pass that the store gave at this time. Raises as `admit` does."""
         if self._seen_by_store is None:
             self._seen_by_store = store_time
         if self._is_behind(store_time):
@@ -94,7 +95,7 @@ class Health:
         return trio.current_time() - self._seen_at > STALE_S or local_s() - self._seen_locally_s > STALE_S
 
     async def _look(self, store_time: datetime | None = None) -> None:
-        """Look at the layout, unless somebody just has; `store_time`: unless somebody has since then."""
+        """Read the layout, unless it was just read; with `store_time`, unless it was read since then."""
         async with self._lock:
             is_behind = store_time is not None and self._is_behind(store_time)
             if is_behind or trio.current_time() - self._asked_at >= CACHE_S:

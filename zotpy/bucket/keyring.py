@@ -1,7 +1,7 @@
-"""The cluster's signing keys: any replica checks what another one signed.
+"""The cluster's signing keys: any replica can check what another one signed.
 
-Each key is an object of its own, written once, so two replicas that start at the same moment on an empty bucket need no
-lock: each writes a key, all keys stay valid, and everybody signs with the first by name.
+Each key is an object of its own, written once. So two replicas that start at the same moment on an empty bucket need no
+lock: each writes a key, all keys stay valid, and every replica signs with the first by name.
 """
 
 import secrets
@@ -27,7 +27,7 @@ class Keyring:
 
     @classmethod
     async def load(cls, store: Store) -> "Keyring":
-        """Read the bucket's keys; write one where there is none yet."""
+        """Read the bucket's keys. Write one if none exists yet."""
         ring = cls(store)
         for listed in await list_all(store, keys.SIGNING_KEYS):
             await ring._fetch(listed.key.removeprefix(keys.SIGNING_KEYS))
@@ -42,7 +42,7 @@ class Keyring:
         return token.sign(self._known[min(self._known)])
 
     async def verify(self, text: str, repo: str, upload_id: str) -> UploadToken:
-        """Read a token; one store call where its key was written after this replica started.
+        """Read a token. This costs one store call if its key was written after this replica started.
 
         Raises `UploadUnknown`.
         """

@@ -9,12 +9,12 @@
   misread. Where it is missing, it is `layout`.
 - `release`: the first release that knows `least`, in words for the operator.
 
-A release that knows version N works on every bucket whose `least` is at most N. So a release that adds what older
-ones may pass over raises `layout` alone, and is rolled out beside them. What they would misread takes two releases:
-the first one reads it and does not write it; the second one raises `least`, which the first one satisfies, and
-everything older is refused: at its start, and while it runs (see `zotpy.bucket.health`). Whoever raises `least`
-writes the new form only after the longest time that a replica may take to notice, and that calls may take which it
-had begun: `gcSettings.deadline` is longer than both.
+A release that knows version N works on every bucket whose `least` is at most N. So a change that older releases may
+ignore raises `layout` alone, and is rolled out beside them. A change that they would misread takes two releases:
+the first one reads it and does not write it. The second one raises `least`, which the first one satisfies, and
+everything older is refused: at its start, and while it runs (see `zotpy.bucket.health`). It writes the new form only
+after the longest time that an old replica may take to notice, and that calls may take which the replica had begun:
+`gcSettings.deadline` is longer than both.
 """
 
 from contextlib import suppress
@@ -38,7 +38,7 @@ class LayoutError(Exception):
 
 
 class LayoutMoved(StoreRefused):
-    """The same, found out while the replica runs: nothing may be asked of the store any more."""
+    """The same, found while the replica runs: nothing may be sent to the store any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Layout:
     least: int
     release: str = ""
     store_time: datetime | None = field(default=None, compare=False)
-    """The store's, when it was read."""
+    """The store's time when it was read."""
 
     @staticmethod
     def parse(body: bytes) -> "Layout":
@@ -66,7 +66,7 @@ class Layout:
         return Layout(version, least, str(release) if is_named else "")
 
     def check(self) -> None:
-        """Raise `LayoutError` where this release must leave the bucket alone."""
+        """Raise `LayoutError` if this release must leave the bucket alone."""
         if self.least > KNOWN:
             run = f"zotpy {self.release} or newer" if self.release else "a newer release"
             msg = (
@@ -83,7 +83,7 @@ def _positive(value: Any) -> int:
 
 
 async def read_layout(store: Store) -> Layout:
-    """Ask for the bucket's layout: one store call. Raises `LayoutError`, `KeyMissing` on an empty bucket."""
+    """Read the bucket's layout: one store call. Raises `LayoutError`, `KeyMissing` on an empty bucket."""
     fetched = await store.get(keys.LAYOUT)
     return replace(Layout.parse(fetched.body), store_time=fetched.store_time)
 
@@ -91,8 +91,8 @@ async def read_layout(store: Store) -> Layout:
 async def check_layout(store: Store) -> None:
     """Check the bucket's layout, or write ours on an empty bucket. Raises `LayoutError`.
 
-    Of two releases that meet on an empty bucket the first one decides, where the store can tell; else the other one's
-    next check of the layout sees what was written last.
+    If two releases meet on an empty bucket, the first one decides if the store has conditions. Otherwise the other
+    one's next check of the layout sees what was written last.
     """
     try:
         found = await read_layout(store)

@@ -1,4 +1,7 @@
-"""Leases: what makes a record exist. The key of each is never used twice, and the collector deletes what it listed."""
+"""Leases: what makes a record exist.
+
+The key of a lease is never used twice. The collector deletes only listed leases.
+"""
 
 from dataclasses import dataclass
 
@@ -21,21 +24,21 @@ class Leases:
     store: Store
 
     async def write(self, repo: RepositoryName, kind: Kind, digest: Digest, value: Value, reliance: Reliance) -> Lease:
-        """Write the authority; the record exists from here on, unless its entry is a tombstone. Raises `TooLate`.
+        """Write the authority. The record exists from here on, unless its entry is a tombstone. Raises `TooLate`.
 
-        All that follows must be written within a deadline of it, or of what `reliance` noted before.
+        Everything that follows must be written within a deadline of it, or of what `reliance` noted before.
         """
         data_id = value.data_id if isinstance(value, BlobValue) else None
         due = reliance.due
         lease_id = keys.new_lease_id(None if due is None else due.until)
         key = keys.lease(repo, kind, digest, lease_id, data_id)
         stored = await self.store.put(key, value.encode())
-        reliance.require(stored.store_time)  # one that came too late is the collector's: another may have read it
+        reliance.require(stored.store_time)  # the collector deletes a late one: another may have read it
         reliance.note(stored.store_time)
         return Lease(lease_id, stored.store_time, reliance.due)
 
     async def find(self, repo: RepositoryName, kind: Kind, digest: Digest) -> list[Listed]:
-        """List all leases of one record, newest last; late ones are none."""
+        """List all leases of one record, newest last, without late ones."""
         leases = [
             lease
             for lease in await list_all(self.store, keys.leases(repo, kind, digest))
@@ -44,7 +47,7 @@ class Leases:
         return sorted(leases, key=lambda lease: (lease.last_modified, lease.key))
 
     async def read_newest(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read) -> Seen | None:
-        """Return the value of the newest lease that can still be read, and the store's time of that."""
+        """Return the value of the newest readable lease, and the store's time of it."""
         for lease in reversed(await self.find(repo, kind, digest)):
             try:
                 fetched = await read(lease.key)

@@ -1,7 +1,7 @@
 """Objects that are mostly short and may be long: manifests, tags, records.
 
-How long one is its store says with its first bytes. So the beginning is read first, which mostly is all of it: one
-call. A longer one is read again as a whole, after there is room for it in memory.
+The store tells the length of an object with its first bytes. So the beginning is read first, which mostly is all of it:
+one call. A longer object is read again as a whole, once the replica has memory for it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ from zotpy.core.record_values import INLINE_LIMIT_BYTES
 from zotpy.store.interface import Fetched, Store
 
 BEGINNING_BYTES = INLINE_LIMIT_BYTES + 4 * 1024
-"""A record of a small blob is all in it, and the header of any record or tag."""
+"""The record of a small blob fits into it, and so does the header of any record or tag."""
 ATTEMPTS = 8
 
 Read = Callable[[str], Awaitable[Fetched]]
@@ -23,12 +23,12 @@ class Room(Protocol):
     """What one request holds in memory until it is answered."""
 
     async def hold(self, size_bytes: int) -> None:
-        """Wait until so much more may be held. Raises `TooManyRequests` if that takes too long."""
+        """Wait until this much more may be held. Raises `TooManyRequests` if that takes too long."""
         ...
 
 
 def beginnings(store: Store) -> Read:
-    """Return what reads no more than the beginning of an object."""
+    """Return a reader of no more than the beginning of an object."""
 
     async def read(key: str) -> Fetched:
         return await store.get(key, most_bytes=BEGINNING_BYTES)
@@ -37,7 +37,7 @@ def beginnings(store: Store) -> Read:
 
 
 def whole(store: Store, room: Room | None) -> Read:
-    """Return what reads objects whole, with room for long ones; without a `room` it does not wait for any."""
+    """Return a reader of whole objects that waits for memory for long ones. Without a `room` it waits for none."""
 
     async def read(key: str) -> Fetched:
         if room is None:

@@ -1,7 +1,7 @@
 """What leads to a manifest besides its digest: tags with their markers, referrers, and the catalog's marker.
 
-Each is an object of its own under a predictable key, and each writing of one is unlike every other (`nonce`): so its
-ETag tells one from the next, and who deletes what it has seen deletes nothing that was written since.
+Each is an object of its own under a predictable key. Each writing of one is unlike every other (`nonce`), so its ETag
+tells one from the next. A request that deletes exactly what it has seen deletes nothing that was written since.
 """
 
 import secrets
@@ -32,7 +32,7 @@ class Pointers:
         await self.store.put(keys.repository(repo), _nonce())
 
     async def mark_tag(self, repo: RepositoryName, digest: Digest, tag: Tag) -> None:
-        """Note, before it does so, that a tag is about to name a manifest; the note stays when the tag moves on."""
+        """Note that a tag is about to name a manifest. The note stays when the tag names another manifest."""
         await self.store.put(keys.tagged(repo, digest) + tag.text, _nonce())
 
     async def marked_tags(self, repo: RepositoryName, digest: Digest) -> Sequence[Tag]:
@@ -51,14 +51,14 @@ class Pointers:
         await self.store.put(keys.referrer(repo, facts.subject, digest), body)
 
     async def referrer_etag(self, repo: RepositoryName, subject: Digest, digest: Digest) -> str | None:
-        """Return the ETag of a referrer; `None` where there is none."""
+        """Return the ETag of a referrer; `None` if it does not exist."""
         try:
             return (await self.store.get(keys.referrer(repo, subject, digest), most_bytes=1)).etag
         except KeyMissing:
             return None
 
     async def delete_if_same(self, key: str, etag: str) -> None:
-        """Delete an object if it is still the one seen; whatever is there now, where the store has no conditions."""
+        """Delete an object if it is still the one seen. If the store has no conditions, delete whatever exists."""
         try:
             await self.store.delete(key, if_match=etag if self.store.features.conditional_delete else None)
         except ConditionFailed:

@@ -1,4 +1,4 @@
-"""The records of one repository as they are listed: leases and entries by their keys, and nothing of them read."""
+"""The records of one repository as they are listed: leases and entries by their keys, without reading any."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class ListedRecord:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a lease, and no tombstone."""
+        """Whether a lease exists, and no tombstone."""
         return bool(self.leases) and not self.is_tombstone
 
     def newest(self) -> Listed | None:

@@ -1,22 +1,22 @@
 """Records: entries and leases in the store, and what it takes to rely on one.
 
 A record is one *entry* (a predictable key: one GET answers a read) and one or more *leases* (keys never used twice).
-The collector deletes a record only by deleting exactly the leases it listed, and only where the newest of them was
-older than the grace period. So whoever wants to *rely* on a record (the checks of a manifest, a mount, a HEAD
-that tells a client not to push) needs a lease young enough to outlive what it is about to do:
+The collector deletes a record only by deleting exactly the leases that it listed, and only if the newest of them was
+older than the grace. Some requests *rely* on a record: the checks of a manifest, a mount, a HEAD that tells a client
+not to push. Such a request needs a lease young enough to outlive what it is about to do:
 
-- the entry's lease is younger than half the grace period: rely on it;
-- it is older: write a new lease, then the entry, then rely on it;
-- there is no entry: list the leases; with one, do as for an older one; with none, there is no record. (A HEAD does not
-  list them: mostly there is no such blob. See `Records.rely`.)
+- If the entry's lease is younger than half the grace, the request relies on it.
+- If it is older, the request writes a new lease, then the entry, and then relies on it.
+- If no entry exists, the request lists the leases. If it finds one, it treats it like an older one. If not, the record
+  does not exist. (A HEAD does not list them: mostly the blob does not exist. See `Records.rely`.)
 
 All ages are the store's own time, from one answer of the store: no replica's clock decides anything. What is written
-says until when it was to be written (`zotpy.bucket.reliance`). A late entry is as none, a late lease is none.
+says by when it had to be written (`zotpy.bucket.reliance`). A late entry and a late lease count as missing.
 
-A DELETE writes a tombstone in the entry's place and leaves the leases to the collector. Were it to delete the leases,
-it could take the one that a push at the same moment has just written, and that push's entry would stand without one.
-Entries are replaced on the condition that they are still the ones that were read, where the store has conditions: a
-renewal cannot bring back what was deleted after it looked, and a DELETE cannot bury what it has not seen.
+A DELETE writes a tombstone in the entry's place and leaves the leases to the collector. If it deleted leases, it could
+delete the one that a push at the same moment has just written, and that push's entry would have no lease. Entries are
+replaced on the condition that they are still the ones that were read, if the store has conditions. So a renewal cannot
+bring back what was deleted after it read the entry, and a DELETE cannot bury what it has not seen.
 """
 
 from dataclasses import dataclass, field, replace
@@ -37,9 +37,9 @@ from zotpy.core.record_values import BlobValue, Lease, ManifestValue, Value
 from zotpy.store.interface import Store
 
 SIBLING_LIMIT = 16
-"""How many repositories are asked for a small blob that a client wants mounted from anywhere."""
+"""How many repositories are searched for a small blob, for a mount without `from`."""
 ATTEMPTS = 16
-"""How often a write of an entry may be overtaken before the client is told to try again."""
+"""How often other requests may overtake the write of an entry before the client is told to try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Records:
     store: Store
     times: Times
     _renewals: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(4))
-    """Of long records: each is held in memory as a whole."""
+    """Reads long records. Each is held in memory as a whole."""
 
     @property
     def entries(self) -> Entries:
@@ -62,7 +62,7 @@ class Records:
         return Leases(self.store)
 
     async def read(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read | None = None) -> Value | None:
-        """Return the value for answering a read, or `None`: one GET, where the entry is there."""
+        """Return the value for answering a read, or `None`: one GET if the entry exists."""
         return (await self.look(repo, kind, digest, read)).value
 
     async def rely(
@@ -70,10 +70,11 @@ class Records:
     ) -> Value | None:
         """Return the value after making sure that its lease outlives the deadline, or `None`; `reliance` notes when.
 
-        A long value may be cut: of most, only that it is there is of use.
+        A long value may be cut: for most requests it only matters that it exists.
 
-        `by_entry_alone`: a record whose entry is lost is none, and to find out that there is none takes one call. It
-        has no effect where the collector cannot delete an entry on a condition, and may so take one written just now.
+        `by_entry_alone`: a record without an entry counts as missing, so that one call is enough to find that out. It
+        has no effect if the collector cannot delete an entry on a condition: it might then delete an entry that was
+        written just now.
         """
         entry_alone = by_entry_alone and self.store.features.conditional_delete
         for _ in range(ATTEMPTS):
@@ -139,7 +140,7 @@ class Records:
         *,
         by_entry_alone: bool = False,
     ) -> Seen:
-        """Read the entry; or the newest lease, if the entry is a late one, or if there is none (see `rely`).
+        """Read the entry; or the newest lease, if the entry is late or missing (see `rely`).
 
         `read` may cut either.
         """
@@ -151,12 +152,12 @@ class Records:
         return replace(seen, value=found.value, time=found.time, is_cut=found.is_cut) if found is not None else seen
 
     async def write(self, repo: RepositoryName, kind: Kind, digest: Digest, value: Value, reliance: Reliance) -> None:
-        """Make the record exist, or renew it, whatever was there: a new lease, then the entry. Raises `TooLate`."""
+        """Make the record exist, or renew it, whatever existed: a new lease, then the entry. Raises `TooLate`."""
         lease = await self.leases.write(repo, kind, digest, value, reliance)
         await self.entries.write(repo, kind, digest, value, lease)
 
     async def delete(self, repo: RepositoryName, kind: Kind, digest: Digest) -> bool:
-        """Delete the record as it is now; `False` where there is none."""
+        """Delete the record as it is now; `False` if it does not exist."""
         for attempt in range(ATTEMPTS):
             seen = await self.look(repo, kind, digest)
             if seen.value is None and not seen.is_lost:
@@ -171,5 +172,5 @@ def _blob(value: Value | None) -> BlobValue | None:
 
 
 def overtaken(reference: Reference) -> TryAgain:
-    """Return the error of a request that other requests were faster than, again and again."""
+    """Return the error of a request that other requests overtook again and again."""
     return TryAgain(f"other requests keep changing {reference}: try again")

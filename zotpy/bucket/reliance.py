@@ -1,13 +1,12 @@
 """Relying on what was read, by the store's clock: what a request writes counts only within a deadline of its reading.
 
 A process may stop between any two of its steps, for days: a laptop sleeps, a virtual machine is paused. Its own clocks
-may stop with it, so trio's deadlines are no proof. The store's clock goes on, and each answer tells it. So a request
-remembers the store's time of the first reading that it relies on, and compares it with the time of each write:
+may stop with it, so trio's deadlines prove nothing. The store's clock goes on, and each answer tells its time. So a
+request remembers the store's time of the first reading that it relies on, and compares it with the time of each write:
 
-- a write that was answered more than a deadline later is not acknowledged, and the request begins again;
-- leases, entries and tags say until when they were to be written. One that the store dates later than that is *late*:
-  no replica and no collector relies on it. So it does no harm, even if the process dies before it can look at the
-  answer.
+- If a write was answered more than a deadline later, the replica does not acknowledge it, and begins the request again.
+- Leases, entries and tags say by when they had to be written. If the store dates one later, it is *late*: no replica
+  and no collector relies on it. So it does no harm, even if the process dies before it can look at the answer.
 
 `until` is half a deadline after the last moment that is acknowledged, because the hosts of a store need not agree to
 the second. The collector waits two deadlines (`zotpy.collector.data_sweep`), which is longer.
@@ -31,7 +30,7 @@ T = TypeVar("T")
 
 
 def local_s() -> float:
-    """Tell this host's time in seconds since some moment; on Linux it goes on while the host is suspended.
+    """Return this host's time in seconds since some moment. On Linux it goes on while the host is suspended.
 
     It stops in a virtual machine that is paused from outside. So it only helps to find out sooner what the store's
     times tell later.
@@ -48,20 +47,20 @@ class Reliance:
     """`None`: nothing was read yet."""
 
     def note(self, store_time: datetime) -> None:
-        """Take in that the request relies on what was there at this time by the store's clock."""
+        """Note that the request relies on what existed at this time by the store's clock."""
         if self.since is None or store_time < self.since:
             self.since = store_time
 
     @property
     def due(self) -> Due | None:
-        """By when all that relies on it must be written; `None`: it relies on nothing."""
+        """By when everything that relies on it must be written; `None`: it relies on nothing."""
         if self.since is None:
             return None
         deadline = timedelta(seconds=self.deadline_s)
         return Due(self.since + deadline + SLACK, self.since + 3 * deadline / 2 + SLACK)
 
     def require(self, store_time: datetime) -> None:
-        """Raise `TooLate` if a write that the store answered at this time may rely on what is gone."""
+        """Raise `TooLate` if a write that the store answered at this time may rely on something deleted."""
         if (due := self.due) is not None:
             require(due, store_time)
 
@@ -74,10 +73,10 @@ def require(due: Due, store_time: datetime) -> None:
 
 
 async def in_time(deadline_s: float, work: Callable[[Reliance], Awaitable[T]], *, attempts: int = 2) -> T:
-    """Do what reads, and then writes what relies on it, within the deadline; again from its beginning if it was late.
+    """Run what reads, and then writes what relies on it, within the deadline; again from its beginning if it was late.
 
-    `work` is called with a new `Reliance` each time. Raises `TooLate` if the last attempt was late, `TryAgain` if
-    the store did not answer within the deadline.
+    `work` is called with a new `Reliance` each time. Raises `TooLate` if the last attempt was late, `TryAgain` if the
+    store did not answer within the deadline.
     """
     for _ in range(attempts - 1):
         try:

@@ -1,4 +1,4 @@
-"""Which repositories there are: found by their directories, a call for each thousand and each level of names."""
+"""Which repositories exist: found by their directories, with a call for each thousand and each level of names."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -13,7 +13,7 @@ from zotpy.core.names import RepositoryName
 from zotpy.store.interface import Store
 
 ROOTS = (keys.LEASES, keys.ENTRIES, keys.TAGS, keys.TAGGED, keys.REFERRERS)
-"""Wherever a repository may have left something. Catalog markers are listed besides."""
+"""The roots below which a repository may have left something. Catalog markers are listed in addition."""
 
 
 async def repositories_below(
@@ -21,7 +21,7 @@ async def repositories_below(
 ) -> AsyncGenerator[RepositoryName, None]:
     """Yield every repository that has anything below a root such as `keys.LEASES`, each once.
 
-    What is below it and no repository's is put into `foreign`; without that, raises `NameInvalid`.
+    Keys below it that belong to no repository are added to `foreign`. Without `foreign` they raise `NameInvalid`.
     """
     directories = [root]
     while directories:
@@ -62,7 +62,7 @@ async def all_repositories(store: Store, foreign: list[str]) -> AsyncGenerator[R
 async def for_each(
     repositories: AsyncGenerator[RepositoryName, None], work: Callable[[RepositoryName], Awaitable[None]], at_once: int
 ) -> None:
-    """Do something for every repository, for `at_once` of them at a time."""
+    """Call a function for every repository, for `at_once` of them at a time."""
     send, receive = trio.open_memory_channel[RepositoryName](0)
 
     async def worker(channel: trio.MemoryReceiveChannel[RepositoryName]) -> None:

@@ -10,7 +10,7 @@ from zotpy.store.single_deletions import delete_each
 
 PAGE = 1000
 _AFTER_DIRECTORY = "~"
-"""Sorts after every character of our keys: to start after a directory with it leaves out all of the directory."""
+"""Sorts after every character of our keys. A listing that starts after a directory with it leaves out the directory."""
 
 
 class pages:  # noqa: N801 - used like a function; a generator left half way would wait for the garbage collector
@@ -30,7 +30,7 @@ class pages:  # noqa: N801 - used like a function; a generator left half way wou
         if self._start_after is None:
             raise StopAsyncIteration
         listing = await self._list(start_after=self._start_after)
-        # A store that lists the directory again that it was to start after: that one was in the page before.
+        # Some stores list the directory again after which they should start: it was in the page before.
         listed_before = self._start_after.removesuffix(_AFTER_DIRECTORY)
         directories = [directory for directory in listing.directories if directory != listed_before]
         last = directories[-1] + _AFTER_DIRECTORY if directories else ""
@@ -50,7 +50,7 @@ async def list_all(store: Store, prefix: str) -> list[Listed]:
 async def each_multipart(
     store: Store, prefix: str, look: Callable[[ListedMultipart], None], *, page_size: int = PAGE
 ) -> None:
-    """Call `look` with every multipart below a prefix. Raises `StoreRefused` where a store lists in circles."""
+    """Call `look` with every multipart below a prefix. Raises `StoreRefused` if the store lists the same ones again."""
     after: MultipartMarker | None = None
     ends = set[MultipartMarker]()
     while True:
@@ -67,7 +67,7 @@ async def each_multipart(
 
 
 async def delete_all(store: Store, keys: Sequence[str]) -> None:
-    """Delete objects, a call for each 1,000, or for each one where the store has no other."""
+    """Delete objects, with a call for each 1,000, or for each one if the store has no other."""
     if len(keys) == 1 or not store.features.bulk_delete:
         await delete_each(store.delete, keys)
         return

@@ -1,8 +1,8 @@
 """Tables of names that may be too many for memory: a buffer, and behind it a file that the system drops by itself.
 
-A registry of ten million leases has about as many ids of data; as text in a process of Python they would be
-gigabytes. Up to `buffer_rows` they are held in memory; then an SQLite database in a temporary file takes them, whose
-own cache is bounded.
+A registry of ten million leases has about as many ids of data. As text in a Python process they would be gigabytes. Up
+to `buffer_rows` of them are held in memory. After that they go to an SQLite database in a temporary file, whose own
+cache is bounded.
 """
 
 import sqlite3
@@ -26,10 +26,10 @@ class Table:
     _count: int = 0
     _database: sqlite3.Connection | None = None
     _lock: trio.Lock = field(default_factory=trio.Lock)
-    """One task at a time moves rows or looks for them: a connection of SQLite's does one thing at a time anyway."""
+    """One task at a time moves rows or looks for them: an SQLite connection does one thing at a time anyway."""
 
     async def add(self, rows: Iterable[tuple[str, str]]) -> None:
-        """Add rows; those that are there already change nothing."""
+        """Add rows. Rows that exist already change nothing."""
         for key, value in rows:
             values = self._rows[key]
             self._count += value not in values
@@ -57,7 +57,7 @@ class Table:
             self._database.close()
 
     async def _spill(self) -> None:
-        """Move the rows to the file; meanwhile others may be added, and nobody looks for those on their way."""
+        """Move the rows to the file. Meanwhile others may be added, and no task looks for the moving ones."""
         async with self._lock:
             if self._count <= self.buffer_rows:
                 return  # another task has done it

@@ -1,7 +1,7 @@
 """Tags: one object each, holding the whole manifest it names, so that a pull by tag is one read.
 
-There is no list of tags to keep in step and nothing to lock: whoever pushes a tag writes its object, and of two
-pushes at once the later one stays. A push may be conditional, where the store is.
+No list of tags has to be kept up to date, and nothing has to be locked. A push of a tag writes the tag's object, and of
+two pushes at once the later one stays. A push may be conditional if the store has conditions.
 """
 
 import secrets
@@ -26,7 +26,7 @@ class Tags:
     store: Store
 
     async def read(self, repo: RepositoryName, tag: Tag, read: Read | None = None) -> tuple[TagValue, Fetched] | None:
-        """Read a tag, with the object it was read from; `None` where there is none.
+        """Read a tag, with the object it was read from; `None` if it does not exist.
 
         Without a `read` the manifest in it may be cut: what it names is known all the same.
         """
@@ -37,12 +37,12 @@ class Tags:
         return TagValue.decode(fetched.body), fetched
 
     async def etag_of(self, repo: RepositoryName, tag: Tag, digest: Digest) -> str | None:
-        """Return the ETag of a tag that names this manifest; `None` where it names another, or is not there."""
+        """Return the ETag of a tag that names this manifest; `None` if it names another, or does not exist."""
         found = await self.read(repo, tag)
         return found[1].etag if found is not None and found[0].digest == digest else None
 
     def require_conditions(self, condition: Condition) -> None:
-        """Raise `Unsupported` where the store was not seen to honour what the condition needs."""
+        """Raise `Unsupported` if the store was not seen to honour what the condition needs."""
         features = self.store.features
         can_create = features.conditional_create or not condition.may_create
         if not (can_create and (features.conditional_replace or not condition.may_replace)):
@@ -50,13 +50,13 @@ class Tags:
             raise Unsupported(msg, detail={"reason": "conditional"})
 
     def require_conditional_delete(self) -> None:
-        """Raise `Unsupported` where the store was not seen to delete on a condition."""
+        """Raise `Unsupported` if the store was not seen to delete on a condition."""
         if not self.store.features.conditional_delete:
             msg = "the store behind this registry has no conditional deletes: delete without If-Match and If-None-Match"
             raise Unsupported(msg, detail={"reason": "conditional"})
 
     async def check(self, repo: RepositoryName, tag: Tag, condition: Condition, etags: dict[Tag, str]) -> None:
-        """Raise `PreconditionFailed` where the condition does not hold now; note the ETag to replace."""
+        """Raise `PreconditionFailed` if the condition does not hold now. Note the ETag to replace."""
         found = await self.read(repo, tag)
         digest = None if found is None else found[0].digest
         if not condition.holds(digest):
@@ -74,10 +74,11 @@ class Tags:
         etags: dict[Tag, str] | None = None,
         due: Due | None = None,
     ) -> None:
-        """Make a tag name a manifest; raises `PreconditionFailed` where the condition holds no more, `TooLate`.
+        """Make a tag name a manifest. Raises `PreconditionFailed` if the condition no longer holds, and `TooLate`.
 
-        A push that came between and left it holding is replaced, as if it had come before. `etags` are those that a
-        conditional push may replace; after it that of its own writing, so that the same push can write the tag again.
+        If another push came in between and the condition still holds, its tag is replaced, as if it had come before.
+        `etags` are those that a conditional push may replace. After it they contain that of its own writing, so that
+        the same push can write the tag again.
         """
         body = TagValue(digest, value, secrets.token_hex(8), None if due is None else due.until).encode()
         if condition is None:
@@ -102,7 +103,7 @@ class Tags:
         raise overtaken(tag)
 
     async def delete(self, repo: RepositoryName, tag: Tag, etag: str | None = None) -> bool:
-        """Delete a tag; with an ETag only if it is still the one that was read, else `False`."""
+        """Delete a tag; with an ETag only if it is still the one that was read, otherwise `False`."""
         try:
             await self.store.delete(keys.tag(repo, tag), if_match=etag)
         except ConditionFailed:
@@ -112,7 +113,7 @@ class Tags:
     async def delete_if_same(self, repo: RepositoryName, tag: Tag, digest: Digest, etag: str) -> bool:
         """Delete a tag if it is still the one that was seen, and say whether it was.
 
-        Without conditions, if it was when looked at again.
+        Without conditions it reads the tag again first.
         """
         if self.store.features.conditional_delete:
             return await self.delete(repo, tag, etag)
@@ -120,7 +121,7 @@ class Tags:
 
 
 def does_not_hold(reference: Reference, digest: Digest | None) -> PreconditionFailed:
-    """Return the error of a request whose condition does not hold of what is there, or of nothing."""
+    """Return the error of a request whose condition does not hold for what exists, or for nothing."""
     if digest is None:
         return PreconditionFailed(f"{reference} is not there, and If-Match asks for it")
     return PreconditionFailed(f"{reference} is {digest} now, which If-Match or If-None-Match rules out")

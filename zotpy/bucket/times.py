@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """What protects a record that somebody relies on; the same for every replica and collector of a bucket."""
+    """What protects a record on which a request relies; the same for every replica and collector of a bucket."""
 
     grace_s: float = 24 * 3600.0
     """How long a lease protects what it names; at least ten times `deadline_s`."""

@@ -1,4 +1,4 @@
-"""The store of a registry that was given none: SeaweedFS as a child process, its data under one directory."""
+"""The store of a registry without a bucket: SeaweedFS as a child process, with its data under one directory."""
 
 from zotpy.embedded.errors import DirectoryInUseError, EmbeddedStoreError
 from zotpy.embedded.store import EmbeddedStore, check_store, embedded_store, running_elsewhere

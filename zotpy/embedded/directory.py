@@ -27,7 +27,7 @@ from zotpy.embedded.errors import DirectoryInUseError, EmbeddedStoreError
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Where things are. Exists only while its lock is held."""
+    """The paths in the directory. Exists only while its lock is held."""
 
     root: Path
 
@@ -58,7 +58,7 @@ class Directory:
 
     @property
     def filer_socket(self) -> Path:
-        """Where the filer takes requests without keys: only our user comes as far."""
+        """The socket on which the filer takes requests without keys: only our user can reach it."""
         return self.root / "filer.sock"
 
     @property
@@ -82,7 +82,7 @@ class Directory:
 
 @contextmanager
 def locked(root: Path) -> Iterator[Directory]:
-    """Make the directory where it is missing, and keep others from using it. Raises `EmbeddedStoreError`.
+    """Make the directory if it is missing, and keep others from using it. Raises `EmbeddedStoreError`.
 
     The kernel drops the lock when the process ends, however it ends.
     """
@@ -90,8 +90,8 @@ def locked(root: Path) -> Iterator[Directory]:
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         (root / "data").mkdir(mode=0o700, exist_ok=True)
-        with suppress(PermissionError):  # another's, who decides
-            (root / "data").chmod(0o700)  # SeaweedFS makes some files in it readable for all
+        with suppress(PermissionError):  # another user's, who decides
+            (root / "data").chmod(0o700)  # SeaweedFS makes some files in it readable by everyone
         descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         msg = f"the data directory {root} cannot be used: {error.strerror}"
@@ -135,7 +135,7 @@ def key_pair(path: Path) -> tuple[str, str]:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner reads, whole or not at all, and on the disk when this returns."""
+    """Write a file that only its owner can read, whole or not at all, and on the disk when this returns."""
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

@@ -2,7 +2,7 @@
 
 
 class EmbeddedStoreError(Exception):
-    """The embedded store cannot run; the message says why and what to do."""
+    """The embedded store cannot run. The message says why and what to do."""
 
 
 class DirectoryInUseError(EmbeddedStoreError):

@@ -1,7 +1,7 @@
-"""What is said to SeaweedFS's filer, over its socket in our private directory: to sync bytes before it writes names.
+"""Requests to SeaweedFS's filer, over its socket in our private directory: to sync bytes before it writes names.
 
-So an object that has a name after a power cut has its bytes, too. Without, a tag that was being moved at that moment
-could have lost both the manifest that it named before and the one that it was to name.
+So an object that has a name after a power cut has its bytes, too. Without this, a tag that was being moved at that
+moment could lose both the manifest that it named before and the new one.
 """
 
 import json
@@ -13,19 +13,19 @@ import trio
 from zotpy.embedded.errors import EmbeddedStoreError
 
 PLACE = "/etc/seaweedfs/filer.conf"
-"""Where the filer keeps its rules, among the files that it serves; a change holds at once."""
+"""Where the filer keeps its rules, among the files that it serves. A change holds at once."""
 RULES = json.dumps({"version": 1, "locations": [{"locationPrefix": "/", "fsync": True}]}).encode()
 TIMEOUT_S = 30.0
 
 
 async def sync_bytes_first(socket: Path) -> None:
-    """Have the filer sync what it writes to volumes, from now on and after restarts. Raises `EmbeddedStoreError`."""
+    """Make the filer sync what it writes to volumes, from now on and after restarts. Raises `EmbeddedStoreError`."""
     try:
         with trio.fail_after(TIMEOUT_S):
             status, body = await _ask(socket, "GET", PLACE)
             if (status, body) == (HTTPStatus.OK, RULES):
                 return
-            # Inside the filer's own records: no power cut comes between the name of the rules and their text.
+            # inside the filer's own records: no power cut comes between the name of the rules and their text
             status, body = await _ask(socket, "PUT", f"{PLACE}?saveInside=true", RULES)
     except (OSError, ValueError, trio.TooSlowError) as error:
         msg = f"SeaweedFS's filer does not answer on {socket}: {error!r}"
@@ -36,7 +36,7 @@ async def sync_bytes_first(socket: Path) -> None:
 
 
 async def _ask(socket: Path, method: str, target: str, body: bytes = b"") -> tuple[int, bytes]:
-    """Send one request on a connection of its own; HTTP/1.0, so that the answer ends with the connection."""
+    """Send one request on a connection of its own. It uses HTTP/1.0, so the answer ends with the connection."""
     async with await trio.open_unix_socket(socket) as stream:
         head = f"{method} {target} HTTP/1.0\r\nHost: filer\r\nContent-Type: application/json\r\n"
         await stream.send_all(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)

@@ -1,8 +1,8 @@
 """What keeps other users of the machine out of SeaweedFS: one certificate, which every service asks for.
 
 SeaweedFS is several services that talk over ports of the loopback interface, and every local user can reach those. Only
-the S3 service asks for keys; the others would let anyone read, write and delete. So each of them takes TLS alone, and
-only from a client that has the certificate, whose key only our user can read.
+the S3 service asks for keys. The others would let any user read, write and delete. So each of them accepts TLS alone,
+and only from a client that has the certificate. Only our user can read its key.
 """
 
 import os
@@ -15,7 +15,7 @@ _HTTPS = ("volume", "master", "filer", "client")
 
 
 def lock_services(directory: Directory) -> None:
-    """Write the certificate, at the first start, and the configuration that makes SeaweedFS ask for it."""
+    """Write the certificate at the first start, and the configuration that makes SeaweedFS ask for it."""
     if not directory.certificate.exists():
         from zotpy.embedded.service_certificate import certificate_and_key  # noqa: PLC0415 - 11 MiB that later starts do without
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from zotpy.embedded.directory import write_private
 
 GRPC_OFFSET = 10_000
-"""SeaweedFS takes for each port also the one this far above it."""
+"""For each port, SeaweedFS also takes the one that is this much higher."""
 RANGE = range(11_000, 21_000)
-"""With the offset still below the ports that Linux hands out for outgoing connections."""
+"""With the offset they are still below the ports that Linux uses for outgoing connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Ports:
 
 
 def choose_ports(path: Path) -> Ports:
-    """Return the ports of the last run where they are free, else others, remembered for the next run."""
+    """Return the ports of the last run if they are free, otherwise others, which are remembered for the next run."""
     try:
         ports = ports_of_last_run(path)
         if all(map(_is_free, astuple(ports))):

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _LASTS = dt.timedelta(days=100 * 365)
-"""It is made once for each directory, and known to nobody outside it."""
+"""It is made once for each directory, and nothing outside the directory knows it."""
 _BEGINS = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 """Long ago: the machine's clock may be wrong when it is made."""
 

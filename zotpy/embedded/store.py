@@ -1,4 +1,4 @@
-"""The embedded store as the server sees it: running for as long as a block, and back when it dies."""
+"""The embedded store as the server sees it: it runs for as long as a block, and is started again if it dies."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedStore:
-    """How to reach the store that runs."""
+    """How to reach the running store."""
 
     endpoint: str
     access_key: str
@@ -61,7 +61,7 @@ class EmbeddedStore:
 async def embedded_store(root_directory: Path) -> AsyncIterator[EmbeddedStore]:
     """Run SeaweedFS on the directory while the block runs. Raises `EmbeddedStoreError`. For the main thread only.
 
-    Resource handling: the directory is locked; SeaweedFS ends with the block, and with zotpy however that ends.
+    The directory is locked. SeaweedFS ends with the block, and with zotpy however that ends.
     """
     with plain_errors(), locked(root_directory) as directory:
         await end_leftover(directory)
@@ -73,7 +73,7 @@ async def embedded_store(root_directory: Path) -> AsyncIterator[EmbeddedStore]:
 
 
 def check_store(root_directory: Path) -> None:
-    """Raise `EmbeddedStoreError` unless a store has run on the directory before; nothing is made."""
+    """Raise `EmbeddedStoreError` unless a store has run on the directory before. It creates nothing."""
     try:
         if Directory(root_directory.absolute()).keys.is_file():
             return
@@ -98,7 +98,7 @@ def running_elsewhere(root_directory: Path) -> EmbeddedStore:
 
 
 async def _keep_running(directory: Directory, task_status: trio.TaskStatus[EmbeddedStore]) -> None:
-    """Start SeaweedFS, report it once it takes writes, and start it again on the same ports whenever it dies."""
+    """Start SeaweedFS, report it once it accepts writes, and start it again on the same ports whenever it dies."""
     weed = find_weed()
     access_key, secret_key = key_pair(directory.keys)
     lock_services(directory)
@@ -139,11 +139,14 @@ async def _bound_log(directory: Directory) -> None:
     while True:
         await trio.sleep(LOG_CHECK_INTERVAL_S)
         if directory.log.stat().st_size > LOG_LIMIT_BYTES:
-            os.truncate(directory.log, 0)  # it appends, and so goes on at the beginning
+            os.truncate(directory.log, 0)  # SeaweedFS appends, and so continues at the beginning
 
 
 async def _takes_writes(process: subprocess.Popen[bytes], store: EmbeddedStore, directory: Directory) -> bool:
-    """Wait until a write succeeds, the bucket made; `False`: the process ended first. Raises `EmbeddedStoreError`."""
+    """Wait until a write succeeds and the bucket exists; `False`: the process ended first.
+
+    Raises `EmbeddedStoreError`.
+    """
     config = replace(store.config(), deadline_s=START_TIMEOUT_S, retry=RetryPolicy(attempts=1))
     failure = "no answer"
     async with open_client(config) as client:

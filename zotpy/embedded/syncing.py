@@ -1,11 +1,11 @@
 """Waiting until what was written is on the disk, so that a power cut cannot take it.
 
-SeaweedFS answers a write when the kernel has it: a kill of the process loses nothing then, a power cut up to half a
-minute of pushes. Its own option to sync covers the volumes and neither their indexes nor the filer's metadata. So the
-whole file system is synced from outside (`syncfs`), which covers every file beneath, whichever SeaweedFS has written.
+SeaweedFS answers a write when the kernel has it. A kill of the process then loses nothing, but a power cut loses up to
+half a minute of pushes. Its own option to sync covers the volumes, but neither their indexes nor the filer's metadata.
+So zotpy syncs the whole file system from outside (`syncfs`), which covers every file in it.
 
-One sync serves everyone who waits: it covers all writes that returned before it began, and those who come while it runs
-share the next one. A busy registry syncs as often as its disk can, and no more.
+One sync serves all waiting requests: it covers all writes that returned before it began. Requests that come while it
+runs share the next one. A busy registry syncs as often as its disk can, and no more.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ Sync = Callable[[int], None]
 
 
 def syncfs(descriptor: int) -> None:
-    """Sync one file system (Linux), else all of them; a kernel before 5.8 reports no errors. Raises `OSError`."""
+    """Sync one file system (Linux), otherwise all. A kernel before 5.8 reports no errors. Raises `OSError`."""
     if sys.platform != "linux":
         os.sync()
         return
@@ -33,7 +33,7 @@ def syncfs(descriptor: int) -> None:
 
 
 class DiskSync:
-    """Syncs the file system of one directory, once at a time, for all who wait."""
+    """Syncs the file system of one directory, one sync at a time, for all who wait."""
 
     def __init__(self, descriptor: int, sync: Sync = syncfs) -> None:
         """`descriptor`: the open directory. It stays open: the kernel reports an error once to each open file."""
@@ -47,8 +47,8 @@ class DiskSync:
     async def wait(self) -> None:
         """Return when everything that was written before this call is on the disk. Raises `OSError`.
 
-        Once the disk has failed every call fails: the kernel drops what it could not write, and tells it only once, so
-        nobody can know any more what is there.
+        Once the disk has failed, every call fails. The kernel drops what it could not write, and tells it only once, so
+        nobody can know any more what is on the disk.
         """
         self._asked += 1
         mine = self._asked

@@ -1,16 +1,16 @@
 """Volumes whose index a power cut has left behind their data, mended before SeaweedFS starts.
 
-SeaweedFS writes an object's bytes to a volume (`.dat`), then where they are to its index (`.idx`), then the object's
+SeaweedFS writes an object's bytes to a volume (`.dat`), then their place to its index (`.idx`), then the object's
 name to the filer. It syncs the first before it writes the last (see `zotpy.embedded.filer`), and never the index. So
-after a power cut an object can have its name and its bytes, and no place in the index; it could not be read, and its
-volume would take no more writes. Everything that is needed stands in the volume itself:
+after a power cut an object can have its name and its bytes, but no place in the index. It could not be read, and its
+volume would take no more writes. Everything that is needed is in the volume itself:
 
     .dat    superblock of 8 bytes, then needles, each padded to 8 bytes:
             cookie 4, id 8, size 4 | size bytes: length 4, data, more | CRC-32C of the data 4 | time 8 | padding 1 to 8
     .idx    for each needle in the same order: id 8, offset / 8 in 4 or 5 bytes, size 4 (-1: the needle deletes this id)
 
 All numbers are big-endian, but the fifth byte of an offset, the highest, comes last. The needles behind the end of the
-index are added to it, as far as they are whole; what follows was never acknowledged and is cut off.
+index are added to it, as far as they are whole. What follows was never acknowledged, and zotpy cuts it off.
 """
 
 import os
@@ -25,7 +25,7 @@ from crc32c import crc32c
 
 SUPERBLOCK_BYTES = 8
 VERSION = 3
-"""Of the format of a volume, its first byte; those of another are left alone."""
+"""The first byte of a volume, which is its format. Volumes of another format are left alone."""
 HEADER_BYTES, TRAILER_BYTES, ALIGNMENT = 16, 12, 8
 DELETES = -1
 LONGEST_NEEDLE_BYTES = 256 << 20
@@ -72,12 +72,12 @@ def need_mending(data: Path, offset_bytes: int) -> bool:
 
 
 def _opened(index: Path) -> BinaryIO:
-    """Open the index for reading and writing; make it where a power cut has undone that it was made."""
+    """Open the index for reading and writing. Create it if a power cut has undone its creation."""
     return os.fdopen(os.open(index, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
 
 
 def _is_whole(dat: BinaryIO, idx: BinaryIO, offset_bytes: int) -> bool:
-    """Tell whether the last place of the index is where the volume ends; nothing else is read."""
+    """Tell whether the last place of the index is where the volume ends. It reads nothing else."""
     entry_bytes = 12 + offset_bytes
     length, indexed = os.fstat(dat.fileno()).st_size, os.fstat(idx.fileno()).st_size
     if indexed == 0 or indexed % entry_bytes:

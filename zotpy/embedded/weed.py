@@ -1,4 +1,4 @@
-"""SeaweedFS's program: found, started, and ended, our own and one that an earlier zotpy left."""
+"""SeaweedFS's program: found, started and ended, both our own and one that an earlier zotpy left."""
 
 import os
 import shutil
@@ -20,16 +20,19 @@ from zotpy.embedded.volumes import mend_volumes, need_mending
 
 POLL_S = 0.1
 TERMINATE_TIMEOUT_S = 2.0
-"""Asked to end, it waits 15 s for its own connections; whatever it has acknowledged outlives a kill, too."""
+"""When asked to end, it waits 15 s for its own connections. A kill loses nothing that it has acknowledged."""
 MEMORY_LIMIT = "512MiB"
-"""Where Go's collector begins to work harder. With the limits below 32 uploads at once take 0.4 GB, without 2 GB."""
+"""Where Go's garbage collector begins to work harder.
+
+With the limits below, 32 uploads at once take 0.4 GB, not 2 GB.
+"""
 
 OFFSET_BYTES = {"8000GB": 5, "30GB": 4}
-"""The length of an offset in an index, by the longest volume that a build names in its version."""
+"""The length of an offset in an index. A build's version names its longest volume, which tells the length."""
 
 
 def find_weed() -> Path:
-    """Return the program: the wheel's beside our Python, else one in PATH. Raises `EmbeddedStoreError`."""
+    """Return the program: the wheel's beside our Python, otherwise one in PATH. Raises `EmbeddedStoreError`."""
     beside = Path(sys.executable).with_name("weed")
     if os.access(beside, os.X_OK):
         return beside
@@ -71,7 +74,7 @@ async def running(weed: Path, directory: Directory, ports: Ports) -> AsyncIterat
 
 
 def _launch(weed: Path, directory: Directory, ports: Ports) -> subprocess.Popen[bytes]:
-    """Start the program; on the main thread, not in trio's worker thread that ends long before (see `child`)."""
+    """Start the program; on the main thread, not in a worker thread of trio that ends long before (see `child`)."""
     with directory.log.open("ab") as log:
         return subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-I", child.__file__, str(os.getpid()), str(weed), *arguments(directory, ports)],
@@ -93,13 +96,13 @@ def arguments(directory: Directory, ports: Ports) -> list[str]:
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
         f"-master.port={ports.master}",
-        "-master.electionTimeout=300ms",  # of one candidate; 10 s unless told
+        "-master.electionTimeout=300ms",  # of one candidate; 10 s by default
         "-master.telemetry=false",
         "-master.volumeSizeLimitMB=1024",
         f"-volume.port={ports.volume}",
         "-volume.max=100000",  # the free space is the limit, not a count
         "-volume.preStopSeconds=0",
-        "-volume.minFreeSpace=1MiB",  # 1 % unless told: pushes end long before, and deletes must go on
+        "-volume.minFreeSpace=1MiB",  # 1 % by default: pushes end long before, and deletes must go on
         "-volume.concurrentUploadLimitMB=64",
         "-volume.concurrentDownloadLimitMB=64",
         "-filer",
@@ -119,24 +122,24 @@ def arguments(directory: Directory, ports: Ports) -> list[str]:
 
 
 def environment(directory: Directory) -> dict[str, str]:
-    """Return all of the child's environment: nothing of the user's changes how it runs."""
+    """Return the whole environment of the child: nothing of the user's environment changes how it runs."""
     return {
         "PATH": os.defpath,
         "HOME": str(directory.root),
         "GOMEMLIMIT": MEMORY_LIMIT,
-        "WEED_MASTER_VOLUME_GROWTH_COPY_1": "2",  # files begun at once, 7 unless told
+        "WEED_MASTER_VOLUME_GROWTH_COPY_1": "2",  # files begun at once, 7 by default
     }
 
 
 def _remove_sockets(ports: Ports) -> None:
-    """Remove what SeaweedFS leaves where it cannot be told otherwise."""
+    """Remove what SeaweedFS leaves in places that cannot be configured."""
     for service, port in asdict(ports).items():
         with suppress(OSError):  # none, or another user's
             Path(f"/tmp/seaweedfs-{service}-grpc-{port + GRPC_OFFSET}.sock").unlink()  # noqa: S108 - its choice
 
 
 async def _end(process: subprocess.Popen[bytes]) -> None:
-    """End our child and wait for it, no longer than it is given to end by itself."""
+    """End our child and wait for it, no longer than the time in which it should end by itself."""
     process.terminate()
     with trio.move_on_after(TERMINATE_TIMEOUT_S):
         await ended(process)
@@ -160,7 +163,7 @@ async def end_leftover(directory: Directory) -> None:
         with trio.move_on_after(TERMINATE_TIMEOUT_S):
             if _is_ours(pid, directory):
                 os.kill(pid, number)
-            while _is_ours(pid, directory):  # noqa: ASYNC110 - it is not our child: nobody tells us
+            while _is_ours(pid, directory):  # noqa: ASYNC110 - it is not our child: nothing tells us
                 await trio.sleep(POLL_S)
             directory.pid.unlink()
             return

@@ -1,1 +1,1 @@
-"""What a replica tells of itself: logs and metrics."""
+"""What a replica reports about itself: logs and metrics."""

@@ -1,4 +1,4 @@
-"""Structured logs: one event a line, as JSON or for a terminal; what libraries log goes the same way.
+"""Structured logs: one event a line, as JSON or for a terminal. The logs of libraries go the same way.
 
 Tracebacks are plain on purpose: the renderers that show local variables would show keys and bodies.
 """
@@ -16,14 +16,14 @@ _STREAMS = {"stdout": lambda: sys.stdout, "stderr": lambda: sys.stderr}
 _files: list[TextIO] = []
 """The log's file, and the one before."""
 at_every_level = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET))
-"""A logger whose lines appear whatever `log.level` says: for what an operator must have seen once."""
+"""A logger whose lines appear whatever `log.level` says: for what an operator must see once."""
 
 
 def configure_logs(level: str = "info", form: str = "auto", output: str = "stderr") -> None:
     """Send events of `level` (zot's names) and above to `output` as `form`; see `LogSettings`.
 
-    Raises `OSError` where a file cannot be opened, and changes nothing then. Called again, it opens the file again;
-    the one before stays open for those who are writing a line, until the next time.
+    Raises `OSError` if a file cannot be opened, and then changes nothing. Called again, it opens the file again. The
+    one before stays open until the next time, for tasks that are writing a line.
     """
     stream: TextIO = _STREAMS[output]() if output in _STREAMS else open(output, "a", encoding="utf-8")  # noqa: PTH123, SIM115 - stays open
     shared: list[Processor] = [
@@ -47,14 +47,14 @@ def configure_logs(level: str = "info", form: str = "auto", output: str = "stder
 
 
 def _renderers(stream: TextIO, form: str) -> list[Processor]:
-    """Return what turns an event into a line; `auto` looks whether a person reads along."""
+    """Return what turns an event into a line. `auto` checks whether the output is a terminal."""
     if form == "json" or (form == "auto" and not stream.isatty()):
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)]
 
 
 def _route_standard_logging(stream: TextIO, threshold: int, shared: list[Processor], last: list[Processor]) -> None:
-    """Give what libraries log the same form; they are kept one level quieter than we are."""
+    """Give the logs of libraries the same form. They are one level quieter than ours."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -1,8 +1,8 @@
 """Prometheus metrics of one replica, or of all workers on one port: requests, store calls, memory.
 
-Label values come from closed sets (methods, route rules, operation names, status codes), so that the number of series
-is bounded whatever clients send. A method is any token that a client likes (RFC 9110, section 9.1): those that no
-endpoint takes are counted together as `other`.
+Label values come from closed sets (methods, route rules, operation names, status codes), so the number of series is
+bounded whatever clients send. A client may send any token as a method (RFC 9110, section 9.1). Methods that no endpoint
+has count together as `other`.
 """
 
 from collections.abc import Callable
@@ -21,15 +21,18 @@ from zotpy.telemetry.sharing import collector_of_all
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"})
 OTHER_METHOD = "other"
-"""The label of every method that is not among them."""
+"""The label of every other method."""
 
 
 PUBLISH_INTERVAL_S = 1.0
-"""So old may be what another worker says of a gauge of ours."""
+"""How old another worker's report of a gauge of ours may be."""
 
 
 class Metrics:
-    """The series of one process; shown with those of all workers if shared (see `zotpy.telemetry.sharing`)."""
+    """The series of one process.
+
+    If shared, they are shown with those of all workers (see `zotpy.telemetry.sharing`).
+    """
 
     def __init__(self, *, is_shared: bool = False) -> None:
         self.registry = CollectorRegistry()
@@ -79,14 +82,14 @@ class Metrics:
         )
 
     def watch_budget(self, budget: MemoryBudget, readers: Readers) -> None:
-        """Show what bodies hold of the memory budget, and how many pushes and pulls wait for it."""
+        """Show how much of the memory budget bodies hold, and how many pushes and pulls wait for it."""
         self._watch("zotpy_pulls_waiting", "Pulls that wait for memory or a place.", lambda: readers.waiting)
         self._watch("zotpy_memory_budget_used_bytes", "Bytes held by bodies under way.", lambda: budget.used_bytes)
         self._watch("zotpy_memory_budget_bytes", "The memory budget.", lambda: budget.total_bytes)
         self._watch("zotpy_memory_budget_waiting", "Bodies of pushes that wait for memory.", lambda: budget.waiting)
 
     def watch_space(self, space: Space) -> None:
-        """Show the room on the disk of the embedded store; it is the same for all workers."""
+        """Show the free space on the disk of the embedded store, which is the same for all workers."""
         if space.directory is not None:
             free = "Free bytes on the disk of the store on this machine."
             self._watch("zotpy_disk_free_bytes", free, lambda: space.free_bytes, "livemin")
@@ -100,16 +103,16 @@ class Metrics:
         read: Callable[[], float],
         over_workers: Literal["livesum", "livemin", "livemax"] = "livesum",
     ) -> None:
-        """Show what a function returns; over workers, of those that live, the sum unless told otherwise."""
+        """Show what a function returns. Over living workers it is the sum by default."""
         gauge = Gauge(name, what, registry=self.registry, multiprocess_mode=over_workers)
-        if self._is_shared:  # another worker cannot call a function of ours: it reads what was published last
+        if self._is_shared:  # another worker cannot call a function of ours: it reads what we published last
             self._gauges.append((gauge, read))
             gauge.set(read())
         else:
             gauge.set_function(read)
 
     async def keep_published(self) -> None:
-        """Keep the gauges that other workers show current, until cancelled; nothing to do where there are none."""
+        """Keep the gauges that other workers show current, until cancelled. Without other workers do nothing."""
         while self._is_shared:
             self.publish()
             await trio.sleep(PUBLISH_INTERVAL_S)
@@ -128,7 +131,7 @@ class Metrics:
     def on_request(
         self, method: str, route: str, status: int, seconds: float, received_bytes: int, sent_bytes: int
     ) -> None:
-        """Count one request; status 0: the client was gone before there was an answer."""
+        """Count one request. Status 0: the client left before the answer."""
         method = method if method in METHODS else OTHER_METHOD
         self.requests.labels(method, route, str(status)).inc()
         self.received.inc(received_bytes)
@@ -136,7 +139,7 @@ class Metrics:
         self.request_seconds.labels(method, route).observe(seconds)
 
     def on_read_back(self, size_bytes: int) -> None:
-        """Count a blob that is read back from the store, since only its bytes there can tell its digest."""
+        """Count a blob that is read back from the store, because only its bytes there can tell its digest."""
         self.read_backs.inc()
         self.read_back_bytes.inc(size_bytes)
 
@@ -145,7 +148,7 @@ class Metrics:
         self.damaged.inc()
 
     def on_cut(self, reason: str) -> None:
-        """Count a request that did not go through to its end; `reason` is one of few."""
+        """Count a request that did not run to its end; `reason` is one of few."""
         self.cuts.labels(reason).inc()
 
     def render(self) -> bytes:

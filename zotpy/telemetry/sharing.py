@@ -1,8 +1,8 @@
 """One answer of `/metrics` for all workers on a port: each keeps its numbers in files that the others read.
 
 This is prometheus_client's multiprocess mode, in a directory that the supervisor makes. Files are named after the
-worker's index, not after its process id: a worker that was started again goes on counting where it had stopped, and
-there are never more files than workers have kinds of series.
+worker's index, not after its process id. So a worker that is started again counts on from where it had stopped, and the
+number of files is bounded by the workers and their kinds of series.
 """
 
 import os
@@ -28,7 +28,7 @@ def metrics_directory() -> Iterator[Path]:
 def share_metrics(directory: Path, worker: int) -> None:
     """Keep all series that this process makes from now on in the directory, as those of one worker.
 
-    For the whole process: prometheus_client knows no other way.
+    It applies to the whole process: prometheus_client knows no other way.
     """
     os.environ[VARIABLE] = str(directory)
     values.ValueClass = values.MultiProcessValue(lambda: worker)  # type: ignore[no-untyped-call]
@@ -42,13 +42,13 @@ def collector_of_all() -> CollectorRegistry:
 
 
 def forget_gauges(directory: Path, worker: int) -> None:
-    """Say that a worker has ended: what it counted stays, what it held is gone."""
+    """Note that a worker has ended: its counters stay, and its gauges do not."""
     mark_process_dead(worker, str(directory))  # type: ignore[no-untyped-call]
 
 
 def abandon(directory: Path, worker: int) -> None:
-    """Remove what a worker keeps there, and with the last one's the directory: the supervisor is gone and will not."""
+    """Remove a worker's files, and with the last one's the directory. The supervisor has ended and will not do it."""
     for file in directory.glob(f"*_{worker}.db"):
         file.unlink()
-    with suppress(OSError):  # other workers are not done yet
+    with suppress(OSError):  # other workers have not ended yet
         directory.rmdir()
