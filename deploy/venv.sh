@@ -77,6 +77,6 @@ needs = project["dependencies"] + project["optional-dependencies"]["test"]
 print(*(re.split("[~<>=!; ]", need)[0] for need in needs))')
     say "installing the newest releases into $1"
     # shellcheck disable=SC2086 # a list of names
-    "$1/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager $names
+    "$1/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy=eager $names
     "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 }
