@@ -15,10 +15,11 @@ from zotpy import __version__
 from zotpy.commands.du import add_du
 from zotpy.commands.fsck import add_fsck
 from zotpy.commands.gc import add_gc
-from zotpy.config import ConfigError, Settings, load_settings
+from zotpy.config import ConfigError, load_settings
 from zotpy.http.private_parts import H11, SERVER
 from zotpy.libraries import LibraryChanged, check
 from zotpy.release import commit
+from zotpy.settings import Settings
 from zotpy.telemetry.logs import configure_logs
 from zotpy.telemetry.private_parts import PROMETHEUS_CLIENT
 

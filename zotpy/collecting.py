@@ -8,7 +8,7 @@ import structlog
 import trio
 
 from zotpy.collector import Collector, CollectorSettings, KeepTags, Policy, Retention
-from zotpy.config import KeepTagsSettings, RetentionSettings, Settings
+from zotpy.settings import KeepTagsSettings, RetentionSettings, Settings
 from zotpy.store.interface import Store
 from zotpy.store.paced import PacedStore
 
@@ -69,9 +69,7 @@ def outside_window(window: tuple[int, int] | None, now: datetime) -> str:
 def collector_settings(settings: Settings) -> CollectorSettings:
     """Translate the configuration's words into the collector's."""
     return CollectorSettings(
-        grace_s=settings.gc.grace_s,
-        deadline_s=settings.gc.deadline_s,
-        upload_ttl_s=settings.gc.upload_ttl_s,
+        gc=settings.gc,
         retention=_retention(settings.retention),
     )
 

@@ -11,10 +11,10 @@ import trio
 
 from zotpy.bell import Bell
 from zotpy.concurrency import first_cause, log_others
-from zotpy.config import HttpSettings
 from zotpy.http.server.admission import Admission, connections_for
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.serving import serve
+from zotpy.settings import HttpSettings
 from zotpy.startup import StartupError
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from dataclasses import fields, replace
 import structlog
 import trio
 
-from zotpy.config import ConfigError, LogSettings, Settings, load_settings
+from zotpy.config import ConfigError, load_settings
+from zotpy.settings import LogSettings, Settings
 from zotpy.telemetry.logs import at_every_level, configure_logs
 
 TERMINAL = "/dev/tty"

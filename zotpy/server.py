@@ -15,17 +15,15 @@ from zotpy.bucket.health import Health
 from zotpy.bucket.layout import LayoutError
 from zotpy.collecting import keep_collecting
 from zotpy.concurrency import first_cause, log_others, plain_errors
-from zotpy.config import LogSettings, Settings, StorageSettings
-from zotpy.config.settings import HOLD_PER_DEADLINE
 from zotpy.core.units import MIB
 from zotpy.http.server.proxies import TrustedProxies
 from zotpy.http.server.streaming import Answered
 from zotpy.listening import listen, longest_end_s, until_signal
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
-from zotpy.registry.settings import RegistrySettings
 from zotpy.reloading import keep_reloading
 from zotpy.services import Service, run_beside
+from zotpy.settings import LogSettings, Settings, StorageSettings
 from zotpy.startup import StartupError, announce, collect_less
 from zotpy.storage import open_store
 from zotpy.store.interface import Store, StoreError
@@ -115,39 +113,6 @@ async def run_replica(
         raise cause from group
 
 
-def registry_settings(settings: Settings) -> RegistrySettings:
-    """Translate the configuration's words into the registry's."""
-    return RegistrySettings(
-        part_size_bytes=settings.upload.part_size_bytes,
-        parts_in_flight=settings.upload.parts_in_flight,
-        grace_s=settings.gc.grace_s,
-        deadline_s=settings.gc.deadline_s,
-        manifest_limit_bytes=settings.manifest.max_size_bytes,
-        list_page_size=settings.lists.page_size,
-        list_page_bytes=settings.lists.page_bytes,
-        listed_annotation_bytes=settings.lists.annotation_bytes,
-        referrers_read=settings.lists.referrers_read,
-        manifest_references=settings.manifest.max_references,
-        manifest_values=settings.manifest.max_values,
-        tags_limit=settings.manifest.max_tags,
-        ranges_limit=settings.http.max_ranges,
-        allow_sparse_indexes=settings.manifest.allow_sparse_indexes,
-        hold_s=min(settings.upload.hold_timeout_s, HOLD_PER_DEADLINE * settings.gc.deadline_s),
-        short_hold_s=settings.http.hold_timeout_s,
-        body_stall_s=settings.upload.body_stall_timeout_s,
-        body_idle_s=max(settings.upload.body_idle_timeout_s, settings.upload.body_stall_timeout_s),
-        pull_interval_s=settings.gc.pull_interval_s if settings.retention.needs_pulls else None,
-        redirect_expiry_s=_redirect_expiry_s(settings.storage),
-    )
-
-
-def _redirect_expiry_s(settings: StorageSettings) -> int | None:
-    """Return how long presigned URLs last, or `None` without redirects: clients cannot reach the embedded store."""
-    if settings.s3 is None or not (settings.s3.redirect or settings.redirect_blob_url):
-        return None
-    return int(settings.s3.redirect_expiry_s)
-
-
 async def _space(settings: StorageSettings) -> Space:
     """Look at the disk of the embedded store. A service elsewhere says by itself when it is full."""
     space = Space(settings.s3.disk if settings.s3 else settings.root_directory, settings.reserved)
@@ -156,12 +121,10 @@ async def _space(settings: StorageSettings) -> Space:
 
 
 async def _open(store: Store, settings: Settings, metrics: Metrics) -> Registry:
-    numbers = registry_settings(settings)
-    budget = MemoryBudget(
-        settings.upload.memory_budget_bytes, numbers.part_size_bytes + MIB, longest_wait_s=settings.http.busy_timeout_s
-    )
+    part_bytes, longest_wait_s = settings.upload.part_size_bytes, settings.http.busy_timeout_s
+    budget = MemoryBudget(settings.upload.memory_budget_bytes, part_bytes + MIB, longest_wait_s=longest_wait_s)
     try:
-        return await open_registry(store, numbers, budget, metrics.on_read_back, metrics.on_damage)
+        return await open_registry(store, settings, budget, metrics.on_read_back, metrics.on_damage)
     except (LayoutError, StoreError) as error:
         raise StartupError(str(error)) from error
 

@@ -7,8 +7,8 @@ from contextlib import suppress
 import structlog
 
 from zotpy import __version__
-from zotpy.config import Settings
 from zotpy.release import commit
+from zotpy.settings import Settings
 
 log = structlog.get_logger()
 

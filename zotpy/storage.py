@@ -5,9 +5,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from zotpy.config import S3Settings, Settings, StorageSettings
 from zotpy.core.units import MIB
 from zotpy.s3.config import LONGEST_OBJECT_BYTES, S3Config
+from zotpy.settings import S3Settings, Settings, StorageSettings
 from zotpy.startup import StartupError
 from zotpy.store.interface import Store, StoreError
 from zotpy.store.opening import open_s3_store

@@ -20,9 +20,9 @@ from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.serving import serve
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
-from zotpy.registry.settings import RegistrySettings
 from zotpy.s3.client import open_client
 from zotpy.s3.config import S3Config
+from zotpy.settings import Settings, UploadSettings
 from zotpy.store.memory_store import MemoryStore
 from zotpy.store.s3 import S3Store
 from zotpy.web.app import create_app
@@ -86,7 +86,7 @@ def _run_requests(requests: Sequence[bytes]) -> None:
 @asynccontextmanager
 async def _replica() -> AsyncIterator[int]:
     """Serve a registry over a store in memory, and return its port."""
-    settings = RegistrySettings(part_size_bytes=PART_BYTES)
+    settings = Settings(upload=UploadSettings(part_size_bytes=PART_BYTES))
     registry = await open_registry(MemoryStore(), settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
     config = ServerConfig()
     config.bind = ["127.0.0.1:0"]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from tests.processes import find_program
-from zotpy.config import Settings, load_settings
+from zotpy.config import load_settings
+
+if TYPE_CHECKING:
+    from zotpy.settings import Settings
 
 K8S = Path(__file__).parents[2] / "deploy" / "k8s"
 OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())

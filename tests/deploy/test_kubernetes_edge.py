@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.deploy.manifests import built, one, policies, settings_of
-from zotpy.config import Settings
+from zotpy.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,8 +18,8 @@ from zotpy.core.units import KIB, MIB
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
-from zotpy.registry.settings import RegistrySettings
 from zotpy.s3.wire.retry import RetryPolicy
+from zotpy.settings import HttpSettings, Settings, UploadSettings
 from zotpy.store.opening import open_s3_store
 
 if TYPE_CHECKING:
@@ -172,8 +172,9 @@ async def serving(
     assert service.port is not None
     proxy = await StoreProxy(service.hostname, service.port).start(nursery)
     config = replace(bucket.config(), retry=QUICKLY, max_connections=max_connections)
-    settings = RegistrySettings(
-        part_size_bytes=PART, body_idle_s=body_idle_s, hold_s=holds_s[0], short_hold_s=holds_s[1]
+    settings = Settings(
+        upload=UploadSettings(part_size_bytes=PART, body_idle_timeout_s=body_idle_s, hold_timeout_s=holds_s[0]),
+        http=HttpSettings(hold_timeout_s=holds_s[1]),
     )
     behind = replace(config, endpoint=proxy.url, **asdict(PATIENT))
     async with (

@@ -20,7 +20,7 @@ from zotpy.core.units import MIB
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings, UploadSettings
 from zotpy.store.opening import open_s3_store
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ async def opened(bucket: Bucket, prefix: str, nursery: trio.Nursery, *, memory: 
     s3 = replace(bucket.config(), endpoint=f"http://127.0.0.1:{cutter.port}", retry=AT_ONCE)
     async with open_s3_store(s3, prefix, create_bucket=True) as store:
         budget = MemoryBudget(BUDGET_BYTES, PART_BYTES + MIB)
-        registry = await open_registry(store, RegistrySettings(part_size_bytes=PART_BYTES), budget)
+        registry = await open_registry(store, Settings(upload=UploadSettings(part_size_bytes=PART_BYTES)), budget)
         async with listening(nursery, registry, ServerConfig()) as (client, _, _):
             client.timeout = 60.0
             answer = await client.post("/v2/r/blobs/uploads/", params={"digest": DIGEST}, content=CONTENT)

@@ -15,7 +15,7 @@ from zotpy.core.units import MIB
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import HttpSettings, Settings, UploadSettings
 from zotpy.store.opening import open_s3_store
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Scene:
 async def opened(bucket: Bucket, prefix: str, memory_bytes: int, nursery: trio.Nursery) -> AsyncIterator[Scene]:
     """Serve a registry that has few connections to the store."""
     s3 = replace(bucket.config(), max_connections=CONNECTIONS, max_streams=CONNECTIONS)
-    settings = RegistrySettings(part_size_bytes=PART_BYTES, paced_reads=PLACES)
+    settings = Settings(upload=UploadSettings(part_size_bytes=PART_BYTES), http=HttpSettings(paced_reads=PLACES))
     async with open_s3_store(s3, prefix, create_bucket=True) as store:
         registry = await open_registry(store, settings, MemoryBudget(memory_bytes, PART_BYTES + MIB))
         async with listening(nursery, registry, ServerConfig()) as (client, _, _):

@@ -19,7 +19,7 @@ from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.units import MIB
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings
 from zotpy.store.memory_store import MemoryStore
 from zotpy.store.opening import open_s3_store
 from zotpy.web.app import create_app
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from zotpy.s3.config import S3Config
     from zotpy.store.interface import Store
 
-PART_BYTES = RegistrySettings().part_size_bytes
+PART_BYTES = Settings().upload.part_size_bytes
 READ_BYTES = 256 * 1024
 SMALL = b"s" * 2048
 REPO = "team/app"
@@ -79,7 +79,7 @@ class Replica:
 async def serve(store: Store, large_bytes: int) -> AsyncIterator[Replica]:
     """Serve a store's registry to a client in this process."""
     log = CallLog(store)
-    settings = RegistrySettings()
+    settings = Settings()
     registry = await open_registry(log, settings, MemoryBudget(64 * MIB, PART_BYTES + MIB))
     app = create_app(registry, Health(log), lambda: b"")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(cast(Any, app)), base_url="http://replica") as client:

@@ -18,6 +18,7 @@ SIMULATED = (
     "zotpy/core",
     "zotpy/memory",
     "zotpy/registry",
+    "zotpy/settings",
     "zotpy/store",
 )
 """What the simulation runs, and itself: a change there is searched for long."""

@@ -30,7 +30,7 @@ from zotpy.core import keys, record_values
 from zotpy.core.record_values import Lease, decode_entry, new_tombstone
 from zotpy.registry.pushing.committing import Commit, Ending, _Placed
 from zotpy.registry.pushing.states import SavedState
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import GcSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,7 +71,10 @@ def waiting() -> AbstractContextManager[Any]:
     original = DataSweep._counts
 
     def counts(self: DataSweep, *arguments: Any) -> bool | None:
-        settings = replace(self.collection.settings, deadline_s=-self.collection.settings.grace_s)
+        settings = replace(
+            self.collection.settings,
+            gc=replace(self.collection.settings.gc, deadline_s=-self.collection.settings.gc.grace_s),
+        )
         collection = replace(self.collection, settings=settings)
         return original(replace(self, collection=collection), *arguments)
 
@@ -94,7 +97,7 @@ def notes_that_count() -> AbstractContextManager[Any]:
     """Let a note count for three graces after its listing began, not for one."""
 
     def is_void(self: DataSweep, listed_at_s: int, now: datetime) -> bool:
-        return now.timestamp() >= listed_at_s + 3 * self.collection.settings.grace_s
+        return now.timestamp() >= listed_at_s + 3 * self.collection.settings.gc.grace_s
 
     return patch.object(DataSweep, "_is_void", is_void)
 
@@ -236,7 +239,7 @@ def retention_swaps() -> AbstractContextManager[Any]:
     async def bury(self: RetentionSweep, _: object, digest: Digest) -> bool:
         store = self.collection.store
         pointers = Pointers(store, Tags(store))
-        deletions = Deletions(store, Records(store, RegistrySettings()), pointers)
+        deletions = Deletions(store, Records(store, GcSettings()), pointers)
         looked = await deletions.look(self.repo, digest)
         if looked is None or looked.tags or not await deletions.bury(self.repo, digest, looked):
             return False

@@ -28,7 +28,7 @@ from zotpy.core.record_values import INLINE_LIMIT_BYTES
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.pushing import committing, kept
 from zotpy.registry.registry import Registry, open_registry
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import GcSettings, Settings, UploadSettings
 from zotpy.store import memory_store
 from zotpy.store.interface import StoreError
 from zotpy.store.memory_store import MemoryStore
@@ -39,10 +39,9 @@ if TYPE_CHECKING:
     from tests.simulation.contents import Manifest
     from zotpy.store.interface import Part, Store, Stored
 
-SETTINGS = RegistrySettings(part_size_bytes=PART_BYTES, grace_s=GRACE_S, deadline_s=DEADLINE_S)
-COLLECTING = CollectorSettings(
-    grace_s=GRACE_S, deadline_s=DEADLINE_S, upload_ttl_s=2 * GRACE_S, repositories_at_once=2, calls_at_once=2
-)
+GC = GcSettings(grace_s=GRACE_S, deadline_s=DEADLINE_S)
+SETTINGS = Settings(upload=UploadSettings(part_size_bytes=PART_BYTES), gc=GC)
+COLLECTING = CollectorSettings(replace(GC, upload_ttl_s=2 * GRACE_S), repositories_at_once=2, calls_at_once=2)
 RETENTION = Retention((Policy((re.compile(""),), delete_referrers=True),), delay_s=0.0)
 BUDGET_BYTES = 1024 * 1024
 LOSSES = ("delete", "delete_many", "put")

@@ -26,7 +26,7 @@ from zotpy.telemetry.logs import configure_logs
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from zotpy.config import Settings
+    from zotpy.settings import Settings
 
     Serve = Callable[[Settings], Awaitable[None]]
 

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from zotpy.config import ConfigError, GcSettings, ListSettings, S3Settings, Settings, UploadSettings, load_settings
+from zotpy.config import ConfigError, load_settings
 from zotpy.config.retention import read_policies
 from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, variable_of
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES
 from zotpy.http.server.hypercorn_config import ServerConfig
-from zotpy.registry.settings import RegistrySettings
-from zotpy.server import registry_settings
+from zotpy.settings import S3Settings, Settings, UploadSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -432,13 +431,13 @@ def test_the_endpoint_of_redirects_is_one_url(load: Load, settings: dict[str, ob
 
 def test_redirects_need_a_bucket_of_ones_own(load: Load) -> None:
     """Pulls are redirected by zotpy's name or by zot's, and never to the embedded store, which no client can reach."""
-    assert registry_settings(load(s3())).redirect_expiry_s is None
-    assert registry_settings(load(s3(redirectexpiry="5m"))).redirect_expiry_s is None
-    assert registry_settings(load(s3(redirect=True))).redirect_expiry_s == 1200
+    assert load(s3()).storage.redirect_expiry_s is None
+    assert load(s3(redirectexpiry="5m")).storage.redirect_expiry_s is None
+    assert load(s3(redirect=True)).storage.redirect_expiry_s == 1200
     named_by_zot = s3(redirectexpiry="5m")
     named_by_zot["storage"]["redirectBlobURL"] = True
-    assert registry_settings(load(named_by_zot)).redirect_expiry_s == 300
-    assert registry_settings(load({"storage": {"redirectBlobURL": True}})).redirect_expiry_s is None
+    assert load(named_by_zot).storage.redirect_expiry_s == 300
+    assert load({"storage": {"redirectBlobURL": True}}).storage.redirect_expiry_s is None
 
 
 def test_the_region_is_the_environments_unless_given(load: Load) -> None:
@@ -556,20 +555,12 @@ def test_secrets_are_not_shown(load: Load) -> None:
     assert "hush" not in str(problems_of(load, s3(secretkey=["hush"], sessiontoken={"hush": 1})))
 
 
-def test_the_registry_agrees_on_the_defaults() -> None:
-    """The registry's own defaults are those of the configuration."""
-    registry, upload, gc = RegistrySettings(), UploadSettings(), GcSettings()
-    assert (registry.part_size_bytes, registry.parts_in_flight) == (upload.part_size_bytes, upload.parts_in_flight)
-    assert (registry.grace_s, registry.deadline_s) == (gc.grace_s, gc.deadline_s)
-    assert (registry.body_stall_s, registry.body_idle_s) == (upload.body_stall_timeout_s, upload.body_idle_timeout_s)
-    assert registry.short_hold_s == Settings().http.hold_timeout_s
-    assert registry.hold_s == upload.hold_timeout_s < gc.deadline_s
+def test_the_defaults_go_together(load: Load) -> None:
+    """What is configured by default counts as it is, and the HTTP server's own defaults are the same."""
+    settings = load({})
+    assert settings.upload == UploadSettings()
+    assert settings.upload.hold_timeout_s < settings.gc.deadline_s
     assert ServerConfig().send_stall_s == Settings().http.send_stall_timeout_s
-    assert registry.manifest_limit_bytes == Settings().manifest.max_size_bytes
-    lists = ListSettings()
-    assert (registry.list_page_size, registry.list_page_bytes) == (lists.page_size, lists.page_bytes)
-    assert registry.listed_annotation_bytes == lists.annotation_bytes
-    assert registry.referrers_read == lists.referrers_read
 
 
 def test_no_more_annotations_can_be_asked_for_than_are_kept(load: Load) -> None:

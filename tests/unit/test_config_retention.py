@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from zotpy.config import ConfigError, KeepTagsSettings, RetentionSettings, load_settings
+from zotpy.config import ConfigError, load_settings
 from zotpy.config.globs import read_glob
 from zotpy.config.retention import read_policies
+from zotpy.settings import KeepTagsSettings, RetentionSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from zotpy.config import S3Settings, Settings
-from zotpy.config.retention import PolicySettings
 from zotpy.config.schema import DRIVER, LEAVES
+from zotpy.settings import PolicySettings, S3Settings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from trio.testing import MockClock
 
-    from zotpy.config import Settings
+    from zotpy.settings import Settings
 
 
 def load(tmp_path: Path, **storage: object) -> Settings:

@@ -15,10 +15,11 @@ MAY_IMPORT = {
     "zotpy": "",
     "zotpy.release": "",
     "zotpy.core": "",
+    "zotpy.settings": "zotpy.core",
     "zotpy.libraries": "",
     "zotpy.http": "zotpy.libraries h11 trio",
-    "zotpy.http.server": "zotpy.bell zotpy.concurrency zotpy.core zotpy.http zotpy.memory zotpy.store "
-    "h11 hypercorn quart quart_trio structlog trio werkzeug",
+    "zotpy.http.server": "zotpy.bell zotpy.concurrency zotpy.core zotpy.http zotpy.memory zotpy.store h11 hypercorn "
+    "quart quart_trio structlog trio werkzeug",
     "zotpy.s3.wire": "zotpy.core crc32c",
     "zotpy.s3": "zotpy.core zotpy.http zotpy.libraries zotpy.s3.wire botocore crc32c h11 httpx structlog trio",
     "zotpy.store": "zotpy.core crc32c structlog trio",
@@ -26,13 +27,12 @@ MAY_IMPORT = {
     "zotpy.store.opening": "zotpy.core zotpy.s3 zotpy.store zotpy.store.s3 structlog trio",
     "zotpy.concurrency": "zotpy.core zotpy.store structlog trio",
     "zotpy.memory": "zotpy.core trio",
-    "zotpy.bucket": "zotpy.concurrency zotpy.core zotpy.memory zotpy.store structlog trio",
-    "zotpy.registry.settings": "zotpy.bucket zotpy.core",
-    "zotpy.registry.pushing": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.registry.settings "
+    "zotpy.bucket": "zotpy.concurrency zotpy.core zotpy.memory zotpy.settings zotpy.store structlog trio",
+    "zotpy.registry.pushing": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.settings zotpy.store "
+    "structlog trio",
+    "zotpy.registry": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.registry.pushing zotpy.settings "
     "zotpy.store structlog trio",
-    "zotpy.registry": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.registry.pushing "
-    "zotpy.registry.settings zotpy.store structlog trio",
-    "zotpy.collector": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.store structlog trio",
+    "zotpy.collector": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.settings zotpy.store structlog trio",
     "zotpy.bell": "trio",
     "zotpy.auth": "zotpy.core",
     "zotpy.web": "zotpy.auth zotpy.bell zotpy.bucket zotpy.concurrency zotpy.core zotpy.http zotpy.http.server "
@@ -41,33 +41,33 @@ MAY_IMPORT = {
     "zotpy.restarts": "",
     "zotpy.services": "trio",
     "zotpy.embedded": "zotpy.concurrency zotpy.restarts zotpy.s3 zotpy.s3.wire crc32c cryptography structlog trio",
-    "zotpy.config": "zotpy.core yaml",
-    "zotpy.startup": "zotpy zotpy.config zotpy.release structlog",
+    "zotpy.config": "zotpy.core zotpy.settings yaml",
+    "zotpy.startup": "zotpy zotpy.release zotpy.settings structlog",
     "zotpy.systemd": "structlog trio",
-    "zotpy.storage": "zotpy.config zotpy.core zotpy.embedded zotpy.s3 zotpy.startup zotpy.store zotpy.store.opening",
-    "zotpy.reloading": "zotpy.config zotpy.telemetry structlog trio",
-    "zotpy.listening": "zotpy.bell zotpy.bucket zotpy.concurrency zotpy.config zotpy.http.server zotpy.registry "
+    "zotpy.storage": "zotpy.core zotpy.embedded zotpy.s3 zotpy.settings zotpy.startup zotpy.store zotpy.store.opening",
+    "zotpy.reloading": "zotpy.config zotpy.settings zotpy.telemetry structlog trio",
+    "zotpy.listening": "zotpy.bell zotpy.bucket zotpy.concurrency zotpy.http.server zotpy.registry zotpy.settings "
     "zotpy.startup zotpy.web structlog trio",
-    "zotpy.collecting": "zotpy.collector zotpy.config zotpy.store structlog trio",
-    "zotpy.server": "zotpy.bell zotpy.bucket zotpy.collecting zotpy.concurrency zotpy.config zotpy.core "
-    "zotpy.http.server zotpy.listening zotpy.memory zotpy.registry zotpy.registry.settings zotpy.reloading "
-    "zotpy.services zotpy.startup zotpy.storage zotpy.store zotpy.systemd zotpy.telemetry zotpy.web structlog trio",
-    "zotpy.workers": "zotpy.bell zotpy.concurrency zotpy.config zotpy.listening zotpy.reloading zotpy.restarts "
-    "zotpy.server zotpy.services zotpy.startup zotpy.storage zotpy.systemd zotpy.telemetry structlog trio",
-    "zotpy.inspection": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.registry.settings zotpy.store trio",
+    "zotpy.collecting": "zotpy.collector zotpy.settings zotpy.store structlog trio",
+    "zotpy.server": "zotpy.bell zotpy.bucket zotpy.collecting zotpy.concurrency zotpy.core zotpy.http.server "
+    "zotpy.listening zotpy.memory zotpy.registry zotpy.reloading zotpy.services zotpy.settings zotpy.startup "
+    "zotpy.storage zotpy.store zotpy.systemd zotpy.telemetry zotpy.web structlog trio",
+    "zotpy.workers": "zotpy.bell zotpy.concurrency zotpy.listening zotpy.reloading zotpy.restarts zotpy.server "
+    "zotpy.services zotpy.settings zotpy.startup zotpy.storage zotpy.systemd zotpy.telemetry structlog trio",
+    "zotpy.inspection": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.settings zotpy.store trio",
     "zotpy.commands": "zotpy.bucket zotpy.collecting zotpy.collector zotpy.concurrency zotpy.config zotpy.core "
-    "zotpy.inspection zotpy.registry.settings zotpy.startup zotpy.storage zotpy.store zotpy.telemetry "
-    "prometheus_client rich structlog trio",
+    "zotpy.inspection zotpy.settings zotpy.startup zotpy.storage zotpy.store zotpy.telemetry prometheus_client rich "
+    "structlog trio",
     "zotpy.cli": "zotpy zotpy.commands zotpy.config zotpy.http zotpy.libraries zotpy.release zotpy.server "
-    "zotpy.startup zotpy.telemetry zotpy.workers structlog trio",
+    "zotpy.settings zotpy.startup zotpy.telemetry zotpy.workers structlog trio",
     "zotpy.__main__": "zotpy.cli",
 }
 """What each part may import beside itself and the standard library; the longest name that fits a module is its part.
 
 Few rows need a word. `zotpy.store.s3` knows httpx because it reads the streamed answers of the S3 client; the rest of
-the store knows no S3, and the registry only the interface. Configuration knows none of those that it configures: the
-server, where all is put together, translates. The embedded store is the server's matter, and waits for its S3 with our
-own client.
+the store knows no S3, and the registry only the interface. The settings are plain numbers and names, which every layer
+may use; how they are read is the matter of configuration alone. The embedded store is the server's matter, and waits
+for its S3 with our own client.
 """
 
 

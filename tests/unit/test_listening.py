@@ -11,12 +11,11 @@ import trio.testing
 from tests.unit.registry.support import until
 from tests.unit.web.serving import UPLOADS, digest_of
 from zotpy.bucket.health import Health
-from zotpy.config import HttpSettings
 from zotpy.core.units import MIB
 from zotpy.listening import bind, listen
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import HttpSettings, Settings
 from zotpy.store.memory_store import MemoryStore
 from zotpy.web.app import create_app
 
@@ -58,7 +57,7 @@ class Listening:
 async def new_listening() -> Listening:
     """Make a replica on a store of its own."""
     store = MemoryStore()
-    registry = await open_registry(store, RegistrySettings(), MemoryBudget(64 * MIB, 9 * MIB))
+    registry = await open_registry(store, Settings(), MemoryBudget(64 * MIB, 9 * MIB))
     return Listening(registry, store)
 
 

@@ -10,12 +10,12 @@ from datetime import datetime
 
 from zotpy.bucket.long_reads import Read
 from zotpy.bucket.reliance import require
-from zotpy.bucket.times import Times
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import BlobValue, Lease, Value, decode_entry, is_late, lost_entry, new_tombstone
+from zotpy.settings import GcSettings
 from zotpy.store.interface import Body, ConditionFailed, KeyMissing, Store, Stored
 
 
@@ -53,7 +53,7 @@ class Entries:
     """Reads, writes and replaces the entries of all repositories."""
 
     store: Store
-    times: Times
+    times: GcSettings
 
     async def look(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read | None = None) -> Seen:
         """Read the entry alone: one GET. A late one counts as a tombstone."""

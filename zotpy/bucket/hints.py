@@ -13,11 +13,11 @@ from datetime import timedelta
 import structlog
 
 from zotpy.bucket.reliance import Reliance
-from zotpy.bucket.times import Times
 from zotpy.concurrency import cleaning_up
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.record_values import BlobValue
+from zotpy.settings import GcSettings
 from zotpy.store.interface import Listed, Store
 
 LOOKED_AT = 16
@@ -31,7 +31,7 @@ class Hints:
     """The hints of all digests. Small blobs are in their records, and have none."""
 
     store: Store
-    times: Times
+    times: GcSettings
 
     async def find(self, digest: Digest, reliance: Reliance) -> BlobValue | None:
         """Return where some repository has this digest's data, if a hint says so.

@@ -27,13 +27,13 @@ from zotpy.bucket.entries import Entries, Seen
 from zotpy.bucket.leases import Leases
 from zotpy.bucket.long_reads import Read, beginnings
 from zotpy.bucket.reliance import Reliance
-from zotpy.bucket.times import Times
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import TooLate, TryAgain
 from zotpy.core.keys import Kind
 from zotpy.core.names import Reference, RepositoryName
 from zotpy.core.record_values import BlobValue, Lease, ManifestValue, Value
+from zotpy.settings import GcSettings
 from zotpy.store.interface import Store
 
 SIBLING_LIMIT = 16
@@ -47,7 +47,7 @@ class Records:
     """Reads, renews, writes and deletes the records of all repositories."""
 
     store: Store
-    times: Times
+    times: GcSettings
     _renewals: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(4))
     """Reads long records. Each is held in memory as a whole."""
 

@@ -33,7 +33,7 @@ class Collection:
 
     def is_past_grace(self, listed: Listed) -> bool:
         """Whether an object was older than the grace when the collection began."""
-        return self.is_past(listed, self.settings.grace_s)
+        return self.is_past(listed, self.settings.gc.grace_s)
 
     async def delete(self, keys: Sequence[str]) -> int:
         """Delete objects, or remember them in a dry run. Return how many."""

@@ -115,7 +115,7 @@ class DataSweep:
 
     def _is_void(self, listed_at_s: int, now: datetime) -> bool:
         """Whether the listing of a note began too long ago to be the first of two."""
-        return now >= datetime.fromtimestamp(listed_at_s, UTC) + timedelta(seconds=self.collection.settings.grace_s)
+        return now >= datetime.fromtimestamp(listed_at_s, UTC) + timedelta(seconds=self.collection.settings.gc.grace_s)
 
     async def _unnamed(self, objects: Sequence[Listed]) -> list[Unnamed]:
         ids = {listed.key.removeprefix(keys.DATA): listed for listed in objects}
@@ -155,7 +155,7 @@ class DataSweep:
         retired = keys.retired_data(key)
         if retired is None or self._is_void(retired[1], ended):
             return False
-        due = datetime.fromtimestamp(float(written), UTC) + timedelta(seconds=2 * settings.deadline_s)
+        due = datetime.fromtimestamp(float(written), UTC) + timedelta(seconds=2 * settings.gc.deadline_s)
         return True if began > due else None
 
     async def _drop_notes(self, notes: frozenset[str]) -> None:

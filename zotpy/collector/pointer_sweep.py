@@ -55,7 +55,7 @@ class NameSweep:
             found = await Tags(self.collection.store).read(self.repo, tag)
             if found is None or found[1].etag != listed.etag or not is_late(listed.last_modified, found[0].until):
                 continue
-            records = Records(self.collection.store, self.collection.settings)
+            records = Records(self.collection.store, self.collection.settings.gc)
             if await records.read_manifest(self.repo, found[0].digest) is None:
                 self.collection.summary.tags_deleted += await self.collection.delete_seen(listed)
 

@@ -2,18 +2,16 @@
 
 from dataclasses import dataclass, field
 
-from zotpy.bucket.times import Times
 from zotpy.collector.retention.policies import Retention
-
-DAY_S = 24 * 3600.0
+from zotpy.settings import GcSettings
 
 
 @dataclass(frozen=True, slots=True)
-class CollectorSettings(Times):
-    """Its times must not be shorter than those of any replica of the bucket."""
+class CollectorSettings:
+    """What replicas and collectors agree on, what is deleted by rules, and how one collector works."""
 
-    upload_ttl_s: float = 7 * DAY_S
-    """How long an upload may rest before it is deleted; at least `grace_s`."""
+    gc: GcSettings = field(default_factory=GcSettings)
+    """Its times must not be shorter than those of any replica of the bucket."""
     dry_run: bool = False
     """Count what would be deleted, and delete nothing."""
     retention: Retention = field(default_factory=Retention)

@@ -27,7 +27,7 @@ class UploadSweep:
         """End the uploads that no client continued."""
         async for page in pages(self.collection.store, keys.UPLOADS):
             for listed in page.objects:
-                if self.collection.is_past(listed, self.collection.settings.upload_ttl_s):
+                if self.collection.is_past(listed, self.collection.settings.gc.upload_ttl_s):
                     await self._end(listed)
         await self._abort_unowned()
 
@@ -64,7 +64,7 @@ class UploadSweep:
 
     async def _old_multiparts(self) -> list[ListedMultipart]:
         old: dict[str, ListedMultipart] = {}  # some stores list the last one of a page on the next one as well
-        ttl_s = self.collection.settings.upload_ttl_s
+        ttl_s = self.collection.settings.gc.upload_ttl_s
 
         def look(found: ListedMultipart) -> None:
             if (self.collection.began - found.initiated).total_seconds() > ttl_s:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from zotpy.commands.arguments import add_bucket_arguments
 
 if TYPE_CHECKING:
-    from zotpy.config import Settings
     from zotpy.inspection.usage import Usage
+    from zotpy.settings import Settings
 
 _DESCRIPTION = """Show how much space each repository uses, and all of them together, while replicas serve.
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from zotpy.commands.arguments import add_bucket_arguments
 
 if TYPE_CHECKING:
-    from zotpy.config import Settings
     from zotpy.inspection.report import Report
+    from zotpy.settings import Settings
 
 _DESCRIPTION = """Check the whole registry, while replicas serve.
 
@@ -105,14 +105,8 @@ async def _check(
 ) -> "Report":
     from zotpy.commands.shared import Watched, open_bucket  # noqa: PLC0415
     from zotpy.inspection.checking import Checker  # noqa: PLC0415
-    from zotpy.registry.settings import RegistrySettings  # noqa: PLC0415
 
-    numbers = RegistrySettings(
-        grace_s=settings.gc.grace_s,
-        deadline_s=settings.gc.deadline_s,
-        allow_sparse_indexes=settings.manifest.allow_sparse_indexes,
-    )
     async with open_bucket(settings) as store:
         with Watched() as watched:
             advance = watched.begin("registry")
-            return await Checker(store, repair, share_read, restored, advance, numbers, report).run()
+            return await Checker(store, repair, share_read, restored, advance, settings, report).run()

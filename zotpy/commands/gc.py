@@ -14,7 +14,7 @@ from zotpy.commands.arguments import add_bucket_arguments
 
 if TYPE_CHECKING:
     from zotpy.collector import Expiration, Summary
-    from zotpy.config import Settings
+    from zotpy.settings import Settings
 
 _DESCRIPTION = """Collect garbage once, while replicas serve.
 

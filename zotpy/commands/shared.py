@@ -16,9 +16,10 @@ from zotpy.bucket.guard import GuardedStore
 from zotpy.bucket.health import Health
 from zotpy.bucket.layout import LayoutError, read_layout
 from zotpy.concurrency import first_cause, log_others, plain_errors
-from zotpy.config import ConfigError, Settings, load_settings
+from zotpy.config import ConfigError, load_settings
 from zotpy.core.errors import RegistryError
 from zotpy.core.framing import FramingError
+from zotpy.settings import Settings
 from zotpy.startup import StartupError
 from zotpy.storage import open_store
 from zotpy.store.interface import KeyMissing, Store, StoreError

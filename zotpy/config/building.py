@@ -1,18 +1,19 @@
 """From values that are well-formed each to `Settings`, and the ways in which they contradict each other."""
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from zotpy.config.retention import RetentionSettings
 from zotpy.config.schema import DRIVER
-from zotpy.config.settings import (
-    HOLD_PER_DEADLINE,
+from zotpy.config.values import size_text
+from zotpy.settings import (
     GcSettings,
     HttpSettings,
     ListSettings,
     LogSettings,
     ManifestSettings,
     MetricsSettings,
+    RetentionSettings,
     S3Settings,
     Settings,
     Source,
@@ -20,9 +21,10 @@ from zotpy.config.settings import (
     UploadSettings,
     default_root,
 )
-from zotpy.config.values import size_text
 
 GRACE_PER_DEADLINE = 10
+HOLD_PER_DEADLINE = 0.9
+"""A request is held for less than the deadline after which it may not write what relies on what it has read."""
 PARTS_IN_BUDGET = 4
 Values = Mapping[str, Mapping[str, Any]]
 """By section, then by field."""
@@ -38,7 +40,7 @@ def build(
         http=HttpSettings(**values.get("http", {})),
         storage=StorageSettings(**storage, s3=_s3(values["s3"], environ) if values.get("s3") else None),
         log=LogSettings(**values.get("log", {})),
-        upload=UploadSettings(**values.get("upload", {})),
+        upload=counting(UploadSettings(**values.get("upload", {})), gc),
         gc=gc,
         manifest=ManifestSettings(**values.get("manifest", {})),
         lists=ListSettings(**values.get("lists", {})),
@@ -46,6 +48,15 @@ def build(
         metrics=MetricsSettings(**values.get("metrics", {})),
         warnings=(*warnings, *raised(retention, gc), *limited(values.get("upload", {}), gc)),
         source=source,
+    )
+
+
+def counting(upload: UploadSettings, gc: GcSettings) -> UploadSettings:
+    """Return the settings of uploads as they count beside the others; `limited` says which are others than given."""
+    return replace(
+        upload,
+        hold_timeout_s=min(upload.hold_timeout_s, HOLD_PER_DEADLINE * gc.deadline_s),
+        body_idle_timeout_s=max(upload.body_idle_timeout_s, upload.body_stall_timeout_s),
     )
 
 

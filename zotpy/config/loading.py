@@ -15,8 +15,8 @@ from zotpy.config.errors import ConfigError, NestedProblems
 from zotpy.config.files import read_document
 from zotpy.config.foreign import JUDGED, asks, lowered
 from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, sections, variable_of
-from zotpy.config.settings import Settings, Source
 from zotpy.config.suggestions import closest
+from zotpy.settings import Settings, Source
 
 _SECTIONS = sections()
 _CANONICAL = {path.lower(): path for path in (*_SECTIONS, *WITHOUT_EFFECT, *REFUSED, *LEAVES)}

@@ -23,7 +23,7 @@ from zotpy.inspection.looking import Look
 from zotpy.inspection.report import Report
 from zotpy.inspection.repository_check import RepositoryCheck
 from zotpy.inspection.restoring import Restoring
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings
 from zotpy.store.interface import Store
 
 REPOSITORIES_AT_ONCE = 4
@@ -43,7 +43,7 @@ class Checker:
     """Whether the bucket was filled from a backup: first what it holds is made to count."""
     advance: Callable[[int], None] = lambda _: None
     """Called with how many more objects were checked."""
-    settings: RegistrySettings = field(default_factory=RegistrySettings)
+    settings: Settings = field(default_factory=Settings)
     """Grace, deadline and sparse indexes as the replicas have them."""
     report: Report = field(default_factory=Report)
     """Grows while the check runs."""
@@ -112,6 +112,6 @@ class Checker:
             named = await look.named.of([listed.key.removeprefix(keys.DATA) for listed in page.objects])
             for listed in page.objects:
                 age_s = (page.store_time - listed.last_modified).total_seconds()
-                if listed.key.removeprefix(keys.DATA) not in named and age_s > self.settings.grace_s:
+                if listed.key.removeprefix(keys.DATA) not in named and age_s > self.settings.gc.grace_s:
                     self.report.data_unnamed += 1
                     self.report.data_unnamed_bytes += listed.size_bytes

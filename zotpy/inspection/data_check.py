@@ -60,7 +60,7 @@ class DataCheck:
             return  # it was deleted, and the data collected, meanwhile
         advice = "run fsck with --repair, then push it again"
         if self.look.repair:
-            await Hints(self.look.store, self.look.settings).drop(digest, data_id)
+            await Hints(self.look.store, self.look.settings.gc).drop(digest, data_id)
             if await self.look.records.entries.mark_lost(self.repo, digest, seen, value):
                 advice = "it is answered with 404 from now on: push it again"
         self._tell(digest, f"damaged: its data {keys.data(data_id)} {wrong}: {advice}")
@@ -73,7 +73,7 @@ class DataCheck:
             if found is None or found.entry is None or not found.entry.is_lost:
                 return  # pushed or deleted meanwhile
             seen = Seen(value, found.fetched.etag, found.entry.epoch)
-            reliance = Reliance(self.look.settings.deadline_s, found.fetched.store_time)
+            reliance = Reliance(self.look.settings.gc.deadline_s, found.fetched.store_time)
             with suppress(TooLate):
                 records = self.look.records
                 lease = await records.leases.write(self.repo, "blobs", digest, value, reliance)

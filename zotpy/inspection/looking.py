@@ -14,7 +14,7 @@ from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import Entry, decode_entry, is_late
 from zotpy.inspection.report import Problem, Report
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings
 from zotpy.store.interface import Fetched, KeyMissing, Store, StoreError
 
 AT_ONCE = 16
@@ -25,8 +25,8 @@ class Look:
     """One check of a bucket."""
 
     store: Store
-    settings: RegistrySettings
-    """The numbers of the replicas."""
+    settings: Settings
+    """The settings of the replicas."""
     repair: bool
     should_read: Callable[[], bool]
     """Whether to read the next large blob whole."""
@@ -41,11 +41,11 @@ class Look:
     @property
     def records(self) -> Records:
         """The records of all repositories."""
-        return Records(self.store, self.settings)
+        return Records(self.store, self.settings.gc)
 
     def is_recent(self, fetched: Fetched) -> bool:
         """Whether a request that wrote this may still be under way."""
-        return (fetched.store_time - fetched.last_modified).total_seconds() < self.settings.deadline_s
+        return (fetched.store_time - fetched.last_modified).total_seconds() < self.settings.gc.deadline_s
 
     def tell(self, where: object, what: str, *, mended: bool = False) -> None:
         """Report what is wrong."""

@@ -56,7 +56,7 @@ class RecordCheck:
 
     async def read_again(self, kind: Kind, digest: Digest) -> Value | None:
         """Read a doubtful record again, report what is wrong, and repair it; `None` if nothing of it is right."""
-        with within_deadline(self.look.settings.deadline_s):
+        with within_deadline(self.look.settings.gc.deadline_s):
             found = await ReadEntry.of(self.look, self.repo, kind, digest)
             if found is not None and found.is_tombstone:
                 return None
@@ -101,7 +101,7 @@ class RecordCheck:
         if self.look.repair:
             epoch = found.entry.epoch if found is not None and found.entry is not None else ""
             seen = Seen(kept.value, None if found is None else found.fetched.etag, epoch)
-            reliance = Reliance(self.look.settings.deadline_s, kept.fetched.store_time)
+            reliance = Reliance(self.look.settings.gc.deadline_s, kept.fetched.store_time)
             with suppress(TooLate):
                 lease = await self.look.records.leases.write(self.repo, kind, digest, kept.value, reliance)
                 written = await self.look.records.entries.replace(self.repo, kind, digest, seen, kept.value, lease)

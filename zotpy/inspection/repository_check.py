@@ -84,7 +84,7 @@ class RepositoryCheck:
         except ManifestInvalid as error:
             self._tell(digest, f"it is no manifest that this release knows: {error}")
             return Found()
-        may_miss = facts.guessed.union(facts.manifests) if self.look.settings.allow_sparse_indexes else ()
+        may_miss = facts.guessed.union(facts.manifests) if self.look.settings.manifest.allow_sparse_indexes else ()
         named: list[Key] = [("blobs", blob) for blob in facts.blobs]
         named += [("manifests", child) for child in facts.manifests]
         needs = [

@@ -16,7 +16,7 @@ from zotpy.core.record_values import BlobValue
 from zotpy.memory.readers import Readers, Turn
 from zotpy.registry.damage import CheckedReads, Damage, is_whole
 from zotpy.registry.reading import read_span
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings
 from zotpy.store.interface import Store
 
 READS = 2
@@ -29,7 +29,7 @@ class Blobs:
 
     store: Store
     records: Records
-    settings: RegistrySettings
+    settings: Settings
     readers: Readers
     damage: Damage
 
@@ -43,7 +43,7 @@ class Blobs:
         async def rely(reliance: Reliance) -> BlobValue | None:
             return await self.records.rely_on_blob(repo, digest, reliance, by_entry_alone=True)
 
-        return await self._whole(repo, digest, partial(in_time, self.settings.deadline_s, rely))
+        return await self._whole(repo, digest, partial(in_time, self.settings.gc.deadline_s, rely))
 
     async def find(self, repo: RepositoryName, digest: Digest) -> BlobValue:
         """Find a blob for reading it (GET). Raises `BlobUnknown`."""
@@ -87,7 +87,7 @@ class Blobs:
 
         A small blob lives in its record, which is nothing to serve. Raises `StoreError`.
         """
-        expires_s = self.settings.redirect_expiry_s
+        expires_s = self.settings.storage.redirect_expiry_s
         if expires_s is None or value.data_id is None:
             return None
         return await self.store.presign_get(keys.data(value.data_id), expires_s=expires_s)

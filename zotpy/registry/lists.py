@@ -25,7 +25,7 @@ from zotpy.core.paging import name_to_begin_after
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES, LONGEST_TYPE, bounded, json_bytes
 from zotpy.core.units import KIB, MIB
 from zotpy.memory.accounts import Account
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import ListSettings
 from zotpy.store.interface import KeyMissing, Listed, Store, StoreUnavailable
 
 STORE_PAGE = 1000
@@ -68,7 +68,7 @@ class Lists:
     """All requests for lists. Each takes the account that holds what its answer takes in memory."""
 
     store: Store
-    settings: RegistrySettings
+    settings: ListSettings
     _large_reads: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
 
     async def tags(self, repo: RepositoryName, n: int | None, last: str, account: Account | None = None) -> Page:
@@ -99,7 +99,7 @@ class Lists:
         if artifact_type is not None and len(artifact_type) > LONGEST_TYPE:
             return Referrers([], None)  # no referrer is listed with such a type
         prefix = keys.referrers(repo, subject)
-        page = _ReferrersPage(artifact_type, self.settings.list_page_bytes)
+        page = _ReferrersPage(artifact_type, self.settings.page_bytes)
         after, read = name_to_begin_after(last), 0
         while True:
             objects, more = await self._list_after(prefix, after, REFERRERS_LISTED)
@@ -117,7 +117,7 @@ class Lists:
 
     async def _names(self, prefix: str, n: int | None, last: str, account: Account | None) -> Page:
         """List names below a prefix in which there are no directories."""
-        size = self.settings.list_page_size if n is None else min(n, self.settings.list_page_size)
+        size = self.settings.page_size if n is None else min(n, self.settings.page_size)
         names: list[str] = []
         after, more = name_to_begin_after(last), size > 0
         while more and len(names) < size:
@@ -149,7 +149,7 @@ class Lists:
 
     def _needed_bytes(self, objects: Sequence[Listed], *, more: bool) -> int:
         """Return what a page of these referrers takes in memory, at most about."""
-        page_bytes = self.settings.list_page_bytes
+        page_bytes = self.settings.page_bytes
         if not more:
             page_bytes = min(page_bytes, sum(min(listed.size_bytes, KEPT_ANNOTATIONS_BYTES) for listed in objects))
         return COPIES * page_bytes
@@ -171,7 +171,7 @@ class Lists:
             descriptor = header.get("descriptor")
             if not isinstance(descriptor, dict):
                 return None
-            return bounded(descriptor, self.settings.listed_annotation_bytes)
+            return bounded(descriptor, self.settings.annotation_bytes)
 
 
 @dataclass(slots=True)

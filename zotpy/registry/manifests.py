@@ -25,7 +25,7 @@ from zotpy.core.pieces import Pieces
 from zotpy.core.record_values import ManifestValue, TagValue, is_late
 from zotpy.memory.parsing import read_apart
 from zotpy.registry.pushing.manifest_push import Left, ManifestPush, ManifestPushes
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings
 from zotpy.store.interface import Fetched, Store
 
 log = structlog.get_logger()
@@ -57,7 +57,7 @@ class Manifests:
     records: Records
     pointers: Pointers
     deletions: Deletions
-    settings: RegistrySettings
+    settings: Settings
 
     async def find(self, repo: RepositoryName, reference: Reference, room: Room | None = None) -> Found:
         """Read a manifest, by tag or by digest: one store call, two if it is long, which then is held in `room`.
@@ -164,12 +164,12 @@ class Manifests:
         raise overtaken(tag)
 
     def _read(self, reference: Reference, content: bytes, content_type: str | None) -> tuple[Digest, ManifestFacts]:
-        facts = parse_pushed(content, content_type, self.settings.manifest_limits)
+        facts = parse_pushed(content, content_type, self.settings.manifest.limits)
         return self._digest(reference, content), facts.kept()
 
     def _digest(self, reference: Reference, content: bytes) -> Digest:
-        if len(content) > self.settings.manifest_limit_bytes:
-            raise too_large(self.settings.manifest_limit_bytes)
+        if len(content) > self.settings.manifest.max_size_bytes:
+            raise too_large(self.settings.manifest.max_size_bytes)
         if isinstance(reference, Tag):
             return Digest.of(content)
         actual = Digest.of(content, reference.algorithm)

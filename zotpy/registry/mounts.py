@@ -11,7 +11,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import BlobValue
 from zotpy.registry.damage import is_whole
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Mounts:
 
     records: Records
     hints: Hints
-    settings: RegistrySettings
+    settings: Settings
 
     async def mount(self, repo: RepositoryName, digest: Digest, source: RepositoryName | None) -> BlobValue | None:
         """Make a blob of another repository exist in this one (end-11), or return `None` where there is none."""
@@ -32,7 +32,7 @@ class Mounts:
             await self.records.write(repo, "blobs", digest, value, reliance)
             return value
 
-        return await in_time(self.settings.deadline_s, write)
+        return await in_time(self.settings.gc.deadline_s, write)
 
     async def _find(
         self, repo: RepositoryName, digest: Digest, source: RepositoryName | None, reliance: Reliance
@@ -40,7 +40,7 @@ class Mounts:
         """Find a blob that may be named in the target; `reliance` notes when."""
         if source is not None:
             return await self.records.rely_on_blob(source, digest, reliance)
-        if not self.settings.mount_without_source:
+        if not self.settings.upload.mount_without_source:
             return None
         return (
             await self.records.rely_on_blob(repo, digest, reliance)

@@ -21,7 +21,7 @@ from zotpy.registry.pull_log import PullLog
 from zotpy.registry.pushing.committing import Commit
 from zotpy.registry.pushing.sessions import Sessions
 from zotpy.registry.pushing.uploads import Uploads
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings
 from zotpy.store.held import HeldStore
 from zotpy.store.holds import Holds
 from zotpy.store.interface import Store
@@ -31,7 +31,7 @@ from zotpy.store.interface import Store
 class Registry:
     """What a replica can do."""
 
-    settings: RegistrySettings
+    settings: Settings
     store: Store
     budget: MemoryBudget
     holds: Holds
@@ -46,7 +46,7 @@ class Registry:
 
 async def open_registry(
     store: Store,
-    settings: RegistrySettings,
+    settings: Settings,
     budget: MemoryBudget,
     on_read_back: Callable[[int], None] = lambda _: None,
     on_damage: Callable[[], None] = lambda: None,
@@ -59,8 +59,8 @@ async def open_registry(
     store, holds = HeldStore(store), Holds()
     await check_layout(store)
     keyring = await Keyring.load(store)
-    records = Records(store, settings)
-    hints = Hints(store, settings)
+    records = Records(store, settings.gc)
+    hints = Hints(store, settings.gc)
     commits = Commit(store, records, hints, settings, on_read_back)
     damage = Damage(store, records, hints, on_damage)
     pointers = Pointers(store, Tags(store))
@@ -70,10 +70,10 @@ async def open_registry(
         budget=budget,
         holds=holds,
         keyring=keyring,
-        blobs=Blobs(store, records, settings, Readers(budget, settings.paced_reads), damage),
+        blobs=Blobs(store, records, settings, Readers(budget, settings.http.paced_reads), damage),
         uploads=Uploads(store, Sessions(store, budget, settings), commits, keyring, budget, settings, holds),
         mounts=Mounts(records, hints, settings),
         manifests=Manifests(store, records, pointers, Deletions(store, records, pointers), settings),
-        lists=Lists(store, settings),
+        lists=Lists(store, settings.lists),
         pulls=PullLog(store, settings.pull_interval_s),
     )

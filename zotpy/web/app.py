@@ -76,7 +76,10 @@ class RegistryApp(QuartTrio):
     def prepare_body(self, body: BoundedBody, connection: BoundedConnection | None) -> None:
         """Say how long the client of a body may keep us waiting, and how it is seen that the client has gone."""
         settings = self.context.registry.settings
-        body.idle_timeout_s, body.stall_timeout_s = settings.body_idle_s, settings.body_stall_s
+        body.idle_timeout_s, body.stall_timeout_s = (
+            settings.upload.body_idle_timeout_s,
+            settings.upload.body_stall_timeout_s,
+        )
         body.contested_bytes = lambda: self.budget.contested_bytes
         if connection is not None:
             body.is_left = lambda: connection.has_ended
@@ -85,7 +88,11 @@ class RegistryApp(QuartTrio):
         """Answer, and hold the request while the store stumbles; see `zotpy.store.holds`."""
         assert isinstance(request, BoundedRequest)  # noqa: S101 - request_class sees to it
         settings, holds, body = self.context.registry.settings, self.context.registry.holds, body_of(request)
-        limit_s = settings.hold_s if brings_body(request) else min(settings.hold_s, settings.short_hold_s)
+        limit_s = (
+            settings.upload.hold_timeout_s
+            if brings_body(request)
+            else min(settings.upload.hold_timeout_s, settings.http.hold_timeout_s)
+        )
         patience = holds.patience(limit_s, body.is_left)
         body.on_piece = patience.renew
         with holds.held(patience):

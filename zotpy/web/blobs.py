@@ -28,7 +28,7 @@ async def read(call: Call) -> Response:
         return Answer("", 304, content.headers)
     if is_head:
         return answer_content(content, None, None)
-    spans = content.ranges(call.request, call.registry.settings.ranges_limit)
+    spans = content.ranges(call.request, call.registry.settings.http.max_ranges)
     is_for_the_store = spans is None or len(spans) == 1
     if is_for_the_store and (url := await blobs.redirect(value)) is not None:
         return _redirect(url, wanted)

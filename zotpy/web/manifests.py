@@ -33,7 +33,7 @@ async def read(call: Call) -> Response:
         return Answer("", 304, content.headers)
     if call.is_head:
         return answer_content(content, None, None)
-    spans = content.ranges(request, call.registry.settings.ranges_limit)
+    spans = content.ranges(request, call.registry.settings.http.max_ranges)
     return answer_content(content, spans, partial(open_inline, found.value.content))
 
 
@@ -41,7 +41,7 @@ async def push(call: Call) -> Response:
     """PUT, by digest or by tag, with any number of `?tag=`."""
     repo, request, parsed = call.repo, call.request, parse_reference(call.last)
     call.context.space.check()
-    extra_tags, condition = extra_tags_of(request, call.registry.settings.tags_limit), condition_of(request)
+    extra_tags, condition = extra_tags_of(request, call.registry.settings.manifest.max_tags), condition_of(request)
     if extra_tags and isinstance(parsed, Tag):
         msg = "?tag= is only for a push by digest: push to /manifests/<digest>?tag=..."
         raise TagInvalid(msg)
@@ -85,7 +85,7 @@ async def _content(call: Call) -> bytes:
 
     Raises `ManifestTooLarge`, `TooManyRequests`.
     """
-    limit = call.registry.settings.manifest_limit_bytes
+    limit = call.registry.settings.manifest.max_size_bytes
     length = parse_content_length(call.request.headers.get("Content-Length"))
     _require_length(length or 0, limit)
     budget = call.registry.budget

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from zotpy.config import LogSettings, Settings
+from zotpy.settings import LogSettings, Settings
 
 STOP = b"!"
 """A line of the supervisor. If the link ends without it, the supervisor has died."""

@@ -12,11 +12,11 @@ import structlog
 import trio
 
 from zotpy.concurrency import plain_errors
-from zotpy.config import LogSettings, Settings
 from zotpy.listening import bind, longest_end_s, until_signal
 from zotpy.reloading import keep_reloading
 from zotpy.restarts import Restarts
 from zotpy.services import Service, run_beside
+from zotpy.settings import LogSettings, Settings
 from zotpy.startup import StartupError, announce
 from zotpy.storage import running_store
 from zotpy.systemd import Systemd

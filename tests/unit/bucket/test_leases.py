@@ -13,13 +13,13 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import BlobValue
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import GcSettings
 from zotpy.store.memory_store import MemoryStore
 
 REPO = RepositoryName.parse("team/app")
 DIGEST = Digest.of(b"content")
 VALUE = BlobValue(7, None, b"content")
-GRACE = timedelta(seconds=RegistrySettings().grace_s)
+GRACE = timedelta(seconds=GcSettings().grace_s)
 
 
 class Clock:
@@ -49,7 +49,7 @@ def log(clock: Clock) -> CallLog:
 @pytest.fixture
 def records(log: CallLog) -> Records:
     """Return the records in that store."""
-    return Records(log, RegistrySettings())
+    return Records(log, GcSettings())
 
 
 async def test_a_young_lease_is_relied_on_with_one_read(records: Records, log: CallLog, clock: Clock) -> None:

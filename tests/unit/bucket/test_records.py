@@ -16,7 +16,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import TryAgain
 from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.record_values import BlobValue, ManifestValue
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import GcSettings
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import ConditionFailed, StoreUnavailable
 from zotpy.store.memory_store import MemoryStore
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from zotpy.core.record_values import Value
 
 GRACE_S = 1000.0
-SETTINGS = RegistrySettings(grace_s=GRACE_S)
+SETTINGS = GcSettings(grace_s=GRACE_S)
 BODY = b"the content"
 DIGEST = Digest.of(BODY)
 BLOB = BlobValue(len(BODY), None, BODY)

@@ -12,6 +12,7 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.names import RepositoryName, Tag
+from zotpy.settings import GcSettings
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.memory_store import MemoryStore
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 GRACE_S = 1000.0
 DEADLINE_S = 50.0
 TTL_S = 2000.0
-SETTINGS = CollectorSettings(grace_s=GRACE_S, deadline_s=DEADLINE_S, upload_ttl_s=TTL_S)
+SETTINGS = CollectorSettings(GcSettings(grace_s=GRACE_S, deadline_s=DEADLINE_S, upload_ttl_s=TTL_S))
 LARGE = 200_000
 """Bytes of a blob that has a data object, of two parts."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from zotpy.core.digests import Digest
 from zotpy.core.manifest_facts import OCI_IMAGE, ManifestFacts, parse_pushed
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings
 
 CONFIG, ONE, TWO, SUBJECT = (Digest.of(name) for name in (b"config", b"1", b"2", b"subject"))
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -30,4 +30,4 @@ def index(*children: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 def parsed(document: object, content_type: str | None = OCI_IMAGE) -> ManifestFacts:
     """Push a document."""
-    return parse_pushed(json.dumps(document).encode(), content_type, RegistrySettings().manifest_limits)
+    return parse_pushed(json.dumps(document).encode(), content_type, Settings().manifest.limits)

@@ -16,9 +16,9 @@ from zotpy.core.documents import read_document
 from zotpy.core.errors import DigestInvalid, ManifestInvalid, UploadUnknown
 from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX, ManifestLimits, parse_manifest, parse_pushed
 from zotpy.core.tokens import token_key_id
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings
 
-LIMITS = RegistrySettings().manifest_limits
+LIMITS = Settings().manifest.limits
 MIB = 1024 * 1024
 
 

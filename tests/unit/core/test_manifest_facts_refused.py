@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.unit.core.documents import CONFIG, ONE, descriptor, image, index, parsed
 from zotpy.core.errors import ManifestInvalid
 from zotpy.core.manifest_facts import IMAGES, INDEXES, OCI_IMAGE, OCI_INDEX, parse_pushed
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings
 
 
 def refusal(document: object, content_type: str | None = OCI_IMAGE) -> str:
@@ -105,7 +105,7 @@ def test_an_index_needs_manifests() -> None:
 def test_what_is_no_json_object_is_refused(content: bytes) -> None:
     """Every manifest is one, of whatever type."""
     with pytest.raises(ManifestInvalid):
-        parse_pushed(content, "application/vnd.example.thing.v1+json", RegistrySettings().manifest_limits)
+        parse_pushed(content, "application/vnd.example.thing.v1+json", Settings().manifest.limits)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_what_is_no_json_object_is_refused(content: bytes) -> None:
 def test_json_made_to_break_the_reader_is_refused(content: bytes) -> None:
     """A hostile document is the client's mistake, never a failure of the registry."""
     with pytest.raises(ManifestInvalid):
-        parse_pushed(content, OCI_IMAGE, RegistrySettings().manifest_limits)
+        parse_pushed(content, OCI_IMAGE, Settings().manifest.limits)
 
 
 JSON = st.recursive(

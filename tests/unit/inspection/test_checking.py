@@ -16,7 +16,7 @@ from zotpy.core.errors import ManifestUnknown
 from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
 from zotpy.core.record_values import BlobValue
 from zotpy.inspection.checking import Checker
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import GcSettings, ManifestSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,7 +41,7 @@ async def bucket() -> Bucket:
     return made
 
 
-NUMBERS = RegistrySettings(grace_s=GRACE_S, deadline_s=DEADLINE_S)
+NUMBERS = Settings(gc=GcSettings(grace_s=GRACE_S, deadline_s=DEADLINE_S))
 
 
 async def check(
@@ -56,7 +56,7 @@ async def look(
     bucket: Bucket, *, repair: bool = False, share_read: float = 1.0, store: Store | None = None, sparse: bool = False
 ) -> Report:
     """Check the bucket at once."""
-    numbers = replace(NUMBERS, allow_sparse_indexes=sparse)
+    numbers = replace(NUMBERS, manifest=ManifestSettings(allow_sparse_indexes=sparse))
     return await Checker(store or bucket.store, repair, share_read, settings=numbers).run()
 
 

@@ -18,7 +18,7 @@ from zotpy.core.units import KIB, MIB
 from zotpy.core.upload_state import UploadState
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import GcSettings, ManifestSettings, Settings, UploadSettings
 from zotpy.store.interface import Features
 
 if TYPE_CHECKING:
@@ -47,13 +47,10 @@ async def open_replica(
     deadline_s: float = 600.0,
 ) -> Registry:
     """Open one replica over a store."""
-    settings = RegistrySettings(
-        part_size_bytes=PART_BYTES,
-        checkpoint_bytes=checkpoint_bytes,
-        grace_s=grace_s,
-        deadline_s=deadline_s,
-        manifest_limit_bytes=manifest_limit_bytes,
-        allow_sparse_indexes=sparse,
+    settings = Settings(
+        upload=UploadSettings(part_size_bytes=PART_BYTES, checkpoint_bytes=checkpoint_bytes),
+        gc=GcSettings(grace_s=grace_s, deadline_s=deadline_s),
+        manifest=ManifestSettings(max_size_bytes=manifest_limit_bytes, allow_sparse_indexes=sparse),
     )
     return await open_registry(store, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
 

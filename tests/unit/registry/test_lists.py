@@ -19,7 +19,7 @@ from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES, json_bytes
 from zotpy.core.units import KIB, MIB
 from zotpy.registry import lists
 from zotpy.registry.lists import Lists, Referrers
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import ListSettings
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory_store import MemoryStore
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from zotpy.store.faulty import Moment
     from zotpy.store.interface import Listing
 
-SETTINGS = RegistrySettings(list_page_size=10, list_page_bytes=128 * KIB)
+SETTINGS = ListSettings(page_size=10, page_bytes=128 * KIB)
 TYPE = "application/octet-stream"
 
 
@@ -78,7 +78,7 @@ async def test_a_page_of_referrers_is_bounded_by_bytes() -> None:
     pages = await all_pages(Lists(registry.store, SETTINGS))
     assert sorted(names_of(pages)) == sorted(str(Digest.of(content)) for content in pushed)
     assert len(pages) > 2
-    assert all(0 < sum(map(json_bytes, page.descriptors)) <= SETTINGS.list_page_bytes for page in pages)
+    assert all(0 < sum(map(json_bytes, page.descriptors)) <= SETTINGS.page_bytes for page in pages)
 
 
 async def test_long_annotations_are_written_to_no_list() -> None:
@@ -185,9 +185,7 @@ async def test_a_store_that_repeats_the_last_key_is_listed_without_it(n: int | N
     store = Repeating()
     store.objects = (await with_tags("a", "b", "c", "d", "e")).objects
     names: list[str] = []
-    while (
-        page := await Lists(store, replace(SETTINGS, list_page_size=2)).tags(REPO, n, names[-1] if names else "")
-    ).more:
+    while (page := await Lists(store, replace(SETTINGS, page_size=2)).tags(REPO, n, names[-1] if names else "")).more:
         names += page.names
     assert [*names, *page.names] == ["a", "b", "c", "d", "e"]
 
@@ -195,7 +193,7 @@ async def test_a_store_that_repeats_the_last_key_is_listed_without_it(n: int | N
 async def test_pages_above_a_listing_of_the_store_are_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page may take several calls, of which none asks for more than the page still holds."""
     monkeypatch.setattr(lists, "STORE_PAGE", 2)
-    found = Lists(await with_tags("a", "b", "c", "d", "e", "f"), replace(SETTINGS, list_page_size=5))
+    found = Lists(await with_tags("a", "b", "c", "d", "e", "f"), replace(SETTINGS, page_size=5))
     page = await found.tags(REPO, None, "")
     assert (page.names, page.more) == (["a", "b", "c", "d", "e"], True)
     page = await found.tags(REPO, 9, "e")

@@ -69,7 +69,7 @@ async def test_too_many_references_ask_nothing_of_the_store() -> None:
     """They are counted before the first is looked up."""
     registry, script, _ = await opened()
     asked = script.begun.copy()
-    content = image_of(*[Digest.of(b"1")] * (registry.settings.manifest_limits.references + 1))
+    content = image_of(*[Digest.of(b"1")] * (registry.settings.manifest.limits.references + 1))
     with pytest.raises(ManifestInvalid, match="references"):
         await registry.manifests.push(REPO, V1, content, OCI_IMAGE)
     assert script.begun == asked

@@ -29,7 +29,7 @@ from zotpy.core.ranges import Span
 from zotpy.core.units import KIB
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings, UploadSettings
 from zotpy.store.interface import Body, Features, Part, Stored, StoreUnavailable
 from zotpy.store.memory_store import MemoryStore
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 REPO = RepositoryName.parse("team/app")
 OTHER = RepositoryName.parse("team/other")
 PART = 64 * KIB
-SETTINGS = RegistrySettings(part_size_bytes=PART, parts_in_flight=3)
+SETTINGS = Settings(upload=UploadSettings(part_size_bytes=PART, parts_in_flight=3))
 NO_CONDITIONS = Features(conditional_create=False, conditional_replace=False, conditional_delete=False)
 
 

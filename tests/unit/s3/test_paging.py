@@ -13,8 +13,8 @@ from tests.unit.s3.scripted import Computed, Reply, ScriptedServer
 from zotpy.bucket.sweeps import each_multipart, list_all, pages
 from zotpy.core.names import RepositoryName
 from zotpy.registry.lists import Lists
-from zotpy.registry.settings import RegistrySettings
 from zotpy.s3.client import open_client
+from zotpy.settings import ListSettings
 from zotpy.store.interface import StoreError, StoreRefused
 from zotpy.store.s3 import S3Store
 from zotpy.store.s3.listing import follows
@@ -131,7 +131,7 @@ async def test_tags_are_not_listed_for_ever(nursery: trio.Nursery) -> None:
     tags = [f"tags/app!/{number}" for number in range(9)]
     async with store_on(pager(tags, ignorant, most=4), nursery) as (store, server):
         with pytest.raises(StoreError, match="ignores start-after"):
-            await Lists(store, RegistrySettings()).tags(RepositoryName.parse("app"), 8, "")
+            await Lists(store, ListSettings()).tags(RepositoryName.parse("app"), 8, "")
     assert len(server.seen) == 2
 
 

@@ -23,7 +23,7 @@ from zotpy.http.server.serving import serve
 from zotpy.http.server.streaming import Answered
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import ManifestSettings, S3Settings, Settings, StorageSettings, UploadSettings
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.memory_store import MemoryStore
 from zotpy.web.app import create_app
@@ -94,18 +94,21 @@ class Replica:
         return await trio.open_tcp_stream("127.0.0.1", self.port)
 
 
-SETTINGS = RegistrySettings(
-    part_size_bytes=PART_BYTES,
-    parts_in_flight=BUDGET_BYTES // PART_BYTES // 2,  # no upload takes more than half of the budget
-    manifest_limit_bytes=MANIFEST_LIMIT_BYTES,
-    hold_s=0.0,
+SETTINGS = Settings(
+    upload=UploadSettings(
+        part_size_bytes=PART_BYTES, parts_in_flight=BUDGET_BYTES // PART_BYTES // 2, hold_timeout_s=0.0
+    ),
+    manifest=ManifestSettings(max_size_bytes=MANIFEST_LIMIT_BYTES),
 )
+
+REDIRECTING = StorageSettings(s3=S3Settings("bucket", redirect=True, redirect_expiry_s=300.0))
+"""Pulls of large blobs are redirected."""
 
 
 @asynccontextmanager
 async def serving(
     nursery: trio.Nursery,
-    settings: RegistrySettings = SETTINGS,
+    settings: Settings = SETTINGS,
     config: ServerConfig | None = None,
     proxies: TrustedProxies | None = None,
     admit: Admit = admit_everybody,

@@ -15,7 +15,7 @@ from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.serving import serve
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings, UploadSettings
 from zotpy.store.memory_store import MemoryStore
 from zotpy.web.app import create_app
 
@@ -45,7 +45,7 @@ class HangingStore(MemoryStore):
 async def test_clients_of_a_store_that_hangs_are_slowed_down_and_served_when_it_recovers() -> None:
     """Eight clients send 64 MiB each: no more is taken than budget and sockets hold, and all once the store works."""
     store = HangingStore()
-    settings = RegistrySettings(part_size_bytes=PART, parts_in_flight=2)
+    settings = Settings(upload=UploadSettings(part_size_bytes=PART, parts_in_flight=2))
     budget = MemoryBudget(6 * PART, 2 * PART)
     registry = await open_registry(store, settings, budget)
     app = create_app(registry, Health(store), lambda: b"")

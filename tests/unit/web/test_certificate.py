@@ -16,9 +16,9 @@ from structlog.testing import capture_logs
 from tests.unit.test_listening import new_listening
 from tests.unit.web.certificates import write_certificate
 from zotpy.bell import Bell
-from zotpy.config import HttpSettings
 from zotpy.http.server.certificate import LOOK_INTERVAL_S
 from zotpy.listening import bind, listen
+from zotpy.settings import HttpSettings
 from zotpy.startup import StartupError
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SOON_S = 0.5
 """A stall timeout for real sockets; nothing is asserted about how long it takes."""
+IMPATIENT = replace(SETTINGS, upload=replace(SETTINGS.upload, body_idle_timeout_s=SOON_S))
 LARGE_BYTES = 64 * MIB
 """More than all buffers on the way hold."""
 
@@ -77,7 +78,7 @@ async def test_a_client_that_leaves_before_the_answer_to_a_change_is_gone(replic
 
 async def test_a_client_that_sends_no_more(nursery: trio.Nursery) -> None:
     """It is still there, but its body does not go on."""
-    async with serving(nursery, replace(SETTINGS, body_idle_s=SOON_S)) as replica:
+    async with serving(nursery, IMPATIENT) as replica:
         location = await replica.begin()
         client = await connect(replica)
         async with client.stream:

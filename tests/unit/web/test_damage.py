@@ -29,7 +29,7 @@ from zotpy.core.names import Tag
 from zotpy.core.ranges import Span
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings, UploadSettings
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory_store import MemoryStore
 from zotpy.telemetry.metrics import Metrics
@@ -125,7 +125,7 @@ async def test_a_mount_does_not_trust_a_hint_to_lost_data() -> None:
 async def test_damage_is_counted() -> None:
     """Once for each blob: afterwards it is one that is not there."""
     store, metrics = MemoryStore(), Metrics()
-    settings = RegistrySettings(part_size_bytes=PART_BYTES)
+    settings = Settings(upload=UploadSettings(part_size_bytes=PART_BYTES))
     registry = await open_registry(
         store, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES), on_damage=metrics.on_damage
     )

@@ -17,7 +17,7 @@ from zotpy.core.errors import Unsupported
 from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings
 from zotpy.store.memory_store import MemoryStore
 from zotpy.web import blobs, lists, manifests, operations, uploads, welcome
 from zotpy.web.answers import Answer
@@ -127,7 +127,7 @@ async def test_handlers_are_reached_by_the_table_alone() -> None:
     assert {route.handler for route in ROUTES} == handlers
     for handler in handlers:
         assert list(inspect.get_annotations(handler, eval_str=True).values())[:-1] == [Call]
-    registry = await open_registry(MemoryStore(), RegistrySettings(), MemoryBudget(1 << 26, 1 << 23))
+    registry = await open_registry(MemoryStore(), Settings(), MemoryBudget(1 << 26, 1 << 23))
     app = create_app(registry, Health(registry.store), lambda: b"")
     assert list(app.url_map.iter_rules()) == []
     assert app.view_functions == {}

@@ -332,7 +332,7 @@ async def test_tags_are_listed_in_pages(replica: Replica) -> None:
 
 async def test_a_list_without_n_is_a_page_and_n_is_capped(nursery: trio.Nursery) -> None:
     """Neither a client that asks for no number nor one that asks for too many gets more than a page holds."""
-    async with serving(nursery, replace(SETTINGS, list_page_size=2)) as replica:
+    async with serving(nursery, replace(SETTINGS, lists=replace(SETTINGS.lists, page_size=2))) as replica:
         for number in range(5):
             await replica.push_image(f"t{number}", repo=f"r{number}")
             await replica.push_image(f"t{number}")

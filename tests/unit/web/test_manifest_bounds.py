@@ -35,7 +35,7 @@ async def push_tags(replica: Replica, count: int) -> httpx.Response:
 
 async def test_as_many_tags_as_the_limit_are_pushed_at_once(replica: Replica) -> None:
     """Each is named in the answer."""
-    limit = replica.registry.settings.tags_limit
+    limit = replica.registry.settings.manifest.max_tags
     answer = await push_tags(replica, limit)
     assert answer.status_code == 201, answer.text
     assert len(answer.headers.get_list("OCI-Tag")) == limit >= 10
@@ -43,7 +43,7 @@ async def test_as_many_tags_as_the_limit_are_pushed_at_once(replica: Replica) ->
 
 async def test_more_tags_than_the_limit_are_refused(replica: Replica) -> None:
     """Nothing was written, and the client is told to push again."""
-    limit = replica.registry.settings.tags_limit
+    limit = replica.registry.settings.manifest.max_tags
     keys = set(replica.store.objects)
     answer = await push_tags(replica, limit + 1)
     assert answer.status_code == 400

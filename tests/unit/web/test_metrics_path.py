@@ -11,7 +11,7 @@ from zotpy.core.units import MIB
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings
 from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(("path", "found"), [("/metrics", {"/metrics"}), ("/of/zotpy", {"/of/zotpy"}), (None, set())])
 async def test_metrics_are_where_the_setting_says(nursery: trio.Nursery, path: str | None, found: set[str]) -> None:
     """At that path and no other, and nowhere where they are turned off; a request for them is then no endpoint."""
-    registry = await open_registry(MemoryStore(), RegistrySettings(), MemoryBudget(64 * MIB, 9 * MIB))
+    registry = await open_registry(MemoryStore(), Settings(), MemoryBudget(64 * MIB, 9 * MIB))
     answers: dict[str, httpx.Response] = {}
     async with listening(nursery, registry, ServerConfig(), metrics_path=path) as (client, _, _):
         for asked in ("/metrics", "/of/zotpy"):

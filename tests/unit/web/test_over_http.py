@@ -19,7 +19,7 @@ from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.serving import serve
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import ManifestSettings, Settings, UploadSettings
 from zotpy.store.memory_store import MemoryStore
 from zotpy.web.app import create_app
 
@@ -35,7 +35,10 @@ JSON = {"Content-Type": OCI_IMAGE}
 async def client(nursery: trio.Nursery) -> AsyncIterator[httpx.AsyncClient]:
     """Return a client of a replica that listens on this machine."""
     store = MemoryStore()
-    settings = RegistrySettings(part_size_bytes=5 * MIB, manifest_limit_bytes=MIB // 4, body_idle_s=5.0)
+    settings = Settings(
+        upload=UploadSettings(part_size_bytes=5 * MIB, body_idle_timeout_s=5.0),
+        manifest=ManifestSettings(max_size_bytes=MIB // 4),
+    )
     registry = await open_registry(store, settings, MemoryBudget(32 * MIB, 6 * MIB))
     app = create_app(registry, Health(store), lambda: b"")
     config = ServerConfig()

@@ -10,14 +10,17 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.core.pulls import Pull, decode_pulls
+from zotpy.settings import KeepTagsSettings, PolicySettings, RetentionSettings
 
 if TYPE_CHECKING:
     import trio
 
+NEEDS_PULLS = RetentionSettings(policies=(PolicySettings((), keep_tags=(KeepTagsSettings(pulled_within_s=60.0),)),))
+
 
 async def test_a_get_of_a_manifest_is_a_pull_and_costs_no_call(nursery: trio.Nursery) -> None:
     """By tag or by digest it is noted for the manifest; HEAD is none, and neither is a GET of what is not there."""
-    async with serving(nursery, replace(SETTINGS, pull_interval_s=600.0)) as replica:
+    async with serving(nursery, replace(SETTINGS, retention=NEEDS_PULLS)) as replica:
         await replica.push_image("v1")
         await replica.push_image("v2", note="asked for by HEAD alone")
         await replica.push_image(note="by its digest")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.web.serving import BUDGET_BYTES, PART_BYTES, REPO, SETTINGS, codes_of, image, serving
+from tests.unit.web.serving import BUDGET_BYTES, PART_BYTES, REDIRECTING, REPO, SETTINGS, codes_of, image, serving
 from zotpy.core.byteranges import JOIN_BYTES
 from zotpy.core.units import KIB, MIB
 
@@ -79,7 +79,7 @@ async def test_what_comes_to_one_range_is_no_multipart(
 
 async def test_ranges_are_counted(nursery: trio.Nursery) -> None:
     """One more than the limit is 400, at which stargz and zstd:chunked ask for fewer; HEAD has no ranges."""
-    async with serving(nursery, replace(SETTINGS, ranges_limit=3)) as replica:
+    async with serving(nursery, replace(SETTINGS, http=replace(SETTINGS.http, max_ranges=3))) as replica:
         url, content = await push(replica, KIB)
         taken = await replica.client.get(url, headers={"Range": "bytes=0-0,2-2,4-4"})
         assert parts_of(taken, KIB) == [(start, content[start : start + 1]) for start in (0, 2, 4)]
@@ -122,7 +122,7 @@ async def test_several_ranges_stay_within_the_budget_and_leave_nothing(replica: 
 
 async def test_several_ranges_are_not_redirected(nursery: trio.Nursery) -> None:
     """Services that speak S3 take one range: they would answer with the whole, or not at all."""
-    async with serving(nursery, replace(SETTINGS, redirect_expiry_s=300)) as replica:
+    async with serving(nursery, replace(SETTINGS, storage=REDIRECTING)) as replica:
         url, content = await push(replica, 2 * MIB)
         several = await replica.client.get(url, headers={"Range": "bytes=0-1,4-5"})
         assert parts_of(several, len(content)) == [(0, content[:2]), (4, content[4:6])]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.web.serving import ABSENT, REPO, SETTINGS, Replica, codes_of, ended, push_zeros, serving
+from tests.unit.web.serving import ABSENT, REDIRECTING, REPO, SETTINGS, Replica, codes_of, ended, push_zeros, serving
 from zotpy.core.units import KIB, MIB
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 async def redirecting(nursery: trio.Nursery) -> AsyncIterator[Replica]:
     """Return a replica that redirects for five minutes."""
-    async with serving(nursery, replace(SETTINGS, redirect_expiry_s=300)) as opened:
+    async with serving(nursery, replace(SETTINGS, storage=REDIRECTING)) as opened:
         yield opened
 
 

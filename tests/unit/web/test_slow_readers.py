@@ -50,7 +50,7 @@ async def test_who_holds_what_others_wait_for_must_read_faster(nursery: trio.Nur
     """The slow clients are cut when somebody waits, and that one gets everything."""
     config = ServerConfig()
     config.send_stall_s = STALL_S
-    async with serving(nursery, replace(SETTINGS, paced_reads=PLACES), config) as replica:
+    async with serving(nursery, replace(SETTINGS, http=replace(SETTINGS.http, paced_reads=PLACES)), config) as replica:
         readers = replica.registry.blobs.readers
         config.contested_bytes = lambda: readers.contested_bytes
         async with trio.open_nursery() as slow:
@@ -64,7 +64,7 @@ async def test_who_holds_what_others_wait_for_must_read_faster(nursery: trio.Nur
 
 async def test_who_waits_too_long_is_told_to_try_again(nursery: trio.Nursery) -> None:
     """Before anything was sent, with a time to come back; what needs no turn is answered."""
-    async with serving(nursery, replace(SETTINGS, paced_reads=PLACES)) as replica:
+    async with serving(nursery, replace(SETTINGS, http=replace(SETTINGS.http, paced_reads=PLACES))) as replica:
         replica.registry.budget.longest_wait_s = 0.1
         async with trio.open_nursery() as slow:
             digest = await occupied(replica, slow)

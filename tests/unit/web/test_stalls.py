@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SOON_S = 0.5
 """A stall timeout for real sockets; nothing is asserted about how long it takes."""
+IMPATIENT = replace(SETTINGS, upload=replace(SETTINGS.upload, body_idle_timeout_s=SOON_S))
 MOST_BYTES = 4 * MIB
 """As long as a blob may be to be held whole by a replica of the tests."""
 
@@ -163,7 +164,7 @@ async def test_a_body_that_rests_for_too_long_is_cut(autojump_clock: trio.abc.Cl
 
 async def test_a_trickle_over_a_real_connection_is_refused(nursery: trio.Nursery) -> None:
     """A client that sends a byte now and then is told so, and its upload holds no memory."""
-    async with serving(nursery, replace(SETTINGS, body_idle_s=SOON_S)) as replica:
+    async with serving(nursery, IMPATIENT) as replica:
         location = await replica.begin()
         client = RawClient(await replica.connect())
         async with client.stream, trio.open_nursery() as sending:

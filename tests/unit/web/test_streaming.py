@@ -61,7 +61,7 @@ async def test_a_body_that_no_handler_reads_is_not_read_from_the_socket(replica:
 async def test_a_body_that_the_store_does_not_take_is_not_read_from_the_socket(replica: Replica) -> None:
     """While the store takes no part, the client can send no more than the parts in flight and the buffers hold."""
     location = await replica.begin()
-    in_flight = replica.registry.settings.parts_in_flight
+    in_flight = replica.registry.settings.upload.parts_in_flight
     parked = [replica.script.park("before", "put_part", "data/") for _ in range(in_flight)]
     client = await connect(replica)
     async with client.stream, trio.open_nursery() as nursery:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from zotpy.config import LogSettings, S3Settings, Settings, StorageSettings
+from zotpy.settings import LogSettings, S3Settings, Settings, StorageSettings
 from zotpy.workers.link import BEAT, STOP, Lines, Order, Reload, Report
 
 SETTINGS = Settings(storage=StorageSettings(s3=S3Settings("b", access_key="a", secret_key="hush")))

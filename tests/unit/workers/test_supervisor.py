@@ -13,9 +13,8 @@ from structlog.testing import capture_logs
 
 from tests.notices import notice_socket
 from zotpy import reloading
-from zotpy.config import HttpSettings, S3Settings, Settings, StorageSettings
-from zotpy.config.settings import Source
 from zotpy.restarts import FIRST_DELAY_S
+from zotpy.settings import HttpSettings, S3Settings, Settings, Source, StorageSettings
 from zotpy.startup import StartupError
 from zotpy.workers import supervise, supervisor
 from zotpy.workers.link import Order, Reload, Report

@@ -104,7 +104,7 @@ class Inventory:
     def _is_old(self, time: datetime) -> bool:
         """Whether it is so old that it may be deleted, and that a request that relies on it must renew it."""
         settings = self.collection.settings
-        return time < self.collection.began - timedelta(seconds=max(settings.grace_s, settings.retention.delay_s))
+        return time < self.collection.began - timedelta(seconds=max(settings.gc.grace_s, settings.retention.delay_s))
 
 
 def _seen(value: ManifestValue, references: frozenset[Digest], *, is_old: bool) -> ManifestSeen:

@@ -152,7 +152,7 @@ class RetentionSweep:
         """Put a tombstone in the place of the entry that was read."""
         store, settings = self.collection.store, self.collection.settings
         pointers = Pointers(store, Tags(store))
-        records = Records(store, settings)
+        records = Records(store, settings.gc)
         deletions = Deletions(store, records, pointers)
         looked = await deletions.look(self.repo, digest)
         if looked is None or looked.tags or looked.entry.etag != inventory.entries[digest]:

@@ -22,7 +22,7 @@ from zotpy.core.hashing import Hasher, new_hasher
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import INLINE_LIMIT_BYTES, BlobValue
 from zotpy.core.upload_state import Kept, SentPart, UploadState
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings
 from zotpy.store.interface import ContentRejected, Part, Store
 
 Forget = Callable[[], Awaitable[None]]
@@ -59,7 +59,7 @@ class Commit:
     store: Store
     records: Records
     hints: Hints
-    settings: RegistrySettings
+    settings: Settings
     on_read_back: Callable[[int], None] = lambda _: None
     """Called with the length of each blob that is read back from the store."""
 
@@ -85,11 +85,13 @@ class Commit:
                 raise
             return placed.value
 
-        return await in_time(self.settings.deadline_s, make)
+        return await in_time(self.settings.gc.deadline_s, make)
 
     async def done(self, ending: Ending) -> BlobValue | None:
         """Return the blob if it exists, and outlives the deadline."""
-        return await in_time(self.settings.deadline_s, partial(self.records.rely_on_blob, ending.repo, ending.digest))
+        return await in_time(
+            self.settings.gc.deadline_s, partial(self.records.rely_on_blob, ending.repo, ending.digest)
+        )
 
     async def joined(self, ending: Ending, state: UploadState, forget: Forget) -> BlobValue | None:
         """Make the blob of parts that another PUT has joined; `None` where there are none, or of another digest.
@@ -108,7 +110,7 @@ class Commit:
                 return value
             listing = await self.store.list(keys.data(data_id), limit=1)
             for data in listing.objects:
-                if (listing.store_time - data.last_modified).total_seconds() < self.settings.grace_s / 2:
+                if (listing.store_time - data.last_modified).total_seconds() < self.settings.gc.grace_s / 2:
                     try:
                         await self._read_back(data.key, data.size_bytes, ending.digest)
                     except DigestInvalid:
@@ -118,11 +120,11 @@ class Commit:
                     await self._record(ending, _Placed(value, is_new=True), forget, reliance)
             return value
 
-        return await in_time(self.settings.deadline_s, name)
+        return await in_time(self.settings.gc.deadline_s, name)
 
     async def look_for_older(self, ending: Ending) -> None:
         """Find out whether some repository keeps the digest already."""
-        looked = Reliance(self.settings.deadline_s)
+        looked = Reliance(self.settings.gc.deadline_s)
         ending.older = await self.hints.find(ending.digest, looked)
         ending.looked = looked
 
@@ -186,7 +188,7 @@ class Commit:
 
     def _kept_until(self, kept: Kept) -> datetime:
         """Return since when kept bytes may be relied on for a deadline at most: see `zotpy.registry.pushing.kept`."""
-        return kept.time + timedelta(seconds=self.settings.grace_s / 2)
+        return kept.time + timedelta(seconds=self.settings.gc.grace_s / 2)
 
     async def _put_whole(self, ending: Ending, state: UploadState, reliance: Reliance) -> _Placed:
         """Write the data of a blob no longer than a part, and look for an older copy meanwhile."""

@@ -19,7 +19,7 @@ from zotpy.registry.pushing.pipeline import Body, PartPipeline
 from zotpy.registry.pushing.recent import Recent
 from zotpy.registry.pushing.sessions import Session, Sessions, check_length, promised
 from zotpy.registry.pushing.states import SavedState
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings
 from zotpy.store.interface import ContentRejected, KeyMissing
 
 
@@ -34,7 +34,7 @@ class Finishing:
     sessions: Sessions
     commits: Commit
     intake: Intake
-    settings: RegistrySettings
+    settings: Settings
     recent: Recent
 
     async def finish(
@@ -60,7 +60,7 @@ class Finishing:
             async with self.sessions.reading_tail(session) as leave:
                 finish = partial(self._finish, on_begun=leave)
                 if promised_bytes == 0 and session.token.offset > INLINE_LIMIT_BYTES:
-                    with within_deadline(self.settings.deadline_s):  # it begins with the reading of a hint
+                    with within_deadline(self.settings.gc.deadline_s):  # it begins with the reading of a hint
                         saved = await beside(opening, partial(self.commits.look_for_older, ending))
                         return await finish(session, saved, ending, body, promised_bytes, account)
                 return await finish(session, await opening(), ending, body, promised_bytes, account)
@@ -91,7 +91,7 @@ class Finishing:
                     saved, state, pipeline = await self._after_all(session, saved, state, pipeline)
                 pipeline.raise_cut()
                 check_length(state, saved.state.offset, promised_bytes)
-                if state.kept is not None and not saved.is_kept_for(self.settings.grace_s / 2):
+                if state.kept is not None and not saved.is_kept_for(self.settings.gc.grace_s / 2):
                     account.begin_part(state.offset)
                     state = pipeline.state = await take_back(self.intake.store, account, state)
                     account.part_is_full()

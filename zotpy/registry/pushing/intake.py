@@ -9,7 +9,7 @@ from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.pushing.committing import Commit
 from zotpy.registry.pushing.pipeline import Checkpoint, Limits, PartPipeline
 from zotpy.registry.pushing.states import SavedState
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings
 from zotpy.store.interface import Store
 
 GONE = "the bytes that this upload had sent are gone: begin again with POST"
@@ -22,7 +22,7 @@ class Intake:
     store: Store
     commits: Commit
     budget: MemoryBudget
-    settings: RegistrySettings
+    settings: Settings
 
     def pipeline(
         self, state: UploadState, account: Account, checkpoint: Checkpoint | None = None, *, may_be_all: bool = False
@@ -30,10 +30,10 @@ class Intake:
         """Make what takes in one body after a state; see `PartPipeline` for the rest."""
         settings, half = self.settings, self.budget.total_bytes // 2
         limits = Limits(
-            in_flight_bytes=min(settings.parts_in_flight * settings.part_size_bytes, half),
+            in_flight_bytes=min(settings.upload.parts_in_flight * settings.upload.part_size_bytes, half),
             held_bytes=half,
-            tail_bytes=max(TAIL_LIMIT_BYTES, settings.part_size_bytes),
-            checkpoint_bytes=settings.checkpoint_bytes,
+            tail_bytes=max(TAIL_LIMIT_BYTES, settings.upload.part_size_bytes),
+            checkpoint_bytes=settings.upload.checkpoint_bytes,
         )
         return PartPipeline(self.store, limits, account, state, state.hasher(), checkpoint, may_be_all)
 

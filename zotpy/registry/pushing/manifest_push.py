@@ -29,7 +29,7 @@ from zotpy.core.errors import ManifestBlobUnknown
 from zotpy.core.manifest_facts import ManifestFacts
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.record_values import Lease, ManifestValue
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings
 
 Call = Callable[[], Awaitable[object]]
 Left = Callable[[], Awaitable[object]]
@@ -59,11 +59,11 @@ class ManifestPushes:
 
     records: Records
     pointers: Pointers
-    settings: RegistrySettings
+    settings: Settings
 
     async def run(self, push: ManifestPush, until_left: Left | None = None) -> None:
         """Make a manifest exist, within the deadline; see `zotpy.registry.manifests.Manifests.push`."""
-        await in_time(self.settings.deadline_s, partial(self._push, push, until_left))
+        await in_time(self.settings.gc.deadline_s, partial(self._push, push, until_left))
 
     async def _push(self, push: ManifestPush, until_left: Left | None, reliance: Reliance) -> None:
         """Check everything, then write. Raises `TooLate`; then nothing that was written counts."""
@@ -87,7 +87,7 @@ class ManifestPushes:
             is_guessed, other = digest in push.facts.guessed, keys.OTHER_KIND[kind]
             if is_guessed and await self.records.rely(push.repo, other, digest, reliance) is not None:
                 return
-            may_miss = (kind == "manifests" or is_guessed) and self.settings.allow_sparse_indexes
+            may_miss = (kind == "manifests" or is_guessed) and self.settings.manifest.allow_sparse_indexes
             if not may_miss:
                 missing.append(str(digest))
             if len(missing) >= MOST_NAMED:

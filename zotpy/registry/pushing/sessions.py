@@ -17,7 +17,7 @@ from zotpy.core.units import KIB, MIB
 from zotpy.core.upload_state import UploadState
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.pushing.states import SavedState
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings
 from zotpy.store.interface import KeyMissing, Store
 
 BEGINNING_BYTES = 16 * KIB
@@ -50,7 +50,7 @@ class Sessions:
 
     store: Store
     budget: MemoryBudget
-    settings: RegistrySettings
+    settings: Settings
     _tails: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(TAILS_AT_ONCE))
     _long_headers: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(TAILS_AT_ONCE))
 
@@ -125,7 +125,7 @@ class Sessions:
         """Return the state of an upload of which nothing was sent; a last chunk is then all of it."""
         rule = plan_chunks if algorithm is None else plan_whole
         largest_bytes = min(self.budget.largest_part_bytes, LARGEST_PART_BYTES)
-        plan = rule(promised_bytes, self.settings.part_size_bytes, largest_bytes)
+        plan = rule(promised_bytes, self.settings.upload.part_size_bytes, largest_bytes)
         state = UploadState(algorithm or session.token.algorithm, plan)
         return SavedState(self.store, session.key, state, None)
 

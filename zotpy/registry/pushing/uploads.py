@@ -28,7 +28,7 @@ from zotpy.registry.pushing.pipeline import Body, PartPipeline
 from zotpy.registry.pushing.recent import Recent
 from zotpy.registry.pushing.sessions import Session, Sessions, check_length, promised, refused
 from zotpy.registry.pushing.states import SavedState
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings
 from zotpy.store.holds import Holds
 from zotpy.store.interface import ConditionFailed, KeyMissing, Store
 
@@ -42,7 +42,7 @@ class Uploads:
     commits: Commit
     keyring: Keyring
     budget: MemoryBudget
-    settings: RegistrySettings
+    settings: Settings
     holds: Holds = field(default_factory=Holds)
     recent: Recent = field(default_factory=Recent)
 

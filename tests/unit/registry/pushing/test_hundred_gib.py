@@ -15,7 +15,7 @@ from zotpy.core.ranges import Span
 from zotpy.core.units import MIB
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings
 from zotpy.store.interface import Part, Stored
 from zotpy.store.memory_store import MemoryStore
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 GIB = 1024 * MIB
 PIECE = bytes(8 * MIB)
 DIGEST = Digest.of(b"whatever was sent")
-SETTINGS = RegistrySettings()
+SETTINGS = Settings()
 
 
 class NullHasher:
@@ -101,7 +101,7 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
 
 async def open_large(ledger: Ledger) -> Registry:
     """Open a replica with the default settings and budget."""
-    budget = MemoryBudget(512 * MIB, SETTINGS.part_size_bytes + MIB)
+    budget = MemoryBudget(512 * MIB, SETTINGS.upload.part_size_bytes + MIB)
     return await open_registry(ledger, SETTINGS, budget)
 
 
@@ -122,7 +122,7 @@ async def test_a_blob_of_100_gib_in_one_request_of_known_length(ledger: Ledger) 
     assert value.size_bytes == size
     assert_whole(ledger, size)
     assert {ledger.lengths[number] for number in range(1, len(ledger.lengths))} == {11 * MIB}
-    assert registry.budget.peak_bytes <= SETTINGS.parts_in_flight * SETTINGS.part_size_bytes + 11 * MIB
+    assert registry.budget.peak_bytes <= SETTINGS.upload.parts_in_flight * SETTINGS.upload.part_size_bytes + 11 * MIB
     assert registry.budget.used_bytes == 0
 
 
@@ -140,7 +140,7 @@ async def test_a_blob_of_100_gib_in_chunks_of_unknown_length(ledger: Ledger) -> 
     assert_whole(ledger, sum(sizes))
     largest = max(ledger.lengths.values())
     assert largest == 64 * MIB
-    in_flight = max(largest, SETTINGS.parts_in_flight * SETTINGS.part_size_bytes)
+    in_flight = max(largest, SETTINGS.upload.parts_in_flight * SETTINGS.upload.part_size_bytes)
     for replica in replicas:
         assert replica.budget.peak_bytes <= in_flight + largest
         assert replica.budget.used_bytes == 0
@@ -178,9 +178,9 @@ async def test_a_stream_that_uses_up_its_parts_is_refused(ledger: Ledger, monkey
     registry = await open_large(ledger)
     session = registry.uploads.begin(REPO, "sha256")
     with pytest.raises(BlobTooLarge, match=r"upload\.memoryBudget"):
-        await registry.uploads.chunk(session, zeros(5 * SETTINGS.part_size_bytes + 1), None, None)
+        await registry.uploads.chunk(session, zeros(5 * SETTINGS.upload.part_size_bytes + 1), None, None)
     assert ledger.multiparts == {}
     assert registry.budget.used_bytes == 0
     ledger.lengths.clear()
-    value = await registry.uploads.finish(session, DIGEST, zeros(5 * SETTINGS.part_size_bytes), None, None)
-    assert value.size_bytes == 5 * SETTINGS.part_size_bytes
+    value = await registry.uploads.finish(session, DIGEST, zeros(5 * SETTINGS.upload.part_size_bytes), None, None)
+    assert value.size_bytes == 5 * SETTINGS.upload.part_size_bytes

@@ -31,7 +31,7 @@ from zotpy.core.ranges import Span
 from zotpy.core.units import MIB
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
-from zotpy.registry.settings import RegistrySettings
+from zotpy.settings import Settings, UploadSettings
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory_store import MemoryStore
@@ -213,8 +213,8 @@ async def test_a_replica_with_shorter_parts_makes_one_of_the_tail() -> None:
     """An empty chunk there finds the tail too long for its state: it is a part, once."""
     store = Parts()
     budget = MemoryBudget(128 * MIB, 33 * MIB)
-    longer = await open_registry(store, RegistrySettings(part_size_bytes=32 * MIB), budget)
-    shorter = await open_registry(store, RegistrySettings(), MemoryBudget(128 * MIB, 9 * MIB))
+    longer = await open_registry(store, Settings(upload=UploadSettings(part_size_bytes=32 * MIB)), budget)
+    shorter = await open_registry(store, Settings(), MemoryBudget(128 * MIB, 9 * MIB))
     body = bytes(52 * MIB)
     session = await chunk(longer, longer.uploads.begin(REPO, "sha256"), body)()
     assert len(state_of(store).tail) == 20 * MIB

@@ -410,7 +410,7 @@ async def test_a_slow_store_holds_no_more_memory_than_parts_in_flight(scene: Sce
             taken.append(PART_BYTES // 4)
             yield bytes(PART_BYTES // 4)
 
-    in_flight = scene.slow.settings.parts_in_flight
+    in_flight = scene.slow.settings.upload.parts_in_flight
     parked = [scene.script.park("before", "put_part") for _ in range(in_flight)]
     session = scene.slow.uploads.begin(REPO, "sha256")
     async with trio.open_nursery() as nursery:

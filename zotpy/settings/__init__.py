@@ -1,0 +1,79 @@
+"""Every setting of a replica with its default, by groups; `docs/configuration.md` says what each is for.
+
+Each group is one dataclass, which all layers use. `zotpy.config` reads them from a file and from the environment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from zotpy.settings.agreed import GcSettings
+from zotpy.settings.limits import ListSettings, ManifestSettings, UploadSettings
+from zotpy.settings.places import S3Settings, StorageSettings, default_root
+from zotpy.settings.retained import KeepTagsSettings, PolicySettings, RetentionSettings
+from zotpy.settings.serving import HttpSettings, Level, LogFormat, LogSettings, MetricsSettings
+
+__all__ = [
+    "GcSettings",
+    "HttpSettings",
+    "KeepTagsSettings",
+    "Level",
+    "ListSettings",
+    "LogFormat",
+    "LogSettings",
+    "ManifestSettings",
+    "MetricsSettings",
+    "PolicySettings",
+    "RetentionSettings",
+    "S3Settings",
+    "Settings",
+    "Source",
+    "StorageSettings",
+    "UploadSettings",
+    "default_root",
+]
+COLLECTIONS_PER_GRACE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where settings were read, so that they can be read again."""
+
+    file: Path | None
+    overrides: Mapping[str, object]
+    """From the command line, by path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of one replica."""
+
+    http: HttpSettings = field(default_factory=HttpSettings)
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+    upload: UploadSettings = field(default_factory=UploadSettings)
+    gc: GcSettings = field(default_factory=GcSettings)
+    manifest: ManifestSettings = field(default_factory=ManifestSettings)
+    lists: ListSettings = field(default_factory=ListSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    warnings: tuple[str, ...] = ()
+    """What was configured and has no effect here. Each is one sentence that begins with the path."""
+    source: Source | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def collection_interval_s(self) -> float:
+        """How often the server collects by itself; 0: never.
+
+        By default a server does so only with the embedded store, because nobody else does it there. It collects as
+        often as the two steps of a collection need.
+        """
+        if self.gc.interval_s is not None:
+            return self.gc.interval_s
+        is_embedded = self.storage.s3 is None or self.storage.s3.disk is not None
+        return self.gc.grace_s / COLLECTIONS_PER_GRACE if is_embedded else 0.0
+
+    @property
+    def pull_interval_s(self) -> float | None:
+        """How often it is written down what was pulled; `None`: no retention rule asks."""
+        return self.gc.pull_interval_s if self.retention.needs_pulls else None
