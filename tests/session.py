@@ -4,7 +4,8 @@
 
 Tests start servers, which start others, and all of them write gigabytes. However pytest ends, by itself, by a signal or
 by `kill -9`, all that was started below this process is ended, and the directory that was `TMPDIR` to all of it is
-deleted. Where this process is itself killed, pytest is told to stop, and the next run deletes the directory.
+deleted. This process has a keeper, which starts pytest. If one of the two is killed, the other one cleans up. Only if
+both are killed at once, as when the machine loses power, the next run deletes the directory.
 """
 
 from __future__ import annotations
@@ -41,21 +42,45 @@ def run(arguments: Sequence[str]) -> int:
     delete_left(above)
     directory = above / f"{PREFIX}{os.getpid()}"
     directory.mkdir(mode=0o711)  # some tests run programs as another user, who needs to know where
+    has_terminal = sys.stdin.isatty()
+    keeper = os.fork()
+    if keeper == 0:
+        code = 1
+        try:
+            code = _keep(arguments, directory, has_terminal=has_terminal)
+        finally:
+            os._exit(code)
+    return _wait_and_clean_up(keeper, directory, has_terminal=has_terminal)
+
+
+def _keep(arguments: Sequence[str], directory: Path, *, has_terminal: bool) -> int:
+    """Do the work of the keeper: start pytest, return its exit code."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    if not has_terminal:
+        os.setsid()  # what kills our group leaves this one to clean up; a terminal belongs to one session only
+    pytest = subprocess.Popen(
+        [sys.executable, "-m", "pytest", *arguments],
+        env={**os.environ, "TMPDIR": str(directory)},
+        preexec_fn=lambda: _prctl(PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509 - there are no threads yet
+    )
+    pytest.returncode = code = _wait_and_clean_up(pytest.pid, directory, has_terminal=has_terminal)
+    return code
+
+
+def _wait_and_clean_up(pid: int, directory: Path, *, has_terminal: bool) -> int:
+    """Pass signals on to a child, return its exit code, and leave nothing behind."""
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, pass_on)
+    if has_terminal:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # its Ctrl-C goes to pytest as well
     try:
-        pytest = subprocess.Popen(
-            [sys.executable, "-m", "pytest", *arguments],
-            env={**os.environ, "TMPDIR": str(directory)},
-            preexec_fn=lambda: _prctl(PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509 - there are no threads yet
-        )
-
-        def pass_on(number: int, _: FrameType | None) -> None:
-            os.kill(pytest.pid, number)
-
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, pass_on)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C goes to pytest as well
-        code = wait_for(pytest.pid)
-        pytest.returncode = code  # what we have waited for, Popen need not
+        code = wait_for(pid)
     finally:
         end_children()
         delete(directory)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import session
-from tests.processes import Process, has_ended, wait_until
+from tests.processes import Process, descendants, has_ended, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ class Run:
         (directory / "conftest.py").write_text("from tests.conftest import pytest_configure\n")
         (directory / "tmp").mkdir()
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(directory / "tmp")}
-        command = [sys.executable, "-m", "tests.session", "-q", "-p", "no:cacheprovider", *arguments]
+        command = ["setsid", sys.executable, "-m", "tests.session", "-q", "-p", "no:cacheprovider", *arguments]
         self.pids: list[int] = []
         self.process = Process("session", command, directory / "log", environ, directory)
 
@@ -107,17 +107,37 @@ def test_nothing_is_left_of_tests_on_several_cores(run: Run) -> None:
     assert not run.temporary.exists()
 
 
-def test_what_a_killed_session_leaves_goes_with_the_next_one(run: Run) -> None:
-    """Its pytest ends; its directory is deleted by the next run, beside one whose run goes on and one of others."""
-    above = run.temporary.parent
-    mine = above / f"{session.PREFIX}{os.getppid()}"
-    other = above / f"{session.PREFIX}of-others"
-    mine.mkdir()
-    other.mkdir()
+def test_a_killed_session_leaves_nothing(run: Run) -> None:
+    """Its keeper ends what was started and deletes the directory."""
     run.process.kill()
-    wait_until(lambda: has_ended(run.pids[0]), "pytest has ended", 60)
-    session.delete_left(above)
-    assert sorted(above.iterdir()) == sorted([mine, other])
+    wait_until(lambda: run.left() == [] and not run.temporary.exists(), "all is gone", 60)
+
+
+def test_a_killed_group_leaves_nothing(run: Run) -> None:
+    """What kills a session and all that is in its group, as a CI does with a job, leaves the keeper to clean up."""
+    os.killpg(run.process.pid, signal.SIGKILL)
+    wait_until(lambda: run.left() == [] and not run.temporary.exists(), "all is gone", 60)
+
+
+def test_a_killed_keeper_leaves_nothing(run: Run) -> None:
+    """The session cleans up in its place."""
+    os.kill(descendants(run.process.pid)[0], signal.SIGKILL)
+    assert run.process.ended(60) == 128 + 9, run.process.log_tail()
+    assert run.left() == []
+    assert not run.temporary.exists()
+
+
+def test_what_a_lost_machine_leaves_goes_with_the_next_run(tmp_path: Path) -> None:
+    """The directory of a session that has ended is deleted; that of one whose run goes on is not, nor others."""
+    lost = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True).stdout.strip()
+    left = tmp_path / f"{session.PREFIX}{lost}"
+    mine = tmp_path / f"{session.PREFIX}{os.getppid()}"
+    other = tmp_path / f"{session.PREFIX}of-others"
+    for directory in (left, mine, other):
+        directory.mkdir()
+        (directory / "large").write_bytes(bytes(1000))
+    session.delete_left(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([mine, other])
 
 
 def test_what_is_mounted_is_not_emptied(tmp_path: Path) -> None:
