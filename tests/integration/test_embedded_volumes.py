@@ -40,7 +40,9 @@ async def test_what_the_index_lost_is_found_in_the_volume(tmp_path: Path) -> Non
         assert not need_mending(tmp_path / "data", 5)
 
 
-@pytest.mark.parametrize("tail", [b"\0" * 4096, os.urandom(100), b"\0" * 15 + b"\1" + b"\0" * 20])
+@pytest.mark.parametrize(
+    "tail", [b"\0" * 4096, os.urandom(100), b"\0" * 15 + b"\1" + b"\0" * 20], ids=["zeros", "random", "almost zeros"]
+)
 async def test_a_torn_tail_is_cut_off(tmp_path: Path, tail: bytes) -> None:
     """What was being written goes: zeros, noise, a needle cut short. What was written stays."""
     indexes = await filled(tmp_path)

@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
-SEEDS = range(2)
 STARTS = {"fresh": 0, "short tail": 17, "with parts": PART_BYTES + 3}
 LENGTHS = {"below a part": 70_000, "two parts": 2 * PART_BYTES + 5}
-every_seed = pytest.mark.parametrize("seed", SEEDS)
 every_start = pytest.mark.parametrize("saved", STARTS.values(), ids=STARTS)
 every_length = pytest.mark.parametrize("length", LENGTHS.values(), ids=LENGTHS)
 
@@ -104,14 +102,12 @@ def begun(replica: UploadReplica, repository: str, start: bytes) -> Progress:
     return send_chunk(replica, progress.location, start) if start else progress
 
 
-@every_seed
 @every_start
 @every_length
 def test_one_of_two_chunks_for_one_place_wins(
-    replicas: list[UploadReplica], repository: str, source: random.Random, saved: int, length: int, seed: int
+    replicas: list[UploadReplica], repository: str, source: random.Random, saved: int, length: int
 ) -> None:
     """Of two chunks one is taken; the other is told where the upload is now, and no blob has bytes of both."""
-    del seed
     start = source.randbytes(saved)
     location = begun(replicas[2], repository, start).location
     racers = make_racers(("PATCH", "PATCH"), replicas, start, length, source)
@@ -145,14 +141,12 @@ def check_one_winner(replicas: list[UploadReplica], repository: str, outcomes: l
     assert read_everywhere(replicas, repository, loser.racer.digest) == {404}
 
 
-@every_seed
 @every_start
 @every_length
 def test_a_last_chunk_races_a_chunk(
-    replicas: list[UploadReplica], repository: str, source: random.Random, saved: int, length: int, seed: int
+    replicas: list[UploadReplica], repository: str, source: random.Random, saved: int, length: int
 ) -> None:
     """A PUT and a PATCH at once: a PUT that is acknowledged made the blob of its own bytes, else there is none."""
-    del seed
     start = source.randbytes(saved)
     location = begun(replicas[2], repository, start).location
     put, patch = race(make_racers(("PUT", "PATCH"), replicas, start, length, source), location, saved)
@@ -166,14 +160,12 @@ def test_a_last_chunk_races_a_chunk(
         assert read_everywhere(replicas, repository, patch.racer.digest) == {200 if answer.status_code == 201 else 404}
 
 
-@every_seed
 @every_start
 @every_length
 def test_two_last_chunks_race(
-    replicas: list[UploadReplica], repository: str, source: random.Random, saved: int, length: int, seed: int
+    replicas: list[UploadReplica], repository: str, source: random.Random, saved: int, length: int
 ) -> None:
     """Of two PUTs with different bytes each that is acknowledged made its blob, and each other made none."""
-    del seed
     start = source.randbytes(saved)
     location = begun(replicas[2], repository, start).location
     outcomes = race(make_racers(("PUT", "PUT"), replicas, start, length, source), location, saved)
@@ -181,13 +173,11 @@ def test_two_last_chunks_race(
     check_blobs(replicas, repository, outcomes)
 
 
-@every_seed
 @every_start
 def test_the_same_last_chunk_twice_at_once(
-    replicas: list[UploadReplica], repository: str, source: random.Random, saved: int, seed: int
+    replicas: list[UploadReplica], repository: str, source: random.Random, saved: int
 ) -> None:
     """A client that asks again while its first PUT is under way gets the blob, whichever of the two is faster."""
-    del seed
     start = source.randbytes(saved)
     location = begun(replicas[2], repository, start).location
     racer, other = make_racers(("PUT", "PUT"), replicas, start, 2 * PART_BYTES + 5, source)
