@@ -13,25 +13,25 @@ class Account:
 
     budget: "MemoryBudget"
     part_bytes: int
-    """Length of the part being filled, once it is full."""
+    """Length of the part that is being filled, once it is full."""
     held_bytes: int = 0
     filled_bytes: int = 0
-    """Of `held_bytes`, those of the part being filled."""
+    """How many of `held_bytes` are in the part that is being filled."""
     draining_bytes: int = 0
-    """Of `held_bytes`, those of full parts."""
+    """How many of `held_bytes` are in full parts."""
 
     async def acquire(self, size_bytes: int) -> None:
-        """Wait until `size_bytes` more may be held; the order of the waiting is the order of the granting.
+        """Wait until `size_bytes` more may be held. Memory is granted in the order of the requests.
 
-        Raises `TooManyRequests` where the queue is too long for a newcomer, and `Unavailable` where so much can never
-        be held.
+        Raises `TooManyRequests` if the queue is too long for a newcomer, and `Unavailable` if this much can never be
+        held.
         """
         await self.budget.acquire(self, size_bytes)
 
     async def hold(self, size_bytes: int) -> None:
-        """Wait until so much may be held, or all that one body may hold; it is freed without further bytes.
+        """Wait until this much may be held, or all that one body may hold. No further bytes are needed to free it.
 
-        So not to be called while the budget is waited for with other bytes held. Raises `TooManyRequests`.
+        So do not call it while the budget is waited for with other bytes held. Raises `TooManyRequests`.
         """
         self.begin_part(min(size_bytes, self.budget.largest_part_bytes))
         with self.budget.patience():
@@ -43,12 +43,12 @@ class Account:
         self.budget.release(self, size_bytes)
 
     def begin_part(self, size_bytes: int) -> None:
-        """Say how long the part is to which the bytes acquired next belong; the one before it is full."""
+        """Say how long the part is to which the next acquired bytes belong. The part before it is full."""
         self.part_is_full()
         self.part_bytes = size_bytes
 
     def part_is_full(self) -> None:
-        """Say that what is held will be freed without further bytes."""
+        """Say that no further bytes are needed to free what is held."""
         self.budget.part_is_full(self)
 
     def close(self) -> None:
@@ -56,5 +56,5 @@ class Account:
         self.budget.release(self, self.held_bytes)
 
     def rest_bytes(self, size_bytes: int) -> int:
-        """Return what the part being filled takes until it is full, `size_bytes` at least."""
+        """Return what the part that is being filled takes until it is full, at least `size_bytes`."""
         return max(self.part_bytes - self.filled_bytes, size_bytes)

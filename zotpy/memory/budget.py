@@ -1,17 +1,19 @@
-"""One memory budget for all bodies in a replica: with none left, sockets are not read. That is the backpressure.
+"""One memory budget for all bodies in a replica. If none is left, sockets are not read: that is the backpressure.
 
-Buffers are charged for bytes received, never for bytes promised, so a client that declares 10 GiB and sends nothing
-holds nothing. The ledger says what may be granted without a deadlock (`zotpy.memory.ledger`). Here it is said who
+Buffers are charged for bytes received, never for bytes promised. So a client that declares 10 GiB and sends nothing
+holds nothing. The ledger says what may be granted without a deadlock (`zotpy.memory.ledger`). This module says who
 waits, and whose turn it is.
 
-Waiters are served in the order in which they came: a thousand small uploads are not starved by one of 50 GiB, nor it by
-them. Two kinds pass a waiter who cannot be served yet. Who has begun a part may finish it: only that frees memory. And
-where what is missing is not memory but the end of another's large part, smaller parts than the waiter's may be begun.
+Waiting bodies are served in the order in which they came: neither does an upload of 50 GiB starve a thousand small
+ones, nor do they starve it. Two kinds pass a body that cannot be served yet. A body that has begun a part may finish
+it, because only that frees memory. And a body may begin a smaller part than the waiting one, if what is missing is not
+memory but the end of another large part.
 
-Who holds memory that others wait for must fill it: a client that sends hardly anything is cut (`contested_bytes`).
+A client whose body holds memory that others wait for must fill it: if it sends hardly anything, it is cut
+(`contested_bytes`).
 
-A body that holds nothing yet is turned away when the queue is too long: better now, with a time to come back, than
-after a timeout.
+If the queue is too long, a body that holds nothing yet is refused: a refusal now, with a time to come back, is better
+than a timeout later.
 """
 
 from collections import OrderedDict
@@ -32,11 +34,11 @@ if TYPE_CHECKING:
 MOST_READ_BYTES = 1024 * 1024
 LEAST_READ_BYTES = 32 * 1024
 READERS = 256
-"""So many connections may read ahead of what they are granted and together take no more than is free."""
+"""How many connections may read ahead of what they are granted and together take no more than is free."""
 LONGEST_QUEUE = 1024
-"""So many bodies may wait for memory before newcomers are turned away."""
+"""How many bodies may wait for memory before newcomers are refused."""
 _NOBODY = 1 << 62
-"""The part of the smallest waiter passed over, where there is none."""
+"""The part of the smallest body that was passed over; this value if there is none."""
 
 
 @dataclass(eq=False, slots=True)
@@ -56,9 +58,9 @@ class MemoryBudget:
         longest_queue: int = LONGEST_QUEUE,
         longest_wait_s: float = float("inf"),
     ) -> None:
-        """Share out `total_bytes`; `usual_bytes` is the length of a usual part, and of one read beside it.
+        """Share out `total_bytes`. `usual_bytes` is the length of a usual part, and of one read beside it.
 
-        What can be repeated at little cost waits `longest_wait_s` at most.
+        A request that can be repeated at little cost waits at most `longest_wait_s`.
         """
         self.ledger = Ledger(total_bytes, usual_bytes)
         self.total_bytes = total_bytes
@@ -66,10 +68,10 @@ class MemoryBudget:
         self.longest_queue = longest_queue
         self.longest_wait_s = longest_wait_s
         self.on_room: Callable[[], None] | None = None
-        """Told whenever bytes may be free that nobody here waits for."""
+        """Called whenever bytes may be free for which no body here waits."""
         self._waiting: OrderedDict[_Waiter, None] = OrderedDict()
         self._smallest_passed = _NOBODY
-        """A part must be smaller to be begun now; 0 where somebody waits for bytes to be free at all."""
+        """A part must be smaller to be begun now; 0 if a body waits for bytes to be free at all."""
 
     @property
     def used_bytes(self) -> int:
@@ -88,36 +90,37 @@ class MemoryBudget:
 
     @property
     def contested_bytes(self) -> int:
-        """How much a body must bring while its client may keep us waiting, where others wait for memory; else 0.
+        """How much a client must send in its time if others wait for memory; otherwise 0.
 
-        Then a usual part takes eight such times at most, and whoever would hold all memory has to send it all.
+        A usual part then takes at most eight such times, and a client that wants to hold all memory has to send all of
+        it.
         """
         return self.usual_bytes // 8 if self._waiting else 0
 
     @property
     def largest_part_bytes(self) -> int:
-        """No part may be longer: a usual one finds room beside it."""
+        """The length of the longest part: a usual one finds room beside it."""
         return self.ledger.largest_part_bytes
 
     @property
     def read_bytes(self) -> int:
-        """How much to read from a socket at once: a read comes before its grant, so little where memory is short."""
+        """How much to read from a socket at once: a read comes before its grant, so it is short if memory is short."""
         free = 0 if self._waiting else self.ledger.free_bytes
         return min(max(free // READERS, LEAST_READ_BYTES), MOST_READ_BYTES)
 
     def account(self) -> Account:
-        """Open an account for one body; close it when the body is done."""
+        """Open an account for one body. Close it when the body is done."""
         return Account(self, self.usual_bytes)
 
     def admit(self) -> None:
-        """Let a newcomer wait for memory; raises `TooManyRequests` where the queue is too long."""
+        """Let a newcomer wait for memory. Raises `TooManyRequests` if the queue is too long."""
         if len(self._waiting) >= self.longest_queue:
             msg = f"this replica is busy, and {len(self._waiting)} uploads wait for memory: try again"
             raise TooManyRequests(msg)
 
     @contextmanager
     def patience(self) -> Iterator[None]:
-        """Wait inside for memory only so long; raises `TooManyRequests` then."""
+        """Limit the time of waiting for memory inside. Raises `TooManyRequests` after it."""
         try:
             with trio.fail_after(self.longest_wait_s):
                 yield
@@ -145,7 +148,7 @@ class MemoryBudget:
             raise
 
     def try_acquire(self, account: Account, size_bytes: int) -> bool:
-        """Take `size_bytes` if nobody waits and they are free; never of what parts need to be finished."""
+        """Take `size_bytes` if no body waits and they are free; never memory that parts need to be finished."""
         if self._waiting or not self.ledger.may_lend(size_bytes):
             return False
         self.ledger.hold(account, size_bytes)
@@ -176,7 +179,7 @@ class MemoryBudget:
         self.ledger.grant(account, size_bytes)
 
     def _pass_over(self, waiter: _Waiter) -> None:
-        """Note who may be served before a waiter: fewer if it waits for memory than if for another's large part."""
+        """Note who may pass a waiting body: fewer if it waits for memory than if it waits for another's large part."""
         free = self.ledger.free_bytes
         if waiter.size_bytes > free:
             smallest = 0
@@ -201,5 +204,5 @@ class MemoryBudget:
 
 
 def no_memory(waited_s: float) -> TooManyRequests:
-    """Return the error of a request that has waited for memory for so long."""
+    """Return the error of a request that has waited this long for memory."""
     return TooManyRequests(f"this replica is busy: there was no memory for this request in {waited_s:g} s; try again")

@@ -1,4 +1,4 @@
-"""Reading documents that clients wrote, beside the event loop if they are long: other requests go on meanwhile."""
+"""Reading documents that clients wrote. Long ones are read beside the event loop, so that other requests go on."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,12 +9,12 @@ from zotpy.core.errors import RegistryError
 from zotpy.core.units import KIB
 
 THREAD_LIMIT_BYTES = 32 * KIB
-"""Less is read on the spot, which takes some milliseconds at worst."""
+"""Shorter ones are read on the spot, which takes some milliseconds at worst."""
 _T = TypeVar("_T")
 _ONE_AT_A_TIME = trio.CapacityLimiter(1)
-"""Threads take turns with the event loop: with several of them it would have its turn less often.
+"""Threads take turns with the event loop: with several of them it would get its turn less often.
 
-And what a document takes in memory when it was read, ten times its length at worst, is there once.
+One at a time also bounds memory: a document takes up to ten times its length when it was read.
 """
 
 
@@ -36,7 +36,7 @@ async def read_apart(size_bytes: int, read: Callable[[], _T]) -> _T:
 
 
 def _outcome(read: Callable[[], _T]) -> tuple[list[_T], RegistryError | None]:
-    """Return a result, or the refusal of a document without the frames that it came through: they hold the document."""
+    """Return a result, or a refusal without the frames that it came through: they hold the document."""
     try:
         return [read()], None
     except RegistryError as error:

@@ -1,12 +1,13 @@
 """What the pulls of a replica may use: part of the memory, and few enough connections to the store.
 
-A range whose memory is reserved is received whole at the store's pace, and its connection is given back at once,
-however slowly the client reads. Without memory a range is passed on at the client's pace, and holds a connection for
-as long as that takes. Clients decide how many of these there are and for how long, so only so many are under way at
-once: a thousand clients that never read leave the store's connections to pushes and to everybody who has memory.
+If memory is reserved for a range, the range is received whole at the store's pace, and its connection is given back at
+once, however slowly the client reads. Without memory a range is passed on at the client's pace, and holds a connection
+for as long as that takes. Clients decide how many such ranges there are and for how long, so only a fixed number of
+*places* exists for them. Even a thousand clients that never read leave the store's connections to pushes and to pulls
+with memory.
 
-Pulls wait in the order in which they came, each for memory or for a place among those without, whichever is free first.
-They take no memory that a push waits for, and never the last quarter of it; ranges ahead of a client leave half.
+Pulls wait in the order in which they came, each for memory or for a place, whichever is free first. They take no memory
+that a push waits for, and never the last quarter of it. Ranges ahead of a client leave half.
 """
 
 from collections import OrderedDict
@@ -30,7 +31,7 @@ class _Waiter:
 
 @dataclass(eq=False, slots=True)
 class Turn:
-    """How far an answer is that may be made of several reads."""
+    """How far an answer is that may consist of several reads."""
 
     is_first: bool = True
     """Nothing was sent yet: its client can still be told to try again."""
@@ -40,7 +41,7 @@ class Readers:
     """All pulls under way, over the budget of the process."""
 
     def __init__(self, budget: MemoryBudget, places: int) -> None:
-        """Let `places` ranges at a time, 1 or more, go at their clients' pace; those with memory are not counted."""
+        """Let `places` ranges at a time, 1 or more, go at their clients' pace. Ranges with memory do not count."""
         self._budget = budget
         self.limit_bytes = budget.largest_part_bytes * 3 // 4
         self._ahead_limit_bytes = budget.largest_part_bytes // 2
@@ -56,29 +57,29 @@ class Readers:
 
     @property
     def contested_bytes(self) -> int:
-        """How much the client of a pull must take while we wait for it, if others wait for what that holds; else 0.
+        """How much the client of a pull must read in its time, if others wait for what the pull holds; otherwise 0.
 
-        The same as a body of a push must bring: whoever would hold all memory and places has to read it all.
+        A body of a push must bring the same: a client that wants to hold all memory and places has to read all of it.
         """
         return self._budget.usual_bytes // 8 if self._waiting or self._budget.waiting else 0
 
     def account(self) -> Account:
-        """Open an account for one pull; `close` it when the pull is done."""
+        """Open an account for one pull. `close` it when the pull is done."""
         return self._budget.account()
 
     def reserve_ahead(self, account: Account, size_bytes: int) -> bool:
-        """Reserve memory for a range that the client has not come to, where there is plenty."""
+        """Reserve memory for a range that the client has not reached, if plenty is free."""
         return not self._waiting and self._reserve(account, size_bytes, self._ahead_limit_bytes)
 
     def reservation(self) -> "Reservation":
-        """Hold nothing yet of the memory for pulls, for an answer that is held as a whole; `close` it at the end."""
+        """Begin with no memory for pulls, for an answer that is held as a whole. `close` it at the end."""
         return Reservation(self, self.account())
 
     async def begin(self, account: Account, size_bytes: int, *, is_first: bool = False, may_stream: bool = True) -> int:
-        """Wait until a range may be read; return the bytes reserved for it, all or none.
+        """Wait until a range may be read. Return the bytes reserved for it, all or none.
 
-        With none it has a place instead, to be given back by `leave_place`, if it `may_stream`. The first range of an
-        answer waits only so long: its client can still be told to try again. Raises `TooManyRequests`.
+        With none it has a place instead, if it `may_stream`; `leave_place` gives it back. The first range of an answer
+        waits for a limited time: its client can still be told to try again. Raises `TooManyRequests`.
         """
         waiter = _Waiter(account, size_bytes, may_stream)
         self._waiting[waiter] = None
@@ -90,7 +91,7 @@ class Readers:
             else:
                 await waiter.granted.wait()
         except BaseException:
-            if waiter.granted.is_set():  # in the moment of the cancellation
+            if waiter.granted.is_set():  # at the moment of the cancellation
                 self._undo(waiter)
             else:
                 del self._waiting[waiter]
@@ -125,7 +126,7 @@ class Readers:
         return True
 
     def _serve(self) -> None:
-        """Let pulls begin, from the front of the queue, as far as memory and places go."""
+        """Let pulls begin, from the front of the queue, as far as memory and places allow."""
         is_short = False
         for waiter in list(self._waiting):
             if not is_short and self._reserve(waiter.account, waiter.size_bytes, self.limit_bytes):
@@ -133,7 +134,7 @@ class Readers:
             elif waiter.may_stream and self._free_places:
                 self._free_places -= 1
             elif self._free_places:
-                is_short = True  # nobody behind it takes the memory that it waits for, but a place
+                is_short = True  # no pull behind it takes the memory that it waits for, only a place
                 continue
             else:
                 return
@@ -149,7 +150,7 @@ class Reservation:
     account: Account
 
     async def hold(self, size_bytes: int) -> None:
-        """Wait until so much more may be held, or all that pulls may hold. Raises `TooManyRequests`."""
+        """Wait until this much more may be held, or all that pulls may hold. Raises `TooManyRequests`."""
         size_bytes = min(size_bytes, self.readers.limit_bytes)
         await self.readers.begin(self.account, size_bytes, is_first=True, may_stream=False)
 

@@ -1,1 +1,1 @@
-"""Use cases of the registry over a store; nothing here knows HTTP."""
+"""Use cases of the registry over a store. Nothing here knows HTTP."""

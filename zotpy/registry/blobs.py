@@ -20,7 +20,7 @@ from zotpy.settings import Settings
 from zotpy.store.interface import Store
 
 READS = 2
-"""A record whose bytes are not those of its digest is read once more."""
+"""If the bytes in a record do not have its digest, it is read once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class Blobs:
     damage: Damage
 
     async def stat(self, repo: RepositoryName, digest: Digest) -> BlobValue:
-        """Find a blob that the client may then rely on (HEAD). Raises `BlobUnknown`.
+        """Find a blob on which the client may then rely (HEAD). Raises `BlobUnknown`.
 
-        Clients ask this before they push a blob, which mostly is not there: that takes one call, so a blob whose entry
-        is lost is not there either. It is pushed again, and the entry is back.
+        Clients ask this before they push a blob, which mostly does not exist yet. That takes one call, so a blob whose
+        entry is lost counts as missing, too. When it is pushed again, it gets its entry.
         """
 
         async def rely(reliance: Reliance) -> BlobValue | None:
@@ -52,7 +52,7 @@ class Blobs:
     async def _whole(
         self, repo: RepositoryName, digest: Digest, read: Callable[[], Awaitable[BlobValue | None]]
     ) -> BlobValue:
-        """Read a record, again if the bytes in it are damaged: the way from the store may be to blame."""
+        """Read a record, again if the bytes in it are damaged: perhaps that happened on their way from the store."""
         for _ in range(READS):
             value = await read()
             if value is None:
@@ -64,7 +64,7 @@ class Blobs:
     def open(
         self, value: BlobValue, span: Span, turn: Turn | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Stream bytes of a blob; ends cleanly only after all of `span`."""
+        """Stream bytes of a blob. The stream ends cleanly only after all of `span`."""
         if value.data_id is None:
             return open_inline(value.content, span)
         if span.length == 0:
@@ -75,7 +75,7 @@ class Blobs:
     async def serve(
         self, repo: RepositoryName, digest: Digest, value: BlobValue, span: Span, turn: Turn | None = None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Stream as `open` does; if the store has lost the bytes, the first of them raises `BlobUnknown`.
+        """Stream as `open` does. If the store has lost the bytes, the first of them raises `BlobUnknown`.
 
         `turn` is the same for all reads of one answer.
         """
@@ -83,9 +83,9 @@ class Blobs:
             yield CheckedReads(chunks, self.damage, repo, digest, value)
 
     async def redirect(self, value: BlobValue) -> str | None:
-        """Return an URL at which the store itself serves a blob, or `None`: serve it here.
+        """Return a URL at which the store itself serves a blob, or `None`: serve it here.
 
-        A small blob lives in its record, which is nothing to serve. Raises `StoreError`.
+        A small blob is in its record, which the store cannot serve. Raises `StoreError`.
         """
         expires_s = self.settings.storage.redirect_expiry_s
         if expires_s is None or value.data_id is None:
@@ -93,14 +93,14 @@ class Blobs:
         return await self.store.presign_get(keys.data(value.data_id), expires_s=expires_s)
 
     async def delete(self, repo: RepositoryName, digest: Digest) -> None:
-        """Delete a blob's record; its data goes with the collector. Raises `BlobUnknown`."""
+        """Delete a blob's record. The collector deletes its data. Raises `BlobUnknown`."""
         if not await self.records.delete(repo, "blobs", digest):
             raise _unknown(digest)
 
 
 @asynccontextmanager
 async def open_inline(content: bytes, span: Span) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Stream bytes of content that is here."""
+    """Stream bytes of content in memory."""
 
     async def chunks() -> AsyncIterator[bytes]:
         if piece := content[span.start : span.end]:

@@ -1,13 +1,14 @@
-"""Lost data: a blob whose bytes are gone from the store is no blob, so that a push brings it back.
+"""Lost data: a blob whose bytes the store has lost counts as missing, so that clients push it again.
 
-A record says where the bytes are, and only a read finds out that they are not there: a HEAD that looked for them would
-cost a call more. So a GET that the store cannot answer looks at the data. Are they missing, or of another length, and
-does the record still name them, the entry says from then on that the blob is lost, and the hints to the data go. HEAD
-and GET are 404 then; a manifest that needs the blob is refused with its digest; a push stores the bytes anew, and
-writes a new entry. Nothing is deleted: should the data come back, `zotpy fsck --repair` makes the entry right.
+A record says where the bytes are, and only a read finds that they are missing: a HEAD that checked them would cost one
+call more. So if the store cannot answer a GET, the GET checks the data. If the data is missing or has another length,
+and the record still names it, the entry says from then on that the blob is lost, and the hints to the data are deleted.
+HEAD and GET then answer 404, and a manifest that needs the blob is refused with its digest. A push stores the bytes
+anew, and writes a new entry. Nothing else is deleted: if the data comes back, `zotpy fsck --repair` makes the entry
+right.
 
-The bytes of a small blob are in its record. They are checked whenever it is read, and if they are not those of its
-digest, the blob is none, too.
+The bytes of a small blob are in its record. They are checked whenever it is read. If they do not have its digest, the
+blob counts as missing, too.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -39,7 +40,10 @@ class Damage:
     """Called for each blob whose data was found to be lost."""
 
     async def raise_if_lost(self, repo: RepositoryName, digest: Digest, value: BlobValue) -> None:
-        """Return if the data is there as the record says; else raise `BlobUnknown`, or `TryAgain` if pushed anew."""
+        """Return if the data exists as the record says.
+
+        Otherwise raise `BlobUnknown`, or `TryAgain` if it was pushed anew.
+        """
         if value.data_id is None:
             return
         found = (await self.store.list(keys.data(value.data_id), limit=1)).objects
@@ -60,7 +64,7 @@ class Damage:
         raise BlobUnknown(msg, detail={"digest": str(digest), "reason": "damaged"})
 
     def of_record(self, repo: RepositoryName, digest: Digest) -> BlobUnknown:
-        """Note that the bytes in the record of a small blob are not those that were pushed; return what to raise."""
+        """Note that the bytes in the record of a small blob are not those that were pushed. Return what to raise."""
         log.error("damaged_blob", repository=repo.text, digest=str(digest), data=None)
         self.on_damage()
         msg = f"the bytes of {digest} are damaged in the store: push the blob again"
@@ -68,12 +72,12 @@ class Damage:
 
 
 def is_whole(value: BlobValue, digest: Digest) -> bool:
-    """Say whether the bytes in a record have its digest; those of a large blob are not in its record."""
+    """Say whether the bytes in a record have its digest. Those of a large blob are not in its record."""
     return value.data_id is not None or Digest.of(value.content, digest.algorithm) == digest
 
 
 class CheckedReads:
-    """The bytes of a blob; a failure of the store before the first of them is looked into."""
+    """The bytes of a blob. If the store fails before the first of them, the data is checked."""
 
     def __init__(
         self, chunks: AsyncIterator[bytes], damage: Damage, repo: RepositoryName, digest: Digest, value: BlobValue

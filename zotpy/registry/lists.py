@@ -1,10 +1,10 @@
 """Lists: the tags of a repository, the repositories, the referrers of a manifest (end-8a, end-8b, end-12; catalog).
 
-Each is one listing of a prefix in which nothing else lives; a page of it costs a call for each 1,000 names. Referrers
-cost a read each besides: their descriptors are objects.
+Each is one listing of a prefix that holds nothing else. A page costs a call for each 1,000 names. Referrers also cost a
+read each, because their descriptors are objects.
 
-Every page is bounded, whatever a client asks for: names by their number, descriptors by their bytes. What a page takes
-in memory is held in the budget from the first listing until the answer was sent.
+Every page is bounded, whatever a client asks for: names by their number, descriptors by their bytes. The budget holds
+what a page takes in memory from the first listing until the answer was sent.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,15 +34,15 @@ REFERRERS_LISTED = 250
 """Referrers in one listing, and so on one page."""
 REFERRERS_AT_ONCE = 32
 BATCH_BYTES = 1 * MIB
-"""Of objects read at once for one page."""
+"""How many objects one page reads at once."""
 LARGE_BYTES = 256 * KIB
 """Longer objects, as older releases wrote them, are read one at a time in a replica: each may have 8 MiB."""
 UNCOUNTED_BYTES = 64 * KIB
-"""A page that takes less is not worth an entry in the budget."""
+"""A page that takes less is not counted in the budget."""
 NAME_BYTES = 512
-"""What a name takes in a listing and in its answer, about."""
+"""About what a name takes in a listing and in its answer."""
 COPIES = 3
-"""What a descriptor takes while a page is written: as it is read, as it is kept, and as JSON."""
+"""How often a descriptor is in memory while a page is written: as it is read, as it is kept, and as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Lists:
     _large_reads: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
 
     async def tags(self, repo: RepositoryName, n: int | None, last: str, account: Account | None = None) -> Page:
-        """List tags after `last`, at most `n`. Raises `NameUnknown` where nothing was ever pushed."""
+        """List tags after `last`, at most `n`. Raises `NameUnknown` if nothing was ever pushed."""
         page = await self._names(keys.tags(repo), n, last, account)
         if not page.names and not await self._exists(repo):
             msg = f"the repository {repo} does not exist: check its name, or push to it"
@@ -94,7 +94,7 @@ class Lists:
     ) -> Referrers:
         """List manifests whose subject is this digest, whether it exists or not.
 
-        A page may have no descriptors and a next page only if very many referrers are of other artifact types.
+        A page has no descriptors but a next page only if very many referrers are of other artifact types.
         """
         if artifact_type is not None and len(artifact_type) > LONGEST_TYPE:
             return Referrers([], None)  # no referrer is listed with such a type
@@ -116,7 +116,7 @@ class Lists:
                 return Referrers(page.descriptors, after if more else None)
 
     async def _names(self, prefix: str, n: int | None, last: str, account: Account | None) -> Page:
-        """List names below a prefix in which there are no directories."""
+        """List names below a prefix that has no directories."""
         size = self.settings.page_size if n is None else min(n, self.settings.page_size)
         names: list[str] = []
         after, more = name_to_begin_after(last), size > 0
@@ -129,13 +129,13 @@ class Lists:
         return Page(names[:size], more or len(names) > size, size)
 
     async def _list_after(self, prefix: str, after: str, limit: int) -> tuple[list[Listed], bool]:
-        """List objects below a prefix after one name, and whether more follow. Raises `StoreUnavailable`.
+        """List objects below a prefix after one name, and say whether more follow. Raises `StoreUnavailable`.
 
-        A store that repeats the name, or begins anew each time, gives no object twice here, and does not keep us for
-        ever: where a listing brings nothing new though more should follow, there is no way to come to the rest.
+        Some stores repeat the name, or begin anew each time. Here no object comes twice, and the loop ends: if a
+        listing brings nothing new although more should follow, the rest cannot be reached.
         """
         start_after = prefix + after if after else ""
-        for size in dict.fromkeys((limit, STORE_PAGE)):  # a store that repeats the name has room for others then
+        for size in dict.fromkeys((limit, STORE_PAGE)):  # a store that repeats the name then has room for others
             listing = await self.store.list(prefix, start_after=start_after, limit=size)
             found = [listed for listed in listing.objects if listed.key > start_after]
             if found or not listing.truncated:
@@ -148,7 +148,7 @@ class Lists:
             await account.hold(size_bytes)
 
     def _needed_bytes(self, objects: Sequence[Listed], *, more: bool) -> int:
-        """Return what a page of these referrers takes in memory, at most about."""
+        """Return about what a page of these referrers takes in memory at most."""
         page_bytes = self.settings.page_bytes
         if not more:
             page_bytes = min(page_bytes, sum(min(listed.size_bytes, KEPT_ANNOTATIONS_BYTES) for listed in objects))
@@ -176,14 +176,14 @@ class Lists:
 
 @dataclass(slots=True)
 class _ReferrersPage:
-    """Descriptors of one artifact type, of any with `None`, as many as fit into so many bytes; one at least."""
+    """Descriptors of one artifact type, or of any with `None`, as many as fit into the bytes; at least one."""
 
     artifact_type: str | None
     free_bytes: int
     descriptors: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, descriptor: dict[str, Any]) -> bool:
-        """Take one, if it is of the type; `False`: there is no room left for it."""
+        """Take one, if it is of the type; `False`: no room is left for it."""
         if self.artifact_type not in {None, descriptor.get("artifactType", "")}:
             return True
         self.free_bytes -= json_bytes(descriptor)
@@ -194,7 +194,7 @@ class _ReferrersPage:
 
 
 def _batches(objects: Sequence[Listed]) -> Iterator[Sequence[Listed]]:
-    """Cut a listing into pieces that are read at once: so many objects, and so many bytes but of a single one."""
+    """Cut a listing into pieces that are read at once, bounded in objects and in bytes; a single one may be longer."""
     batch: list[Listed] = []
     size_bytes = 0
     for listed in objects:

@@ -60,7 +60,7 @@ class Manifests:
     settings: Settings
 
     async def find(self, repo: RepositoryName, reference: Reference, room: Room | None = None) -> Found:
-        """Read a manifest, by tag or by digest: one store call, two if it is long, which then is held in `room`.
+        """Read a manifest, by tag or by digest: one store call, or two if it is long; `room` then holds it.
 
         Raises `ManifestUnknown`, `TooManyRequests`.
         """
@@ -71,7 +71,10 @@ class Manifests:
         return await self._undamaged(repo, reference, found.digest, read)
 
     async def stat(self, repo: RepositoryName, reference: Reference) -> Found:
-        """Find a manifest by one store call; of a long one only the beginning is read. Raises `ManifestUnknown`."""
+        """Find a manifest with one store call, which reads only the beginning of a long one.
+
+        Raises `ManifestUnknown`.
+        """
         missing_bytes = 0
 
         async def read(key: str) -> Fetched:
@@ -88,7 +91,7 @@ class Manifests:
         return await self._undamaged(repo, reference, found.digest, read)
 
     async def _undamaged(self, repo: RepositoryName, reference: Reference, digest: Digest, read: Read) -> Found:
-        """Read again what had other bytes than were pushed: from where it was, and what a tag holds from its record."""
+        """Read bytes again that were not those that were pushed: from the same object, and a tag's from its record."""
         for place in (reference, digest):
             found = await self._find(repo, place, read)
             if await _is_whole(found):
@@ -127,10 +130,11 @@ class Manifests:
     ) -> Pushed:
         """Make a manifest exist, and its tags name it.
 
-        `until_left` raises an error when the client has left: then no more is looked up, as long as nothing is written.
+        `until_left` raises an error when the client has left. Then nothing more is looked up, as long as nothing is
+        written.
 
         Raises `ManifestInvalid`, `ManifestTooLarge`, `DigestInvalid`, `ManifestBlobUnknown`, `PreconditionFailed`,
-        `Unsupported`; nothing was written then, but for a condition lost to a push at the same moment.
+        `Unsupported`. Nothing was written then, unless a push at the same moment broke the condition.
         """
         digest, facts = await read_apart(len(content), partial(self._read, reference, content, content_type))
         tags = [reference, *extra_tags] if isinstance(reference, Tag) else list(extra_tags)

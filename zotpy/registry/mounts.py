@@ -23,7 +23,7 @@ class Mounts:
     settings: Settings
 
     async def mount(self, repo: RepositoryName, digest: Digest, source: RepositoryName | None) -> BlobValue | None:
-        """Make a blob of another repository exist in this one (end-11), or return `None` where there is none."""
+        """Make a blob of another repository exist in this one (end-11), or return `None` if it does not exist."""
 
         async def write(reliance: Reliance) -> BlobValue | None:
             value = await self._find(repo, digest, source, reliance)

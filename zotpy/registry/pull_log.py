@@ -1,7 +1,7 @@
-"""When manifests were pulled: noted in memory, and written many at a time, because no pull shall cost a store call.
+"""When manifests were pulled: noted in memory, and written many at a time, because no pull may cost a store call.
 
-So a time is approximate: up to `pull_interval_s` late, by the store's clock, and what a replica noted since its last
-writing is lost with its process if that is killed. Retention rules that ask for pulls are told in days.
+So a time is approximate: up to `pull_interval_s` late, by the store's clock. If a replica is killed, what it noted
+since its last writing is lost. Retention rules that need pulls are in days.
 """
 
 from dataclasses import dataclass, field
@@ -25,12 +25,12 @@ class PullLog:
 
     store: Store
     interval_s: float | None
-    """How often it is written; `None`: nobody asks, and nothing is noted."""
+    """How often the notes are written; `None`: no rule needs them, and nothing is noted."""
     _noted: set[tuple[RepositoryName, Digest]] = field(default_factory=set)
     _full: trio.Event = field(default_factory=trio.Event)
 
     def note(self, repo: RepositoryName, digest: Digest) -> None:
-        """Remember a pull; where the store has been gone for long, memory for `MOST` of them is all there is."""
+        """Remember a pull. If the store does not answer for long, memory holds `MOST` of them."""
         if self.interval_s is None or len(self._noted) >= MOST:
             return
         self._noted.add((repo, digest))
@@ -54,7 +54,7 @@ class PullLog:
             await self.write()
 
     async def write(self) -> None:
-        """Write what was noted, and since when anything is where nothing says so yet. Raises `StoreError`."""
+        """Write the notes, and since when pulls are noted if nothing says so yet. Raises `StoreError`."""
         if self.interval_s is None:
             return
         await self._write_since()
@@ -65,12 +65,12 @@ class PullLog:
             await self.store.put(
                 keys.pulls(keys.new_id()), encode_pulls(Pull(repo, digest) for repo, digest in sorted(noted))
             )
-        except BaseException:  # also where this was cancelled: written twice is better than not at all
+        except BaseException:  # also if this was cancelled: written twice is better than not at all
             self._noted |= noted
             raise
 
     async def _write_since(self) -> None:
-        """Say from when on it is known what was not pulled; another replica may have said so."""
+        """Say since when pulls are noted. Another replica may have said so."""
         listing = await self.store.list(keys.PULLS_SINCE, limit=1)
         if not listing.objects:
             await self.store.put(keys.PULLS_SINCE, encode_since(listing.store_time))

@@ -1,10 +1,10 @@
 """Reading a large blob as several ranges at once, ahead of the client and in order.
 
-One connection to S3 gives some 90 MB/s, however fast the client is. So the ranges after the one being sent are already
-on their way, each on a connection of its own, as far as there is memory for pulls (`zotpy/memory/readers.py`).
-Without any, one range at a time is passed on piece by piece, and nothing is kept.
+One connection to S3 gives some 90 MB/s, however fast the client is. So the ranges after the one that is being sent are
+already on their way, each on a connection of its own, as far as memory for pulls is free (`zotpy/memory/readers.py`).
+Without memory, one range at a time is passed on piece by piece, and nothing is kept.
 
-A range that fails is an error only when its turn comes: the bytes before it are still sent, and whoever sends them is
+If a range fails, the error comes only when its turn comes: the bytes before it are still sent. The sending task is
 never cancelled in the middle of it, which the ASGI server would not survive.
 """
 
@@ -24,29 +24,29 @@ from zotpy.store.interface import Store, StoreError
 
 RANGE_BYTES = 8 * MIB
 AHEAD = 3
-"""Ranges on their way besides the one being sent."""
+"""How many ranges are on their way besides the one that is being sent."""
 WHOLE_BYTES = 2 * RANGE_BYTES
-"""Up to this length a blob is read with one call: more of them would not pay."""
+"""Up to this length a blob is read with one call: more calls would not pay."""
 
 
 @dataclass(eq=False, slots=True)
 class _Fetch:
-    """One range on its way; `reserved_bytes` of the budget are not yet given back."""
+    """One range on its way. `reserved_bytes` of the budget are not given back yet."""
 
     span: Span
     chunks: "trio.MemoryReceiveChannel[bytes]"
     reserved_bytes: int
     error: StoreError | None = None
-    """Why there are no more chunks, if not all came."""
+    """Why no more chunks come, if not all came."""
 
 
 @asynccontextmanager
 async def read_span(
     store: Store, readers: Readers, key: str, span: Span, turn: Turn | None = None
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Stream bytes of an object. Raises `StoreError` rather than end before all of them were given.
+    """Stream bytes of an object. If the stream cannot give all of them, it raises `StoreError`.
 
-    If it is the first `turn` of its answer it raises `TooManyRequests` after a long wait.
+    If it is the first `turn` of its answer, it raises `TooManyRequests` after a long wait.
     """
     account = readers.account()
     try:
@@ -59,7 +59,7 @@ async def read_span(
 
 
 class _Ahead:
-    """The iterator: tops up the ranges on their way whenever it moves on to the next one."""
+    """The iterator. It starts further ranges whenever it moves on to the next one."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class _Ahead:
             return chunk
 
     def _give_back(self) -> None:
-        """Give back the piece that was handed out last: whoever asks for the next one has sent it."""
+        """Give back the piece that was handed out last: a caller that asks for the next one has sent it."""
         self._readers.release(self._account, self._handed_out)
         self._handed_out = 0
 
@@ -126,7 +126,7 @@ class _Ahead:
             self._next = next(self._ranges, None)
 
     async def _run(self, fetch: _Fetch, send: "trio.MemorySendChannel[bytes]", *, waits: bool = False) -> None:
-        """Receive a range; with memory reserved nobody waits for the client here, nor takes a turn for each piece."""
+        """Receive a range. With memory reserved, nothing here waits for the client or takes a turn for each piece."""
         span = fetch.span
         async with send:
             try:

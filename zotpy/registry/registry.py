@@ -53,8 +53,8 @@ async def open_registry(
 ) -> Registry:
     """Check the bucket's layout, load its signing keys, and put the use cases together. Raises `LayoutError`.
 
-    `on_read_back` is called with the length of each blob that is read back to learn its digest, `on_damage` for each
-    blob whose data is found to be lost.
+    `on_read_back` is called with the length of each blob that is read back to learn its digest. `on_damage` is called
+    for each blob whose data is found to be lost.
     """
     store, holds = HeldStore(store), Holds()
     await check_layout(store)

@@ -1,8 +1,8 @@
-"""From received bytes to a record: the data object where one is needed, then a lease, then the entry.
+"""From received bytes to a record: the data object if one is needed, then a lease, then the entry.
 
-The cost does not depend on the blob's length: nothing is copied, renamed or read back, but where only the bytes in the
-store can tell the digest: a hash state that cannot travel, an algorithm learnt at the last moment, a store whose answer
-does not prove which parts it joined.
+The cost does not depend on the blob's length: nothing is copied, renamed or read back. The exception is a blob whose
+digest only the bytes in the store can tell. The reasons are a hash state that cannot travel, an algorithm named only by
+the last request, or a store whose answer does not prove which parts it joined.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -36,9 +36,9 @@ class Ending:
     repo: RepositoryName
     digest: Digest
     older: BlobValue | None = None
-    """Where some repository keeps this digest already."""
+    """Where some repository has this digest already."""
     looked: Reliance | None = None
-    """When an older copy was looked for, within the deadline that the commit keeps to; `None`: not yet."""
+    """When an older copy was looked for, within the deadline of the commit; `None`: not yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class _Placed:
 
     value: BlobValue
     is_new: bool = False
-    """The data is this upload's own, and no hint tells of it yet."""
+    """The data is this upload's own, and no hint names it yet."""
     surplus: Sequence[Callable[[], Awaitable[object]]] = field(default=())
     """Deletes what the upload has stored beside an older copy, once a lease names that."""
 
@@ -64,9 +64,9 @@ class Commit:
     """Called with the length of each blob that is read back from the store."""
 
     async def commit(self, ending: Ending, state: UploadState, hasher: Hasher | None, forget: Forget) -> BlobValue:
-        """Make the blob exist, and the upload's state go; raises `DigestInvalid` where the bytes have another digest.
+        """Make the blob exist, and delete the upload's state. Raises `DigestInvalid` if the bytes have another digest.
 
-        Where it raises, the upload's multipart is still there: the caller decides whether to drop it.
+        If it raises, the upload's multipart still exists: the caller decides whether to drop it.
         """
         unread = hasher is None or hasher.algorithm != ending.digest.algorithm
         if unread and not state.parts and state.kept is None:
@@ -94,11 +94,11 @@ class Commit:
         )
 
     async def joined(self, ending: Ending, state: UploadState, forget: Forget) -> BlobValue | None:
-        """Make the blob of parts that another PUT has joined; `None` where there are none, or of another digest.
+        """Make the blob of parts that another PUT has joined; `None` if that did not happen, or with another digest.
 
-        That PUT did not come as far as its lease, perhaps. The bytes are read back: it may have had another end. And
-        they must be young enough to be named, as kept ones (see `zotpy.registry.pushing.kept`). Their age is at most
-        what the store says: some count from when the multipart was begun.
+        That PUT may not have reached its lease. The bytes are read back, because it may have had another end. They must
+        also be young enough to be named, like kept ones (see `zotpy.registry.pushing.kept`). Their age is at most what
+        the store says: some stores count from when the multipart was begun.
         """
         data_id = state.data_id
         if data_id is None or state.multipart_id is None:
@@ -123,7 +123,7 @@ class Commit:
         return await in_time(self.settings.gc.deadline_s, name)
 
     async def look_for_older(self, ending: Ending) -> None:
-        """Find out whether some repository keeps the digest already."""
+        """Find out whether some repository has the digest already."""
         looked = Reliance(self.settings.gc.deadline_s)
         ending.older = await self.hints.find(ending.digest, looked)
         ending.looked = looked
@@ -141,10 +141,10 @@ class Commit:
             await self.store.delete(keys.data(data_id))
 
     async def _record(self, ending: Ending, placed: _Placed, forget: Forget, reliance: Reliance) -> None:
-        """Write the lease; then the entry, and the hint for new data beside it, while the upload's state goes.
+        """Write the lease; then the entry, and beside it the hint for new data, and delete the upload's state.
 
-        The state goes after the lease, and so does what is stored twice: until then the client can send its last
-        request again, and from then on there is the blob. Raises `TooLate`.
+        The state is deleted after the lease, and so is what is stored twice. Until then the client can send its last
+        request again, and from then on the blob exists. Raises `TooLate`.
         """
         value = placed.value
         lease = await self.records.leases.write(ending.repo, "blobs", ending.digest, value, reliance)
@@ -155,7 +155,7 @@ class Commit:
         await gather(*calls)
 
     async def _store(self, ending: Ending, state: UploadState, reliance: Reliance, *, unread: bool) -> _Placed:
-        """Bring the bytes to where a record can name them; `reliance` notes since when they are there."""
+        """Bring the bytes to where a record can name them. `reliance` notes since when they exist there."""
         if state.kept is not None:
             return await self._name_kept(ending, state, state.kept, reliance, unread=unread)
         if state.parts:
@@ -165,7 +165,7 @@ class Commit:
         return await self._put_whole(ending, state, reliance)
 
     async def _older(self, ending: Ending, size_bytes: int, reliance: Reliance) -> BlobValue | None:
-        """Return an older copy; one of another length is none."""
+        """Return an older copy; one of another length does not count."""
         if ending.looked is None:
             await self.look_for_older(ending)
         if ending.older is None or ending.older.size_bytes != size_bytes:
@@ -177,7 +177,7 @@ class Commit:
     async def _name_kept(
         self, ending: Ending, state: UploadState, kept: Kept, reliance: Reliance, *, unread: bool
     ) -> _Placed:
-        """Name what the upload keeps, or an older copy; what is not named then is the collector's."""
+        """Name what the upload keeps, or an older copy. The collector deletes what is not named then."""
         if unread:
             await self._read_back(keys.data(kept.data_id), state.offset, ending.digest)
         older = await self._older(ending, state.offset, reliance)
@@ -187,7 +187,7 @@ class Commit:
         return _Placed(BlobValue(state.offset, kept.data_id), is_new=True)
 
     def _kept_until(self, kept: Kept) -> datetime:
-        """Return since when kept bytes may be relied on for a deadline at most: see `zotpy.registry.pushing.kept`."""
+        """Return since when kept bytes may be relied on, for a deadline at most: see `zotpy.registry.pushing.kept`."""
         return kept.time + timedelta(seconds=self.settings.gc.grace_s / 2)
 
     async def _put_whole(self, ending: Ending, state: UploadState, reliance: Reliance) -> _Placed:
@@ -205,7 +205,7 @@ class Commit:
         return _Placed(BlobValue(state.offset, data_id), is_new=True)
 
     async def _complete(self, ending: Ending, state: UploadState, reliance: Reliance, *, unread: bool) -> _Placed:
-        """Send the last part and complete the multipart, unless an older copy is there by now."""
+        """Send the last part and complete the multipart, unless an older copy exists by now."""
         if state.data_id is None or state.multipart_id is None:
             msg = "an upload with parts has no multipart"
             raise ContentRejected(msg)
@@ -230,10 +230,10 @@ class Commit:
         return SentPart(part.number, part.etag, part.crc32c)
 
     async def _read_back(self, key: str, size_bytes: int, digest: Digest) -> None:
-        """Hash the bytes in the store; raises `DigestInvalid` where they have another digest.
+        """Hash the bytes in the store. Raises `DigestInvalid` if they have another digest.
 
-        They stay where they are: another request that ended the same upload may have made a blob of them, under
-        the digest that they do have. Bytes that nobody names are the collector's.
+        The bytes stay where they are. Another request that ended the same upload may have made a blob of them, under
+        the digest that they do have. The collector deletes bytes that nothing names.
         """
         self.on_read_back(size_bytes)
         _compare(await digest_of_stored(self.store, key, size_bytes, digest.algorithm), digest)

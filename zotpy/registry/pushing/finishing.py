@@ -1,4 +1,4 @@
-"""The last request of an upload: what is left of its bytes, and the blob (spec, *Pushing blobs*, end-6 and end-4b)."""
+"""The last request of an upload: the rest of its bytes, and the blob (spec, *Pushing blobs*, end-6 and end-4b)."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,7 +24,7 @@ from zotpy.store.interface import ContentRejected, KeyMissing
 
 
 class _Outdated(Exception):
-    """Another request went on with an upload that this replica remembers: the state in the store decides."""
+    """Another request continued an upload that this replica remembers: the state in the store decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Finishing:
         is_remembered: bool = False,
         on_begun: Callable[[], None] = lambda: None,
     ) -> BlobValue:
-        """Take in the last chunk after what is saved. Raises `_Outdated` where it was only remembered, and old."""
+        """Take the last chunk after what is saved. Raises `_Outdated` if that was only remembered, and is old."""
         pipeline = self.intake.pipeline(saved.state, account)
         pipeline.on_begun = on_begun
         try:
@@ -122,7 +122,7 @@ class Finishing:
     async def _after_all(
         self, session: Session, saved: SavedState, state: UploadState, pipeline: PartPipeline
     ) -> tuple[SavedState, UploadState, PartPipeline]:
-        """Commit what earlier chunks sent, though the client came back with the Location of the very first answer."""
+        """Commit what earlier chunks sent, although the client came back with the Location of the very first answer."""
         try:
             loaded = await self.sessions.load(session)
         except UploadUnknown:

@@ -1,4 +1,4 @@
-"""What each request needs that sends bytes: a pipeline for its body, and an end for what nobody will name."""
+"""What each request needs that sends bytes: a pipeline for its body, and a way to drop what nothing will name."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ class Intake:
     def pipeline(
         self, state: UploadState, account: Account, checkpoint: Checkpoint | None = None, *, may_be_all: bool = False
     ) -> PartPipeline:
-        """Make what takes in one body after a state; see `PartPipeline` for the rest."""
+        """Make the pipeline for one body after a state; see `PartPipeline` for the rest."""
         settings, half = self.settings, self.budget.total_bytes // 2
         limits = Limits(
             in_flight_bytes=min(settings.upload.parts_in_flight * settings.upload.part_size_bytes, half),
@@ -43,6 +43,6 @@ class Intake:
             await self.commits.drop_multipart(state)
 
     async def abandon(self, saved: SavedState, state: UploadState) -> None:
-        """Drop all that an upload has, which is at its end."""
+        """Drop everything that an ended upload has."""
         await self.commits.drop_multipart(state)
         await saved.forget()

@@ -1,14 +1,14 @@
-"""The inside of a manifest's push: first all that it references is checked, then it is written, each step in its order.
+"""The inside of a manifest's push: first everything that it references is checked, then it is written, step by step.
 
-Every step leaves the bucket right. All references are checked (and their leases renewed) at once; then comes the lease,
-the authority; then tags and referrer; then the entry. The markers that tell a later DELETE which tags to look at come
-before the tags.
+Every step leaves the bucket right. All references are checked (and their leases renewed) at once. Then comes the lease,
+which is the authority, then tags and referrer, then the entry. The markers that tell a later DELETE which tags to read
+come before the tags.
 
-The entry is what pushes and deletions of one manifest agree on (see `zotpy.bucket.deletions`). Each reads it, reads
-or writes the names, and then replaces the entry if it is still the one it read. So of a push and a DELETE at the same
-moment one comes wholly before the other: the DELETE sees all tags that the push wrote, or none of its deletions
-touches them. Pushes do not hinder each other: an entry that is replaced after a push has written its names, and was
-not deleted in between, serves as well.
+The entry decides between pushes and deletions of one manifest (see `zotpy.bucket.deletions`). Each reads it, reads or
+writes the names, and then replaces the entry if it is still the one that it read. So of a push and a DELETE at the same
+moment, one comes wholly before the other: the DELETE sees all tags that the push wrote, or deletes none of them. Pushes
+do not hinder each other. If another push replaces the entry after a push has written its names, and no DELETE came in
+between, that entry serves as well.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -34,9 +34,9 @@ from zotpy.settings import Settings
 Call = Callable[[], Awaitable[object]]
 Left = Callable[[], Awaitable[object]]
 LONG_LIST = 64
-"""Up to so many references are looked up at once; with more, it is seen whether the client has left meanwhile."""
+"""How many references are looked up at once. Between these groups it is checked whether the client has left."""
 MOST_NAMED = 20
-"""Absent digests that one answer names; with so many, no more are looked up."""
+"""How many absent digests one answer names. After this many, no more are looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class ManifestPush:
     tags: Sequence[Tag]
     condition: Condition | None
     etags: dict[Tag, str] = field(default_factory=dict)
-    """Of a conditional push: the tags that it may replace."""
+    """For a conditional push: the tags that it may replace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class ManifestPushes:
         await in_time(self.settings.gc.deadline_s, partial(self._push, push, until_left))
 
     async def _push(self, push: ManifestPush, until_left: Left | None, reliance: Reliance) -> None:
-        """Check everything, then write. Raises `TooLate`; then nothing that was written counts."""
+        """Check everything, then write. If it raises `TooLate`, nothing that was written counts."""
         check = partial(self._check, push, reliance)
         is_long = len(push.facts.blobs) + len(push.facts.manifests) > LONG_LIST
         seen = await (watched(until_left, check) if until_left is not None and is_long else check())
@@ -78,7 +78,7 @@ class ManifestPushes:
         await self._make_visible(push, seen, lease)
 
     async def _check(self, push: ManifestPush, reliance: Reliance) -> Seen:
-        """Rely on every reference, read the tags of a conditional push, and what there is of the manifest itself."""
+        """Rely on every reference, read the tags of a conditional push, and read the record of the manifest itself."""
         missing: list[str] = []
 
         async def rely(digest: Digest, kind: keys.Kind) -> None:
@@ -100,7 +100,7 @@ class ManifestPushes:
             calls += [
                 partial(self.pointers.tags.check, push.repo, tag, push.condition, push.etags)
                 for tag in push.tags
-                if tag not in push.etags  # else an attempt that was too late has looked, and perhaps written
+                if tag not in push.etags  # else an attempt that was too late has read them, and perhaps written
             ]
         seen = await beside(partial(self._look, push), *calls)
         if missing:
@@ -112,12 +112,12 @@ class ManifestPushes:
         return seen
 
     async def _make_visible(self, push: ManifestPush, seen: Seen, lease: Lease) -> None:
-        """Write the names, then the entry, such that no deletion came between; again where one did."""
+        """Write the names, then the entry, so that no deletion came in between. If one did, do it again."""
         swap = partial(self.records.entries.replace, push.repo, "manifests", push.digest)
         look = partial(self._look, push)
         for _ in range(ATTEMPTS):
-            # Over a tombstone the entry comes before the names as well: a collector that finishes the deletion takes
-            # away whatever tag names a buried manifest. Else the entry comes last.
+            # Over a tombstone the entry comes before the names as well: a collector that finishes the deletion deletes
+            # any tag that names a buried manifest. Otherwise the entry comes last.
             if seen.is_tombstone:
                 revived = await swap(seen, push.value, lease)
                 if revived is None:
@@ -130,10 +130,10 @@ class ManifestPushes:
             if await swap(seen, push.value, lease) is not None:
                 return
             again = await look()
-            # Somebody has replaced it. If nobody has deleted the manifest since (it is in the same epoch), that was
-            # a push or a renewal, and our names stand. One attempt more to write the entry; if that is overtaken in
-            # the same way, the other's entry is as good as ours, as it was written after our names. The deadline is
-            # then held against the time of this reading, as there is no write of ours to date.
+            # Another request has replaced it. If the manifest was not deleted since (it is in the same epoch), that was
+            # a push or a renewal, and our names stand. We try once more to write the entry. If that is overtaken in the
+            # same way, the other's entry is as good as ours, as it was written after our names. The deadline is then
+            # held against the time of this reading, as we have no write to date.
             if again.continues(seen):
                 if await swap(again, push.value, lease) is not None:
                     return
@@ -142,14 +142,14 @@ class ManifestPushes:
                     if lease.due is not None and again.time is not None:
                         require(lease.due, again.time)
                     return
-            # The manifest was deleted in between, and the DELETE may have taken names of ours with it: all again, on
-            # top of what is there now. A condition on a tag that is gone is judged anew.
+            # The manifest was deleted in between, and the DELETE may have deleted names of ours: we do all of it again,
+            # on top of what exists now. A condition on a deleted tag is judged anew.
             seen = again
             await gather(*[partial(self._forget_if_deleted, push, tag) for tag in list(push.etags)])
         raise overtaken(push.digest)
 
     async def _look(self, push: ManifestPush) -> Seen:
-        """Look at the entry of the pushed manifest; its content is at hand."""
+        """Read the entry of the pushed manifest. Its content is at hand."""
         return await self.records.entries.look(push.repo, "manifests", push.digest, beginnings(self.records.store))
 
     async def _forget_if_deleted(self, push: ManifestPush, tag: Tag) -> None:

@@ -5,14 +5,14 @@ r"""From a body to parts in the store: hashed once, in order, and sent several a
     body --bytes--> [part being filled] --full--> hashing, in a thread, in order
                                             \---> sending, several at once, in any order
 
-A part is *settled* when it was both hashed and acknowledged; then its memory is given back. The body is asked for more
-only when the budget has room, so a slow store slows the client down and nothing else. What is left below one part at
-the end (the *tail*) stays with the caller: the next chunk, or the commit, knows what to do with it.
+A part is *settled* when it was both hashed and acknowledged. Its memory is then given back. The pipeline asks the body
+for more only when the budget has room, so a slow store slows down this client and nothing else. The *tail* is what is
+left below one part at the end. It stays with the caller: the next chunk, or the commit, knows what to do with it.
 
-Every so many bytes there is a checkpoint: once all parts up to one are settled, the state as if the body had ended
-there is given to the caller to save, while the body goes on. The hash's state is taken when it passes that place.
+After a fixed number of bytes comes a checkpoint. Once all parts up to it are settled, the caller gets a state to save,
+as if the body had ended there, while the body goes on. The hash's state is taken when the hash passes that place.
 
-Where the body may be all of the blob, the tail is sent as a part as well, beside those under way.
+If the body may be all of the blob, the tail is sent as a part as well, beside those under way.
 """
 
 from collections import deque
@@ -42,13 +42,13 @@ class Limits:
     """What one upload may do at once."""
 
     in_flight_bytes: int
-    """Full parts are sent at once up to this length, or one."""
+    """How long all full parts may be that are sent at once; one part is always sent."""
     held_bytes: int
-    """Full parts and the one being filled together, unless that one alone is longer: the rest is for other uploads."""
+    """How long full parts and the one that is being filled may be together, unless that one alone is longer."""
     tail_bytes: int
-    """A longer tail of a chunk is sent, though it is no full part."""
+    """A longer tail of a chunk is sent, although it is not a full part."""
     checkpoint_bytes: int
-    """So much is sent from one checkpoint to the next."""
+    """How many bytes are sent from one checkpoint to the next."""
 
 
 @dataclass(eq=False, slots=True)
@@ -56,7 +56,7 @@ class _PartInFlight:
     number: int
     body: Pieces
     end: int
-    """Bytes of the upload up to the end of this part."""
+    """How many bytes the upload has up to the end of this part."""
     is_checkpoint: bool
     hash_state: bytes | None = None
     """At a checkpoint: after this part."""
@@ -65,22 +65,22 @@ class _PartInFlight:
 
 @dataclass(eq=False)
 class PartPipeline:
-    """Takes in one request's body for one upload. Use once."""
+    """Takes one request's body for one upload. Use once."""
 
     store: Store
     limits: Limits
     account: Account
     state: UploadState
     hasher: Hasher | None
-    """`None` where the digest can only be told by reading back."""
+    """`None` if the digest can only be told by reading back."""
     checkpoint: Checkpoint | None = None
-    """`None` where the body is the upload's last: a client that sends it again begins it anew."""
+    """`None` if the body is the upload's last: a client that sends it again begins it anew."""
     may_be_all: bool = False
-    """The body may be the whole blob, though another may follow."""
+    """The body may be the whole blob, although another may follow."""
     cut: ClientStalled | None = None
-    """Why the body ended before its end, if it did: the bytes before the cut are safe all the same."""
+    """Why the body ended before its end, if it did. The bytes before the cut are safe all the same."""
     on_begun: Callable[[], None] = lambda: None
-    """Called when the tail of the request before is in the account."""
+    """Called when the account holds the tail of the request before."""
     _filling: Pieces = field(default_factory=Pieces)
     _parts: dict[int, SentPart] = field(default_factory=dict)
     _tail_part: SentPart | None = None
@@ -96,11 +96,10 @@ class PartPipeline:
     _ended: bool = False
 
     async def run(self, body: Body) -> UploadState:
-        """Take in `body` to its end, or to where it was cut, and return the state after it.
+        """Take `body` to its end, or to where it was cut, and return the state after it.
 
-        Raises `StoreError` if a part cannot be sent, `BlobTooLarge` if there can be no more parts, and what
-        `checkpoint` raises; parts under way are then stopped. The multipart, if one was begun, is named by `self.state`
-        in every case.
+        Raises `StoreError` if a part cannot be sent, `BlobTooLarge` if no more parts are allowed, and what `checkpoint`
+        raises. Parts under way are then stopped. In every case `self.state` names the multipart, if one was begun.
         """
         self._next_number = len(self.state.parts) + 1
         self._end = self._checked_end = self.state.offset - len(self.state.tail)
@@ -123,7 +122,10 @@ class PartPipeline:
         return replace(state, tail_part=self.state.tail_part if is_same else self._tail_part)
 
     def drop(self) -> None:
-        """Free the memory of every byte that is left; an error that is on its way out still leads to all of it."""
+        """Free the memory of every byte that is left.
+
+        Otherwise an error on its way out would still lead to all of it.
+        """
         self.state.tail.clear()
         self._filling.clear()
         for part in self._unsettled.values():
@@ -135,7 +137,7 @@ class PartPipeline:
             raise self.cut
 
     def _fill_with_tail(self) -> None:
-        """Go on with the part whose first bytes an earlier request left."""
+        """Continue the part whose first bytes an earlier request left."""
         self._hashed_already = len(self.state.tail)  # by that request
         for piece in self.state.tail.blocks():
             self._filling.append(piece)
@@ -154,21 +156,21 @@ class PartPipeline:
             async for chunk in body:
                 await self._take(chunk)
         except ClientStalled as error:
-            self.cut = error.with_traceback(None)  # whose frames would keep bytes, in a cycle with this
+            self.cut = error.with_traceback(None)  # its frames would keep bytes, in a cycle with this
         if self.checkpoint is not None and self._ends_with_part():
             await self._dispatch()
         elif self.may_be_all and self.cut is None and self._filling and self._next_number > 1:
             self._nursery.start_soon(self._send_tail, self._filling)
 
     def _ends_with_part(self) -> bool:
-        """Whether what is left of the body is a part: a full one, unless it is all there is, or too long for a tail."""
+        """Whether the rest of the body is a part: if it is full, or all there is, or too long for a tail."""
         size_bytes = len(self._filling)
         if size_bytes == self._size_bytes:
             return self._next_number > 1 or not self.may_be_all
         return size_bytes > self.limits.tail_bytes
 
     async def _take(self, chunk: bytes) -> None:
-        """Add bytes to the part being filled; a part goes out when a byte comes that it has no room for."""
+        """Add bytes to the part that is being filled. A full part is sent off when the next byte comes."""
         view = memoryview(chunk)
         if view and self.state.kept is not None:
             self.state = await take_back(self.store, self.account, self.state)
@@ -181,7 +183,7 @@ class PartPipeline:
                 self.state.plan.check_number(self._next_number)
             piece = view[: self._size_bytes - len(self._filling)]
             await self.account.acquire(len(piece))
-            # A view would keep the whole chunk in memory until the last of the parts that share it has gone.
+            # A view would keep the whole chunk in memory until the last of the parts that share it was freed.
             self._filling.append(bytes(piece) if len(piece) < len(chunk) else chunk)
             view = view[len(piece) :]
 
@@ -211,7 +213,7 @@ class PartPipeline:
         await self._have_settled(self._size_bytes, self.limits.held_bytes)
 
     async def _have_settled(self, size_bytes: int, limit_bytes: int) -> None:
-        """Wait until a part of `size_bytes` keeps to the limit beside those in flight, or none is."""
+        """Wait until a part of `size_bytes` fits into the limit beside those in flight, or none is in flight."""
         while self._unsettled and self._in_flight_bytes + size_bytes > limit_bytes:
             self._settled = trio.Event()
             await self._settled.wait()
@@ -226,10 +228,10 @@ class PartPipeline:
                 await self._hash(part.body)
                 if part.is_checkpoint:
                     part.hash_state = self._export()
-                self._settle(part)  # whoever names its bytes after this keeps memory that was given back
+                self._settle(part)  # a holder of these bytes would keep memory that was given back
 
     async def _hash(self, pieces: Pieces) -> None:
-        """Hash the next bytes, but for those of an earlier request's tail, which that request hashed."""
+        """Hash the next bytes, except those of an earlier request's tail, which that request hashed."""
         skip_bytes, self._hashed_already = self._hashed_already, 0
         if self.hasher is not None:
             await hash_pieces(self.hasher, pieces, skip_bytes)
@@ -263,14 +265,14 @@ class PartPipeline:
             self._nursery.start_soon(self._save, reached)
 
     async def _save(self, part: _PartInFlight) -> None:
-        """Save a checkpoint, unless what was saved meanwhile, or is at the body's end, says more."""
+        """Save a checkpoint, unless a later state was saved meanwhile, or the body has ended."""
         async with self._saving:
             if self.checkpoint is not None and not self._ended and part.number > self._saved_number:
                 self._saved_number = part.number
                 await self.checkpoint(self._state_after(part.number + 1, part.end, part.hash_state, Pieces()))
 
     async def _ensure_multipart(self) -> tuple[str, str]:
-        """Begin the multipart with the first part, while the body goes on being read."""
+        """Begin the multipart with the first part, while the body is being read."""
         async with self._multipart:
             if self.state.data_id is None or self.state.multipart_id is None:
                 data_id = keys.new_id()

@@ -1,16 +1,16 @@
-"""Uploads whose bytes came to this very replica a moment ago: their PUT need not read back where they stand.
+"""Uploads whose bytes this replica received a moment ago: their PUT need not read the state back.
 
 docker, podman, skopeo and crane send a blob as POST, one PATCH, and a PUT without a body, mostly over one connection.
-The PATCH is answered when its bytes are in the store, so that any replica can go on. Where the PUT comes to the same
-one, it spares the reading of what it has just written: a call of the few that a small blob takes one after another, and
-up to a part's length of bytes, the tail, with a large one.
+The PATCH is answered when its bytes are in the store, so that any replica can continue. If the PUT comes to the same
+replica, the replica need not read what it has just written. For a small blob that is one of the few calls that run one
+after another. For a large one it is also up to a part's length of bytes, the tail.
 
-Remembered are small blobs, with a copy of their bytes, and large ones all of which are in parts, the tail as well.
+The replica remembers small blobs, with a copy of their bytes, and large ones that are all in parts, including the tail.
 
-The digest in the PUT is the proof: what is here is used only where it is the blob that the client wants. So another
-chunk, or a DELETE, which another replica took in meanwhile is overtaken by this PUT, as if it had come later, unless it
-took away or sent anew a part of a large one. Then, and in every other case, the state in the store decides. There is
-never another blob than the one that was asked for.
+The digest in the PUT is the proof: the replica uses what it remembers only if it is the blob that the client wants.
+Another replica may have received another chunk or a DELETE meanwhile. This PUT overtakes them, as if it had come later,
+unless they deleted or replaced a part of a large blob. Then, and in every other case, the state in the store decides.
+The result is never another blob than the one that was asked for.
 """
 
 from collections import OrderedDict
@@ -25,12 +25,12 @@ from zotpy.registry.pushing.states import SavedState
 LARGEST_BYTES = 4 * 1024 * 1024
 _EACH_BYTES = 2 * 1024
 _PART_BYTES = 256
-"""What one takes beside its bytes, about, and each of its parts."""
+"""About what one takes beside its bytes, and what each of its parts takes."""
 
 
 @dataclass(eq=False, slots=True)
 class Recent:
-    """States that this replica wrote last; the oldest leave first."""
+    """States that this replica wrote last. The oldest are dropped first."""
 
     _states: OrderedDict[str, SavedState] = field(default_factory=OrderedDict, init=False)
     held_bytes: int = field(default=0, init=False)
@@ -50,7 +50,7 @@ class Recent:
             self.drop(next(iter(self._states)))
 
     def take(self, key: str, offset: int, digest: Digest) -> SavedState | None:
-        """Return a state once, if its bytes are as many as the client knows of, and have this digest."""
+        """Return a state once, if it has as many bytes as the client knows of, and they have this digest."""
         saved = self.drop(key)
         hasher = saved.state.hasher() if saved is not None and saved.state.offset == offset else None
         if hasher is None or hasher.algorithm != digest.algorithm or hasher.digest() != digest:

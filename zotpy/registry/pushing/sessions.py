@@ -1,4 +1,4 @@
-"""Where an upload stands: from what a client brings along to the state in the store."""
+"""Where an upload stands: from what a client sends along to the state in the store."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,12 +24,12 @@ BEGINNING_BYTES = 16 * KIB
 LONGEST_HEADER_BYTES = 2 * MIB
 """The header of a state names 10,000 parts at most."""
 TAILS_AT_ONCE = 8
-"""States that are read with their tails while the budget does not know of these yet."""
+"""How many states may be read with their tails before the budget counts these."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One request's view of an upload: whose it is, and how far the client knows it to be."""
+    """One request's view of an upload: which upload it is, and how far the client has got as it knows."""
 
     repo: RepositoryName
     token: UploadToken
@@ -40,7 +40,7 @@ class Session:
         return keys.upload(self.repo, self.token.upload_id)
 
     def at(self, offset: int) -> "Session":
-        """Return the session after a request that made so many bytes safe."""
+        """Return the session after a request that made this many bytes safe."""
         return Session(self.repo, replace(self.token, offset=offset))
 
 
@@ -74,10 +74,10 @@ class Sessions:
 
     @asynccontextmanager
     async def reading_tail(self, session: Session) -> AsyncIterator[Callable[[], None]]:
-        """Wait for one's turn to read a state with its tail; call what is given once the tail is in the budget.
+        """Wait for one's turn to read a state with its tail. Call the yielded function once the budget counts the tail.
 
-        How long the tail is, and to which part it belongs, says only the state. So until then a few may be in memory
-        that the budget does not know of.
+        Only the state says how long the tail is, and to which part it belongs. So until then a few tails may be in
+        memory that the budget does not count.
         """
         if session.token.offset == 0:  # nothing is read, mostly
             yield lambda: None
@@ -97,13 +97,13 @@ class Sessions:
             leave()
 
     async def look(self, session: Session) -> UploadState:
-        """Read the state but for its tail. Raises `UploadUnknown` where there is none."""
+        """Read the state without its tail. Raises `UploadUnknown` if it does not exist."""
         return replace((await self.load(session, beginning=BEGINNING_BYTES)).state, tail=Pieces())
 
     async def load(self, session: Session, *, beginning: int | None = None) -> SavedState:
-        """Read the state, or only its `beginning`, which holds all but the tail.
+        """Read the state, or only its `beginning`, which holds everything but the tail.
 
-        Raises `UploadUnknown` where there is none, though the client has sent something.
+        Raises `UploadUnknown` if it does not exist although the client has sent something.
         """
         try:
             fetched = await self.store.get(session.key, most_bytes=beginning)
@@ -122,7 +122,7 @@ class Sessions:
         return SavedState(self.store, session.key, state, fetched.etag, fetched.store_time)
 
     def _begun(self, session: Session, promised_bytes: int | None, algorithm: str | None) -> SavedState:
-        """Return the state of an upload of which nothing was sent; a last chunk is then all of it."""
+        """Return the state of an upload of which nothing was sent. A last chunk is then all of it."""
         rule = plan_chunks if algorithm is None else plan_whole
         largest_bytes = min(self.budget.largest_part_bytes, LARGEST_PART_BYTES)
         plan = rule(promised_bytes, self.settings.upload.part_size_bytes, largest_bytes)
@@ -136,7 +136,7 @@ def promised(span: Span | None, length_bytes: int | None) -> int | None:
 
 
 def check_length(state: UploadState, started_at: int, promised_bytes: int | None) -> None:
-    """Raise `SizeInvalid` where a request carried another number of bytes than it promised."""
+    """Raise `SizeInvalid` if a request carried another number of bytes than it promised."""
     received = state.offset - started_at
     if promised_bytes is not None and received != promised_bytes:
         msg = f"received {received} bytes, but the request promised {promised_bytes}: send it again"
@@ -144,6 +144,6 @@ def check_length(state: UploadState, started_at: int, promised_bytes: int | None
 
 
 def refused(offset: int) -> ChunkOutOfOrder:
-    """Return the error of a chunk that begins elsewhere than at `offset`."""
+    """Return the error of a chunk that does not begin at `offset`."""
     msg = f"the chunk does not begin where the upload ends: continue from byte {offset}"
     return ChunkOutOfOrder(msg, offset=offset)

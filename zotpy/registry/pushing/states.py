@@ -1,4 +1,4 @@
-"""The state of an upload in the store, written only in the place of the one that was read or written before it."""
+"""The state of an upload in the store. It replaces only the state that was read or written before it."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,12 +25,12 @@ class SavedState:
     key: str
     state: UploadState
     etag: str | None
-    """`None` where there is none in the store."""
+    """`None` if the store has none."""
     store_time: datetime | None = None
-    """The store's clock when it was read."""
+    """The store's time when it was read."""
     read_at: float = field(default_factory=lambda: local_s(), init=False)  # noqa: PLW0108 - found when it is called
     in_doubt: bool = field(default=False, init=False)
-    """A write failed, and may have happened all the same."""
+    """A write failed, but may have happened all the same."""
 
     def is_kept_for(self, age_s: float) -> bool:
         """Say whether what the state keeps (see `kept`) was written less than `age_s` seconds ago."""
@@ -40,7 +40,7 @@ class SavedState:
         return age_at_reading_s + local_s() - self.read_at < age_s
 
     async def save(self, state: UploadState) -> None:
-        """Write the state after a chunk, or in its middle; raises `ConditionFailed` where another chunk was faster."""
+        """Write the state after a chunk, or in its middle. Raises `ConditionFailed` if another chunk was faster."""
         if state.offset == 0:
             return
         value = state.encode()
@@ -63,7 +63,7 @@ class SavedState:
             return await self.store.put(self.key, value, if_match=if_match)
 
     async def forget(self) -> None:
-        """Delete the state, where there is one: the upload is over. Never raises a `StoreError`."""
+        """Delete the state, if it exists: the upload is over. Never raises a `StoreError`."""
         if self.etag is not None:
             with cleaning_up():
                 await self.store.delete(self.key)

@@ -1,4 +1,4 @@
-"""Uploads: begun, carried on and committed by whichever replica the next request reaches (spec, *Pushing blobs*).
+"""Uploads: any replica that the next request reaches can begin, continue and commit one (spec, *Pushing blobs*).
 
 `zotpy.core.upload_state` has the table of what each request may do.
 """
@@ -49,8 +49,8 @@ class Uploads:
     def begin(self, repo: RepositoryName, algorithm: str) -> Session:
         """Begin an upload without a store call (end-4a).
 
-        Raises `TooManyRequests` while bodies wait for memory that requests hold for a store that stumbles: a client can
-        repeat a POST, and many cannot repeat a body.
+        Raises `TooManyRequests` if the store does not answer and bodies wait for the memory of held requests. A client
+        can repeat a POST, and many cannot repeat a body.
         """
         if self.holds.calls and self.budget.waiting:
             msg = f"the store does not answer, and {self.budget.waiting} uploads wait for memory: try again"
@@ -66,7 +66,7 @@ class Uploads:
         return session.at((await self.sessions.look(session)).offset)
 
     async def cancel(self, session: Session) -> None:
-        """End an upload: its parts go, and a chunk still under way cannot bring it back. Raises `UploadUnknown`."""
+        """End an upload. Its parts are deleted, and a chunk under way cannot bring it back. Raises `UploadUnknown`."""
         self.recent.drop(session.key)
         state = await self.sessions.look(session)
         await self.store.put(session.key, state.tombstone().encode())
@@ -80,10 +80,11 @@ class Uploads:
         length_bytes: int | None,
         account: Account | None = None,
     ) -> Session:
-        """Take in one chunk (end-5), whose bytes `account` is charged for, and return the session after it.
+        """Take one chunk (end-5), charge `account` for its bytes, and return the session after it.
 
-        A body that is cut is kept up to the cut, and the cut is raised. Raises `ChunkOutOfOrder`, `SizeInvalid`,
-        `BlobTooLarge`, `UploadUnknown`; where the store fails, the upload goes on from the last checkpoint.
+        If a body is cut, the bytes before the cut are kept, and the cut is raised. Raises `ChunkOutOfOrder`,
+        `SizeInvalid`, `BlobTooLarge`, `UploadUnknown`. If the store fails, the upload continues from the last
+        checkpoint.
         """
         async with self.sessions.reading_tail(session) as leave:
             promised_bytes = promised(span, length_bytes)
@@ -97,7 +98,7 @@ class Uploads:
     async def _chunk(
         self, session: Session, saved: SavedState, pipeline: PartPipeline, body: Body, promised_bytes: int | None
     ) -> Session:
-        """Take in one chunk after what is saved."""
+        """Take one chunk after what is saved."""
         started_at = saved.state.offset
         try:
             try:
@@ -129,10 +130,10 @@ class Uploads:
         length_bytes: int | None,
         account: Account | None = None,
     ) -> BlobValue:
-        """Take in the last chunk, which may be all or nothing, and make the blob exist (end-6 and end-4b).
+        """Take the last chunk, which may be all or nothing, and make the blob exist (end-6 and end-4b).
 
-        Raises `DigestInvalid`, `SizeInvalid`, `UploadInvalid`, after which the upload is no more; `ChunkOutOfOrder`,
-        `ClientStalled`, `StoreError`, after which what earlier requests sent is still there; `UploadUnknown`.
+        Raises `DigestInvalid`, `SizeInvalid`, `UploadInvalid`, which end the upload. Raises `ChunkOutOfOrder`,
+        `ClientStalled`, `StoreError`, after which what earlier requests sent still exists. Raises `UploadUnknown`.
         """
         finishing = Finishing(self.sessions, self.commits, self.intake, self.settings, self.recent)
         account = account or self.budget.account()
@@ -144,7 +145,7 @@ class Uploads:
         return Intake(self.store, self.commits, self.budget, self.settings)
 
     async def _overtaken(self, session: Session, saved: SavedState, mine: UploadState) -> ChunkOutOfOrder:
-        """Say where the upload stands now that another request went on with it; raises `UploadUnknown` if it is over.
+        """Return where the upload stands after another request continued it. Raises `UploadUnknown` if it is over.
 
         Parts that no saved state names are dropped: another chunk began parts of its own, or the upload was cancelled.
         """
