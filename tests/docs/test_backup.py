@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from tests.blackbox.registry_api import http_client, push_blob
 from tests.docs.pages import CHECKOUT
 from tests.docs.test_pages import environment, run_page
 from tests.processes import find_program, wait_until
+from zotpy.bucket.reliance import SLACK
 from zotpy.core.digests import Digest
 from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
 
@@ -28,6 +30,9 @@ PAGE = "docs/backup.md"
 SMALL_BYTES, LARGE_BYTES, PARTS_BYTES = 1_000, 200_000, 20 << 20
 """A blob that lives in its record, one that is one object, and one of several parts."""
 PUSHED_BEFORE = 3
+DEADLINE_S = 20.0
+"""Of a request that writes. Half as long again after its begin, what it writes would be late."""
+SETTINGS = {"gcSettings": {"grace": "1h", "deadline": f"{DEADLINE_S:g}s"}}
 
 
 @dataclass
@@ -111,6 +116,7 @@ def test_what_is_pushed_during_a_backup_is_whole_when_restored(
 ) -> None:
     """All pushed before is there, all that is there can be pulled whole, and the check finds nothing wrong."""
     live = Replica(0, bucket, f"{prefix}/live", tmp_path)
+    live.configure(SETTINGS)
     pusher = Pusher(live.url)
     thread = threading.Thread(target=pusher.run)
     live.start()
@@ -128,7 +134,11 @@ def test_what_is_pushed_during_a_backup_is_whole_when_restored(
     assert pusher.failures == []
     assert during > 0
 
+    stopped = time.monotonic()
+    late = stopped + 3 * DEADLINE_S / 2 + SLACK.total_seconds() + 1  # the store tells whole seconds
+    wait_until(lambda: time.monotonic() > late, "a copy of what was pushed is late by the store's clock")
     restored = Replica(1, bucket, f"{prefix}/restored", tmp_path)
+    restored.configure(SETTINGS)
     (tmp_path / "restored.yaml").write_text(restored.settings.read_text())
     said = run_page(PAGE, CHECKOUT, places, "export", "sh deploy/backup backup:", "zotpy fsck")
     assert said.splitlines()[-1] == "0 problems, 0 left"
