@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import structlog
 import trio
 
-from zotpy.collector import Collector, CollectorSettings, KeepTags, Policy, Retention
-from zotpy.settings import KeepTagsSettings, RetentionSettings, Settings
+from zotpy.collector import Collector, CollectorSettings
+from zotpy.settings import Settings
 from zotpy.store.interface import Store
 from zotpy.store.paced import PacedStore
 
@@ -67,36 +67,5 @@ def outside_window(window: tuple[int, int] | None, now: datetime) -> str:
 
 
 def collector_settings(settings: Settings) -> CollectorSettings:
-    """Translate the configuration's words into the collector's."""
-    return CollectorSettings(
-        gc=settings.gc,
-        retention=_retention(settings.retention),
-    )
-
-
-def _retention(settings: RetentionSettings) -> Retention:
-    """Translate the configuration's words into the collector's."""
-
-    def within(seconds: float | None) -> timedelta | None:
-        return None if seconds is None else timedelta(seconds=seconds)
-
-    def keep_tags(keep: KeepTagsSettings) -> KeepTags:
-        return KeepTags(
-            patterns=keep.patterns,
-            most_recently_pushed=keep.most_recently_pushed_count,
-            most_recently_pulled=keep.most_recently_pulled_count,
-            pushed_within=within(keep.pushed_within_s),
-            pulled_within=within(keep.pulled_within_s),
-        )
-
-    policies = [
-        Policy(
-            repositories=policy.repositories,
-            delete_referrers=policy.delete_referrers,
-            delete_untagged=policy.delete_untagged,
-            keep_tags=tuple(keep_tags(keep) for keep in policy.keep_tags),
-            keep_untagged=None if policy.keep_untagged is None else keep_tags(policy.keep_untagged),
-        )
-        for policy in settings.policies
-    ]
-    return Retention(tuple(policies), settings.delay_s, settings.dry_run)
+    """Return what a collector needs of the configuration."""
+    return CollectorSettings(gc=settings.gc, retention=settings.retention)

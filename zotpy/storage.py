@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from zotpy.core.units import MIB
@@ -90,18 +90,5 @@ def _on_disk(store: Store, disk: Path | None) -> Iterator[Store]:
 
 
 def s3_config(settings: S3Settings) -> S3Config:
-    """Translate the configuration's words into the client's."""
-    return S3Config(
-        bucket=settings.bucket,
-        region=settings.region,
-        endpoint=settings.endpoint,
-        public_endpoint=settings.redirect_endpoint,
-        path_style=settings.force_path_style,
-        fips=settings.use_fips_endpoint,
-        dual_stack=settings.use_dual_stack,
-        verify_tls=not settings.skip_verify,
-        ca_bundle=settings.ca_bundle,
-        access_key=settings.access_key,
-        secret_key=settings.secret_key,
-        session_token=settings.session_token,
-    )
+    """Return what the client needs: these settings, and its own numbers."""
+    return S3Config(**{field.name: getattr(settings, field.name) for field in fields(S3Settings)})

@@ -106,7 +106,7 @@ def _run_calls(body: bytes, call: Call, times: int) -> None:
             (listener,) = await nursery.start(partial(trio.serve_tcp, partial(_answering, answer), 0, host="127.0.0.1"))
             port = listener.socket.getsockname()[1]
             endpoint = f"http://127.0.0.1:{port}"
-            config = S3Config("bucket", endpoint=endpoint, path_style=True, access_key="a", secret_key=SECRET)
+            config = S3Config("bucket", endpoint=endpoint, force_path_style=True, access_key="a", secret_key=SECRET)
             async with open_client(config) as client:
                 store = S3Store(client, "prefix")
                 for _ in range(times):

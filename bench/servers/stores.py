@@ -42,7 +42,7 @@ class Bucket:
             bucket=self.name,
             region=self.region,
             endpoint=self.endpoint,
-            path_style=True,
+            force_path_style=True,
             access_key=self.access_key,
             secret_key=self.secret_key,
         )

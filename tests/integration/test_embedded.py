@@ -59,7 +59,7 @@ def config(store: EmbeddedStore) -> S3Config:
         bucket=store.bucket,
         region=store.region,
         endpoint=store.endpoint,
-        path_style=True,
+        force_path_style=True,
         access_key=store.access_key,
         secret_key=store.secret_key,
     )

@@ -22,13 +22,13 @@ from tests.simulation.contents import INLINE_BYTES, MANIFESTS, NAMES, PART_BYTES
 from tests.simulation.history import History
 from tests.simulation.scheduler import DEADLINE_S, GRACE_S, Odds, Scheduler
 from tests.simulation.themes import Theme, draw
-from zotpy.collector import Collector, CollectorSettings, Policy, Retention
+from zotpy.collector import Collector, CollectorSettings
 from zotpy.concurrency import plain_errors
 from zotpy.core.record_values import INLINE_LIMIT_BYTES
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.pushing import committing, kept
 from zotpy.registry.registry import Registry, open_registry
-from zotpy.settings import GcSettings, Settings, UploadSettings
+from zotpy.settings import GcSettings, PolicySettings, RetentionSettings, Settings, UploadSettings
 from zotpy.store import memory_store
 from zotpy.store.interface import StoreError
 from zotpy.store.memory_store import MemoryStore
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 GC = GcSettings(grace_s=GRACE_S, deadline_s=DEADLINE_S)
 SETTINGS = Settings(upload=UploadSettings(part_size_bytes=PART_BYTES), gc=GC)
 COLLECTING = CollectorSettings(replace(GC, upload_ttl_s=2 * GRACE_S), repositories_at_once=2, calls_at_once=2)
-RETENTION = Retention((Policy((re.compile(""),), delete_referrers=True),), delay_s=0.0)
+RETENTION = RetentionSettings(delay_s=0.0, policies=(PolicySettings((re.compile(""),), delete_referrers=True),))
 BUDGET_BYTES = 1024 * 1024
 LOSSES = ("delete", "delete_many", "put")
 PASSES_UNTIL_EMPTY = 8

@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "zotpy.http.server": "zotpy.bell zotpy.concurrency zotpy.core zotpy.http zotpy.memory zotpy.store h11 hypercorn "
     "quart quart_trio structlog trio werkzeug",
     "zotpy.s3.wire": "zotpy.core crc32c",
-    "zotpy.s3": "zotpy.core zotpy.http zotpy.libraries zotpy.s3.wire botocore crc32c h11 httpx structlog trio",
+    "zotpy.s3": "zotpy.core zotpy.http zotpy.libraries zotpy.s3.wire zotpy.settings botocore crc32c h11 httpx "
+    "structlog trio",
     "zotpy.store": "zotpy.core crc32c structlog trio",
     "zotpy.store.s3": "zotpy.core zotpy.s3 zotpy.s3.wire zotpy.store crc32c httpx structlog trio",
     "zotpy.store.opening": "zotpy.core zotpy.s3 zotpy.store zotpy.store.s3 structlog trio",

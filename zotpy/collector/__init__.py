@@ -15,8 +15,7 @@ readers can rebuild.
 """
 
 from zotpy.collector.collector import Collector
-from zotpy.collector.retention.policies import KeepTags, Policy, Retention
 from zotpy.collector.settings import CollectorSettings
 from zotpy.collector.summary import Expiration, Summary
 
-__all__ = ["Collector", "CollectorSettings", "Expiration", "KeepTags", "Policy", "Retention", "Summary"]
+__all__ = ["Collector", "CollectorSettings", "Expiration", "Summary"]

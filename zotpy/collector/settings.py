@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from zotpy.collector.retention.policies import Retention
-from zotpy.settings import GcSettings
+from zotpy.settings import GcSettings, RetentionSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +13,7 @@ class CollectorSettings:
     """Its times must not be shorter than those of any replica of the bucket."""
     dry_run: bool = False
     """Count what would be deleted, and delete nothing."""
-    retention: Retention = field(default_factory=Retention)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     """What may be deleted although no client deleted it."""
     repositories_at_once: int = 8
     """How many repositories are checked at once, 1 or more."""

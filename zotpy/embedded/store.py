@@ -51,7 +51,7 @@ class EmbeddedStore:
             bucket=self.bucket,
             region=self.region,
             endpoint=self.endpoint,
-            path_style=True,
+            force_path_style=True,
             access_key=self.access_key,
             secret_key=self.secret_key,
         )

@@ -197,7 +197,7 @@ async def open_client(config: S3Config) -> AsyncIterator[S3Client]:
     """Open a client with its own pool. Raises `S3Error` if the configuration or the environment is wrong."""
     async with S3Transport(
         config.bucket_url,
-        verify_tls=config.verify_tls,
+        verify_tls=not config.skip_verify,
         max_connections=config.max_connections,
         max_streams=config.max_streams,
         ca_bundle=config.ca_bundle,

@@ -1,11 +1,11 @@
 """Where the bucket is, and how patient the client is."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from zotpy.s3.addresses import aws_bucket_url, bucket_at
 from zotpy.s3.wire.retry import RetryPolicy
+from zotpy.settings import S3Settings
 
 LONGEST_OBJECT_BYTES = 24 * 1024 * 1024
 """The longest of our objects, except for manifests, is the state of an upload, with a tail of 16 MiB."""
@@ -13,29 +13,9 @@ _USUAL_PORTS = {"http": ":80", "https": ":443"}
 
 
 @dataclass(frozen=True, slots=True)
-class S3Config:
+class S3Config(S3Settings):
     """One bucket of one S3 service; times in seconds."""
 
-    bucket: str
-    region: str = "us-east-1"
-    endpoint: str | None = None
-    """URL of the service; `None`: AWS, in `region`."""
-    public_endpoint: str | None = None
-    """URL of the service in presigned URLs, whose readers may know it by another name; `None`: the same as
-    `endpoint`."""
-    path_style: bool = False
-    """Put the bucket into the path, even if its name could be in the host name."""
-    fips: bool = False
-    """AWS's endpoints with modules that are validated by FIPS 140."""
-    dual_stack: bool = False
-    """AWS's endpoints for IPv6 and IPv4."""
-    verify_tls: bool = True
-    ca_bundle: Path | None = None
-    """Certificates of authorities to trust, PEM; `None`: the public ones, or those of SSL_CERT_FILE."""
-    access_key: str | None = None
-    """Without keys: the usual AWS chain."""
-    secret_key: str | None = field(default=None, repr=False)
-    session_token: str | None = field(default=None, repr=False)
     checksums: bool = True
     """Send a CRC-32C with each body for the store to check, otherwise an MD5. A few services refuse the former."""
     max_connections: int = 128
@@ -63,9 +43,13 @@ class S3Config:
         Raises `S3Error` if AWS has none.
         """
         if self.endpoint is not None:
-            return bucket_at(self.endpoint, self.bucket, path_style=self.path_style)
+            return bucket_at(self.endpoint, self.bucket, path_style=self.force_path_style)
         return aws_bucket_url(
-            self.bucket, self.region, path_style=self.path_style, fips=self.fips, dual_stack=self.dual_stack
+            self.bucket,
+            self.region,
+            path_style=self.force_path_style,
+            fips=self.use_fips_endpoint,
+            dual_stack=self.use_dual_stack,
         )
 
     @property
@@ -76,7 +60,7 @@ class S3Config:
         the default port.
         """
         url = self.bucket_url
-        if self.public_endpoint is not None:
-            url = bucket_at(self.public_endpoint, self.bucket, path_style=self.path_style)
+        if self.redirect_endpoint is not None:
+            url = bucket_at(self.redirect_endpoint, self.bucket, path_style=self.force_path_style)
         parts = urlsplit(url)
         return parts._replace(netloc=parts.netloc.lower().removesuffix(_USUAL_PORTS[parts.scheme])).geturl()

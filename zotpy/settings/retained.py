@@ -2,6 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
+
+from zotpy.core.names import RepositoryName
+
+ALWAYS = timedelta.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +23,31 @@ class KeepTagsSettings:
     """How long tags stay that were pulled or pushed."""
 
     @property
-    def needs_pulls(self) -> bool:
-        """Whether the times of pulls matter."""
-        return self.most_recently_pulled_count > 0 or self.pulled_within_s is not None
+    def pushed_within(self) -> timedelta | None:
+        """How long tags stay that were pushed; `None`: no such rule."""
+        return None if self.pushed_within_s is None else timedelta(seconds=self.pushed_within_s)
+
+    @property
+    def pulled_within(self) -> timedelta | None:
+        """How long tags stay that were pulled; `None`: no such rule. A push counts as a pull."""
+        return None if self.pulled_within_s is None else timedelta(seconds=self.pulled_within_s)
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether anything that matches may be deleted."""
+        counts = self.most_recently_pushed_count, self.most_recently_pulled_count
+        return any((*counts, self.pushed_within, self.pulled_within))
+
+    @property
+    def pulls_matter_for(self) -> timedelta:
+        """How long a pull makes a difference; zero: pulls make none."""
+        if self.most_recently_pulled_count:
+            return ALWAYS
+        return self.pulled_within or timedelta()
+
+    def matches(self, tag: str) -> bool:
+        """Whether this section decides about a tag."""
+        return not self.patterns or any(pattern.search(tag) for pattern in self.patterns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +68,10 @@ class PolicySettings:
     """Keeps those untagged manifests that a rule matches. It has no patterns."""
 
     @property
-    def needs_pulls(self) -> bool:
-        """Whether the times of pulls matter."""
+    def pulls_matter_for(self) -> timedelta:
+        """How long a pull makes a difference."""
         keeps = self.keep_tags if self.keep_untagged is None else (*self.keep_tags, self.keep_untagged)
-        return any(keep.needs_pulls for keep in keeps)
+        return max((keep.pulls_matter_for for keep in keeps), default=timedelta())
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +81,18 @@ class RetentionSettings:
     dry_run: bool = False
     """Report what would be deleted, and delete none of it."""
     delay_s: float = 24 * 3600.0
-    """How long untagged manifests and referrers stay after their push."""
+    """How long untagged manifests and referrers stay after their push; never shorter than the grace."""
     policies: tuple[PolicySettings, ...] = ()
     """The first policy that matches a repository counts. If none does, nothing is deleted."""
 
     @property
     def needs_pulls(self) -> bool:
         """Whether the times of pulls matter."""
-        return any(policy.needs_pulls for policy in self.policies)
+        return any(policy.pulls_matter_for for policy in self.policies)
+
+    def policy_of(self, repo: RepositoryName) -> PolicySettings | None:
+        """Return the first policy that matches a repository."""
+        for policy in self.policies:
+            if any(pattern.match(repo.text) for pattern in policy.repositories):
+                return policy
+        return None

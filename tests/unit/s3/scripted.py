@@ -108,7 +108,7 @@ class ScriptedServer:
         return S3Config(
             bucket="bucket",
             endpoint=f"http://127.0.0.1:{self.port}",
-            path_style=True,
+            force_path_style=True,
             access_key="key",
             secret_key="secret",
             checksums=checksums,

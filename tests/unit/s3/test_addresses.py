@@ -61,7 +61,9 @@ async def test_the_bucket_stands_in_the_host_or_in_the_path(
     target: str,
 ) -> None:
     """Both styles, with AWS and with services of one's own, and what is signed is what is sent."""
-    config = S3Config("bucket", "eu-west-1", endpoint, path_style=path_style, access_key="key", secret_key="secret")
+    config = S3Config(
+        "bucket", "eu-west-1", endpoint, force_path_style=path_style, access_key="key", secret_key="secret"
+    )
     recorder = Recorder()
     client = S3Client(config, recorder)
     await client.call(Request("GetObject", "GET", "k!/x"))
@@ -90,7 +92,7 @@ def test_presigned_urls_have_the_public_name(
     address: str,
 ) -> None:
     """They are signed for the host that their readers send, in the same style as our own requests."""
-    config = S3Config("b", endpoint="http://store:9000", public_endpoint=endpoint, path_style=path_style)
+    config = S3Config("b", endpoint="http://store:9000", redirect_endpoint=endpoint, force_path_style=path_style)
     keys = signing.Keys("key", "secret")
     before = datetime.now(UTC).replace(microsecond=0)
     url = httpx.URL(S3Client(config, Recorder()).presign_get("k!/x", keys, 60, ()))
@@ -117,14 +119,18 @@ def test_no_url_is_promised_for_longer_than_its_keys(left_s: int | None, least_s
     [
         ("eu-central-1", {}, "https://b-ucket.s3.eu-central-1.amazonaws.com"),
         ("us-east-1", {}, "https://b-ucket.s3.us-east-1.amazonaws.com"),
-        ("us-east-1", {"path_style": True}, "https://s3.us-east-1.amazonaws.com/b-ucket"),
+        ("us-east-1", {"force_path_style": True}, "https://s3.us-east-1.amazonaws.com/b-ucket"),
         ("cn-north-1", {}, "https://b-ucket.s3.cn-north-1.amazonaws.com.cn"),
         ("us-iso-east-1", {}, "https://b-ucket.s3.us-iso-east-1.c2s.ic.gov"),
         ("us-isob-east-1", {}, "https://b-ucket.s3.us-isob-east-1.sc2s.sgov.gov"),
         ("eusc-de-east-1", {}, "https://b-ucket.s3.eusc-de-east-1.amazonaws.eu"),
-        ("us-gov-west-1", {"fips": True}, "https://b-ucket.s3-fips.us-gov-west-1.amazonaws.com"),
-        ("eu-west-1", {"dual_stack": True}, "https://b-ucket.s3.dualstack.eu-west-1.amazonaws.com"),
-        ("us-east-1", {"fips": True, "dual_stack": True}, "https://b-ucket.s3-fips.dualstack.us-east-1.amazonaws.com"),
+        ("us-gov-west-1", {"use_fips_endpoint": True}, "https://b-ucket.s3-fips.us-gov-west-1.amazonaws.com"),
+        ("eu-west-1", {"use_dual_stack": True}, "https://b-ucket.s3.dualstack.eu-west-1.amazonaws.com"),
+        (
+            "us-east-1",
+            {"use_fips_endpoint": True, "use_dual_stack": True},
+            "https://b-ucket.s3-fips.dualstack.us-east-1.amazonaws.com",
+        ),
         ("eu-west-1", {"bucket": "my.bucket"}, "https://s3.eu-west-1.amazonaws.com/my.bucket"),
         ("us-east-1", {"bucket": "My_Bucket"}, "https://s3.us-east-1.amazonaws.com/My_Bucket"),
         ("mars-north-9", {}, "https://b-ucket.s3.mars-north-9.amazonaws.com"),
@@ -152,7 +158,7 @@ def test_variables_of_aws_name_its_endpoints(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("config", "problem"),
     [
-        (S3Config("b-ucket", "cn-north-1", fips=True), "FIPS"),
+        (S3Config("b-ucket", "cn-north-1", use_fips_endpoint=True), "FIPS"),
         (S3Config("b-ucket", "us east"), "us east"),
         (S3Config("a/b"), "a/b"),
         (S3Config("fast--usw2-az1--x-s3"), "directory bucket"),
@@ -185,7 +191,9 @@ async def test_the_bucket_itself_has_an_address() -> None:
     recorder = Recorder()
     targets = []
     for path_style in (True, False):
-        config = S3Config("b", endpoint="http://store", path_style=path_style, access_key="key", secret_key="secret")
+        config = S3Config(
+            "b", endpoint="http://store", force_path_style=path_style, access_key="key", secret_key="secret"
+        )
         await S3Client(config, recorder).call(Request("ListObjectsV2", "GET", None, (("list-type", "2"),)))
         targets.append(recorder.last.extensions["target"])
     assert targets == [b"/b?list-type=2", b"/?list-type=2"]

@@ -83,7 +83,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_named_as_the_reason(
     with pytest.raises(S3Unavailable, match=r"ConnectError .*certificate verify failed"):
         await put(config)
     assert server.seen == []
-    await put(replace(config, verify_tls=False))
+    await put(replace(config, skip_verify=True))
     assert [seen.body for seen in server.seen] == [BODY]
 
 

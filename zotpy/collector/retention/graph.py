@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
-from zotpy.collector.retention.policies import Policy
 from zotpy.core.digests import Digest
 from zotpy.core.names import Tag
+from zotpy.settings import PolicySettings
 
 Node = Digest | Tag
 """A manifest, or a tag that says whose referrer it names."""
@@ -68,7 +68,7 @@ class Graph:
             referring.setdefault(each.subject, set()).add(tag)
         return cls(manifests, tags, mentioned, {node: frozenset(nodes) for node, nodes in referring.items()})
 
-    def staying(self, policy: Policy, tagged: Iterable[Digest]) -> frozenset[Node]:
+    def staying(self, policy: PolicySettings, tagged: Iterable[Digest]) -> frozenset[Node]:
         """Return what stays if these manifests have tags that stay; tags of referrers do not count."""
         roots: set[Node] = {digest for digest in tagged if digest in self.manifests}
         for digest, seen in self.manifests.items():

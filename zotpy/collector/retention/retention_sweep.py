@@ -21,7 +21,6 @@ from zotpy.bucket.tags import Tags
 from zotpy.collector.collection import Collection
 from zotpy.collector.retention.graph import Graph, Node
 from zotpy.collector.retention.inventory import Inventory
-from zotpy.collector.retention.policies import Policy
 from zotpy.collector.retention.pull_history import PullHistory
 from zotpy.collector.retention.tag_rules import (
     NEVER,
@@ -35,6 +34,7 @@ from zotpy.collector.summary import Expiration
 from zotpy.concurrency import gather
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName, Tag
+from zotpy.settings import PolicySettings
 
 log = structlog.get_logger()
 
@@ -55,7 +55,7 @@ class RetentionSweep:
 
     collection: Collection
     repo: RepositoryName
-    policy: Policy
+    policy: PolicySettings
     history: PullHistory
 
     async def run(self, records: RecordListing) -> Retained:

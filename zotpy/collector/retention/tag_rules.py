@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from zotpy.collector.retention.policies import SETTLING, KeepTags, Policy
 from zotpy.core.digests import Digest
 from zotpy.core.names import Tag
+from zotpy.settings import KeepTagsSettings, PolicySettings
+
+SETTLING = timedelta(days=7)
+"""How long pulls must have been noted before something is deleted because others were pulled later."""
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 _REFERRER_TAG = re.compile(r"sha256-(?P<hex>[0-9a-f]{64})(?:\.[A-Za-z0-9._-]+)?")
@@ -68,7 +71,7 @@ def subject_of(tag: Tag) -> Digest | None:
     return None if found is None else Digest("sha256", found["hex"])
 
 
-def expired_tags(policy: Policy, tags: Sequence[TagSeen], pulls: PullTimes, now: datetime) -> Mapping[Tag, str]:
+def expired_tags(policy: PolicySettings, tags: Sequence[TagSeen], pulls: PullTimes, now: datetime) -> Mapping[Tag, str]:
     """Return the tags that are deleted, each with the reason. It does not judge tags of referrers."""
     if not policy.keep_tags:
         return {}
@@ -89,22 +92,22 @@ def expired_tags(policy: Policy, tags: Sequence[TagSeen], pulls: PullTimes, now:
 
 
 def expired_untagged(
-    keep: KeepTags, manifests: Sequence[UntaggedSeen], pulls: PullTimes, now: datetime
+    keep: KeepTagsSettings, manifests: Sequence[UntaggedSeen], pulls: PullTimes, now: datetime
 ) -> Mapping[Digest, str]:
     """Return the untagged manifests that no rule keeps, each with the reason."""
     kept = _kept(keep, manifests, pulls, now)
     return {seen.digest: f"it is {_reason(keep)} (keepUntagged)" for seen in manifests if seen not in kept}
 
 
-def _kept(keep: KeepTags, some: Sequence[Seen], pulls: PullTimes, now: datetime) -> set[Seen]:
+def _kept(keep: KeepTagsSettings, some: Sequence[Seen], pulls: PullTimes, now: datetime) -> set[Seen]:
     """Return those that any rule keeps."""
     if not keep.has_rules or not _knows_pulls(keep, pulls, now):
         return set(some)
     newest = sorted(some, key=lambda seen: (seen.pushed, seen.name), reverse=True)
-    kept = set(newest[: keep.most_recently_pushed])
+    kept = set(newest[: keep.most_recently_pushed_count])
     # of those that were never pulled, the ones pushed later come first
     newest.sort(key=pulls.of, reverse=True)
-    kept |= set(newest[: keep.most_recently_pulled])
+    kept |= set(newest[: keep.most_recently_pulled_count])
     if keep.pushed_within is not None:
         kept |= {seen for seen in some if now - seen.pushed < keep.pushed_within}
     if keep.pulled_within is not None:
@@ -112,17 +115,17 @@ def _kept(keep: KeepTags, some: Sequence[Seen], pulls: PullTimes, now: datetime)
     return kept
 
 
-def _knows_pulls(keep: KeepTags, pulls: PullTimes, now: datetime) -> bool:
+def _knows_pulls(keep: KeepTagsSettings, pulls: PullTimes, now: datetime) -> bool:
     """Whether pulls have been noted for long enough: a lack of notes is no reason to delete anything."""
-    needed = max(keep.pulled_within or timedelta(), SETTLING if keep.most_recently_pulled else timedelta())
+    needed = max(keep.pulled_within or timedelta(), SETTLING if keep.most_recently_pulled_count else timedelta())
     return not needed or (pulls.since is not None and now - pulls.since >= needed)
 
 
-def _reason(keep: KeepTags) -> str:
+def _reason(keep: KeepTagsSettings) -> str:
     """Name the rules that have not kept a tag."""
     rules = [
-        keep.most_recently_pushed and f"not among the {keep.most_recently_pushed} pushed last",
-        keep.most_recently_pulled and f"not among the {keep.most_recently_pulled} pulled last",
+        keep.most_recently_pushed_count and f"not among the {keep.most_recently_pushed_count} pushed last",
+        keep.most_recently_pulled_count and f"not among the {keep.most_recently_pulled_count} pulled last",
         keep.pushed_within and f"not pushed within {told(keep.pushed_within)}",
         keep.pulled_within and f"neither pulled nor pushed within {told(keep.pulled_within)}",
     ]

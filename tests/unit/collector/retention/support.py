@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import trio
@@ -13,7 +12,7 @@ import trio
 from tests.unit.collector.support import GRACE_S, SETTINGS, Bucket
 from tests.unit.registry.support import BUDGET_BYTES, PART_BYTES, REPO
 from tests.unit.registry.test_manifests import image
-from zotpy.collector import Collector, KeepTags, Policy, Retention
+from zotpy.collector import Collector
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestUnknown
@@ -21,6 +20,7 @@ from zotpy.core.manifest_facts import OCI_INDEX
 from zotpy.core.names import Tag
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
+from zotpy.settings import KeepTagsSettings, PolicySettings, RetentionSettings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,11 +35,11 @@ UNTAGGED_IMAGE = Digest.of(image())
 ENTRY = keys.entry(REPO, "manifests", UNTAGGED_IMAGE)
 MARKERS = keys.tagged(REPO, UNTAGGED_IMAGE)
 ALL = (re.compile(""),)
-UNTAGGED = Policy(ALL)
-BOTH = Policy(ALL, delete_referrers=True)
-NEWEST = Policy(ALL, keep_tags=(KeepTags(most_recently_pushed=1),))
+UNTAGGED = PolicySettings(ALL)
+BOTH = PolicySettings(ALL, delete_referrers=True)
+NEWEST = PolicySettings(ALL, keep_tags=(KeepTagsSettings(most_recently_pushed_count=1),))
 PULLED_S = 10 * GRACE_S
-PULLED = Policy(ALL, delete_untagged=False, keep_tags=(KeepTags(pulled_within=timedelta(seconds=PULLED_S)),))
+PULLED = PolicySettings(ALL, delete_untagged=False, keep_tags=(KeepTagsSettings(pulled_within_s=PULLED_S),))
 
 
 @dataclass(eq=False, slots=True)
@@ -64,10 +64,10 @@ class Kept:
         self.told.append(str(expiration))
 
     async def collect(
-        self, *policies: Policy, store: Store | None = None, dry_run: bool = False, only_says: bool = False
+        self, *policies: PolicySettings, store: Store | None = None, dry_run: bool = False, only_says: bool = False
     ) -> Summary:
         """Collect once by these policies."""
-        retention = Retention(policies, DELAY_S, only_says)
+        retention = RetentionSettings(only_says, DELAY_S, policies)
         settings = replace(SETTINGS, dry_run=dry_run, retention=retention)
         return await Collector(store or self.bucket.store, settings, self).run()
 
@@ -96,7 +96,9 @@ def index(*children: Digest) -> bytes:
     return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests}).encode()
 
 
-async def meanwhile(kept: Kept, parked: Step, work: Callable[[], Awaitable[object]], policy: Policy = UNTAGGED) -> int:
+async def meanwhile(
+    kept: Kept, parked: Step, work: Callable[[], Awaitable[object]], policy: PolicySettings = UNTAGGED
+) -> int:
     """Do something where the collection was told to stop; returns how many tags and manifests have gone."""
     gone = []
 

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from zotpy.collector import Policy
 from zotpy.collector.retention.graph import Graph, ManifestSeen, Node, ReferrerTag
 from zotpy.core.digests import Digest
 from zotpy.core.names import Tag
+from zotpy.settings import PolicySettings
 
 IMAGE, OTHER, INDEX, OUTER, SIGNATURE, OF_SIGNATURE, GONE = (
     Digest.of(name) for name in (b"image", b"other", b"index", b"outer", b"signature", b"of signature", b"gone")
@@ -24,10 +24,10 @@ MANIFESTS = {
 }
 """An index in an index, with an image that is signed, and a referrer of the signature; and another image."""
 ALL = (re.compile(""),)
-BOTH = Policy(ALL, delete_referrers=True)
+BOTH = PolicySettings(ALL, delete_referrers=True)
 
 
-def going(graph: Graph, policy: Policy, *tagged: Digest) -> list[Node]:
+def going(graph: Graph, policy: PolicySettings, *tagged: Digest) -> list[Node]:
     """Return what goes where these have tags."""
     return list(graph.going(graph.staying(policy, tagged)))
 
@@ -41,14 +41,14 @@ def going(graph: Graph, policy: Policy, *tagged: Digest) -> list[Node]:
         (BOTH, [IMAGE], {OTHER, OUTER, INDEX}),
         (BOTH, [OTHER], {IMAGE, INDEX, OUTER, SIGNATURE, OF_SIGNATURE}),
         (BOTH, [SIGNATURE], {IMAGE, OTHER, INDEX, OUTER}),
-        (Policy(ALL), [], {IMAGE, OTHER, INDEX, OUTER}),
-        (Policy(ALL, delete_untagged=False), [], set()),
-        (Policy(ALL, delete_untagged=False, delete_referrers=True), [], set()),
+        (PolicySettings(ALL), [], {IMAGE, OTHER, INDEX, OUTER}),
+        (PolicySettings(ALL, delete_untagged=False), [], set()),
+        (PolicySettings(ALL, delete_untagged=False, delete_referrers=True), [], set()),
         (BOTH, [GONE], {IMAGE, OTHER, INDEX, OUTER, SIGNATURE, OF_SIGNATURE}),
     ],
 )
 def test_what_stays_keeps_what_it_mentions_and_its_referrers(
-    policy: Policy, tagged: list[Digest], goes: set[Digest]
+    policy: PolicySettings, tagged: list[Digest], goes: set[Digest]
 ) -> None:
     """And nothing else stays, where the policy takes its kind."""
     assert set(going(Graph.of(MANIFESTS), policy, *tagged)) == goes
@@ -64,8 +64,8 @@ def test_referrers_of_what_is_gone_go_where_the_policy_says_so() -> None:
     """By themselves, whatever becomes of untagged manifests."""
     manifests = {SIGNATURE: ManifestSeen(is_old=True, subject=GONE), OTHER: ManifestSeen(is_old=True)}
     graph = Graph.of(manifests)
-    assert going(graph, Policy(ALL, delete_untagged=False, delete_referrers=True)) == [SIGNATURE]
-    assert going(graph, Policy(ALL, delete_untagged=False)) == []
+    assert going(graph, PolicySettings(ALL, delete_untagged=False, delete_referrers=True)) == [SIGNATURE]
+    assert going(graph, PolicySettings(ALL, delete_untagged=False)) == []
     assert graph.reason(SIGNATURE) == f"its subject {GONE} is gone"
     assert Graph.of(MANIFESTS).reason(SIGNATURE) == f"its subject {IMAGE} goes"
 
@@ -92,11 +92,11 @@ def test_an_index_that_lists_its_own_subject_has_its_order() -> None:
         (BOTH, True, [IMAGE], []),
         (BOTH, True, [], [IMAGE, Tag("sig"), OTHER]),
         (BOTH, False, [], [IMAGE]),
-        (Policy(ALL), True, [], [IMAGE]),
+        (PolicySettings(ALL), True, [], [IMAGE]),
     ],
 )
 def test_a_tag_of_a_referrer_lives_as_long_as_its_subject(
-    policy: Policy,
+    policy: PolicySettings,
     is_old: bool,  # noqa: FBT001 - a parameter of the table
     tagged: list[Digest],
     goes: list[Node],

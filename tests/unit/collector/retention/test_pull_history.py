@@ -12,11 +12,11 @@ import trio
 from tests.unit.collector.retention.support import ALL, NEWEST, PULLED, PULLED_S, Kept
 from tests.unit.registry.support import OTHER, REPO, keys_below
 from tests.unit.registry.test_manifests import V1, V2, tags_of
-from zotpy.collector import KeepTags, Policy
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.pulls import decode_pulls
 from zotpy.registry.pull_log import PullLog
+from zotpy.settings import KeepTagsSettings, PolicySettings
 from zotpy.store.interface import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ async def test_those_pulled_last_are_known_however_long_ago() -> None:
     kept.bucket.clock.advance(1)
     await noted(kept, await digest_of(kept, "v1"))
     kept.bucket.clock.advance(timedelta(days=400).total_seconds())
-    last = Policy(ALL, delete_untagged=False, keep_tags=(KeepTags(most_recently_pulled=1),))
+    last = PolicySettings(ALL, delete_untagged=False, keep_tags=(KeepTagsSettings(most_recently_pulled_count=1),))
     assert (await kept.collect(last)).tags_expired == 1
     assert await tags_of(kept.bucket.registry) == ["v1"]
     assert len(written(kept)) == 1
@@ -128,7 +128,7 @@ async def test_who_stops_asking_starts_anew(kept: Kept) -> None:
     await noted(kept, await digest_of(kept, "v1"))
     await kept.collect(NEWEST, dry_run=True)
     assert keys_below(kept.bucket.store, keys.PULLS) != []
-    await kept.collect(Policy(ALL, delete_untagged=False))
+    await kept.collect(PolicySettings(ALL, delete_untagged=False))
     assert keys_below(kept.bucket.store, keys.PULLS) == []
     assert (await kept.collect(PULLED)).tags_expired == 0
     await noted(kept)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
 from tests.unit.collector.retention.support import ALL, BOTH, DELAY_S, NEWEST, UNTAGGED, Kept
 from tests.unit.registry.support import NO_CONDITIONS, REPO, keys_below
 from tests.unit.registry.test_manifests import V1, V2, image, referrers_of, tags_of
-from zotpy.collector import KeepTags, Policy
 from zotpy.config.globs import read_glob
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.names import Tag
+from zotpy.settings import KeepTagsSettings, PolicySettings
 
 UNNAMED = "no tag names it, and nothing that stays refers to it"
 
@@ -46,8 +44,8 @@ async def test_without_a_policy_nothing_goes(kept: Kept) -> None:
     """And where the first policy that matches takes nothing, later ones do not count."""
     untagged = await kept.push_index(await kept.bucket.push_image())
     kept.bucket.clock.advance(DELAY_S + 1)
-    keep_all = Policy((read_glob("team/*"),), delete_untagged=False)
-    for policies in [(), (keep_all, UNTAGGED), (Policy((read_glob("other/**"),)),)]:
+    keep_all = PolicySettings((read_glob("team/*"),), delete_untagged=False)
+    for policies in [(), (keep_all, UNTAGGED), (PolicySettings((read_glob("other/**"),)),)]:
         summary = await kept.collect(*policies)
         assert (summary.tags_expired, summary.manifests_expired) == (0, 0)
     assert await kept.has(untagged)
@@ -93,7 +91,7 @@ async def test_tags_of_signatures_are_judged_by_their_subject_alone(kept: Kept) 
     signature = Tag(f"sha256-{subject.hex}.sig")
     await kept.bucket.push_image(tag=signature.text, note="signature")
     kept.bucket.clock.advance(DELAY_S + 1)
-    newest = Policy(NEWEST.repositories, delete_referrers=True, keep_tags=NEWEST.keep_tags)
+    newest = PolicySettings(NEWEST.repositories, delete_referrers=True, keep_tags=NEWEST.keep_tags)
     assert (await kept.collect(newest)).tags_expired == 0
     await kept.bucket.registry.manifests.delete(REPO, subject)
     summary = await kept.collect(newest)
@@ -179,7 +177,7 @@ async def test_untagged_manifests_that_a_rule_keeps_stay(kept: Kept) -> None:
         exports.append((await kept.push_index(child, tag="cache"), child))
         kept.bucket.clock.advance(1)
     kept.bucket.clock.advance(DELAY_S)
-    rule = Policy(ALL, keep_untagged=KeepTags(most_recently_pushed=2))
+    rule = PolicySettings(ALL, keep_untagged=KeepTagsSettings(most_recently_pushed_count=2))
     dry = await kept.collect(rule, dry_run=True)
     oldest, child = exports[0]
     assert sorted(kept.told) == sorted(
@@ -194,7 +192,7 @@ async def test_untagged_manifests_that_a_rule_keeps_stay(kept: Kept) -> None:
     assert dry.manifests_expired == 2
     there = [(await kept.has(index), await kept.has(child)) for index, child in exports]
     assert there == [(False, False), (True, True), (True, True), (True, True)]
-    await kept.collect(Policy(ALL, keep_untagged=KeepTags(pushed_within=timedelta(seconds=1))))
+    await kept.collect(PolicySettings(ALL, keep_untagged=KeepTagsSettings(pushed_within_s=1)))
     assert [await kept.has(index) for index, _ in exports] == [False, False, False, True]
 
 
@@ -202,7 +200,7 @@ async def test_untagged_manifests_stay_while_it_is_not_known_what_was_pulled(kep
     """As tags do: what nobody has noted is no reason to delete anything."""
     untagged = await kept.push_index()
     kept.bucket.clock.advance(DELAY_S + 1)
-    await kept.collect(Policy(ALL, keep_untagged=KeepTags(pulled_within=timedelta(seconds=1))))
+    await kept.collect(PolicySettings(ALL, keep_untagged=KeepTagsSettings(pulled_within_s=1)))
     assert await kept.has(untagged)
     await kept.collect(UNTAGGED)
     assert not await kept.has(untagged)

@@ -7,30 +7,31 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from zotpy.collector import KeepTags, Policy
 from zotpy.collector.retention.tag_rules import PullTimes, TagSeen, expired_tags, subject_of, told
 from zotpy.core.digests import Digest
 from zotpy.core.names import Tag
+from zotpy.settings import KeepTagsSettings, PolicySettings
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=1000)
 HOUR = timedelta(hours=1)
+HOUR_S = 3600.0
 A, B, C, D = (Tag(name) for name in ("a", "b", "c", "d"))
 HOURS_SINCE_PUSH = {A: 1, B: 10, C: 100, D: 1000}
 HEX = "0123456789abcdef" * 4
 
 
-def policy(*keep: KeepTags) -> Policy:
+def policy(*keep: KeepTagsSettings) -> PolicySettings:
     """Return a policy for all repositories."""
-    return Policy((re.compile(""),), keep_tags=keep)
+    return PolicySettings((re.compile(""),), keep_tags=keep)
 
 
-def matching(*patterns: str, **rules: object) -> KeepTags:
+def matching(*patterns: str, **rules: object) -> KeepTagsSettings:
     """Return what to keep of the tags that match."""
-    return KeepTags(tuple(re.compile(pattern) for pattern in patterns), **rules)  # type: ignore[arg-type] # a table's
+    return KeepTagsSettings(tuple(re.compile(pattern) for pattern in patterns), **rules)  # type: ignore[arg-type] # a table's
 
 
-def expired(rules: Policy, hours_since_pull: dict[Tag, int], since: datetime | None = LONG_AGO) -> list[str]:
+def expired(rules: PolicySettings, hours_since_pull: dict[Tag, int], since: datetime | None = LONG_AGO) -> list[str]:
     """Return the tags that go of four, pushed 1, 10, 100 and 1,000 hours ago."""
     seen = [TagSeen(tag, Digest.of(tag.text.encode()), NOW - hours * HOUR) for tag, hours in HOURS_SINCE_PUSH.items()]
     times = {Digest.of(tag.text.encode()): NOW - hours * HOUR for tag, hours in hours_since_pull.items()}
@@ -41,27 +42,27 @@ def expired(rules: Policy, hours_since_pull: dict[Tag, int], since: datetime | N
     ("keep", "goes"),
     [
         ([], ""),
-        ([KeepTags()], ""),
+        ([KeepTagsSettings()], ""),
         ([matching("a")], "bcd"),
         ([matching("^(a|b)$")], "cd"),
         ([matching("x", "[ab]")], "cd"),
-        ([matching("a"), KeepTags()], ""),
-        ([KeepTags(most_recently_pushed=1)], "bcd"),
-        ([KeepTags(most_recently_pushed=9)], ""),
-        ([KeepTags(pushed_within=10 * HOUR)], "bcd"),
-        ([KeepTags(pushed_within=11 * HOUR)], "cd"),
-        ([KeepTags(most_recently_pulled=1)], "abc"),
-        ([KeepTags(most_recently_pulled=2)], "ab"),
-        ([KeepTags(most_recently_pulled=3)], "b"),
-        ([KeepTags(pulled_within=6 * HOUR)], "bc"),
-        ([KeepTags(pulled_within=60 * HOUR)], ""),
-        ([KeepTags(most_recently_pushed=2, most_recently_pulled=1)], "c"),
-        ([KeepTags(most_recently_pushed=1, pulled_within=6 * HOUR)], "bc"),
-        ([matching("[ab]", most_recently_pushed=1), matching("[abcd]", most_recently_pushed=1)], "bd"),
-        ([matching("d", pushed_within=HOUR), KeepTags(most_recently_pushed=9)], "d"),
+        ([matching("a"), KeepTagsSettings()], ""),
+        ([KeepTagsSettings(most_recently_pushed_count=1)], "bcd"),
+        ([KeepTagsSettings(most_recently_pushed_count=9)], ""),
+        ([KeepTagsSettings(pushed_within_s=10 * HOUR_S)], "bcd"),
+        ([KeepTagsSettings(pushed_within_s=11 * HOUR_S)], "cd"),
+        ([KeepTagsSettings(most_recently_pulled_count=1)], "abc"),
+        ([KeepTagsSettings(most_recently_pulled_count=2)], "ab"),
+        ([KeepTagsSettings(most_recently_pulled_count=3)], "b"),
+        ([KeepTagsSettings(pulled_within_s=6 * HOUR_S)], "bc"),
+        ([KeepTagsSettings(pulled_within_s=60 * HOUR_S)], ""),
+        ([KeepTagsSettings(most_recently_pushed_count=2, most_recently_pulled_count=1)], "c"),
+        ([KeepTagsSettings(most_recently_pushed_count=1, pulled_within_s=6 * HOUR_S)], "bc"),
+        ([matching("[ab]", most_recently_pushed_count=1), matching("[abcd]", most_recently_pushed_count=1)], "bd"),
+        ([matching("d", pushed_within_s=HOUR_S), KeepTagsSettings(most_recently_pushed_count=9)], "d"),
     ],
 )
-def test_tags_go_that_no_rule_keeps(keep: list[KeepTags], goes: str) -> None:
+def test_tags_go_that_no_rule_keeps(keep: list[KeepTagsSettings], goes: str) -> None:
     """Where `d` was pulled 5 hours ago, `c` 50, and the others never."""
     assert "".join(expired(policy(*keep), {D: 5, C: 50})) == goes
 
@@ -69,23 +70,31 @@ def test_tags_go_that_no_rule_keeps(keep: list[KeepTags], goes: str) -> None:
 @pytest.mark.parametrize(
     ("keep", "since", "goes"),
     [
-        (KeepTags(pulled_within=60 * HOUR), NOW - 60 * HOUR, "cd"),
-        (KeepTags(pulled_within=60 * HOUR), NOW - 59 * HOUR, ""),
-        (KeepTags(pulled_within=60 * HOUR), None, ""),
-        (KeepTags(pulled_within=60 * HOUR, pushed_within=HOUR), None, ""),
-        (KeepTags(most_recently_pulled=1), NOW - timedelta(days=7), "bcd"),
-        (KeepTags(most_recently_pulled=1), NOW - timedelta(days=6), ""),
-        (KeepTags(pushed_within=2 * HOUR), None, "bcd"),
+        (KeepTagsSettings(pulled_within_s=60 * HOUR_S), NOW - 60 * HOUR, "cd"),
+        (KeepTagsSettings(pulled_within_s=60 * HOUR_S), NOW - 59 * HOUR, ""),
+        (KeepTagsSettings(pulled_within_s=60 * HOUR_S), None, ""),
+        (KeepTagsSettings(pulled_within_s=60 * HOUR_S, pushed_within_s=HOUR_S), None, ""),
+        (KeepTagsSettings(most_recently_pulled_count=1), NOW - timedelta(days=7), "bcd"),
+        (KeepTagsSettings(most_recently_pulled_count=1), NOW - timedelta(days=6), ""),
+        (KeepTagsSettings(pushed_within_s=2 * HOUR_S), None, "bcd"),
     ],
 )
-def test_nothing_goes_for_lack_of_pulls_that_nobody_noted(keep: KeepTags, since: datetime | None, goes: str) -> None:
+def test_nothing_goes_for_lack_of_pulls_that_nobody_noted(
+    keep: KeepTagsSettings, since: datetime | None, goes: str
+) -> None:
     """A rule that asks for pulls keeps all until pulls were noted for as long as it asks."""
     assert "".join(expired(policy(keep), {}, since)) == goes
 
 
 def test_the_reason_names_rules_and_place() -> None:
     """So that a person can find the line of the file that it is about."""
-    keep = matching("a", most_recently_pushed=2, most_recently_pulled=3, pushed_within=HOUR, pulled_within=90 * HOUR)
+    keep = matching(
+        "a",
+        most_recently_pushed_count=2,
+        most_recently_pulled_count=3,
+        pushed_within_s=HOUR_S,
+        pulled_within_s=90 * HOUR_S,
+    )
     seen = [TagSeen(Tag(name), Digest.of(b""), NOW - 200 * HOUR) for name in ("a1", "a2", "a3", "a4", "b")]
     reasons = expired_tags(policy(matching("x"), keep), seen, PullTimes({}, LONG_AGO), NOW)
     assert reasons == {
