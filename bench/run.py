@@ -30,7 +30,7 @@ from bench.cluster.measuring import Place, measure
 from bench.cluster.options import Options, options_from
 from bench.cluster.plots import NoPlots, draw
 from bench.cluster.results import Report
-from bench.cluster.site import Site, site, site_of
+from bench.cluster.site import Site, ground, site, site_of
 from bench.cluster.tables import SHA256, Board, board, number, show
 from bench.load.fleet import Fleet, LoadFailed, fleet
 from bench.load.spec import Terms
@@ -102,24 +102,26 @@ def _measure_clusters(options: Options, report: Report, screen: Board, directory
     for workload in options.workloads:  # what differs in nothing that a site is made of shares one
         terms = options.terms(workload)
         sites.setdefault(site_of(terms), []).append(workload)
-    for index, (terms, workloads) in enumerate(sites.items()):
-        screen.begin("starting the store")
-        below = directory / str(index)
-        below.mkdir()
-        # The network first: what the generator does must happen in it.
-        with site(options, terms, below) as running, fleet(options.processes, below) as generator:
-            _note_limits(report, running, terms, workloads)
-            here = replace(options, workloads=tuple(workloads))
-            _find_abilities(here, report, screen, generator, below)
-            clusters = running.clusters(options)
-            for count in options.counts(terms):
-                for cluster in clusters:
-                    screen.begin(f"starting {count} x {cluster.name}")
-                    cluster.grow(count)
-                for workload, turn, cluster in product(workloads, range(1, options.turns + 1), clusters):
-                    trees = {**cluster.trees(), **running.trees()}
-                    place = Place(cluster.name, count, cluster.target, trees, cluster, running)
-                    _measure_one(options, report, screen, generator, place, workload, turn)
+    screen.begin("starting the store")
+    with ground(options, directory) as shared, fleet(options.processes, directory) as generator:
+        _find_abilities(options, report, screen, generator, directory)
+        for index, (terms, workloads) in enumerate(sites.items()):
+            (below := directory / f"site{index}").mkdir()
+            with site(shared, terms, below) as running:
+                _note_limits(report, running, terms, workloads)
+                _measure_site(replace(options, workloads=tuple(workloads)), report, screen, generator, running)
+
+
+def _measure_site(options: Options, report: Report, screen: Board, generator: Fleet, running: Site) -> None:
+    clusters = running.clusters(options)
+    for count in options.counts(options.terms(options.workloads[0])):
+        for cluster in clusters:
+            screen.begin(f"starting {count} x {cluster.name}")
+            cluster.grow(count)
+        for workload, turn, cluster in product(options.workloads, range(1, options.turns + 1), clusters):
+            trees = {**cluster.trees(), **running.trees()}
+            place = Place(cluster.name, count, cluster.target, trees, cluster, running)
+            _measure_one(options, report, screen, generator, place, workload, turn)
 
 
 def _note_limits(report: Report, running: Site, terms: Terms, workloads: Sequence[str]) -> None:

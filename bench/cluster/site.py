@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from bench.cluster.network import Network, network
+from bench.cluster.network import Network, NoLinks, network
 from bench.cluster.options import COMMIT, Options
 from bench.load.spec import Target, Terms
 from bench.measures import ProcessTree
@@ -76,7 +76,7 @@ class Cluster:
             slot = site.network.slot(self.name, len(self.replicas), site.way.port)
             bucket = replace(site.bucket, endpoint=slot.store_endpoint)
             place = replace(slot.place, tls=site.certificate)
-            replica = self._prepare(bucket, f"registry/{self.name}", site.directory, place)
+            replica = self._prepare(bucket, f"{site.directory.name}/{self.name}", site.directory, place)
             site.stack.callback(replica.process.kill)
             replica.start()
             self.replicas.append(replica)
@@ -105,9 +105,18 @@ class Cluster:
         return counts
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What all sites share."""
+
+    store: StoreServer
+    bucket: Bucket
+    network: Network
+
+
 @dataclass
 class Site:
-    """Everything that runs."""
+    """Everything that runs for some workloads."""
 
     store: StoreServer
     bucket: Bucket
@@ -149,21 +158,29 @@ def site_of(terms: Terms) -> Terms:
 
 
 @contextmanager
-def site(options: Options, terms: Terms, directory: Path) -> Iterator[Site]:
-    """Run a store and the way to it. Raises `ProgramMissing` or `NotReady`."""
-    with (
-        network(
-            0 if terms.alone else options.link_mb_per_s, directory, with_namespaces=options.with_namespaces
-        ) as links,
-        ExitStack() as stack,
-    ):
+def ground(options: Options, directory: Path) -> Iterator[Ground]:
+    """Run a store, in a network with a link for each replica if there will be clusters.
+
+    Raises `ProgramMissing` or `NotReady`.
+    """
+    has_clusters = not all(options.terms(workload).alone for workload in options.workloads)
+    link_mb_per_s = options.link_mb_per_s if has_clusters else 0
+    with network(link_mb_per_s, directory, with_namespaces=options.with_namespaces) as links, ExitStack() as stack:
         store = STORES[options.store](directory)
         stack.callback(store.process.kill)  # asked to end, SeaweedFS waits 15 s; its data goes anyway
         store.start()
         bucket = store.bucket(BUCKET)
         make_bucket(bucket)
-        way = StoreWay(bucket, terms, links.store_host, directory)
+        yield Ground(store, bucket, links)
+
+
+@contextmanager
+def site(below: Ground, terms: Terms, directory: Path) -> Iterator[Site]:
+    """Run a way to the store. Raises `ProgramMissing` or `NotReady`."""
+    links = NoLinks() if terms.alone else below.network
+    with ExitStack() as stack:
+        way = StoreWay(below.bucket, terms, links.store_host, directory)
         stack.callback(way.process.kill)
         way.start()
         certificate = make_certificate(directory) if terms.tls else None
-        yield Site(store, bucket, way, links, directory, stack, terms.alone, certificate)
+        yield Site(below.store, below.bucket, way, links, directory, stack, terms.alone, certificate)
