@@ -15,18 +15,18 @@ _LONGEST_HEADER = 18
 """A chunk's size in at most 16 digits, and the end of its line."""
 _LINE_END = b"\r\n"
 MOST_SMALL_CHUNKS = 4096
-"""So many chunks of a body may be of any length; as many are joined at a time."""
+"""This many chunks of a body may have any length. As many are joined at a time."""
 LEAST_CHUNK_BYTES = 64
-"""What the chunks of a longer body have on average; Go's gzip writes some 240 bytes at a time."""
+"""What the chunks of a longer body must have on average. Go's gzip writes some 240 bytes at a time."""
 
 
 class PieceBuffer(ReceiveBuffer):
-    """A receive buffer that keeps a piece as it is where there is nothing before it."""
+    """A receive buffer that keeps a piece as it is if nothing is before it."""
 
     def __init__(self, longest_lines: int) -> None:
         super().__init__()
         self._longest_lines = longest_lines
-        """Of a head or trailer, in bytes, with the empty line at its end."""
+        """The limit of a head or trailer, in bytes, with the empty line at its end."""
         self._piece = b""
 
     def __iadd__(self, byteslike: bytes | bytearray) -> Self:
@@ -44,13 +44,13 @@ class PieceBuffer(ReceiveBuffer):
         return self._piece or bytes(self._data)
 
     def _settle(self) -> None:
-        """Go back to what h11's own methods work on."""
+        """Go back to the bytearray on which h11's own methods work."""
         if self._piece:
             self._data += self._piece
             self._piece = b""
 
     def maybe_extract_at_most(self, count: int) -> bytes | bytearray | None:  # type: ignore[override]  # any buffer does
-        """Take the whole piece where it is wanted, else cut it as h11 does."""
+        """Take the whole piece if it is wanted, otherwise cut it as h11 does."""
         if self._piece and count >= len(self._piece):
             piece, self._piece = self._piece, b""
             return piece
@@ -63,7 +63,7 @@ class PieceBuffer(ReceiveBuffer):
         return super().maybe_extract_next_line()
 
     def maybe_extract_lines(self) -> list[bytearray] | None:
-        """See h11; here lines that are too long are refused also if they are there as a whole."""
+        """See h11. Here lines that are too long are refused also if they arrive as a whole."""
         self._settle()
         if len(self._data) > self._longest_lines and not self._ends_in_time():
             msg = "Receive buffer too long"
@@ -77,12 +77,12 @@ class PieceBuffer(ReceiveBuffer):
         return blank_line_regex.search(self._data, 0, self._longest_lines) is not None
 
     def is_next_line_obviously_invalid_request_line(self) -> bool:
-        """See h11; half of an empty line is no request line yet."""
+        """See h11. Half of an empty line is not a request line yet."""
         self._settle()
         return self._data != b"\r" and super().is_next_line_obviously_invalid_request_line()
 
     def peek(self) -> bytes | bytearray:
-        """Return all that is here, to be looked at until the next call."""
+        """Return everything received, for reading until the next call."""
         return self._piece or self._data
 
     def drop(self, count: int) -> None:
@@ -93,10 +93,10 @@ class PieceBuffer(ReceiveBuffer):
 
 
 class JoiningChunkedReader(ChunkedReader):
-    """Reads as many chunks at once as are there; h11 reads what is incomplete or unusual.
+    """Reads all complete chunks at once. h11 reads what is incomplete or unusual.
 
     A chunk costs some microseconds, however short it is: a body in chunks of one byte would cost seconds for each MiB.
-    So after the first `MOST_SMALL_CHUNKS` they must have `LEAST_CHUNK_BYTES` on average.
+    So after the first `MOST_SMALL_CHUNKS` chunks they must have `LEAST_CHUNK_BYTES` on average.
     """
 
     def __init__(self, *, is_bounded: bool) -> None:
@@ -106,7 +106,7 @@ class JoiningChunkedReader(ChunkedReader):
         self._received_bytes = 0
 
     def __call__(self, buf: ReceiveBuffer) -> Any:
-        """Return the next event, or `None` where more bytes are needed."""
+        """Return the next event, or `None` if more bytes are needed."""
         if isinstance(buf, PieceBuffer) and not self._reading_trailer and self._bytes_to_discard in {b"", _LINE_END}:
             data = self._join(buf)
             if data:
@@ -125,7 +125,7 @@ class JoiningChunkedReader(ChunkedReader):
         return event
 
     def _join(self, buf: PieceBuffer) -> bytes:
-        """Take the bytes of all chunks as far as they can be read in one go; none where that is nowhere."""
+        """Take the bytes of all chunks that can be read in one go; none if that is not possible."""
         block = buf.peek()
         found: list[memoryview] = []
         position, length = 0, len(block)

@@ -1,19 +1,19 @@
 """h11 for large bodies: the same state machine and checks, without its copies of each byte.
 
-h11 gathers what it is given in a bytearray and cuts every event out of it: two copies of each byte of a body; and a
-body in chunks of 32 KiB, as Go's clients send it, becomes an event for each of them. Here a buffer that holds nothing
-keeps the piece it is given as it is, a body of a known length hands it on untouched, and all chunks of one piece become
-one event. Whatever is out of the ordinary (a chunk's extension, a header cut by the end of a piece) is left to h11.
+h11 gathers what it is given in a bytearray and cuts every event out of it: two copies of each byte of a body. A body in
+chunks of 32 KiB, as Go's clients send it, becomes an event for each chunk. Here an empty buffer keeps a piece as it is
+given, a body of known length hands it on untouched, and all chunks of one piece become one event. h11 handles
+everything unusual, such as a chunk's extension or a header that is cut by the end of a piece.
 
 A server's side differs from h11 in five ways:
 
 - The limit of a head, and of the trailer of a body in chunks, holds also if all of it arrives in one piece.
 - Empty lines before a request are ignored (RFC 9112, section 2.2), up to `MOST_EMPTY_LINES`. h11 ignores none.
-- Whatever follows the last request of a connection is dropped (RFC 9112, section 9.6). h11 calls it an error.
-- A request behind which more than `MOST_AHEAD_BYTES` are here at its end is the last one of its connection.
-- `100 Continue` is left to whoever reads the body: see `Connection.ask_for_body`.
+- Bytes after the last request of a connection are dropped (RFC 9112, section 9.6). h11 calls them an error.
+- If more than `MOST_AHEAD_BYTES` have arrived behind a request at its end, it is the last one of its connection.
+- The reader of the body decides about `100 Continue`: see `Connection.ask_for_body`.
 
-The parts of h11 that this stands on are not public: `tests/unit/test_http1.py` compares both, byte by byte.
+This relies on parts of h11 that are not public. `tests/unit/test_http1.py` compares both, byte by byte.
 """
 
 import re
@@ -27,19 +27,19 @@ from zotpy.http.chunks import JoiningChunkedReader, PieceBuffer
 
 _EMPTY_LINES = re.compile(rb"(?:\r?\n){1,8}")
 MOST_EMPTY_LINES = 8
-"""So many empty lines before a request are ignored."""
+"""How many empty lines before a request are ignored."""
 MOST_AHEAD_BYTES = 16 * 1024
-"""So much of what a client sends behind a request is kept until that one is answered."""
+"""How many bytes that a client sends behind a request are kept until that one is answered."""
 
 
 class Connection(h11.Connection):
-    """One side of a connection, as h11's."""
+    """One side of a connection, like h11's."""
 
     def __init__(self, our_role: Any, max_incomplete_event_size: int) -> None:
         super().__init__(our_role, max_incomplete_event_size)
         self._receive_buffer: PieceBuffer = PieceBuffer(max_incomplete_event_size)
         self._empty_lines = 0
-        """Ignored since the last request."""
+        """How many were ignored since the last request."""
 
     @property
     def they_are_waiting_for_100_continue(self) -> bool:
@@ -54,11 +54,11 @@ class Connection(h11.Connection):
 
     @property
     def unfinished_bytes(self) -> int:
-        """How much of a request's head is here that is not complete."""
+        """How many bytes of an incomplete request's head have arrived."""
         return len(self._receive_buffer) if self.their_state is h11.IDLE else 0
 
     def forget_received(self) -> None:
-        """Drop what was received and is no event yet: nothing more is read."""
+        """Drop received bytes that are not an event yet: nothing more is read."""
         self._receive_buffer.drop(len(self._receive_buffer))
 
     def _extract_next_receive_event(self) -> Any:
@@ -67,7 +67,7 @@ class Connection(h11.Connection):
         return super()._extract_next_receive_event()
 
     def _pass_over(self) -> None:
-        """Drop what is no part of a request: what follows the last one, and empty lines before the next one."""
+        """Drop bytes that belong to no request: those after the last one, and empty lines before the next one."""
         buffer, state = self._receive_buffer, self.their_state
         if state in {h11.MUST_CLOSE, h11.CLOSED}:
             buffer.drop(len(buffer))

@@ -1,7 +1,7 @@
 """What zotpy relies on in HTTP libraries beyond their documented interfaces.
 
-That is everything that `zotpy.http` overrides, replaces or reads there. A start checks it by `zotpy.libraries.check`;
-`tests/unit/test_fence.py` sees that no class or import of the package is left out.
+That is everything that `zotpy.http` overrides, replaces or reads there. A start checks it with `zotpy.libraries.check`.
+`tests/unit/test_fence.py` checks that no class or import of the package is left out.
 """
 
 from zotpy.libraries import Library, Part

@@ -1,4 +1,4 @@
-"""The rows of the table of endpoints, and the application that answers by it."""
+"""The rows of the table of endpoints, and the application that uses it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -46,10 +46,10 @@ ROUTES = (
     Route("PATCH", "/v2/<path:name>/blobs/uploads/<upload_id>", uploads.chunk, needs=Action.CREATE),
     Route("PUT", "/v2/<path:name>/blobs/uploads/<upload_id>", uploads.finish, needs=Action.CREATE),
     Route("GET", "/v2/<path:name>/blobs/uploads/<upload_id>", uploads.status, needs=Action.READ),
-    # Who may begin an upload may end it: to delete what others have pushed is another matter.
+    # A caller who may begin an upload may end it. To delete what others have pushed needs another action.
     Route("DELETE", "/v2/<path:name>/blobs/uploads/<upload_id>", uploads.cancel, needs=Action.CREATE),
 )
-"""Every endpoint; GET answers HEAD too."""
+"""Every endpoint. GET answers HEAD, too."""
 
 
 class RegistryApp(QuartTrio):
@@ -63,18 +63,18 @@ class RegistryApp(QuartTrio):
     context: Context
     dispatcher: Dispatcher
     budget: MemoryBudget
-    """What bodies may hold; also says how much to read ahead of it."""
+    """What bodies may hold. It also says how much to read ahead."""
     proxies = TrustedProxies()
-    """Those that say how clients reach us."""
+    """The trusted proxies, which say how clients reach us."""
     report: Callable[[Answered, float], None] | None = None
-    """Is told of every request that ended, and when, on trio's clock."""
+    """Called with every request that ended, and when, on trio's clock."""
     under_way = 0
     """How many requests have begun and not ended."""
     draining = False
-    """Set when no more requests shall come: each answer then says that it is the last on its connection."""
+    """Set at the drain: each answer then says that it is the last on its connection."""
 
     def prepare_body(self, body: BoundedBody, connection: BoundedConnection | None) -> None:
-        """Say how long the client of a body may keep us waiting, and how it is seen that the client has gone."""
+        """Set how long the client of a body may keep us waiting, and how to see that the client has left."""
         settings = self.context.registry.settings
         body.idle_timeout_s, body.stall_timeout_s = (
             settings.upload.body_idle_timeout_s,
@@ -85,7 +85,7 @@ class RegistryApp(QuartTrio):
             body.is_left = lambda: connection.has_ended
 
     async def handle_request(self, request: Request) -> ResponseTypes:
-        """Answer, and hold the request while the store stumbles; see `zotpy.store.holds`."""
+        """Answer, and hold the request if the store does not answer; see `zotpy.store.holds`."""
         assert isinstance(request, BoundedRequest)  # noqa: S101 - request_class sees to it
         settings, holds, body = self.context.registry.settings, self.context.registry.holds, body_of(request)
         limit_s = (
@@ -99,16 +99,16 @@ class RegistryApp(QuartTrio):
             return await self.dispatcher.answer(request)
 
     async def admit_body(self) -> None:
-        """Let a client be asked for its body. Raises what would end the request once the body is here."""
+        """Let the server ask a client for its body. Raises what would end the request once the body is here."""
         await self.context.health.admit()
         self.budget.admit()
 
     def failed(self, error: BaseException) -> Response:
-        """Return the answer to a request that failed when its handler was done."""
+        """Return the answer to a request that failed after its handler was done."""
         return API.failed(error)
 
     def on_answered(self, answered: Answered, ended: float) -> None:
-        """Pass on that a request ended."""
+        """Report that a request ended."""
         if self.report is not None:
             self.report(answered, ended)
 
@@ -121,7 +121,7 @@ def create_app(
     space: Space | None = None,
     admit: Admit = admit_everybody,
 ) -> RegistryApp:
-    """Make the ASGI application of one replica; `metrics` renders what `metrics_path` answers, if there is one."""
+    """Make the ASGI application of one replica. `metrics` renders the answer of `metrics_path`, if that is given."""
     app = RegistryApp("zotpy", static_folder=None)
     app.budget = registry.budget
     app.context = Context(registry, health, metrics, space or Space())
@@ -130,7 +130,7 @@ def create_app(
 
 
 def _routes(metrics_path: str | None) -> Iterator[Route]:
-    """Yield every row, that of the metrics at this path, or not at all."""
+    """Yield every row, with the metrics at this path, or without them."""
     for route in ROUTES:
         if route.rule != METRICS_PATH:
             yield route
@@ -139,5 +139,5 @@ def _routes(metrics_path: str | None) -> Iterator[Route]:
 
 
 def brings_body(request: Request) -> bool:
-    """Say whether a request is one that pushes content, or ends the pushing of it: many clients cannot repeat it."""
+    """Say whether a request pushes content, or ends such a push: many clients cannot repeat it."""
     return request.method in _PUSHES or (request.method == "POST" and "digest" in request.args)

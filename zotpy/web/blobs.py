@@ -16,9 +16,9 @@ _MEDIA_TYPE = "application/octet-stream"
 
 
 async def read(call: Call) -> Response:
-    """GET and HEAD, whole or in ranges; a HEAD is always answered here, in one round trip and with all headers.
+    """GET and HEAD, whole or in ranges. A HEAD is always answered here, in one round trip and with all headers.
 
-    Several ranges are, too: services that speak S3 take one at a time.
+    Several ranges are answered here, too: services that speak S3 take one at a time.
     """
     wanted = Digest.parse(call.last)
     repo, blobs, is_head = call.repo, call.registry.blobs, call.is_head
@@ -36,9 +36,9 @@ async def read(call: Call) -> Response:
 
 
 def _redirect(url: str, digest: Digest) -> Response:
-    """Send the client to the store, where it asks again as it asked here: for a range, too.
+    """Send the client to the store, where it repeats its request, for a range too.
 
-    The URL reads the blob without credentials, and for a while only: no cache may hand it to others, or later.
+    The URL reads the blob without credentials for a limited time. So no cache may give it to others, or keep it.
     """
     headers = {"Location": url, "Docker-Content-Digest": str(digest), "Cache-Control": "no-store"}
     return Answer("", 307, headers)

@@ -64,7 +64,7 @@ class Call:
         return body
 
     def path(self, path: str) -> str:
-        """Write a path for Location or Link: without scheme and host, it is right behind every proxy."""
+        """Write a path for Location or Link. Without scheme and host it is right behind every proxy."""
         return self._prefix + (path.removeprefix(_API) if self._namespace else path)
 
     def told(self, name: str) -> str:
@@ -72,16 +72,16 @@ class Call:
         return self._namespace + name
 
     def known(self, name: str) -> str:
-        """Read the name of a repository that a client wrote elsewhere than in the path: no proxy has changed it."""
+        """Read the name of a repository that a client wrote outside the path: no proxy has changed it."""
         return name.removeprefix(self._namespace)
 
     @property
     def _prefix(self) -> str:
-        """What proxies took away from the client's path: all before `/v2/`, or `/v2/team` where that became `/v2`."""
+        """What proxies removed from the client's path: everything before `/v2/`, or `/v2/team` if that became `/v2`."""
         return self.request.reached.prefix
 
     @property
     def _namespace(self) -> str:
-        """What proxies took away from the names of repositories, such as `team/`."""
+        """What proxies removed from the names of repositories, such as `team/`."""
         _, _, below = self._prefix.partition(f"{_API}/")
         return f"{below}/" if below else ""

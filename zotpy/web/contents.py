@@ -35,7 +35,7 @@ class Content:
     def ranges(self, request: BoundedRequest, most: int) -> tuple[Span, ...] | None:
         """Return what a GET asks for, or `None` for all. Raises `RangeInvalid`, `TooManyRanges`.
 
-        HEAD has no ranges (RFC 9110, section 14.2), and none count where If-Range says that the client has a part of
+        HEAD has no ranges (RFC 9110, section 14.2). Ranges do not count if If-Range says that the client has a part of
         other content (section 13.1.5).
         """
         if_range = request.headers.get("If-Range")
@@ -45,7 +45,10 @@ class Content:
 
 
 def answer_content(content: Content, spans: tuple[Span, ...] | None, open_span: Opener | None) -> Response:
-    """Answer with these bytes of the content, streamed; without `open_span` with the headers alone, as to HEAD."""
+    """Answer with these bytes of the content, streamed.
+
+    Without `open_span` answer with the headers alone, as to HEAD.
+    """
     status, headers, media_type = 200, content.headers, content.media_type
     span, form = Span(0, content.size_bytes), None
     if spans is not None:
@@ -69,7 +72,7 @@ def _with(response: Response, headers: Mapping[str, str]) -> Response:
 
 
 class PartsReader:
-    """Reads several spans one after another; each read is entered and left in the task that sends."""
+    """Reads several spans one after another. Each read is entered and left in the task that sends."""
 
     def __init__(self, form: ByteRanges, open_span: Opener) -> None:
         self._form = form

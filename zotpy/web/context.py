@@ -10,11 +10,11 @@ from zotpy.store.space import Space
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The registry, and what says how it fares."""
+    """The registry, and what says how healthy it is."""
 
     registry: Registry
     health: Health
     metrics: Callable[[], bytes]
     """Renders the metrics of this replica."""
     space: Space = field(default_factory=Space)
-    """Says whether the store has room for pushes."""
+    """Says whether the store has space for pushes."""

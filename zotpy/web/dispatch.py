@@ -39,9 +39,9 @@ class Dispatcher:
         self._admit = admit
 
     async def answer(self, request: BoundedRequest) -> Response:
-        """Answer a request, whatever happens; raises only what cancels it.
+        """Answer a request, whatever happens. It raises only cancellation.
 
-        `request.route` is set as soon as it is known. It stays as it is if no row takes the request.
+        `request.route` is set as soon as it is known. If no row takes the request, it stays as it is.
         """
         area = API
         try:

@@ -1,8 +1,8 @@
 """From errors to answers: the one table of status codes, and one exit for the failures of each area.
 
-429 and 503 differ in what helps. 429: the same request may succeed a little later, at any replica; skopeo, podman and
-others repeat a request only for this status. 503: this replica is to be left, since another one may answer (it is older
-than its bucket, too small, or the store refuses its keys); a balancer may send the request to another one at once.
+429 and 503 differ in what helps. 429: the same request may succeed a little later, at any replica. skopeo, podman and
+others repeat a request only after this status. 503: another replica may answer, because this one is older than its
+bucket, too small, or the store refuses its keys. A balancer may send the request to another one at once.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -32,7 +32,7 @@ class EndpointUnknown(e.RegistryError):
 
 
 class MethodNotAllowed(e.Unsupported):
-    """The endpoint does not take this method; `methods` are those that it takes."""
+    """The endpoint does not support this method; `methods` are those that it supports."""
 
     def __init__(self, methods: Iterable[str]) -> None:
         super().__init__("this endpoint does not support this method")
@@ -63,7 +63,7 @@ STATUS: Mapping[type[e.RegistryError], int] = {
     e.Unavailable: 503,
     e.TooLate: 429,
     e.ClientStalled: 408,
-    e.StorageFull: 413,  # the one at which crane, oras, regctl and skopeo all end at once, and show the message
+    e.StorageFull: 413,  # crane, oras, regctl and skopeo all end at once after this status, and show the message
     PageInvalid: 400,
     EndpointUnknown: 404,
     MethodNotAllowed: 405,
@@ -74,7 +74,7 @@ log = structlog.get_logger()
 
 
 def answer(error: BaseException) -> Response:
-    """Turn any failure into its answer; what has no row in a table is logged with its traceback and is a 500."""
+    """Turn any failure into its answer. One without a row in a table is logged with its traceback and is a 500."""
     cause = first_cause(error)
     log_others(error, cause)
     if isinstance(cause, StoreFull):
@@ -83,7 +83,7 @@ def answer(error: BaseException) -> Response:
         cause = e.StorageFull(why)
     if isinstance(cause, e.RegistryError):
         return envelope(STATUS[type(cause)], *cause.items(), headers=_headers(cause))
-    if isinstance(cause, LayoutMoved):  # was logged once, when it was found out
+    if isinstance(cause, LayoutMoved):  # it was logged once, when it was found
         message = "this replica is older than its bucket: try again, since another replica may answer"
         return envelope(503, ("UNAVAILABLE", message, None), headers={"Retry-After": str(_RETRY_AFTER_S)})
     if isinstance(cause, StoreError | trio.TooSlowError):

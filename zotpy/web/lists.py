@@ -13,7 +13,7 @@ from zotpy.web.call import Call
 
 
 async def ping(call: Call) -> Response:
-    """GET /v2/: the API is here."""
+    """GET /v2/: the registry has the API."""
     del call
     return _json({})
 

@@ -69,7 +69,7 @@ async def push(call: Call) -> Response:
 
 
 async def delete(call: Call) -> Response:
-    """DELETE: a digest takes its tags with it; a tag leaves its manifest."""
+    """DELETE: a digest is deleted with its tags; a tag without its manifest."""
     repo, request, parsed = call.repo, call.request, parse_reference(call.last)
     manifests, condition = call.registry.manifests, condition_of(request)
     if isinstance(parsed, Digest):
@@ -81,7 +81,7 @@ async def delete(call: Call) -> Response:
 
 
 async def _content(call: Call) -> bytes:
-    """Read a manifest whole, within the limit; it is held in the memory budget until the request is answered.
+    """Read a manifest whole, within the limit. The memory budget holds it until the request is answered.
 
     Raises `ManifestTooLarge`, `TooManyRequests`.
     """
@@ -104,7 +104,7 @@ async def _content(call: Call) -> bytes:
         account.close()
         raise
     finally:
-        content.clear()  # an error that is on its way out still leads to it
+        content.clear()  # an error on its way out still leads to it
 
 
 def _require_length(size_bytes: int, limit_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""What operators and balancers ask: health as in zot (`/livez`, `/readyz`, `/startupz`), and metrics."""
+"""What operators and balancers ask for: health as in zot (`/livez`, `/readyz`, `/startupz`), and metrics."""
 
 from quart import Response
 
@@ -9,13 +9,13 @@ _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 async def livez(call: Call) -> Response:
-    """GET /livez: the process answers; restarting it would help nothing."""
+    """GET /livez: the process answers, and a restart would not help."""
     del call
     return Answer("ok\n", 200, content_type="text/plain")
 
 
 async def readyz(call: Call) -> Response:
-    """GET /readyz and /startupz: the store answers, its layout is one we know, and the replica is not leaving."""
+    """GET /readyz and /startupz: the store answers, its layout is one we know, and the replica is not draining."""
     if await call.context.health.is_ready():
         return Answer("ok\n", 200, content_type="text/plain")
     reason = "draining" if call.context.health.draining else call.context.health.refusal or "the store does not answer"

@@ -19,7 +19,7 @@ def required_digest(request: BoundedRequest) -> Digest:
 
 
 def algorithm_of(request: BoundedRequest) -> str:
-    """Read `?digest-algorithm=`, sha256 without it; raises `DigestInvalid`."""
+    """Read `?digest-algorithm=`; sha256 without it. Raises `DigestInvalid`."""
     return parse_algorithm(request.args.get("digest-algorithm") or "sha256")
 
 
@@ -30,7 +30,7 @@ def chunk_of(request: BoundedRequest) -> tuple[Span | None, int | None]:
 
 
 def extra_tags_of(request: BoundedRequest, most: int) -> list[Tag]:
-    """Read every `?tag=`, each once; raises `TagInvalid`, also for more than `most`."""
+    """Read every `?tag=`, each once. Raises `TagInvalid`, also for more than `most`."""
     texts = dict.fromkeys(request.args.getlist("tag"))
     if len(texts) > most:
         msg = f"the push has {len(texts)} ?tag=, and at most {most} are accepted at once: push again for the others"
@@ -47,7 +47,7 @@ def condition_of(request: BoundedRequest) -> Condition | None:
 def is_unchanged(request: BoundedRequest, digest: Digest) -> bool:
     """Say whether the client of a read has this content already (RFC 9110, sections 13.1.1 and 13.1.2).
 
-    Raises `PreconditionFailed` where it asks for other content; a malformed If-None-Match is passed over.
+    Raises `PreconditionFailed` if it asks for other content. A malformed If-None-Match is ignored.
     """
     match = _entity_tags(request, "If-Match")
     if match is not None and not match.match_strongly(digest):

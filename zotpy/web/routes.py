@@ -1,9 +1,10 @@
 """The table of endpoints, and how a request finds its row.
 
-A row says which action its endpoint needs, so nobody can add an endpoint without saying who may use it.
+A row says which action its endpoint needs, so no endpoint can be added without saying who may use it.
 
-Endpoints of a repository are found by one regular expression, the others by their whole path. Quart's router would cost
-more CPU than all else that a HEAD of a blob takes here; `tests/unit/web/test_routes.py` compares the table with it.
+One regular expression finds the endpoints of a repository, and the others are found by their whole path. Quart's router
+would cost more CPU time than everything else that a HEAD of a blob does here. `tests/unit/web/test_routes.py` compares
+the table with it.
 """
 
 import re
@@ -30,9 +31,9 @@ class Route:
     """The path, such as `/v2/<path:name>/blobs/<digest>`. The metrics call the endpoint by it."""
     handler: Handler
     needs: Action | None
-    """What the caller must be allowed to do, in the repository if the path names one. `None`: anybody may ask.
+    """What the caller must be allowed to do, in the repository if the path names one. `None`: every caller may ask.
 
-    What depends on more than the path, such as the source of a mount, the handler asks of `Call.permission`.
+    If a permission depends on more than the path, such as the source of a mount, the handler asks `Call.permission`.
     """
     area: Area = API
     """How its failures are answered."""
@@ -50,7 +51,7 @@ class RouteTable:
         self.routes = tuple(routes)
         self._whole: dict[str, Rows] = {}
         self._in_repository: dict[tuple[str, str | None], Rows] = {}
-        """By what stands between the name and the last slash, and what stands behind it; `None`: anything."""
+        """By what is between the name and the last slash, and what is behind it; `None`: anything."""
         for route in self.routes:
             self._add(route)
         for (kind, end), rows in self._in_repository.items():
@@ -61,9 +62,9 @@ class RouteTable:
         self._pattern = re.compile(rf"/v2/([^/].*)/({kinds})/([^/]*)")
 
     def find(self, method: str, path: str) -> tuple[Route, str | None, str]:
-        """Return the row, the name of the repository, and the last variable of the path: both not checked yet.
+        """Return the row, the name of the repository, and the last variable of the path. Both are not checked yet.
 
-        The name is `None`, and the variable empty, if the rule has none. Raises `EndpointUnknown`, `MethodNotAllowed`.
+        If the rule has none, the name is `None` and the variable empty. Raises `EndpointUnknown`, `MethodNotAllowed`.
         """
         name, last = None, ""
         if (rows := self._whole.get(path)) is None and (parts := self._pattern.fullmatch(path)) is not None:

@@ -23,8 +23,9 @@ TOKEN = "_state"  # noqa: S105 - the name of a query parameter
 async def begin(call: Call) -> Response:
     """POST: mount a blob, take a whole one, or begin an upload.
 
-    Clients ask for mounts from names that they remember of other registries. What is no digest or no repository here is
-    no error: nothing can be mounted, and an upload begins, as the spec has it for a mount that cannot be done (end-11).
+    Clients ask for mounts from names that they remember of other registries. So a value that is no digest or no
+    repository here is not an error: nothing can be mounted, and an upload begins. The spec says so for a mount that
+    cannot be done (end-11).
     """
     call.context.space.check()
     if mounted := call.request.args.get("mount"):
@@ -109,7 +110,7 @@ def _may_mount(call: Call, source: RepositoryName | None) -> bool:
 
 @contextmanager
 def _where_it_ends(call: Call, session: Session) -> Iterator[None]:
-    """Give a refused chunk the Location from which to go on."""
+    """Give a refused chunk the Location from which to continue."""
     try:
         yield
     except ChunkOutOfOrder as error:

@@ -1,4 +1,4 @@
-"""`GET /`: what answers here and how to push to it, as a page where a browser asks, else in a few lines of text."""
+"""`GET /`: what answers here and how to push to it, as a page for a browser, otherwise as a few lines of text."""
 
 import hashlib
 from base64 import b64encode
@@ -10,7 +10,7 @@ from zotpy.web.answers import Answer
 from zotpy.web.call import Call
 
 EXAMPLE_HOST = "registry.example.com"
-"""Shown where a client does not say by which name it knows this host."""
+"""Shown if a client does not say by which name it knows this host."""
 _STYLE = (
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem;"
     "color:#1a1a1a;background:#fff}pre{background:#f2f2f2;padding:1rem;overflow-x:auto}"
@@ -26,7 +26,7 @@ HEADERS = {
         "frame-ancestors 'none'"
     ),
 }
-"""The page needs its one style, and nothing else may run, load or frame it."""
+"""The page needs its one style. Nothing else may run, load or frame it."""
 
 
 async def welcome(call: Call) -> Response:

@@ -1,13 +1,13 @@
-"""How many clients a replica serves at once, and what those may hold that have not asked for anything yet.
+"""How many clients a replica serves at once, and what clients may hold that have not asked for anything yet.
 
-Each connection is a descriptor and some memory, and so is each call to the store. A replica that accepts all that come
-ends without descriptors: then no call to the store can be made, and no log file be opened again. So connections have a
-limit below that of the process. At the limit the connection that has been idle for the longest is closed for a new one,
-which HTTP allows at any time (RFC 9112, section 9.5). If none is idle, the requests of new ones are answered with 429.
-Beyond `SURPLUS` of these, connections are closed as they come.
+Each connection is a descriptor and some memory, and so is each call to the store. A replica that accepts every
+connection runs out of descriptors: then it can call no store and open no log file. So connections have a limit below
+that of the process. At the limit the replica closes the connection that has been idle for the longest and takes the new
+one, which HTTP allows at any time (RFC 9112, section 9.5). If none is idle, it answers the requests of new ones with
+429. Beyond `SURPLUS` of these, it closes connections as they come.
 
-A head of a request that is not complete is held outside the memory budget, which is for bodies. All such heads have a
-limit together: beyond it the oldest one is refused. A head that arrives as a whole is never among them.
+An incomplete head of a request is held outside the memory budget, which is for bodies. All such heads have a limit
+together: beyond it the oldest one is refused. A head that arrives as a whole is never among them.
 """
 
 import logging
@@ -21,9 +21,9 @@ from typing import Protocol
 import structlog
 
 SURPLUS = 64
-"""So many connections are kept beyond the limit, to answer that there are too many."""
+"""How many connections are kept beyond the limit, to tell their clients that there are too many."""
 RESERVED_FILES = 320 + SURPLUS
-"""Descriptors that are no clients': 256 connections to the store, log, pipes, listening sockets."""
+"""Descriptors that are not for clients: 256 connections to the store, log, pipes, listening sockets."""
 _ACCEPTING = "trio.serve_listeners"
 """Logs each connection that cannot be accepted, with a traceback, ten times in a second."""
 
@@ -34,11 +34,11 @@ class Guest(Protocol):
     """A client's connection."""
 
     def give_way(self) -> None:
-        """Close, because others wait for what it holds; no request is under way."""
+        """Close, because others need what it holds. No request is under way."""
 
 
 class Entry(Enum):
-    """What becomes of a new connection."""
+    """What happens to a new connection."""
 
     SERVED = auto()
     REFUSED = auto()
@@ -47,20 +47,20 @@ class Entry(Enum):
 
 
 class Shortage:
-    """A state that is said once when it begins, and once, with a count, when it is over."""
+    """A state that is logged once when it begins, and once, with a count, when it is over."""
 
     def __init__(self, name: str) -> None:
         self._begins, self._ends = name, f"{name}_no_more"
         self._count = 0
 
     def note(self, **fields: object) -> None:
-        """Count one more; the first is logged."""
+        """Count one more. The first one is logged."""
         self._count += 1
         if self._count == 1:
             log.error(self._begins, **fields)
 
     def end(self) -> None:
-        """Say that it is over, if it was."""
+        """Log that it is over, if it had begun."""
         if self._count:
             log.info(self._ends, times=self._count)
             self._count = 0
@@ -70,7 +70,7 @@ class Admission:
     """All connections of a replica."""
 
     def __init__(self, most_connections: int = 4096, most_head_bytes: int = 16 * 1024 * 1024) -> None:
-        """Serve so many connections, 1 or more; let unfinished heads hold so many bytes together."""
+        """Serve this many connections, 1 or more. Unfinished heads may hold this many bytes together."""
         self.most_connections = most_connections
         self.most_head_bytes = most_head_bytes
         self.connections = 0
@@ -83,7 +83,7 @@ class Admission:
         self._no_files = Shortage("descriptors_exhausted")
 
     def enter(self, guest: Guest) -> Entry:
-        """Take in a new connection, unless the answer is `CLOSED`; else it must `leave`."""
+        """Take a new connection, unless the answer is `CLOSED`. It must `leave` later."""
         self._no_files.end()
         if self._served >= self.most_connections and not self.make_room():
             self._full.note(connections=self.connections, setting="http.maxConnections")
@@ -98,7 +98,7 @@ class Admission:
 
     @property
     def _served(self) -> int:
-        """How many connections count for the limit."""
+        """How many connections count toward the limit."""
         return self.connections - len(self._refused) - len(self._leaving)
 
     def leave(self, guest: Guest) -> None:
@@ -111,18 +111,18 @@ class Admission:
             self._full.end()
 
     def note_idle(self, guest: Guest) -> None:
-        """Say that no request of a connection is under way, from now on."""
+        """Note that no request of a connection is under way from now on."""
         if guest not in self._refused and guest not in self._leaving:
             self._idle[guest] = None
             self._idle.move_to_end(guest)
 
     def note_busy(self, guest: Guest) -> None:
-        """Say that the head of a request is complete."""
+        """Note that the head of a request is complete."""
         self._idle.pop(guest, None)
         self.head_bytes -= self._heads.pop(guest, 0)
 
     def note_head(self, guest: Guest, size_bytes: int) -> bool:
-        """Say how much of an unfinished head is here; returns whether it has just begun."""
+        """Note how much of an unfinished head has arrived. Return whether it has just begun."""
         if guest in self._leaving:
             return False
         before = self._heads.get(guest)
@@ -133,7 +133,7 @@ class Admission:
         return before is None
 
     def make_room(self) -> bool:
-        """Close the connection that has been idle for the longest; returns whether there was one."""
+        """Close the connection that has been idle for the longest. Return whether there was one."""
         if not self._idle:
             return False
         self._send_away(next(iter(self._idle)))
@@ -146,7 +146,7 @@ class Admission:
 
     @contextmanager
     def accepting(self) -> Iterator[None]:
-        """Say once that connections cannot be accepted, instead of each time, and close idle ones then."""
+        """Log once that connections cannot be accepted, instead of each time, and then close idle ones."""
 
         def is_logged(record: logging.LogRecord) -> bool:
             error = record.exc_info[1] if record.exc_info else None

@@ -1,8 +1,8 @@
 """Bodies with backpressure, in and out.
 
-Quart's own request body reads ahead without bound: a handler that does not read makes the process grow by the whole
-body. Here whoever reads the body receives from the server, one piece at a time, so that nothing is received before it
-is wanted; the server in turn stops reading the socket. Nothing is buffered twice.
+Quart's own request body reads ahead without bound: if a handler does not read, the process grows by the whole body.
+Here the reader of the body receives from the server, one piece at a time, so nothing is received before it is wanted.
+The server in turn stops reading the socket. Nothing is buffered twice.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,51 +26,52 @@ if TYPE_CHECKING:
     from zotpy.memory.accounts import Account
 
 PROGRESS_BYTES = 64 * 1024
-"""So much a body must bring, at least, each time that its client may keep us waiting, unless it ends."""
+"""How much a client must send of a body each time that it may keep us waiting, unless the body ends."""
 LINGER_S = 30.0
-"""How long a body that nobody reads is received and dropped after the answer, as nginx's lingering_close does."""
+"""How long an unread body is received and dropped after the answer, like nginx's lingering_close."""
 
 
 class BoundedBody(Body):
-    """A request body that is received only as fast as it is read, by whoever reads it."""
+    """A request body that is received only as fast as it is read."""
 
     idle_timeout_s = 900.0
     """How long its client may take to send `PROGRESS_BYTES`, or the end."""
     stall_timeout_s = 60.0
-    """How long while it holds memory that others wait for, and how often to look whether it does."""
+    """The same while it holds memory that others wait for; also how often to check whether it does."""
     contested_bytes: Callable[[], int] = staticmethod(lambda: 0)
-    """Says how much it must bring in `stall_timeout_s` if it holds anything; 0: nobody waits for that."""
+    """Says how much the client must send in `stall_timeout_s` if the body holds anything; 0: no other waits for
+    that."""
     on_piece: Callable[[], None] = staticmethod(lambda: None)
     """Called when something came."""
     is_left: Callable[[], bool] = staticmethod(lambda: False)
     """Says whether the client has closed the connection, as far as that is known."""
 
     def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
-        """Make a body; limits are the handlers' affair, so `max_content_length` is not looked at."""
+        """Make a body. Handlers have the limits, so `max_content_length` is not used."""
         del expected_content_length, max_content_length
         self._receive: ASGIReceiveCallable | None = None
         self._ask: Callable[[], Awaitable[None]] | None = None
         self.settled = trio.Event()
-        """All of it was received, or the client went away."""
+        """All of it was received, or the client left."""
         self.finished = False
         """All of it was received from the client."""
         self.lost = False
-        """The client went away before the end."""
+        """The client left before the end."""
         self.left = False
-        """The client went away, before the end or after it."""
+        """The client left, before the end or after it."""
         self.cut: Cut | None = None
-        """Why whoever read it did not get to the end."""
+        """Why its reader did not get to the end."""
         self.received_bytes = 0
         self.account: Account | None = None
-        """What it holds; `None`: nobody has said, so it may be much."""
+        """What it holds; `None`: unknown, so it may be much."""
         self._waited_s = 0.0
         self._brought_bytes = 0
 
     def come_from(self, receive: "ASGIReceiveCallable", ask: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Say where the pieces come from; without that, reading waits until somebody else has received them.
+        """Say where the pieces come from. Without that, a read waits until another task has received them.
 
         `ask` tells a client that waits for it (`Expect: 100-continue`) to send the body. It is called when a handler
-        reads the first piece, so a client whose request is refused before that never sends it.
+        reads the first piece. So if a request is refused before that, its client never sends the body.
         """
         self._receive, self._ask = receive, ask
 
@@ -78,13 +79,13 @@ class BoundedBody(Body):
         return self
 
     async def __anext__(self) -> bytes:
-        """Return the next piece; raises `ClientStalled` where it does not come in time, or the client went away.
+        """Return the next piece. Raises `ClientStalled` if it does not come in time, or if the client left.
 
-        Only the time spent here counts: the client is not to blame for waits for memory or for the store. And a
-        trickle is no progress, or anybody could hold a part of the memory for ever with a byte a minute.
+        Only time spent here counts: the client is not to blame for waits for memory or for the store. A trickle is no
+        progress: otherwise a client could hold a part of the memory for ever with a byte a minute.
 
-        A client may have opened many uploads and send one after another: those that rest are cut only when they are in
-        the way, or when a balancer would cut them.
+        A client may have opened many uploads and send one after another. Those that rest are cut only when others need
+        their memory, or when a balancer would cut them.
         """
         if self._ask is not None:
             ask, self._ask = self._ask, None
@@ -105,15 +106,15 @@ class BoundedBody(Body):
         return piece
 
     def _asked_bytes(self) -> int:
-        """Return how much those who wait for what it holds ask of it; 0: nobody does."""
+        """Return how much the client must send because others wait for what the body holds; 0: none waits."""
         if self.account is not None and not self.account.held_bytes:
             return 0
         return self.contested_bytes()
 
     async def _piece_in_time(self, asked_at: float) -> bytes:
-        """Receive the next piece, none at the end; raises `ClientStalled` if it does not come in time.
+        """Receive the next piece, none at the end. Raises `ClientStalled` if it does not come in time.
 
-        Others may begin to wait for what the body holds while it rests, so that is looked at again and again.
+        Others may begin to wait for what the body holds while it rests. So that is checked again and again.
         """
         while True:
             is_asked = self._asked_bytes() > 0
@@ -129,7 +130,7 @@ class BoundedBody(Body):
         raise ClientStalled(msg)
 
     async def _next_piece(self) -> bytes:
-        """Receive until there are bytes, or none will follow."""
+        """Receive until bytes come, or none will follow."""
         if self._receive is None:
             await self.settled.wait()
         while not self.settled.is_set():
@@ -153,7 +154,7 @@ class BoundedBody(Body):
         return piece
 
     async def until_left(self) -> None:
-        """Wait, after the end of the body, until the client closes the connection; raises `ClientStalled` then."""
+        """Wait, after the end of the body, until the client closes the connection. Raises `ClientStalled` then."""
         if self._receive is None:
             await trio.sleep_forever()
         while self.take(await self._receive()) or not self.left:
@@ -163,7 +164,7 @@ class BoundedBody(Body):
         raise ClientStalled(msg)
 
     async def drop(self) -> None:
-        """Take what the client still sends until it has sent all or went away, however long that takes."""
+        """Take what the client still sends until it has sent all or left, however long that takes."""
         while await self._next_piece():
             pass
 
@@ -185,7 +186,7 @@ class BoundedRequest(TrioRequest):
     route = "none"
     """The rule that its path matches, such as `/v2/<path:name>/blobs/<digest>`."""
     held: Held | None = None
-    """The memory that its body and its answer take; given back once that was sent, or cannot be."""
+    """The memory that its body and its answer take. It is given back once the answer was sent, or cannot be sent."""
 
 
 def body_of(request: "Request") -> BoundedBody:
@@ -198,7 +199,7 @@ class StreamedBody(ResponseBody):
     """A response body out of a reader that must be entered and left in the task that sends."""
 
     def __init__(self, reader: AbstractAsyncContextManager[AsyncIterator[bytes]]) -> None:
-        """Stream from `reader`, entered only when the response is sent."""
+        """Stream from `reader`, which is entered only when the response is sent."""
         self._reader = reader
         self._stack = AsyncExitStack()
         self._chunks: AsyncIterator[bytes]

@@ -1,8 +1,8 @@
-"""The certificate that clients see, read again when its files change: a renewal needs neither a signal nor a restart.
+"""The certificate that clients see. It is read again when its files change: a renewal needs no signal and no restart.
 
-Every handshake asks which one is the latest, by the callback that Python calls once a client has said hello
-(`ssl.SSLContext.sni_callback`, also called where the client names no server). A new pair is loaded as a whole before
-any handshake sees it, so a key that does not belong to the certificate, or half a file, changes nothing.
+Every handshake asks for the latest certificate, by the callback that Python calls once a client has said hello
+(`ssl.SSLContext.sni_callback`, which is also called if the client names no server). A new pair is loaded as a whole
+before any handshake sees it. So a key that does not belong to the certificate, or half a file, changes nothing.
 """
 
 import ssl
@@ -15,9 +15,9 @@ import trio
 from zotpy.bell import Bell
 
 LOOK_INTERVAL_S = 5.0
-"""How often the files are looked at."""
+"""How often the files are checked."""
 Signature = tuple[tuple[int, ...], ...]
-"""What `stat` says of each file, links followed, so that a link that is led elsewhere is a change as well."""
+"""What `stat` says of each file. It follows links, so a link that points elsewhere is a change as well."""
 
 log = structlog.get_logger()
 
@@ -26,13 +26,13 @@ class Certificate:
     """A certificate with its chain, and its key."""
 
     def __init__(self, cert: Path, key: Path, load: Callable[[], ssl.SSLContext]) -> None:
-        """`load` makes a context of the two files. It is called at once; raises `OSError`, `ssl.SSLError`."""
+        """`load` makes a context of the two files. It is called at once. Raises `OSError`, `ssl.SSLError`."""
         self._files = (cert, key)
         self._load = load
         self._seen = self._signature()
         self._latest = load()
         self.context = load()
-        """What listens; clients get the certificate of the latest."""
+        """The context that listens. Clients get the certificate of the latest one."""
         self.context.sni_callback = self._choose
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
@@ -47,7 +47,10 @@ class Certificate:
             await self.look()
 
     async def look(self) -> None:
-        """Use the pair in the files if it is a new one; one that cannot be used is said once, and the old one stays."""
+        """Use the pair in the files if it is a new one.
+
+        One that cannot be used is logged once, and the old one stays.
+        """
         signature = await trio.to_thread.run_sync(self._signature)
         if signature == self._seen:
             return

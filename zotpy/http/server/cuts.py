@@ -4,10 +4,10 @@ from enum import StrEnum
 
 
 class Cut(StrEnum):
-    """Why a request did not go through to its end."""
+    """Why a request did not run to its end."""
 
     GONE = "client_gone"
-    """The connection ended before all of the body was read, or of the answer sent."""
+    """The connection ended before the whole body was read, or the whole answer sent."""
     SENDS_NO_MORE = "client_sends_no_more"
     READS_NO_MORE = "client_reads_no_more"
     STORE_FAILED = "store_failed"

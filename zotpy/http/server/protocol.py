@@ -1,10 +1,10 @@
 """HTTP/1 as hypercorn speaks it, with h11 for large bodies, and with the head of an answer sent together with its body.
 
-hypercorn makes a call to the system, with a lock and a time limit around it, for each of head, body and end. An answer
-of a registry is mostly a head alone, or a head and a document.
+hypercorn makes a system call, with a lock and a time limit around it, for each of head, body and end. An answer of a
+registry is mostly a head alone, or a head and a document.
 
-No other protocol is offered. Whoever asks to go on with one, as Java's HTTP client does with `Upgrade: h2c` unless told
-otherwise, is answered by HTTP/1.1 as if it had not asked (RFC 9110, section 7.8).
+No other protocol is offered. Java's HTTP client, for example, asks for HTTP/2 with `Upgrade: h2c` by default. It is
+answered with HTTP/1.1 as if it had not asked (RFC 9110, section 7.8).
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ TOGETHER_BYTES = 64 * 1024
 
 _TOO_MANY = 429
 _PROBES = frozenset({b"/livez", b"/readyz", b"/startupz"})
-"""Answered however many clients there are: a replica that is busy is not to be killed for it."""
+"""Answered however many clients are connected: a busy replica must not be killed for that."""
 _REFUSALS = {
     400: "this is no request of HTTP/1.1, or its body is cut into chunks wrongly, or into thousands of chunks below "
     f"{LEAST_CHUNK_BYTES} bytes: send longer ones, or a Content-Length",
@@ -43,19 +43,19 @@ class JoiningProtocol(H11Protocol):
     connection: http1.Connection
 
     def __init__(self, *arguments: Any) -> None:
-        """Take what hypercorn's takes."""
+        """Take hypercorn's arguments."""
         super().__init__(*arguments)
         self.connection = http1.Connection(h11.SERVER, self.config.h11_max_incomplete_size)
         self._head = b""
-        """Of an answer of which nothing was sent yet."""
+        """The head of an answer of which nothing was sent yet."""
 
     async def _check_protocol(self, event: h11.Request) -> None:
-        """Go on with HTTP/1: hypercorn would change over to HTTP/2 here."""
+        """Stay with HTTP/1: hypercorn would switch to HTTP/2 here."""
 
     async def _create_stream(self, request: h11.Request) -> None:
-        """Hand a request on as it was written, methods too, whatever protocol it would like to go on with.
+        """Pass a request on as it was written, with its method, whatever protocol it would like to switch to.
 
-        hypercorn would leave h11 for good for WebSocket, and make a known method of one that is not.
+        hypercorn would leave h11 for WebSocket for good, and turn an unknown method into a known one.
         """
         try:
             target = read_target(request.target)
@@ -106,11 +106,11 @@ class JoiningProtocol(H11Protocol):
             await self.send(RawData(data))
 
     async def _send_error_response(self, status_code: int) -> None:
-        """Refuse what is no request; `status_code` is h11's: 400, 431 or 501."""
+        """Refuse what is not a request; `status_code` is h11's: 400, 431 or 501."""
         await self.refuse(status_code, _REFUSALS.get(status_code, _REFUSALS[400]))
 
     async def refuse(self, status_code: int, message: str, *, is_head: bool = False) -> None:
-        """Answer before there is a request for the application; the connection ends with it."""
+        """Answer before the application has a request. The connection ends with it."""
         code = "TOOMANYREQUESTS" if status_code == _TOO_MANY else "UNSUPPORTED"
         body = error_body((code, message, None))
         headers = [
@@ -147,7 +147,7 @@ class JoiningProtocol(H11Protocol):
 def _fault_of_framing(request: h11.Request) -> str:
     """Say why a body's end could be seen in two places, or nothing (RFC 9112, sections 6.1 and 6.3).
 
-    A proxy in front that goes by the other header sees a request where we see a part of a body, or the other way round.
+    A proxy in front that obeys the other header sees a request where we see a part of a body, or the other way round.
     """
     names = {name for name, _ in request.headers}
     if b"transfer-encoding" not in names:
@@ -160,7 +160,7 @@ def _fault_of_framing(request: h11.Request) -> str:
 
 
 def join(wrapper: ProtocolWrapper) -> None:
-    """Let a new connection speak HTTP/1 like this, unless HTTP/2 was agreed on."""
+    """Make a new connection speak HTTP/1 in this way, unless HTTP/2 was agreed on."""
     if isinstance(wrapper.protocol, H11Protocol):
         wrapper.protocol = JoiningProtocol(
             wrapper.app,
@@ -176,7 +176,7 @@ def join(wrapper: ProtocolWrapper) -> None:
 
 
 def left_of_body(wrapper: ProtocolWrapper) -> int | None:
-    """Return how many bytes are to come of the body that is being received, 0 without one; `None`: nobody knows."""
+    """Return how many bytes of the received body are still to come, 0 without one; `None`: unknown."""
     protocol = wrapper.protocol
     if not isinstance(protocol, JoiningProtocol) or protocol.connection.their_state is not h11.SEND_BODY:
         return 0

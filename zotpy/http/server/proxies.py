@@ -1,7 +1,8 @@
 """What proxies say of a request's client, as far as they are trusted: `Forwarded` (RFC 7239) and X-Forwarded-*.
 
-Anybody can send these headers, so only those of a peer in the trusted networks count, and of a list of addresses only
-what trusted proxies have added: it is read from its end. Whatever is malformed is left out, and is no client's error.
+Any client can send these headers, so only those of a peer in the trusted networks count. Of a list of addresses only
+what trusted proxies have added counts: it is read from its end. Malformed values are left out, and are no client's
+error.
 """
 
 import re
@@ -13,7 +14,7 @@ import structlog
 from werkzeug.datastructures import Headers
 
 MOST_HOPS = 32
-"""More addresses of a list than that are not looked at."""
+"""No more addresses of a list than this are read."""
 LONGEST_FORWARDED = 2048
 LONGEST_PREFIX = 255
 _LOGGED_CHARACTERS = 100
@@ -30,7 +31,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """How a client has reached this registry, so far as that can be believed; empty where nobody knows."""
+    """How a client has reached this registry, as far as that can be believed; empty if it is unknown."""
 
     client: str = ""
     """Its IP address."""
@@ -38,7 +39,7 @@ class Reached:
     host: str = ""
     """Host name, with the port where it was given."""
     prefix: str = ""
-    """What proxies took away from the path: `/registry`, or `/v2/team` where they made `/v2/` of `/v2/team/`."""
+    """What proxies removed from the path: `/registry`, or `/v2/team` if they made `/v2/` of `/v2/team/`."""
 
     @property
     def origin(self) -> str:
@@ -47,13 +48,13 @@ class Reached:
 
 
 class TrustedProxies:
-    """The networks of the proxies whose word counts."""
+    """The networks of the proxies that are believed."""
 
     def __init__(self, networks: Sequence[Network] = ()) -> None:
         self._networks = tuple(networks)
 
     def trace(self, peer: str, scheme: str, headers: Headers) -> Reached:
-        """Say how a client has reached us through its `peer`, an address or, with a local socket, nothing."""
+        """Say how a client has reached us through its `peer`, which is an address or, with a local socket, nothing."""
         reached = Reached(peer, scheme, host if _HOST.fullmatch(host := headers.get("Host", "")) else "")
         if not self._trusts(address_of(peer)):
             return reached
@@ -67,7 +68,7 @@ class TrustedProxies:
         return address is not None and any(address in network for network in self._networks)
 
     def _by_x_forwarded(self, reached: Reached, headers: Headers) -> Reached:
-        """Most proxies set these, and pass on whatever else a client sends: they go before `Forwarded`."""
+        """Most proxies set these, and pass on whatever else a client sends. So they come before `Forwarded`."""
         client = reached.client
         for text in reversed(_listed(headers, "X-Forwarded-For")[-MOST_HOPS:]):
             if (address := address_of(text)) is None:
@@ -89,7 +90,7 @@ class TrustedProxies:
         )
 
     def _by_forwarded(self, reached: Reached, text: str) -> Reached:
-        """Go from the last element to the first that tells of somebody we do not trust: of the client."""
+        """Go from the last element to the first that names a peer that we do not trust: the client."""
         try:
             elements = list(forwarded_elements(text))
         except ValueError:
@@ -145,7 +146,7 @@ def forwarded_elements(text: str) -> Iterator[Mapping[str, str]]:
 
 
 def _prefix(headers: Headers) -> str:
-    """Read X-Forwarded-Prefix; without anything that could lead a client elsewhere than below this host."""
+    """Read X-Forwarded-Prefix, without anything that could lead a client elsewhere than below this host."""
     text = _last(headers, "X-Forwarded-Prefix")
     prefix = text.rstrip("/")
     if not prefix:
@@ -158,7 +159,7 @@ def _prefix(headers: Headers) -> str:
 
 
 def _listed(headers: Headers, name: str) -> list[str]:
-    """Split a list that may stand in several headers."""
+    """Split a list that may be in several headers."""
     return [item.strip() for value in headers.getlist(name) for item in value.split(",")]
 
 

@@ -1,4 +1,4 @@
-"""Accepts connections by hypercorn, and makes each of them one of ours."""
+"""Accepts connections with hypercorn, and makes each of them one of ours."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ async def serve(
     stop: trio.Event,
     task_status: "trio.TaskStatus[list[str]]" = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Accept connections until `stop`; tell where once they can be made."""
+    """Accept connections until `stop`. Report the addresses once they can be made."""
     config.admission = admission = config.admission or Admission()
     config.ssl_handshake_timeout = config.head_timeout_s
     hypercorn.trio.run.TCPServer = _connection  # type: ignore[assignment, attr-defined]  # no seam for this

@@ -13,7 +13,7 @@ _SCHEMES = frozenset({b"http", b"https"})
 
 
 class TargetInvalid(Exception):
-    """The target is of no form that a registry is asked with; the message says why."""
+    """The target has no form that a registry accepts. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Target:
     """What a request asks for."""
 
     path: bytes
-    """With its query, as it came; begins with a slash, or is `*`."""
+    """With its query, as it came. It begins with a slash, or is `*`."""
     authority: bytes | None = None
     """Host and port of a whole URL, which count instead of the Host header (section 3.2.2)."""
 
