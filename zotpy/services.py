@@ -15,7 +15,7 @@ class Service:
     """One of them."""
 
     run: Callable[[], Awaitable[object]]
-    """Works until it is cancelled, or returns if there is nothing to do. What it raises ends the process."""
+    """Works until it is cancelled, or returns if it has nothing to do. What it raises ends the process."""
     finish: Callable[[], Awaitable[object]] = nothing
     """Called once the main work has ended well, while `run` goes on. It bounds its time by itself."""
     stops_at_drain: bool = False

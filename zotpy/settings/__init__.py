@@ -75,5 +75,5 @@ class Settings:
 
     @property
     def pull_interval_s(self) -> float | None:
-        """How often it is written down what was pulled; `None`: no retention rule asks."""
+        """How often the notes about pulls are written; `None`: no retention rule needs them."""
         return self.gc.pull_interval_s if self.retention.needs_pulls else None

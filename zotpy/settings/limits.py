@@ -23,9 +23,12 @@ class UploadSettings:
     hold_timeout_s: float = 540.0
     """How long a request with a body is held if the store does not answer; at most nine tenths of the deadline."""
     checkpoint_bytes: int = 256 * MIB
-    """After so many bytes of one chunk what was sent is made safe, though the chunk goes on. In no configuration."""
+    """After how many bytes of one chunk what was sent is made safe, although the chunk goes on. No file sets this."""
     mount_without_source: bool = True
-    """Answer `?mount=` without `from` from any repository; else such a mount begins an upload. In no configuration."""
+    """Answer `?mount=` without `from` from any repository; otherwise such a mount begins an upload.
+
+    No file sets this.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,10 @@ class StorageSettings:
 
     @property
     def redirect_expiry_s(self) -> int | None:
-        """How long the URLs last to which pulls are redirected; `None`: none are. The embedded store has no clients."""
+        """How long the URLs of redirected pulls last; `None`: no pull is redirected.
+
+        Clients cannot reach the embedded store.
+        """
         if self.s3 is None or not (self.s3.redirect or self.redirect_blob_url):
             return None
         return int(self.s3.redirect_expiry_s)

@@ -1,4 +1,4 @@
-"""`storage.retention`: what goes and what stays of each repository, in zot's words."""
+"""`storage.retention`: what is deleted and what stays in each repository, in zot's words."""
 
 import re
 from dataclasses import dataclass

@@ -48,7 +48,7 @@ class HttpSettings:
     paced_reads: int = 64
     """How many ranges may go from the store at their clients' pace; fewer than the store has connections for reads.
 
-    In no configuration.
+    No file sets this.
     """
 
 
