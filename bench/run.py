@@ -168,7 +168,8 @@ def _settings(options: Options) -> dict[str, object]:
     settings = asdict(options)
     if settings["target"] is not None:
         del settings["target"]["password"]
-    return {**settings, "output": str(options.output)}
+    terms = {workload: asdict(options.terms(workload)) for workload in options.workloads}
+    return {**settings, "terms": terms, "output": str(options.output)}
 
 
 def _versions(options: Options) -> dict[str, str]:

@@ -31,8 +31,7 @@ def _parts(report: Report) -> list[dict[str, str]]:
     for run in ordered(report):
         row = {"workload": run.workload, "registry": run.registry, "replicas": str(run.replicas)}
         row |= {f"{part}, cores": f"{run.cores_of(part):.2f}" for part in PARTS}
-        peaks = [mib for name, mib in run.peak_rss_mib.items() if name.startswith("replica")]
-        row |= {"others, cores": f"{run.other_cores:.2f}", "a replica's peak, MiB": number(max(peaks, default=0))}
+        row["others, cores"] = f"{run.other_cores:.2f}"
         rows.append(row)
     return rows
 

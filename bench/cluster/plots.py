@@ -86,8 +86,8 @@ def _cpu(axes: Any, runs: list[Run]) -> None:
 
 def _memory(axes: Any, runs: list[Run]) -> None:
     for registry, ours in _registries(runs).items():
-        peaks = [[mib for name, mib in run.peak_rss_mib.items() if name.startswith("replica")] for run in ours]
-        axes.plot([run.replicas for run in ours], [max(peak, default=0) for peak in peaks], marker="o", label=registry)
+        peaks = [run.highest_peak_mib for run in ours]
+        axes.plot([run.replicas for run in ours], peaks, marker="o", label=registry)
     axes.set_ylabel("peak RSS of a replica, MiB")
 
 

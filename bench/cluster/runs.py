@@ -124,6 +124,11 @@ class Run:
         return 1000 * self.cores_of(role) / self.operations_per_s
 
     @property
+    def highest_peak_mib(self) -> float:
+        """The most memory that any replica had."""
+        return max((mib for name, mib in self.peak_rss_mib.items() if name.startswith("replica")), default=0)
+
+    @property
     def other_cores(self) -> float:
         """What kept cores busy that was not of this benchmark."""
         return max(0.0, self.busy_cores - sum(self.cpu_cores.values()))

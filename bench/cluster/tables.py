@@ -42,6 +42,7 @@ def cells(report: Report, run: Run) -> list[Cell]:
         ("p99 ms", "" if headline is None else number(headline.p99)),
         ("CPU", f"{number(run.cost('replica') or 0)} {per}" if has_cluster and not run.kills else ""),
         ("store's CPU", f"{number(run.cost('store') or 0)} {per}" if has_cluster else ""),
+        ("peak MiB", number(run.highest_peak_mib) if has_cluster else ""),
         ("busy cores", f"{run.busy_cores:.1f}"),
         ("of others", f"{run.other_cores:.1f}"),
         ("store calls/op", "" if run.store_calls is None else number(run.store_calls)),
@@ -147,7 +148,7 @@ def show(console: Console, report: Report) -> None:
             Text(f"the generator alone, {name}: {number(one.throughput)} {one.unit} with {one.cpu_s:.1f} cores")
         )
     for run in ordered(report):
-        for warning in dict.fromkeys(run.warnings):
+        for warning in {text.split()[0]: text for text in run.warnings}.values():  # one of each kind, of all turns
             console.print(Text(f"warning: {run.name}: {warning}", style="yellow"))
         if run.kills:
             kept = f"{run.acknowledged} acknowledged, {run.checked} checked, {run.lost_count} lost"

@@ -52,6 +52,7 @@ def test_a_result_says_how_to_repeat_it(everything: Path) -> None:
     assert report.machine["cores"] == os.cpu_count()
     assert [run.seed for run in report.runs] == [f"1-{workload}-{REPLICAS}-1" for workload in DEFAULT]
     assert report.settings["replicas"] == [REPLICAS]
+    assert {one["store_delay_ms"] for one in report.settings["terms"].values()} == {20.0}
 
 
 def test_every_figure_is_drawn(everything: Path) -> None:
