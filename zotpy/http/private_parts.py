@@ -43,6 +43,7 @@ H11 = Library(
             uses="maybe_extract_at_most maybe_extract_next_line maybe_extract_lines",
         ),
         Part("h11._readers.ContentLengthReader.__init__", "self length", uses="_remaining"),
+        Part("h11._readers.ContentLengthReader.__call__", "self buf", uses="_remaining maybe_extract_at_most"),
     ),
 )
 
@@ -65,7 +66,8 @@ HYPERCORN = Library(
         Part(
             "hypercorn.trio.tcp_server.TCPServer.run",
             "self",
-            uses="ssl_handshake_timeout protocol protocol_send _idle_timeout _read_data _close",
+            uses="ssl_handshake_timeout do_handshake selected_alpn_protocol transport_stream stream"
+            " protocol protocol_send _idle_timeout _read_data _close",
         ),
         Part("hypercorn.trio.tcp_server.TCPServer.protocol_send", "self event"),
         Part("hypercorn.trio.tcp_server.TCPServer._read_data", "self"),
@@ -112,7 +114,13 @@ HYPERCORN = Library(
             "hypercorn.protocol.http_stream.HTTPStream.__init__",
             "self app config context task_group ssl client server send stream_id",
         ),
-        Part("hypercorn.protocol.http_stream.HTTPStream.handle", "self event", uses="spawn_app state"),
+        Part("hypercorn.protocol.http_stream.HTTPStream.handle", "self event", uses="spawn_app app_send state"),
+        Part(
+            "hypercorn.protocol.http_stream.HTTPStream.app_send",
+            "self message",
+            uses="ASGIHTTPState RESPONSE Body StreamClosed closed scope send state",
+        ),
+        Part("hypercorn.protocol.events.Body.__init__", "self stream_id data"),
     ),
 )
 
