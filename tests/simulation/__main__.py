@@ -12,7 +12,7 @@ from tests.simulation.themes import THEMES
 
 
 def main() -> int:
-    """Run them; prints the trace of one, or of the first that fails."""
+    """Run them. Print the trace of one, or of the first that fails."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="the seed of the first schedule")
     parser.add_argument("--count", type=int, default=1, help="how many, with seeds one after another")

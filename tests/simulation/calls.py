@@ -1,4 +1,4 @@
-"""Store calls that wait until the scheduler lets them go on: on their way to the store, and on their way back."""
+"""Store calls that wait until the scheduler lets them continue: on their way to the store, and on their way back."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ACTOR: ContextVar[Actor] = ContextVar("actor")
-"""Whose code runs."""
+"""The actor whose code runs."""
 
 
 @dataclass(eq=False, slots=True)
 class Actor:
-    """A client with its replica, or a collector: what crashes, and pauses, as one."""
+    """A client with its replica, or a collector: it crashes, and pauses, as one."""
 
     name: str
     pace: float = 1.0
-    """How likely it goes on, against others."""
+    """How likely it is chosen, against others."""
     scope: trio.CancelScope | None = None
     crashed: bool = False
     frozen_until_s: float = 0.0
     stopped_s: float = 0.0
     """How much time its own clock has missed, while its host was suspended."""
     deadlines: dict[trio.CancelScope, None] = field(default_factory=dict)
-    """Those of its code that are by its own clock."""
+    """The deadlines of its code that follow its own clock."""
     operation: Operation | None = None
 
 
@@ -52,9 +52,9 @@ class Call:
     run: Callable[[], Awaitable[Any]]
     task: trio.lowlevel.Task
     number: int
-    """One more than that of the call before."""
+    """The number of the call; one more than that of the call before."""
     fate: float
-    """Of a cancelled call, drawn before: whether it takes effect, and when."""
+    """For a cancelled call, drawn before: whether it takes effect, and when."""
     operation: Operation | None
     answer: outcome.Outcome[Any] | None = None
     """What the store answered, once it was asked."""
@@ -68,7 +68,7 @@ class Call:
 
 
 def drive(awaitable: Awaitable[T]) -> T:
-    """Run what never waits: calls of a store in memory whose checkpoints are taken out."""
+    """Run what never waits: calls of a store in memory without its checkpoints."""
     iterator = awaitable.__await__()
     try:
         next(iterator)
@@ -89,7 +89,7 @@ class ParkedStore(StoreWrapper):
     _unused: None = field(default=None, repr=False)
 
     async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
-        """Wait twice, before the store is asked and after it; a stream is only waited for."""
+        """Wait twice, before the store is asked and after it. A stream waits once."""
         if self.actor.crashed:
             msg = "this process was killed"
             raise StoreUnavailable(msg)

@@ -28,7 +28,7 @@ class Broken(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """Looks at the store past all that stands in front of it."""
+    """Reads the store directly, past everything in front of it."""
 
     store: MemoryStore
     registry: Registry
@@ -36,7 +36,7 @@ class Checks:
     clock: StepClock
 
     def check_whole(self) -> None:
-        """Raise `Broken` unless all that must be there can be pulled."""
+        """Raise `Broken` unless everything that must exist can be pulled."""
         manifests, blobs = self.history.obliged(self.clock.now_s)
         for repo, digest in manifests:
             if not self.has_manifest(repo, digest):
@@ -45,7 +45,7 @@ class Checks:
             self._check_blob(repo, digest)
 
     def check_quiet(self) -> None:
-        """Check, when no request is under way, what must not be there, the tags, and all that can be seen."""
+        """Check, when no request is under way, what must not exist, the tags, and everything that can be seen."""
         self.check_whole()
         self._check_gone()
         self._check_tags()
@@ -55,7 +55,7 @@ class Checks:
                     self._check_seen(repo, digest)
 
     def check_named(self) -> None:
-        """Check that every tag names a manifest that is there."""
+        """Check that every tag names an existing manifest."""
         for repo in REPOS:
             for key in [key for key in self.store.objects if key.startswith(keys.tags(repo))]:
                 tag = Tag(key.removeprefix(keys.tags(repo)))
@@ -64,7 +64,7 @@ class Checks:
                     raise Broken(_say(f"tag {tag} names", repo, digest, "that is not there"))
 
     def check_empty(self) -> None:
-        """Check that nothing is left but what every bucket has."""
+        """Check that nothing is left except what every bucket has."""
         left = sorted(key for key in self.store.objects if not key.startswith("meta/"))
         left += sorted(self.store.multiparts)
         if left:
@@ -72,7 +72,7 @@ class Checks:
             raise Broken(msg)
 
     def check_refusal(self, operation: Operation, before: tuple[KeysView[Name], KeysView[Name]]) -> None:
-        """Raise `Broken` where a request did not find what was there from its beginning to its end."""
+        """Raise `Broken` if a request did not find what existed from its beginning to its end."""
         manifests, blobs = self.history.obliged(self.clock.now_s)
         name = operation.repo, operation.digest
         needed = MANIFESTS.get(operation.digest) if operation.digest is not None else None
@@ -94,7 +94,7 @@ class Checks:
         return True
 
     def has_blob(self, repo: RepositoryName, digest: Digest) -> bool:
-        """Whether a blob is there, or says so."""
+        """Whether a blob exists, as a request would see it."""
         try:
             drive(self.registry.blobs.find(repo, digest))
         except BlobUnknown:
@@ -109,7 +109,7 @@ class Checks:
             return None
 
     def _check_gone(self) -> None:
-        """Check that what was deleted is not there."""
+        """Check that what was deleted does not exist."""
         for repo, digest in self.history.gone():
             if self.has_manifest(repo, digest):
                 raise Broken(_say("manifest", repo, digest, "was deleted and is there"))
@@ -121,7 +121,7 @@ class Checks:
                 raise Broken(_say("blob", repo, digest, "was deleted and is there"))
 
     def _check_tags(self) -> None:
-        """Check that tags name what they must, and come and go as one with what they name."""
+        """Check that tags name what they must, and appear and disappear together with what they name."""
         for repo, tag, digest in self.history.obliged_tags():
             if self.named_by(repo, tag) != digest:
                 raise Broken(_say(f"tag {tag} of", repo, digest, "was lost"))
@@ -133,7 +133,7 @@ class Checks:
                 raise Broken(_say("of the tags of one push of", repo, digest, "one was lost"))
 
     def _check_seen(self, repo: RepositoryName, digest: Digest) -> None:
-        """Check that a manifest which can be seen is whole, acknowledged or not, but for what was deleted by name."""
+        """Check that a visible manifest is whole, acknowledged or not, except for what was deleted by name."""
         for child in MANIFESTS[digest].children:
             if not self.history.deletes.get((repo, child)) and not self.has_manifest(repo, child):
                 raise Broken(_say(f"child of {NAMES[str(digest)]}", repo, child, "is missing"))

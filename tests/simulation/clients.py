@@ -1,4 +1,4 @@
-"""Clients: each has a replica of its own, and does what container tools do, in an order drawn from the seed."""
+"""Clients: each has its own replica, and does what container tools do, in an order drawn from the seed."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ class Client:
     checks: Checks
     rng: random.Random
     manifests: list[Manifest]
-    """What it works on."""
+    """The contents with which it works."""
     theme: Theme
 
     async def work(self, count: int) -> None:
-        """Do so many things."""
+        """Do this many things."""
         for _ in range(count):
             repo, manifest = self.rng.choice(self.theme.repos), self.rng.choice(self.manifests)
             blob = self.rng.choice(
@@ -95,7 +95,7 @@ class Client:
             await thing()
 
     async def push_image(self, repo: RepositoryName, manifest: Manifest, tag: Tag | None) -> bool:
-        """Push a manifest with all that it needs; returns whether it was acknowledged."""
+        """Push a manifest with everything that it needs. Return whether it was acknowledged."""
         for child in manifest.children:
             await self.push_image(repo, MANIFESTS[child], None)
         for blob in manifest.blobs:
@@ -146,12 +146,12 @@ class Client:
         return await self._do(Operation("delete tag", repo, None, tag), delete, answers=False)
 
     async def delete_blob(self, repo: RepositoryName, digest: Digest) -> bool:
-        """Delete a blob, whoever needs it."""
+        """Delete a blob, even if a manifest needs it."""
         delete = partial(self.registry.blobs.delete, repo, digest)
         return await self._do(Operation("delete blob", repo, digest), delete, answers=False)
 
     async def pull(self, repo: RepositoryName, manifest: Manifest) -> None:
-        """Pull an image, whole if it is there."""
+        """Pull an image, whole if it exists."""
         if not await self._do(
             Operation("pull", repo, manifest.digest), partial(self.registry.manifests.find, repo, manifest.digest)
         ):
@@ -160,7 +160,7 @@ class Client:
             await self._do(Operation("pull", repo, blob), partial(self._read, repo, blob))
 
     async def leave_upload(self, repo: RepositoryName, digest: Digest) -> None:
-        """Send the first half of a blob and go away."""
+        """Send the first half of a blob and leave."""
         body = BLOBS[digest]
         session = self.registry.uploads.begin(repo, "sha256")
         half = body[: len(body) * 2 // 3]
@@ -172,7 +172,7 @@ class Client:
             return b"".join([bytes(chunk) async for chunk in chunks])
 
     async def _upload(self, repo: RepositoryName, digest: Digest) -> bool:
-        """Send a blob, at once or in two chunks; a client that got no answer asks once more."""
+        """Send a blob, at once or in two chunks. A client that got no answer asks once more."""
         body, uploads = BLOBS[digest], self.registry.uploads
         session = uploads.begin(repo, "sha256")
         if self.theme.as_docker or self.rng.random() < 0.25:
@@ -192,7 +192,7 @@ class Client:
         return False
 
     async def _try(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        """Do what no other needs to know of; `None` where it fails."""
+        """Do something that no other client has to know; `None` if it fails."""
         try:
             return await call()
         except FAILED:
@@ -201,7 +201,7 @@ class Client:
     async def _do(self, operation: Operation, call: Callable[[], Awaitable[Any]], *, answers: bool = True) -> bool:
         """Do one operation, and note when, and with what answer."""
         scheduler, history = self.scheduler, self.checks.history
-        scheduler.steps += 1  # so it is after what has ended, be it in this very moment
+        scheduler.steps += 1  # so it comes after what has ended, even at this very moment
         operation.began, operation.began_s = scheduler.steps, scheduler.clock.now_s
         before: Any = history.obliged(scheduler.clock.now_s)
         history.add(operation)

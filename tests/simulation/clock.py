@@ -1,7 +1,9 @@
-"""A clock that asks, whenever all tasks wait, what happens next: no time goes by of itself, and nothing waits for real.
+"""A clock that asks, whenever all tasks wait, what happens next.
 
-trio asks its clock how long to sleep exactly when there is no task to run. So that question is the moment in which a
-simulation decides: it moves the time, or lets a task go on, and has trio look again.
+Time does not pass by itself, and nothing really waits.
+
+trio asks its clock how long to sleep exactly when no task can run. At that moment the simulation decides: it moves the
+time, or lets a task continue, and then lets trio look again.
 """
 
 from __future__ import annotations
@@ -24,17 +26,17 @@ BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class StepClock(trio.abc.Clock):
-    """The store's clock. Each process has one of its own, which stands still while its host is suspended.
+    """The store's clock. Each process has its own, which stops while its host is suspended.
 
-    trio knows one clock only. So a process is as far behind as the time that it has missed, and the deadlines of its
-    code are put off by as much: see `own_clocks`.
+    trio knows only one clock. So a process is behind by the time that it has missed, and the deadlines of its code are
+    put off by as much: see `own_clocks`.
     """
 
     def __init__(self) -> None:
-        """Begin at nought."""
+        """Begin at zero."""
         self.now_s = 0.0
         self.on_idle: Callable[[float], None] = self.jump
-        """Told trio's next deadline whenever all tasks wait; must move the clock or wake a task."""
+        """Called with trio's next deadline whenever all tasks wait. It must move the clock or wake a task."""
 
     def jump(self, deadline_s: float) -> None:
         """Move on to the next deadline."""
@@ -44,14 +46,14 @@ class StepClock(trio.abc.Clock):
         self.now_s = max(self.now_s, deadline_s)
 
     def date(self) -> datetime:
-        """Tell the time as a store does."""
+        """Return the time as a store does."""
         return BEGINNING + timedelta(seconds=self.now_s)
 
     def start_clock(self) -> None:
-        """Do nothing: it stands still."""
+        """Do nothing: the clock stands still."""
 
     def current_time(self) -> float:
-        """Tell the time as trio wants it."""
+        """Return the time as trio wants it."""
         return self.now_s
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
@@ -62,7 +64,7 @@ class StepClock(trio.abc.Clock):
 
 @contextmanager
 def own_clocks(clock: StepClock) -> Iterator[None]:
-    """Have the deadlines and the times of a process' code follow its own clock."""
+    """Make the deadlines and the times of a process' code follow its own clock."""
     fail_after, move_on_after = trio.fail_after, trio.move_on_after
 
     def local_s() -> float:

@@ -1,4 +1,4 @@
-"""What is pushed: a few small and large blobs, images that share them, an index, a referrer. All is made once."""
+"""What is pushed: a few small and large blobs, images that share them, an index, a referrer. All of it is made once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import RepositoryName, Tag
 
 INLINE_BYTES = 16
-"""A blob up to this length lives in its entry."""
+"""A blob up to this length is in its entry."""
 PART_BYTES = 64
 REPOS = (RepositoryName.parse("team/app"), RepositoryName.parse("team/other"))
 TAGS = (Tag("v1"), Tag("v2"))

@@ -1,8 +1,9 @@
-"""What clients did and were told, and so what must be there.
+"""What clients did and what they were answered, and so what must exist.
 
-Operations overlap, and those that failed may have happened or not. Any order of overlapping ones is right. So a name
-must be there if a push of it was acknowledged and everything that could take it away was over before that push began;
-it must not be there if a DELETE was acknowledged and everything that could bring it was over before that one began.
+Operations overlap, and those that failed may have happened or not. Overlapping operations may have happened in any
+order. So a name must exist if a push of it was acknowledged and everything that could delete it had ended before that
+push began. It must not exist if a DELETE was acknowledged and everything that could write it had ended before that one
+began.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 What = Literal["push", "delete", "delete tag", "keep blob", "see blob", "delete blob", "pull"]
 PROMISED_S = GRACE_S / 2 - DEADLINE_S
-"""So long a client may rely on a blob that it pushed, mounted, or saw with a HEAD."""
+"""How long a client may rely on a blob that it pushed, mounted, or saw with a HEAD."""
 
 
 @dataclass(eq=False, slots=True)
@@ -37,13 +38,13 @@ class Operation:
     began: int = 0
     began_s: float = 0.0
     last: int | None = None
-    """The last step in which it can have done something; `None`: it goes on."""
+    """The last step in which it can have had an effect; `None`: it goes on."""
     ended_s: float = 0.0
     acknowledged: bool = False
     refused: bool = False
-    """It was told that there was nothing to do it with."""
+    """It was answered that nothing existed for it."""
     late: int = 0
-    """So many of its calls will take effect though nobody waits for them."""
+    """How many of its calls will take effect although no caller waits for them."""
 
     @property
     def tags(self) -> tuple[Tag, ...]:
@@ -54,13 +55,13 @@ class Operation:
     def promised_until_s(self) -> float:
         """Until when a client may rely on a blob that it sent, mounted or saw.
 
-        A process may be suspended before it answers: then the promise counts from the beginning of the request.
+        A process may be suspended before it answers. So the promise counts from the beginning of the request.
         """
         return min(self.ended_s + PROMISED_S, self.began_s + GRACE_S / 2)
 
     @property
     def is_over(self) -> bool:
-        """Whether it can do nothing any more."""
+        """Whether it can have no effect any more."""
         return self.last is not None and not self.late
 
     def is_after(self, others: Sequence[Operation]) -> bool:
@@ -74,7 +75,7 @@ NEEDS: list[tuple[Name, list[Name], list[Name]]] = [
     for repo in REPOS
     for digest, manifest in MANIFESTS.items()
 ]
-"""All manifests in all repositories, each with its children and its blobs there; an index before its children."""
+"""All manifests in all repositories, each with its children and its blobs; an index comes before its children."""
 
 
 def _lists() -> defaultdict[Name, list[Operation]]:
@@ -93,10 +94,10 @@ class History:
     tags: dict[tuple[RepositoryName, Tag], list[Operation]] = field(default_factory=lambda: defaultdict(list))
     """What writes or deletes a tag by its name."""
     retains: bool = False
-    """Manifests that no tag names may go when they are old."""
+    """Whether old manifests that no tag names may be deleted."""
 
     def add(self, operation: Operation) -> None:
-        """Take in an operation that begins."""
+        """Note an operation that begins."""
         repo, digest = operation.repo, operation.digest
         if digest is not None:
             lists = {
@@ -112,7 +113,7 @@ class History:
             self.tags[repo, tag].append(operation)
 
     def obliged(self, now_s: float) -> tuple[KeysView[Name], KeysView[Name]]:
-        """Return the manifests and the blobs that must be there, whole; in an order that a seed tells."""
+        """Return the manifests and the blobs that must exist, whole, in an order that follows from the seed."""
         reasons: dict[Name, list[Operation]] = {}
         blobs: dict[Name, None] = {}
         tagged = {(repo, digest) for repo, _, digest in self.obliged_tags()} if self.retains else set()
@@ -136,7 +137,7 @@ class History:
             for blob in needed:
                 deletes = self.blob_deletes.get(blob, ())
                 kept = (keep for keep in self.kept.get(blob, ()) if keep.acknowledged)
-                # The push of an index looks at its children, and not at what they need.
+                # the push of an index checks its children, and not what they need
                 if not deletes or any(reason.is_after(deletes) for reason in (*pushes, *kept)):
                     blobs[blob] = None
         for name, keeps in self.kept.items():
@@ -147,14 +148,14 @@ class History:
         return {name: None for name, because in reasons.items() if because}.keys(), blobs.keys()
 
     def gone(self) -> Iterator[Name]:
-        """Yield the manifests that must not be there."""
+        """Yield the manifests that must not exist."""
         for name, deletes in self.deletes.items():
             pushes = self.pushes.get(name, ())
             if any(delete.acknowledged and delete.is_after(pushes) for delete in deletes):
                 yield name
 
     def gone_blobs(self) -> Iterator[Name]:
-        """Yield the blobs that must not be there: to look at one does not bring it back."""
+        """Yield the blobs that must not exist: looking at one does not bring it back."""
         for name, deletes in self.blob_deletes.items():
             sent = [keep for keep in self.kept.get(name, ()) if keep.what == "keep blob"]
             if any(delete.acknowledged and delete.is_after(sent) for delete in deletes):
@@ -171,7 +172,7 @@ class History:
                     yield repo, tag, push.digest
 
     def gone_tags(self) -> Iterator[tuple[RepositoryName, Tag, Digest]]:
-        """Yield tags that must not name a manifest any more, each with it: they went with it."""
+        """Yield tags that must not name a manifest any more, each with it: they were deleted with it."""
         for (repo, tag), operations in self.tags.items():
             for digest in {push.digest for push in operations if push.digest is not None}:
                 pushes = [push for push in operations if push.digest == digest]
@@ -180,7 +181,7 @@ class History:
                     yield repo, tag, digest
 
     def rivals(self) -> Iterator[tuple[RepositoryName, Tag, Digest]]:
-        """Yield tags whose only push overlapped with a DELETE of its manifest: both are there, or none of them."""
+        """Yield tags whose only push overlapped with a DELETE of its manifest: both exist, or neither."""
         for (repo, tag), operations in self.tags.items():
             for push in operations:
                 if push.what != "push" or not push.acknowledged or push.digest is None:
@@ -193,7 +194,7 @@ class History:
                     yield repo, tag, push.digest
 
     def of_one_push(self) -> Iterator[tuple[RepositoryName, Tag, Tag, Digest]]:
-        """Yield pairs of tags that one push wrote, and nobody else since: they stay or go together."""
+        """Yield pairs of tags that one push wrote, and no other request since: they stay or disappear together."""
         for (repo, digest), pushes in self.pushes.items():
             settled = all(one.acknowledged or one.refused for one in self.deletes.get((repo, digest), ()))
             for push in pushes:

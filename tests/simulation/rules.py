@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 def renewal() -> AbstractContextManager[Any]:
-    """Leave old leases as they are: who relies on a record writes no new one."""
+    """Leave old leases as they are: a request that relies on a record writes no new one."""
 
     async def rely(
         self: Records, repo: RepositoryName, kind: Kind, digest: Digest, _: Reliance, **__: bool
@@ -103,7 +103,7 @@ def notes_that_count() -> AbstractContextManager[Any]:
 
 
 def leases_as_listed() -> AbstractContextManager[Any]:
-    """Delete all leases that there are, not exactly those that were listed."""
+    """Delete all existing leases, not exactly those that were listed."""
 
     async def delete_all_there_are(self: RecordSweep, record: ListedRecord) -> bool:
         prefix = record.leases[0].key.rpartition("/")[0] + "/"
@@ -117,7 +117,7 @@ def leases_as_listed() -> AbstractContextManager[Any]:
 
 
 def collector_swaps() -> AbstractContextManager[Any]:
-    """Let the collector delete whatever entry there is, not only the one that it has listed."""
+    """Let the collector delete any entry, not only the one that it has listed."""
 
     async def delete(self: RecordSweep, record: ListedRecord) -> bool:
         if record.entry is not None:
@@ -147,7 +147,7 @@ def references() -> AbstractContextManager[Any]:
 
 
 def delete_swaps() -> AbstractContextManager[Any]:
-    """Let a DELETE bury whatever entry there is, not only the one that it has seen."""
+    """Let a DELETE bury any entry, not only the one that it has seen."""
 
     async def bury(self: Entries, repo: RepositoryName, kind: keys.Kind, digest: Digest, _: Seen) -> bool:
         await self.store.put(keys.entry(repo, kind, digest), new_tombstone())
@@ -165,7 +165,7 @@ def age_of_kept() -> AbstractContextManager[Any]:
 
 
 def store_times() -> AbstractContextManager[Any]:
-    """Go by the clock of each process alone: no write is compared with the store's time of what it relies on."""
+    """Use the clock of each process alone: no write is compared with the store's time of what it relies on."""
     return patch.object(Reliance, "due", None)
 
 
@@ -180,7 +180,7 @@ def entry_nonces() -> AbstractContextManager[Any]:
 
 
 def renewal_swaps() -> AbstractContextManager[Any]:
-    """Let a renewal or a push replace whatever entry there is, not only the one that it has seen."""
+    """Let a renewal or a push replace any entry, not only the one that it has seen."""
 
     async def put(
         self: Entries, repo: RepositoryName, kind: keys.Kind, digest: Digest, seen: Seen, value: Value, lease: Lease
@@ -192,7 +192,7 @@ def renewal_swaps() -> AbstractContextManager[Any]:
 
 
 def epochs() -> AbstractContextManager[Any]:
-    """Let a push that was overtaken be content with a manifest that was deleted in between."""
+    """Let a push that was overtaken accept a manifest that was deleted in between."""
     return patch.object(Seen, "continues", lambda self, _: self.value is not None)
 
 
@@ -229,12 +229,12 @@ def lease_first() -> AbstractContextManager[Any]:
 
 
 def grace() -> AbstractContextManager[Any]:
-    """Take everything to be older than the grace."""
+    """Treat everything as older than the grace."""
     return patch.object(Collection, "is_past_grace", lambda *_: True)
 
 
 def retention_swaps() -> AbstractContextManager[Any]:
-    """Let retention take a manifest that was touched since it was read."""
+    """Let retention delete a manifest that was touched since it was read."""
 
     async def bury(self: RetentionSweep, _: object, digest: Digest) -> bool:
         store = self.collection.store
@@ -250,7 +250,7 @@ def retention_swaps() -> AbstractContextManager[Any]:
 
 
 def lease_of_entry() -> AbstractContextManager[Any]:
-    """Let retention go by the leases that were listed, whatever the entry says of a newer one."""
+    """Let retention use the leases that were listed, even if the entry names a newer one."""
     return patch(
         "zotpy.collector.retention.inventory.decode_entry",
         lambda kind, value: replace(decode_entry(kind, value), lease=None),
@@ -258,13 +258,13 @@ def lease_of_entry() -> AbstractContextManager[Any]:
 
 
 def indexes_first() -> AbstractContextManager[Any]:
-    """Let retention take manifests before the indexes that list them."""
+    """Let retention delete manifests before the indexes that list them."""
     original = Graph.going
     return patch.object(Graph, "going", lambda self, staying: original(self, staying)[::-1])
 
 
 def staying_together() -> AbstractContextManager[Any]:
-    """Let retention take the manifests of an index that stays after all."""
+    """Let retention delete the manifests of an index that stays after all."""
     original = Graph.kept_by
 
     def kept_alone(self: Graph, nodes: Iterable[Node]) -> frozenset[Node]:

@@ -1,4 +1,4 @@
-"""One schedule: a bucket, a few clients and collectors, all drawn from one seed; and what came of it."""
+"""One schedule: a bucket, a few clients and collectors, all drawn from one seed; and its result."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Schedule:
     checks: Checks
 
     def __init__(self, seed: int, theme: Theme | None = None) -> None:
-        """Draw what is not drawn on the way, the theme too where none is given."""
+        """Draw everything that is not drawn during the run; also the theme if none is given."""
         self.rng = random.Random(seed)
         self.theme = theme or draw(self.rng)
         self.collecting = replace(COLLECTING, retention=RETENTION) if self.theme.retains else COLLECTING
@@ -77,7 +77,7 @@ class Schedule:
         self.scheduler = Scheduler(self.clock, self.rng, odds, self._after_effect)
 
     def run(self) -> None:
-        """Run it; raises what is wrong."""
+        """Run it. Raises what is wrong."""
         with _simulated(self.rng, keeps=self.theme.as_docker), own_clocks(self.clock):
             trio.run(self._main, clock=self.clock)
         if self.scheduler.failure is not None:
@@ -94,7 +94,7 @@ class Schedule:
         return "\n".join(lines)
 
     async def _main(self) -> None:
-        """Do everything; before and after it trio has waits of its own."""
+        """Do everything. Before and after it trio has waits of its own."""
         try:
             await self._all()
         finally:
@@ -120,7 +120,7 @@ class Schedule:
         return Client(actor, registry, self.scheduler, self.checks, self.rng, focus, self.theme)
 
     async def _prepare(self, focus: list[Manifest]) -> None:
-        """Have something in the bucket, of some age, perhaps deleted again."""
+        """Put something of some age into the bucket, perhaps deleted again."""
         client = await self._client(Actor("first"), focus)
         for manifest in focus:
             if self.rng.random() < self.theme.there:
@@ -171,7 +171,7 @@ class Schedule:
         await Collector(ParkedStore(self.store, actor, self.scheduler), self.collecting).run()
 
     async def _end(self) -> None:
-        """Let old things be collected; then delete everything, and see that nothing is left."""
+        """Let old things be collected. Then delete everything, and check that nothing is left."""
         self.scheduler.note("", "the end begins")
         for _ in range(2):
             self.scheduler.pass_time(0.7 * GRACE_S)
@@ -197,16 +197,16 @@ class Schedule:
 
 
 def _look_again(_: float) -> None:
-    """Have trio go on by itself."""
+    """Let trio continue by itself."""
 
 
 async def _pass() -> None:
-    """Stand in for a checkpoint of the store in memory: here the scheduler decides who goes on."""
+    """Replace a checkpoint of the store in memory: here the scheduler decides which actor continues."""
 
 
 @contextmanager
 def _simulated(rng: random.Random, *, keeps: bool) -> Iterator[None]:
-    """Make all that is left to chance follow from the seed, and what is large small."""
+    """Make everything that is left to chance follow from the seed, and make large things small."""
     trio_run = trio._core._run
     trio_run._r.seed(rng.random())
     ids = random.Random(rng.random())

@@ -1,8 +1,7 @@
-"""Who goes on next: one store call at a time, in an order drawn from a seed, with pauses, crashes and lost answers.
+"""What happens next: one store call at a time, in an order drawn from a seed, with pauses, crashes and lost answers.
 
-All tasks but those whose calls wait here have nothing to do, whenever `step` is called. It lets one call reach the
-store, or its answer come back; or lets time go by; or freezes an actor for hours, with its own clock or without; or
-kills it.
+Whenever `step` is called, no task can run except those whose calls wait here. A step lets one call reach the store, or
+its answer come back. Or it lets time pass, freezes an actor for hours, with its own clock or without, or kills it.
 """
 
 from __future__ import annotations
@@ -28,16 +27,16 @@ if TYPE_CHECKING:
 GRACE_S = 1000.0
 DEADLINE_S = 50.0
 LATE_S = 0.9 * DEADLINE_S
-"""So long after its caller has given up a call may still take effect."""
+"""How long after its caller has given up a call may still take effect."""
 FOREVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Odds:
-    """How likely each kind of step is; drawn for each schedule, so that some are calm and some are wild."""
+    """How likely each kind of step is. It is drawn for each schedule, so that some are calm and some are wild."""
 
     stay: float
-    """The same actor goes on."""
+    """The same actor continues."""
     hold: float
     """The answer stays on its way."""
     jump: float
@@ -48,9 +47,9 @@ class Odds:
     """The answer is lost, and the client of the store asks again."""
 
     suspend: float
-    """Of an actor's pauses, so many stop its clock, too."""
+    """The share of an actor's pauses that stop its clock, too."""
     long: float
-    """Of pauses and jumps, so many are of the order of a grace."""
+    """The share of pauses and jumps that are of the order of a grace."""
 
     @classmethod
     def draw(cls, rng: random.Random, theme: Theme) -> Odds:
@@ -79,7 +78,7 @@ class Scheduler:
     on_effect: Callable[[Call], None]
     """Called after each change of the store."""
     parks: bool = False
-    """Whether calls wait at all; else they pass at once."""
+    """Whether calls wait at all; otherwise they pass at once."""
     failure: BaseException | None = None
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     """Around everything: cancelled at the first failure."""
@@ -87,11 +86,12 @@ class Scheduler:
     trace: list[tuple[float, str, str, str, object]] = field(default_factory=list)
     _parked: dict[Call, None] = field(default_factory=dict)
     _given_up: list[Call] = field(default_factory=list)
-    """Whose fate is not decided yet: trio cancels the tasks of a scope in an order that no seed tells."""
+    """Calls whose fate is not decided yet: trio cancels the tasks of a scope in an order that does not follow from the
+    seed."""
     _late: list[tuple[float, int, Call]] = field(default_factory=list)
     _numbers: count[int] = field(default_factory=count)
     _until_s: float = 0.0
-    """Where the clock is going."""
+    """The time to which the clock moves."""
     _current: Actor | None = None
 
     async def park(self, actor: Actor, method: str, key: str, run: Callable[[], Awaitable[Any]]) -> Any:
@@ -108,7 +108,7 @@ class Scheduler:
         return await trio.lowlevel.wait_task_rescheduled(abort)
 
     async def wait(self, graces: float) -> None:
-        """Let up to so many graces go by for who asks; with none, nothing is drawn."""
+        """Let up to this many graces pass for the caller; with none, nothing is drawn."""
         if graces:
             await trio.sleep(self.rng.uniform(0.0, graces) * GRACE_S)
 
@@ -121,7 +121,7 @@ class Scheduler:
         self._guard(self._step, deadline_s)
 
     def pass_time(self, seconds: float) -> None:
-        """Let time go by in which nobody does anything but calls that are late."""
+        """Let time pass in which only late calls take effect."""
         self._move(self.clock.now_s + seconds)
         self._until_s = self.clock.now_s
 
@@ -195,14 +195,14 @@ class Scheduler:
         self.on_effect(call)
 
     def _give_up(self, call: Call) -> None:
-        """Take in a call whose caller does not wait any more."""
+        """Take a call whose caller no longer waits."""
         if call.answer is None:
             self._given_up.append(call)
             if call.operation is not None:
                 call.operation.late += 1
 
     def _settle(self) -> None:
-        """Decide what becomes of the calls that were given up: they take effect now, later, or never."""
+        """Decide what happens to the calls that were given up: they take effect now, later, or never."""
         given_up, self._given_up = sorted(self._given_up, key=lambda call: call.number), []
         for call in given_up:
             if call.fate < 0.4:
@@ -223,7 +223,7 @@ class Scheduler:
         self._take_effect(call, how)
 
     def _move(self, to_s: float) -> None:
-        """Let time go by; what is late takes effect on the way."""
+        """Let time pass. Late calls take effect meanwhile."""
         self._settle()
         while self._late and self._late[0][0] <= to_s:
             due_s, _, call = heapq.heappop(self._late)
@@ -243,7 +243,7 @@ class Scheduler:
             self.note(actor.name, f"is frozen for {seconds:.0f} s")
 
     def _stop_clock(self, actor: Actor, seconds: float) -> None:
-        """Have an actor's own clock, and its deadlines, miss the time for which it is suspended."""
+        """Make an actor's own clock, and its deadlines, miss the time for which it is suspended."""
         actor.stopped_s += seconds
         for scope in actor.deadlines:
             scope.deadline += seconds

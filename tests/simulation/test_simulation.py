@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 QUICK, LONG = 2_000, 20_000
-"""Schedules of a search; what is rarer than one in so many shows in one of the next runs, which search others."""
+"""How many schedules one search runs. Something rarer shows in one of the next runs, which search other schedules."""
 QUICK_OF_ONE_THEME, LONG_OF_ONE_THEME = 200, 2_000
 ENOUGH = 40_000
-"""Schedules in which a missing rule must show."""
+"""How many schedules must be enough to show a missing rule."""
 WITNESSES = {
     "renewal": ("lingering", 2),
     "references": ("", 0),
@@ -48,11 +48,11 @@ WITNESSES = {
     "indexes_first": ("retained", 155),
     "staying_together": ("retained", 1),
 }
-"""For each rule the theme in which its lack shows soonest, and a seed that shows it."""
+"""For each rule the theme that shows its lack soonest, and a seed that shows it."""
 
 
 class StaleWitness(UserWarning):
-    """A seed that showed a missing rule does so no longer, and another one was searched for."""
+    """A seed no longer shows that a rule is missing, and another one was searched for."""
 
 
 @pytest.fixture

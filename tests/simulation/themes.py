@@ -1,4 +1,4 @@
-"""What a schedule is about: by chance alone the rarer meetings would take too many."""
+"""What a schedule is about: by chance alone the rarer encounters would take too many schedules."""
 
 from __future__ import annotations
 
@@ -23,47 +23,47 @@ class Theme:
     repos: tuple[RepositoryName, ...] = REPOS
     manifests: tuple[Manifest, ...] = tuple(MANIFESTS.values())
     focus: tuple[int, ...] = (1, 2, 2, 3)
-    """So many manifests are worked on, drawn from these numbers; as with all that follow."""
+    """How many manifests are worked on, drawn from these numbers. The same holds for all fields below."""
     clients: tuple[int, ...] = (1, 1, 2, 3)
     things: tuple[int, ...] = (1, 2)
     collectors: tuple[int, ...] = (0, 1, 1, 2)
     passes: tuple[int, ...] = (1, 2, 3)
     rounds: tuple[int, ...] = (1, 2, 3)
     stay: tuple[float, ...] = (0.2, 0.6, 0.9)
-    """So likely the same actor goes on."""
+    """How likely the same actor continues."""
     paces: tuple[float, ...] = (1.0,)
-    """How likely a client goes on, against others."""
+    """How likely a client is chosen, against others."""
     collector_pace: float = 1.0
     """The same of a collector."""
     tagged: float = 0.5
-    """Of pushes, so many are by tag."""
+    """The share of pushes by tag."""
     there: float = 0.7
-    """So much of what is worked on is there at the beginning."""
+    """The share of the contents that exists at the beginning."""
     deleted: float = 0.4
-    """Of what is there at the beginning, so much was deleted."""
+    """The share of that which was deleted."""
     age: tuple[float, float] = (0.0, 1.5)
-    """How old that is, in graces."""
+    """The age of that, in graces."""
     passes_before: tuple[int, ...] = (0, 0, 1, 2)
     rests: tuple[tuple[float, float], ...] = ((0.0, 0.0), (0.0, 0.1), (0.0, 2.0))
     """How long it is quiet between rounds, in graces: from, to."""
     long_pauses: float = 0.5
-    """So many of the pauses and jumps are longer than a few deadlines."""
+    """The share of pauses and jumps that are longer than a few deadlines."""
     pauses: float = 1.0
-    """So many times as many of them."""
+    """The factor for how often an actor pauses."""
     crashes: float = 1.0
-    """So many times as many."""
+    """The factor for how often an actor is killed."""
     suspended: float | None = None
-    """Of the pauses of an actor, so many stop its own clock, too; `None`: none, or half of them."""
+    """The share of an actor's pauses that stop its own clock, too; `None`: none of them, or half."""
     first_blob: int = 0
-    """Of each manifest, those from this one on are wanted for themselves."""
+    """Of the manifests, those from this one on are wanted for themselves."""
     both_tags: float = 0.0
-    """Of pushes by tag, so many write both tags."""
+    """The share of pushes by tag that write both tags."""
     as_docker: bool = False
     """Blobs are sent by a PATCH, whose bytes are kept as data, and a PUT without any."""
     waits: float = 0.0
-    """So many graces a client may wait between these, and half as long a collector before each collection."""
+    """How many graces a client may wait between these; a collector waits half as long before each collection."""
     retains: bool = False
-    """Collectors let go of manifests that no tag names, and of referrers of what is gone."""
+    """Collectors delete manifests that no tag names, and referrers of what does not exist any more."""
 
 
 MIXED = Theme(weights=(10, 1, 4, 1, 1, 2, 1, 1))
@@ -83,7 +83,7 @@ FADING = Theme(
     pauses=2.0,
     first_blob=1,
 )
-"""A large blob that nothing names any more, wanted again while it goes."""
+"""A large blob that nothing names any more is wanted again while it is being deleted."""
 LINGERING = replace(
     FADING,
     repos=REPOS[:1],
@@ -141,7 +141,7 @@ HALF_GONE = replace(
     stay=(0.2, 0.6),
     passes_before=(1,),
 )
-"""The same, wanted again in the collection in which its data goes."""
+"""The same, wanted again in the collection that deletes its data."""
 HURRIED = replace(
     FADING,
     repos=REPOS[:1],
@@ -166,7 +166,7 @@ RENOUNCED = replace(
     rounds=(1,),
     stay=(0.0, 0.2),
 )
-"""An old blob is wanted, then deleted, while it goes."""
+"""An old blob is wanted, then deleted, while it is being collected."""
 CRASHING = Theme(
     weights=(6, 2, 2, 0, 0, 2, 0, 0),
     repos=REPOS[:1],
@@ -184,7 +184,7 @@ CRASHING = Theme(
     rests=((0.0, 0.1), (0.7, 1.3)),
     crashes=8.0,
 )
-"""Who wrote half of something never comes back."""
+"""An actor that wrote half of something never comes back."""
 RETAINED = Theme(
     weights=(2, 8, 1, 4, 0, 0, 1, 0),
     repos=REPOS[:1],
@@ -204,7 +204,7 @@ RETAINED = Theme(
     both_tags=0.2,
     retains=True,
 )
-"""Old manifests without tags, which go, and are wanted again meanwhile."""
+"""Old manifests without tags are deleted, and wanted again meanwhile."""
 KEPT = replace(
     FADING,
     clients=(1, 2),
@@ -217,7 +217,7 @@ KEPT = replace(
     as_docker=True,
     waits=2.5,
 )
-"""Blobs whose PUT comes late, while collectors take what no lease names."""
+"""Blobs whose PUT comes late, while collectors delete what no lease names."""
 SUSPENDED = replace(
     FADING,
     weights=(1, 4, 1, 1, 0, 6, 0, 0),
