@@ -7,11 +7,12 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import crc32c
+import httpx
 import pytest
 
 from tests.unit.s3.scripted import READ_TIMEOUT_S, Drop, Reply, ScriptedServer, Stall
 from zotpy.core.pieces import Pieces
-from zotpy.s3.client import HASHED_BODY_BYTES, AmbiguousRefusal, Request, open_client
+from zotpy.s3.client import HASHED_BODY_BYTES, AmbiguousRefusal, Request, S3Client, open_client
 from zotpy.s3.errors import S3Refused, S3Unavailable
 from zotpy.s3.wire import signing
 
@@ -162,3 +163,17 @@ async def test_a_connection_is_used_again(nursery: trio.Nursery) -> None:
         for _ in range(3):
             await client.call(GET)
     assert server.connections == 1
+
+
+async def test_a_transport_of_httpx_itself_carries_the_client(nursery: trio.Nursery) -> None:
+    """The client needs nothing of ours below it: httpx's transport sends its requests as they were signed, too."""
+    server = await ScriptedServer([Reply(200, b"called"), SLOW_DOWN, Reply(200, LONG)]).start(nursery)
+    async with httpx.AsyncHTTPTransport() as transport:
+        client = S3Client(server.config(), transport)
+        assert (await client.call(Request("GetObject", "GET", "a/./b//c"))).body == b"called"
+        with pytest.raises(S3Unavailable):
+            async with client.stream(GET):
+                pass
+        async with client.stream(GET) as response:
+            assert b"".join([piece async for piece in response.aiter_raw()]) == LONG
+    assert server.seen[0].target.endswith("/a/./b//c")
