@@ -108,6 +108,7 @@ WAYS: dict[str, dict[str, Way]] = {
     "docs/contributing.md": {
         "sh tests/run tests/unit/core/test_names.py": _TESTS,
         "sh tests/run -k records -x": _TESTS,
+        "sh tests/run --numprocesses 3 --dist loadfile tests/unit": _TESTS,
         ".venv/bin/python -m tests.session tests/unit/core -q -x": Covered(
             "unit/test_session.py::test_nothing_is_left_however_pytest_ends"
         ),
