@@ -121,6 +121,8 @@ def test_what_nothing_names_goes_and_the_rest_stays(site: Site, tmp_path: Path) 
         "bytes_read": len(LAYER),
         "data_unnamed": 0,
         "data_unnamed_bytes": 0,
+        "late": 0,
+        "restored": 0,
         "problems": [],
     }
 

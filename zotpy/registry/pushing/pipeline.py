@@ -15,7 +15,6 @@ as if the body had ended there, while the body goes on. The hash's state is take
 If the body may be all of the blob, the tail is sent as a part as well, beside those under way.
 """
 
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
@@ -29,6 +28,7 @@ from zotpy.core.hashing import Hasher
 from zotpy.core.pieces import Pieces
 from zotpy.core.upload_state import SentPart, UploadState
 from zotpy.memory.accounts import Account
+from zotpy.registry.pushing.in_flight import PartInFlight, PartsInFlight
 from zotpy.registry.pushing.kept import take_back
 from zotpy.store.interface import Store
 
@@ -49,18 +49,6 @@ class Limits:
     """A longer tail of a chunk is sent, although it is not a full part."""
     checkpoint_bytes: int
     """How many bytes are sent from one checkpoint to the next."""
-
-
-@dataclass(eq=False, slots=True)
-class _PartInFlight:
-    number: int
-    body: Pieces
-    end: int
-    """How many bytes the upload has up to the end of this part."""
-    is_checkpoint: bool
-    hash_state: bytes | None = None
-    """At a checkpoint: after this part."""
-    pending: int = 2  # hashing and sending
 
 
 @dataclass(eq=False)
@@ -84,16 +72,16 @@ class PartPipeline:
     _filling: Pieces = field(default_factory=Pieces)
     _parts: dict[int, SentPart] = field(default_factory=dict)
     _tail_part: SentPart | None = None
-    _unsettled: dict[int, _PartInFlight] = field(default_factory=dict)
-    _checkpoints: deque[_PartInFlight] = field(default_factory=deque)
     _multipart: trio.Lock = field(default_factory=trio.Lock)
     _saving: trio.Lock = field(default_factory=trio.Lock)
-    _settled: trio.Event = field(default_factory=trio.Event)
-    _to_hash: "trio.MemorySendChannel[_PartInFlight | Pieces] | None" = None
+    _to_hash: "trio.MemorySendChannel[PartInFlight | Pieces] | None" = None
     _hashed_already: int = 0
-    _in_flight_bytes: int = 0
     _saved_number: int = 0
     _ended: bool = False
+    _in_flight: PartsInFlight = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._in_flight = PartsInFlight(self.account)
 
     async def run(self, body: Body) -> UploadState:
         """Take `body` to its end, or to where it was cut, and return the state after it.
@@ -128,8 +116,7 @@ class PartPipeline:
         """
         self.state.tail.clear()
         self._filling.clear()
-        for part in self._unsettled.values():
-            part.body.clear()
+        self._in_flight.drop()
 
     def raise_cut(self) -> None:
         """Raise `ClientStalled` if the body ended before its end."""
@@ -173,17 +160,24 @@ class PartPipeline:
         """Add bytes to the part that is being filled. A full part is sent off when the next byte comes."""
         view = memoryview(chunk)
         if view and self.state.kept is not None:
+            # An earlier request kept its bytes as the blob, and a byte more shows that they were not all of it. Only
+            # now are they read back as the beginning of a part: a request without bytes names them where they are.
             self.state = await take_back(self.store, self.account, self.state)
             self._end = self._checked_end = 0
             self._fill_with_tail()
         while view:
+            # A full part waits for one byte more before it is sent. Until then it may be the last one, and what is
+            # done with the end of a body (see `_receive`) is not what is done with a part in its middle.
             if len(self._filling) >= self._size_bytes:
                 await self._dispatch()
+            # Asked at the first byte of each part, before anything is held for it: S3 takes so many, and no more.
             if not self._filling:
                 self.state.plan.check_number(self._next_number)
             piece = view[: self._size_bytes - len(self._filling)]
+            # The one place where a body waits for memory, piece by piece: here the backpressure begins. The bytes are
+            # here already, but nothing more is read from the socket before this returns.
             await self.account.acquire(len(piece))
-            # A view would keep the whole chunk in memory until the last of the parts that share it was freed.
+            # A view would keep the whole chunk in memory until the last of the parts that share it has gone.
             self._filling.append(bytes(piece) if len(piece) < len(chunk) else chunk)
             view = view[len(piece) :]
 
@@ -196,29 +190,21 @@ class PartPipeline:
         """Send off the part that was filled, and begin the next."""
         self._end += len(self._filling)
         is_checkpoint = self.checkpoint is not None and self._end - self._checked_end >= self.limits.checkpoint_bytes
-        part = _PartInFlight(self._next_number, self._filling, self._end, is_checkpoint)
+        part = PartInFlight(self._next_number, self._filling, self._end, is_checkpoint)
         self._next_number += 1
         self._begin_part()
-        await self._have_settled(len(part.body), self.limits.in_flight_bytes)
-        self._in_flight_bytes += len(part.body)
-        self._unsettled[part.number] = part
+        await self._in_flight.leave_room(len(part.body), self.limits.in_flight_bytes)
+        self._in_flight.add(part)
         if is_checkpoint:
             self._checked_end = self._end
-            self._checkpoints.append(part)
         self._nursery.start_soon(self._send, part)
         if self._to_hash is None:
-            self._to_hash, hashing = trio.open_memory_channel[_PartInFlight | Pieces](0)
+            self._to_hash, hashing = trio.open_memory_channel[PartInFlight | Pieces](0)
             self._nursery.start_soon(self._hash_all, hashing)
         await self._to_hash.send(part)
-        await self._have_settled(self._size_bytes, self.limits.held_bytes)
+        await self._in_flight.leave_room(self._size_bytes, self.limits.held_bytes)
 
-    async def _have_settled(self, size_bytes: int, limit_bytes: int) -> None:
-        """Wait until a part of `size_bytes` fits into the limit beside those in flight, or none is in flight."""
-        while self._unsettled and self._in_flight_bytes + size_bytes > limit_bytes:
-            self._settled = trio.Event()
-            await self._settled.wait()
-
-    async def _hash_all(self, parts: "trio.MemoryReceiveChannel[_PartInFlight | Pieces]") -> None:
+    async def _hash_all(self, parts: "trio.MemoryReceiveChannel[PartInFlight | Pieces]") -> None:
         """Hash the parts in order, then the tail."""
         async with parts:
             async for part in parts:
@@ -236,7 +222,7 @@ class PartPipeline:
         if self.hasher is not None:
             await hash_pieces(self.hasher, pieces, skip_bytes)
 
-    async def _send(self, part: _PartInFlight) -> None:
+    async def _send(self, part: PartInFlight) -> None:
         self._parts[part.number] = await self._sent(part.number, part.body)
         self._settle(part)
 
@@ -248,23 +234,11 @@ class PartPipeline:
         part = await self.store.put_part(keys.data(data_id), multipart_id, number, body)
         return SentPart(part.number, part.etag, part.crc32c)
 
-    def _settle(self, part: _PartInFlight) -> None:
-        part.pending -= 1
-        if part.pending:
-            return
-        del self._unsettled[part.number]
-        self._in_flight_bytes -= len(part.body)
-        self.account.release(len(part.body))
-        part.body.clear()
-        self._settled.set()
-        first_unsettled = next(iter(self._unsettled), self._next_number)
-        reached = None
-        while self._checkpoints and self._checkpoints[0].number < first_unsettled:
-            reached = self._checkpoints.popleft()
-        if reached is not None:
+    def _settle(self, part: PartInFlight) -> None:
+        if (reached := self._in_flight.settle(part)) is not None:
             self._nursery.start_soon(self._save, reached)
 
-    async def _save(self, part: _PartInFlight) -> None:
+    async def _save(self, part: PartInFlight) -> None:
         """Save a checkpoint, unless a later state was saved meanwhile, or the body has ended."""
         async with self._saving:
             if self.checkpoint is not None and not self._ended and part.number > self._saved_number:

@@ -1,0 +1,75 @@
+"""The parts of one upload that are on their way: filled, but not yet both hashed and acknowledged by the store."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import trio
+
+from zotpy.core.pieces import Pieces
+from zotpy.memory.accounts import Account
+
+
+@dataclass(eq=False, slots=True)
+class PartInFlight:
+    """A part that was filled."""
+
+    number: int
+    body: Pieces
+    end: int
+    """How many bytes the upload has up to the end of this part."""
+    is_checkpoint: bool
+    hash_state: bytes | None = None
+    """At a checkpoint: after this part."""
+    pending: int = 2  # hashing and sending
+
+
+@dataclass(eq=False, slots=True)
+class PartsInFlight:
+    """Gives their memory back as they settle, and says which checkpoint is reached by that."""
+
+    account: Account
+    size_bytes: int = 0
+    """How long all of them are together."""
+    _unsettled: dict[int, PartInFlight] = field(default_factory=dict)
+    """By number, in order."""
+    _checkpoints: deque[PartInFlight] = field(default_factory=deque)
+    """Those to come, in order; they may have settled themselves."""
+    _settled: trio.Event = field(default_factory=trio.Event)
+
+    def add(self, part: PartInFlight) -> None:
+        """Take in the next part."""
+        self.size_bytes += len(part.body)
+        self._unsettled[part.number] = part
+        if part.is_checkpoint:
+            self._checkpoints.append(part)
+
+    async def leave_room(self, size_bytes: int, limit_bytes: int) -> None:
+        """Wait until a part of `size_bytes` keeps to the limit beside those in flight, or none is."""
+        while self._unsettled and self.size_bytes + size_bytes > limit_bytes:
+            self._settled = trio.Event()
+            await self._settled.wait()
+
+    def settle(self, part: PartInFlight) -> PartInFlight | None:
+        """Note that a part was hashed, or sent; return the last checkpoint that was reached by that, if one was.
+
+        A part that was both is dropped with its bytes: what still names them keeps memory that was given back.
+        """
+        part.pending -= 1
+        if part.pending:
+            return None
+        del self._unsettled[part.number]
+        self.size_bytes -= len(part.body)
+        self.account.release(len(part.body))
+        part.body.clear()
+        self._settled.set()
+        # Parts settle in any order. A checkpoint is reached when no part up to it is unsettled.
+        first_unsettled = next(iter(self._unsettled), None)
+        reached = None
+        while self._checkpoints and (first_unsettled is None or self._checkpoints[0].number < first_unsettled):
+            reached = self._checkpoints.popleft()
+        return reached
+
+    def drop(self) -> None:
+        """Free the memory of every byte that is left."""
+        for part in self._unsettled.values():
+            part.body.clear()
