@@ -54,12 +54,12 @@ def find_program(name: str, install: str) -> Path:
 
 
 def has_ended(pid: int) -> bool:
-    """Tell whether a process is gone, or only waits for its parent to take note."""
+    """Tell whether a process has ended, or only waits for its parent to take note."""
     return state_of(pid) in {"", "Z"}
 
 
 def state_of(pid: int) -> str:
-    """Return the letter with which Linux names the state of a process; none: it is gone."""
+    """Return the letter with which Linux names the state of a process; empty: it has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:

@@ -37,11 +37,11 @@ ROUNDS = 100
 
 def run(arguments: Sequence[str]) -> int:
     """Run pytest and return its exit code; 128 and the signal's number where a signal ended it."""
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)  # who loses its parent becomes our child, and is found
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)  # a process that loses its parent becomes our child, and is found
     above = Path(tempfile.gettempdir())
     delete_left(above)
     directory = above / f"{PREFIX}{os.getpid()}"
-    directory.mkdir(mode=0o711)  # some tests run programs as another user, who needs to know where
+    directory.mkdir(mode=0o711)  # some tests run programs as another user, which must be able to enter it
     has_terminal = sys.stdin.isatty()
     keeper = os.fork()
     if keeper == 0:

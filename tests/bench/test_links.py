@@ -27,7 +27,7 @@ def need_namespaces() -> None:
 
 
 def test_without_root_there_are_proxies_and_the_report_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who may not make namespaces gets a proxy for each replica, named in the limits, and gone in the end."""
+    """Without the right to make namespaces each replica gets a proxy. The limits name it, and it ends with the run."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with network(25, tmp_path, with_namespaces=True) as links:
         slot = links.slot("zotpy", 0, free_port())

@@ -61,7 +61,7 @@ def test_a_span_takes_differences(child: subprocess.Popen[bytes]) -> None:
 
 
 def a_run(registry: str, cost: float, throughput: float, turn: int = 1) -> Run:
-    """Return a run whose replica takes so many CPU seconds for a GiB."""
+    """Return a run whose replica takes this many CPU seconds for a GiB."""
     run = Run(registry, 1, "push-cpu length", "MB/s", "", 1, 1.0, throughput, throughput, 1.0, turn=turn)
     run.cpu_cores = {"replica0": cost * throughput * 1e6 / GIB}
     return run

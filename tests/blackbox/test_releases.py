@@ -140,7 +140,7 @@ def test_a_chunk_that_may_be_a_whole_blob_is_finished_by_a_release_that_knows_wh
 
 
 def test_mounts_and_referrers_cross_the_releases(ways: list[httpx.Client], repository: str) -> None:
-    """A blob of one release is mounted at the other, where a manifest names it and the first one's manifest."""
+    """A blob of one release is mounted at the other, and a manifest there names it and the first one's manifest."""
     first, second = ways
     other = f"{repository}/mounted"
     blob = repository.encode()

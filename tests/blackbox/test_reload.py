@@ -158,7 +158,7 @@ def test_a_worker_that_is_stopped_is_replaced(bucket: Bucket, prefix: str, tmp_p
 
 
 def test_a_terminal_that_is_closed_drains(tmp_path: Path) -> None:
-    """It sends SIGHUP as well, but whoever closed it wants the registry to end."""
+    """It sends SIGHUP as well, but the user who closed it wants the registry to end."""
     port = free_port()
     (tmp_path / "output").touch()
     pid, terminal = pty.fork()

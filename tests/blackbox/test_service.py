@@ -52,7 +52,7 @@ class Service:
 
 @pytest.fixture
 def notices(tmp_path: Path) -> Iterator[NoticeSocket]:
-    """Return the socket that the service is told of."""
+    """Return the socket whose name the service gets."""
     with notice_socket(str(tmp_path / "notify")) as opened:
         yield opened
 

@@ -1,4 +1,4 @@
-"""Several workers on one port: all serve, one that dies takes little along, and none is left behind."""
+"""Several workers on one port: all serve, a dying one cuts few requests, and none survives the supervisor."""
 
 from __future__ import annotations
 

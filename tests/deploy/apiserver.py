@@ -55,7 +55,7 @@ class Cluster:
 def running(directory: Path) -> Iterator[Cluster]:
     """Run the programs of the directory that the variable names, on loopback, with the overlays' custom resources."""
     named = os.environ.get(VARIABLE)
-    if not named:  # under CI, too: there is no package of an API server, and to build one takes longer than all tests
+    if not named:  # under CI, too: no package has an API server, and building one takes longer than all tests
         pytest.skip(f"{VARIABLE} does not name a directory with kube-apiserver, etcd and kubectl")
     programs = Path(named)
     store, peers, port, token = free_port(), free_port(), free_port(), secrets.token_hex(16)

@@ -44,7 +44,7 @@ def pods_of(cluster: Cluster) -> dict[tuple[str, str], dict[str, Any]]:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_an_overlay_is_taken_and_stays(cluster: Cluster, overlay: str) -> None:
-    """Applied strictly there is no error and no warning, and applied again nothing is another than before."""
+    """Applied strictly they give no error and no warning, and applied again they change nothing."""
     apply = ("apply", "--validate=strict", "-k", K8S / "overlays" / overlay)
     cluster.done(*apply)
     before = {key: item["metadata"]["resourceVersion"] for key, item in cluster.objects(KINDS).items()}

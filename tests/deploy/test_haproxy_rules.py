@@ -169,7 +169,7 @@ def test_body_is_passed_on_while_it_comes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "PUT", "DELETE"])
 def test_connection_refused_is_tried_elsewhere(tmp_path: Path, method: str) -> None:
-    """A replica that is gone, and not known to be, costs no request of any method: nothing was sent to it."""
+    """A dead replica that HAProxy still lists costs no request of any method: nothing was sent to it."""
     with edge_before(first := Backend(), second := Backend(), directory=tmp_path) as edge:
         first._server.shutdown()
         first._server.server_close()

@@ -57,12 +57,12 @@ class Race:
                     self._set(client, tag, manifest)
 
     def wait_for(self, pushes: int) -> None:
-        """Wait until so many requests were acknowledged in all."""
+        """Wait until this many requests were acknowledged in all."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._pushes >= pushes, DEADLINE_S), "nothing is acknowledged"
 
     def _set(self, client: httpx.Client, tag: str, manifest: bytes) -> None:
-        """Set a tag, again where the answer is missing or not the registry's."""
+        """Set a tag, and repeat it if the answer is missing or not the registry's."""
         for _ in range(MOST_TRIES):
             try:
                 answer = client.put(
@@ -94,7 +94,7 @@ class Race:
 
 
 def test_no_acknowledged_tag_is_lost(farm: Farm) -> None:
-    """Each tag that was acknowledged is at every replica what it was set to last, whoever died in between."""
+    """Each acknowledged tag is at every replica what it was set to last, whichever replica died in between."""
     race = Race(farm)
     in_a_round = RACERS * PUSHES * 3
     with ThreadPoolExecutor(RACERS) as pool:

@@ -100,7 +100,7 @@ async def test_a_client_that_goes_away_leaves_nothing(method: str, replica: Repl
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_a_client_that_goes_away_while_the_store_is_slow_leaves_nothing(method: str, replica: Replica) -> None:
-    """A part is on its way to the store, which takes it only after the client has gone."""
+    """A part is on its way to the store, which takes it only after the client has left."""
     stall = Stall("request", PART // 2, until=trio.Event())
     replica.plan("UploadPart", "data/", lambda: stall, first=1)
     location, stream = await send_some(replica, method)

@@ -1,4 +1,4 @@
-"""Pushes to a store that stumbles for longer than one call is repeated: they are held, and lost only past the limit."""
+"""Pushes to a store that fails for longer than one call is repeated: they are held, and lost only past the limit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.servers import Bucket
 
 STUMBLES = QUICKLY.attempts + 1
-"""So many failures end one call with all its attempts, and make the next begin with another."""
+"""This many failures end one call with all its attempts, and make the next begin with another."""
 PASSING: tuple[Fault, ...] = (Reply(503, "SlowDown"), Drop("answer"))
 """Before the store has done it, and after."""
 
@@ -141,7 +141,7 @@ async def come_true(condition: Callable[[], bool]) -> None:
 
 
 async def cut_off(replica: Replica, method: str, location: str, sent: bytes) -> None:
-    """Announce more bytes than are sent, and go away."""
+    """Announce more bytes than are sent, and leave."""
     async with await replica.connect() as stream:
         target = httpx.URL(location).raw_path.decode()
         head = f"{method} {target} HTTP/1.1\r\nHost: registry\r\nContent-Length: {len(LARGE)}\r\n\r\n"

@@ -135,7 +135,7 @@ async def test_an_upload_goes_on_from_its_last_good_chunk(
 
 @pytest.mark.parametrize(("operation", "below"), LARGE_CALLS, ids=name_of)
 async def test_the_end_of_an_upload_can_be_asked_for_again(operation: str, below: str, replica: Replica) -> None:
-    """A PUT that fails with the store may be sent again, also where the parts were joined and the lease failed."""
+    """A PUT that fails with the store may be sent again, even if the parts were joined and the lease failed."""
     cut = PART + 1000
     first = await replica.patch(await replica.begin(), LARGE[:cut])
     last = first.headers["Location"], LARGE[cut:], digest_of(LARGE)

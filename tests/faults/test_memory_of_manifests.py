@@ -119,7 +119,7 @@ def test_pushes_of_manifests_to_a_store_that_hangs_hold_no_more_than_the_budget(
     replica: UploadReplica,
     mortal_store: SeaweedServer,  # noqa: F811
 ) -> None:
-    """No more is read than the budget has room for; who waits for it is told in time to try again."""
+    """No more is read than the budget has room for. Waiting clients are told in time to try again."""
     content = long_image(replica)
     digest = put(replica, content)
     base = resident_bytes(replica)

@@ -109,7 +109,7 @@ async def test_a_slow_first_byte_is_waited_for(replica: Replica) -> None:
 
 
 async def test_each_of_several_ranges_goes_on_by_itself(nursery: trio.Nursery, bucket: Bucket, prefix: str) -> None:
-    """With all ranges of a pull broken once, each is gone on with where it broke."""
+    """If all ranges of a pull break once, each continues where it broke."""
     async with serving(nursery, bucket, prefix, budget_bytes=64 * MIB) as replica:
         await replica.push(LONG)
         plan = replica.plan("GetObject", "data/", lambda: Drop("answer", MIB), first=3)
@@ -163,7 +163,7 @@ async def test_a_range_that_fails_costs_no_byte_before_it(nursery: trio.Nursery,
                 return slow if begin_of(request) == 0 else None
             second.append(request)
             if len(second) == QUICKLY.attempts:
-                reached.set()  # the first range goes on only now that the second has failed for good
+                reached.set()  # the first range continues only now that the second has failed for ever
             return failed
 
         replica.proxy.faults = decide
@@ -175,7 +175,7 @@ async def test_a_range_that_fails_costs_no_byte_before_it(nursery: trio.Nursery,
 @pytest.mark.parametrize("fault", FOR_GOOD, ids=name_of)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_a_blob_whose_record_cannot_be_read_is_not_missing(method: str, fault: Fault, replica: Replica) -> None:
-    """429: a client that were told 404 would push it again, or give up for good."""
+    """429: after a 404 a client would push it again, or give up for ever."""
     await replica.push(SMALL)
     replica.plan("GetObject", "entries/", lambda: fault)
     answer = await replica.client.request(method, f"/v2/{REPO}/blobs/{digest_of(SMALL)}")

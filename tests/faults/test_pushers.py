@@ -1,4 +1,4 @@
-"""Ten real clients push to a store that stumbles: none loses a push that waiting could have saved."""
+"""Ten real clients push to a store that fails now and then: none loses a push that waiting could have saved."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FEWER = {"jib": 3}
 FULL = 200
 AT_ONCE = 4
 ONE_IN = 50 if PUSHES >= FULL else 10
-"""So many calls of each kind stumble: one in fifty, or more where there are few."""
+"""How many calls of each kind fail: one in fifty, or more if they are few."""
 HOLDS_S = (120.0, 10.0)
 PASSING: tuple[Fault, ...] = (
     Reply(503, "SlowDown"),
@@ -39,12 +39,12 @@ PASSING: tuple[Fault, ...] = (
 )
 """The store has not done it, or has done it and nobody learns of it, in turns."""
 SURFACING = QUICKLY.attempts + 1
-"""After so many failures in a row a call has failed with all its attempts: somebody else must repeat it."""
+"""After this many failures in a row a call has failed with all its attempts: its caller must repeat it."""
 
 
 @dataclass(slots=True)
 class Stumbling:
-    """Lets one call in so many of each kind fail: some once, which the call's attempts cure, some for longer."""
+    """Lets every n-th call of each kind fail: some once, which the call's attempts cure, some for longer."""
 
     seen: Counter[tuple[str, str]] = field(default_factory=Counter)
     stumbled: Counter[tuple[str, str]] = field(default_factory=Counter)

@@ -110,7 +110,7 @@ def test_the_requests_are_many_and_the_same_for_a_seed() -> None:
 
 
 def test_an_answer_is_judged() -> None:
-    """A 500, an answer that is none, and an error without the envelope are seen."""
+    """The test notices a 500, a malformed answer, and an error without the envelope."""
     whole, cut = Fuzzed("GET", b"", 1, is_whole=True), Fuzzed("GET", b"", 1, is_whole=False)
     wire = b"GET /v2/ HTTP/1.1\r\n"
     envelope = b'{"errors": [{"code": "A", "message": "b"}]}'

@@ -34,10 +34,10 @@ TAGS, MOST_KEPT = 4, 8
 WITH_PARTS = 10
 """Every so manieth image has a layer of several parts."""
 RETURNS = (0.8, 1.8)
-"""After so many times the grace what was deleted comes back."""
+"""How many graces pass before what was deleted comes back."""
 TRIES, RETRY_S = 100, 0.2
 CLOCK_S = 2.0
-"""The store tells whole seconds: so much can be missing from a span between two of its times."""
+"""The store tells whole seconds: this much can be missing from a span between two of its times."""
 CREATED, ACCEPTED, OK, MISSING, BUSY = (
     HTTPStatus.CREATED,
     HTTPStatus.ACCEPTED,
@@ -206,7 +206,7 @@ class Pushing:
         self.site.counts["blobs"] += 1
 
     def _call(self, method: str, target: str, *expected: int, again: int | None = None, **body: Any) -> httpx.Response:
-        """Ask any replica, and again where the store was too slow: then an answer may say that it was done already."""
+        """Ask any replica, and again if the store was too slow: then an answer may say that it was done already."""
         answer = self._route.choice(self.site.replicas).request(method, target, **body)
         allowed: set[int | None] = {*expected}
         for _ in range(TRIES):

@@ -38,14 +38,14 @@ NO_LIMIT = 1 << 60
 
 @dataclass(slots=True)
 class Cutter:
-    """Stands before the store, and closes connections when so many bytes have come from it."""
+    """A proxy before the store that closes connections after this many bytes of its answers."""
 
     endpoint: str
     port: int = 0
     each_bytes: int = NO_LIMIT
     """How much one connection may bring."""
     all_bytes: int = NO_LIMIT
-    """How much all of them may bring together; then none is served any more."""
+    """How much all of them may bring together. After that none is served any more."""
     cuts: int = 0
 
     async def start(self, nursery: trio.Nursery) -> None:
@@ -132,7 +132,7 @@ async def test_a_pull_that_cannot_go_on_is_cut(
     nursery: trio.Nursery,
     memory: bool,  # noqa: FBT001
 ) -> None:
-    """Where the store is gone for good, the client has fewer bytes than it was promised, and sees that it has."""
+    """If the store is down for ever, the client has fewer bytes than it was promised, and can see that."""
     async with opened(bucket, prefix, nursery, memory=memory) as scene:
         used_before = scene.registry.budget.used_bytes
         scene.cutter.all_bytes = 10 * MIB

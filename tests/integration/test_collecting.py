@@ -122,7 +122,7 @@ def site(replicas: list[Replica]) -> Iterator[Site]:
 
 @pytest.fixture
 def crane(tmp_path: Path) -> Repeating:
-    """Return crane, which is run again where the store was too slow for it, or it for its blobs."""
+    """Return crane, which is run again if the store was too slow for it, or crane for its blobs."""
     client = Client("crane", isolated_environment(tmp_path / "home"))
     return Repeating(client, "TOOMANYREQUESTS|MANIFEST_BLOB_UNKNOWN")
 

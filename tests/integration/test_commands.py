@@ -34,7 +34,7 @@ SHORT = {
     "ZOTPY_GCSETTINGS_UPLOADTTL": "10s",
     "ZOTPY_GCSETTINGS_INTERVAL": "0",
 }
-"""So long after its push a blob that nothing names may go; only the commands collect."""
+"""How long after its push a blob that nothing names may be deleted. Only the commands collect."""
 
 
 class Site:

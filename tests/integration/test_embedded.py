@@ -1,4 +1,4 @@
-"""The embedded store on a real SeaweedFS: what is written stays, whoever is killed."""
+"""The embedded store on a real SeaweedFS: what is written stays, whichever process is killed."""
 
 from __future__ import annotations
 

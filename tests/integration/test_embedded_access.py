@@ -66,7 +66,7 @@ def visit(what: object) -> subprocess.CompletedProcess[str]:
 
 
 async def test_another_user_gets_nothing() -> None:
-    """Every port and socket of every service refuses who has no keys; no file of the directory can be read."""
+    """Every port and socket of every service refuses clients without keys. Others can read no file of the directory."""
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
         missing("only root can try it as another user")
     with open_directory() as root:

@@ -104,7 +104,7 @@ async def batches(site: Site) -> int:
 
 
 def test_what_no_rule_keeps_goes_and_the_rest_can_be_pulled(site: Site) -> None:
-    """The image pulled last and the tag pushed last stay, whole; all else goes, each told of before with its reason."""
+    """The image pulled last and the tag pushed last stay, whole. All else is deleted; the dry run gave each reason."""
     assert trio.run(batches, site) == 1  # a replica that stops writes down what it has noted
     dry = site.told("gc", "--dry-run")
     reason = "it is not among the 1 pushed last, not among the 1 pulled last (keepTags[0])"

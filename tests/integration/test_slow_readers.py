@@ -94,7 +94,7 @@ async def test_without_memory_pushes_go_through(bucket: Bucket, prefix: str, nur
             assert (await scene.client.head(f"/v2/r/blobs/{medium[0]}")).status_code == 200
             await scene.pull(*small)
             assert readers.waiting == CLIENTS - PLACES
-        await scene.pull(large, content)  # when they are gone, at the client's pace
+        await scene.pull(large, content)  # after they left, at the client's pace
         others.close()
         await scene.pull(*medium)
         await until(lambda: scene.registry.budget.used_bytes == 0)

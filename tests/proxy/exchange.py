@@ -139,7 +139,7 @@ async def answer_alone(client: Peer, request: Request, reply: Reply) -> bool:
 
 
 async def take(source: Peer, body: Body) -> bytes:
-    """Return the next bytes of a body, none where it ends with the connection. Raises `Gone` where it is cut."""
+    """Return the next bytes of a body, none if it ends with the connection. Raises `Gone` if it is cut."""
     data = await source.receive(body.most)
     if not data:
         if isinstance(body, UntilClose):

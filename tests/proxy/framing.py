@@ -7,13 +7,13 @@ ANY = 1 << 62
 
 @dataclass(slots=True)
 class Length:
-    """So many bytes."""
+    """A fixed number of bytes."""
 
     left: int
 
     @property
     def done(self) -> bool:
-        """Whether all of it has gone by."""
+        """Whether all of it has passed."""
         return self.left == 0
 
     @property
@@ -52,7 +52,7 @@ class Chunked:
     _in_trailer: bool = False
 
     def take(self, data: bytes) -> int:
-        """Return how many of these bytes belong to the body. Raises `ValueError` where a length is none."""
+        """Return how many of these bytes belong to the body. Raises `ValueError` for a malformed length."""
         at = 0
         while at < len(data) and not self.done:
             if self._left:

@@ -51,7 +51,7 @@ class Pace:
         self._due = max(self._due, trio.current_time())
 
     async def spend(self, size_bytes: int) -> None:
-        """Wait until so many bytes have come through."""
+        """Wait until this many bytes have come through."""
         if self._bytes_per_s is None:
             return
         now = trio.current_time()
@@ -95,7 +95,7 @@ class Peer:
         self._ahead = data + self._ahead
 
     async def read_head(self) -> bytes | None:
-        """Return a head with its empty line, or `None` where the connection ends before one."""
+        """Return a head with its empty line, or `None` if the connection ends before one."""
         data = b""
         while (end := data.find(b"\r\n\r\n")) < 0:
             more = await self.receive()

@@ -114,7 +114,7 @@ class StoreProxy:
                 await store.close()
 
     async def _connected(self, store: Peer | None) -> Peer:
-        """Return a connection to the service, a new one where there is none that lives."""
+        """Return a connection to the service, a new one if none is alive."""
         if store is not None and not store.is_stale:
             return store
         if store is not None:

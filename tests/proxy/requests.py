@@ -49,7 +49,7 @@ class Answer:
 
     @property
     def is_final(self) -> bool:
-        """Whether it is none of those that only announce another."""
+        """Whether it is a final answer, not one that only announces another."""
         return self.status >= HTTPStatus.OK
 
     def body(self, method: str) -> Body:

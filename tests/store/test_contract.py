@@ -165,7 +165,7 @@ async def test_replacing_takes_the_current_etag(store: Store) -> None:
 
 
 async def test_conditional_deletes_leave_what_was_pushed_since(store: Store) -> None:
-    """`if_match` deletes what was read, and nothing else, where the store has that."""
+    """`if_match` deletes what was read, and nothing else, if the store supports it."""
     if not store.features.conditional_delete:
         pytest.skip("this store was seen to ignore If-Match on DELETE")
     stored = await store.put("cad", b"1")
@@ -229,7 +229,7 @@ async def test_an_aborted_multipart_is_gone(store: Store) -> None:
 
 @pytest.mark.usefixtures("over_http")
 async def test_a_presigned_url_reads_without_credentials(store: Store) -> None:
-    """Whoever has the URL gets the bytes, by plain HTTP."""
+    """Any client with the URL gets the bytes, by plain HTTP."""
     await store.put("data/open", b"for everyone")
     url = await store.presign_get("data/open", expires_s=60)
     async with httpx.AsyncClient() as client:

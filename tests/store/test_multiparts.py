@@ -114,7 +114,7 @@ async def test_a_part_of_another_multipart_is_refused(store: Store) -> None:
 
 @pytest.mark.usefixtures("knows_what_was_aborted")
 async def test_nothing_can_be_added_to_an_aborted_multipart(store: Store) -> None:
-    """A part that comes too late is told that its multipart is gone."""
+    """A part that comes too late learns that its multipart does not exist any more."""
     multipart = await store.create_multipart(KEY)
     await store.abort_multipart(KEY, multipart)
     with pytest.raises(KeyMissing):
@@ -123,7 +123,7 @@ async def test_nothing_can_be_added_to_an_aborted_multipart(store: Store) -> Non
 
 @pytest.mark.usefixtures("knows_what_was_aborted")
 async def test_an_aborted_multipart_cannot_be_completed(store: Store) -> None:
-    """It is gone, and the object that stood there before stays."""
+    """It does not exist any more, and the object that was there before stays."""
     await store.put(KEY, b"before")
     multipart = await store.create_multipart(KEY)
     part = await store.put_part(KEY, multipart, 1, b"after")

@@ -60,7 +60,7 @@ def test_without_history_all_has_changed(repository: Repository) -> None:
 
 
 def test_on_the_main_branch_the_last_commit_counts(repository: Repository) -> None:
-    """A change of other files is none; one of these is."""
+    """A change of other files does not count; one of these does."""
     repository.commit("README")
     assert not repository.has_changed()
     repository.commit("core/one")

@@ -98,7 +98,7 @@ def test_the_file_may_be_named_as_for_zot(
 
 
 def test_what_is_ignored_is_a_line_each_at_every_level(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An operator who wants errors alone in the log still learns once which settings do nothing."""
+    """If the log has errors only, an operator still learns once which settings do nothing."""
     text = "log: {level: error}\nhttp: {port: 0, address: 192.0.2.1, realm: x}\nstorage: {dedupe: true, gc: true}\n"
     assert main(["serve", write(tmp_path, text), "--root", str(tmp_path / "root")]) == 1
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]

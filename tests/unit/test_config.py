@@ -84,7 +84,7 @@ def s3_settings(settings: Settings) -> S3Settings:
 
 
 def test_nothing_given_means_the_embedded_store() -> None:
-    """Without a file every setting has its default, and data goes where the desktop's rules say."""
+    """Without a file every setting has its default, and data is in the directory of the desktop's rules."""
     settings = load_settings(None, {"XDG_DATA_HOME": "/data"})
     assert settings.storage.root_directory == Path("/data/zotpy")
     assert settings == dataclasses.replace(Settings(), storage=settings.storage)
@@ -449,7 +449,7 @@ def test_the_region_is_the_environments_unless_given(load: Load) -> None:
 
 
 def test_variables_override_the_file_and_flags_override_both(load: Load) -> None:
-    """The nearer to the person who starts the replica, the stronger; an empty variable says nothing."""
+    """Flags override variables, and these the file. An empty variable counts as missing."""
     document = {"http": {"port": 1, "address": "10.0.0.1"}}
     environ = {"ZOTPY_HTTP_PORT": "2", "ZOTPY_HTTP_ADDRESS": ""}
     assert load(document, environ).http.port == 2
@@ -608,7 +608,7 @@ def test_a_server_collects_by_itself_only_with_a_store_of_its_own(load: Load) ->
     ],
 )
 def test_what_counts_for_other_than_it_says_is_said(load: Load, document: dict[str, object], said: list[str]) -> None:
-    """A setting that was given and is bounded by another one is a warning, a default that is so is none."""
+    """A given setting that another one bounds gives a warning; such a default gives none."""
     warnings = load(document).warnings
     assert len(warnings) == len(said)
     assert all(warning.startswith(words) for warning, words in zip(warnings, said, strict=True))

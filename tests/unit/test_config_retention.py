@@ -58,7 +58,7 @@ def problems_of(tmp_path: Path, policies: object) -> list[str]:
 
 
 def test_keep_untagged_is_read(tmp_path: Path) -> None:
-    """One section with the rules of `keepTags`, but for patterns; an empty one is none."""
+    """One section with the rules of `keepTags`, except patterns; an empty one means none."""
     rules = {"pushedWithin": "168h", "mostRecentlyPulledCount": 3}
     policies = [{"repositories": ["a"], "keepUntagged": rules}, {"repositories": ["b"], "keepUntagged": {}}]
     found = load(tmp_path, json.dumps({"storage": {"retention": {"policies": policies}}}))

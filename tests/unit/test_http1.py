@@ -196,7 +196,7 @@ def test_the_chunks_of_one_piece_become_one_event() -> None:
 
 
 def chunks_of(size_bytes: int, count: int, extension: bytes = b"") -> bytes:
-    """Write so many chunks of one length."""
+    """Write this many chunks of one length."""
     return (b"%x%b\r\n%b\r\n" % (size_bytes, extension, b"x" * size_bytes)) * count
 
 

@@ -1,4 +1,4 @@
-"""A part of a library that is gone, takes other parameters or is no longer used ends a start with one sentence."""
+"""If a library lacks a part, changes its parameters or no longer uses it, a start ends with one sentence."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ async def asked(port: int, path: str) -> bytes:
 
 
 async def test_a_balancer_that_asks_is_given_notice(nursery: trio.Nursery, mock_clock: MockClock) -> None:
-    """From the stop on the replica is not ready, but answers whoever comes until the notice is over; then it ends."""
+    """From the stop on the replica is not ready, but answers every client until the notice is over; then it ends."""
     listening = await new_listening()
     port = await nursery.start(listening.run, None)
     assert (await asked(port, "/readyz")).startswith(b"HTTP/1.1 200")

@@ -87,7 +87,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Run]:
     [("by itself", 0), ("SIGTERM to pytest", 2), ("SIGTERM to the session", 2), ("SIGKILL to pytest", 128 + 9)],
 )
 def test_nothing_is_left_however_pytest_ends(run: Run, way: str, code: int) -> None:
-    """Every process has ended, an orphan too, and the temporary directory is gone when the session ends."""
+    """When the session ends, every process has ended, an orphan too, and the temporary directory is deleted."""
     if way == "by itself":
         run.go_on()
     else:

@@ -95,7 +95,7 @@ def test_nothing_is_left_for_other_processes(notices: NoticeSocket) -> None:
 async def test_a_watchdog_that_is_not_ours_is_not_fed(
     notices: NoticeSocket, autojump_clock: MockClock, watchdog: dict[str, str]
 ) -> None:
-    """Neither where another process is watched, nor where none is."""
+    """Neither if another process is watched, nor if none is."""
     del autojump_clock
     await run_for(Systemd.of({"NOTIFY_SOCKET": notices.address, **watchdog}), 60)
     assert notices.received() == []
@@ -123,7 +123,7 @@ async def test_a_systemd_that_does_not_listen_stops_nothing(notices: NoticeSocke
 
 @pytest.mark.parametrize("address", ["/nowhere/notify", "@nobody", "/" + "x" * 200, "vsock:2:1234"])
 def test_a_socket_that_cannot_be_used_is_a_warning(address: str) -> None:
-    """The registry serves on where nobody listens, or where the address is of a kind that we do not know."""
+    """The registry goes on serving if nobody listens, or if the address is of an unknown kind."""
     with capture_logs() as logs:
         Systemd.of({"NOTIFY_SOCKET": address}).ready([])
     assert [(entry["log_level"], entry["event"]) for entry in logs] == [("warning", "systemd_not_told")]

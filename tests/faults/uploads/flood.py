@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 ABSENT = f"sha256:{'0' * 64}"
 PIECE = bytes(MIB)
 STILL = 10
-"""So many times in a row nothing must have moved for all to be blocked."""
+"""How many times in a row nothing must have moved before all count as blocked."""
 
 
 class Flood:
     """Clients that each push a blob of zeros of the same length, by one POST."""
 
     def __init__(self, replica: UploadReplica, count: int, length_bytes: int) -> None:
-        """Begin with so many clients."""
+        """Begin with this many clients."""
         self.replica = replica
         self.length_bytes = length_bytes
         self.sockets: list[socket.socket] = []
@@ -80,7 +80,7 @@ class Flood:
             time.sleep(POLL_S)
 
     def push_on(self, more_bytes: int) -> None:
-        """Send so much more."""
+        """Send this much more."""
         end = self.sent_bytes + more_bytes
         give_up_at = time.monotonic() + DEADLINE_S
         while self.sent_bytes < end:

@@ -25,7 +25,7 @@ PATIENCE_S = 3.0
 
 
 def forget_libcrypto() -> None:
-    """Be on a machine where no libcrypto can be loaded."""
+    """Behave as a machine that can load no libcrypto."""
     zotpy.core.hashing._libcrypto = lambda: None
 
 

@@ -77,7 +77,7 @@ class Metrics:
     samples: dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
     def value(self, name: str, **labels: str) -> float:
-        """Return one sample, 0 where there is none yet."""
+        """Return one sample, or 0 if it does not exist yet."""
         return self.samples.get((name, tuple(sorted(labels.items()))), 0.0)
 
     def calls(self, operation: str, outcome: str = "ok") -> int:

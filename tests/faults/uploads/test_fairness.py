@@ -96,7 +96,7 @@ def test_small_uploads_are_not_held_up_by_a_huge_one(replica: UploadReplica, sou
 
 
 async def push_small(url: str, repository: str, count: int) -> list[int]:
-    """Push so many small blobs, some at a time, and return the statuses."""
+    """Push this many small blobs, some at a time, and return the statuses."""
     statuses: list[int] = []
     slots = trio.CapacityLimiter(AT_ONCE)
 

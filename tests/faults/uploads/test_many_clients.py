@@ -32,7 +32,7 @@ HEAD_MEMORY_BYTES = 2 * MIB
 
 @contextmanager
 def running(bucket: Bucket, prefix: str, directory: Path, *, files: int | None = None) -> Iterator[UploadReplica]:
-    """Run a replica, with so many files at most."""
+    """Run a replica with at most this many files."""
     replica = UploadReplica(0, bucket, prefix, directory)
     replica.configure({"http": {"headMemory": HEAD_MEMORY_BYTES}})
     if files is not None:

@@ -107,7 +107,7 @@ def begun(replica: UploadReplica, repository: str, start: bytes) -> Progress:
 def test_one_of_two_chunks_for_one_place_wins(
     replicas: list[UploadReplica], repository: str, source: random.Random, saved: int, length: int
 ) -> None:
-    """Of two chunks one is taken; the other is told where the upload is now, and no blob has bytes of both."""
+    """Of two chunks one wins; the other learns where the upload is now, and no blob has bytes of both."""
     start = source.randbytes(saved)
     location = begun(replicas[2], repository, start).location
     racers = make_racers(("PATCH", "PATCH"), replicas, start, length, source)
@@ -146,7 +146,7 @@ def check_one_winner(replicas: list[UploadReplica], repository: str, outcomes: l
 def test_a_last_chunk_races_a_chunk(
     replicas: list[UploadReplica], repository: str, source: random.Random, saved: int, length: int
 ) -> None:
-    """A PUT and a PATCH at once: a PUT that is acknowledged made the blob of its own bytes, else there is none."""
+    """A PUT and a PATCH at once: an acknowledged PUT made the blob of its own bytes; otherwise no blob exists."""
     start = source.randbytes(saved)
     location = begun(replicas[2], repository, start).location
     put, patch = race(make_racers(("PUT", "PATCH"), replicas, start, length, source), location, saved)

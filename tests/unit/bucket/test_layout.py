@@ -79,7 +79,7 @@ async def test_what_is_no_layout_is_told_so(body: bytes) -> None:
 
 @pytest.mark.parametrize("is_conditional", [True, False])
 async def test_the_first_on_an_empty_bucket_decides(is_conditional: bool) -> None:  # noqa: FBT001 - a parameter
-    """A newer release that comes between our look and our word is not overwritten, where the store can tell."""
+    """If a newer release writes between our reading and writing, it is not overwritten, if the store has conditions."""
     store = MemoryStore() if is_conditional else MemoryStore(features=NO_CONDITIONS)
     script = Script()
     between = script.park("before", "put")
@@ -173,7 +173,7 @@ async def test_a_replica_that_was_paused_looks_before_it_writes(mock_clock: Mock
 
 
 async def test_a_replica_whose_clock_stood_still_looks_before_it_answers(mock_clock: MockClock) -> None:
-    """Its own clock says that no time has gone by; the first answer of the store says that much has."""
+    """Its own clock says that no time has passed; the first answer of the store says that much has."""
     del mock_clock
     now = datetime(2026, 1, 1, tzinfo=UTC)
     store = MemoryStore(lambda: now)

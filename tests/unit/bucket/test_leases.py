@@ -84,7 +84,7 @@ async def test_a_read_renews_nothing(records: Records, log: CallLog, clock: Cloc
 
 
 async def test_a_lost_entry_comes_back_from_a_lease(records: Records, log: CallLog) -> None:
-    """Leases are the authority: a read is answered from one and writes nothing; who relies writes the entry anew."""
+    """Leases are the authority: one answers a read. A request that relies on it writes the entry anew."""
     await records.write(REPO, "blobs", DIGEST, VALUE, Reliance(60))
     await log.delete(keys.entry(REPO, "blobs", DIGEST))
     with log.counted() as calls:

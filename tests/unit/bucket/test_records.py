@@ -118,7 +118,7 @@ async def test_a_renewal_whose_entry_is_not_written_is_made_again(
 async def test_a_missing_entry_is_rebuilt_from_the_newest_lease(
     records: Records, memory: MemoryStore, log: CallLog, clock: Clock, kind: Kind, value: Value
 ) -> None:
-    """A record without an entry is read from its leases; who relies on it writes the entry, and one GET is enough."""
+    """A record without an entry is read from its leases. A request that relies on it writes the entry."""
     await records.write(REPO, kind, DIGEST, value, Reliance(60))
     clock.advance(1)
     await records.write(REPO, kind, DIGEST, value, Reliance(60))

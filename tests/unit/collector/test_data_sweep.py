@@ -127,7 +127,7 @@ async def test_the_hint_of_named_data_stays(bucket: Bucket) -> None:
 
 
 async def test_a_push_that_read_the_hint_before_it_went_is_safe(bucket: Bucket) -> None:
-    """Who found data by its hint writes a lease within the deadline, and the data stays."""
+    """A request that found data by its hint writes a lease within the deadline, and the data stays."""
     digest = await bucket.push_large()
     bucket.clock.advance(GRACE_S + 1)
     older = await bucket.registry.mounts.hints.find(digest, Reliance(60))

@@ -1,4 +1,4 @@
-"""Names of what is gone: markers, referrers, catalog entries."""
+"""Names that lead nowhere: markers, referrers, catalog entries."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_a_referrer_that_a_broken_delete_left_goes(bucket: Bucket) -> None
 
 
 async def test_a_tag_that_a_broken_delete_left_goes(bucket: Bucket) -> None:
-    """It goes with what its manifest's tombstone hides; a tag that has moved on meanwhile stays."""
+    """It is deleted with what its manifest's tombstone hides. A tag that names another manifest by then stays."""
     digest = await bucket.push_image(tag="left")
     await bucket.push_image(tag="moved")
     tags = {tag: bucket.store.objects[keys.tag(REPO, tag)] for tag in (Tag("left"), Tag("moved"))}

@@ -206,7 +206,7 @@ async def test_a_dry_run_deletes_nothing_and_tells_the_same(bucket: Bucket) -> N
 
 
 async def test_a_second_run_right_after_the_first_does_nothing(bucket: Bucket) -> None:
-    """Whatever could go has gone."""
+    """Everything that could be deleted was deleted."""
     await push(bucket.registry, SMALL)
     await bucket.registry.manifests.delete(REPO, await bucket.push_image(await bucket.push_large()))
     bucket.clock.advance(GRACE_S + 1)

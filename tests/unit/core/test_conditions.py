@@ -33,7 +33,7 @@ HERE, OTHER = Digest.of(b"here"), Digest.of(b"other")
     ],
 )
 def test_what_is_there_is_compared(header: str, strongly: bool, weakly: bool) -> None:  # noqa: FBT001 - a table
-    """A weak tag matches only where the comparison is weak; nothing matches what is not there."""
+    """A weak tag matches only in a weak comparison. Nothing matches what does not exist."""
     tags = EntityTags.parse(header)
     assert (tags.match_strongly(HERE), tags.match_weakly(HERE)) == (strongly, weakly)
     assert not tags.match_strongly(None)

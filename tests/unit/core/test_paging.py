@@ -13,7 +13,7 @@ NAMES = st.text(string.ascii_letters + string.digits + "._-!", min_size=1, max_s
     ("text", "size"), [(None, None), ("", None), ("0", 0), ("1", 1), ("1000", 1000), ("9999999999", 9999999999)]
 )
 def test_a_page_size_is_a_number_of_items(text: str | None, size: int | None) -> None:
-    """Digits are read; without `n` there is no limit."""
+    """Digits are read. Without `n` the client sets no limit."""
     assert parse_page_size(text) == size
 
 

@@ -102,7 +102,7 @@ def test_a_first_chunk_fits_into_equal_parts(length_bytes: int, part_bytes: int)
 
 
 def test_room_is_what_the_parts_left_hold() -> None:
-    """A chunk that fits exactly is taken, a byte more is refused; and there is no part after the last one."""
+    """A chunk that fits exactly is taken, and one more byte is refused. No part follows the last one."""
     plan = PartPlan(10, 40, 9_000)
     room = 1_000 * 20
     plan.check_room(9_000, room)

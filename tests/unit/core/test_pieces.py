@@ -76,7 +76,7 @@ def test_what_was_given_is_never_changed(size: int) -> None:
 
 
 def test_pieces_can_be_emptied_for_all_who_have_them() -> None:
-    """Whoever still has the object has no bytes any more; it can be filled again."""
+    """A holder of the object has no bytes any more. The object can be filled again."""
     pieces = Pieces(b"some")
     also = pieces
     pieces.clear()

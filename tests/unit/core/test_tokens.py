@@ -73,7 +73,7 @@ def test_a_token_with_one_character_changed_never_says_anything_else(place: int,
     ],
 )
 def test_what_was_never_a_token_is_an_unknown_upload(text: str) -> None:
-    """Whatever a client puts in the query, it is told that there is no such upload, and nothing crashes."""
+    """Whatever a client puts in the query, the answer is that the upload does not exist, and nothing crashes."""
     with pytest.raises(UploadUnknown):
         UploadToken.verify(text, "team/app", "upload", KEY)
 

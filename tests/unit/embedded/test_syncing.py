@@ -77,7 +77,7 @@ async def test_a_disk_that_failed_once_is_trusted_no_more() -> None:
 
 
 async def test_a_real_file_system_is_synced(tmp_path: Path) -> None:
-    """The system call succeeds on a directory, and fails on what is none."""
+    """The system call succeeds on a directory, and fails on anything else."""
     with disk_sync(tmp_path) as sync:
         await sync.wait()
     reading, writing = os.pipe()

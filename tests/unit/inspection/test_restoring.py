@@ -76,7 +76,7 @@ async def test_what_was_deleted_before_the_copy_stays_deleted(copy: Bucket) -> N
 
 
 async def test_a_restoring_that_broke_off_goes_on(copy: Bucket) -> None:
-    """A lease that has both its keys is none the less restored: the late one goes."""
+    """A lease with both keys is restored all the same: the late one is deleted."""
     [late] = keys_below(copy.store, keys.leases(REPO, "blobs", BLOB))
     assert keys.lease_until(late) is not None
     await copy.store.put(keys.without_until(late), (await copy.store.get(late)).body)

@@ -123,7 +123,7 @@ async def test_a_damaged_blob_can_be_pushed_again(bucket: Bucket) -> None:
 
 
 async def test_data_that_has_come_back_makes_its_blob_right(bucket: Bucket) -> None:
-    """The entry that says that the data is gone holds all that it takes."""
+    """The entry that says that the data is missing has everything that is needed."""
     [key] = keys_below(bucket.store, keys.DATA)
     await bucket.store.delete(key)
     await check(bucket, repair=True)

@@ -129,7 +129,7 @@ async def test_bodies_that_all_hold_half_a_part_finish_one_after_another(budget:
 
 
 async def test_no_part_is_begun_that_could_keep_all_from_being_finished(budget: MemoryBudget) -> None:
-    """Where less than a usual part is left, who has begun one goes on, and a newcomer waits though its bytes fit."""
+    """If less than a usual part is left, a begun part goes on, and a newcomer waits although its bytes fit."""
     one, two, newcomer = (budget.account() for _ in range(3))
     await one.acquire(9)
     await two.acquire(9)

@@ -79,7 +79,7 @@ async def test_a_blob_that_is_read_with_one_call_is_kept_whole() -> None:
 
 
 async def test_without_memory_no_more_connections_are_held_than_there_are_places() -> None:
-    """Of many clients that never read only so many reach the store; the others go on when these are gone."""
+    """Of many clients that never read only a few reach the store. The others go on when these have left."""
     found = await scene()
     await found.take_memory()
     async with trio.open_nursery() as nursery, trio.open_nursery() as stalled:
@@ -113,7 +113,7 @@ async def test_a_pull_that_waits_takes_memory_that_comes_free() -> None:
 
 
 async def test_pulls_leave_memory_to_pushes() -> None:
-    """However many clients do not read, a quarter of the memory is free, and who pushes goes before who pulls."""
+    """However many clients do not read, a quarter of the memory is free, and pushes go before pulls."""
     found = await scene()
     push = found.budget.account()
     async with trio.open_nursery() as nursery, trio.open_nursery() as stalled:
@@ -135,7 +135,7 @@ async def test_pulls_leave_memory_to_pushes() -> None:
 
 @pytest.mark.parametrize("granted", [False, True])
 async def test_a_pull_that_is_given_up_while_it_waits_leaves_nothing(granted: bool) -> None:  # noqa: FBT001
-    """A client that goes away while it waits, or in the moment in which its turn comes, holds nothing."""
+    """A client that leaves while it waits, or at the moment when its turn comes, holds nothing."""
     found = await scene()
     await found.take_memory()
     async with trio.open_nursery() as stalled:
@@ -166,14 +166,14 @@ async def test_a_pull_that_fails_gives_its_place_back() -> None:
 
 
 async def patient(longest_wait_s: float) -> Scene:
-    """Return a scene whose pulls wait so long before they begin."""
+    """Return a scene whose pulls wait this long before they begin."""
     found = await scene()
     found.budget.longest_wait_s = longest_wait_s
     return found
 
 
 async def test_a_pull_that_cannot_begin_is_told_to_try_again(autojump_clock: trio.abc.Clock) -> None:
-    """It waits for memory or a place only so long, and says meanwhile that others must hurry."""
+    """It waits for memory or a place for a limited time, and says meanwhile that others must hurry."""
     del autojump_clock
     found = await patient(45.0)
     await found.take_memory()

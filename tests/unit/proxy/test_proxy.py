@@ -145,7 +145,7 @@ async def test_an_error_may_follow_what_the_service_has_done(nursery: trio.Nurse
 async def test_a_connection_ends_at_the_place_that_was_said(
     side: Side, after_bytes: int | None, reached: list[bytes], nursery: trio.Nursery
 ) -> None:
-    """The service has the whole request or not, the client so much of the answer and no more."""
+    """The service has the whole request or not, and the client has this much of the answer and no more."""
     received = bytearray()
     async with between(nursery, Drop(side, after_bytes)) as (server, _, client):
         with pytest.raises(httpx.TransportError):

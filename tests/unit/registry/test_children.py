@@ -73,7 +73,7 @@ async def test_a_known_type_is_no_guess() -> None:
 
 @pytest.mark.parametrize("media_type", UNFAMILIAR)
 async def test_what_an_index_lists_by_any_type_is_not_collected(media_type: str | None) -> None:
-    """Neither as unnamed content, nor by a retention rule, also where the index has it as its subject."""
+    """Neither as unnamed content, nor by a retention rule, even if the index has it as its subject."""
     kept = await Kept.open()
     child, blob = Digest.of(CHILD), await push(kept.bucket.registry, BLOB)
     await kept.bucket.registry.manifests.push(REPO, child, CHILD, OCI_IMAGE)

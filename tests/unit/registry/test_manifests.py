@@ -83,7 +83,7 @@ def descriptor(digest: Digest) -> dict[str, object]:
 
 
 async def tags_of(registry: Registry) -> Sequence[str]:
-    """List the tags, none where the repository is unknown."""
+    """List the tags, none if the repository is unknown."""
     try:
         return (await registry.lists.tags(REPO, None, "")).names
     except NameUnknown:
@@ -406,7 +406,7 @@ DELETE_CALLS: list[tuple[str, str, int]] = [
 ]
 """The calls of a DELETE, in the middle of which a push may come, each with which one of its kind it is."""
 UNGUARDED_DELETE_CALLS = [*DELETE_CALLS, ("list", "leases/", 1), ("get", "tags/", 2), ("list", "leases/", 2)]
-"""Those where the store has no conditions."""
+"""The same tests on a store without conditions."""
 PUSH_CALLS: list[tuple[str, str, int]] = [
     ("get", "entries/", 1),
     ("put", "leases/", 1),

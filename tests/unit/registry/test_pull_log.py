@@ -81,7 +81,7 @@ async def test_a_store_that_fails_loses_nothing(store: MemoryStore) -> None:
 async def test_pulls_are_written_at_each_interval_and_at_once_where_memory_is_full(
     store: MemoryStore, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """A store that is gone is asked again at the next interval, and memory does not grow meanwhile."""
+    """If the store does not answer, it is asked again at the next interval, and memory does not grow meanwhile."""
     del autojump_clock
     script = Script()
     log = PullLog(FaultyStore(store, script), INTERVAL_S)

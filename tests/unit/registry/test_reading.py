@@ -51,7 +51,7 @@ class RangedStore(MemoryStore):
 
 
 class _Breaking:
-    """One chunk, then the store is gone."""
+    """One chunk, then the store breaks off."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks

@@ -118,7 +118,7 @@ async def test_kept_bytes_are_not_named_when_they_are_too_old(bucket: Bucket, pr
 
 
 async def test_a_head_whose_renewal_comes_too_late_looks_again(bucket: Bucket) -> None:
-    """A HEAD that was suspended before it wrote a lease finds that the blob has gone."""
+    """A HEAD that was suspended before it wrote a lease finds that the blob was deleted."""
     await push(bucket.registry, BODY)
     bucket.clock.advance(GRACE_S / 2 + 1)
     replica = await slow_replica(bucket)

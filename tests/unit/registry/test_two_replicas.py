@@ -49,7 +49,7 @@ async def replica(store: MemoryStore) -> Registry:
 
 
 class pieces:  # noqa: N801 - read as a verb
-    """Content as a client sends it; with `cut` it goes away at the end."""
+    """Content as a client sends it. With `cut` the client leaves at the end."""
 
     def __init__(self, content: bytes, size: int = 10_000, *, cut: bool = False) -> None:
         """Send `content` in pieces of `size`."""

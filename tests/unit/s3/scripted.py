@@ -23,7 +23,7 @@ AT_ONCE = RetryPolicy(attempts=4, first_delay_s=0.0, longest_delay_s=0.0)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer. `cut_to`: the connection ends after so many bytes of the body; `chunked`: no length is promised."""
+    """An answer. `cut_to`: the connection ends after this many bytes of the body; `chunked`: no length is promised."""
 
     status: int = 200
     body: bytes = b""
@@ -31,7 +31,7 @@ class Reply:
     cut_to: int | None = None
     chunked: bool = False
     interim: int = 0
-    """So many answers 103 (Early Hints) come before it."""
+    """How many answers 103 (Early Hints) come before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class ScriptedServer:
         )
 
     async def when_silent(self, requests: int, wait_s: float) -> None:
-        """Let a mock clock go on by so much when so many requests have come and everybody waits."""
+        """Move a mock clock on when this many requests have come and all tasks wait."""
         clock = trio.lowlevel.current_clock()
         assert isinstance(clock, trio.testing.MockClock)
         while len(self.seen) < requests:
@@ -151,7 +151,7 @@ class ScriptedServer:
         if isinstance(act, Endless):
             head = h11.Response(status_code=act.status, headers=[("date", DATE), ("transfer-encoding", "chunked")])
             await stream.send_all(connection.send(head) or b"")
-            while True:  # until the client is gone: BrokenResourceError
+            while True:  # until the client has left: BrokenResourceError
                 await stream.send_all(connection.send(h11.Data(data=act.piece)) or b"")
                 self.endless_bytes += len(act.piece)
         if not isinstance(act, Reply):

@@ -115,7 +115,7 @@ async def test_a_wake_up_with_nothing_to_read_is_no_silence(monkeypatch: pytest.
 
 
 async def test_a_read_that_is_cancelled_takes_no_bytes() -> None:
-    """Whoever reads next gets them all."""
+    """The next reader gets them all."""
     async with connected() as (connection, server), await accepted(connection, server) as stream:
         await answer(connection, stream, LENGTH)
         async with trio.open_nursery() as nursery:

@@ -59,7 +59,7 @@ class Source:
         self.fails = False
 
     def refresh_needed(self, refresh_in: int) -> bool:
-        """Say whether the keys end within so many seconds."""
+        """Say whether the keys end within this many seconds."""
         return (self.expires - self._now()).total_seconds() < refresh_in
 
     def get_frozen_credentials(self) -> Frozen:

@@ -74,7 +74,7 @@ def test_a_listing_is_read_in_every_form_that_stores_write(body: bytes) -> None:
     ],
 )
 def test_what_is_not_a_listing_is_not_taken_for_an_empty_or_short_one(body: bytes) -> None:
-    """Whoever collects garbage deletes what a listing does not name, so half a listing is none."""
+    """The collector deletes what a listing does not name, so half a listing does not count."""
     with pytest.raises(ResponseError):
         responses.parse_listing(body)
 

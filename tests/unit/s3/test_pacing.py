@@ -38,7 +38,7 @@ async def test_successes_raise_the_limit_to_where_it_began(autojump_clock: MockC
 
 
 async def test_no_more_than_the_limit_run_at_once() -> None:
-    """Whoever comes beyond the limit waits for a slot."""
+    """A request beyond the limit waits for a slot."""
     pacer = Pacer(2)
     running = 0
     most = 0

@@ -61,7 +61,7 @@ def listing(names: Sequence[str], *, truncated: bool) -> Reply:
 
 
 def pager(names: list[str], pick: Pick, most: int | None = None) -> Computed:
-    """Answer listings as a store with these names does; `most`: at most so many, whatever was asked for."""
+    """Answer listings as a store with these names does; `most`: at most this many, whatever was asked for."""
 
     def answer(seen: Seen) -> Reply:
         query = parse_qs(urlsplit(seen.target).query)
@@ -219,7 +219,7 @@ async def _list(store: S3Store, document: str) -> object:
 
 
 async def test_an_empty_page_is_not_the_last_one(nursery: trio.Nursery) -> None:
-    """A store that says that more follow, and lists nothing, has more: whoever collects garbage must know."""
+    """A store that says that more follow, and lists nothing, has more: the collector must know."""
     async with store_on(Computed(lambda _: listing([], truncated=True)), nursery) as (store, _):
         with pytest.raises(StoreRefused):
             await list_all(store, "p/")

@@ -118,7 +118,7 @@ async def test_an_object_that_vanishes_in_the_middle_is_an_error(nursery: trio.N
 
 
 async def test_the_whole_object_may_come_without_a_range(nursery: trio.Nursery) -> None:
-    """A 200 is as good as a 206 where all bytes were asked for."""
+    """A 200 is as good as a 206 if all bytes were asked for."""
     server = await ScriptedServer([Reply(200, CONTENT)]).start(nursery)
     async with store_on(server) as store:
         assert await read(store) == CONTENT
@@ -153,7 +153,7 @@ async def test_more_bytes_than_asked_for_are_refused(nursery: trio.Nursery) -> N
 
 
 async def test_fewer_bytes_without_a_promised_length_are_fetched(nursery: trio.Nursery) -> None:
-    """A chunked answer that ends early, and cleanly, is gone on with."""
+    """A chunked answer that ends early, and cleanly, is continued."""
     server = await ScriptedServer([ranged(0, 400, chunked=True), ranged(400)]).start(nursery)
     async with store_on(server) as store:
         assert await read(store) == CONTENT

@@ -89,7 +89,7 @@ async def test_a_create_that_another_won_has_failed(nursery: trio.Nursery) -> No
 
 
 async def test_a_create_whose_object_is_gone_again_has_failed(nursery: trio.Nursery) -> None:
-    """Where the object that stood in the way is gone, the write did not happen, and no key is said to be missing."""
+    """If the object in the way does not exist any more, the write did not happen, and no key is called missing."""
     server = await ScriptedServer([Drop(), FAILED, NO_KEY]).start(nursery)
     async with store_on(server) as store:
         with pytest.raises(ConditionFailed):
@@ -106,7 +106,7 @@ async def test_a_plain_refusal_of_a_condition_costs_one_call(nursery: trio.Nurse
 
 
 async def test_a_condition_on_an_absent_key_fails(nursery: trio.Nursery) -> None:
-    """AWS answers NoSuchKey to `If-Match` where there is no object: that is a failed condition."""
+    """AWS answers NoSuchKey to `If-Match` if the object does not exist: that is a failed condition."""
     server = await ScriptedServer([NO_KEY]).start(nursery)
     async with store_on(server) as store:
         with pytest.raises(ConditionFailed):
@@ -212,7 +212,7 @@ async def test_every_failure_of_a_read_is_a_store_error(
     "body", [b"", b"<html>", b"<ListBucketResult>", b"<ListBucketResult><Contents/></ListBucketResult>"]
 )
 async def test_a_listing_that_cannot_be_read_is_not_an_empty_one(body: bytes, nursery: trio.Nursery) -> None:
-    """Whoever collects garbage must not take a broken listing for an empty store."""
+    """The collector must not take a broken listing for an empty store."""
     server = await ScriptedServer([Reply(200, body)]).start(nursery)
     async with store_on(server) as store:
         with pytest.raises(StoreUnavailable):

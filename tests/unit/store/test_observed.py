@@ -36,7 +36,7 @@ class Observer:
 
 @pytest.fixture
 def observer() -> Observer:
-    """Return who is told."""
+    """Return the observer."""
     return Observer()
 
 

@@ -21,7 +21,7 @@ PART = bytes(1000)
 
 
 async def space_of(directory: Path, room_bytes: int) -> Space:
-    """Return the space of a disk on which pushes may write so much."""
+    """Return the space of a disk on which pushes may write this much."""
     space = Space(directory, 0.5)
     await space.look()
     space.free_bytes = space.reserved_bytes + room_bytes

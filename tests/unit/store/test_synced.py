@@ -48,7 +48,7 @@ async def test_each_write_is_synced_before_it_returns_and_no_read_is() -> None:
 
 
 async def test_a_write_that_the_disk_did_not_take_is_refused() -> None:
-    """A write fails, with the reason, where the disk does."""
+    """If the disk fails, a write fails with the reason."""
 
     async def fail() -> None:
         await trio.lowlevel.checkpoint()

@@ -123,7 +123,7 @@ async def test_workers_are_added_up(directory: Path) -> None:
 
 
 async def test_a_dead_worker_holds_nothing_but_has_counted(directory: Path) -> None:
-    """Counters never go back when a worker dies; what it held in memory is gone."""
+    """Counters never go back when a worker dies, and its gauges disappear."""
     first, account = worker(directory, 1)
     second, _ = worker(directory, 2)
     ask(first, 2)

@@ -41,14 +41,14 @@ class RawClient:
         await self._send(h11.Request(method=method, target=target, headers=listed))
 
     async def send(self, size_bytes: int) -> None:
-        """Send so many bytes of the body, as fast as they are taken."""
+        """Send this many bytes of the body, as fast as they are taken."""
         for start in range(0, size_bytes, PIECE_BYTES):
             piece = min(PIECE_BYTES, size_bytes - start)
             await self._send(h11.Data(data=bytes(piece)))
             self.sent_bytes += piece
 
     async def send_until_refused(self, size_bytes: int) -> None:
-        """Send so many bytes of the body, or until the connection is closed."""
+        """Send this many bytes of the body, or until the connection is closed."""
         try:
             await self.send(size_bytes)
         except trio.BrokenResourceError:

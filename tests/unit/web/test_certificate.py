@@ -162,7 +162,7 @@ async def test_nobody_has_to_ring(nursery: trio.Nursery, tmp_path: Path, mock_cl
 
 
 async def test_a_bad_pair_keeps_the_old_one_and_is_said_once(nursery: trio.Nursery, tmp_path: Path) -> None:
-    """A key of another certificate, a file cut short, one that is gone: each is one line, and a good pair ends it."""
+    """A key of another certificate, a file cut short, a missing one: each is one line, and a good pair ends it."""
     live, new = fresh(tmp_path, "live"), fresh(tmp_path, "new")
     old = serial_in(live)
     secure = Secure(live / "cert.pem", live / "key.pem")

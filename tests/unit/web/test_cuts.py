@@ -1,4 +1,4 @@
-"""A request that ends in the middle is told of with the reason, and one that does not with none."""
+"""A request that ends in the middle is reported with the reason, and others without one."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def test_a_client_that_sends_no_more(nursery: trio.Nursery) -> None:
 
 
 async def test_a_client_that_reads_no_more(nursery: trio.Nursery) -> None:
-    """It is told from one that is gone, although its connection is closed by us."""
+    """It is distinguished from one that left, although we close its connection."""
     config = ServerConfig()
     config.send_stall_s = SOON_S
     async with serving(nursery, config=config) as replica:
@@ -102,7 +102,7 @@ async def test_a_client_that_reads_no_more(nursery: trio.Nursery) -> None:
 
 
 async def test_an_answer_that_the_store_cuts(replica: Replica) -> None:
-    """The client is not to blame where the store fails in the middle of a pull."""
+    """The client is not to blame if the store fails in the middle of a pull."""
     digest = await push_zeros(replica, 4 * MIB)
     for _ in range(3):
         replica.script.park("before", "read", "data/").go_on.set()

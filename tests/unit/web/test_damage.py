@@ -1,4 +1,4 @@
-"""Blobs whose data the store has lost: 404, so that a push brings them back; no push relies on what is gone."""
+"""Blobs whose data the store has lost: 404, so that a push brings them back. No push relies on lost data."""
 
 from __future__ import annotations
 

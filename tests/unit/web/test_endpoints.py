@@ -244,7 +244,7 @@ async def test_what_the_client_has_already_is_not_sent(replica: Replica) -> None
 
 
 async def test_a_blob_is_deleted(replica: Replica) -> None:
-    """end-10: a deleted blob is gone."""
+    """end-10: a deleted blob does not exist any more."""
     url = f"/v2/{REPO}/blobs/{await replica.push_blob(BLOB)}"
     assert (await replica.client.delete(url)).status_code == 202
     for method in ("GET", "HEAD", "DELETE"):

@@ -1,4 +1,4 @@
-"""`Expect: 100-continue`: who is asked for a body, and who is refused before it is sent."""
+"""`Expect: 100-continue`: which clients are asked for a body, and which are refused before they send it."""
 
 from __future__ import annotations
 

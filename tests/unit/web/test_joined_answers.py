@@ -47,7 +47,7 @@ async def test_a_small_answer_is_one_piece(replica: Replica, sent: list[bytes], 
 async def test_a_blob_comes_whole_behind_its_head(
     replica: Replica, sent: list[bytes], size_bytes: int, pieces: int
 ) -> None:
-    """A body that fits goes with the head; a longer one is not copied, and follows in a piece of its own."""
+    """A body that fits is sent with the head. A longer one is not copied, and follows in a piece of its own."""
     content = bytes(size_bytes)
     digest = await replica.push_blob(content)
     sent.clear()

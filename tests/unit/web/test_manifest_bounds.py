@@ -22,7 +22,7 @@ LONG = 200
 
 
 async def push_tags(replica: Replica, count: int) -> httpx.Response:
-    """Push an image with so many tags."""
+    """Push an image with this many tags."""
     await replica.push_blob(CONFIG)
     content = image()
     return await replica.client.put(
@@ -53,7 +53,7 @@ async def test_more_tags_than_the_limit_are_refused(replica: Replica) -> None:
 
 
 async def test_a_client_that_leaves_while_its_references_are_looked_up_ends_that(replica: Replica) -> None:
-    """No more store calls are made for it, and the request is told of as one whose client is gone."""
+    """No more store calls are made for it, and the request is reported as one whose client left."""
     descriptors = [{"mediaType": "a/b", "digest": digest_of(b"%d" % number), "size": 1} for number in range(LONG)]
     document = {"schemaVersion": 2, "mediaType": OCI_IMAGE, "config": descriptors[0], "layers": descriptors}
     content = json.dumps(document).encode()

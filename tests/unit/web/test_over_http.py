@@ -139,7 +139,7 @@ async def test_every_refusal_is_the_envelope_of_the_spec(
     ids=["text", "deep", "schema 1", "mismatch", "digest", "long"],
 )
 async def test_bad_manifests_are_refused(client: httpx.AsyncClient, content: bytes, status: int, code: str) -> None:
-    """A manifest that is none is a client's mistake, never a failure of the registry."""
+    """A malformed manifest is a client's mistake, never a failure of the registry."""
     answer = await client.put("/v2/r/manifests/v1", content=content, headers=JSON)
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (status, code)
 
@@ -231,7 +231,10 @@ async def test_conditional_pushes(client: httpx.AsyncClient) -> None:
     ):
         answer = await client.put("/v2/r/manifests/v1", content=manifest, headers=JSON | headers)
         assert answer.status_code == status, (headers, answer.text)
-    for headers, status in (({"If-Match": "*"}, 412), ({"If-None-Match": f'"{first}"'}, 201)):  # where there is no tag
+    for headers, status in (
+        ({"If-Match": "*"}, 412),
+        ({"If-None-Match": f'"{first}"'}, 201),
+    ):  # if the tag does not exist
         answer = await client.put("/v2/r/manifests/v2", content=manifest, headers=JSON | headers)
         assert answer.status_code == status, (headers, answer.text)
     for headers, status in (({"If-Match": f'"{D}"'}, 412), ({"If-None-Match": "*"}, 412), ({"If-Match": "*"}, 201)):
@@ -296,7 +299,7 @@ async def test_lists_lead_from_page_to_page(client: httpx.AsyncClient) -> None:
 
 
 async def test_referrers_are_filtered_and_forgotten(client: httpx.AsyncClient) -> None:
-    """Referrers of a subject that need not exist are listed by type, and go with their manifests."""
+    """Referrers of a subject that need not exist are listed by type, and are deleted with their manifests."""
     kept = await push_image(client, "", D, "one")
     gone = await push_image(client, "", D, "two")
     await client.delete(f"/v2/r/manifests/{gone}")

@@ -42,13 +42,13 @@ class Line:
             self.patience.note(PIECE, in_body=True)
 
     async def send(self, size_bytes: int) -> None:
-        """Send so many bytes, and see them arrive."""
+        """Send this many bytes, and see them arrive."""
         view = memoryview(bytes(size_bytes))
         while view:
             view = view[await self.far.send(view) :]
 
     async def waits(self, nursery: trio.Nursery, left_bytes: int | None) -> trio.Event:
-        """Begin to wait for a body of which so many bytes are left; return what is set at the end."""
+        """Begin to wait for a body of which this many bytes are left. Return what is set at the end."""
         done = trio.Event()
 
         async def gather() -> None:
@@ -107,7 +107,7 @@ async def test_the_last_bytes_of_a_known_length_are_enough(mock_clock: trio.test
 async def test_the_end_of_a_connection_is_seen_at_once(
     left_bytes: int | None, mock_clock: trio.testing.MockClock
 ) -> None:
-    """A client that goes away in the middle is not waited for."""
+    """No task waits for a client that leaves in the middle."""
     async with connected() as line, trio.open_nursery() as nursery:
         mock_clock.jump(1.0)
         done = await line.waits(nursery, left_bytes)
@@ -141,7 +141,7 @@ async def test_without_a_length_a_wait_is_no_longer_than_a_bite_took_before(mock
 
 @pytest.mark.parametrize("last_bytes", [BITE_BYTES, MIB])
 async def test_a_fast_client_is_not_waited_for(last_bytes: int, mock_clock: trio.testing.MockClock) -> None:
-    """Where the last read brought a bite, the next one begins at once."""
+    """If the last read brought a bite, the next one begins at once."""
     del mock_clock
     async with connected() as line:
         line.patience.note(last_bytes, in_body=True)

@@ -240,7 +240,7 @@ async def test_names_are_those_that_the_client_uses(behind: Replica) -> None:
 
 
 async def test_the_client_is_told_of(behind: Replica) -> None:
-    """What is told of each request has the address of the client, not of its proxy, and what it asked."""
+    """The report of each request has the address of the client, not of its proxy, and what it asked."""
     said = {"X-Forwarded-For": "198.51.100.1", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "r.example.com"}
     await behind.client.get("/v2/", headers=said)
     reached = (await behind.ended.receive()).reached

@@ -19,7 +19,7 @@ NEEDS_PULLS = RetentionSettings(policies=(PolicySettings((), keep_tags=(KeepTags
 
 
 async def test_a_get_of_a_manifest_is_a_pull_and_costs_no_call(nursery: trio.Nursery) -> None:
-    """By tag or by digest it is noted for the manifest; HEAD is none, and neither is a GET of what is not there."""
+    """By tag or by digest it is noted for the manifest. HEAD does not count, nor does a GET of a missing manifest."""
     async with serving(nursery, replace(SETTINGS, retention=NEEDS_PULLS)) as replica:
         await replica.push_image("v1")
         await replica.push_image("v2", note="asked for by HEAD alone")

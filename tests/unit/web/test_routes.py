@@ -115,7 +115,7 @@ def test_what_is_found_is_what_quarts_router_finds(router: MapAdapter) -> None:
     for path in PATHS:
         for method in METHODS:
             expected = quarts(router, method, path)
-            if path.startswith("//"):  # Quart takes a slash away, where a proxy before us has seen another path
+            if path.startswith("//"):  # Quart removes a slash, although a proxy before us has seen another path
                 expected = NotFound.code
             if path == "/v2" and expected == NotFound.code:  # without its slash, Quart knows the rule for GET alone
                 expected = MethodNotAllowed.code

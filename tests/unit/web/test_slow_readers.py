@@ -39,7 +39,7 @@ async def read_slowly(replica: Replica, digest: str, *, task_status: trio.TaskSt
 
 
 async def occupied(replica: Replica, nursery: trio.Nursery) -> str:
-    """Let slow clients take all places; there is no memory for ranges. Return what they pull."""
+    """Let slow clients take all places, without memory for ranges. Return what they pull."""
     digest = await push_zeros(replica, LARGE_BYTES)
     for _ in range(PLACES):
         await nursery.start(read_slowly, replica, digest)

@@ -35,7 +35,7 @@ MOST_BYTES = 4 * MIB
 
 
 def coming(pieces: list[tuple[float, int]]) -> BoundedBody:
-    """Return a body whose client pauses so long before pieces of such lengths, however often it is asked for one."""
+    """Return a body whose client pauses this long before pieces of these lengths, however often it is asked for one."""
     due_at: list[float] = []
 
     async def receive() -> HTTPRequestEvent:
@@ -186,7 +186,7 @@ async def test_a_trickle_over_a_real_connection_is_refused(nursery: trio.Nursery
 
 
 class Taker:
-    """A client that takes so many bytes after each pause."""
+    """A client that takes this many bytes after each pause."""
 
     def __init__(self, pause_s: float, takes_bytes: int) -> None:
         self._pause_s = pause_s

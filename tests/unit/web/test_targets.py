@@ -73,7 +73,7 @@ def test_what_could_be_read_in_two_ways_is_refused(target: bytes) -> None:
 async def test_a_request_is_served_as_it_was_written(
     replica: Replica, method: str, target: str, status: int, code: str | None
 ) -> None:
-    """A whole URL leads where its path does; no slash is taken away, and no method is made of another."""
+    """A whole URL leads where its path does. No slash is removed, and no method becomes another."""
     client = await connect(replica)
     async with client.stream:
         await client.begin(method, target, None)

@@ -53,7 +53,7 @@ def test_a_report_is_one_line(report: Report) -> None:
 
 
 def test_a_word_to_reload_is_one_line() -> None:
-    """It is none that says stop."""
+    """It does not say stop."""
     reload = Reload(LogSettings("error", "json", "/var/log/a\nb"))
     line = reload.encode()
     assert b"\n" not in line
@@ -63,7 +63,7 @@ def test_a_word_to_reload_is_one_line() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
 async def test_lines_are_found_wherever_they_are_cut(size: int) -> None:
-    """What comes in pieces is the same lines; one that the other side's death cut short is none."""
+    """What comes in pieces is the same lines. One that the other side's death cut short does not count."""
     text = b"\n\nreport\n\n!\ncut"
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
 

@@ -1,4 +1,4 @@
-"""What the supervisor decides: who is started again and when, what ends a start, and what the end waits for."""
+"""What the supervisor decides: which worker starts again and when, what ends a start, and what the end waits for."""
 
 from __future__ import annotations
 
@@ -268,7 +268,7 @@ async def test_a_worker_that_hangs_is_replaced(play: Callable[..., Scene], autoj
 
 
 async def test_a_machine_that_slept_kills_no_worker(play: Callable[..., Scene], mock_clock: MockClock) -> None:
-    """Where all were stopped together the clock has gone on, but each worker gets its time from then on."""
+    """If all were stopped together, the clock has gone on, but each worker gets its time from then on."""
     lives = [Life(), Life()]
     play([lives[0]], [lives[1]])
     async with trio.open_nursery() as nursery:

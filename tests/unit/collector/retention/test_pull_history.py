@@ -156,7 +156,7 @@ async def test_a_collection_that_breaks_off_forgets_no_pull(kept: Kept, moment: 
 async def test_pulls_that_another_collection_puts_together_meanwhile_count(
     kept: Kept, moment: Moment, operation: str
 ) -> None:
-    """What was listed and is gone is found again in what the other one has written."""
+    """What was listed but deleted meanwhile is found again in what the other one has written."""
     one = await digest_of(kept, "v1")
     await noted(kept, one)
     await noted(kept, one)

@@ -77,7 +77,7 @@ async def test_a_manifest_that_an_index_comes_to_name_stays(
 
 
 async def test_an_index_that_stays_after_all_keeps_its_manifests() -> None:
-    """It was to go with them; in the last moment another index came to need it, which has not touched its children."""
+    """It was to be deleted with them. At the last moment another index needs it, which has not touched its children."""
     kept = await Kept.open()
     child = await kept.bucket.push_image()
     inner = await kept.push_index(child)
@@ -89,7 +89,7 @@ async def test_an_index_that_stays_after_all_keeps_its_manifests() -> None:
 
 
 async def test_referrers_of_a_subject_that_stays_after_all_stay() -> None:
-    """They were to go with it."""
+    """They were to be deleted with it."""
     kept = await Kept.open()
     subject = await kept.bucket.push_image()
     referrer = image(subject=subject, note="referrer")

@@ -74,7 +74,7 @@ class Scene:
             self.error = error
 
     async def reach_checkpoint(self, nursery: trio.Nursery) -> None:
-        """Send so much of the body that a checkpoint is saved, and wait until it is."""
+        """Send enough of the body for a checkpoint, and wait until it is saved."""
         saved = self.script.park("after", "put", "uploads/")
         nursery.start_soon(self.chunk)
         self.body.feed(BODY[: FIRST + 1])
@@ -295,7 +295,7 @@ async def assert_cancelled(scene: Scene) -> None:
 
 
 async def test_a_cancellation_after_a_checkpoint_ends_the_chunk(scene: Scene) -> None:
-    """The parts of the checkpoint go with the cancellation, and the chunk that goes on is told so."""
+    """The cancellation deletes the parts of the checkpoint, and the chunk that goes on learns it."""
     async with trio.open_nursery() as nursery:
         await scene.reach_checkpoint(nursery)
         await scene.other.uploads.cancel(scene.session)

@@ -71,7 +71,7 @@ async def test_a_chunk_leaves_nothing() -> None:
 
 @pytest.mark.usefixtures("no_collector")
 async def test_a_chunk_that_was_cut_leaves_nothing() -> None:
-    """The client goes away after the last piece."""
+    """The client leaves after the last piece."""
     with pytest.raises(ClientStalled):
         await send(MemoryStore(), body(ClientStalled("gone")))
     assert Piece.alive == 0

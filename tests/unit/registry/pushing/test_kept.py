@@ -233,7 +233,7 @@ async def test_the_same_put_twice_at_once_names_the_same_data(scene: Scene) -> N
 
 @pytest.mark.parametrize("ends", ["wrong digest", "cancellation", "next chunk"])
 async def test_whatever_ends_an_upload_leaves_the_data_to_a_put_under_way(scene: Scene, ends: str) -> None:
-    """A PUT that has read the state names kept bytes, and they are there, whoever ends the upload meanwhile."""
+    """A PUT that has read the state names kept bytes, and they exist, even if the upload ends meanwhile."""
     session = await patched(scene.quick)
     parked, outcome = scene.script.park("before", "put", keys.LEASES), Outcome()
     async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""Kept bytes and the collector: no lease is ever written that names bytes which are gone."""
+"""Kept bytes and the collector: no lease is ever written that names deleted bytes."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ async def push_image(bucket: Bucket) -> None:
 
 
 async def take(bucket: Bucket) -> None:
-    """Collect until data that nothing names is gone."""
+    """Collect until data that nothing names is deleted."""
     await bucket.collect()
     bucket.clock.advance(SOON_S)
     await bucket.collect()
 
 
 async def assert_every_lease_has_its_data(bucket: Bucket) -> None:
-    """See that nothing names what is gone, now and after everything that may go is gone."""
+    """Check that nothing names deleted bytes, now and after everything is deleted that may be."""
     for _ in range(4):
         leases = keys_below(bucket.store, keys.LEASES)
         assert {keys.data_of(key) for key in leases} - {None} <= set(bucket.data)
@@ -121,7 +121,7 @@ async def test_bytes_kept_for_long_are_written_anew(bucket: Bucket, *, is_retire
 
 
 async def test_an_upload_whose_kept_bytes_were_collected_begins_again(bucket: Bucket) -> None:
-    """The client is told that there is no such upload; nothing was named, and its next push is whole."""
+    """The client learns that the upload does not exist. Nothing was named, and its next push is whole."""
     session = await patched(bucket)
     bucket.clock.advance(GRACE_S + 1)
     await take(bucket)
@@ -137,7 +137,7 @@ async def test_an_upload_whose_kept_bytes_were_collected_begins_again(bucket: Bu
 
 
 async def test_a_chunk_after_kept_bytes_that_were_collected_begins_again(bucket: Bucket) -> None:
-    """The same for a chunk that would go on from them."""
+    """The same for a chunk that would continue from them."""
     session = await patched(bucket)
     bucket.clock.advance(GRACE_S + 1)
     await take(bucket)
@@ -196,7 +196,7 @@ async def test_a_put_paused_before_its_lease_names_what_is_there(bucket: Bucket,
 
 
 async def test_a_put_that_is_too_slow_writes_no_lease(bucket: Bucket, autojump_clock: MockClock) -> None:
-    """A PUT whose store does not answer for a deadline gives up: who is later might name what is gone."""
+    """A PUT whose store does not answer for a deadline gives up: later it might name deleted bytes."""
     del autojump_clock
     slow = await slow_replica(bucket)
     session = await patched(bucket)
@@ -271,7 +271,7 @@ async def test_kept_bytes_are_no_problem_and_no_repositorys(bucket: Bucket) -> N
 
 
 async def test_an_abandoned_upload_leaves_nothing(bucket: Bucket) -> None:
-    """Kept bytes of an upload that nobody went on with go with what nothing names, and its state after its time."""
+    """Kept bytes of an upload that no client continued are deleted as unnamed data, and its state after its time."""
     await patched(bucket)
     await bucket.collect_until_clean()
     assert bucket.data == keys_below(bucket.store, keys.UPLOADS) == []

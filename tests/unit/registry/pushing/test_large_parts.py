@@ -134,7 +134,7 @@ async def test_reading_ahead_leaves_large_parts_what_they_need(budget: MemoryBud
 
 @dataclass(eq=False)
 class Watched(MemoryBudget):
-    """Keeps who was granted how much, in order."""
+    """Records which upload was granted how much, in order."""
 
     log: list[tuple[Account, int]] = field(default_factory=list)
 
@@ -267,7 +267,7 @@ class Dripping:
     """A body that comes in reads of random length, at random times."""
 
     def __init__(self, dice: random.Random, size_bytes: int, pace_s: float) -> None:
-        """Send so many bytes."""
+        """Send this many bytes."""
         self._dice = dice
         self._left = size_bytes
         self._pace_s = pace_s

@@ -154,7 +154,7 @@ async def test_a_put_that_failed_is_repeated_from_the_store() -> None:
 
 
 async def test_memory_is_bounded() -> None:
-    """A thousand clients that send a chunk and go away leave no more than the bound; the newest are remembered."""
+    """A thousand clients that send a chunk and leave take no more than the bound; the newest are remembered."""
     store = Unread()
     replica = await open_replica(store)
     body = content(INLINE_LIMIT_BYTES)
@@ -208,7 +208,7 @@ async def test_another_replicas_chunk_outlives_an_old_put() -> None:
 
 
 async def test_another_replicas_delete_is_heeded_where_parts_are_gone() -> None:
-    """What is remembered has no parts any more: there is no such upload, and its tombstone stays."""
+    """What is remembered has no parts any more: the upload does not exist, and its tombstone stays."""
     store = Unread()
     first, second = await open_replica(store), await open_replica(store)
     session = await chunk(first, begin(first), LARGE)()

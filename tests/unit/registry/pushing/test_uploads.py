@@ -67,7 +67,7 @@ async def registry(store: MemoryStore) -> Registry:
 
 
 def assert_nothing_left(store: MemoryStore, *replicas: Registry) -> None:
-    """Check that there is no multipart, no upload's state, and no memory held."""
+    """Check that no multipart and no upload's state exist, and that no memory is held."""
     assert store.multiparts == {}
     assert keys_below(store, "uploads/") == []
     assert [replica.budget.used_bytes for replica in replicas] == [0] * len(replicas)
@@ -239,7 +239,7 @@ async def test_another_digest_leaves_nothing(store: MemoryStore, registry: Regis
 
 @pytest.mark.parametrize("size_bytes", [5, 2 * PART_BYTES + 5])
 async def test_a_cancelled_upload_does_not_come_back(store: MemoryStore, registry: Registry, size_bytes: int) -> None:
-    """After a cancellation every request for the upload is refused, and its parts are gone."""
+    """After a cancellation every request for the upload is refused, and its parts are deleted."""
     body = content(size_bytes)
     session = registry.uploads.begin(REPO, "sha256")
     session = await registry.uploads.chunk(session, sent(body), None, size_bytes)

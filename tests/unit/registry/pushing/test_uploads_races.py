@@ -290,7 +290,7 @@ async def test_a_first_chunk_under_way_does_not_bring_a_cancelled_upload_back(sc
 
 
 async def test_a_put_under_way_when_its_upload_is_cancelled_makes_no_blob(scene: Scene) -> None:
-    """A PUT whose multipart was cancelled under its hands is told that there is no such upload."""
+    """A PUT whose multipart is cancelled meanwhile learns that the upload does not exist."""
     body = content(LARGE)
     session = await chunk(scene.quick, scene.quick.uploads.begin(REPO, "sha256"), body)()
     parked, outcome = scene.script.park("before", "complete_multipart"), Outcome()
