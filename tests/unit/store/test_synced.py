@@ -54,5 +54,5 @@ async def test_a_write_that_the_disk_did_not_take_is_refused() -> None:
         await trio.lowlevel.checkpoint()
         raise OSError(errno.EIO, "Input/output error")
 
-    with pytest.raises(StoreRefused, match="put: the disk did not take what was written \\(Input/output error\\)"):
+    with pytest.raises(StoreRefused, match="put: the disk did not store what was written \\(Input/output error\\)"):
         await SyncedStore(MemoryStore(), fail).put("a", b"1")
