@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
+from hypothesis import settings
 
 from tests.processes import needed
 from tests.servers import Bucket, MotoServer, SeaweedServer
@@ -19,6 +20,8 @@ pytest_plugins = ["tests.simulation.options", "tests.spread"]
 CLIENT_TIMEOUT_S = 60.0
 for phase in ("connect", "read", "write", "pool"):  # five seconds without these: a busy machine may need more
     setattr(DEFAULT_TIMEOUT_CONFIG, phase, CLIENT_TIMEOUT_S)
+settings.register_profile("zotpy", deadline=None)  # a busy machine may need more than 200 ms for an example
+settings.load_profile("zotpy")
 
 
 def pytest_configure() -> None:
