@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from zotpy.config import ConfigError, load_settings
-from zotpy.config.retention import read_policies
+from zotpy.config.policies import read_policies
 from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, variable_of
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES
 from zotpy.http.server.hypercorn_config import ServerConfig

@@ -10,7 +10,7 @@ import pytest
 
 from zotpy.config import ConfigError, load_settings
 from zotpy.config.globs import read_glob
-from zotpy.config.retention import read_policies
+from zotpy.config.policies import read_policies
 from zotpy.settings import KeepTagsSettings, RetentionSettings
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ readers can rebuild.
 """
 
 from zotpy.collector.collector import Collector
-from zotpy.collector.settings import CollectorSettings
+from zotpy.collector.collector_settings import CollectorSettings
 from zotpy.collector.summary import Expiration, Summary
 
 __all__ = ["Collector", "CollectorSettings", "Expiration", "Summary"]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from zotpy.bucket.sweeps import delete_all
 from zotpy.bucket.tables import Table
-from zotpy.collector.settings import CollectorSettings
+from zotpy.collector.collector_settings import CollectorSettings
 from zotpy.collector.summary import Expiration, Summary
 from zotpy.store.interface import ConditionFailed, Listed, Store
 

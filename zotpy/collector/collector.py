@@ -10,12 +10,12 @@ from zotpy.bucket.record_listing import list_records
 from zotpy.bucket.repositories import all_repositories, for_each
 from zotpy.bucket.tables import Table, table
 from zotpy.collector.collection import Collection
+from zotpy.collector.collector_settings import CollectorSettings
 from zotpy.collector.data_sweep import data_sweep
 from zotpy.collector.pointer_sweep import NameSweep
 from zotpy.collector.record_sweep import RecordSweep
 from zotpy.collector.retention.pull_history import PullHistory, pull_history
 from zotpy.collector.retention.retention_sweep import Retained, RetentionSweep
-from zotpy.collector.settings import CollectorSettings
 from zotpy.collector.summary import Expiration, Summary
 from zotpy.collector.upload_sweep import UploadSweep
 from zotpy.core import keys

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from zotpy.config.places import read_address, read_bucket, read_endpoint, read_networks
-from zotpy.config.retention import read_policies
+from zotpy.config.policies import read_policies
 from zotpy.config.values import (
     Reader,
     read_choice,
