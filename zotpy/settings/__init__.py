@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zotpy.settings.agreed import GcSettings
+from zotpy.settings.backend import S3Settings, StorageSettings, default_root
 from zotpy.settings.limits import ListSettings, ManifestSettings, UploadSettings
-from zotpy.settings.places import S3Settings, StorageSettings, default_root
+from zotpy.settings.replica import HttpSettings, Level, LogFormat, LogSettings, MetricsSettings
 from zotpy.settings.retained import KeepTagsSettings, PolicySettings, RetentionSettings
-from zotpy.settings.serving import HttpSettings, Level, LogFormat, LogSettings, MetricsSettings
 
 __all__ = [
     "GcSettings",
