@@ -14,6 +14,8 @@ CHECKOUT = Path(__file__).parents[2]
 RELEASE = "bookworm"
 PACKAGES = "ca-certificates,python3"
 DEBOOTSTRAP_DEADLINE_S = 600.0
+RUNS = "ZOTPY_TEST_BARE"
+"""The environment variable that is `all` to run every test there; the clients written in Python are then made there."""
 INSIDE = Path("srv/zotpy")
 CERTIFICATES = Path("etc/ssl/certs/ca-certificates.crt")
 # What this machine believes package indexes by: the root believes them, too.
@@ -24,9 +26,11 @@ MOUNTS = """
     mount --rbind /dev "$0/dev"
     mount --rbind /sys "$0/sys"
     mount -t tmpfs -o mode=1777 tmpfs "$0/tmp"
-    mkdir -p "$0/root/.cache/zotpy/programs"
-    mount --bind "$1" "$0/root/.cache/zotpy/programs"
-    shift
+    for kept in $2; do
+        mkdir -p "$1/$kept" "$0/root/.cache/zotpy/$kept"
+        mount --bind "$1/$kept" "$0/root/.cache/zotpy/$kept"
+    done
+    shift 2
     cd "$0"
     exec chroot "$0" sh -c 'cd "$0" && exec "$@"' "$@"
 """
@@ -51,9 +55,9 @@ class BareRoot:
 
     def process(self, *command: str, log_path: Path) -> Process:
         """Return a program to be run in the checkout there, with what this machine has built for tests."""
-        kept = programs.cache() / "programs"
-        kept.mkdir(parents=True, exist_ok=True)
-        entered: list[str | Path] = ["unshare", "--mount", "sh", "-c", MOUNTS, self.path, kept, f"/{INSIDE}", *command]
+        kept = "programs" if os.environ.get(RUNS) == "all" else "programs pushers"
+        entered: list[str | Path] = ["unshare", "--mount", "sh", "-c", MOUNTS, self.path, programs.cache(), kept]
+        entered += [f"/{INSIDE}", *command]
         environ = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/root",

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.blackbox.registry_api import http_client, push_blob
-from tests.deploy.bare import CHECKOUT, INSIDE, BareRoot
+from tests.deploy.bare import CHECKOUT, INSIDE, RUNS, BareRoot
 from tests.processes import descendants, free_port, has_ended, wait_until
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ INSTALL_DEADLINE_S = 900.0
 SOME_TESTS = ("tests/unit/core", "tests/unit/test_layers.py", "tests/blackbox/test_releases.py")
 """Of the fast ones, and of those with real servers and clients; `ZOTPY_TEST_BARE=all` runs every test there."""
 
-pytestmark = pytest.mark.timeout(2 * INSTALL_DEADLINE_S if os.environ.get("ZOTPY_TEST_BARE") != "all" else 3 * 3600)
+pytestmark = pytest.mark.timeout(2 * INSTALL_DEADLINE_S if os.environ.get(RUNS) != "all" else 3 * 3600)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_one_command_runs_a_registry(machine: BareRoot, tmp_path: Path) -> None:
 
 def test_the_other_command_runs_the_tests(machine: BareRoot, tmp_path: Path) -> None:
     """`sh tests/run` installs what the tests need there, and they pass on the Python of that Debian."""
-    arguments = () if os.environ.get("ZOTPY_TEST_BARE") == "all" else SOME_TESTS
+    arguments = () if os.environ.get(RUNS) == "all" else SOME_TESTS
     run = machine.process("sh", "tests/run", *arguments, log_path=tmp_path / "run.log")
     run.start(lambda: True)
     try:
