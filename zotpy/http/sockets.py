@@ -1,21 +1,48 @@
-"""How much the system holds of what is sent, for connections of both sides: those of clients and those to the store."""
+"""How much the system holds of bodies for this process: its share for each connection, of clients and to the store."""
 
+import fcntl
 import socket
+import struct
 import sys
+import termios
 
 import trio
 
 UNSENT_BYTES = 512 * 1024
-"""The system holds as much for each connection that is not on its way yet."""
+"""The system holds as much for each connection that is not on its way yet, unless a long answer has asked for more."""
+SHARED_BYTES = 64 * 1024 * 1024
+"""All bodies of one direction together may leave as much in the system's hands, while there are at most a thousand."""
+MOST_BITE_BYTES = 1024 * 1024
+LEAST_BITE_BYTES = 64 * 1024
 _TCP_NOTSENT_LOWAT = 25
 """Linux's; Python 3.11 has no name for it."""
 
 
-def write_in_bites(opened: trio.socket.SocketType) -> None:
-    """Have the system wait for room for a bite (256 KiB) before it calls a socket writable.
+class Shares:
+    """Divides what the system may hold among the bodies under way in one direction."""
+
+    def __init__(self) -> None:
+        """Begin with no body."""
+        self.bodies = 0
+        """How many there are that are long enough to gather."""
+
+    @property
+    def bite_bytes(self) -> int:
+        """How much one body may gather, from `LEAST_BITE_BYTES` to `MOST_BITE_BYTES`: less, the more there are."""
+        return max(LEAST_BITE_BYTES, min(MOST_BITE_BYTES, SHARED_BYTES // max(1, self.bodies)))
+
+
+def write_in_bites(opened: trio.socket.SocketType, unsent_bytes: int = UNSENT_BYTES) -> None:
+    """Have the system wait for room for a bite (half of `unsent_bytes`) before it calls a socket writable.
 
     trio asks for 16 KiB (`TCP_NOTSENT_LOWAT`), which suits programs that may change their mind about what they send
     next. Then each turn of the loop writes what one window of the peer has freed, some KiB over a link.
     """
     if sys.platform == "linux" and opened.family in {socket.AF_INET, socket.AF_INET6}:
-        opened.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+        opened.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, unsent_bytes)
+
+
+def received_bytes(opened: trio.socket.SocketType) -> int:
+    """Return how many bytes the system holds that were received and not read (tcp(7), SIOCINQ)."""
+    count: int = struct.unpack("i", fcntl.ioctl(opened.fileno(), termios.FIONREAD, bytes(4)))[0]
+    return count

@@ -24,7 +24,7 @@ from zotpy.store.interface import Store, StoreError
 
 RANGE_BYTES = 8 * MIB
 AHEAD = 3
-"""How many ranges are on their way besides the one that is being sent."""
+"""At most so many ranges are on their way besides the one that is being sent."""
 WHOLE_BYTES = 2 * RANGE_BYTES
 """Up to this length a blob is read with one call: more calls would not pay."""
 
@@ -38,6 +38,8 @@ class _Fetch:
     reserved_bytes: int
     error: StoreError | None = None
     """Why no more chunks come, if not all came."""
+    is_complete: bool = False
+    """All of it is here."""
 
 
 @asynccontextmanager
@@ -81,6 +83,8 @@ class _Ahead:
         self._next = next(self._ranges, None)
         self._fetches: deque[_Fetch] = deque()
         self._handed_out = 0
+        self._ahead = AHEAD
+        """How many ranges may be on their way besides the one being sent."""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -98,6 +102,9 @@ class _Ahead:
                 self._readers.release(self._account, done.reserved_bytes)
                 if done.error is not None:
                     raise done.error from None
+                # A range that is complete before its turn: the client is slower than one connection to the store, and
+                # more of them would only hold memory.
+                self._ahead = 1 if self._fetches and self._fetches[0].is_complete else AHEAD
                 continue
             if self._fetches[0].reserved_bytes:
                 self._fetches[0].reserved_bytes -= len(chunk)
@@ -110,7 +117,7 @@ class _Ahead:
         self._handed_out = 0
 
     async def _top_up(self) -> None:
-        while self._next is not None and len(self._fetches) <= AHEAD:
+        while self._next is not None and len(self._fetches) <= self._ahead:
             reserved_bytes = self._next.length
             if not self._fetches:
                 reserved_bytes = await self._readers.begin(
@@ -133,6 +140,7 @@ class _Ahead:
                 async with self._store.open(self._key, span.start, span.end) as chunks:
                     async for chunk in chunks:
                         await send.send(chunk) if waits else send.send_nowait(chunk)
+                fetch.is_complete = True
             except StoreError as error:
                 fetch.error = error
 

@@ -6,15 +6,16 @@ through trio and h11. Nothing else is between httpx's transport and the socket. 
 the CPU time of each small call.
 """
 
+import math
 import os
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from itertools import islice
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import h11
 import httpx
@@ -22,12 +23,14 @@ import trio
 
 from zotpy.core.pieces import Buffer, Pieces
 from zotpy.http import http1
+from zotpy.http.slabs import Room, Slabs
 from zotpy.http.sockets import write_in_bites
+from zotpy.http.tls import TLSStream
 from zotpy.s3.forward_proxy import Proxy
 
 READ_HEAD_BYTES = 64 * 1024
 READ_BYTES = 1024 * 1024
-LEAST_BYTES = 512 * 1024
+LEAST_BYTES = 2 * 1024 * 1024
 """In the middle of a long body, the connection waits for more rather than read fewer bytes than this."""
 LONGEST_HEAD_BYTES = 64 * 1024
 TLS_SLICE_BYTES = 1024 * 1024
@@ -35,6 +38,8 @@ BUFFERS_AT_ONCE = 256
 """Linux takes up to 1,024 in one call. More than this never fit into a socket anyway."""
 MOST_INTERIM_ANSWERS = 16
 """How many answers such as 100 and 103 may come before the final one."""
+_SLABS = Slabs()
+T = TypeVar("T")
 _TOO_SLOW = "nothing happened for too long"
 _WITHOUT_BODY = frozenset({204, 304})
 _PORTS = {"http": 80, "https": 443}
@@ -72,6 +77,8 @@ class StoreConnection:
         self._keepalive_s = keepalive_s
         self._idle_until: float | None = None
         self._stream: trio.abc.Stream
+        self._secured: TLSStream
+        """The same, with TLS."""
         self._socket: trio.socket.SocketType | None = None
         self._is_plain = False
         """The socket carries the bytes as they are, without TLS."""
@@ -80,6 +87,7 @@ class StoreConnection:
         self._left_bytes = 0
         """How many bytes of an answer of known length have still to come."""
         self._waits_for_many = False
+        self._room = Room(_SLABS)
 
     def has_expired(self) -> bool:
         """Whether an idle connection was unused for too long, or was ended by the service."""
@@ -110,13 +118,29 @@ class StoreConnection:
         msg = f"more than {MOST_INTERIM_ANSWERS} interim answers before the final one"
         raise httpx.RemoteProtocolError(msg)
 
-    async def receive(self) -> bytes:
+    async def receive(self) -> bytes | memoryview:
         """Receive the next bytes of the answer's body, none at its end. Raises `httpx.TransportError`."""
+        if self._is_plain and self._left_bytes and self._http.awaited_bytes:
+            return await self._receive_into_slab()
         event = await self._next_event(READ_BYTES)
         if not isinstance(event, h11.Data):
             return b""
         self._left_bytes -= len(event.data)
         return bytes(event.data)
+
+    async def _receive_into_slab(self) -> memoryview:
+        """Receive the next bytes of a body of known length where they stay until they are sent."""
+        room = self._room.offer(self._left_bytes)
+        count = await self._read_plain(lambda file: os.readv(file, [room]))
+        if not count:
+            msg = f"the connection ended {self._left_bytes} bytes before the end of the answer"
+            raise httpx.RemoteProtocolError(msg)
+        self._http.note_received(count)
+        self._left_bytes -= count
+        received = self._room.fill(count)
+        if not self._left_bytes:
+            self._room.leave()
+        return received
 
     def finish(self) -> bool:
         """Become idle if the answer was received completely, and say so. Any other connection must be closed.
@@ -154,9 +178,8 @@ class StoreConnection:
 
     async def _secure(self, context: ssl.SSLContext, host: str) -> None:
         """Begin TLS on the stream."""
-        secured = trio.SSLStream(self._stream, context, server_hostname=host, https_compatible=True)
-        self._stream = secured
-        await secured.do_handshake()
+        self._stream = self._secured = TLSStream(self._stream, context, server_hostname=host)
+        await self._secured.do_handshake()
 
     async def _encoded(self, request: httpx.Request) -> list[Buffer]:
         """Return the request as the buffers to send."""
@@ -205,20 +228,31 @@ class StoreConnection:
     async def _read(self, most_bytes: int) -> bytes:
         """Wait for bytes, and return those that are here, none at the end. Raises `httpx.TransportError`."""
         if self._is_plain and self._socket is not None:
-            return await self._read_plain(self._socket, most_bytes)
+            return await self._read_plain(lambda file: os.read(file, most_bytes))
+        await self._gather_records()
         with _errors(httpx.ReadTimeout, httpx.ReadError, self._read_timeout_s):
             received = await self._stream.receive_some(most_bytes)
         return bytes(received)
 
-    async def _read_plain(self, plain: trio.socket.SocketType, most_bytes: int) -> bytes:
+    async def _gather_records(self) -> None:
+        """Wait until the socket holds many of TLS's records, if many are to come and none is here."""
+        if self._socket is not None and not self._secured.has_bytes:
+            self._ask_for_many(self._socket)
+            if self._waits_for_many:
+                with _errors(httpx.ReadTimeout, httpx.ReadError, math.inf), trio.move_on_after(self._read_timeout_s):
+                    await trio.lowlevel.wait_readable(self._socket)
+
+    async def _read_plain(self, read: Callable[[int], T]) -> T:
         """Read as soon as bytes are here: trio's own `recv` lets all other tasks run before each read."""
+        assert self._socket is not None  # noqa: S101 - for the type checker
+        plain = self._socket
         self._ask_for_many(plain)
         try:
             while True:
                 with trio.move_on_after(self._read_timeout_s) as scope:
                     await trio.lowlevel.wait_readable(plain)
                 try:  # also after the timeout: what came in time is taken, even if it is little
-                    return os.read(plain.fileno(), most_bytes)
+                    return read(plain.fileno())
                 except BlockingIOError:
                     if scope.cancelled_caught:
                         raise httpx.ReadTimeout(_TOO_SLOW) from None
@@ -227,7 +261,7 @@ class StoreConnection:
 
     def _ask_for_many(self, plain: trio.socket.SocketType) -> None:
         """Let the system wake us when much is here to read, if much is to come (socket(7), SO_RCVLOWAT)."""
-        if (wanted := self._left_bytes > LEAST_BYTES) is not self._waits_for_many:
+        if (wanted := self._left_bytes > LEAST_BYTES + READ_HEAD_BYTES) is not self._waits_for_many:
             self._waits_for_many = wanted
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, LEAST_BYTES if wanted else 1)
 

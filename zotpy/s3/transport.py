@@ -35,7 +35,7 @@ class _ResponseBody(httpx.AsyncByteStream):
 
     async def __anext__(self) -> bytes:
         if piece := await self._connection.receive():
-            return piece
+            return piece  # type: ignore[return-value]  # a view of bytes, maybe
         raise StopAsyncIteration
 
     async def aclose(self) -> None:

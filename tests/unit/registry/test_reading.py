@@ -108,6 +108,21 @@ async def test_ranges_are_fetched_ahead_of_a_client_that_waits() -> None:
     assert store.open_now == 0
 
 
+async def test_a_client_that_is_slower_than_the_store_has_one_range_ahead() -> None:
+    """Where the next range is complete before its turn, further ones would only hold memory."""
+    store = await stored()
+    held: list[float] = []
+    async with read_span(store, READERS, KEY, Span(0, len(CONTENT))) as chunks:
+        received = 0
+        while received < len(CONTENT):
+            await trio.testing.wait_all_tasks_blocked()  # the store has sent all that it was asked for
+            received += len(await anext(chunks))
+            if received > 3 * RANGE_BYTES:  # those that were begun when nobody knew the client
+                held.append(ROOM.used_bytes / RANGE_BYTES)
+    assert len(store.opened) == 6
+    assert 1 < max(held) <= 2
+
+
 async def test_everybody_else_has_a_turn_before_each_piece() -> None:
     """A client that reads as fast as bytes are there does not hold up the others, though nothing is waited for."""
     store = await stored()

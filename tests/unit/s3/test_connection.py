@@ -13,6 +13,7 @@ import pytest
 import trio
 import trio.testing
 
+from zotpy.http.slabs import LEAST_ROOM_BYTES
 from zotpy.s3.connection import LEAST_BYTES, StoreConnection
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ async def test_bytes_before_a_silence_are_read() -> None:
 
 
 async def test_a_long_body_that_trickles_in_is_read_in_large_pieces() -> None:
-    """The middle of it comes in pieces of the least length or more, its end at once, and the connection is idle."""
+    """The middle of it comes in pieces of 1 MiB or more, its end at once, and the connection is idle."""
     async with connected() as (connection, server), await accepted(connection, server) as stream:
         await answer(connection, stream, LENGTH)
 
@@ -87,7 +88,7 @@ async def test_a_long_body_that_trickles_in_is_read_in_large_pieces() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trickle)
             while piece := await connection.receive():
-                assert len(piece) >= LEAST_BYTES or left <= LEAST_BYTES
+                assert len(piece) >= LEAST_ROOM_BYTES or left <= LEAST_BYTES
                 left -= len(piece)
         assert left == 0
         assert connection.finish()

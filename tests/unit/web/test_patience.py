@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -15,14 +16,17 @@ import pytest
 import trio
 import trio.testing
 
+from tests.unit.web.certificates import write_certificate
 from tests.unit.web.serving import REPO, push_zeros, serving
 from zotpy.core.units import KIB, MIB
 from zotpy.http.server.bodies import BoundedBody
 from zotpy.http.server.hypercorn_config import ServerConfig
-from zotpy.http.server.patience import BITE_BYTES, EAGER_BYTES, LONGEST_WAIT_S, Patience
+from zotpy.http.server.patience import EAGER_BYTES, LONGEST_WAIT_S, SHORTEST_PAUSE_S, Patience
+from zotpy.http.sockets import LEAST_BITE_BYTES, MOST_BITE_BYTES, SHARED_BYTES, Shares
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from hypercorn.typing import ASGIReceiveEvent
 
@@ -37,7 +41,8 @@ class Line:
     def __init__(self, near: trio.socket.SocketType, far: trio.socket.SocketType) -> None:
         """Have the near end read by a connection that has got the first bytes of a body, in small pieces."""
         self.near, self.far = near, far
-        self.patience = Patience()
+        self.shares = Shares()
+        self.patience = Patience(self.shares)
         for _ in range(EAGER_BYTES // PIECE):
             self.patience.note(PIECE, in_body=True)
 
@@ -139,7 +144,37 @@ async def test_without_a_length_a_wait_is_no_longer_than_a_bite_took_before(mock
         await done.wait()
 
 
-@pytest.mark.parametrize("last_bytes", [BITE_BYTES, MIB])
+async def test_without_a_length_a_wait_ends_when_nothing_more_comes(mock_clock: trio.testing.MockClock) -> None:
+    """The end of the body may be here. As long as bytes come, the wait goes on."""
+    async with connected() as line, trio.open_nursery() as nursery:
+        mock_clock.jump(10 * SHORTEST_PAUSE_S)
+        done = await line.waits(nursery, None)
+        for _ in range(3):
+            await line.send(PIECE)
+            mock_clock.jump(SHORTEST_PAUSE_S)
+            await trio.testing.wait_all_tasks_blocked()
+            assert not done.is_set()
+        mock_clock.jump(SHORTEST_PAUSE_S)
+        await done.wait()
+
+
+async def test_many_bodies_share_what_the_system_may_hold(mock_clock: trio.testing.MockClock) -> None:
+    """The more bodies gather, the shorter are their bites; at the end of a body the others have its share."""
+    del mock_clock
+    async with connected() as line:
+        assert line.shares.bite_bytes == MOST_BITE_BYTES
+        line.shares.bodies = 2 * SHARED_BYTES // MOST_BITE_BYTES - 1
+        line.patience.note(MOST_BITE_BYTES, in_body=True)
+        await line.patience.gather(line.near, 10 * MIB, MIB)
+        assert line.shares.bite_bytes == MOST_BITE_BYTES // 2
+        line.patience.note(1, in_body=False)
+        line.patience.end()
+        assert line.shares.bodies == 2 * SHARED_BYTES // MOST_BITE_BYTES - 1
+        line.shares.bodies = 1_000_000
+        assert line.shares.bite_bytes == LEAST_BITE_BYTES
+
+
+@pytest.mark.parametrize("last_bytes", [MOST_BITE_BYTES, 2 * MIB])
 async def test_a_fast_client_is_not_waited_for(last_bytes: int, mock_clock: trio.testing.MockClock) -> None:
     """If the last read brought a bite, the next one begins at once."""
     del mock_clock
@@ -193,14 +228,12 @@ async def test_a_body_in_small_pieces_costs_few_messages(
         answer = bytes(await stream.receive_some())
         took_s = trio.current_time() - began
     assert answer.startswith(b"HTTP/1.1 201 "), answer
-    shortest_wait_s = LONGEST_WAIT_S if framing == "Content-Length" else 0.02
-    assert messages <= EAGER_BYTES // PIECE + len(content) // BITE_BYTES + took_s / shortest_wait_s + 10
+    shortest_wait_s = LONGEST_WAIT_S if framing == "Content-Length" else SHORTEST_PAUSE_S
+    assert messages <= EAGER_BYTES // PIECE + len(content) // MOST_BITE_BYTES + took_s / shortest_wait_s + 10
 
 
-async def test_an_answer_through_a_small_window_takes_few_writes(
-    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A client that reads through a window of some KiB is sent bites, not a window at a time."""
+def count_writes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the length of each write to any file from now on, as they come."""
     writes: list[int] = []
     write = os.write
 
@@ -208,10 +241,18 @@ async def test_an_answer_through_a_small_window_takes_few_writes(
         writes.append(write(descriptor, data))
         return writes[-1]
 
+    monkeypatch.setattr(os, "write", counted)
+    return writes
+
+
+async def test_an_answer_through_a_small_window_takes_few_writes(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that reads through a window of some KiB is sent bites, not a window at a time."""
     config = ServerConfig()
     async with serving(nursery, config=config) as replica:
         digest = await push_zeros(replica, 4 * MIB)
-        monkeypatch.setattr(os, "write", counted)
+        writes = count_writes(monkeypatch)
         with trio.socket.socket() as client:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1448)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * KIB)
@@ -222,6 +263,46 @@ async def test_an_answer_through_a_small_window_takes_few_writes(
             while data := await client.recv(8 * KIB):
                 received += len(data)
     assert received > 4 * MIB
-    large = [size for size in writes if size > KIB]
-    assert sum(large) >= 4 * MIB
+    large = [size for size in writes if size > KIB]  # not those that wake an event loop
+    assert sum(writes) >= 4 * MIB
     assert len(large) <= 4 * MIB // (64 * KIB)
+
+
+async def test_with_tls_a_body_in_small_pieces_costs_few_messages_and_an_answer_few_writes(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Records are gathered in the socket like any bytes, decrypted together, and sent together."""
+    pieces: list[int] = []
+    take = BoundedBody.take
+
+    def counted(self: BoundedBody, message: ASGIReceiveEvent) -> bytes:
+        pieces.append(len(taken := take(self, message)))
+        return taken
+
+    monkeypatch.setattr(BoundedBody, "take", counted)
+    certificate, key = write_certificate(tmp_path)
+    config = ServerConfig()
+    config.certfile, config.keyfile = str(certificate), str(key)
+    config.read_bytes = lambda: MIB
+    content = bytes(4 * MIB)
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    async with serving(nursery, config=config) as replica:
+        stream = await trio.open_ssl_over_tcp_stream(
+            "127.0.0.1", replica.port, ssl_context=ssl.create_default_context(cafile=str(certificate))
+        )
+        async with stream:
+            head = f"POST /v2/{REPO}/blobs/uploads/?digest={digest} HTTP/1.1\r\nHost: r\r\n"
+            await stream.send_all(f"{head}Content-Length: {4 * MIB}\r\n\r\n".encode())
+            began = trio.current_time()
+            for start in range(0, len(content), PIECE):
+                await stream.send_all(content[start : start + PIECE])
+            answer = await stream.receive_some()
+            took_s = trio.current_time() - began
+            assert answer.startswith(b"HTTP/1.1 201 "), answer
+            assert len(pieces) <= EAGER_BYTES // PIECE + 4 * MIB // MOST_BITE_BYTES + took_s / LONGEST_WAIT_S + 10
+            writes = count_writes(monkeypatch)
+            await stream.send_all(f"GET /v2/{REPO}/blobs/{digest} HTTP/1.1\r\nHost: r\r\n\r\n".encode())
+            received = 0
+            while received < 4 * MIB:
+                received += len(await stream.receive_some())
+            assert len([size for size in writes if size > KIB]) <= 4 * MIB // (16 * KIB)

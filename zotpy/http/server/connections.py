@@ -13,6 +13,8 @@ import math
 import os
 import socket
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -25,13 +27,16 @@ from hypercorn.typing import AppWrapper
 from zotpy.http import http1
 from zotpy.http.server.admission import Admission, Entry
 from zotpy.http.server.hypercorn_config import ServerConfig
-from zotpy.http.server.pace import PROGRESS_BYTES, Pace
+from zotpy.http.server.pace import Pace
 from zotpy.http.server.patience import Patience
 from zotpy.http.server.protocol import JoiningProtocol, join, left_of_body
-from zotpy.http.sockets import write_in_bites
+from zotpy.http.sockets import UNSENT_BYTES, write_in_bites
+from zotpy.http.tls import TLSStream
 
 END_S = 2.0
 """How long a client has to close its side once we have closed ours; what it still sends is dropped."""
+TLS_SLICE_BYTES = 256 * 1024
+"""Encrypted at once: as much is held besides what is to be sent."""
 _LATE_HEAD = "the head of the request was not complete in time: send it as a whole"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -50,10 +55,18 @@ class BoundedConnection(TCPServer):
     def __init__(self, app: AppWrapper, config: Config, context: Any, state: Any, stream: Any) -> None:
         """Make it, and known to its requests as `state.connection` of their scope."""
         super().__init__(app, config, context, {**state, "connection": self}, stream)
+        self._tls: TLSStream | None = None
+        if isinstance(stream, trio.SSLStream):
+            transport, agreed = stream.transport_stream, stream.context
+            self._tls = TLSStream(transport, agreed, server_side=True, sending=self.send_lock)
+            self.stream: Any = self._tls
         self.is_cut = False
         """Its client read no more."""
         self.has_ended = False
         """Its client has closed its side."""
+        self._is_full = False
+        """The last write was cut short: the socket has no room until the system says so."""
+        self._unsent_bytes = UNSENT_BYTES
         self.pace = Pace(self.config.send_stall_s, self.config.contested_bytes)
         self.is_refused = False
         """There are too many connections: its requests are answered with 429."""
@@ -99,8 +112,7 @@ class BoundedConnection(TCPServer):
             return
         async with self.send_lock:
             try:
-                send_some = self._send_piece if self.protocol.ssl else self._send_some
-                await self.pace.send_all(send_some, memoryview(event.data))
+                await self._send(memoryview(event.data))
             except trio.TooSlowError:
                 log.warning("client_cut", reason="it reads no more", seconds=self.config.send_stall_s)
                 self.is_cut = True
@@ -174,15 +186,15 @@ class BoundedConnection(TCPServer):
         join(self.protocol)
         self._note_idle(is_idle=True)
         write_in_bites(self._socket)
-        patience = Patience()
+        patience = Patience(self.config.receiving)
         while True:
             data: bytes | bytearray = b""
             try:
                 with trio.CancelScope(deadline=self._read_until) as self._reading:
                     left = left_of_body(self.protocol)
                     most_bytes = self._most_to_read(left)
-                    if left != 0 and not self.protocol.ssl:  # whose records may be here, and not in the socket
-                        await patience.gather(self._socket, left, most_bytes)
+                    if left != 0:
+                        await self._gather(patience, left, most_bytes)
                     data = await self.stream.receive_some(most_bytes)
             except (trio.ClosedResourceError, trio.BrokenResourceError, OSError):
                 break
@@ -200,6 +212,7 @@ class BoundedConnection(TCPServer):
                 break
             if self._is_in_head() and self.admission.note_head(self, self.http1.connection.unfinished_bytes):
                 self._idle_scope.deadline = trio.current_time() + self.config.head_timeout_s
+        patience.end()
         self.has_ended = True
         await self.protocol.handle(Closed())
         self._idle_scope.cancel()  # nobody waits for the connection to be idle for long, once its client is gone
@@ -215,11 +228,23 @@ class BoundedConnection(TCPServer):
         most_bytes = self.config.read_bytes()
         return most_bytes if left_bytes is None else min(most_bytes, left_bytes)
 
-    async def _send_piece(self, data: memoryview) -> int:
-        """Send a piece with TLS, which does not tell how much of it was taken."""
-        piece = data[:PROGRESS_BYTES]
-        await self.stream.send_all(piece)
-        return len(piece)
+    async def _gather(self, patience: Patience, left_bytes: int | None, most_bytes: int) -> None:
+        """Wait for a bite of a body, unless bytes of it are here and not in the socket: TLS holds a record back."""
+        if self._tls is not None:
+            if self._tls.has_bytes:
+                return
+            if left_bytes is not None:
+                left_bytes = max(1, left_bytes - self._tls.unfinished_bytes)
+        await patience.gather(self._socket, left_bytes, most_bytes)
+
+    async def _send(self, data: memoryview) -> None:
+        """Send all of it; `send_lock` is held. Raises `trio.TooSlowError`."""
+        if self._tls is None:
+            await self.pace.send_all(self._send_some, data)
+            return
+        for start in range(0, len(data), TLS_SLICE_BYTES):
+            encrypted = self._tls.encrypt(data[start : start + TLS_SLICE_BYTES])
+            await self.pace.send_all(self._send_some, memoryview(encrypted))
 
     async def _send_some(self, data: memoryview) -> int:
         """Send what the socket has room for, once it has any.
@@ -227,11 +252,30 @@ class BoundedConnection(TCPServer):
         Nobody else gets a turn before that, as with trio's own `send`: whoever answers waits for the next piece anyway.
         """
         plain = self._socket
+        if self._is_full:
+            await trio.lowlevel.wait_writable(plain)
         while True:
             try:
-                return os.write(plain.fileno(), data)
+                sent_bytes = os.write(plain.fileno(), data)
             except BlockingIOError:
                 await trio.lowlevel.wait_writable(plain)
+            else:
+                self._is_full = sent_bytes < len(data)
+                return sent_bytes
+
+    @contextmanager
+    def answering_long(self) -> Iterator[None]:
+        """Let the system hold more of a long answer while there are few of them: each turn of the loop costs CPU."""
+        shares = self.config.sending
+        shares.bodies += 1
+        try:
+            unsent_bytes = max(UNSENT_BYTES, 2 * shares.bite_bytes)
+            if unsent_bytes != self._unsent_bytes:
+                self._unsent_bytes = unsent_bytes
+                write_in_bites(self._socket, unsent_bytes)
+            yield
+        finally:
+            shares.bodies -= 1
 
     def _reset(self) -> None:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
@@ -241,5 +285,6 @@ class BoundedConnection(TCPServer):
     def _socket(self) -> trio.socket.SocketType:
         """The socket; hypercorn calls every stream one with TLS."""
         stream: Any = self.stream
-        found: trio.socket.SocketType = (stream.transport_stream if self.protocol.ssl else stream).socket
+        transport: Any = stream if self._tls is None else self._tls.transport_stream
+        found: trio.socket.SocketType = transport.socket
         return found

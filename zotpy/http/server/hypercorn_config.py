@@ -8,6 +8,7 @@ from hypercorn.config import Config
 
 from zotpy.http.server.admission import Admission
 from zotpy.http.server.certificate import Certificate
+from zotpy.http.sockets import Shares
 
 
 class ServerConfig(Config):
@@ -28,6 +29,11 @@ class ServerConfig(Config):
     """Counts the connections; `serve` makes one where none is given."""
     head_timeout_s: float = 30.0
     """How long the head of a request may take from its first byte, and a TLS handshake as a whole."""
+
+    def __init__(self) -> None:
+        """Begin with hypercorn's defaults, and no body under way."""
+        super().__init__()
+        self.receiving, self.sending = Shares(), Shares()
 
     def use_certificate(self, cert: Path, key: Path) -> None:
         """Speak TLS with the certificate in these files, as they are at any time. Raises `OSError`, `ssl.SSLError`."""

@@ -13,9 +13,9 @@ import h11
 from h11._readers import ContentLengthReader
 from hypercorn.events import Closed, RawData
 from hypercorn.protocol import ProtocolWrapper
-from hypercorn.protocol.events import Request
+from hypercorn.protocol.events import Body, Request
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
-from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 
 from zotpy.http import http1
 from zotpy.http.chunks import LEAST_CHUNK_BYTES
@@ -35,6 +35,19 @@ _REFUSALS = {
     431: "the request's head is too long: send fewer or shorter headers",
     501: "the body has a Transfer-Encoding other than chunked",
 }
+
+
+class PassingStream(HTTPStream):
+    """One request and its answer; hypercorn's copies each piece of a body, to be sure that it is `bytes`."""
+
+    async def app_send(self, message: Any) -> None:
+        """Send what the application says; pieces of a body from where they are."""
+        is_piece = message is not None and message["type"] == "http.response.body" and message.get("more_body", False)
+        if is_piece and self.state is ASGIHTTPState.RESPONSE and self.scope["method"] != "HEAD":
+            if message["body"]:
+                await self.send(Body(stream_id=self.stream_id, data=message["body"]))
+            return
+        await super().app_send(message)
 
 
 class JoiningProtocol(H11Protocol):
@@ -76,7 +89,7 @@ class JoiningProtocol(H11Protocol):
         if target.authority is not None:
             headers = [(name, value) for name, value in headers if name != b"host"]
             headers.append((b"host", target.authority))
-        self.stream = HTTPStream(
+        self.stream = PassingStream(
             self.app,
             self.config,
             self.context,
@@ -127,7 +140,8 @@ class JoiningProtocol(H11Protocol):
 
     async def _send_h11_event(self, event: Any) -> None:
         try:
-            data: bytes = self.connection.send(event) or b""
+            pieces: Any = self.connection.send_with_data_passthrough(event) or [b""]
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         except h11.LocalProtocolError:
             if self.connection.their_state != h11.ERROR:
                 raise
@@ -138,7 +152,7 @@ class JoiningProtocol(H11Protocol):
         head, self._head = self._head, b""
         if head and len(data) > TOGETHER_BYTES:
             await self.send(RawData(head))
-        else:
+        elif head:
             data = head + data
         if data:
             await self.send(RawData(data))

@@ -5,6 +5,7 @@ what was received can be kept for a resumed upload. Once the body is read, a cha
 not the client still waits; only a read (GET, HEAD) is cancelled.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -143,7 +144,9 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         """Send a body that is there as a whole in one message; Quart sends two, the second with nothing in it."""
         body = response.response
         if not isinstance(body, DataBody):
-            await super()._send_response(send, response)
+            connection = self._connection()
+            with nullcontext() if connection is None else connection.answering_long():
+                await super()._send_response(send, response)
             return
         headers = encode_headers(response.headers)
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})

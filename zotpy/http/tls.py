@@ -1,0 +1,145 @@
+"""TLS over a trio stream, many records at a time.
+
+`trio.SSLStream` hands out one record, 16 KiB at most, for each turn of the event loop. Here a read takes all records
+that are here, and a write gives all of its records to the socket at once. Only the documented parts of `ssl` are used.
+"""
+
+import os
+import ssl
+from contextlib import suppress
+
+import trio
+
+RECEIVE_BYTES = 64 * 1024
+"""Read from the socket at once where nobody asks for more."""
+_RECORD_BYTES = 16 * 1024
+
+
+class TLSStream(trio.abc.Stream):
+    """TLS on a TCP stream, as either side. The connection may end without `close_notify`, as with HTTPS everywhere."""
+
+    def __init__(
+        self,
+        transport: trio.abc.Stream,
+        context: ssl.SSLContext,
+        *,
+        server_hostname: str | None = None,
+        server_side: bool = False,
+        sending: trio.Lock | None = None,
+    ) -> None:
+        """Make a stream on which `do_handshake` comes first.
+
+        `sending` is held while encrypted bytes are sent, by whoever sends them.
+        """
+        self.transport_stream = transport
+        self._sending = sending or trio.Lock()
+        self._has_bytes = False
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._object = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
+        )
+
+    async def do_handshake(self) -> None:
+        """Agree on keys. Raises `trio.BrokenResourceError`, with what TLS says as its cause."""
+        while True:
+            try:
+                self._object.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                await self._receive(RECEIVE_BYTES)
+                continue
+            except ssl.SSLError as error:
+                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    await self._flush()  # the alert that tells the peer
+                raise trio.BrokenResourceError from error
+            await self._flush()
+            return
+
+    def selected_alpn_protocol(self) -> str | None:
+        """Return the protocol that both sides agreed on, if any."""
+        return self._object.selected_alpn_protocol()
+
+    @property
+    def has_bytes(self) -> bool:
+        """The last read left bytes here: the next one does not wait."""
+        return self._has_bytes
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """How much of an incomplete record is here: the rest of a body is so much less on the socket."""
+        return self._incoming.pending
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Return the bytes of all records that are here, up to `max_bytes`; none at the end. Waits for some.
+
+        Raises `trio.BrokenResourceError` or `trio.ClosedResourceError`.
+        """
+        most_bytes = max_bytes or RECEIVE_BYTES
+        while True:
+            pieces, is_over = self._decrypt(most_bytes)
+            if self._outgoing.pending:  # an answer of TLS itself, such as new keys
+                await self._flush()
+            if pieces or is_over:
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            await self._receive(max(most_bytes, RECEIVE_BYTES))
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Encrypt and send. Raises `trio.BrokenResourceError` or `trio.ClosedResourceError`."""
+        async with self._sending:
+            await self.transport_stream.send_all(self.encrypt(data))
+
+    def encrypt(self, data: bytes | bytearray | memoryview) -> bytes:
+        """Return what is to be sent for `data`; the caller holds `sending`. Raises `trio.BrokenResourceError`."""
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[self._object.write(view) :]
+        except ssl.SSLError as error:
+            raise trio.BrokenResourceError from error
+        return self._outgoing.read()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until the transport has room."""
+        await self.transport_stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        """Close at once; the peer is told if there is room for that (`close_notify`)."""
+        with suppress(ssl.SSLError):
+            self._object.unwrap()
+        farewell = self._outgoing.read()
+        if isinstance(self.transport_stream, trio.SocketStream):
+            with suppress(OSError, ValueError):  # no room, or closed already
+                os.write(self.transport_stream.socket.fileno(), farewell)
+        await self.transport_stream.aclose()
+
+    def _decrypt(self, most_bytes: int) -> tuple[list[bytes], bool]:
+        """Return the bytes of the records that are here, up to `most_bytes`, and whether no more will come."""
+        pieces: list[bytes] = []
+        self._has_bytes = False
+        while most_bytes > 0:
+            try:
+                piece = self._object.read(min(most_bytes, _RECORD_BYTES))
+            except ssl.SSLWantReadError:
+                return pieces, False
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                return pieces, True
+            except ssl.SSLError as error:
+                raise trio.BrokenResourceError from error
+            if not piece:
+                return pieces, True
+            pieces.append(piece)
+            most_bytes -= len(piece)
+        self._has_bytes = True
+        return pieces, False
+
+    async def _receive(self, most_bytes: int) -> None:
+        received = await self.transport_stream.receive_some(most_bytes)
+        if received:
+            self._incoming.write(received)
+        else:
+            self._incoming.write_eof()
+
+    async def _flush(self) -> None:
+        async with self._sending:
+            if data := self._outgoing.read():
+                await self.transport_stream.send_all(data)
