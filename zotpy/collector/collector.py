@@ -85,7 +85,7 @@ class Collector:
 
         foreign: list[str] = []
         await for_each(all_repositories(self.store, foreign), collect, self.settings.repositories_at_once)
-        collection.summary.problems += [f"{key}: it is not a repository's" for key in foreign]
+        collection.summary.problems += [f"{key}: it belongs to no repository" for key in foreign]
 
     async def _data(self, collection: Collection) -> None:
         """Collect data. If something among the leases cannot be understood, delete no data."""

@@ -60,7 +60,7 @@ class Checker:
             repositories = all_repositories(self.store, foreign)
             await for_each(repositories, partial(self._check, look, seen), REPOSITORIES_AT_ONCE)
             for key in foreign:
-                look.tell(key, "it is not a repository's")
+                look.tell(key, "it belongs to no repository")
             await self._check_hints(look)
             await self._count_unnamed(look)
         return self.report
@@ -92,11 +92,11 @@ class Checker:
             known = await look.sizes.of([hint.data_id for hint in hints.values() if hint is not None])
             for key, hint in hints.items():
                 if hint is None:
-                    look.tell(key, "it is no hint")
+                    look.tell(key, "it is not a hint")
                     continue
                 sizes = known.get(hint.data_id)
                 if sizes is None and not await is_there(look, hint.data_id):
-                    await self._drop_hint(look, key, "leads to data that is gone")
+                    await self._drop_hint(look, key, "leads to data that does not exist")
                 elif sizes is not None and str(hint.size_bytes) not in sizes:
                     await self._drop_hint(look, key, "leads to data of another length")
             self.advance(len(page.objects))

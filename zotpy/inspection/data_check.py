@@ -78,7 +78,7 @@ class DataCheck:
                 records = self.look.records
                 lease = await records.leases.write(self.repo, "blobs", digest, value, reliance)
                 mended = await records.entries.replace(self.repo, "blobs", digest, seen, value, lease) is not None
-        self._tell(digest, "its entry says that its data is gone, and it is there", mended=mended)
+        self._tell(digest, "its entry says that its data is lost, but the data exists", mended=mended)
 
     def _tell(self, digest: Digest, problem: str, *, mended: bool = False) -> None:
         self.look.tell(f"{self.repo} {digest}", problem, mended=mended)

@@ -80,7 +80,7 @@ class NameCheck:
         elif value.digest not in self.manifests and await self.look.is_gone(self.repo, value.digest):
             is_none = is_late(fetched.last_modified, value.until)  # of a push that was stopped, and not acknowledged
             if not is_none and await self._still_names(tag, value.digest):
-                self._tell(name, f"it names {value.digest}, which is not there")
+                self._tell(name, f"it names {value.digest}, which does not exist")
         else:
             await self._check_marker(tag, value.digest)
 
@@ -117,7 +117,7 @@ class NameCheck:
         mended = self.look.repair and self.look.store.features.conditional_delete
         if mended:
             await self._pointers.delete_if_same(listed.key, listed.etag)
-        self._tell(digest, "it is listed among referrers, and is not there", mended=mended)
+        self._tell(digest, "it is listed among referrers, but does not exist", mended=mended)
 
     async def _check_catalog(self) -> None:
         if not self.manifests or await self._is_there(keys.repository(self.repo)):

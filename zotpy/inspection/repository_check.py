@@ -82,7 +82,7 @@ class RepositoryCheck:
         try:
             facts = parse_manifest(value.content, value.media_type)
         except ManifestInvalid as error:
-            self._tell(digest, f"it is no manifest that this release knows: {error}")
+            self._tell(digest, f"it is not a manifest that this release knows: {error}")
             return Found()
         may_miss = facts.guessed.union(facts.manifests) if self.look.settings.manifest.allow_sparse_indexes else ()
         named: list[Key] = [("blobs", blob) for blob in facts.blobs]
@@ -100,7 +100,7 @@ class RepositoryCheck:
                 continue
             if not await self.look.exists(self.repo, "manifests", digest):
                 return  # deleted since it was read
-            self._tell(digest, f"it needs {choices[0][1]}, which is not there")
+            self._tell(digest, f"it needs {choices[0][1]}, which does not exist")
 
     async def _has_any(self, choices: tuple[Key, ...], found: dict[Key, Found]) -> bool:
         if any(key in found for key in choices):

@@ -59,7 +59,7 @@ async def test_a_deletion_under_way_is_no_problem(bucket: Bucket) -> None:
         assert (await look(bucket, repair=True)).problems == []
         nursery.cancel_scope.cancel()
     [problem] = (await check(bucket)).problems
-    assert "which is not there" in problem.what
+    assert "which does not exist" in problem.what
 
 
 async def test_a_tag_that_moves_meanwhile_is_no_problem(bucket: Bucket) -> None:

@@ -109,8 +109,8 @@ class Graph:
         if each.subject is None:
             return "no tag names it, and nothing that stays refers to it"
         if each.subject in self.manifests:
-            return f"its subject {each.subject} goes"
-        return f"its subject {each.subject} is gone"
+            return f"its subject {each.subject} is deleted"
+        return f"its subject {each.subject} does not exist"
 
     def _sorted(self, nodes: Sequence[Node], *links: Mapping[Node, frozenset[Node]]) -> Sequence[Node]:
         before: dict[Node, set[Node]] = {node: set() for node in nodes}

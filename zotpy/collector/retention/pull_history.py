@@ -49,7 +49,7 @@ class PullHistory:
         try:
             await self._read_all()
         except FramingError as error:
-            self.collection.summary.problems.append(f"{keys.PULLS}: {error}: no tag goes for not being pulled")
+            self.collection.summary.problems.append(f"{keys.PULLS}: {error}: no tag is deleted for a lack of pulls")
             self.since = None
             self.leave()
 

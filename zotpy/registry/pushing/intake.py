@@ -12,7 +12,7 @@ from zotpy.registry.pushing.states import SavedState
 from zotpy.settings import Settings
 from zotpy.store.interface import Store
 
-GONE = "the bytes that this upload had sent are gone: begin again with POST"
+GONE = "the store no longer has the bytes of this upload: begin a new one with POST"
 
 
 @dataclass(frozen=True, slots=True)

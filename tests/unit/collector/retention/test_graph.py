@@ -66,8 +66,8 @@ def test_referrers_of_what_is_gone_go_where_the_policy_says_so() -> None:
     graph = Graph.of(manifests)
     assert going(graph, PolicySettings(ALL, delete_untagged=False, delete_referrers=True)) == [SIGNATURE]
     assert going(graph, PolicySettings(ALL, delete_untagged=False)) == []
-    assert graph.reason(SIGNATURE) == f"its subject {GONE} is gone"
-    assert Graph.of(MANIFESTS).reason(SIGNATURE) == f"its subject {IMAGE} goes"
+    assert graph.reason(SIGNATURE) == f"its subject {GONE} does not exist"
+    assert Graph.of(MANIFESTS).reason(SIGNATURE) == f"its subject {IMAGE} is deleted"
 
 
 def test_each_goes_before_what_it_would_keep() -> None:

@@ -173,7 +173,7 @@ async def test_pulls_that_another_collection_puts_together_meanwhile_count(
 
 
 async def test_damage_keeps_everything_and_is_told(kept: Kept) -> None:
-    """Where it cannot be read what was pulled, no tag goes for not being pulled."""
+    """Where it cannot be read what was pulled, no tag is deleted for a lack of pulls."""
     await kept.bucket.store.put(keys.pulls("damaged"), b"?")
     summary = await kept.collect(PULLED)
     assert (summary.tags_expired, len(summary.problems)) == (0, 1)
