@@ -12,9 +12,20 @@ ROOT = Path(__file__).parents[1]
 LONGEST = (
     "tests/deploy/test_bare_machine.py",
     "tests/simulation/test_simulation.py",
-    "tests/blackbox/test_releases.py",
+    "tests/integration/test_collecting.py",
     "tests/style/test_types.py",
+    "tests/bench/test_run.py",
+    "tests/bench/test_alone.py",
     "tests/failover/test_tag_races.py",
+    "tests/failover/test_kills.py",
+    "tests/failover/test_rolling_restart.py",
+    "tests/deploy/test_image.py",
+    "tests/deploy/test_release.py",
+    "tests/blackbox/test_releases.py",
+    "tests/blackbox/test_workers.py",
+    "tests/faults/uploads/test_cut_chunks.py",
+    "tests/faults/uploads/test_resume_anywhere.py",
+    "tests/faults/test_memory_of_manifests.py",
 )
 """Files that take half a minute or more; the others come after them, in their own order."""
 
