@@ -1,17 +1,17 @@
 """Memory for long answers that is used again: in a new block each 4 KiB costs the system a page fault.
 
-A slab is free once no view of it is left, wherever it went. So nobody has to give one back, and none can be used twice.
+A slab is free once no view of it exists. So no caller has to give one back, and none can be used twice.
 """
 
 import sys
 
 SLAB_BYTES = 4 * 1024 * 1024
 MOST_SLABS = 10
-"""Kept for the next answers. If all are in use, further ones are made, and are gone after use."""
+"""How many are kept for the next answers. If all are in use, further ones are made, and freed after use."""
 LEAST_ROOM_BYTES = SLAB_BYTES // 4
-"""If less is left in a slab, a read would be too short: the next slab is begun."""
+"""If less is left in a slab, a read would be too short: the next slab is used."""
 _REFERENCES_IF_FREE = 3
-"""To a slab without views: from the list, from the variable of the loop, and from the call that counts."""
+"""References to a slab without views: from the list, from the variable of the loop, and from the call that counts."""
 
 
 class Slabs:
@@ -22,7 +22,7 @@ class Slabs:
         self._slabs: list[bytearray] = []
 
     def take(self) -> memoryview:
-        """Return `SLAB_BYTES` that nobody else uses, with whatever they held last."""
+        """Return `SLAB_BYTES` that nothing else uses, with any content."""
         for slab in self._slabs:
             if sys.getrefcount(slab) == _REFERENCES_IF_FREE:
                 return memoryview(slab)
@@ -52,5 +52,5 @@ class Room:
         return filled
 
     def leave(self) -> None:
-        """Let go of the rest of the slab."""
+        """Drop the rest of the slab."""
         self._free = memoryview(b"")

@@ -9,13 +9,13 @@ import termios
 import trio
 
 UNSENT_BYTES = 512 * 1024
-"""The system holds as much for each connection that is not on its way yet, unless a long answer has asked for more."""
+"""How many bytes the system holds for each connection that are not on their way yet; more for a long answer."""
 SHARED_BYTES = 64 * 1024 * 1024
-"""All bodies of one direction together may leave as much in the system's hands, while there are at most a thousand."""
+"""How many bytes all bodies of one direction together may leave with the system, up to a thousand bodies."""
 MOST_BITE_BYTES = 1024 * 1024
 LEAST_BITE_BYTES = 64 * 1024
 _TCP_NOTSENT_LOWAT = 25
-"""Linux's; Python 3.11 has no name for it."""
+"""The number on Linux; Python 3.11 has no name for it."""
 
 
 class Shares:
@@ -24,7 +24,7 @@ class Shares:
     def __init__(self) -> None:
         """Begin with no body."""
         self.bodies = 0
-        """How many there are that are long enough to gather."""
+        """How many bodies are long enough to gather."""
 
     @property
     def bite_bytes(self) -> int:
@@ -33,10 +33,10 @@ class Shares:
 
 
 def write_in_bites(opened: trio.socket.SocketType, unsent_bytes: int = UNSENT_BYTES) -> None:
-    """Have the system wait for room for a bite (half of `unsent_bytes`) before it calls a socket writable.
+    """Let the system wait for room for half of `unsent_bytes` before it calls a socket writable.
 
     trio asks for 16 KiB (`TCP_NOTSENT_LOWAT`), which suits programs that may change their mind about what they send
-    next. Then each turn of the loop writes what one window of the peer has freed, some KiB over a link.
+    next. But then each turn of the loop writes what one window of the peer has freed, which is some KiB over a link.
     """
     if sys.platform == "linux" and opened.family in {socket.AF_INET, socket.AF_INET6}:
         opened.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, unsent_bytes)

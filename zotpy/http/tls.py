@@ -11,7 +11,7 @@ from contextlib import suppress
 import trio
 
 RECEIVE_BYTES = 64 * 1024
-"""Read from the socket at once where nobody asks for more."""
+"""How much to read from the socket at once if the caller asks for less."""
 _RECORD_BYTES = 16 * 1024
 
 
@@ -29,7 +29,7 @@ class TLSStream(trio.abc.Stream):
     ) -> None:
         """Make a stream on which `do_handshake` comes first.
 
-        `sending` is held while encrypted bytes are sent, by whoever sends them.
+        Any task that sends encrypted bytes holds `sending` meanwhile.
         """
         self.transport_stream = transport
         self._sending = sending or trio.Lock()
@@ -40,7 +40,7 @@ class TLSStream(trio.abc.Stream):
         )
 
     async def do_handshake(self) -> None:
-        """Agree on keys. Raises `trio.BrokenResourceError`, with what TLS says as its cause."""
+        """Agree on keys. Raises `trio.BrokenResourceError`, with TLS's error as its cause."""
         while True:
             try:
                 self._object.do_handshake()
@@ -61,16 +61,16 @@ class TLSStream(trio.abc.Stream):
 
     @property
     def has_bytes(self) -> bool:
-        """The last read left bytes here: the next one does not wait."""
+        """Whether the last read left bytes here: the next one then does not wait."""
         return self._has_bytes
 
     @property
     def unfinished_bytes(self) -> int:
-        """How much of an incomplete record is here: the rest of a body is so much less on the socket."""
+        """How much of an incomplete record is here: the socket has that much less of the rest of a body."""
         return self._incoming.pending
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Return the bytes of all records that are here, up to `max_bytes`; none at the end. Waits for some.
+        """Return the bytes of all records that are here, up to `max_bytes`; none at the end. It waits for some.
 
         Raises `trio.BrokenResourceError` or `trio.ClosedResourceError`.
         """
@@ -103,7 +103,7 @@ class TLSStream(trio.abc.Stream):
         await self.transport_stream.wait_send_all_might_not_block()
 
     async def aclose(self) -> None:
-        """Close at once; the peer is told if there is room for that (`close_notify`)."""
+        """Close at once. The peer gets `close_notify` if the socket has room for it."""
         with suppress(ssl.SSLError):
             self._object.unwrap()
         farewell = self._outgoing.read()

@@ -19,14 +19,14 @@ class ServerConfig(Config):
     read_bytes: Callable[[], int] = staticmethod(lambda: 64 * 1024)
     """Says how much to read from a client's socket at once: each read costs some turns through trio and hypercorn."""
     contested_bytes: Callable[[], int] = staticmethod(lambda: 0)
-    """Says how much instead, while others wait for what an answer holds; 0: nobody does."""
+    """Says how much instead, while others wait for what an answer holds; 0: no request waits."""
     alpn_protocols = ["http/1.1"]  # noqa: RUF012 - as hypercorn has it
     keyfile_password = ""
-    """A key that asks for one is refused; without this OpenSSL would ask at the terminal, and wait."""
+    """A key that needs one is refused. Without this OpenSSL would ask at the terminal, and wait."""
     certificate: Certificate | None = None
     """What `use_certificate` loaded."""
     admission: Admission | None = None
-    """Counts the connections; `serve` makes one where none is given."""
+    """Counts the connections. `serve` makes one if none is given."""
     head_timeout_s: float = 30.0
     """How long the head of a request may take from its first byte, and a TLS handshake as a whole."""
 
@@ -36,7 +36,10 @@ class ServerConfig(Config):
         self.receiving, self.sending = Shares(), Shares()
 
     def use_certificate(self, cert: Path, key: Path) -> None:
-        """Speak TLS with the certificate in these files, as they are at any time. Raises `OSError`, `ssl.SSLError`."""
+        """Speak TLS with the certificate in these files, and with their later versions.
+
+        Raises `OSError`, `ssl.SSLError`.
+        """
         self.certfile, self.keyfile = str(cert), str(key)
         self.certificate = Certificate(cert, key, self._load_context)
 
@@ -48,5 +51,5 @@ class ServerConfig(Config):
         return context
 
     def create_ssl_context(self) -> ssl.SSLContext | None:
-        """Return the context that listens; hypercorn asks for it once."""
+        """Return the context that listens. hypercorn asks for it once."""
         return super().create_ssl_context() if self.certificate is None else self.certificate.context

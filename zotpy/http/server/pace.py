@@ -1,8 +1,8 @@
 """How fast a client must take its answers.
 
 A client that reads nothing would hold the memory of its answer, and a connection to the store, for ever. So it must
-take 64 KiB in each stall timeout. While others wait for what its answer holds it must take more, as the bodies of
-pushes must bring more. Else a hundred clients that read 2 KB a second, each within the rule, would stop all pulls.
+take 64 KiB in each stall timeout. While others wait for what its answer holds, it must take more, as the bodies of
+pushes must bring more. Otherwise a hundred clients that read 2 KB a second, each within the rule, would stop all pulls.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,14 +10,17 @@ from collections.abc import Awaitable, Callable
 import trio
 
 PROGRESS_BYTES = 64 * 1024
-"""So much a client must take within the stall timeout."""
+"""How much a client must take within the stall timeout."""
 
 
 class Pace:
-    """That of one connection. Only waits for its client count, not those for the store."""
+    """The pace of one connection. Only waits for its client count, not those for the store."""
 
     def __init__(self, stall_s: float, contested_bytes: Callable[[], int]) -> None:
-        """Let a client take `stall_s` for its progress; `contested_bytes` says how much others ask of it now."""
+        """Let a client take `stall_s` for its progress.
+
+        `contested_bytes` says how much it must take now because others wait.
+        """
         self._stall_s = stall_s
         self._contested_bytes = contested_bytes
         self._waited_s = 0.0
@@ -31,9 +34,11 @@ class Pace:
         self._waited_s, self._taken_bytes = 0.0, 0
 
     async def send_all(self, send_some: Callable[[memoryview], Awaitable[int]], data: memoryview) -> None:
-        """Send all of it by `send_some`, which returns how much was taken; raises `trio.TooSlowError` without progress.
+        """Send all of it with `send_some`, which returns how much was taken.
 
-        Shielded, as hypercorn does: half an event would spoil the next one.
+        Raises `trio.TooSlowError` without progress.
+
+        It is shielded, as in hypercorn: half an event would spoil the next one.
         """
         with trio.CancelScope(shield=True) as scope:
             while data:

@@ -1,12 +1,12 @@
-"""Reading in bites: the bytes of a body gather in the socket before they are read.
+"""Reading in *bites*: the bytes of a body gather in the socket before they are read.
 
 Over a link bytes come in pieces of some KiB. Each read takes them through trio, hypercorn, h11 and the pipeline, which
-costs about the same for 4 KiB as for 1 MiB. So if a body's last read was short, the next one waits until the socket
-holds a bite (`SO_RCVLOWAT`), all that is left of the body, or until some time has passed.
+costs about the same for 4 KiB as for 1 MiB. So if a body's last read was short, the next one waits. It waits until the
+socket holds a bite (`SO_RCVLOWAT`) or all that is left of the body, or until some time has passed.
 
 Nothing waits for bytes that may not come. If the length of a body is known, the last bite is what is left of it. The
-end of a body in chunks is not known: it is waited for at most as long as a bite took until then, and only while bytes
-go on to arrive. A short body, and the first bytes of any, are read as they come.
+end of a body in chunks is not known. So zotpy waits at most as long as a bite took until then, and only while bytes go
+on to arrive. It reads a short body, and the first bytes of any, as they come.
 """
 
 import socket
@@ -18,7 +18,7 @@ from zotpy.http.sockets import Shares, received_bytes
 EAGER_BYTES = 64 * 1024
 """The first bytes of each body, up to this number, are read as they come."""
 LONGEST_WAIT_S = 0.3
-"""A slow client's bytes are waited for no longer: what stalls is judged by what was read."""
+"""The longest wait for a slow client's bytes: whether a client stalls is judged by what was read."""
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.1
 PAUSE_SHARE = 0.05
 """If the length is not known and nothing comes for this share of the body's time, the body may have ended."""
@@ -34,7 +34,7 @@ class Patience:
         self._began = 0.0
         self._last_bytes = 0
         self._least_bytes = 1
-        """`SO_RCVLOWAT`, as it is."""
+        """The socket's `SO_RCVLOWAT` now."""
         self._gathers = False
         """The body is counted among those that share what the system holds."""
 
@@ -50,13 +50,13 @@ class Patience:
         self._last_bytes = received_bytes
 
     def end(self) -> None:
-        """Leave the share to others: the body is over, or its connection."""
+        """Leave the share to others: the body, or its connection, has ended."""
         if self._gathers:
             self._gathers = False
             self._shares.bodies -= 1
 
     async def gather(self, opened: trio.socket.SocketType, left_bytes: int | None, most_bytes: int) -> None:
-        """Wait for a bite of a body of which so many bytes are left (`None`: nobody knows), if that pays."""
+        """Wait for a bite of a body of which this many bytes are left (`None`: unknown), if that pays."""
         if self._body_bytes < EAGER_BYTES:
             return
         if not self._gathers:
