@@ -102,15 +102,29 @@ class TLSStream(trio.abc.Stream):
         """Wait until the transport has room."""
         await self.transport_stream.wait_send_all_might_not_block()
 
+    async def send_eof(self) -> None:
+        """End our side: the peer is told, and what it still sends can be received by `drop_some`."""
+        self._say_farewell()
+        if isinstance(self.transport_stream, trio.SocketStream):
+            await self.transport_stream.send_eof()
+
+    async def drop_some(self, max_bytes: int) -> bool:
+        """Receive what nobody wants any more; `False`: the peer has ended its side. Raises what `receive_some` does."""
+        return len(await self.transport_stream.receive_some(max_bytes)) > 0
+
     async def aclose(self) -> None:
         """Close at once. The peer gets `close_notify` if the socket has room for it."""
+        self._say_farewell()
+        await self.transport_stream.aclose()
+
+    def _say_farewell(self) -> None:
+        """Send `close_notify`, unless the socket has no room or is closed: this waits for nothing."""
         with suppress(ssl.SSLError):
             self._object.unwrap()
         farewell = self._outgoing.read()
-        if isinstance(self.transport_stream, trio.SocketStream):
-            with suppress(OSError, ValueError):  # no room, or closed already
+        if farewell and isinstance(self.transport_stream, trio.SocketStream):
+            with suppress(OSError, ValueError):
                 os.write(self.transport_stream.socket.fileno(), farewell)
-        await self.transport_stream.aclose()
 
     def _decrypt(self, most_bytes: int) -> tuple[list[bytes], bool]:
         """Return the bytes of the records that are here, up to `most_bytes`, and whether no more will come."""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import ssl
+from typing import TYPE_CHECKING
+
 import pytest
 import trio
 import trio.testing
 
-from tests.unit.web.serving import REPO, UPLOADS, Replica
+from tests.unit.web.certificates import write_certificate
+from tests.unit.web.serving import REPO, UPLOADS, Replica, serving
+from zotpy.http.server.hypercorn_config import ServerConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DEADLINE_S = 60.0
 CLOSE = b" HTTP/1.1\r\nHost: replica\r\nConnection: close\r\n"
@@ -68,6 +76,28 @@ async def test_what_follows_after_the_answer_does_not_take_it_away(replica: Repl
                 await stream.send_all(b"\r\n")
                 await trio.testing.wait_all_tasks_blocked()
         assert (await all_of(stream)).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+async def test_with_tls_it_does_not_either(version: str, nursery: trio.Nursery, tmp_path: Path) -> None:
+    """Our side ends with `close_notify`; what still comes is taken, so that no reset overtakes the answer."""
+    certificate, key = write_certificate(tmp_path)
+    config = ServerConfig()
+    config.certfile, config.keyfile = str(certificate), str(key)
+    context = ssl.create_default_context(cafile=str(certificate))
+    context.maximum_version = ssl.TLSVersion[version]
+    async with serving(nursery, config=config) as replica:
+        stream = await trio.open_ssl_over_tcp_stream("127.0.0.1", replica.port, ssl_context=context)
+        with trio.fail_after(DEADLINE_S):
+            await stream.send_all(b"GET /v2/" + CLOSE + b"\r\n")
+            await replica.ended.receive()
+            await trio.testing.wait_all_tasks_blocked()
+            for _ in range(10):
+                await stream.send_all(b"\r\n")
+                await trio.testing.wait_all_tasks_blocked()
+            received = b"".join([bytes(piece) async for piece in stream])  # an end without a word raises here
+            assert received.startswith(b"HTTP/1.1 200 ")
+            await stream.transport_stream.aclose()
 
 
 async def test_empty_lines_between_requests_are_ignored(replica: Replica) -> None:

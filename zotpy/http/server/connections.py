@@ -10,11 +10,6 @@ one connection for many bodies would have each wait for all, so that none could 
 """
 
 import math
-import os
-import socket
-import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -27,18 +22,13 @@ from hypercorn.typing import AppWrapper
 from zotpy.http import http1
 from zotpy.http.server.admission import Admission, Entry
 from zotpy.http.server.hypercorn_config import ServerConfig
-from zotpy.http.server.pace import Pace
-from zotpy.http.server.patience import Patience
 from zotpy.http.server.protocol import JoiningProtocol, join, left_of_body
-from zotpy.http.sockets import UNSENT_BYTES, write_in_bites
-from zotpy.http.tls import TLSStream
+from zotpy.http.server.wire import Wire
+from zotpy.http.sockets import write_in_bites
 
 END_S = 2.0
 """How long a client has to close its side once we have closed ours; what it still sends is dropped."""
-TLS_SLICE_BYTES = 256 * 1024
-"""Encrypted at once: as much is held besides what is to be sent."""
 _LATE_HEAD = "the head of the request was not complete in time: send it as a whole"
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 log = structlog.get_logger()
 
@@ -55,19 +45,12 @@ class BoundedConnection(TCPServer):
     def __init__(self, app: AppWrapper, config: Config, context: Any, state: Any, stream: Any) -> None:
         """Make it, and known to its requests as `state.connection` of their scope."""
         super().__init__(app, config, context, {**state, "connection": self}, stream)
-        self._tls: TLSStream | None = None
-        if isinstance(stream, trio.SSLStream):
-            transport, agreed = stream.transport_stream, stream.context
-            self._tls = TLSStream(transport, agreed, server_side=True, sending=self.send_lock)
-            self.stream: Any = self._tls
+        self.wire = Wire(stream, self.send_lock, self.config)
+        self.stream: Any = self.wire.stream
         self.is_cut = False
         """Its client read no more."""
         self.has_ended = False
         """Its client has closed its side."""
-        self._is_full = False
-        """The last write was cut short: the socket has no room until the system says so."""
-        self._unsent_bytes = UNSENT_BYTES
-        self.pace = Pace(self.config.send_stall_s, self.config.contested_bytes)
         self.is_refused = False
         """There are too many connections: its requests are answered with 429."""
         self._running = trio.CancelScope()
@@ -112,11 +95,11 @@ class BoundedConnection(TCPServer):
             return
         async with self.send_lock:
             try:
-                await self._send(memoryview(event.data))
+                await self.wire.send(memoryview(event.data))
             except trio.TooSlowError:
                 log.warning("client_cut", reason="it reads no more", seconds=self.config.send_stall_s)
                 self.is_cut = True
-                self._reset()
+                self.wire.reset()
                 await self.protocol.handle(Closed())
             except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
                 await self.protocol.handle(Closed())
@@ -125,14 +108,12 @@ class BoundedConnection(TCPServer):
         """Close our side, and the connection when the client has closed its own, or after `END_S`.
 
         A socket that is closed with unread bytes resets the connection, and the reset can overtake the last answer (RFC
-        9112, section 9.6). TLS has no such half: there the connection is closed at once.
+        9112, section 9.6).
         """
-        if self.protocol.ssl:
-            await self._close()
-        elif math.isinf(self._read_until):
+        if math.isinf(self._read_until):
             self._reading.deadline = self._read_until = trio.current_time() + END_S
             try:
-                await self.stream.send_eof()
+                await self.wire.end()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 self._reading.cancel()
         await self.protocol.handle(Closed())
@@ -185,17 +166,23 @@ class BoundedConnection(TCPServer):
     async def _read_data(self) -> None:
         join(self.protocol)
         self._note_idle(is_idle=True)
-        write_in_bites(self._socket)
-        patience = Patience(self.config.receiving)
+        write_in_bites(self.wire.socket)
+        try:
+            await self._read_on()
+        finally:
+            self.wire.patience.end()
+        self.has_ended = True
+        await self.protocol.handle(Closed())
+        self._idle_scope.cancel()  # nobody waits for the connection to be idle for long, once its client is gone
+
+    async def _read_on(self) -> None:
+        """Read to the end of what the client sends, or of what we want of it."""
         while True:
             data: bytes | bytearray = b""
             try:
                 with trio.CancelScope(deadline=self._read_until) as self._reading:
                     left = left_of_body(self.protocol)
-                    most_bytes = self._most_to_read(left)
-                    if left != 0:
-                        await self._gather(patience, left, most_bytes)
-                    data = await self.stream.receive_some(most_bytes)
+                    data = await self.wire.receive(left, self._most_to_read(left))
             except (trio.ClosedResourceError, trio.BrokenResourceError, OSError):
                 break
             if self._reading.cancelled_caught:
@@ -207,15 +194,11 @@ class BoundedConnection(TCPServer):
             except Exception:
                 log.exception("internal_error")  # a fault of ours ends this connection, not all of the replica
                 break
-            patience.note(len(data), in_body=left_of_body(self.protocol) != 0)
+            self.wire.patience.note(len(data), in_body=left_of_body(self.protocol) != 0)
             if not data:
                 break
             if self._is_in_head() and self.admission.note_head(self, self.http1.connection.unfinished_bytes):
                 self._idle_scope.deadline = trio.current_time() + self.config.head_timeout_s
-        patience.end()
-        self.has_ended = True
-        await self.protocol.handle(Closed())
-        self._idle_scope.cancel()  # nobody waits for the connection to be idle for long, once its client is gone
 
     def _most_to_read(self, left_bytes: int | None) -> int:
         """Say how much to read at once, with so much left of a body.
@@ -227,64 +210,3 @@ class BoundedConnection(TCPServer):
             return http1.MOST_AHEAD_BYTES
         most_bytes = self.config.read_bytes()
         return most_bytes if left_bytes is None else min(most_bytes, left_bytes)
-
-    async def _gather(self, patience: Patience, left_bytes: int | None, most_bytes: int) -> None:
-        """Wait for a bite of a body, unless bytes of it are here and not in the socket: TLS holds a record back."""
-        if self._tls is not None:
-            if self._tls.has_bytes:
-                return
-            if left_bytes is not None:
-                left_bytes = max(1, left_bytes - self._tls.unfinished_bytes)
-        await patience.gather(self._socket, left_bytes, most_bytes)
-
-    async def _send(self, data: memoryview) -> None:
-        """Send all of it; `send_lock` is held. Raises `trio.TooSlowError`."""
-        if self._tls is None:
-            await self.pace.send_all(self._send_some, data)
-            return
-        for start in range(0, len(data), TLS_SLICE_BYTES):
-            encrypted = self._tls.encrypt(data[start : start + TLS_SLICE_BYTES])
-            await self.pace.send_all(self._send_some, memoryview(encrypted))
-
-    async def _send_some(self, data: memoryview) -> int:
-        """Send what the socket has room for, once it has any.
-
-        Nobody else gets a turn before that, as with trio's own `send`: whoever answers waits for the next piece anyway.
-        """
-        plain = self._socket
-        if self._is_full:
-            await trio.lowlevel.wait_writable(plain)
-        while True:
-            try:
-                sent_bytes = os.write(plain.fileno(), data)
-            except BlockingIOError:
-                await trio.lowlevel.wait_writable(plain)
-            else:
-                self._is_full = sent_bytes < len(data)
-                return sent_bytes
-
-    @contextmanager
-    def answering_long(self) -> Iterator[None]:
-        """Let the system hold more of a long answer while there are few of them: each turn of the loop costs CPU."""
-        shares = self.config.sending
-        shares.bodies += 1
-        try:
-            unsent_bytes = max(UNSENT_BYTES, 2 * shares.bite_bytes)
-            if unsent_bytes != self._unsent_bytes:
-                self._unsent_bytes = unsent_bytes
-                write_in_bites(self._socket, unsent_bytes)
-            yield
-        finally:
-            shares.bodies -= 1
-
-    def _reset(self) -> None:
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self._socket.close()
-
-    @property
-    def _socket(self) -> trio.socket.SocketType:
-        """The socket; hypercorn calls every stream one with TLS."""
-        stream: Any = self.stream
-        transport: Any = stream if self._tls is None else self._tls.transport_stream
-        found: trio.socket.SocketType = transport.socket
-        return found

@@ -117,7 +117,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             response.headers["Connection"] = "close"
         if (connection := self._connection()) is not None:
             is_streamed = not isinstance(response.response, DataBody)
-            connection.pace.begin(holds=is_streamed or request.held is not None)  # type: ignore[attr-defined]
+            connection.wire.pace.begin(holds=is_streamed or request.held is not None)  # type: ignore[attr-defined]
         held = _HeldHead(counted)
         if body.finished or not _has_body(request):
             await self._send_held(held, response, answered)
@@ -145,7 +145,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         body = response.response
         if not isinstance(body, DataBody):
             connection = self._connection()
-            with nullcontext() if connection is None else connection.answering_long():
+            with nullcontext() if connection is None else connection.wire.answering_long():
                 await super()._send_response(send, response)
             return
         headers = encode_headers(response.headers)

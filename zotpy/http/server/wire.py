@@ -1,0 +1,126 @@
+"""The way of the bytes to and from one client: plain or with TLS, in bites, at the client's pace."""
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import trio
+
+from zotpy.http.server.hypercorn_config import ServerConfig
+from zotpy.http.server.pace import Pace
+from zotpy.http.server.patience import Patience
+from zotpy.http.sockets import UNSENT_BYTES, write_in_bites
+from zotpy.http.tls import TLSStream
+
+TLS_SLICE_BYTES = 256 * 1024
+"""How much is encrypted at once. As many bytes are held besides what is to be sent."""
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Wire:
+    """Sends and receives for one connection; one task sends at a time."""
+
+    def __init__(self, stream: Any, sending: trio.Lock, config: ServerConfig) -> None:
+        """Take the stream that a listener has accepted. `sending` is held by whoever sends."""
+        self._tls: TLSStream | None = None
+        if isinstance(stream, trio.SSLStream):
+            self._tls = TLSStream(stream.transport_stream, stream.context, server_side=True, sending=sending)
+        self.stream: Any = stream if self._tls is None else self._tls
+        """What hypercorn does the handshake with, and closes."""
+        self.pace = Pace(config.send_stall_s, config.contested_bytes)
+        self.patience = Patience(config.receiving)
+        self._answers = config.sending
+        self._is_full = False
+        """The last write was cut short: the socket has no room until the system says so."""
+        self._unsent_bytes = UNSENT_BYTES
+        self._has_ended = False
+        """We have closed our side."""
+
+    @property
+    def socket(self) -> trio.socket.SocketType:
+        """The socket of the connection."""
+        transport: Any = self.stream if self._tls is None else self._tls.transport_stream
+        opened: trio.socket.SocketType = transport.socket
+        return opened
+
+    async def receive(self, left_bytes: int | None, most_bytes: int) -> bytes | bytearray:
+        """Receive up to `most_bytes`, none at the end. So many bytes are left of a body (`None`: nobody knows).
+
+        Raises `trio.BrokenResourceError`, `trio.ClosedResourceError` or `OSError`.
+        """
+        if self._has_ended:
+            return await self._drop_some(most_bytes)
+        if left_bytes != 0:
+            await self._gather(left_bytes, most_bytes)
+        received: bytes | bytearray = await self.stream.receive_some(most_bytes)
+        return received
+
+    async def _drop_some(self, most_bytes: int) -> bytes:
+        """Receive what is of no use any more: TLS hands nothing out once we have ended our side."""
+        if self._tls is None:
+            return bytes(await self.stream.receive_some(most_bytes))
+        return b"dropped" if await self._tls.drop_some(most_bytes) else b""
+
+    async def _gather(self, left_bytes: int | None, most_bytes: int) -> None:
+        """Wait for a bite of a body, unless TLS has bytes of it that are not in the socket any more."""
+        if self._tls is not None:
+            if self._tls.has_bytes:
+                return
+            if left_bytes is not None:
+                left_bytes = max(1, left_bytes - self._tls.unfinished_bytes)
+        await self.patience.gather(self.socket, left_bytes, most_bytes)
+
+    async def send(self, data: memoryview) -> None:
+        """Send all of it; the caller holds `sending`.
+
+        Raises `trio.TooSlowError` if the client takes too little, or what `receive` raises.
+        """
+        if self._tls is None:
+            await self.pace.send_all(self._send_some, data)
+            return
+        for start in range(0, len(data), TLS_SLICE_BYTES):
+            encrypted = self._tls.encrypt(data[start : start + TLS_SLICE_BYTES])
+            await self.pace.send_all(self._send_some, memoryview(encrypted))
+
+    async def _send_some(self, data: memoryview) -> int:
+        """Send what the socket has room for, once it has any.
+
+        Other tasks get no turn before that, as with trio's own `send`: whoever answers waits for the next piece anyway.
+        """
+        plain = self.socket
+        if self._is_full:
+            await trio.lowlevel.wait_writable(plain)
+        while True:
+            try:
+                sent_bytes = os.write(plain.fileno(), data)
+            except BlockingIOError:
+                await trio.lowlevel.wait_writable(plain)
+            else:
+                self._is_full = sent_bytes < len(data)
+                return sent_bytes
+
+    @contextmanager
+    def answering_long(self) -> Iterator[None]:
+        """Let the system hold two bites of a long answer, so that each turn of the event loop sends many bytes."""
+        self._answers.bodies += 1
+        try:
+            unsent_bytes = 2 * self._answers.bite_bytes
+            if unsent_bytes != self._unsent_bytes:
+                self._unsent_bytes = unsent_bytes
+                write_in_bites(self.socket, unsent_bytes)
+            yield
+        finally:
+            self._answers.bodies -= 1
+
+    async def end(self) -> None:
+        """Close our side. Raises `trio.BrokenResourceError` or `trio.ClosedResourceError`."""
+        self._has_ended = True
+        await self.stream.send_eof()
+
+    def reset(self) -> None:
+        """Close the connection so that the client cannot take what it got for the whole."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.socket.close()
