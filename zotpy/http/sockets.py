@@ -11,7 +11,7 @@ import trio
 UNSENT_BYTES = 512 * 1024
 """How many bytes the system holds for each connection that are not on their way yet; more for a long answer."""
 SHARED_BYTES = 64 * 1024 * 1024
-"""How many bytes all bodies of one direction together may leave with the system, up to a thousand bodies."""
+"""All bodies that come in may leave so many bytes with the system, those that go out twice as many."""
 MOST_BITE_BYTES = 1024 * 1024
 LEAST_BITE_BYTES = 64 * 1024
 _TCP_NOTSENT_LOWAT = 25
@@ -21,15 +21,16 @@ _TCP_NOTSENT_LOWAT = 25
 class Shares:
     """Divides what the system may hold among the bodies under way in one direction."""
 
-    def __init__(self) -> None:
-        """Begin with no body."""
+    def __init__(self, shared_bytes: int = SHARED_BYTES) -> None:
+        """Begin with no body. `shared_bytes` is for all of them together, as long as there are at most 1,000."""
+        self._shared_bytes = shared_bytes
         self.bodies = 0
         """How many bodies are long enough to gather."""
 
     @property
     def bite_bytes(self) -> int:
         """How much one body may gather, from `LEAST_BITE_BYTES` to `MOST_BITE_BYTES`: less, the more there are."""
-        return max(LEAST_BITE_BYTES, min(MOST_BITE_BYTES, SHARED_BYTES // max(1, self.bodies)))
+        return max(LEAST_BITE_BYTES, min(MOST_BITE_BYTES, self._shared_bytes // max(1, self.bodies)))
 
 
 def write_in_bites(opened: trio.socket.SocketType, unsent_bytes: int = UNSENT_BYTES) -> None:
