@@ -14,7 +14,6 @@ from zotpy.concurrency import first_cause, log_others
 from zotpy.http.server.admission import Admission, connections_for
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.serving import serve
-from zotpy.http.sockets import SHARED_BYTES, Shares
 from zotpy.settings import HttpSettings
 from zotpy.startup import StartupError
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 KEEP_ALIVE_S = 75.0
 DRAIN_SLACK_S = 5.0
 """How much longer than `drain_timeout_s` a replica takes at most."""
-SHARE_OF_BUDGET = 8
-"""The system may hold as much of bodies that come in as an eighth of the memory budget, besides the budget."""
 CLOSE_S = 3.0
 """How long connections may take to close once no request is under way."""
 POLL_S = 0.1
@@ -89,8 +86,7 @@ async def listen(
     """
     config = _config(settings)
     config.read_bytes = lambda: app.budget.read_bytes
-    shared_bytes = min(SHARED_BYTES, app.budget.total_bytes // SHARE_OF_BUDGET)
-    config.receiving, config.sending = Shares(shared_bytes), Shares(shared_bytes)
+    config.share_bodies(app.budget.total_bytes)
     config.contested_bytes = lambda: app.context.registry.blobs.readers.contested_bytes
     if listener is not None:
         config.bind = [f"fd://{listener}"]

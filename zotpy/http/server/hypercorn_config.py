@@ -8,7 +8,9 @@ from hypercorn.config import Config
 
 from zotpy.http.server.admission import Admission
 from zotpy.http.server.certificate import Certificate
-from zotpy.http.sockets import Shares
+from zotpy.http.sockets import SHARED_BYTES, Shares
+
+SHARE_OF_BUDGET = 8
 
 
 class ServerConfig(Config):
@@ -34,6 +36,11 @@ class ServerConfig(Config):
         """Begin with hypercorn's defaults, and no body under way."""
         super().__init__()
         self.receiving, self.sending = Shares(), Shares()
+
+    def share_bodies(self, budget_bytes: int) -> None:
+        """Let the system hold an eighth of the memory budget, besides it, of bodies that come in."""
+        shared_bytes = min(SHARED_BYTES, budget_bytes // SHARE_OF_BUDGET)
+        self.receiving, self.sending = Shares(shared_bytes), Shares(shared_bytes)
 
     def use_certificate(self, cert: Path, key: Path) -> None:
         """Speak TLS with the certificate in these files, and with their later versions.
