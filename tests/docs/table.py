@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 NO_COMMANDS = {
     "http:": "settings",
-    "upload.memoryBudget + 120 MiB + 1 MiB for each connection that carries a body at the same time": "a formula",
+    "upload.memoryBudget + 160 MiB + 3 MiB for each connection that carries a body at the same time, at most 200 MiB of"
+    " this": "a formula",
     "clients -- HTTPS --> HAProxy :443 -- HTTP --> zotpy@5001, zotpy@5002, ... on each host --> S3": "a picture",
     "clients -- HTTPS --> Ingress --> Service zotpy --> replicas --> S3": "a picture",
     "# registry/kustomization.yaml": "a file; it is built in `test_pages.py`",
