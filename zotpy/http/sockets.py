@@ -11,7 +11,7 @@ import trio
 UNSENT_BYTES = 512 * 1024
 """How many bytes the system holds for each connection that are not on their way yet; more for a long answer."""
 SHARED_BYTES = 64 * 1024 * 1024
-"""All bodies that come in may leave so many bytes with the system, those that go out twice as many."""
+"""How much all bodies that come in may leave with the system; those that go out may leave twice as much."""
 MOST_BITE_BYTES = 1024 * 1024
 LEAST_BITE_BYTES = 64 * 1024
 _TCP_NOTSENT_LOWAT = 25

@@ -1,12 +1,12 @@
-"""Connections of clients: read in large pieces, and cut where a client does not take what it asked for.
+"""Connections of clients: read in large pieces, and cut if a client does not take what it asked for.
 
-hypercorn sends with neither a time limit nor a way to cancel: a client that stops reading in the middle of a pull would
-hold its memory and a connection to the store for ever. Here what is sent must be taken at a rate that a phone has
-in a tunnel. The cut is a reset, so that the client can not take what it got for the whole, and the system drops
-what it still held for it.
+hypercorn sends with neither a time limit nor a way to cancel. So a client that stops reading in the middle of a pull
+would hold its memory and a connection to the store for ever. Here a client must take what is sent, at a rate that even
+a phone in a tunnel has. The cut is a reset, so that the client cannot take what it got for the whole. At a reset the
+system also drops what it still held for the client.
 
-HTTP/2 is not offered: hypercorn ends a response that failed in its middle without a word, and the client waits; and
-one connection for many bodies would have each wait for all, so that none could slow down alone.
+HTTP/2 is not offered. hypercorn ends a response that failed in its middle without a word, and the client waits. And one
+connection for many bodies would make each wait for all, so that none could slow down alone.
 """
 
 import math
@@ -27,7 +27,7 @@ from zotpy.http.server.wire import Wire
 from zotpy.http.sockets import write_in_bites
 
 END_S = 2.0
-"""How long a client has to close its side once we have closed ours; what it still sends is dropped."""
+"""How long a client has to close its side once we have closed ours. What it still sends is dropped."""
 _LATE_HEAD = "the head of the request was not complete in time: send it as a whole"
 
 log = structlog.get_logger()
@@ -43,16 +43,16 @@ class BoundedConnection(TCPServer):
     config: ServerConfig
 
     def __init__(self, app: AppWrapper, config: Config, context: Any, state: Any, stream: Any) -> None:
-        """Make it, and known to its requests as `state.connection` of their scope."""
+        """Make it, and let its requests know it as `state.connection` of their scope."""
         super().__init__(app, config, context, {**state, "connection": self}, stream)
         self.wire = Wire(stream, self.send_lock, self.config)
         self.stream: Any = self.wire.stream
         self.is_cut = False
-        """Its client read no more."""
+        """Its client no longer reads."""
         self.has_ended = False
         """Its client has closed its side."""
         self.is_refused = False
-        """There are too many connections: its requests are answered with 429."""
+        """Too many connections exist: its requests are answered with 429."""
         self._running = trio.CancelScope()
         self._idle = trio.Event()
         self._idle.set()
@@ -62,15 +62,15 @@ class BoundedConnection(TCPServer):
 
     @property
     def admission(self) -> Admission:
-        """What counts the connections of this replica."""
+        """Counts the connections of this replica."""
         assert self.config.admission is not None  # noqa: S101 - `serve` sees to it
         return self.config.admission
 
     async def run(self) -> None:
-        """Serve it, if it is let in."""
+        """Serve it, if it is admitted."""
         entry = self.admission.enter(self)
         if entry is Entry.CLOSED:
-            return  # whoever accepted it closes it
+            return  # the task that accepted it closes it
         self.is_refused = entry is Entry.REFUSED
         try:
             with self._running:
@@ -79,7 +79,7 @@ class BoundedConnection(TCPServer):
             self.admission.leave(self)
 
     def give_way(self) -> None:
-        """Close, because others wait for what it holds; no request is under way."""
+        """Close, because others need what it holds. No request is under way."""
         if hasattr(self, "protocol"):
             self._idle_scope.cancel()
         else:  # in the handshake
@@ -124,7 +124,7 @@ class BoundedConnection(TCPServer):
 
     @property
     def http1(self) -> JoiningProtocol:
-        """What is spoken, once the connection is there."""
+        """Set the protocol, once the connection exists."""
         protocol = self.protocol.protocol
         assert isinstance(protocol, JoiningProtocol)  # noqa: S101 - no other is offered
         return protocol
@@ -135,7 +135,7 @@ class BoundedConnection(TCPServer):
         return self.http1.connection.client_is_waiting_for_100_continue
 
     def _is_in_head(self) -> bool:
-        """Say whether a part of a request's head is here, and not the rest."""
+        """Say whether only a part of a request's head has arrived."""
         return math.isinf(self._read_until) and self.http1.connection.unfinished_bytes > 0
 
     def _note_idle(self, *, is_idle: bool) -> None:
@@ -149,7 +149,7 @@ class BoundedConnection(TCPServer):
             self._idle_scope.deadline = math.inf
 
     async def _idle_timeout(self) -> None:
-        """Close the connection when it was idle for too long, or is idle and the server ends."""
+        """Close the connection if it was idle for too long, or if it is idle and the server ends."""
         with self._idle_scope:
             await self.context.terminated.wait()
             while not self._idle.is_set():
@@ -173,7 +173,7 @@ class BoundedConnection(TCPServer):
             self.wire.patience.end()
         self.has_ended = True
         await self.protocol.handle(Closed())
-        self._idle_scope.cancel()  # nobody waits for the connection to be idle for long, once its client is gone
+        self._idle_scope.cancel()  # no task waits for the connection to be idle for long, once its client has left
 
     async def _read_on(self) -> None:
         """Read to the end of what the client sends, or of what we want of it."""
@@ -188,11 +188,11 @@ class BoundedConnection(TCPServer):
             if self._reading.cancelled_caught:
                 break
             if data and not math.isinf(self._read_until):
-                continue  # we have closed our side, and wait for the client's
+                continue  # we have closed our side, and wait for the client to close its own
             try:
                 await self.protocol.handle(RawData(bytes(data)))
             except Exception:
-                log.exception("internal_error")  # a fault of ours ends this connection, not all of the replica
+                log.exception("internal_error")  # a fault of ours ends this connection, not the whole replica
                 break
             self.wire.patience.note(len(data), in_body=left_of_body(self.protocol) != 0)
             if not data:
@@ -201,10 +201,10 @@ class BoundedConnection(TCPServer):
                 self._idle_scope.deadline = trio.current_time() + self.config.head_timeout_s
 
     def _most_to_read(self, left_bytes: int | None) -> int:
-        """Say how much to read at once, with so much left of a body.
+        """Say how much to read at once, if this much is left of a body.
 
-        What comes behind a request is held, outside the memory budget, until the request is answered. So little is read
-        where that can be: at a head, and at the end of a body.
+        Bytes behind a request are held, outside the memory budget, until the request is answered. So little is read if
+        such bytes may come: at a head, and at the end of a body.
         """
         if left_bytes == 0:
             return http1.MOST_AHEAD_BYTES

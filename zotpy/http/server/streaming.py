@@ -1,8 +1,8 @@
-"""One request, between the ASGI server and its handler: who receives, what is sent, and when it is over.
+"""One request, between the ASGI server and its handler: what receives, what is sent, and when it is over.
 
-A client that goes away in the middle of a body does not cancel the handler: the body raises `ClientStalled`, so that
-what was received can be kept for a resumed upload. Once the body is read, a change goes through to its end, whether or
-not the client still waits; only a read (GET, HEAD) is cancelled.
+If a client leaves in the middle of a body, that does not cancel the handler: the body raises `ClientStalled`, so that
+the handler can keep what it received for a resumed upload. Once the body is read, a change runs to its end, whether or
+not the client still waits. Only a read (GET, HEAD) is cancelled.
 """
 
 from contextlib import nullcontext
@@ -43,7 +43,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
     """All of the answer was sent before the end of the request's body: a client that leaves then has what it needs."""
 
     async def __call__(self, receive: "ASGIReceiveCallable", send: Any) -> None:
-        """Serve one request; its body, where a change has one, is the handler's to receive."""
+        """Serve one request. If it is a change with a body, the handler receives the body."""
         request = self._create_request_from_scope(send)
         request.method = self.scope["method"]  # methods are case-sensitive; Quart writes them in capitals
         peer = self.scope.get("client")  # a local socket has none
@@ -58,13 +58,13 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             return
         body_of(request).come_from(receive, self._ask_for_body)
         if not _has_body(request):
-            await body_of(request).drop()  # only its end, which hypercorn gives with the head
+            await body_of(request).drop()  # only its end, which hypercorn sends with the head
         await self.handle_request(None, request, send)
 
     async def handle_messages(  # type: ignore[override]
         self, nursery: trio.Nursery, request: "Request", receive: "ASGIReceiveCallable"
     ) -> None:
-        """Wait until the client is gone: a read is then of no use."""
+        """Wait until the client has left: a read is then useless."""
         body = body_of(request)
         message_type = ""
         while message_type != "http.disconnect" and not body.lost:
@@ -80,7 +80,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
     async def handle_request(  # type: ignore[override]
         self, nursery: trio.Nursery | None, request: "Request", send: Any
     ) -> None:
-        """Answer, and tell of it."""
+        """Answer, and report the request."""
         del nursery
         reached: Reached = request.reached  # type: ignore[attr-defined]
         answered = Answered(request.method, "", request.path, reached, started=trio.current_time())
@@ -89,7 +89,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         try:
             await self._answer(request, send, answered)
         except Exception as error:
-            if not isinstance(error, StoreError):  # that one was logged where the answer was cut
+            if not isinstance(error, StoreError):  # it was logged when the answer was cut
                 log.exception("internal_error")
             raise  # hypercorn ends the connection, and has no log
         finally:
@@ -113,7 +113,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             # What the client still sends would be read as its next request: end the connection after the answer.
             response.headers["Connection"] = "close"
         elif self.app.draining:  # type: ignore[attr-defined]
-            # A client that is not told sends its next request while we close: it cannot know whether that was heard.
+            # Without this the client sends its next request while we close, and cannot know whether that was received.
             response.headers["Connection"] = "close"
         if (connection := self._connection()) is not None:
             is_streamed = not isinstance(response.response, DataBody)
@@ -124,8 +124,9 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             return
         with plain_errors():
             async with trio.open_nursery() as nursery:
-                # hypercorn tells of the end of a request, also where the answer cannot be sent, by a message behind
-                # those of its body, and waits for room there: they must be taken for as long as an answer is sent.
+                # hypercorn reports the end of a request, even if the answer cannot be sent, by a message behind those
+                # of its body, and waits for room there. So these messages must be taken for as long as an answer is
+                # sent.
                 nursery.start_soon(body.drop)
                 await self._send_held(held, response, answered)
                 nursery.cancel_scope.cancel()
@@ -141,7 +142,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             await self._send_response(held, self._failed(error, response, answered))
 
     async def _send_response(self, send: Any, response: "ResponseTypes") -> None:
-        """Send a body that is there as a whole in one message; Quart sends two, the second with nothing in it."""
+        """Send a body that is here as a whole in one message. Quart sends two, the second with nothing in it."""
         body = response.response
         if not isinstance(body, DataBody):
             connection = self._connection()
@@ -159,7 +160,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         return None if self._is_told else body.cut or (Cut.GONE if self._is_left else None)
 
     def _connection(self) -> Any:
-        """Return the connection, where the server is ours."""
+        """Return the connection, if the server is ours."""
         return self.scope.get("state", {}).get("connection")
 
     async def _ask_for_body(self) -> None:
@@ -169,7 +170,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             await self._connection().ask_for_body()
 
     def _is_waited_at(self) -> bool:
-        """Say whether the client still waits to be asked for its body: then it sends none once it was refused."""
+        """Say whether the client still waits for `100 Continue`: after a refusal it then sends no body."""
         connection = self._connection()
         return connection is not None and connection.is_waited_at
 
@@ -177,7 +178,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         async def noting(message: Any) -> None:
             if _is_last(message):
                 connection = self._connection()
-                if connection is not None and connection.has_ended:  # nobody watched the client of a change
+                if connection is not None and connection.has_ended:  # no task watched the client of a change
                     self._is_left = True
                 self._is_answered = True
             await send(message)
@@ -185,10 +186,10 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         return noting
 
     def _lingering(self, send: Any, body: BoundedBody) -> Any:
-        """Hold the end of the answer back until the client has sent what it is sending, or for half a minute.
+        """Hold back the end of the answer until the client has sent what it is sending, or for half a minute.
 
-        To close a socket with unread bytes resets the connection, and the reset overtakes an answer that the client,
-        or the proxy before it, has not read yet: who sends a large body would never learn why it was refused.
+        Closing a socket with unread bytes resets the connection. The reset overtakes an answer that the client, or the
+        proxy before it, has not read yet. So a client that sends a large body would never learn why it was refused.
         """
 
         async def held_open(message: Any) -> None:
@@ -204,7 +205,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         return held_open
 
     def _failed(self, error: StoreError | RegistryError, response: "ResponseTypes", answered: "Answered") -> Response:
-        """Return the answer in place of one whose body could not begin."""
+        """Return the answer that replaces one whose body could not begin."""
         failed: Response = self.app.failed(error)  # type: ignore[attr-defined]
         answered.status = failed.status_code
         if "Connection" in response.headers:
@@ -225,7 +226,7 @@ class Answered:
     started: float
     """On trio's clock, in seconds."""
     status: int = 0
-    """0: the client was gone before there was an answer."""
+    """0: the client left before the answer."""
     received_bytes: int = 0
     sent_bytes: int = 0
     cut: Cut | None = None

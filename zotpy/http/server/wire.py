@@ -24,12 +24,12 @@ class Wire:
     """Sends and receives for one connection; one task sends at a time."""
 
     def __init__(self, stream: Any, sending: trio.Lock, config: ServerConfig) -> None:
-        """Take the stream that a listener has accepted. `sending` is held by whoever sends."""
+        """Take the stream that a listener has accepted. A task that sends holds `sending`."""
         self._tls: TLSStream | None = None
         if isinstance(stream, trio.SSLStream):
             self._tls = TLSStream(stream.transport_stream, stream.context, server_side=True, sending=sending)
         self.stream: Any = stream if self._tls is None else self._tls
-        """What hypercorn does the handshake with, and closes."""
+        """hypercorn does the handshake with it, and closes it."""
         self.pace = Pace(config.send_stall_s, config.contested_bytes)
         self.patience = Patience(config.receiving)
         self._answers = config.sending
@@ -47,7 +47,7 @@ class Wire:
         return opened
 
     async def receive(self, left_bytes: int | None, most_bytes: int) -> bytes | bytearray:
-        """Receive up to `most_bytes`, none at the end. So many bytes are left of a body (`None`: nobody knows).
+        """Receive up to `most_bytes`, none at the end. `left_bytes` of a body are still to come (`None`: unknown).
 
         Raises `trio.BrokenResourceError`, `trio.ClosedResourceError` or `OSError`.
         """
@@ -59,7 +59,7 @@ class Wire:
         return received
 
     async def _drop_some(self, most_bytes: int) -> bytes:
-        """Receive what is of no use any more: TLS hands nothing out once we have ended our side."""
+        """Receive bytes that are of no use any more: TLS hands nothing out once we have ended our side."""
         if self._tls is None:
             return bytes(await self.stream.receive_some(most_bytes))
         return b"dropped" if await self._tls.drop_some(most_bytes) else b""
@@ -74,7 +74,7 @@ class Wire:
         await self.patience.gather(self.socket, left_bytes, most_bytes)
 
     async def send(self, data: memoryview) -> None:
-        """Send all of it; the caller holds `sending`.
+        """Send everything. The caller holds `sending`.
 
         Raises `trio.TooSlowError` if the client takes too little, or what `receive` raises.
         """
@@ -88,7 +88,8 @@ class Wire:
     async def _send_some(self, data: memoryview) -> int:
         """Send what the socket has room for, once it has any.
 
-        Other tasks get no turn before that, as with trio's own `send`: whoever answers waits for the next piece anyway.
+        Other tasks get no turn before that, as with trio's own `send`: a task that answers waits for the next piece
+        anyway.
         """
         plain = self.socket
         if self._is_full:
