@@ -13,6 +13,10 @@ class Identity:
 
     name: str = ""
     """Empty if the caller has not said who they are."""
+    groups: frozenset[str] = frozenset()
+    """Groups that the login says they are in. Those of `accessControl.groups` are not among them."""
+    kind: str = ""
+    """How the caller is known, such as `htpasswd`; empty if they are not."""
 
 
 class Permission(Protocol):

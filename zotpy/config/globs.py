@@ -5,7 +5,14 @@ and `[!a-c]` are one character, and `{a,b}` is either. A backslash takes the nex
 """
 
 import re
+from collections.abc import Iterator
 
+OPEN, OR, CLOSE = "(?:", "|", ")"
+"""The pieces of a regular expression that `{`, `,` and `}` become."""
+RUN, ANYTHING = "[^/]*", ".*"
+"""What `*` and `**` become."""
+BELOW, BELOW_AND_SLASH, ABOVE = "(?:/.*)?", "(?:/.*)?(?=/)", "(?:.*/)?"
+"""What `/**` and `**/` become, which match nothing, too."""
 _ENDS = {"", "/", ",", "}"}
 """What may be on either side of `**`, and the end of the pattern."""
 
@@ -22,7 +29,20 @@ def read_glob(value: object) -> re.Pattern[str]:
     if not isinstance(value, str) or not value:
         msg = "write a pattern such as prod/*, in quotes"
         raise ValueError(msg)
-    return re.compile(_Translation(value).run(), re.DOTALL)
+    return re.compile(rf"\A(?:{''.join(pieces(value))})\Z", re.DOTALL)
+
+
+def pieces(text: str) -> Iterator[str]:
+    """Translate a pattern piece by piece. Raises `PatternError`.
+
+    A piece is `OPEN`, `OR` or `CLOSE` of braces, one of `RUN`, `ANYTHING`, `BELOW`, `BELOW_AND_SLASH` and `ABOVE`, or
+    the regular expression of one character.
+    """
+    translation = _Translation(text)
+    while translation.at < len(text):
+        yield translation.next()
+    if translation.depth:
+        raise PatternError(text, "a brace is not closed")
 
 
 class _Translation:
@@ -34,33 +54,25 @@ class _Translation:
         self.depth = 0
         """How many braces are open."""
 
-    def run(self) -> str:
-        """Return the regular expression."""
-        result = ""
-        while self.at < len(self.text):
-            result += self._next()
-        if self.depth:
-            raise PatternError(self.text, "a brace is not closed")
-        return rf"\A(?:{result})\Z"
-
-    def _next(self) -> str:
+    def next(self) -> str:
+        """Return the next piece."""
         rest = self.text[self.at :]
         if rest.startswith("/**") and self._is_end(self.at + 3):
             self.at += 3
-            return "(?:/.*)?" if self._after(0) != "/" else "(?:/.*)?(?=/)"
+            return BELOW if self._after(0) != "/" else BELOW_AND_SLASH
         if rest.startswith("**") and self._before() in _ENDS | {"{"} and self._is_end(self.at + 2):
             self.at += 2
             if self._after(0) != "/":
-                return ".*"
+                return ANYTHING
             self.at += 1
-            return "(?:.*/)?"
+            return ABOVE
         return self._within_segment()
 
     def _within_segment(self) -> str:
         sign = self._after(0)
         self.at += 1
         if sign in {"*", "?"}:
-            return "[^/]*" if sign == "*" else "[^/]"
+            return RUN if sign == "*" else "[^/]"
         if sign == "[":
             return self._class()
         return self._escaped() if sign == "\\" else self._brace(sign)
@@ -69,13 +81,13 @@ class _Translation:
         """Return what one of `{`, `,` and `}` means here, or any other character itself."""
         if sign == "{":
             self.depth += 1
-            return "(?:"
+            return OPEN
         if sign == "}" and not self.depth:
             raise PatternError(self.text, "a brace is closed that was not opened")
         if sign == "}":
             self.depth -= 1
-            return ")"
-        return "|" if sign == "," and self.depth else re.escape(sign)
+            return CLOSE
+        return OR if sign == "," and self.depth else re.escape(sign)
 
     def _class(self) -> str:
         inner, negated = "", self._after(0) in {"!", "^"}

@@ -148,6 +148,18 @@ class ManifestBlobUnknown(RegistryError):
         ]
 
 
+class Unauthorized(RegistryError):
+    """The caller has not said who they are, and nobody may do this without (code-11)."""
+
+    code = "UNAUTHORIZED"
+
+
+class Denied(RegistryError):
+    """The caller is known, and no policy lets them do this (code-12)."""
+
+    code = "DENIED"
+
+
 class PreconditionFailed(RegistryError):
     """If-None-Match or If-Match on a tag did not hold."""
 

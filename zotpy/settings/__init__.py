@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from zotpy.settings.access import AccessSettings, GrantSettings, RuleSettings
 from zotpy.settings.agreed import GcSettings
 from zotpy.settings.backend import S3Settings, StorageSettings, default_root
 from zotpy.settings.limits import ListSettings, ManifestSettings, UploadSettings
@@ -14,7 +15,9 @@ from zotpy.settings.replica import HttpSettings, Level, LogFormat, LogSettings, 
 from zotpy.settings.retained import KeepTagsSettings, PolicySettings, RetentionSettings
 
 __all__ = [
+    "AccessSettings",
     "GcSettings",
+    "GrantSettings",
     "HttpSettings",
     "KeepTagsSettings",
     "Level",
@@ -25,6 +28,7 @@ __all__ = [
     "MetricsSettings",
     "PolicySettings",
     "RetentionSettings",
+    "RuleSettings",
     "S3Settings",
     "Settings",
     "Source",

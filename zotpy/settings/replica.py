@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from zotpy.core.units import MIB
+from zotpy.settings.access import AccessSettings
 
 Level = Literal["debug", "info", "warn", "error"]
 LogFormat = Literal["auto", "json", "console"]
@@ -21,6 +22,8 @@ class HttpSettings:
     tls_cert: Path | None = None
     """PEM, with the chain. Give both `tls_cert` and `tls_key`, or neither."""
     tls_key: Path | None = None
+    access: AccessSettings | None = None
+    """Who may do what; `None`: every caller that is let in may do everything."""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     """Networks of the proxies in front, whose X-Forwarded-* headers are believed."""
     drain_timeout_s: float = 300.0

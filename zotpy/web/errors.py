@@ -56,6 +56,8 @@ STATUS: Mapping[type[e.RegistryError], int] = {
     e.ManifestInvalid: 400,
     e.ManifestTooLarge: 413,
     e.ManifestBlobUnknown: 404,
+    e.Unauthorized: 401,
+    e.Denied: 403,
     e.PreconditionFailed: 412,
     e.Unsupported: 501,
     e.TooManyRequests: 429,

@@ -1,0 +1,209 @@
+"""What `accessControl` decides, and by which rule: zot's words, as zot reads them."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.auth.rules import ALICE, ANONYMOUS, BOB, grant, policies
+from zotpy.auth.actions import Action
+from zotpy.auth.decision import Decision, Grantor
+from zotpy.auth.permission import Identity
+from zotpy.auth.policy import ON_REPOSITORIES, REMEMBERED, Policies
+from zotpy.config.access import ACTIONS, read_access_control
+from zotpy.config.errors import NestedProblems
+from zotpy.settings import AccessSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CAROL = Identity("carol", frozenset({"testers"}), "ldap")
+ADMIN = Identity("root", kind="htpasswd")
+CONTROL: dict[str, Any] = {
+    "repositories": {
+        "**": {"defaultPolicy": ["read"], "anonymousPolicy": ["read", "create"]},
+        "prod/**": {
+            "policies": [grant("create", users="bob"), grant("read create update", groups="builders testers")],
+            "defaultPolicy": ["read"],
+        },
+        "prod/private/*": {"policies": [grant("read delete", users="alice")]},
+    },
+    "groups": {"builders": {"users": ["alice"]}},
+    "adminPolicy": grant("read delete", users="root", groups="staff"),
+}
+
+
+def test_the_actions_of_the_configuration_are_those_of_policies() -> None:
+    """The words that a file may use are the actions that a policy can grant."""
+    assert set(ACTIONS) == {str(action) for action in ON_REPOSITORIES}
+
+
+@pytest.mark.parametrize(
+    ("caller", "action", "name", "decided"),
+    [
+        # The longest pattern counts, and no other.
+        (ALICE, "read", "other", (Grantor.DEFAULT, "**", None)),
+        (ALICE, "read", "prod/app", (Grantor.POLICY, "prod/**", 1)),
+        (ALICE, "delete", "prod/private/app", (Grantor.POLICY, "prod/private/*", 0)),
+        (BOB, "read", "prod/private/app", (None, "prod/private/*", None)),
+        (ALICE, "create", "prod/private/app", (None, "prod/private/*", None)),
+        (ALICE, "read", "prod/private/app/deep", (Grantor.POLICY, "prod/**", 1)),
+        (ALICE, "read", "prod", (Grantor.POLICY, "prod/**", 1)),
+        # A user has what any policy, or the default, grants. The first that grants is named.
+        (BOB, "create", "prod/app", (Grantor.POLICY, "prod/**", 0)),
+        (BOB, "read", "prod/app", (Grantor.DEFAULT, "prod/**", None)),
+        (BOB, "update", "prod/app", (None, "prod/**", None)),
+        # Groups come from the configuration and from the login.
+        (CAROL, "update", "prod/app", (Grantor.POLICY, "prod/**", 1)),
+        # A user does not have what anonymous callers have, nor the other way round.
+        (ANONYMOUS, "create", "other", (Grantor.ANONYMOUS, "**", None)),
+        (ALICE, "create", "other", (None, "**", None)),
+        (ANONYMOUS, "read", "prod/app", (None, "prod/**", None)),
+        # The admin policy grants in every repository, and only what it lists.
+        (ADMIN, "delete", "prod/private/app", (Grantor.ADMIN, "prod/private/*", None)),
+        (Identity("dave", frozenset({"staff"})), "delete", "prod/app", (Grantor.ADMIN, "prod/**", None)),
+        (ADMIN, "read", "prod/app", (Grantor.DEFAULT, "prod/**", None)),
+        (ADMIN, "update", "prod/private/app", (None, "prod/private/*", None)),
+    ],
+)
+def test_one_rule_decides(caller: Identity, action: str, name: str, decided: tuple[Any, ...]) -> None:
+    """The decision names the rule that grants the action, or the pattern whose rules do not."""
+    assert policies(**CONTROL).decide(caller, Action(action), name) == Decision(*decided)
+
+
+@pytest.mark.parametrize("given", ACTIONS)
+@pytest.mark.parametrize("asked", ACTIONS)
+def test_no_action_implies_another(given: str, asked: str) -> None:
+    """Each rule grants exactly the actions that it lists."""
+    for words in (
+        {"repositories": {"**": {"policies": [grant(given, users="alice")]}}},
+        {"repositories": {"**": {"defaultPolicy": [given]}}},
+        {"adminPolicy": grant(given, users="alice")},
+    ):
+        assert policies(**words).decide(ALICE, Action(asked), "app").is_allowed is (given == asked)
+    rules = policies(repositories={"**": {"anonymousPolicy": [given]}})
+    assert rules.decide(ANONYMOUS, Action(asked), "app").is_allowed is (given == asked)
+
+
+@pytest.mark.parametrize("caller", [ALICE, ANONYMOUS])
+@pytest.mark.parametrize("action", ON_REPOSITORIES)
+def test_a_repository_that_no_pattern_matches_is_closed(caller: Identity, action: Action) -> None:
+    """Nobody but the admin may do anything there."""
+    rules = policies(repositories={"team/*": {"defaultPolicy": list(ACTIONS), "anonymousPolicy": list(ACTIONS)}})
+    assert rules.decide(caller, action, "other/app") == Decision(None, None)
+    assert rules.decide(caller, action, "team/app/deep") == Decision(None, None)
+    assert rules.decide(caller, action, "team/app").is_allowed
+
+
+def test_a_star_among_users_is_a_user() -> None:
+    """It is no wildcard, as in zot: only a user of that name has what it grants."""
+    rules = policies(repositories={"**": {"policies": [grant("read", users="*")]}})
+    assert not rules.decide(ALICE, Action.READ, "app").is_allowed
+    assert rules.decide(Identity("*"), Action.READ, "app").is_allowed
+
+
+def test_an_empty_name_is_no_user() -> None:
+    """A caller without a name gets nothing of what policies and the admin policy grant, whatever groups say."""
+    rules = policies(**CONTROL)
+    nameless = Identity("", frozenset({"builders", "staff"}))
+    assert not rules.decide(nameless, Action.UPDATE, "prod/app").is_allowed
+
+
+def test_rules_have_names_that_a_file_has() -> None:
+    """A decision says where in the file to look."""
+    rules = policies(**CONTROL)
+    assert [
+        rules.decide(*asked).rule
+        for asked in (
+            (ALICE, Action.READ, "prod/app"),
+            (BOB, Action.READ, "prod/app"),
+            (ANONYMOUS, Action.READ, "app"),
+            (ADMIN, Action.DELETE, "app"),
+            (BOB, Action.DELETE, "app"),
+        )
+    ] == [
+        "http.accessControl.repositories[prod/**].policies[1]",
+        "http.accessControl.repositories[prod/**].defaultPolicy",
+        "http.accessControl.repositories[**].anonymousPolicy",
+        "http.accessControl.adminPolicy",
+        "http.accessControl.repositories[**]",
+    ]
+    assert policies(adminPolicy=grant("read")).decide(BOB, Action.READ, "app").rule == "http.accessControl.repositories"
+
+
+def test_remembered_names_are_bounded() -> None:
+    """Clients that ask for ever new names do not fill the memory of a replica."""
+    rules = policies(**CONTROL)
+    for number in range(REMEMBERED + 100):
+        rules.decide(ALICE, Action.READ, f"prod/app{number}")
+    assert rules.rule_of.cache_info().currsize == REMEMBERED
+
+
+def test_metrics_need_their_own_words() -> None:
+    """Users need a place in `metrics.users`, and anonymous callers the policy of the metrics. No admin has more."""
+    closed = policies(adminPolicy=grant("read", users="root"))
+    users = policies(metrics={"users": ["alice"]})
+    opened = policies(metrics={"anonymousPolicy": ["read"]})
+    callers = (ALICE, BOB, ADMIN, ANONYMOUS)
+    assert [closed.may_read_metrics(each) for each in callers] == [False, False, False, False]
+    assert [users.may_read_metrics(each) for each in callers] == [True, False, False, False]
+    assert [opened.may_read_metrics(each) for each in callers] == [False, False, False, True]
+
+
+words = st.sets(st.sampled_from(ACTIONS)).map(sorted)
+people = st.sets(st.sampled_from(["alice", "bob", "carol"]), max_size=2).map(sorted)
+teams = st.sets(st.sampled_from(["a", "b"])).map(sorted)
+grants = st.fixed_dictionaries({"users": people, "groups": teams, "actions": words})
+rule = st.fixed_dictionaries(
+    {"policies": st.lists(grants, max_size=3), "defaultPolicy": words, "anonymousPolicy": words}
+)
+sections = st.fixed_dictionaries(
+    {
+        "repositories": st.dictionaries(st.sampled_from(["x*", "*y*", "x/**", "x/y/*", "z"]), rule),
+        "adminPolicy": grants,
+        "groups": st.dictionaries(st.sampled_from(["a", "b"]), st.fixed_dictionaries({"users": people})),
+    }
+)
+callers = st.builds(Identity, st.sampled_from(["", "alice", "bob", "dave"]), st.frozensets(st.sampled_from(["a", "c"])))
+MATCHES: dict[str, Callable[[str], bool]] = {
+    "x*": lambda name: "/" not in name and fnmatchcase(name, "x*"),
+    "*y*": lambda name: "/" not in name and fnmatchcase(name, "*y*"),
+    "x/**": lambda name: name == "x" or name.startswith("x/"),
+    "x/y/*": lambda name: name.startswith("x/y/") and name.count("/") == 2,
+    "z": lambda name: name == "z",
+}
+
+
+@given(sections, callers, st.sampled_from(ACTIONS), st.sampled_from(["x", "xy", "y", "x/y", "x/y/z", "x/y/z/q", "z"]))
+def test_decisions_are_those_of_zots_words(section: Any, caller: Identity, action: str, name: str) -> None:
+    """A model that says in a few lines what zot's documentation says decides the same."""
+    matching = [pattern for pattern in section["repositories"] if MATCHES[pattern](name)]
+    repository = section["repositories"][max(matching, key=len)] if matching else {}
+    groups = {*caller.groups, *(group for group, of in section["groups"].items() if caller.name in of["users"])}
+
+    def has(policy: Any) -> bool:
+        who = caller.name in policy["users"] or groups & set(policy["groups"])
+        return bool(caller.name and who and action in policy["actions"])
+
+    expected = (
+        any(has(policy) for policy in repository.get("policies", []))
+        or action in repository.get("defaultPolicy" if caller.name else "anonymousPolicy", [])
+        or has(section["adminPolicy"])
+    )
+    assert Policies(read_access_control(section)).decide(caller, Action(action), name).is_allowed == expected
+
+
+def test_the_order_in_a_file_does_not_matter() -> None:
+    """The same patterns in another order decide the same."""
+    turned = {**CONTROL, "repositories": dict(reversed(CONTROL["repositories"].items()))}
+    assert read_access_control(turned) == read_access_control(CONTROL) != AccessSettings()
+
+
+def test_a_section_with_a_mistake_is_no_policy() -> None:
+    """Nothing of it is used."""
+    with pytest.raises(NestedProblems):
+        policies(repositories={"**": {"defaultPolicy": ["pull"]}})

@@ -1,0 +1,227 @@
+"""`http.accessControl` in a file: what is read, what is refused, and what surprises."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zotpy.config import load_settings
+from zotpy.config.access import MOST_PATTERNS, read_access_control, surprises
+from zotpy.config.errors import NestedProblems
+from zotpy.config.globs import read_glob
+from zotpy.config.overlaps import can_match_same
+from zotpy.core.errors import NameInvalid
+from zotpy.core.names import RepositoryName
+from zotpy.settings import AccessSettings, GrantSettings
+
+OF_ZOT: dict[str, Any] = {
+    "groups": {"group1": {"users": ["jack", "john"]}},
+    "repositories": {
+        "repos2/repo": {
+            "policies": [{"users": ["charlie"], "actions": ["read", "create"], "groups": ["group1"]}],
+            "defaultPolicy": ["read", "create"],
+        },
+        "**": {"policies": [{"users": ["mallory"], "actions": ["create"]}], "defaultPolicy": ["read"]},
+        "Tmp/**": {"DefaultPolicy": ["read"], "anonymousPolicy": ["read"], "policies": None},
+    },
+    "adminPolicy": {"users": ["admin"], "actions": ["read", "create", "update", "delete"]},
+    "metrics": {"users": ["metrics"], "anonymousPolicy": ["read"]},
+}
+DEFAULT = ".repositories[**].defaultPolicy"
+NO_ACTION = "is no action: write read, create, update or delete"
+
+
+def problems_of(section: object) -> list[tuple[str, str]]:
+    """Return the paths and problems of a section."""
+    with pytest.raises(NestedProblems) as raised:
+        read_access_control(section)
+    return list(raised.value.problems)
+
+
+def test_zots_words_are_read() -> None:
+    """All of zot's words have their place, and the longest pattern comes first."""
+    access = read_access_control(OF_ZOT)
+    assert [rule.pattern for rule in access.rules] == ["repos2/repo", "Tmp/**", "**"]
+    assert access.rules[0].policies == (
+        GrantSettings(frozenset({"charlie"}), frozenset({"group1"}), frozenset({"read", "create"})),
+    )
+    assert access.rules[0].default == {"read", "create"}
+    assert access.rules[1].anonymous == access.rules[1].default == {"read"}
+    assert access.admin.users == {"admin"}
+    assert access.groups == {"group1": {"jack", "john"}}
+    assert access.metrics_users == {"metrics"}
+    assert access.has_open_metrics
+    assert read_access_control(json.dumps(OF_ZOT)) == access  # as a variable
+    assert pickle.loads(pickle.dumps(access)) == access  # noqa: S301 - our own; a worker is given it so
+
+
+@pytest.mark.parametrize(
+    ("section", "path", "problem"),
+    [
+        ([], "", "write settings as names and values"),
+        ({}, "", "write repositories or adminPolicy, because without them nobody may do anything"),
+        ({"repository": {}}, ".repository", "there is no such setting"),
+        ({"adminpolice": {}}, ".adminpolice", "there is no such setting; did you mean adminPolicy?"),
+        ({"adminPolicy": {}, "ADMINPOLICY": {}}, ".adminPolicy", "occurs twice, in upper and lower case: remove one"),
+        (
+            {"repositories": {"**": {"defaultPolicy": ["pull"]}}},
+            ".repositories[**].defaultPolicy",
+            f"'pull' {NO_ACTION}",
+        ),
+        (
+            {"repositories": {"**": {"defaultPolicy": ["Read"]}}},
+            ".repositories[**].defaultPolicy",
+            f"'Read' {NO_ACTION}",
+        ),
+        ({"adminPolicy": {"actions": ["*"]}}, ".adminPolicy.actions", f"'*' {NO_ACTION}"),
+        ({"adminPolicy": {"actions": "read"}}, ".adminPolicy.actions", "write a list"),
+        ({"adminPolicy": {"users": [7]}}, ".adminPolicy.users", "write a list of texts, in quotes"),
+        ({"adminPolicy": {"users": [""]}}, ".adminPolicy.users", "write a list of texts, in quotes"),
+        ({"repositories": {"a{b": {}}}, ".repositories[a{b]", "'a{b' is no pattern: a brace is not closed"),
+        ({"repositories": {7: {}}}, ".repositories", "write each name in quotes"),
+        ({"repositories": {"**": {"policies": {}}}}, ".repositories[**].policies", "write a list"),
+        ({"repositories": {"**": {"policies": [7]}}}, ".repositories[**].policies[0]", "write settings as names"),
+        ({"groups": {"a": ["alice"]}}, ".groups.a", "write settings as names and values"),
+        ({"metrics": {"anonymousPolicy": ["create"]}}, ".metrics.anonymousPolicy", "'create' is no action: write read"),
+        (
+            {"repositories": {"**": {"policies": [{"conditions": [{"expression": "true"}]}]}}},
+            ".repositories[**].policies[0].conditions",
+            "zotpy does not support this yet",
+        ),
+        (
+            {"adminPolicy": {"conditions": [{"expression": "true"}]}},
+            ".adminPolicy.conditions",
+            "zotpy does not support",
+        ),
+        (
+            {"repositories": {"**": {"defaultPolicy": ["detectManifestCollision"]}}},
+            ".repositories[**].defaultPolicy",
+            "detectManifestCollision: zotpy does not support this yet",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_path(section: object, path: str, problem: str) -> None:
+    """Each says what to write instead."""
+    ((where, why),) = problems_of(section)
+    assert where == path
+    assert why.startswith(problem)
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    """Nobody mends a file one mistake at a time."""
+    section = {"repositories": {"a[": {"defaultPolicy": ["pull"]}}, "adminPolicy": {"user": []}, "groups": 7}
+    assert len(problems_of(section)) == 4
+
+
+def test_surprises_are_told() -> None:
+    """A star among users is a name, and what anonymous callers have users do not have."""
+    star = {"users": ["*"], "actions": ["read"]}
+    section = {
+        "repositories": {
+            "**": {"policies": [{"users": ["alice"]}, star]},
+            "open/**": {"anonymousPolicy": ["create", "read"], "defaultPolicy": ["read", "delete"]},
+            "wide/**/x": {"anonymousPolicy": ["update", "create", "read"]},
+            "same/*": {"anonymousPolicy": ["read"], "defaultPolicy": ["read"]},
+        },
+        "adminPolicy": star,
+    }
+    starred = 'users: ["*"] is one user whose name is *: for all users use defaultPolicy'
+    callers, more = (
+        "callers that have not logged in",
+        "and users that no policy names may not: add it to defaultPolicy if they should",
+    )
+    assert set(surprises(read_access_control(section))) == {
+        f"http.accessControl.repositories[**].policies: {starred}",
+        f"http.accessControl.adminPolicy: {starred}",
+        f"http.accessControl.repositories[open/**]: {callers} may create, {more}",
+        f"http.accessControl.repositories[wide/**/x]: {callers} may read, create or update, {more}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "do"),
+    [
+        ("a/*", "b/*", False),
+        ("a/*", "*/b", True),
+        ("*/*", "**/*", True),
+        ("a/**/b", "a/*/**", True),
+        ("dev-*", "*-dev", True),
+        ("a?c", "ab*", True),
+        ("[ab]/x", "[bc]/x", True),
+        ("[ab]/x", "[cd]/x", False),
+        ("[!a]/x", "a/***", False),
+        ("{a,b}/*", "{c,d}/*", False),
+        ("{a,b}/*", "{b,c}/*", True),
+        ("{a*,b}c", "{d*,b}c", True),
+        ("{a*,b}c", "{d*,e}c", False),
+        ("a/**", "a{/b}", True),
+        ("abc", "a**", True),
+        ("a**", "a/b", False),  # ** is * within a segment
+        ("a--*", "*--b", True),
+        ("a__b", "a__?", True),
+        ("*/", "a/", False),  # no name ends with a slash
+        ("A*", "*A", False),  # nor has capitals
+        ("a/**/**", "a/b/c/d", True),
+        (r"a\*", "a*?", False),
+    ],
+)
+def test_patterns_that_can_match_the_same_name(one: str, other: str, do: bool) -> None:  # noqa: FBT001
+    """Both orders say the same."""
+    assert can_match_same(one, other) is can_match_same(other, one) is do
+
+
+PARTS = ["a", "b", "/", "*", "**", "?", "[ab]", "[!a]", "{a,b/a}", "{*,b}", "{a,**}", "/**", "**/", "/**/", "-", "."]
+PATTERNS = st.lists(st.sampled_from(PARTS), min_size=1, max_size=5).map("".join)
+
+
+def names() -> list[str]:
+    """Return all names of a few characters."""
+    found = []
+    for length in range(1, 6):
+        for signs in itertools.product("ab/-", repeat=length):
+            try:
+                found.append(RepositoryName.parse("".join(signs)).text)
+            except NameInvalid:
+                continue
+    return found
+
+
+NAMES = names()
+
+
+@given(st.lists(PATTERNS, min_size=8, max_size=16, unique=True))
+def test_no_overlap_is_missed(patterns: list[str]) -> None:
+    """If some short name matches two patterns, that is known without looking at any name."""
+    matched = {pattern: {name for name in NAMES if read_glob(pattern).match(name)} for pattern in patterns}
+    for one, other in itertools.combinations(patterns, 2):
+        if matched[one] & matched[other]:
+            assert can_match_same(one, other)
+
+
+def test_equally_long_patterns_that_match_one_name_are_refused() -> None:
+    """In zot chance decides between them. Braces make one longer, and so say which comes first."""
+    ((path, problem),) = problems_of({"repositories": {"a/*": {}, "*/b": {}}})
+    assert path == ".repositories[a/*]"
+    assert problem.startswith("is as long as */b, and both match some name: neither comes before the other")
+    told = read_access_control({"repositories": {"a/*": {}, "{*}/b": {}, "c/*": {}, "d/*": {}}})
+    assert [rule.pattern for rule in told.rules] == ["{*}/b", "a/*", "c/*", "d/*"]
+
+
+def test_many_patterns_are_refused() -> None:
+    """Each request may have to be compared with all of them."""
+    ((path, problem),) = problems_of({"repositories": {f"team{number}/**": {} for number in range(MOST_PATTERNS + 1)}})
+    assert (path, problem) == (".repositories", f"has 1001 patterns: write at most {MOST_PATTERNS}, with * and {{}}")
+    most = read_access_control({"repositories": {f"team{number}/**": {} for number in range(MOST_PATTERNS)}})
+    assert len(most.rules) == MOST_PATTERNS
+
+
+def test_no_setting_is_no_control() -> None:
+    """Without the section nothing changes."""
+    assert load_settings(None, {}).http.access is None
+    assert AccessSettings() != read_access_control(OF_ZOT)

@@ -1,0 +1,41 @@
+"""What was decided about an action, and by which rule."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Grantor(StrEnum):
+    """The kinds of rules that can grant an action, as the configuration calls them."""
+
+    POLICY = "policies"
+    DEFAULT = "defaultPolicy"
+    ANONYMOUS = "anonymousPolicy"
+    ADMIN = "adminPolicy"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision. Without a `grantor` it is a refusal, because no rule grants the action."""
+
+    grantor: Grantor | None
+    pattern: str | None
+    """The pattern that counts for the repository; `None`: no pattern matches its name."""
+    index: int | None = None
+    """Which of the pattern's policies granted it, from 0."""
+
+    @property
+    def is_allowed(self) -> bool:
+        """Say whether the caller may do it."""
+        return self.grantor is not None
+
+    @property
+    def rule(self) -> str:
+        """Name the rule by its path in the configuration. For a refusal it is that of the pattern, if one matches."""
+        if self.grantor is Grantor.ADMIN:
+            return "http.accessControl.adminPolicy"
+        if self.pattern is None:
+            return "http.accessControl.repositories"
+        path = f"http.accessControl.repositories[{self.pattern}]"
+        if self.grantor is None:
+            return path
+        return f"{path}.{self.grantor}" + ("" if self.index is None else f"[{self.index}]")

@@ -1,0 +1,67 @@
+"""What `http.accessControl` permits the caller of one request."""
+
+from dataclasses import dataclass
+
+from zotpy.auth.actions import Action
+from zotpy.auth.permission import Identity
+from zotpy.auth.policy import ON_REPOSITORIES, Policies
+from zotpy.core.errors import Denied, RegistryError, Unauthorized
+from zotpy.core.names import RepositoryName
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The `zotpy.auth.permission.Permission` of a caller under policies."""
+
+    policies: Policies
+    identity: Identity
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether the caller may do everything everywhere, as an admin with all actions may."""
+        return all(self.policies.is_admin(self.identity, action) for action in ON_REPOSITORIES)
+
+    def require(self, action: Action, repo: RepositoryName | None, reference: str = "") -> None:
+        """Return if the caller may do this. Raises `Unauthorized` if they have not logged in, otherwise `Denied`."""
+        if not self.allows(action, repo, reference):
+            raise refusal(self.identity, action, repo)
+
+    def allows(self, action: Action, repo: RepositoryName | None, reference: str = "") -> bool:
+        """Say whether the caller may do this.
+
+        The push of a tag needs `CREATE` and `UPDATE`, as nobody has looked whether it exists.
+        """
+        if action in {Action.CONNECT, Action.CATALOG}:
+            return bool(self.identity.name) or self.policies.admits_anonymous
+        if action is Action.METRICS:
+            return self.policies.may_read_metrics(self.identity)
+        if repo is None:
+            return False
+        asked: tuple[Action, ...] = (action,)
+        if action is Action.PUSH:
+            asked = (Action.CREATE,) if ":" in reference else (Action.CREATE, Action.UPDATE)
+        return all(self.policies.decide(self.identity, each, repo.text).is_allowed for each in asked)
+
+
+def refusal(identity: Identity, action: Action, repo: RepositoryName | None) -> RegistryError:
+    """Return the error of a caller who may not do this. It tells nothing of the repository, nor of the rules."""
+    detail = {"action": str(action)} | ({} if repo is None else {"repository": repo.text})
+    what = _WHAT[action] + ("" if repo is None else f" {repo}")
+    if not identity.name:
+        return Unauthorized(f"log in to {what}", detail=detail)
+    needed = _NEED.get(action, f"the action {action}")
+    return Denied(f"{identity.name} may not {what}: ask the registry's operator for {needed}", detail=detail)
+
+
+_WHAT = {
+    Action.READ: "read",
+    Action.CREATE: "create content in",
+    Action.UPDATE: "update tags in",
+    Action.DELETE: "delete from",
+    Action.PUSH: "push to",
+    Action.CONNECT: "use this registry",
+    Action.CATALOG: "list the repositories",
+    Action.METRICS: "read the metrics",
+    Action.ADMIN: "administer this registry",
+}
+_NEED = {Action.PUSH: "the actions create and update", Action.METRICS: "a place in metrics.users"}

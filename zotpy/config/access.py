@@ -1,0 +1,176 @@
+"""`http.accessControl`: who may do what, in zot's words, and what surprises in it."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, groupby
+from typing import Any
+
+from zotpy.config.errors import NestedProblems
+from zotpy.config.foreign import asks
+from zotpy.config.globs import read_glob
+from zotpy.config.overlaps import can_match_same
+from zotpy.config.suggestions import closest
+from zotpy.settings.access import AccessSettings, GrantSettings, RuleSettings, Words
+
+ACTIONS = ("read", "create", "update", "delete")
+MOST_PATTERNS = 1000
+_COLLISION = "detectmanifestcollision"
+_NOT_YET = "zotpy does not support this yet, and ignoring it would allow more than you ask for: remove it"
+
+
+def read_access_control(value: object) -> AccessSettings:
+    """Read the section; as a variable it is JSON. Raises `NestedProblems`, `ValueError`."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            msg = "write a section of settings, as JSON"
+            raise ValueError(msg) from error
+    reading = _Reading()
+    found = reading.access(value)
+    if reading.problems:
+        raise NestedProblems(reading.problems)
+    return found
+
+
+def surprises(access: AccessSettings) -> Iterator[str]:
+    """Say what works as written, and hardly as it was meant."""
+    grants = [(f".repositories[{rule.pattern}].policies", each) for rule in access.rules for each in rule.policies]
+    for path, grant in [*grants, (".adminPolicy", access.admin)]:
+        if "*" in grant.users:
+            yield f'http.accessControl{path}: users: ["*"] is one user whose name is *: for all users use defaultPolicy'
+    for rule in access.rules:
+        if more := rule.anonymous - rule.default:
+            yield (
+                f"http.accessControl.repositories[{rule.pattern}]: callers that have not logged in may"
+                f" {_listed(more)}, and users that no policy names may not: add it to defaultPolicy if they should"
+            )
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Reads the section, and notes each mistake with its path."""
+
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+    def access(self, value: object) -> AccessSettings:
+        """Read all of it."""
+        parts = self._section(value, "", ("repositories", "adminPolicy", "groups", "metrics"))
+        if not parts and not self.problems:
+            self._note("", "write repositories or adminPolicy, because without them nobody may do anything")
+        metrics = self._section(parts.get("metrics"), ".metrics", ("users", "anonymousPolicy"))
+        opened = self._actions(metrics.get("anonymousPolicy"), ".metrics.anonymousPolicy", ("read",))
+        groups = self._names(parts.get("groups"), ".groups")
+        return AccessSettings(
+            rules=self._rules(parts.get("repositories")),
+            admin=self._grant(parts.get("adminPolicy"), ".adminPolicy"),
+            groups={name: self._group(each, f".groups.{name}") for name, each in groups.items()},
+            metrics_users=self._words(metrics.get("users"), ".metrics.users"),
+            has_open_metrics=bool(opened),
+        )
+
+    def _rules(self, value: object) -> tuple[RuleSettings, ...]:
+        patterns = self._names(value, ".repositories")
+        if len(patterns) > MOST_PATTERNS:
+            self._note(".repositories", f"has {len(patterns)} patterns: write at most {MOST_PATTERNS}, with * and {{}}")
+            return ()
+        found = [self._rule(pattern, each) for pattern, each in patterns.items()]
+        ordered = sorted((rule for rule in found if rule is not None), key=_length, reverse=True)
+        for _, equal in groupby(ordered, _length):
+            for one, other in combinations(equal, 2):
+                if can_match_same(one.pattern, other.pattern):
+                    why = f"is as long as {other.pattern}, and both match some name: neither comes before the other"
+                    self._note(
+                        f".repositories[{one.pattern}]", f"{why}: put braces around a part of the one that should"
+                    )
+        return tuple(ordered)
+
+    def _rule(self, pattern: str, value: object) -> RuleSettings | None:
+        path = f".repositories[{pattern}]"
+        parts = self._section(value, path, ("policies", "defaultPolicy", "anonymousPolicy"))
+        policies = self._list(parts.get("policies"), f"{path}.policies")
+        default = self._actions(parts.get("defaultPolicy"), f"{path}.defaultPolicy")
+        anonymous = self._actions(parts.get("anonymousPolicy"), f"{path}.anonymousPolicy")
+        grants = tuple(self._grant(each, f"{path}.policies[{index}]") for index, each in enumerate(policies))
+        try:
+            return RuleSettings(pattern, read_glob(pattern), grants, default, anonymous)
+        except ValueError as error:
+            self._note(path, str(error))
+            return None
+
+    def _grant(self, value: object, path: str) -> GrantSettings:
+        parts = self._section(value, path, ("users", "groups", "actions", "conditions"))
+        if asks(parts.get("conditions")):
+            self._note(f"{path}.conditions", _NOT_YET)
+        return GrantSettings(
+            self._words(parts.get("users"), f"{path}.users"),
+            self._words(parts.get("groups"), f"{path}.groups"),
+            self._actions(parts.get("actions"), f"{path}.actions"),
+        )
+
+    def _group(self, value: object, path: str) -> Words:
+        return self._words(self._section(value, path, ("users",)).get("users"), f"{path}.users")
+
+    def _actions(self, value: object, path: str, known: Sequence[str] = ACTIONS) -> Words:
+        words = self._words(value, path)
+        for word in sorted(words - set(known)):
+            if word.lower() == _COLLISION and known is ACTIONS:
+                self._note(path, f"{word}: {_NOT_YET}")
+            else:
+                self._note(path, f"{word!r} is no action: write {_listed(known)}")
+        return words
+
+    def _words(self, value: object, path: str) -> Words:
+        listed = self._list(value, path)
+        if not all(isinstance(word, str) and word for word in listed):
+            self._note(path, "write a list of texts, in quotes")
+            return frozenset()
+        return frozenset(listed)
+
+    def _list(self, value: object, path: str) -> list[Any]:
+        if value is None or isinstance(value, list):
+            return value or []
+        self._note(path, "write a list")
+        return []
+
+    def _names(self, value: object, path: str) -> Mapping[str, object]:
+        """Read a section whose names are the user's own."""
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            self._note(path, "write settings as names and values")
+            return {}
+        if not all(isinstance(name, str) for name in value):
+            self._note(path, "write each name in quotes")
+            return {}
+        return value
+
+    def _section(self, value: object, path: str, known: Sequence[str]) -> dict[str, Any]:
+        """Read a section whose names zot has given, in whatever case they are written. `null` is left out."""
+        canonical = {name.lower(): name for name in known}
+        found: dict[str, Any] = {}
+        for given, item in self._names(value, path).items():
+            name = canonical.get(given.lower())
+            if name is None:
+                near = closest(given, canonical)
+                meant = "" if near is None else f"; did you mean {canonical[near]}?"
+                self._note(f"{path}.{given}", f"there is no such setting{meant}")
+            elif name in found:
+                self._note(f"{path}.{name}", "occurs twice, in upper and lower case: remove one of them")
+            else:
+                found[name] = item
+        return {name: item for name, item in found.items() if item is not None}
+
+    def _note(self, path: str, problem: str) -> None:
+        self.problems.append((path, problem))
+
+
+def _length(rule: RuleSettings) -> int:
+    return len(rule.pattern.encode())
+
+
+def _listed(words: Sequence[str] | Words) -> str:
+    """Write actions as a sentence has them, in their usual order."""
+    *others, last = sorted(words, key=lambda word: ACTIONS.index(word) if word in ACTIONS else len(ACTIONS))
+    return f"{', '.join(others)} or {last}" if others else last

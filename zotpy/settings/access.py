@@ -1,0 +1,47 @@
+"""`http.accessControl`: who may do what, in zot's words. Actions are the words of `zotpy.auth.actions.Action`."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Words = frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class GrantSettings:
+    """What some users and groups may do: one of `policies`, or the `adminPolicy`."""
+
+    users: Words = frozenset()
+    groups: Words = frozenset()
+    actions: Words = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSettings:
+    """What holds for the repositories whose names match a pattern."""
+
+    pattern: str
+    """As the file has it."""
+    names: re.Pattern[str]
+    """Matches names as a whole."""
+    policies: tuple[GrantSettings, ...] = ()
+    default: Words = frozenset()
+    """What every user may do that has logged in."""
+    anonymous: Words = frozenset()
+    """What callers may do that have not."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSettings:
+    """All of `http.accessControl`."""
+
+    rules: tuple[RuleSettings, ...] = ()
+    """In the order in which they are asked: the longest pattern first. No two of equal length match the same name."""
+    admin: GrantSettings = GrantSettings()
+    """Holds in every repository."""
+    groups: Mapping[str, Words] = field(default_factory=dict)
+    """Users by group."""
+    metrics_users: Words = frozenset()
+    """Users that may read the metrics."""
+    has_open_metrics: bool = False
+    """Whether callers may read the metrics that have not logged in."""
