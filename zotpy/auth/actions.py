@@ -21,9 +21,10 @@ class Action(StrEnum):
     PUSH = "push"
     """Push a manifest under this tag or digest: `CREATE` if the tag is new, `UPDATE` if it exists.
 
-    The question is asked for the path first, then for each `?tag=`. If a caller has both, nobody needs to look at the
-    tag. A caller who has one of them may push only on a condition: the tag must not exist (`Condition.absent`), or it
-    must. A look at the tag before the push would not be enough, because two pushes at once could both pass.
+    The question is asked for the path first, then for each `?tag=`, and the answer is yes if a caller has one of the
+    two. If they have both, nobody needs to look at the tag. A caller who has one of them may push only on a condition:
+    the tag must not exist, or it must (`zotpy.web.push_rights`). A look at the tag before the push would not be enough,
+    because two pushes at once could both pass.
     """
     CONNECT = "connect"
     """Ask whether the registry has the API. No policy refuses it, but a caller may have to log in first."""

@@ -65,6 +65,15 @@ class Condition:
         """Make `If-Match: "<digest>"`: this must exist."""
         return cls(match=EntityTags(frozenset({str(digest)})))
 
+    def and_absent(self) -> "Condition":
+        """Return a condition that holds if this one does and nothing exists."""
+        others = EntityTags(frozenset()) if self.none_match is None else self.none_match
+        return Condition(self.match, EntityTags(others.strong | {ANY}, others.weak))
+
+    def and_present(self) -> "Condition":
+        """Return a condition that holds if this one does and something exists."""
+        return Condition(EntityTags(frozenset({ANY})), self.none_match) if self.match is None else self
+
     def holds(self, digest: Digest | None) -> bool:
         """Say whether the condition holds for what exists, or for nothing."""
         if self.match is not None and not self.match.match_strongly(digest):

@@ -15,6 +15,7 @@ from zotpy.registry.manifests import too_large
 from zotpy.web.answers import Answer
 from zotpy.web.call import Call
 from zotpy.web.contents import Content, answer_content
+from zotpy.web.push_rights import PushRights
 from zotpy.web.requests import condition_of, extra_tags_of, is_unchanged
 
 
@@ -47,16 +48,18 @@ async def push(call: Call) -> Response:
         raise TagInvalid(msg)
     for tag in extra_tags:  # the dispatcher knows only what the path names
         call.permission.require(Action.PUSH, repo, tag.text)
+    rights = PushRights(call.permission, repo, parsed, extra_tags)
     content = await _content(call)
-    pushed = await call.registry.manifests.push(
-        repo,
-        parsed,
-        content,
-        request.headers.get("Content-Type"),
-        extra_tags=extra_tags,
-        condition=condition,
-        until_left=call.body.until_left,
-    )
+    with rights.explained(condition):
+        pushed = await call.registry.manifests.push(
+            repo,
+            parsed,
+            content,
+            request.headers.get("Content-Type"),
+            extra_tags=extra_tags,
+            condition=rights.narrowed(condition),
+            until_left=call.body.until_left,
+        )
     response = Answer("", 201)
     response.headers["Location"] = call.path(f"/v2/{repo}/manifests/{pushed.digest}")
     response.headers["Docker-Content-Digest"] = str(pushed.digest)

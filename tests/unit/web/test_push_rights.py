@@ -1,0 +1,187 @@
+"""Pushes of callers who may only create, or only update: over HTTP, under policies, and two at once."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from tests.unit.auth.rules import ALICE, ANONYMOUS, grant, policies
+from tests.unit.web.serving import REPO, Replica, codes_of, digest_of, image, serving
+from zotpy.auth.granted import Granted
+from zotpy.core import keys
+from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.names import RepositoryName, Tag
+from zotpy.store.interface import Features
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    import httpx
+
+    from zotpy.auth.permission import Identity, Permission
+    from zotpy.http.server.bodies import BoundedRequest
+
+BOTH, CREATE, UPDATE = "create update", "create", "update"
+ABSENT_TAG, PRESENT_TAG = {"If-None-Match": "*"}, {"If-Match": "*"}
+
+
+@dataclass(slots=True)
+class Door:
+    """Lets in callers of one identity, under rules that a test changes."""
+
+    actions: str = BOTH
+    identity: Identity = ALICE
+
+    async def admit(self, request: BoundedRequest) -> Permission:
+        """Say what they may do."""
+        del request
+        words = self.actions.split()
+        open_to = {"anonymousPolicy": words} if self.identity == ANONYMOUS else {}
+        return Granted(
+            policies(repositories={"**": {"policies": [grant(self.actions, users="alice")], **open_to}}), self.identity
+        )
+
+
+@asynccontextmanager
+async def guarded(nursery: trio.Nursery, door: Door) -> AsyncIterator[Replica]:
+    """Serve a replica that has the config of images, and the tag `old`."""
+    async with serving(nursery, admit=door.admit) as replica:
+        await replica.push_image("old")
+        yield replica
+
+
+async def push(
+    replica: Replica, reference: str, *tags: str, note: str = "new", headers: Mapping[str, str] | None = None
+) -> httpx.Response:
+    """Push a manifest that differs by `note`; `reference` is a tag, or empty for its digest."""
+    content = image(note=note)
+    url = f"/v2/{REPO}/manifests/{reference or digest_of(content)}"
+    return await replica.client.put(
+        url, params={"tag": tags}, content=content, headers={"Content-Type": OCI_IMAGE, **(headers or {})}
+    )
+
+
+@pytest.mark.parametrize(
+    ("actions", "reference", "tags", "status"),
+    [
+        (BOTH, "old", (), 201),
+        (BOTH, "new", (), 201),
+        (BOTH, "", ("old", "new"), 201),
+        (CREATE, "new", (), 201),
+        (CREATE, "old", (), 403),
+        (CREATE, "", (), 201),
+        (CREATE, "", ("new", "newer"), 201),
+        (CREATE, "", ("new", "old"), 403),
+        (UPDATE, "old", (), 201),
+        (UPDATE, "new", (), 403),
+        (UPDATE, "", (), 403),
+        (UPDATE, "", ("old",), 201),
+        (UPDATE, "", ("old", "new"), 403),
+        ("read delete", "new", (), 403),
+        ("read delete", "old", (), 403),
+    ],
+)
+async def test_new_tags_need_create_and_others_update(
+    nursery: trio.Nursery, actions: str, reference: str, tags: tuple[str, ...], status: int
+) -> None:
+    """A push that needs an action that the caller lacks is refused, and writes nothing."""
+    door = Door()
+    async with guarded(nursery, door) as replica:
+        door.actions = actions
+        before = dict(replica.store.objects)
+        answer = await push(replica, reference, *tags)
+        assert answer.status_code == status, answer.text
+        if status == 403:
+            assert codes_of(answer) == ["DENIED"]
+            assert replica.store.objects == before
+
+
+async def test_the_same_manifest_again_is_an_update(nursery: trio.Nursery) -> None:
+    """As in zot: a tag that exists is updated, whatever it names."""
+    door = Door()
+    async with guarded(nursery, door) as replica:
+        door.actions = CREATE
+        assert (await push(replica, "new")).status_code == 201
+        assert (await push(replica, "new")).status_code == 403
+
+
+async def test_a_refusal_names_the_missing_action(nursery: trio.Nursery) -> None:
+    """The message says what the push would have needed, and anonymous callers are asked to log in."""
+    door = Door()
+    async with guarded(nursery, door) as replica:
+        told = f"alice may not update tags in {REPO}: ask the registry's operator for the action update"
+        asked = f"log in to update tags in {REPO}"
+        for door.identity, status, message in ((ALICE, 403, told), (ANONYMOUS, 401, asked)):
+            door.actions = CREATE
+            answer = await push(replica, "old")
+            assert (answer.status_code, answer.json()["errors"][0]["message"]) == (status, message)
+        door.actions, door.identity = UPDATE, ALICE
+        answer = await push(replica, "new")
+        assert answer.json()["errors"][0]["detail"] == {"action": "create", "repository": REPO}
+
+
+@pytest.mark.parametrize(
+    ("actions", "tag", "headers", "status"),
+    [
+        (CREATE, "old", ABSENT_TAG, 412),
+        (CREATE, "new", ABSENT_TAG, 201),
+        (CREATE, "old", PRESENT_TAG, 403),
+        (UPDATE, "new", PRESENT_TAG, 412),
+        (UPDATE, "old", PRESENT_TAG, 201),
+        (UPDATE, "old", ABSENT_TAG, 403),
+        (UPDATE, "old", {"If-Match": f'"sha256:{"0" * 64}"'}, 412),
+        (CREATE, "new", {"If-None-Match": f'"sha256:{"0" * 64}"'}, 201),
+        (CREATE, "old", {"If-None-Match": f'"sha256:{"0" * 64}"'}, 403),
+    ],
+)
+async def test_the_clients_own_condition_holds_as_well(
+    nursery: trio.Nursery, actions: str, tag: str, headers: Mapping[str, str], status: int
+) -> None:
+    """412 says that the client's condition did not hold; 403 that the caller may not do what the push needs."""
+    door = Door()
+    async with guarded(nursery, door) as replica:
+        door.actions = actions
+        assert (await push(replica, tag, headers=headers)).status_code == status
+
+
+async def test_of_two_pushes_at_once_one_creates_the_tag(nursery: trio.Nursery) -> None:
+    """Both have seen that the tag is new before either writes it. The store then takes one of them."""
+    door = Door()
+    async with guarded(nursery, door) as replica:
+        door.actions = CREATE
+        answers: dict[str, httpx.Response] = {}
+
+        async def one(note: str) -> None:
+            answers[note] = await push(replica, "new", note=note)
+
+        key = keys.tag(RepositoryName(REPO), Tag("new"))
+        parked = [replica.script.park("before", "put", key) for _ in range(2)]
+        with trio.fail_after(60):
+            async with trio.open_nursery() as pushes:
+                pushes.start_soon(one, "first")
+                pushes.start_soon(one, "second")
+                for step in parked:
+                    await step.reached.wait()
+                for step in parked:
+                    step.go_on.set()
+        assert sorted(answer.status_code for answer in answers.values()) == [201, 403]
+        (won,) = [note for note, answer in answers.items() if answer.status_code == 201]
+        door.actions = "read"
+        pulled = await replica.client.head(f"/v2/{REPO}/manifests/new")
+        assert pulled.headers["Docker-Content-Digest"] == digest_of(image(note=won))
+
+
+@pytest.mark.parametrize(("actions", "tag"), [(CREATE, "new"), (UPDATE, "old")])
+async def test_a_store_without_conditions_needs_both(nursery: trio.Nursery, actions: str, tag: str) -> None:
+    """Nobody could say there whether the tag was new, so a push of a tag needs both actions."""
+    door = Door()
+    async with guarded(nursery, door) as replica:
+        replica.store._features = Features(
+            conditional_create=False, conditional_replace=False, conditional_delete=False
+        )
+        for door.actions, status in ((actions, 403), (BOTH, 201)):
+            assert (await push(replica, tag)).status_code == status
