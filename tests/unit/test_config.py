@@ -512,6 +512,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "lists.pageBytes": ("2MiB", 2 << 20),
     "lists.annotations": ("1KiB", 1024),
     "lists.referrersRead": ("700", 700),
+    "lists.catalogRead": ("7000", 7000),
     "manifest.maxReferences": ("500", 500),
     "manifest.maxValues": ("20000", 20_000),
     "http.maxConnections": ("100", 100),

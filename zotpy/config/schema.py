@@ -112,6 +112,7 @@ LEAVES = {
     "lists.pageBytes": Leaf("lists", "page_bytes", read_size(128 * KIB, 3 * MIB)),
     "lists.annotations": Leaf("lists", "annotation_bytes", read_size(0, 64 * KIB)),
     "lists.referrersRead": Leaf("lists", "referrers_read", read_count(250, 100_000)),
+    "lists.catalogRead": Leaf("lists", "catalog_read", read_count(1000, 10_000_000)),
 }
 """Every setting, by its path."""
 

@@ -7,7 +7,7 @@ Every page is bounded, whatever a client asks for: names by their number, descri
 what a page takes in memory from the first listing until the answer was sent.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +18,7 @@ import trio
 from zotpy.concurrency import gather
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.errors import NameUnknown
+from zotpy.core.errors import Denied, NameUnknown
 from zotpy.core.framing import unframe
 from zotpy.core.names import RepositoryName
 from zotpy.core.paging import name_to_begin_after
@@ -79,9 +79,20 @@ class Lists:
             raise NameUnknown(msg, detail={"name": repo.text})
         return page
 
-    async def catalog(self, n: int | None, last: str, account: Account | None = None) -> Page:
-        """List repositories that had a manifest pushed, after `last`, at most `n`."""
-        page = await self._names(keys.REPOS, n, last.replace("/", "!"), account)
+    async def catalog(
+        self, n: int | None, last: str, account: Account | None = None, shows: Callable[[str], bool] | None = None
+    ) -> Page:
+        """List repositories that had a manifest pushed, after `last`, at most `n`.
+
+        With `shows`, only those for whose names it says yes. Nothing tells of the others: a page has a next one only if
+        that has a name, unless very many repositories in a row are not shown. Raises `Denied` if the page would then be
+        empty.
+        """
+        after = last.replace("/", "!")
+        if shows is None:
+            page = await self._names(keys.REPOS, n, after, account)
+        else:
+            page = await self._shown(keys.REPOS, n, after, account, lambda name: shows(name.replace("!", "/")))
         return Page([name.replace("!", "/") for name in page.names], page.more, page.size)
 
     async def referrers(
@@ -126,6 +137,29 @@ class Lists:
                 await self._hold(account, NAME_BYTES * (size if more else len(objects)))
             names += [listed.key.removeprefix(prefix) for listed in objects]
             after = names[-1] if names else ""
+        return Page(names[:size], more or len(names) > size, size)
+
+    async def _shown(
+        self, prefix: str, n: int | None, last: str, account: Account | None, shows: Callable[[str], bool]
+    ) -> Page:
+        """List names below a prefix that are shown, and look for one more than fits, to know if a page follows."""
+        size = self.settings.page_size if n is None else min(n, self.settings.page_size)
+        names: list[str] = []
+        after, more, looked = name_to_begin_after(last), size > 0, 0
+        if more:
+            await self._hold(account, NAME_BYTES * (STORE_PAGE + size))
+        while more and len(names) <= size and looked < self.settings.catalog_read:
+            objects, more = await self._list_after(prefix, after, STORE_PAGE)
+            found = [listed.key.removeprefix(prefix) for listed in objects]
+            names += [name for name in found if shows(name)]
+            looked += len(found)
+            after = found[-1] if found else ""
+        if more and not names:
+            msg = (
+                f"the next {looked} repositories of the list are not yours to read, and zotpy looks no further: ask for"
+                " your repositories by name, or ask the registry's operator to raise lists.catalogRead"
+            )
+            raise Denied(msg)
         return Page(names[:size], more or len(names) > size, size)
 
     async def _list_after(self, prefix: str, after: str, limit: int) -> tuple[list[Listed], bool]:

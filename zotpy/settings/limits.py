@@ -64,3 +64,5 @@ class ListSettings:
     """Annotations of one referrer in the list, 0 to 64 KiB; others are left out."""
     referrers_read: int = 4000
     """About how many referrers are read at most for one page, 250 to 100,000."""
+    catalog_read: int = 100_000
+    """About how many repositories are looked at for one page of those that a caller may read, 1,000 to 10,000,000."""

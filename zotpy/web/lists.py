@@ -5,8 +5,10 @@ from typing import Any
 
 from quart import Response
 
+from zotpy.auth.actions import Action
 from zotpy.core.digests import Digest
 from zotpy.core.manifest_facts import OCI_INDEX
+from zotpy.core.names import RepositoryName
 from zotpy.core.paging import next_link, parse_page_size
 from zotpy.web.answers import Answer
 from zotpy.web.call import Call
@@ -31,11 +33,15 @@ async def tags(call: Call) -> Response:
 
 
 async def catalog(call: Call) -> Response:
-    """GET /v2/_catalog."""
-    request = call.request
+    """GET /v2/_catalog: the repositories that the caller may read."""
+    request, permission = call.request, call.permission
     n = parse_page_size(request.args.get("n"))
     last = call.known(request.args.get("last", ""))
-    page = await call.registry.lists.catalog(n, last, call.hold())
+
+    def shows(name: str) -> bool:
+        return permission.allows(Action.READ, RepositoryName(name))
+
+    page = await call.registry.lists.catalog(n, last, call.hold(), None if permission.is_open else shows)
     response = _json({"repositories": [call.told(name) for name in page.names]})
     if page.more:
         response.headers["Link"] = next_link(
