@@ -1,17 +1,15 @@
 """Memory for long answers that is used again: in a new block each 4 KiB costs the system a page fault.
 
 A slab is free once no view of it exists. So no caller has to give one back, and none can be used twice.
-"""
 
-import sys
+A view of some bytes keeps its whole slab, which the memory budget does not know. So the slabs of a process are few.
+"""
 
 SLAB_BYTES = 4 * 1024 * 1024
 MOST_SLABS = 10
-"""How many are kept for the next answers. If all are in use, further ones are made, and freed after use."""
+"""How many a process has. If all are in use, answers are received elsewhere, in as much memory as they need."""
 LEAST_ROOM_BYTES = SLAB_BYTES // 4
-"""If less is left in a slab, a read would be too short: the next slab is used."""
-_REFERENCES_IF_FREE = 3
-"""References to a slab without views: from the list, from the variable of the loop, and from the call that counts."""
+"""If less is left in a slab, a read would be too short: the next slab is used. For fewer bytes, none is."""
 
 
 class Slabs:
@@ -21,15 +19,30 @@ class Slabs:
         """Begin with none."""
         self._slabs: list[bytearray] = []
 
-    def take(self) -> memoryview:
-        """Return `SLAB_BYTES` that nothing else uses, with any content."""
+    def take(self) -> memoryview | None:
+        """Return `SLAB_BYTES` that nothing else uses, with any content. `None`: all slabs are in use."""
         for slab in self._slabs:
-            if sys.getrefcount(slab) == _REFERENCES_IF_FREE:
+            if _is_free(slab):
                 return memoryview(slab)
-        slab = bytearray(SLAB_BYTES)
-        if len(self._slabs) < MOST_SLABS:
-            self._slabs.append(slab)
+        if len(self._slabs) == MOST_SLABS:
+            return None
+        slab = bytearray(SLAB_BYTES + 1)
+        del slab[-1]  # leaves room for `_is_free`
+        self._slabs.append(slab)
         return memoryview(slab)
+
+
+def _is_free(slab: bytearray) -> bool:
+    """Say whether no view of a slab is left: only then does Python let its length change.
+
+    The number of references says less. It depends on the interpreter, and newer ones count fewer.
+    """
+    try:
+        slab.append(0)
+    except BufferError:
+        return False
+    del slab[-1]
+    return True
 
 
 class Room:
@@ -40,10 +53,14 @@ class Room:
         self._slabs = slabs
         self._free = memoryview(b"")
 
-    def offer(self, most_bytes: int) -> memoryview:
-        """Return where to receive up to `most_bytes`, 1 or more; it may be fewer."""
+    def offer(self, most_bytes: int) -> memoryview | None:
+        """Return where to receive up to `most_bytes`, 1 or more; it may be fewer. `None`: elsewhere."""
         if len(self._free) < min(most_bytes, LEAST_ROOM_BYTES):
-            self._free = self._slabs.take()
+            self.leave()
+            slab = self._slabs.take() if most_bytes >= LEAST_ROOM_BYTES else None
+            if slab is None:
+                return None
+            self._free = slab
         return self._free[:most_bytes]
 
     def fill(self, count: int) -> memoryview:

@@ -24,7 +24,7 @@ import trio
 from zotpy.core.pieces import Buffer, Pieces
 from zotpy.http import http1
 from zotpy.http.slabs import Room, Slabs
-from zotpy.http.sockets import write_in_bites
+from zotpy.http.sockets import received_bytes, write_in_bites
 from zotpy.http.tls import TLSStream
 from zotpy.s3.forward_proxy import Proxy
 
@@ -121,16 +121,17 @@ class StoreConnection:
     async def receive(self) -> bytes | memoryview:
         """Receive the next bytes of the answer's body, none at its end. Raises `httpx.TransportError`."""
         if self._is_plain and self._left_bytes and self._http.awaited_bytes:
-            return await self._receive_into_slab()
+            room = self._room.offer(self._left_bytes)
+            if room is not None:
+                return await self._receive_into(room)
         event = await self._next_event(READ_BYTES)
         if not isinstance(event, h11.Data):
             return b""
         self._left_bytes -= len(event.data)
         return bytes(event.data)
 
-    async def _receive_into_slab(self) -> memoryview:
+    async def _receive_into(self, room: memoryview) -> memoryview:
         """Receive the next bytes of a body of known length where they stay until they are sent."""
-        room = self._room.offer(self._left_bytes)
         count = await self._read_plain(lambda file: os.readv(file, [room]))
         if not count:
             msg = f"the connection ended {self._left_bytes} bytes before the end of the answer"
@@ -149,7 +150,8 @@ class StoreConnection:
         answer.
         """
         is_done = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
-        if is_done and not self._http.trailing_data[0]:
+        has_more = self._http.trailing_data[0] or not (self._is_plain or self._secured.is_empty)
+        if is_done and not has_more:
             self._http.start_next_cycle()
             self._idle_until = trio.current_time() + self._keepalive_s
             return True
@@ -235,12 +237,23 @@ class StoreConnection:
         return bytes(received)
 
     async def _gather_records(self) -> None:
-        """Wait until the socket holds many of TLS's records, if many are to come and none is here."""
-        if self._socket is not None and not self._secured.has_bytes:
-            self._ask_for_many(self._socket)
-            if self._waits_for_many:
-                with _errors(httpx.ReadTimeout, httpx.ReadError, math.inf), trio.move_on_after(self._read_timeout_s):
-                    await trio.lowlevel.wait_readable(self._socket)
+        """Wait until the socket holds many of TLS's records, if many are to come and none is here.
+
+        Afterwards any byte wakes us: the stream itself waits for the rest of a record, which may be the last one.
+        """
+        if self._socket is None or self._secured.has_bytes:
+            return
+        self._ask_for_many(self._socket)
+        if not self._waits_for_many:
+            return
+        with (
+            _errors(httpx.ReadTimeout, httpx.ReadError, math.inf),
+            trio.move_on_after(self._read_timeout_s) as scope,
+        ):
+            await trio.lowlevel.wait_readable(self._socket)
+        if scope.cancelled_caught and not received_bytes(self._socket):
+            raise httpx.ReadTimeout(_TOO_SLOW)
+        self._ask_for_any(self._socket)
 
     async def _read_plain(self, read: Callable[[int], T]) -> T:
         """Read as soon as bytes are here: trio's own `recv` lets all other tasks run before each read."""
@@ -264,6 +277,12 @@ class StoreConnection:
         if (wanted := self._left_bytes > LEAST_BYTES + READ_HEAD_BYTES) is not self._waits_for_many:
             self._waits_for_many = wanted
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, LEAST_BYTES if wanted else 1)
+
+    def _ask_for_any(self, plain: trio.socket.SocketType) -> None:
+        """Let the system wake us when any byte is here."""
+        if self._waits_for_many:
+            self._waits_for_many = False
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
 
 class _errors:  # noqa: N801 - a context manager; as a generator it takes three times as long, for each read and write

@@ -2,43 +2,74 @@
 
 from __future__ import annotations
 
+import sys
+
+import pytest
+
 from zotpy.http.slabs import LEAST_ROOM_BYTES, MOST_SLABS, SLAB_BYTES, Room, Slabs
+
+
+def take(slabs: Slabs) -> memoryview:
+    """Take a slab that is there."""
+    slab = slabs.take()
+    assert slab is not None
+    return slab
 
 
 def test_a_slab_is_used_again_when_its_last_view_is_gone() -> None:
     """A view of a view counts as well, wherever it went."""
     slabs = Slabs()
-    first = slabs.take()
+    first = take(slabs)
+    assert len(first) == SLAB_BYTES
     first[0] = 1
     kept = first[10:20]
     del first
-    assert slabs.take()[0] == 0, "another one: the first is in use"
+    assert take(slabs)[0] == 0, "another one: the first is in use"
     del kept
-    assert slabs.take()[0] == 1
+    again = take(slabs)
+    assert again[0] == 1
+    assert len(again) == SLAB_BYTES
 
 
-def test_more_slabs_than_are_kept_are_gone_after_use() -> None:
-    """Only so many are remembered; each of those in use is one of its own."""
+@pytest.mark.parametrize("counted", range(1, 6))
+def test_a_slab_in_use_is_never_used_again_however_references_are_counted(
+    counted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.14 counts fewer references than 3.13: a view would look like none."""
+    monkeypatch.setattr(sys, "getrefcount", lambda _: counted)
     slabs = Slabs()
-    views = [slabs.take() for _ in range(MOST_SLABS + 2)]
+    views = [take(slabs) for _ in range(3)]
     for number, view in enumerate(views):
         view[0] = number
-    assert [view[0] for view in views] == list(range(MOST_SLABS + 2))
-    del view, views
-    held = [slabs.take() for _ in range(MOST_SLABS + 1)]
-    assert sorted(view[0] for view in held) == [0, *range(MOST_SLABS)]
+    assert [view[0] for view in views] == [0, 1, 2]
+
+
+def test_there_are_no_more_slabs_than_the_process_may_have() -> None:
+    """If all are in use, even by a view of one byte each, answers are received elsewhere."""
+    slabs = Slabs()
+    held = [take(slabs)[:1] for _ in range(MOST_SLABS)]
+    assert slabs.take() is None
+    assert Room(slabs).offer(SLAB_BYTES) is None
+    held.pop()
+    assert Room(slabs).offer(SLAB_BYTES) is not None
+
+
+def test_a_short_answer_begins_no_slab() -> None:
+    """It would hold much more than it has."""
+    assert Room(Slabs()).offer(LEAST_ROOM_BYTES - 1) is None
 
 
 def test_reads_stand_one_behind_the_other() -> None:
     """What was filled is not offered again; a rest that is too short for a long read is left."""
     room = Room(Slabs())
     offered = room.offer(SLAB_BYTES * 2)
+    assert offered is not None
     assert len(offered) == SLAB_BYTES
     offered[:3] = b"abc"
     first = room.fill(3)
     assert bytes(first) == b"abc"
-    assert len(room.offer(SLAB_BYTES)) == SLAB_BYTES - 3
+    assert len(room.offer(SLAB_BYTES) or b"") == SLAB_BYTES - 3
     room.fill(SLAB_BYTES - 3 - LEAST_ROOM_BYTES + 1)
-    assert len(room.offer(10)) == 10, "a short one still fits"
-    assert len(room.offer(SLAB_BYTES)) == SLAB_BYTES, "a long one begins the next slab"
+    assert len(room.offer(10) or b"") == 10, "a short one still fits"
+    assert len(room.offer(SLAB_BYTES) or b"") == SLAB_BYTES, "a long one begins the next slab"
     assert bytes(first) == b"abc"
