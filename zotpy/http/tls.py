@@ -10,9 +10,13 @@ from contextlib import suppress
 
 import trio
 
+from zotpy.http.tls_records import Records
+
 RECEIVE_BYTES = 64 * 1024
 """How much to read from the socket at once if the caller asks for less."""
 _RECORD_BYTES = 16 * 1024
+_STEP_BYTES = 32 * 1024
+"""Given to OpenSSL at once. Its buffers never shrink: a connection keeps as much as they once held, until its end."""
 
 
 class TLSStream(trio.abc.Stream):
@@ -34,6 +38,9 @@ class TLSStream(trio.abc.Stream):
         self.transport_stream = transport
         self._sending = sending or trio.Lock()
         self._has_bytes = False
+        self._received = memoryview(b"")
+        """Encrypted bytes that OpenSSL does not have yet."""
+        self._records = Records()
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._object = context.wrap_bio(
             self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
@@ -46,7 +53,9 @@ class TLSStream(trio.abc.Stream):
                 self._object.do_handshake()
             except ssl.SSLWantReadError:
                 await self._flush()
-                await self._receive(RECEIVE_BYTES)
+                if not self._feed():
+                    await self._receive(RECEIVE_BYTES)
+                    self._feed()
                 continue
             except ssl.SSLError as error:
                 with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -67,7 +76,12 @@ class TLSStream(trio.abc.Stream):
     @property
     def unfinished_bytes(self) -> int:
         """How much of an incomplete record is here: the socket has that much less of the rest of a body."""
-        return self._incoming.pending
+        return self._records.unfinished_bytes
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything that was received was handed out."""
+        return not (self._may_have_more() or self.unfinished_bytes)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Return the bytes of all records that are here, up to `max_bytes`; none at the end. It waits for some.
@@ -91,12 +105,14 @@ class TLSStream(trio.abc.Stream):
     def encrypt(self, data: bytes | bytearray | memoryview) -> bytes:
         """Return what is to be sent for `data`; the caller holds `sending`. Raises `trio.BrokenResourceError`."""
         view = memoryview(data)
+        encrypted: list[bytes] = []
         try:
             while view:
-                view = view[self._object.write(view) :]
+                view = view[self._object.write(view[:_STEP_BYTES]) :]
+                encrypted.append(self._outgoing.read())
         except ssl.SSLError as error:
             raise trio.BrokenResourceError from error
-        return self._outgoing.read()
+        return encrypted[0] if len(encrypted) == 1 else b"".join(encrypted)
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until the transport has room."""
@@ -134,6 +150,8 @@ class TLSStream(trio.abc.Stream):
             try:
                 piece = self._object.read(min(most_bytes, _RECORD_BYTES))
             except ssl.SSLWantReadError:
+                if self._feed():
+                    continue
                 return pieces, False
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return pieces, True
@@ -143,13 +161,26 @@ class TLSStream(trio.abc.Stream):
                 return pieces, True
             pieces.append(piece)
             most_bytes -= len(piece)
-        self._has_bytes = True
+        self._has_bytes = self._may_have_more()
         return pieces, False
+
+    def _may_have_more(self) -> bool:
+        """Say whether bytes are here that are no part of a record which is not complete. It may be wrong about yes."""
+        return bool(self._object.pending() or self._incoming.pending or self._received)
+
+    def _feed(self) -> bool:
+        """Give OpenSSL the next of the encrypted bytes that are here, and say whether there were any."""
+        if not self._received:
+            return False
+        self._incoming.write(self._received[:_STEP_BYTES])
+        self._received = self._received[_STEP_BYTES:] or memoryview(b"")  # lets go of what is used up
+        return True
 
     async def _receive(self, most_bytes: int) -> None:
         received = await self.transport_stream.receive_some(most_bytes)
         if received:
-            self._incoming.write(received)
+            self._records.note(received)
+            self._received = memoryview(received)
         else:
             self._incoming.write_eof()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import ssl
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,10 +15,10 @@ import trio.testing
 from tests.unit.web.certificates import write_certificate
 from zotpy.core.units import KIB, MIB
 from zotpy.http.tls import TLSStream
+from zotpy.http.tls_records import Records
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 RECORD = 16 * KIB
 
@@ -128,3 +130,77 @@ async def test_bytes_that_are_no_record_break_the_connection(tmp_path: Path) -> 
         await ends.far.transport_stream.send_all(b"\x17\x03\x03\x00\x20" + bytes(32))
         with pytest.raises(trio.BrokenResourceError):
             await ends.near.receive_some()
+
+
+@asynccontextmanager
+async def pairs(count: int, directory: Path) -> AsyncIterator[list[tuple[TLSStream, TLSStream]]]:
+    """Secure connections in memory, with ours on both ends: server, client."""
+    cert, key = write_certificate(directory)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    trusting = ssl.create_default_context(cafile=str(cert))
+    made: list[tuple[TLSStream, TLSStream]] = []
+    for _ in range(count):
+        near, far = trio.testing.memory_stream_pair()
+        made.append(
+            (
+                TLSStream(near, context, server_side=True),
+                TLSStream(far, trusting, server_hostname="127.0.0.1"),
+            )
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(made[-1][0].do_handshake)
+            nursery.start_soon(made[-1][1].do_handshake)
+    yield made
+    for pair in made:
+        for end in pair:
+            await trio.aclose_forcefully(end)
+
+
+@pytest.mark.parametrize("cut", [1, 4, 5, 6, 100, RECORD])
+async def test_the_beginning_of_a_record_is_known(cut: int, tmp_path: Path) -> None:
+    """OpenSSL takes it out of our hands. Nobody may wait at the socket for what is here already."""
+    async with pairs(1, tmp_path) as [(near, far)]:
+        whole, begun = far.encrypt(b"whole"), far.encrypt(bytes(RECORD))
+        await far.transport_stream.send_all(whole + begun[:cut])
+        assert await near.receive_some(MIB) == b"whole"
+        assert not near.has_bytes
+        assert not near.is_empty
+        assert near.unfinished_bytes == cut
+        await far.transport_stream.send_all(begun[cut:])
+        assert await near.receive_some(MIB) == bytes(RECORD)
+        assert near.unfinished_bytes == 0
+        assert near.is_empty
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 3, 5, 7, RECORD - 1, RECORD + 22, 64 * KIB])
+def test_records_are_followed_however_they_are_cut(piece_bytes: int) -> None:
+    """Also those without content, and headers in two pieces."""
+    records, known, ends, lengths = b"", Records(), [0], (0, 1, RECORD, 0, 300, RECORD + 17)
+    for length in lengths * 3:
+        records += b"\x17\x03\x03" + length.to_bytes(2, "big") + bytes(length)
+        ends.append(len(records))
+    for start in range(0, len(records), piece_bytes):
+        at = min(start + piece_bytes, len(records))
+        known.note(records[start:at])
+        assert known.unfinished_bytes == at - max(end for end in ends if end <= at)
+
+
+def resident_bytes() -> int:
+    """Return how much memory this process has."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+
+
+async def test_a_connection_keeps_little_of_what_went_through_it(tmp_path: Path) -> None:
+    """OpenSSL's buffers never shrink: connections that rest would keep as much as they held when they were busy."""
+    count, content = 40, bytes(MIB)
+    async with pairs(count, tmp_path) as made:
+        before = resident_bytes()
+        for near, far in made:
+            for one, other in ((near, far), (far, near)):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(one.send_all, content)
+                    left = len(content)
+                    while left:
+                        left -= len(await other.receive_some(MIB))
+        assert resident_bytes() - before < count * MIB // 2, "two ends of each, with two buffers"

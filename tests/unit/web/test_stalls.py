@@ -292,6 +292,33 @@ async def test_a_client_that_stops_reading_is_cut(
         assert (await replica.client.get(f"/v2/{REPO}/blobs/{digest}")).status_code == 200
 
 
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_client_that_takes_less_than_a_bite_in_time_is_not_cut(
+    nursery: trio.Nursery,
+    tmp_path: Path,
+    tls: bool,  # noqa: FBT001
+) -> None:
+    """The system calls a socket writable when it has room for a bite. The rule is 64 KiB, which are much less."""
+    config, trusted = ServerConfig(), None
+    config.send_stall_s = 5 * SOON_S
+    if tls:
+        certificate, key = write_certificate(tmp_path)
+        config.certfile, config.keyfile = str(certificate), str(key)
+        trusted = ssl.create_default_context(cafile=str(certificate))
+    async with serving(nursery, SETTINGS, config) as replica:
+        digest = await push_zeros(replica, 8 * MIB)
+        client = await connect_narrow(replica.port, trusted)
+        async with client.stream:
+            await client.begin("GET", f"/v2/{REPO}/blobs/{digest}", None)
+            client.http.send(h11.EndOfMessage())
+            for _ in range(8):  # three times as long as the stall timeout, four times as fast as the rule
+                for _ in range(8):
+                    client.http.receive_data(bytes(await client.stream.receive_some(PROGRESS_BYTES // 4)))
+                await trio.sleep(2 * SOON_S)
+            status, body = await client.receive()
+        assert (status, len(body)) == (200, 8 * MIB)
+
+
 async def test_a_client_that_reads_is_served_with_tls(nursery: trio.Nursery, tmp_path: Path) -> None:
     """Sending in pieces changes nothing for a client that takes them, and HTTP/2 is not spoken."""
     config = ServerConfig()

@@ -17,6 +17,8 @@ from zotpy.http.tls import TLSStream
 
 TLS_SLICE_BYTES = 256 * 1024
 """How much is encrypted at once. As many bytes are held besides what is to be sent."""
+ROOM_TRIES = 16
+"""How many writes within the stall timeout look for what a client has taken that is too slow for whole bites."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -30,6 +32,7 @@ class Wire:
             self._tls = TLSStream(stream.transport_stream, stream.context, server_side=True, sending=sending)
         self.stream: Any = stream if self._tls is None else self._tls
         """hypercorn does the handshake with it, and closes it."""
+        self._stall_s = config.send_stall_s
         self.pace = Pace(config.send_stall_s, config.contested_bytes)
         self.patience = Patience(config.receiving)
         self._answers = config.sending
@@ -93,15 +96,23 @@ class Wire:
         """
         plain = self.socket
         if self._is_full:
-            await trio.lowlevel.wait_writable(plain)
+            await self._wait_for_room()
         while True:
             try:
                 sent_bytes = os.write(plain.fileno(), data)
             except BlockingIOError:
-                await trio.lowlevel.wait_writable(plain)
+                await self._wait_for_room()
             else:
                 self._is_full = sent_bytes < len(data)
                 return sent_bytes
+
+    async def _wait_for_room(self) -> None:
+        """Wait until the socket has room for a bite, or for a share of the stall timeout.
+
+        In that time a slow client may take less than a bite, and yet as much as it must. Then the next write sends it.
+        """
+        with trio.move_on_after(self._stall_s / ROOM_TRIES):
+            await trio.lowlevel.wait_writable(self.socket)
 
     @contextmanager
     def answering_long(self) -> Iterator[None]:

@@ -1,0 +1,128 @@
+"""A connection to the store with TLS: records gather in the socket, and nothing waits for bytes that do not come."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import trio
+import trio.testing
+
+from tests.unit.web.certificates import write_certificate
+from zotpy.core.units import KIB
+from zotpy.http.tls import TLSStream
+from zotpy.s3.connection import LEAST_BYTES, READ_BYTES, StoreConnection
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+PATIENT_S, IMPATIENT_S = 10.0, 0.5
+"""How long a read may take. Nothing is asserted about the time; reads that hang end with an error."""
+
+
+class Store:
+    """The other end of a connection: it says how many of its encrypted bytes go out, and when."""
+
+    def __init__(self, connection: StoreConnection, stream: TLSStream) -> None:
+        """Have the handshake done, and no request received."""
+        self.connection = connection
+        self.stream = stream
+
+    async def answer(self, head: bytes, method: str = "GET", read_s: float = PATIENT_S) -> None:
+        """Receive a request of the connection, and answer with this head."""
+        timeouts = {"connect": PATIENT_S, "read": read_s, "write": PATIENT_S}
+        request = httpx.Request(method, "https://127.0.0.1/key", extensions={"timeout": timeouts})
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.connection.send, request)
+            await self.stream.receive_some()
+            await self.stream.send_all(head)
+
+    async def send(self, encrypted: memoryview) -> None:
+        """Send bytes as they are."""
+        await self.stream.transport_stream.send_all(encrypted)
+
+
+@asynccontextmanager
+async def connected(directory: Path) -> AsyncIterator[Store]:
+    """Connect, with a first request that has a short answer."""
+    certificate, key = write_certificate(directory)
+    ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ours.load_cert_chain(certificate, key)
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        url = httpx.URL(f"https://127.0.0.1:{listener.socket.getsockname()[1]}")
+        connection = StoreConnection(url, trusting, 30.0)
+        timeouts = {"connect": PATIENT_S, "read": PATIENT_S, "write": PATIENT_S}
+        request = httpx.Request("GET", url, extensions={"timeout": timeouts})
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connection.send, request)
+            stream = TLSStream(await listener.accept(), ours, server_side=True)
+            await stream.do_handshake()
+            await stream.receive_some()
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        assert await connection.receive() == b""
+        assert connection.finish()
+    async with stream:
+        yield Store(connection, stream)
+        await connection.aclose()
+
+
+def content_of(length: int) -> bytes:
+    """Return bytes of which none can stand in another's place unseen."""
+    return b"".join(number.to_bytes(4, "big") for number in range(length // 4))
+
+
+async def test_the_end_of_a_body_is_not_waited_for_after_a_read_that_took_all_it_could(tmp_path: Path) -> None:
+    """A read that was filled leaves half a record, and less is to come than was asked of the system before."""
+    content = content_of(3 * READ_BYTES + READ_BYTES // 2)
+    async with connected(tmp_path) as store:
+        await store.answer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content))
+        encrypted = memoryview(store.stream.encrypt(content))
+        first = 3 * READ_BYTES
+        received = bytearray()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.send, encrypted[:first])
+            while len(received) < first - 64 * KIB:
+                received += await store.connection.receive()
+            nursery.start_soon(store.send, encrypted[first:])
+            while piece := await store.connection.receive():
+                received += piece
+        assert received == content
+        assert store.connection.finish()
+
+
+async def test_bytes_before_a_silence_are_read(tmp_path: Path) -> None:
+    """Where fewer bytes come than are waited for, they are handed on in the end; only then is there a timeout."""
+    async with connected(tmp_path) as store:
+        length = 8 * LEAST_BYTES
+        await store.answer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length, read_s=IMPATIENT_S)
+        await store.stream.send_all(content_of(KIB))
+        received = bytearray()
+
+        async def receive_all() -> None:
+            while True:
+                received.extend(await store.connection.receive())
+
+        with pytest.raises(httpx.ReadTimeout):
+            await receive_all()
+        assert received == content_of(KIB)
+
+
+async def test_a_connection_that_holds_more_than_an_answer_is_not_used_again(tmp_path: Path) -> None:
+    """The beginning of a record that should not be there is in our hands already, and not in the socket."""
+    async with connected(tmp_path) as store:
+        head = store.stream.encrypt(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        more = store.stream.encrypt(b"x" * KIB)
+        timeouts = {"connect": PATIENT_S, "read": PATIENT_S, "write": PATIENT_S}
+        request = httpx.Request("GET", "https://127.0.0.1/key", extensions={"timeout": timeouts})
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.connection.send, request)
+            await store.stream.receive_some()
+            await store.send(memoryview(head + more[:KIB]))
+        assert [await store.connection.receive(), await store.connection.receive()] == [b"ok", b""]
+        assert not store.connection.finish()
