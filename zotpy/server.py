@@ -19,6 +19,7 @@ from zotpy.core.units import MIB
 from zotpy.http.server.proxies import TrustedProxies
 from zotpy.http.server.streaming import Answered
 from zotpy.listening import listen, longest_end_s, until_signal
+from zotpy.logins import make_door
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.reloading import keep_reloading
@@ -77,6 +78,7 @@ async def run_replica(
     bell: Bell | None = None,
 ) -> None:
     """Open the store and answer requests; see `zotpy.listening.listen`. Raises `StartupError`."""
+    door = make_door(settings, bell := bell or Bell())
     try:
         async with open_store(settings) as store:
             health, space = Health(store), await _space(settings.storage)
@@ -86,7 +88,7 @@ async def run_replica(
             metrics.watch_budget(registry.budget, registry.blobs.readers)
             metrics.watch_space(space)
             metrics_path = settings.metrics.path if settings.metrics.enable else None
-            app = create_app(registry, health, metrics.render, metrics_path, space)
+            app = create_app(registry, health, metrics.render, metrics_path, space, door.admit, door.challenge)
             app.proxies = TrustedProxies(settings.http.trusted_proxies)
             app.report = partial(report, metrics, quiet=PROBES | {settings.metrics.path})
             collect_less()
@@ -100,6 +102,7 @@ async def run_replica(
                 await listen(app, health, settings.http, until_draining, on_listening, listener, bell)
 
             services = [
+                *door.services,
                 Service(space.keep_looking),
                 Service(metrics.keep_published),
                 Service(health.keep_looking),
@@ -140,6 +143,8 @@ def report(metrics: Metrics, answered: Answered, ended: float, *, quiet: Collect
     )
     if answered.cut is not None:
         metrics.on_cut(answered.cut)
+    if answered.login:
+        metrics.on_login(answered.login)
     say = log.debug if answered.route in quiet and answered.status == HTTPStatus.OK else log.info
     say(
         "request",
@@ -151,5 +156,6 @@ def report(metrics: Metrics, answered: Answered, ended: float, *, quiet: Collect
         received_bytes=answered.received_bytes,
         sent_bytes=answered.sent_bytes,
         seconds=round(seconds, 6),
+        **({"user": answered.user, "login": answered.login} if answered.login else {}),
         **({} if answered.cut is None else {"cut": answered.cut}),
     )

@@ -290,6 +290,22 @@ def test_protections_are_never_dropped_silently(load: Load, path: str) -> None:
         load(document(off))
 
 
+def test_logins_are_read_from_zots_file(load: Load, tmp_path: Path) -> None:
+    """The words are zot's. A file of users must exist, and an empty path means that nobody is asked."""
+    users = tmp_path / "htpasswd"
+    document = {"http": {"realm": "ours", "auth": {"htpasswd": {"path": str(users)}, "failDelay": 5}}}
+    assert problems_of(load, document) == [f"http.auth.htpasswd.path: the file {users} does not exist"]
+    users.touch()
+    settings = load(document)
+    assert (settings.auth.htpasswd, settings.auth.fail_delay_s, settings.http.realm) == (users, 5.0, "ours")
+    assert settings.warnings == ()
+    assert load({"http": {"auth": {"htpasswd": {"path": ""}}}}).auth.htpasswd is None
+    assert problems_of(load, {"http": {"auth": {"failDelay": 31}}}) == [
+        "http.auth.failDelay: 31 is too long: at most 30s"
+    ]
+    assert problems_of(load, {"http": {"realm": "ä"}}) == ["http.realm: write printable letters of ASCII"]
+
+
 @pytest.mark.parametrize("path", WITHOUT_EFFECT)
 def test_settings_of_zot_without_effect_are_warned_of(load: Load, path: str) -> None:
     """Each is accepted with any value, and named in one warning."""

@@ -18,8 +18,8 @@ MAY_IMPORT = {
     "zotpy.settings": "zotpy.core",
     "zotpy.libraries": "",
     "zotpy.http": "zotpy.libraries h11 trio",
-    "zotpy.http.server": "zotpy.bell zotpy.concurrency zotpy.core zotpy.http zotpy.memory zotpy.store h11 hypercorn "
-    "quart quart_trio structlog trio werkzeug",
+    "zotpy.http.server": "zotpy.bell zotpy.concurrency zotpy.core zotpy.http zotpy.memory zotpy.store zotpy.watching "
+    "h11 hypercorn quart quart_trio structlog trio werkzeug",
     "zotpy.s3.wire": "zotpy.core crc32c",
     "zotpy.s3": "zotpy.core zotpy.http zotpy.libraries zotpy.s3.wire zotpy.settings botocore crc32c h11 httpx "
     "structlog trio",
@@ -35,7 +35,8 @@ MAY_IMPORT = {
     "zotpy.store structlog trio",
     "zotpy.collector": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.settings zotpy.store structlog trio",
     "zotpy.bell": "trio",
-    "zotpy.auth": "zotpy.core zotpy.settings",
+    "zotpy.watching": "zotpy.bell trio",
+    "zotpy.auth": "zotpy.bell zotpy.core zotpy.settings zotpy.watching argon2 bcrypt passlib structlog trio",
     "zotpy.web": "zotpy.auth zotpy.bell zotpy.bucket zotpy.concurrency zotpy.core zotpy.http zotpy.http.server "
     "zotpy.memory zotpy.registry zotpy.registry.pushing zotpy.store quart quart_trio structlog trio",
     "zotpy.telemetry": "zotpy zotpy.libraries zotpy.memory zotpy.release zotpy.store prometheus_client structlog trio",
@@ -50,9 +51,10 @@ MAY_IMPORT = {
     "zotpy.listening": "zotpy.bell zotpy.bucket zotpy.concurrency zotpy.http.server zotpy.registry zotpy.settings "
     "zotpy.startup zotpy.web structlog trio",
     "zotpy.collecting": "zotpy.collector zotpy.settings zotpy.store structlog trio",
+    "zotpy.logins": "zotpy.auth zotpy.bell zotpy.services zotpy.settings zotpy.startup zotpy.web",
     "zotpy.server": "zotpy.bell zotpy.bucket zotpy.collecting zotpy.concurrency zotpy.core zotpy.http.server "
-    "zotpy.listening zotpy.memory zotpy.registry zotpy.reloading zotpy.services zotpy.settings zotpy.startup "
-    "zotpy.storage zotpy.store zotpy.systemd zotpy.telemetry zotpy.web structlog trio",
+    "zotpy.listening zotpy.logins zotpy.memory zotpy.registry zotpy.reloading zotpy.services zotpy.settings "
+    "zotpy.startup zotpy.storage zotpy.store zotpy.systemd zotpy.telemetry zotpy.web structlog trio",
     "zotpy.workers": "zotpy.bell zotpy.concurrency zotpy.listening zotpy.reloading zotpy.restarts zotpy.server "
     "zotpy.services zotpy.settings zotpy.startup zotpy.storage zotpy.systemd zotpy.telemetry structlog trio",
     "zotpy.inspection": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.settings zotpy.store trio",

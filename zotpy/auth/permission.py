@@ -1,9 +1,10 @@
 """The questions that a request asks of access control. Without access control each answer is yes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from zotpy.auth.actions import Action
+from zotpy.core.errors import Unauthorized
 from zotpy.core.names import RepositoryName
 
 
@@ -50,10 +51,11 @@ class Permission(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
 class Unrestricted:
-    """Permission to do everything, for everybody."""
+    """Permission to do everything, for every caller who comes this far."""
 
-    identity = Identity()
+    identity: Identity = field(default_factory=Identity)
     is_open = True
 
     def require(self, action: Action, repo: RepositoryName | None, reference: str = "") -> None:
@@ -63,6 +65,25 @@ class Unrestricted:
         """Say yes."""
         del action, repo, reference
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Permission to do nothing, for a caller who has to log in first."""
+
+    identity: Identity = field(default_factory=Identity)
+    is_open = False
+
+    def require(self, action: Action, repo: RepositoryName | None, reference: str = "") -> None:
+        """Raise `Unauthorized`."""
+        del action, repo, reference
+        msg = "log in: this registry lets nobody in without a login"
+        raise Unauthorized(msg)
+
+    def allows(self, action: Action, repo: RepositoryName | None, reference: str = "") -> bool:
+        """Say no."""
+        del action, repo, reference
+        return False
 
 
 class Unasked:

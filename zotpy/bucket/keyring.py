@@ -41,8 +41,8 @@ class Keyring:
         """Write a token that any replica can check."""
         return token.sign(self._known[min(self._known)])
 
-    async def verify(self, text: str, repo: str, upload_id: str) -> UploadToken:
-        """Read a token. This costs one store call if its key was written after this replica started.
+    async def verify(self, text: str, repo: str, upload_id: str, owner: str = "") -> UploadToken:
+        """Read a token of this owner. This costs one store call if its key was written after this replica started.
 
         Raises `UploadUnknown`.
         """
@@ -50,7 +50,7 @@ class Keyring:
         if key_id not in self._known and not await self._fetch(key_id):
             msg = "this upload was begun at another registry: begin a new one here with POST"
             raise UploadUnknown(msg)
-        return UploadToken.verify(text, repo, upload_id, self._known[key_id])
+        return UploadToken.verify(text, repo, upload_id, self._known[key_id], owner)
 
     async def _fetch(self, key_id: str) -> bool:
         if len(key_id) != _KEY_ID_LENGTH or not key_id.isalnum():

@@ -7,6 +7,7 @@ from typing import Any
 from zotpy.config.schema import DRIVER
 from zotpy.config.values import size_text
 from zotpy.settings import (
+    AuthSettings,
     GcSettings,
     HttpSettings,
     ListSettings,
@@ -38,6 +39,7 @@ def build(
     storage = {"root_directory": default_root(environ), **values.get("storage", {})}
     return Settings(
         http=HttpSettings(**values.get("http", {})),
+        auth=AuthSettings(**values.get("auth", {})),
         storage=StorageSettings(**storage, s3=_s3(values["s3"], environ) if values.get("s3") else None),
         log=LogSettings(**values.get("log", {})),
         upload=counting(UploadSettings(**values.get("upload", {})), gc),

@@ -21,6 +21,7 @@ _TAKEN = frozenset({"/livez", "/readyz", "/startupz"})
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,6})?) ?%", re.ASCII)
 LONGEST_EXPIRY_S = 7 * 86400
 LONGEST_SILENCE_S = 3600
+LONGEST_DELAY_S = 30
 MOST_WORKERS = 64
 Reader = Callable[[object], object]
 
@@ -63,6 +64,11 @@ def read_file(value: object) -> Path:
         msg = f"the file {path} does not exist"
         raise ValueError(msg)
     return path
+
+
+def read_optional_file(value: object) -> Path | None:
+    """Read the path of a file that exists. An empty one means none."""
+    return None if value == "" else read_file(value)
 
 
 def read_prefix(value: object) -> str:
@@ -158,6 +164,24 @@ def read_wait(value: object) -> float:
         msg = f"{value!r} is not a duration: write seconds, or numbers with h, m, s or ms, such as 10m30s"
         raise ValueError(msg)
     return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(text))
+
+
+def read_delay(value: object) -> float:
+    """Read how long a refusal is held back: less than clients wait for an answer."""
+    seconds = read_wait(value)
+    if seconds > LONGEST_DELAY_S:
+        msg = f"{value} is too long: at most {LONGEST_DELAY_S}s"
+        raise ValueError(msg)
+    return seconds
+
+
+def read_realm(value: object) -> str:
+    """Read what clients are told that they log in to: printable ASCII, as it is part of a header."""
+    text = read_text(value)
+    if not (text.isascii() and text.isprintable()):
+        msg = "write printable letters of ASCII"
+        raise ValueError(msg)
+    return text
 
 
 def read_silence(value: object) -> float:

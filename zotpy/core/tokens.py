@@ -1,7 +1,7 @@
 """The signed token in an upload's Location. Any replica can check it, and beginning an upload costs no store call.
 
 Its form is `<base64url(JSON)>.<base64url(HMAC-SHA-256)>`. The signature also covers the repository and the upload's id,
-although they are in the path.
+although they are in the path, and whose upload it is, which every request says anew.
 """
 
 import base64
@@ -34,6 +34,8 @@ class UploadToken:
     algorithm: str
     offset: int
     """How many bytes were safe when this token was made; 0: the store has nothing of the upload yet."""
+    owner: str = ""
+    """Who began the upload; empty if they have not said who they are. The signature covers it, and no text has it."""
 
     def sign(self, key: SigningKey) -> str:
         """Write the token for the query of a Location."""
@@ -42,14 +44,16 @@ class UploadToken:
 
     def _mac(self, payload: bytes, key: SigningKey) -> bytes:
         signed = b"\0".join([self.repo.encode(), self.upload_id.encode(), payload])
+        if self.owner:  # the payload is JSON, which has no zero byte
+            signed += b"\0" + self.owner.encode()
         return hmac.digest(key.secret, signed, hashlib.sha256)
 
     @classmethod
-    def verify(cls, text: str, repo: str, upload_id: str, key: SigningKey) -> Self:
-        """Read a token that `key` signed for this upload. Raises `UploadUnknown`."""
+    def verify(cls, text: str, repo: str, upload_id: str, key: SigningKey, owner: str = "") -> Self:
+        """Read a token that `key` signed for this upload of this owner. Raises `UploadUnknown`."""
         payload, mac = _split(text)
         fields = _fields(payload)
-        token = cls(repo, upload_id, str(fields["a"]), int(str(fields["o"])))
+        token = cls(repo, upload_id, str(fields["a"]), int(str(fields["o"])), owner)
         if not hmac.compare_digest(token._mac(payload, key), mac):
             raise _unknown()
         return token

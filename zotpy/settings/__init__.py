@@ -11,11 +11,13 @@ from zotpy.settings.access import AccessSettings, GrantSettings, RuleSettings
 from zotpy.settings.agreed import GcSettings
 from zotpy.settings.backend import S3Settings, StorageSettings, default_root
 from zotpy.settings.limits import ListSettings, ManifestSettings, UploadSettings
+from zotpy.settings.logins import AuthSettings
 from zotpy.settings.replica import HttpSettings, Level, LogFormat, LogSettings, MetricsSettings
 from zotpy.settings.retained import KeepTagsSettings, PolicySettings, RetentionSettings
 
 __all__ = [
     "AccessSettings",
+    "AuthSettings",
     "GcSettings",
     "GrantSettings",
     "HttpSettings",
@@ -53,6 +55,7 @@ class Settings:
     """All settings of one replica."""
 
     http: HttpSettings = field(default_factory=HttpSettings)
+    auth: AuthSettings = field(default_factory=AuthSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
     log: LogSettings = field(default_factory=LogSettings)
     upload: UploadSettings = field(default_factory=UploadSettings)

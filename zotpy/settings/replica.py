@@ -24,6 +24,8 @@ class HttpSettings:
     tls_key: Path | None = None
     access: AccessSettings | None = None
     """Who may do what; `None`: every caller that is let in may do everything."""
+    realm: str = "Authorization Required"
+    """What clients are told that they log in to."""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     """Networks of the proxies in front, whose X-Forwarded-* headers are believed."""
     drain_timeout_s: float = 300.0

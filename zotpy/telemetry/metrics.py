@@ -61,6 +61,12 @@ class Metrics:
         self.cuts = Counter(
             "zotpy_http_cuts", "Requests that did not go through to their end.", ("reason",), registry=self.registry
         )
+        self.logins = Counter(
+            "zotpy_http_requests_by_login",
+            "Requests by how their callers are known, if there are logins.",
+            ("login",),
+            registry=self.registry,
+        )
         self.read_backs = Counter(
             "zotpy_blobs_read_back", "Blobs read back from the store to learn their digests.", registry=self.registry
         )
@@ -137,6 +143,10 @@ class Metrics:
         self.received.inc(received_bytes)
         self.sent.inc(sent_bytes)
         self.request_seconds.labels(method, route).observe(seconds)
+
+    def on_login(self, login: str) -> None:
+        """Count one request by how its caller is known: `anonymous`, or a kind of login. The user is no label."""
+        self.logins.labels(login).inc()
 
     def on_read_back(self, size_bytes: int) -> None:
         """Count a blob that is read back from the store, because only its bytes there can tell its digest."""

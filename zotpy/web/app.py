@@ -120,12 +120,16 @@ def create_app(
     metrics_path: str | None = METRICS_PATH,
     space: Space | None = None,
     admit: Admit = admit_everybody,
+    challenge: str = "",
 ) -> RegistryApp:
-    """Make the ASGI application of one replica. `metrics` renders the answer of `metrics_path`, if that is given."""
+    """Make the ASGI application of one replica. `metrics` renders the answer of `metrics_path`, if that is given.
+
+    `admit` says what each caller may do, and `challenge` how a caller can log in (`WWW-Authenticate`).
+    """
     app = RegistryApp("zotpy", static_folder=None)
     app.budget = registry.budget
     app.context = Context(registry, health, metrics, space or Space())
-    app.dispatcher = Dispatcher(RouteTable(_routes(metrics_path)), app.context, admit)
+    app.dispatcher = Dispatcher(RouteTable(_routes(metrics_path)), app.context, admit, challenge)
     return app
 
 

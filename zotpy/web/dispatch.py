@@ -6,6 +6,7 @@ Nothing else calls a handler, so no handler runs for a caller who may not do wha
 """
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 import trio
 from quart import Response
@@ -33,8 +34,12 @@ async def admit_everybody(request: BoundedRequest) -> Permission:
 class Dispatcher:
     """Leads requests to their handlers."""
 
-    def __init__(self, table: RouteTable, context: Context, admit: Admit = admit_everybody) -> None:
+    def __init__(
+        self, table: RouteTable, context: Context, admit: Admit = admit_everybody, challenge: str = ""
+    ) -> None:
+        """`challenge` is the WWW-Authenticate header of each answer 401."""
         self.table = table
+        self._challenge = challenge
         self._context = context
         self._admit = admit
 
@@ -52,12 +57,16 @@ class Dispatcher:
             permission = UNASKED
             if route.needs is not None:
                 permission = await self._admit(request)
+                request.user, request.login = permission.identity.name, permission.identity.kind
                 permission.require(route.needs, repo, last)
             response = await route.handler(Call(self._context, request, permission, repo, last))
         except (Exception, BaseExceptionGroup) as error:
             if isinstance(first_cause(error), trio.Cancelled):
                 raise
-            return area.failed(error)
+            response = area.failed(error)
+            if response.status_code == HTTPStatus.UNAUTHORIZED and self._challenge:
+                response.headers["WWW-Authenticate"] = self._challenge
+            return response
         response.headers.update(area.headers)
         return response
 

@@ -30,7 +30,7 @@ async def begin(call: Call) -> Response:
     call.context.space.check()
     if mounted := call.request.args.get("mount"):
         return await _mount_or_begin(call, mounted)
-    session = call.registry.uploads.begin(call.repo, algorithm_of(call.request))
+    session = _begun(call, algorithm_of(call.request))
     if "digest" in call.request.args:
         return await _finish(call, session)
     return _accepted(call, session)
@@ -74,25 +74,29 @@ async def _finish(call: Call, session: Session) -> Response:
     return _created(call, digest)
 
 
+def _begun(call: Call, algorithm: str) -> Session:
+    return call.registry.uploads.begin(call.repo, algorithm, call.identity.name)
+
+
 async def _session(call: Call) -> Session:
     token = call.request.args.get(TOKEN)
     if not token:
         msg = f"use the whole Location of the last answer, with its {TOKEN} parameter"
         raise UploadUnknown(msg)
-    return await call.registry.uploads.find(call.repo, call.last, token)
+    return await call.registry.uploads.find(call.repo, call.last, token, call.identity.name)
 
 
 async def _mount_or_begin(call: Call, mounted: str) -> Response:
-    repo, uploads = call.repo, call.registry.uploads
+    repo = call.repo
     try:
         digest = Digest.parse(mounted)
     except DigestInvalid:
-        return _accepted(call, uploads.begin(repo, algorithm_of(call.request)))
+        return _accepted(call, _begun(call, algorithm_of(call.request)))
     with suppress(NameInvalid):
         source = _source(call)
         if _may_mount(call, source) and await call.registry.mounts.mount(repo, digest, source) is not None:
             return _created(call, digest)
-    return _accepted(call, uploads.begin(repo, digest.algorithm))
+    return _accepted(call, _begun(call, digest.algorithm))
 
 
 def _source(call: Call) -> RepositoryName | None:

@@ -112,13 +112,14 @@ async def serving(
     config: ServerConfig | None = None,
     proxies: TrustedProxies | None = None,
     admit: Admit = admit_everybody,
+    challenge: str = "",
 ) -> AsyncIterator[Replica]:
     """Listen on a free port of the loopback interface, with small limits, until the block ends."""
     store, script = MemoryStore(), Script()
     faulty = FaultyStore(store, script)
     registry = await open_registry(faulty, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
     health, config = Health(registry.store), config or ServerConfig()
-    async with listening(nursery, registry, config, proxies, health=health, admit=admit) as (
+    async with listening(nursery, registry, config, proxies, health=health, admit=admit, challenge=challenge) as (
         client,
         ended,
         stop,
@@ -135,10 +136,16 @@ async def listening(
     metrics_path: str | None = "/metrics",
     health: Health | None = None,
     admit: Admit = admit_everybody,
+    challenge: str = "",
 ) -> AsyncIterator[tuple[httpx.AsyncClient, trio.MemoryReceiveChannel[Answered], trio.Event]]:
     """Serve a registry on a free port; return a client, what tells of each request that ended, and how to stop."""
     app = create_app(
-        registry, health or Health(registry.store), lambda: b"zotpy_metrics 1\n", metrics_path, admit=admit
+        registry,
+        health or Health(registry.store),
+        lambda: b"zotpy_metrics 1\n",
+        metrics_path,
+        admit=admit,
+        challenge=challenge,
     )
     if proxies is not None:
         app.proxies = proxies

@@ -16,10 +16,10 @@ from structlog.testing import capture_logs
 from tests.unit.test_listening import new_listening
 from tests.unit.web.certificates import write_certificate
 from zotpy.bell import Bell
-from zotpy.http.server.certificate import LOOK_INTERVAL_S
 from zotpy.listening import bind, listen
 from zotpy.settings import HttpSettings
 from zotpy.startup import StartupError
+from zotpy.watching import LOOK_INTERVAL_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable

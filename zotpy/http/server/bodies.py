@@ -185,6 +185,10 @@ class BoundedRequest(TrioRequest):
     """How its client has reached us."""
     route = "none"
     """The rule that its path matches, such as `/v2/<path:name>/blobs/<digest>`."""
+    user = ""
+    """Who makes it; empty if they have not said."""
+    login = ""
+    """How the caller is known, such as `htpasswd` or `anonymous`; empty if nobody asks, or if the login failed."""
     held: Held | None = None
     """The memory that its body and its answer take. It is given back once the answer was sent, or cannot be sent."""
 

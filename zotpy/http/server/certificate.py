@@ -13,11 +13,7 @@ import structlog
 import trio
 
 from zotpy.bell import Bell
-
-LOOK_INTERVAL_S = 5.0
-"""How often the files are checked."""
-Signature = tuple[tuple[int, ...], ...]
-"""What `stat` says of each file. It follows links, so a link that points elsewhere is a change as well."""
+from zotpy.watching import keep_looking, signature_of
 
 log = structlog.get_logger()
 
@@ -29,7 +25,7 @@ class Certificate:
         """`load` makes a context of the two files. It is called at once. Raises `OSError`, `ssl.SSLError`."""
         self._files = (cert, key)
         self._load = load
-        self._seen = self._signature()
+        self._seen = signature_of(*self._files)
         self._latest = load()
         self.context = load()
         """The context that listens. Clients get the certificate of the latest one."""
@@ -41,17 +37,14 @@ class Certificate:
 
     async def keep_current(self, bell: Bell) -> None:
         """Look for a new pair every few seconds, and whenever the bell is rung, until cancelled."""
-        while True:
-            with trio.move_on_after(LOOK_INTERVAL_S):
-                await bell.rung()
-            await self.look()
+        await keep_looking(self.look, bell)
 
     async def look(self) -> None:
         """Use the pair in the files if it is a new one.
 
         One that cannot be used is logged once, and the old one stays.
         """
-        signature = await trio.to_thread.run_sync(self._signature)
+        signature = await trio.to_thread.run_sync(signature_of, *self._files)
         if signature == self._seen:
             return
         self._seen = signature
@@ -62,14 +55,3 @@ class Certificate:
             log.error("certificate_not_renewed", reason=reason, files=[str(file) for file in self._files])  # noqa: TRY400 - a matter of the files
         else:
             log.info("certificate_renewed", files=[str(file) for file in self._files])
-
-    def _signature(self) -> Signature:
-        return tuple(_looks(file) for file in self._files)
-
-
-def _looks(file: Path) -> tuple[int, ...]:
-    try:
-        found = file.stat()
-    except OSError as error:
-        return (error.errno or 0,)
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -99,6 +99,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             answered.cut = self._why_cut(body_of(request)) or answered.cut
             answered.received_bytes = getattr(request.body, "received_bytes", 0)
             answered.route = request.route  # type: ignore[attr-defined]
+            answered.user, answered.login = request.user, request.login  # type: ignore[attr-defined]
             self.app.on_answered(answered, trio.current_time())  # type: ignore[attr-defined]
 
     async def _answer(self, request: "Request", send: Any, answered: "Answered") -> None:
@@ -230,6 +231,10 @@ class Answered:
     received_bytes: int = 0
     sent_bytes: int = 0
     cut: Cut | None = None
+    user: str = ""
+    """Who made it; empty if they have not said."""
+    login: str = ""
+    """How the caller is known; empty if nobody asked, or if the login failed."""
 
 
 def _other_version() -> Response:

@@ -46,8 +46,8 @@ class Uploads:
     holds: Holds = field(default_factory=Holds)
     recent: Recent = field(default_factory=Recent)
 
-    def begin(self, repo: RepositoryName, algorithm: str) -> Session:
-        """Begin an upload without a store call (end-4a).
+    def begin(self, repo: RepositoryName, algorithm: str, owner: str = "") -> Session:
+        """Begin an upload without a store call (end-4a). Only its `owner` can go on with it.
 
         Raises `TooManyRequests` if the store does not answer and bodies wait for the memory of held requests. A client
         can repeat a POST, and many cannot repeat a body.
@@ -55,11 +55,11 @@ class Uploads:
         if self.holds.calls and self.budget.waiting:
             msg = f"the store does not answer, and {self.budget.waiting} uploads wait for memory: try again"
             raise TooManyRequests(msg)
-        return Session(repo, UploadToken(repo.text, keys.new_id(), algorithm, 0))
+        return Session(repo, UploadToken(repo.text, keys.new_id(), algorithm, 0, owner))
 
-    async def find(self, repo: RepositoryName, upload_id: str, token: str) -> Session:
-        """Check what a client brings back from a Location. Raises `UploadUnknown`."""
-        return Session(repo, await self.keyring.verify(token, repo.text, upload_id))
+    async def find(self, repo: RepositoryName, upload_id: str, token: str, owner: str = "") -> Session:
+        """Check what a client brings back from a Location. Raises `UploadUnknown`, also if it is another's upload."""
+        return Session(repo, await self.keyring.verify(token, repo.text, upload_id, owner))
 
     async def status(self, session: Session) -> Session:
         """Return the session with the offset that is safe (end-13). Raises `UploadUnknown`."""

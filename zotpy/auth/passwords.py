@@ -1,0 +1,110 @@
+"""Checks of names and passwords: a few at a time, in threads, and each success is remembered for a while.
+
+Hashes take long to check on purpose. So many wrong passwords must not take all threads, or all CPU time, and a client
+that sends its password with each request must not pay each time. What is remembered is a keyed hash of name, password
+and stored hash. So it tells nothing to a reader of the memory, and it counts no more once the user's hash has changed.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import trio
+
+from zotpy.auth.basic import Credentials
+from zotpy.auth.hashes import PasswordHash
+from zotpy.auth.htpasswd import Users
+from zotpy.core.errors import TooManyRequests
+
+MOST_REMEMBERED = 4096
+_RETRY_AFTER_S = 1
+
+
+@dataclass(slots=True)
+class PasswordChecks:
+    """Checks credentials against the users that there are at that moment."""
+
+    users: Callable[[], Users]
+    at_once: int
+    """How many threads check at the same time."""
+    waiting: int
+    """How many requests may be checked or delayed, or wait for that."""
+    remember_s: float
+    fail_delay_s: float
+    """How long a refusal is held back."""
+    under_way: int = field(default=0, init=False)
+    """How many are checked or delayed, or wait for that."""
+    _limiter: trio.CapacityLimiter = field(init=False)
+    _key: bytes = field(default_factory=lambda: secrets.token_bytes(32), init=False, repr=False)
+    _remembered: OrderedDict[bytes, float] = field(default_factory=OrderedDict, init=False, repr=False)
+    """Until when each success counts, the latest use last."""
+
+    def __post_init__(self) -> None:
+        self._limiter = trio.CapacityLimiter(self.at_once)
+
+    async def are_good(self, credentials: Credentials) -> bool:
+        """Say whether the user exists and has this password.
+
+        A user who does not exist costs as much as one who does. Raises `TooManyRequests` if too many others are being
+        checked, unless these credentials were good a while ago.
+        """
+        if self._is_remembered(credentials):
+            return True
+        if self.under_way >= self.waiting:
+            msg = "too many logins are being checked: try again"
+            raise TooManyRequests(msg, retry_after_s=_RETRY_AFTER_S)
+        self.under_way += 1
+        try:
+            is_good = await self._check(credentials)
+            if not is_good and self.fail_delay_s:
+                await trio.sleep(self.fail_delay_s)
+        finally:
+            self.under_way -= 1
+        return is_good
+
+    async def _check(self, credentials: Credentials) -> bool:
+        async with self._limiter:
+            if self._is_remembered(credentials):  # by another connection of the same client
+                return True
+            users = self.users()
+            stored = users.hashes.get(credentials.name)
+            tried = stored or self._decoy(users, credentials.name)
+            fits = tried is not None and await trio.to_thread.run_sync(
+                tried.fits, credentials.password, limiter=trio.CapacityLimiter(1)
+            )
+        if stored is None or not fits:
+            return False
+        self._remember(self._digest(credentials, stored))
+        return True
+
+    def _decoy(self, users: Users, name: str) -> PasswordHash | None:
+        """Return a hash to check for a user who does not exist: always the same one for the same name."""
+        hashes = list(users.hashes.values())
+        return hashes[int.from_bytes(self._mac(name.encode())[:8], "big") % len(hashes)] if hashes else None
+
+    def _is_remembered(self, credentials: Credentials) -> bool:
+        stored = self.users().hashes.get(credentials.name)
+        if stored is None:
+            return False
+        digest = self._digest(credentials, stored)
+        if self._remembered.get(digest, 0.0) <= trio.current_time():
+            self._remembered.pop(digest, None)
+            return False
+        self._remembered.move_to_end(digest)
+        return True
+
+    def _remember(self, digest: bytes) -> None:
+        self._remembered[digest] = trio.current_time() + self.remember_s
+        self._remembered.move_to_end(digest)
+        while len(self._remembered) > MOST_REMEMBERED:
+            self._remembered.popitem(last=False)
+
+    def _digest(self, credentials: Credentials, stored: PasswordHash) -> bytes:
+        parts = [credentials.name.encode(), stored.text.encode(), credentials.password]
+        return self._mac(b"".join(len(part).to_bytes(4, "big") + part for part in parts))
+
+    def _mac(self, data: bytes) -> bytes:
+        return hmac.digest(self._key, data, hashlib.sha256)
