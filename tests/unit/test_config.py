@@ -294,16 +294,16 @@ def test_logins_are_read_from_zots_file(load: Load, tmp_path: Path) -> None:
     """The words are zot's. A file of users must exist, and an empty path means that nobody is asked."""
     users = tmp_path / "htpasswd"
     document = {"http": {"realm": "ours", "auth": {"htpasswd": {"path": str(users)}, "failDelay": 5}}}
-    assert problems_of(load, document) == [f"http.auth.htpasswd.path: the file {users} does not exist"]
+    assert problems_of(load, document) == (f"http.auth.htpasswd.path: the file {users} does not exist",)
     users.touch()
     settings = load(document)
     assert (settings.auth.htpasswd, settings.auth.fail_delay_s, settings.http.realm) == (users, 5.0, "ours")
     assert settings.warnings == ()
     assert load({"http": {"auth": {"htpasswd": {"path": ""}}}}).auth.htpasswd is None
-    assert problems_of(load, {"http": {"auth": {"failDelay": 31}}}) == [
-        "http.auth.failDelay: 31 is too long: at most 30s"
-    ]
-    assert problems_of(load, {"http": {"realm": "ä"}}) == ["http.realm: write printable letters of ASCII"]
+    assert problems_of(load, {"http": {"auth": {"failDelay": 31}}}) == (
+        "http.auth.failDelay: 31 is too long: at most 30s",
+    )
+    assert problems_of(load, {"http": {"realm": "ä"}}) == ("http.realm: write printable letters of ASCII",)
 
 
 @pytest.mark.parametrize("path", WITHOUT_EFFECT)
@@ -491,6 +491,11 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "http.tls.key": (__file__, Path(__file__)),
     "storage.storageDriver.cabundle": (__file__, Path(__file__)),
     "http.trustedProxies": ("10.0.0.0/8, ::1/128", (ip_network("10.0.0.0/8"), ip_network("::1/128"))),
+    "http.auth.htpasswd.path": (__file__, Path(__file__)),
+    "http.auth.failDelay": ("5", 5.0),
+    "http.auth.checksAtOnce": ("4", 4),
+    "http.auth.checksWaiting": ("50", 50),
+    "http.auth.remember": ("1m", 60.0),
     "http.drainTimeout": ("1m30s", 90.0),
     "http.drainNotice": ("0", 0.0),
     "http.sendStallTimeout": ("2m", 120.0),

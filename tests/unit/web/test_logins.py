@@ -105,7 +105,7 @@ async def test_two_headers_are_refused(locked: Replica) -> None:
 
 async def test_a_user_pushes_and_pulls(locked: Replica) -> None:
     """A user may do everything, and each request names the user and the login."""
-    locked.client.auth = ALICE  # type: ignore[assignment]  # httpx makes an object of it
+    locked.client.auth = ALICE
     await locked.push_image("v1")
     assert (await locked.client.get(f"/v2/{REPO}/tags/list")).json()["tags"] == ["v1"]
     assert (await locked.client.get("/metrics")).status_code == 200
