@@ -12,6 +12,7 @@ from pathlib import Path
 import trio
 
 from zotpy import __version__
+from zotpy.commands.access import add_access
 from zotpy.commands.du import add_du
 from zotpy.commands.fsck import add_fsck
 from zotpy.commands.gc import add_gc
@@ -33,6 +34,8 @@ _EXAMPLES = """examples:
   zotpy serve -c /etc/zotpy/config.yaml run a replica on the bucket that the file names; -c may be left out
   zotpy serve --workers auto            run one process for each CPU, all on the same port
   zotpy verify -c config.json           print every mistake in a file
+  zotpy access -c config.json --user alice --repo team/app --action update
+                                        show which rule lets alice do that, or that none does
   zotpy gc -c /etc/zotpy/config.yaml    collect garbage while replicas serve
   zotpy du -c /etc/zotpy/config.yaml    show how much space each repository uses
   zotpy fsck --repair --read all        check everything, and rebuild what can be rebuilt
@@ -166,6 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     named.add_argument("-c", "--config", type=Path, metavar="FILE", help="the configuration: YAML or JSON")
     verify.set_defaults(run=_verify)
 
+    add_access(commands)
     add_gc(commands)
     add_du(commands)
     add_fsck(commands)

@@ -1,0 +1,71 @@
+"""`zotpy access`: which rule of a configuration decides about one action of one caller."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zotpy.auth.decision import Decision
+
+ACTIONS = ("read", "create", "update", "delete")
+_DESCRIPTION = """Say whether a caller may do something in a repository, and which rule of http.accessControl decides.
+
+Without --user the caller is anonymous, somebody who has not logged in. The command knows the groups of
+http.accessControl.groups. Name others that the login says with --group. It starts nothing and sends nothing.
+
+exit codes: 0 allowed, 1 refused, 2 wrong arguments or configuration
+"""
+
+
+def add_access(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = commands.add_parser(
+        "access", help="show which rule lets a user do something", description=_DESCRIPTION, formatter_class=raw
+    )
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="the configuration: YAML or JSON")
+    parser.add_argument("--user", default="", metavar="U", help="the name of the user (default: an anonymous caller)")
+    parser.add_argument(
+        "--group", action="append", default=[], metavar="G", help="a group that the login says; may be repeated"
+    )
+    parser.add_argument("--repo", required=True, metavar="R", help="the name of the repository, such as team/app")
+    parser.add_argument("--action", required=True, choices=ACTIONS, help="what the user wants to do")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from zotpy.auth.actions import Action  # noqa: PLC0415 - what `--help` does without
+    from zotpy.auth.permission import Identity  # noqa: PLC0415
+    from zotpy.auth.policy import Policies  # noqa: PLC0415
+    from zotpy.config import ConfigError, load_settings  # noqa: PLC0415
+    from zotpy.core.errors import NameInvalid  # noqa: PLC0415
+    from zotpy.core.names import RepositoryName  # noqa: PLC0415
+
+    try:
+        name = RepositoryName.parse(options.repo).text
+    except NameInvalid as error:
+        raise ConfigError([f"--repo: {error.message}"]) from error
+    if options.group and not options.user:
+        raise ConfigError(["--group: an anonymous caller has no groups: name the user with --user"])
+    settings = load_settings(options.config)
+    who, what = options.user or "an anonymous caller", f"{options.action} in {name}"
+    access = settings.http.access
+    if access is None:
+        is_allowed = bool(options.user) or settings.auth.htpasswd is None
+        _say(is_allowed, who, what, "the configuration has no http.accessControl, so only a login is needed, if any")
+        return 0 if is_allowed else 1
+    decision = Policies(access).decide(Identity(options.user, frozenset(options.group)), Action(options.action), name)
+    _say(decision.is_allowed, who, what, _reason(decision))
+    return 0 if decision.is_allowed else 1
+
+
+def _reason(decision: "Decision") -> str:
+    if decision.is_allowed:
+        return decision.rule
+    if decision.pattern is None:
+        return "no pattern of http.accessControl.repositories matches, and the adminPolicy does not grant it"
+    return f"neither {decision.rule} nor the adminPolicy grants it"
+
+
+def _say(is_allowed: bool, who: str, what: str, why: str) -> None:  # noqa: FBT001 - the first word of the line
+    print(f"{'allowed' if is_allowed else 'refused'}: {who}: {what}: {why}")  # noqa: T201 - said to the person at the terminal
