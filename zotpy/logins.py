@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from zotpy.auth.basic import challenge
+from zotpy.auth.grants import Grants
 from zotpy.auth.htpasswd import Htpasswd
 from zotpy.auth.passwords import PasswordChecks
 from zotpy.bell import Bell
@@ -25,7 +26,7 @@ class Door:
     """Keep current what the door knows."""
 
 
-def make_door(settings: Settings, bell: Bell) -> Door:
+def make_door(settings: Settings, bell: Bell, grants: Grants) -> Door:
     """Read the files of users. They are checked again every few seconds, and when the bell is rung.
 
     Raises `StartupError` if a file cannot be read.
@@ -43,4 +44,4 @@ def make_door(settings: Settings, bell: Bell) -> Door:
         lambda: htpasswd.users, auth.checks_at_once, auth.checks_waiting, auth.remember_s, auth.fail_delay_s
     )
     watching = Service(partial(htpasswd.keep_current, bell))
-    return Door(Login(checks).admit, challenge(settings.http.realm), (watching,))
+    return Door(Login(checks, grants).admit, challenge(settings.http.realm), (watching,))

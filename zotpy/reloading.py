@@ -1,4 +1,4 @@
-"""What SIGHUP does: reopen the log's file, read the log's level from the configuration, check the certificate.
+"""What SIGHUP does: reopen the log's file, read its level and `http.accessControl` anew, check the certificate.
 
 Everything else in the configuration needs a restart, and the log names the sections that wait for one.
 """
@@ -20,8 +20,8 @@ TERMINAL = "/dev/tty"
 log = structlog.get_logger()
 
 
-async def keep_reloading(settings: Settings, then: Callable[[LogSettings], Awaitable[None]]) -> None:
-    """Reload at each SIGHUP, until cancelled. `then` is called with the new settings of the log.
+async def keep_reloading(settings: Settings, then: Callable[[Settings], Awaitable[None]]) -> None:
+    """Reload at each SIGHUP, until cancelled. `then` is called with the settings that hold from now on.
 
     A closed terminal sends the same signal. Its user wants the registry to end, so it drains.
     """
@@ -34,7 +34,7 @@ async def keep_reloading(settings: Settings, then: Callable[[LogSettings], Await
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
             settings = await _reload(settings)
-            await then(settings.log)
+            await then(settings)
 
 
 async def _reload(settings: Settings) -> Settings:
@@ -46,10 +46,13 @@ async def _reload(settings: Settings) -> Settings:
         read = settings
     if not reopen_logs(read.log):
         read = settings
-    waiting = [each.name for each in fields(Settings) if each.compare and each.name not in {"log", "warnings"}]
-    waiting = [name for name in waiting if getattr(read, name) != getattr(settings, name)]
+    holding = replace(settings, log=read.log)
+    if read.auth.htpasswd is not None:  # otherwise the callers of now would lose their rules, and keep their logins
+        holding = replace(holding, http=replace(settings.http, access=read.http.access))
+    waiting = [each.name for each in fields(Settings) if each.compare and each.name != "warnings"]
+    waiting = [name for name in waiting if getattr(read, name) != getattr(holding, name)]
     at_every_level.info("reloaded", log_level=read.log.level, **({"needs_restart": waiting} if waiting else {}))
-    return replace(settings, log=read.log)
+    return holding
 
 
 def reopen_logs(settings: LogSettings) -> bool:

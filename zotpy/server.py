@@ -8,6 +8,7 @@ from http import HTTPStatus
 import structlog
 import trio
 
+from zotpy.auth.grants import Grants
 from zotpy.bell import Bell
 from zotpy.bucket.digesting import prepare_hashing
 from zotpy.bucket.guard import GuardedStore
@@ -24,7 +25,7 @@ from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.reloading import keep_reloading
 from zotpy.services import Service, run_beside
-from zotpy.settings import LogSettings, Settings, StorageSettings
+from zotpy.settings import Settings, StorageSettings
 from zotpy.startup import StartupError, announce, collect_less
 from zotpy.storage import open_store
 from zotpy.store.interface import Store, StoreError
@@ -56,14 +57,15 @@ async def serve(settings: Settings) -> None:
         systemd.stopping(longest_end_s(settings.http))
         return is_last
 
-    bell = Bell()
+    bell, grants = Bell(), Grants(settings.http.access)
 
-    async def ring(_: LogSettings) -> None:
+    async def ring(new: Settings) -> None:
+        grants.renew(new.http.access)
         bell.ring()
         await trio.lowlevel.checkpoint()
 
     async def replica(_: Callable[[], None]) -> None:
-        await run_replica(settings, Metrics(), until_stopped, tell, bell=bell)
+        await run_replica(settings, Metrics(), until_stopped, tell, bell=bell, grants=grants)
 
     with plain_errors():
         await run_beside([Service(systemd.keep_told), Service(partial(keep_reloading, settings, ring))], replica)
@@ -76,9 +78,10 @@ async def run_replica(
     on_listening: Callable[[list[str]], None],
     listener: int | None = None,
     bell: Bell | None = None,
+    grants: Grants | None = None,
 ) -> None:
     """Open the store and answer requests; see `zotpy.listening.listen`. Raises `StartupError`."""
-    door = make_door(settings, bell := bell or Bell())
+    door = make_door(settings, bell := bell or Bell(), grants or Grants(settings.http.access))
     try:
         async with open_store(settings) as store:
             health, space = Health(store), await _space(settings.storage)

@@ -75,7 +75,7 @@ def write(tmp_path: Path, http: object) -> Path:
         ("--user eve", "read", "other", 1, f"no pattern of {PATH}.repositories matches, and the adminPolicy does not"),
     ],
 )
-def test_the_rule_that_decides_is_named(  # noqa: PLR0913, PLR0917
+def test_the_rule_that_decides_is_named(
     file: Path, capsys: pytest.CaptureFixture[str], caller: str, action: str, repo: str, code: int, told: str
 ) -> None:
     """The exit code is the answer, and the line says why."""
@@ -124,6 +124,6 @@ def test_verify_tells_of_surprises(tmp_path: Path, capsys: pytest.CaptureFixture
     said = capsys.readouterr().out
     assert 'policies: users: ["*"] is one user whose name is *' in said
     assert "callers that have not logged in may read, and users that no policy names may not" in said
-    twins = {"repositories": {"a/*": {}, "*/b": {}}}
+    twins: dict[str, object] = {"repositories": {"a/*": {}, "*/b": {}}}
     assert main(["verify", "-c", str(write(tmp_path, {"accessControl": twins}))]) == 2
     assert "http.accessControl.repositories[a/*]: is as long as */b" in capsys.readouterr().err

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from zotpy.config import ConfigError, load_settings
+from zotpy.config.access import read_access_control
 from zotpy.config.policies import read_policies
 from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, variable_of
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES
@@ -534,6 +535,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "lists.annotations": ("1KiB", 1024),
     "lists.referrersRead": ("700", 700),
     "lists.catalogRead": ("7000", 7000),
+    "http.accessControl": ('{"adminPolicy": {"users": ["a"]}}', read_access_control({"adminPolicy": {"users": ["a"]}})),
     "manifest.maxReferences": ("500", 500),
     "manifest.maxValues": ("20000", 20_000),
     "http.maxConnections": ("100", 100),
@@ -555,6 +557,8 @@ def test_every_setting_has_its_variable(path: str) -> None:
     if leaf.section == "s3":
         whole = {"ZOTPY_STORAGE_STORAGEDRIVER_BUCKET": "b", **whole}
         whole |= {f"ZOTPY_STORAGE_STORAGEDRIVER_{key}": "text" for key in ("ACCESSKEY", "SECRETKEY")}
+    if path == "http.accessControl":
+        whole["ZOTPY_HTTP_AUTH_HTPASSWD_PATH"] = __file__
     if leaf.section == "http" and "tls" in path:
         whole |= {"ZOTPY_HTTP_TLS_CERT": __file__, "ZOTPY_HTTP_TLS_KEY": __file__}
     settings = load_settings(None, whole)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zotpy.config import load_settings
+from zotpy.config import ConfigError, load_settings
 from zotpy.config.access import MOST_PATTERNS, read_access_control, surprises
 from zotpy.config.errors import NestedProblems
 from zotpy.config.globs import read_glob
@@ -19,6 +19,9 @@ from zotpy.config.overlaps import can_match_same
 from zotpy.core.errors import NameInvalid
 from zotpy.core.names import RepositoryName
 from zotpy.settings import AccessSettings, GrantSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 OF_ZOT: dict[str, Any] = {
     "groups": {"group1": {"users": ["jack", "john"]}},
@@ -117,6 +120,15 @@ def test_all_mistakes_are_named_at_once() -> None:
     """Nobody mends a file one mistake at a time."""
     section = {"repositories": {"a[": {"defaultPolicy": ["pull"]}}, "adminPolicy": {"user": []}, "groups": 7}
     assert len(problems_of(section)) == 4
+
+
+def test_rules_need_a_login(tmp_path: Path) -> None:
+    """Without one nobody could say who they are, so the file is refused, and its warnings are not needed."""
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"http": {"accessControl": OF_ZOT}}))
+    with pytest.raises(ConfigError, match=r"http\.accessControl: zotpy cannot find out who its clients are") as raised:
+        load_settings(file, {})
+    assert len(raised.value.problems) == 1
 
 
 def test_surprises_are_told() -> None:

@@ -52,11 +52,12 @@ MAY_IMPORT = {
     "zotpy.startup zotpy.web structlog trio",
     "zotpy.collecting": "zotpy.collector zotpy.settings zotpy.store structlog trio",
     "zotpy.logins": "zotpy.auth zotpy.bell zotpy.services zotpy.settings zotpy.startup zotpy.web",
-    "zotpy.server": "zotpy.bell zotpy.bucket zotpy.collecting zotpy.concurrency zotpy.core zotpy.http.server "
-    "zotpy.listening zotpy.logins zotpy.memory zotpy.registry zotpy.reloading zotpy.services zotpy.settings "
-    "zotpy.startup zotpy.storage zotpy.store zotpy.systemd zotpy.telemetry zotpy.web structlog trio",
-    "zotpy.workers": "zotpy.bell zotpy.concurrency zotpy.listening zotpy.reloading zotpy.restarts zotpy.server "
-    "zotpy.services zotpy.settings zotpy.startup zotpy.storage zotpy.systemd zotpy.telemetry structlog trio",
+    "zotpy.server": "zotpy.auth zotpy.bell zotpy.bucket zotpy.collecting zotpy.concurrency zotpy.core "
+    "zotpy.http.server zotpy.listening zotpy.logins zotpy.memory zotpy.registry zotpy.reloading zotpy.services "
+    "zotpy.settings zotpy.startup zotpy.storage zotpy.store zotpy.systemd zotpy.telemetry zotpy.web structlog trio",
+    "zotpy.workers": "zotpy.auth zotpy.bell zotpy.concurrency zotpy.listening zotpy.reloading zotpy.restarts "
+    "zotpy.server zotpy.services zotpy.settings zotpy.startup zotpy.storage zotpy.systemd zotpy.telemetry structlog "
+    "trio",
     "zotpy.inspection": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.settings zotpy.store trio",
     "zotpy.commands": "zotpy.auth zotpy.bucket zotpy.collecting zotpy.collector zotpy.concurrency zotpy.config "
     "zotpy.core zotpy.inspection zotpy.settings zotpy.startup zotpy.storage zotpy.store zotpy.telemetry "

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from zotpy.config.access import surprises
 from zotpy.config.schema import DRIVER
 from zotpy.config.values import size_text
 from zotpy.settings import (
@@ -36,6 +37,7 @@ def build(
 ) -> Settings:
     """Put the settings together; the values must not contradict each other."""
     retention, gc = RetentionSettings(**values.get("retention", {})), GcSettings(**values.get("gc", {}))
+    access = values.get("http", {}).get("access")
     storage = {"root_directory": default_root(environ), **values.get("storage", {})}
     return Settings(
         http=HttpSettings(**values.get("http", {})),
@@ -48,7 +50,12 @@ def build(
         lists=ListSettings(**values.get("lists", {})),
         retention=retention,
         metrics=MetricsSettings(**values.get("metrics", {})),
-        warnings=(*warnings, *raised(retention, gc), *limited(values.get("upload", {}), gc)),
+        warnings=(
+            *warnings,
+            *raised(retention, gc),
+            *limited(values.get("upload", {}), gc),
+            *(surprises(access) if access is not None else ()),
+        ),
         source=source,
     )
 
@@ -104,9 +111,16 @@ def _s3(values: Mapping[str, Any], environ: Mapping[str, str]) -> S3Settings:
 
 def contradictions(values: Values, faulty: Collection[str]) -> Iterator[str]:
     """Say what does not go together, and pass over values that could not be read."""
-    for paths, problem in _broken_rules(values):
+    for paths, problem in (*_broken_rules(values), *_missing_login(values)):
         if not any(path in faulty for path in paths):
             yield f"{paths[0]}: {problem}"
+
+
+def _missing_login(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield a problem if there are rules for users, and nobody can say who they are."""
+    if values.get("http", {}).get("access") is not None and not values.get("auth", {}).get("htpasswd"):
+        problem = "zotpy cannot find out who its clients are without a way to log in: configure one, or remove this"
+        yield ("http.accessControl",), problem
 
 
 def _broken_rules(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from zotpy.config.access import read_access_control
 from zotpy.config.places import read_address, read_bucket, read_endpoint, read_networks
 from zotpy.config.policies import read_policies
 from zotpy.config.values import (
@@ -66,6 +67,7 @@ LEAVES = {
     "http.holdTimeout": Leaf("http", "hold_timeout_s", read_wait),
     "http.workers": Leaf("http", "workers", read_workers),
     "http.workerTimeout": Leaf("http", "worker_timeout_s", read_silence),
+    "http.accessControl": Leaf("http", "access", read_access_control),
     "storage.rootDirectory": Leaf("storage", "root_directory", read_path),
     "storage.reservedSpace": Leaf("storage", "reserved", read_share),
     "storage.redirectBlobURL": Leaf("storage", "redirect_blob_url", read_flag),
@@ -181,7 +183,6 @@ WITHOUT_EFFECT = {
 _NO_LOCK = "zotpy does not check who its clients are yet: let the proxy in front of it do that, and remove this"
 _NO_LOGIN = "zotpy knows no such login yet: use http.auth.htpasswd, and remove this"
 REFUSED = {
-    "http.accessControl": _NO_LOCK,
     "http.auth.apikey": _NO_LOGIN,
     "http.auth.bearer": _NO_LOGIN,
     "http.auth.ldap": _NO_LOGIN,

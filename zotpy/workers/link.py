@@ -4,15 +4,16 @@ The supervisor gives an order, words to reload, and in the end the word to stop.
 its event loop runs, and one report. All but the order are lines.
 """
 
+import base64
 import json
 import pickle
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from zotpy.settings import LogSettings, Settings
+from zotpy.settings import AccessSettings, LogSettings, Settings
 
 STOP = b"!"
 """A line of the supervisor. If the link ends without it, the supervisor has died."""
@@ -56,19 +57,22 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """Word to check what is on the disk again: certificates, and the log's file."""
+    """Word to check what is on the disk again, certificates and the log's file, and what holds from now on."""
 
     log: LogSettings
-    """The settings of the log from now on."""
+    access: AccessSettings | None = None
 
     def encode(self) -> bytes:
         """Write it as one line, without its end."""
-        return json.dumps(asdict(self.log)).encode()
+        return base64.b64encode(pickle.dumps(self))
 
     @staticmethod
     def decode(line: bytes) -> "Reload":
         """Read it."""
-        return Reload(LogSettings(**json.loads(line)))
+        reload = pickle.loads(base64.b64decode(line))  # noqa: S301 - from the process that started us
+        if not isinstance(reload, Reload):
+            raise TypeError(reload)
+        return reload
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from zotpy.listening import bind, longest_end_s, until_signal
 from zotpy.reloading import keep_reloading
 from zotpy.restarts import Restarts
 from zotpy.services import Service, run_beside
-from zotpy.settings import LogSettings, Settings
+from zotpy.settings import Settings
 from zotpy.startup import StartupError, announce
 from zotpy.storage import running_store
 from zotpy.systemd import Systemd
@@ -143,11 +143,12 @@ class _Supervisor:
                 log.error("worker hangs", worker=worker, pid=process.pid, silent_for_s=timeout_s)
                 await process.end_hung()
 
-    async def _reload(self, settings: LogSettings) -> None:
-        """Pass on that something may be new on the disk, also to workers that are started later."""
-        self._told = replace(self._told, log=settings)
+    async def _reload(self, settings: Settings) -> None:
+        """Pass on what is new, also to workers that are started later."""
+        http = replace(self._told.http, access=settings.http.access)
+        self._told = replace(self._told, log=settings.log, http=http)
         for process in list(self._processes.values()):
-            await process.reload(Reload(settings))
+            await process.reload(Reload(settings.log, settings.http.access))
 
     async def _pass_stop_on(self, process: Worker) -> None:
         await self._stop.wait()

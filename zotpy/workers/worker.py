@@ -10,6 +10,7 @@ from contextlib import suppress
 import structlog
 import trio
 
+from zotpy.auth.grants import Grants
 from zotpy.bell import Bell
 from zotpy.concurrency import plain_errors
 from zotpy.listening import STOP_SIGNALS
@@ -53,6 +54,7 @@ def main(link_descriptor: int) -> None:
 async def _work(order: Order, link: socket.socket) -> bool:
     """Run the replica, and return whether the supervisor has ended meanwhile."""
     stop, told, bell = trio.Event(), trio.Event(), Bell()
+    grants = Grants(order.settings.http.access)
     is_listening = is_abandoned = False
 
     def leave(why: str) -> None:
@@ -70,7 +72,7 @@ async def _work(order: Order, link: socket.socket) -> bool:
 
     async def watch_link() -> None:
         nonlocal is_abandoned
-        is_abandoned = not await _told_to_stop(link, bell)
+        is_abandoned = not await _told_to_stop(link, bell, grants)
         told.set()
         leave("the supervisor has ended" if is_abandoned else "the supervisor says so")
 
@@ -87,12 +89,13 @@ async def _work(order: Order, link: socket.socket) -> bool:
             nursery.start_soon(_beat, link, order.settings.http.worker_timeout_s / BEATS)
             nursery.start_soon(_watch_signals, leave)
             nursery.start_soon(_watch_hangups, bell)
-            await run_replica(order.settings, Metrics(is_shared=True), until_stopped, report, order.listener, bell)
+            metrics = Metrics(is_shared=True)
+            await run_replica(order.settings, metrics, until_stopped, report, order.listener, bell, grants)
             nursery.cancel_scope.cancel()
     return is_abandoned
 
 
-async def _told_to_stop(link: socket.socket, bell: Bell) -> bool:
+async def _told_to_stop(link: socket.socket, bell: Bell, grants: Grants) -> bool:
     """Wait until the supervisor says stop, or has ended, which is `False`. Reload when it says so."""
     receiving = trio.socket.from_stdlib_socket(link)
 
@@ -105,7 +108,9 @@ async def _told_to_stop(link: socket.socket, bell: Bell) -> bool:
     async for line in Lines(receive):
         if line == STOP:
             return True
-        reopen_logs(Reload.decode(line).log)
+        reload = Reload.decode(line)
+        grants.renew(reload.access)
+        reopen_logs(reload.log)
         bell.ring()
     return False
 

@@ -1,0 +1,28 @@
+"""What callers may do under the rules that hold now, which a reload replaces."""
+
+from zotpy.auth.granted import Granted
+from zotpy.auth.permission import Identity, Nothing, Permission, Unrestricted
+from zotpy.auth.policy import Policies
+from zotpy.settings import AccessSettings
+
+
+class Grants:
+    """Says what each caller may do. A request keeps the rules under which it began."""
+
+    def __init__(self, access: AccessSettings | None) -> None:
+        """`None`: no rules, so every user may do everything, and nobody else anything."""
+        self._policies = _policies(access)
+
+    def renew(self, access: AccessSettings | None) -> None:
+        """Replace the rules."""
+        self._policies = _policies(access)
+
+    def __call__(self, identity: Identity) -> Permission:
+        """Say what a caller may do."""
+        if self._policies is not None:
+            return Granted(self._policies, identity)
+        return Unrestricted(identity) if identity.name else Nothing(identity)
+
+
+def _policies(access: AccessSettings | None) -> Policies | None:
+    return None if access is None else Policies(access)
