@@ -13,6 +13,7 @@ from tests.unit.auth.rules import ALICE, ANONYMOUS, grant, policies
 from tests.unit.web.serving import REPO, Replica, codes_of, digest_of, image, serving
 from zotpy.auth.granted import Granted
 from zotpy.core import keys
+from zotpy.core.digests import Digest
 from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.store.interface import Features
@@ -173,6 +174,32 @@ async def test_of_two_pushes_at_once_one_creates_the_tag(nursery: trio.Nursery) 
         door.actions = "read"
         pulled = await replica.client.head(f"/v2/{REPO}/manifests/new")
         assert pulled.headers["Docker-Content-Digest"] == digest_of(image(note=won))
+
+
+@pytest.mark.parametrize(("actions", "status"), [(UPDATE, 403), (BOTH, 201)])
+async def test_a_tag_that_is_deleted_during_the_push_is_new(nursery: trio.Nursery, actions: str, status: int) -> None:
+    """A DELETE takes the manifest and the tag, after the push has updated it. To make it again needs `create`."""
+    door = Door()
+    async with guarded(nursery, door) as replica:
+        assert (await push(replica, "")).status_code == 201
+        repo, digest = RepositoryName(REPO), Digest.parse(digest_of(image(note="new")))
+        door.actions = actions
+        parked = replica.script.park("before", "put", keys.entry(repo, "manifests", digest))
+        answers = []
+
+        async def update() -> None:
+            answers.append(await push(replica, "old"))
+
+        with trio.fail_after(60):
+            async with trio.open_nursery() as pushes:
+                pushes.start_soon(update)
+                await parked.reached.wait()
+                await replica.registry.manifests.delete(repo, digest)
+                parked.go_on.set()
+        assert [answer.status_code for answer in answers] == [status]
+        door.actions = "read"
+        found = await replica.client.head(f"/v2/{REPO}/manifests/old")
+        assert found.status_code == (404 if status == 403 else 200)
 
 
 @pytest.mark.parametrize(("actions", "tag"), [(CREATE, "new"), (UPDATE, "old")])

@@ -153,8 +153,13 @@ class ManifestPushes:
         return await self.records.entries.look(push.repo, "manifests", push.digest, beginnings(self.records.store))
 
     async def _forget_if_deleted(self, push: ManifestPush, tag: Tag) -> None:
-        """Let a conditional push, whose tag was deleted with the manifest, make it again."""
+        """Let a conditional push, whose tag was deleted with the manifest, make it again if the condition allows that.
+
+        Raises `PreconditionFailed` otherwise: the push then came before the DELETE, and nothing of it is left.
+        """
         if await self.pointers.tags.read(push.repo, tag) is None:
+            if push.condition is not None and not push.condition.holds(None):
+                raise does_not_hold(tag, None)
             del push.etags[tag]
 
     def _names_of(self, push: ManifestPush, lease: Lease) -> list[Call]:
