@@ -82,6 +82,12 @@ def test_zots_words_are_read() -> None:
             ".repositories[**].defaultPolicy",
             f"'Read' {NO_ACTION}",
         ),
+        ({"**": {"defaultPolicy": ["read"]}}, ".**", "there is no such setting: patterns stand below repositories"),
+        (
+            {"repositories": {"${username}/**": {"defaultPolicy": ["create"]}}},
+            ".repositories[${username}/**]",
+            "${username} in a pattern: zotpy does not support this yet",
+        ),
         ({"adminPolicy": {"actions": ["*"]}}, ".adminPolicy.actions", f"'*' {NO_ACTION}"),
         ({"adminPolicy": {"actions": "read"}}, ".adminPolicy.actions", "write a list"),
         ({"adminPolicy": {"users": [7]}}, ".adminPolicy.users", "write a list of texts, in quotes"),

@@ -88,6 +88,9 @@ class _Reading:
 
     def _rule(self, pattern: str, value: object) -> RuleSettings | None:
         path = f".repositories[{pattern}]"
+        if "${" in pattern:
+            self._note(path, f"${{username}} in a pattern: {_NOT_YET}")
+            return None
         parts = self._section(value, path, ("policies", "defaultPolicy", "anonymousPolicy"))
         policies = self._list(parts.get("policies"), f"{path}.policies")
         default = self._actions(parts.get("defaultPolicy"), f"{path}.defaultPolicy")
@@ -155,6 +158,8 @@ class _Reading:
             if name is None:
                 near = closest(given, canonical)
                 meant = "" if near is None else f"; did you mean {canonical[near]}?"
+                if not path and not given.isalpha():
+                    meant = ": patterns stand below repositories"
                 self._note(f"{path}.{given}", f"there is no such setting{meant}")
             elif name in found:
                 self._note(f"{path}.{name}", "occurs twice, in upper and lower case: remove one of them")
