@@ -32,6 +32,7 @@ class Worker:
         self._process = process
         self._link = link
         self._lines = Lines(self._receive)
+        self._saying = trio.Lock()
         self.beats = 0
         """How many beats its event loop has sent. They are counted while `report` or `ended` wait."""
 
@@ -57,9 +58,9 @@ class Worker:
         """Tell it to drain, or to give up its start, and end."""
         await self._say(STOP)
 
-    async def reload(self, reload: Reload) -> None:
-        """Tell it to check what is on the disk again."""
-        await self._say(reload.encode())
+    async def reload(self, reload: Reload) -> bool:
+        """Tell it what holds from now on. Return whether it was told, or is dead."""
+        return await self._say(reload.encode())
 
     async def ended(self) -> int:
         """Wait for its end and return its exit code, or the signal that killed it as a negative number.
@@ -76,10 +77,12 @@ class Worker:
         await trio.sleep(TELLING_S)
         self._process.kill()
 
-    async def _say(self, line: bytes) -> None:
-        """Send a line. The worker may be dead, or may not read any more."""
-        with suppress(trio.BrokenResourceError, trio.BusyResourceError), trio.move_on_after(SAYING_S):
-            await self._link.send_all(line + b"\n")
+    async def _say(self, line: bytes) -> bool:
+        """Send a line. The worker may be dead, or may not read any more, which is `False`."""
+        with suppress(trio.BrokenResourceError), trio.move_on_after(SAYING_S) as saying:
+            async with self._saying:
+                await self._link.send_all(line + b"\n")
+        return not saying.cancelled_caught
 
     async def _receive(self) -> bytes:
         try:

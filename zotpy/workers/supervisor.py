@@ -108,7 +108,7 @@ class _Supervisor:
         order = Order(worker, self._told_to(worker), self._listener.fileno(), self._metrics)
         try:
             async with running(order) as process:
-                return await self._watch(worker, process)
+                return await self._watch(worker, process, order.settings)
         except OSError as error:
             return f"no process can be started: {error.strerror}"
 
@@ -116,11 +116,13 @@ class _Supervisor:
         """Let only the first worker collect garbage, if the server does so at all."""
         return self._told if worker == 1 else replace(self._told, gc=replace(self._told.gc, interval_s=0.0))
 
-    async def _watch(self, worker: int, process: Worker) -> str:
+    async def _watch(self, worker: int, process: Worker, ordered: Settings) -> str:
         self._processes[worker] = process
         pulse = self._pulses[worker] = Pulse()
         try:
             async with trio.open_nursery() as nursery:
+                if self._told_to(worker) != ordered:  # there was a reload while the process was made
+                    nursery.start_soon(self._tell_again, worker, process)
                 nursery.start_soon(self._pass_stop_on, process)
                 hung = trio.Event()
                 nursery.start_soon(self._watch_pulse, worker, process, pulse, hung)
@@ -147,8 +149,15 @@ class _Supervisor:
         """Pass on what is new, also to workers that are started later."""
         http = replace(self._told.http, access=settings.http.access)
         self._told = replace(self._told, log=settings.log, http=http)
-        for process in list(self._processes.values()):
-            await process.reload(Reload(settings.log, settings.http.access))
+        async with trio.open_nursery() as nursery:
+            for worker, process in self._processes.items():
+                nursery.start_soon(self._tell_again, worker, process)
+
+    async def _tell_again(self, worker: int, process: Worker) -> None:
+        """Tell a worker what holds now. If it does not take that, end it: it would keep the old rules of access."""
+        if not await process.reload(Reload(self._told.log, self._told.http.access)):
+            log.error("worker takes no reload", worker=worker, pid=process.pid)
+            await process.end_hung()
 
     async def _pass_stop_on(self, process: Worker) -> None:
         await self._stop.wait()

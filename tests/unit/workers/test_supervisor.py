@@ -14,13 +14,13 @@ from structlog.testing import capture_logs
 from tests.notices import notice_socket
 from zotpy import reloading
 from zotpy.restarts import FIRST_DELAY_S
-from zotpy.settings import HttpSettings, S3Settings, Settings, Source, StorageSettings
+from zotpy.settings import AccessSettings, GrantSettings, HttpSettings, S3Settings, Settings, Source, StorageSettings
 from zotpy.startup import StartupError
 from zotpy.workers import supervise, supervisor
 from zotpy.workers.link import Order, Reload, Report
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
     from trio.testing import MockClock
@@ -56,10 +56,11 @@ class Life:
         self._beats += not self.is_hung
         return self._beats
 
-    async def reload(self, reload: Reload) -> None:
-        """Take note of it."""
+    async def reload(self, reload: Reload) -> bool:
+        """Take note of it, unless it reads nothing any more."""
         await trio.lowlevel.checkpoint()
         self.reloads.append(reload)
+        return not self.is_deaf
 
     async def end_hung(self) -> None:
         """Die."""
@@ -336,3 +337,81 @@ async def test_sighup_reaches_every_worker(
             signal.raise_signal(signal.SIGTERM)
     assert configured == [("warn", "auto", "stderr")]
     assert [entry["needs_restart"] for entry in logs if entry["event"] == "reloaded"] == [["http", "storage"]]
+
+
+def with_rules(action: str) -> AccessSettings:
+    """Return rules that differ by an action."""
+    return AccessSettings(admin=GrantSettings(users=frozenset({"root"}), actions=frozenset({action})))
+
+
+@pytest.fixture
+def reload(monkeypatch: pytest.MonkeyPatch) -> Callable[[AccessSettings], Awaitable[None]]:
+    """Return what reloads: it takes the place of what waits for SIGHUP."""
+    given: list[Callable[[Settings], Awaitable[None]]] = []
+
+    async def keep_reloading(settings: Settings, then: Callable[[Settings], Awaitable[None]]) -> None:
+        del settings
+        given.append(then)
+        await trio.sleep_forever()
+
+    async def _reload(access: AccessSettings) -> None:
+        await given[0](replace(SETTINGS, http=replace(SETTINGS.http, access=access)))
+
+    monkeypatch.setattr(supervisor, "keep_reloading", keep_reloading)
+    return _reload
+
+
+async def test_a_worker_that_is_being_made_has_the_new_rules(
+    play: Callable[..., Scene],
+    monkeypatch: pytest.MonkeyPatch,
+    reload: Callable[[AccessSettings], Awaitable[None]],
+) -> None:
+    """Its order was written before the reload. So it is told again, and a worker whose order was new is not."""
+    life = Life()
+    scene = play([life], [Life()])
+    making, made = trio.Event(), trio.Event()
+
+    @asynccontextmanager
+    async def slowly(order: Order) -> AsyncIterator[Life]:
+        if order.worker == 1:
+            making.set()
+            await made.wait()
+        async with scene.running(order) as life:
+            yield life
+
+    monkeypatch.setattr(supervisor, "running", slowly)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervise, SETTINGS)
+        with trio.fail_after(60):
+            await making.wait()
+        await until_idle()
+        await reload(with_rules("read"))
+        assert life.reloads == []
+        made.set()
+        await until_idle()
+        assert [word.access for word in life.reloads] == [with_rules("read")]
+        signal.raise_signal(signal.SIGTERM)
+
+
+async def test_a_worker_that_takes_no_reload_is_replaced(
+    play: Callable[..., Scene],
+    autojump_clock: MockClock,
+    reload: Callable[[AccessSettings], Awaitable[None]],
+) -> None:
+    """It would go on with the old rules. The next one begins with the new ones."""
+    del autojump_clock
+    first, second = Life(is_deaf=True), Life()
+    play([first, second], [Life()])
+    with capture_logs() as logs:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervise, SETTINGS)
+            await until_idle()
+            await reload(with_rules("delete"))
+            with trio.fail_after(60):
+                while second.order is None:  # noqa: ASYNC110 - nobody tells us
+                    await trio.sleep(0.1)
+            assert second.order.settings.http.access == with_rules("delete")
+            assert second.reloads == []
+            await until_idle()
+            signal.raise_signal(signal.SIGTERM)
+    assert [entry["worker"] for entry in logs if entry["event"] == "worker takes no reload"] == [1]
