@@ -32,8 +32,8 @@ from bench.cluster.plots import NoPlots, draw
 from bench.cluster.results import Report
 from bench.cluster.site import Site, ground, site, site_of
 from bench.cluster.tables import SHA256, Board, board, number, show
-from bench.load.fleet import Fleet, LoadFailed, fleet
-from bench.load.spec import Terms
+from bench.load.fleet import Fleet, fleet
+from bench.load.spec import LoadFailed, Terms
 from bench.micro.hashing import hashlib_sha256
 from bench.micro.timing import cpu_s_per_gib
 from bench.servers.balancer import balancer_version

@@ -63,6 +63,11 @@ def has_blob(connection: Connection, repository: str, content: Content) -> bool:
     return answer.status != NOT_FOUND and expect(OK, answer, "HEAD of a blob").status == OK
 
 
+def blob_is_there(connection: Connection, repository: str, content: Content) -> None:
+    """Ask for a blob that must be there. Raises `Refused`."""
+    expect(OK, connection.call("HEAD", _blob(repository, content)), "HEAD of a blob")
+
+
 def blob_is_missing(connection: Connection, repository: str, content: Content) -> None:
     """Ask for a blob as clients do before they push it; it must not be there. Raises `Refused`."""
     expect(NOT_FOUND, connection.call("HEAD", _blob(repository, content)), "HEAD of a blob")

@@ -53,6 +53,5 @@ def ability(fleet: Fleet, target: Target, workload: str, options: Options) -> Ab
     outcome = fleet.outcome(fleet.begin(WARM_UP_S, duration_s))
     used_s = sum(all_cpu_s(fleet.trees).values()) - sum(before.values())
     kind = WORKLOADS[workload]
-    moved = (outcome.sent_bytes + outcome.received_bytes) / 1e6 / outcome.duration_s
-    per_s = len(outcome.latencies_ms.get(kind.headline, ())) / outcome.duration_s
-    return Ability(moved if kind.unit == "MB/s" else per_s, kind.unit, used_s / (WARM_UP_S + duration_s))
+    reached = outcome.mb_per_s if kind.unit == "MB/s" else outcome.per_s(kind.headline)
+    return Ability(reached, kind.unit, used_s / (WARM_UP_S + duration_s))

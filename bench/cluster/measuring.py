@@ -11,8 +11,8 @@ from bench.cluster.chaos import CLIENT_TRIES, Chaos
 from bench.cluster.options import Options
 from bench.cluster.runs import Run, latencies_of
 from bench.cluster.site import Cluster, Site
-from bench.load.fleet import Fleet, Outcome
-from bench.load.spec import Load, Target
+from bench.load.fleet import Fleet
+from bench.load.spec import Load, Outcome, SoFar, Target
 from bench.load.verifying import Check
 from bench.load.workloads import WORKLOADS
 from bench.measures import MIB, ProcessTree, all_cpu_s, busy_s
@@ -24,7 +24,7 @@ EXISTENCE, WHOLE_BLOBS = 100, 1
 """How much each process of the generator checks; with chaos, everything."""
 EVERYTHING = 1_000_000
 
-Tell = Callable[[dict[str, int]], None]
+Tell = Callable[[SoFar], None]
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,7 @@ def _store_calls(place: Place) -> _StoreCalls | None:
 
 def _run(place: Place, load: Load, outcome: Outcome) -> Run:
     workload = WORKLOADS[load.workload]
-    moved = (outcome.sent_bytes + outcome.received_bytes) / 1e6 / outcome.duration_s
-    per_s = len(outcome.latencies_ms.get(workload.headline, ())) / outcome.duration_s
+    per_s = outcome.per_s(workload.headline)
     return Run(
         place.registry,
         place.replicas,
@@ -150,8 +149,8 @@ def _run(place: Place, load: Load, outcome: Outcome) -> Run:
         load.seed,
         load.clients,
         outcome.duration_s,
-        throughput=moved if workload.unit == "MB/s" else per_s,
-        mb_per_s=moved,
+        throughput=outcome.mb_per_s if workload.unit == "MB/s" else per_s,
+        mb_per_s=outcome.mb_per_s,
         operations_per_s=per_s,
         latencies_ms={kind: latencies_of(values) for kind, values in sorted(outcome.latencies_ms.items())},
         acknowledged=outcome.acknowledged,

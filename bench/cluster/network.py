@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from bench.measures import ProcessTree
 from bench.servers.namespaces import Namespaces, link_bytes, why_none
@@ -27,28 +26,29 @@ class Slot:
     """The replica as the balancer reaches it."""
 
 
-class Network(Protocol):
-    """What gives replicas their links."""
+class Network:
+    """What gives replicas their links; this one has no limit but the machine."""
 
-    what: str
+    what = "no limit to the links of replicas: the machine is the limit"
     """In words, for the report."""
-    store_host: str
+    store_host = "127.0.0.1"
     """Where the way to the store must listen."""
 
     def slot(self, registry: str, index: int, store_port: int) -> Slot:
         """Make room for a replica; replicas of several registries with one index share one link. Raises `NotReady`."""
-        ...
+        place = Place(f"{registry}{index}")
+        return Slot(place, f"http://127.0.0.1:{store_port}", ("127.0.0.1", place.port))
 
     def trees(self) -> dict[str, ProcessTree]:
         """Return the processes that make the links, if any do."""
-        ...
+        return {}
 
     def carried(self) -> tuple[int, int] | None:
         """Return the bytes that all links have carried, to replicas and from them; none if nobody counts."""
-        ...
+        return None
 
 
-class KernelLinks:
+class KernelLinks(Network):
     """A network namespace for each replica."""
 
     store_host = ANY_HOST
@@ -71,20 +71,14 @@ class KernelLinks:
         place = Place(f"{registry}{index}", there, REPLICA_PORT + self._registries.index(registry), enter)
         return Slot(place, f"http://{here}:{store_port}", (there, place.port))
 
-    def trees(self) -> dict[str, ProcessTree]:
-        """Return nothing: it is the kernel."""
-        return {}
-
     def carried(self) -> tuple[int, int] | None:
         """Return what the kernel has counted."""
         links = link_bytes()
         return sum(there for there, _ in links), sum(back for _, back in links)
 
 
-class ProxyLinks:
+class ProxyLinks(Network):
     """A proxy for each replica, where there are no namespaces."""
-
-    store_host = "127.0.0.1"
 
     def __init__(self, rate_mb_per_s: float, why: str, directory: Path, stack: ExitStack) -> None:
         """End the proxies with the stack."""
@@ -112,37 +106,13 @@ class ProxyLinks:
         """Return the proxies."""
         return dict(self._trees)
 
-    def carried(self) -> tuple[int, int] | None:
-        """Return nothing: the proxies do not say."""
-        return None
-
-
-class NoLinks:
-    """No limit but the machine."""
-
-    what = "no limit to the links of replicas: the machine is the limit"
-    store_host = "127.0.0.1"
-
-    def slot(self, registry: str, index: int, store_port: int) -> Slot:
-        """Return any port."""
-        place = Place(f"{registry}{index}")
-        return Slot(place, f"http://127.0.0.1:{store_port}", ("127.0.0.1", place.port))
-
-    def trees(self) -> dict[str, ProcessTree]:
-        """Return nothing."""
-        return {}
-
-    def carried(self) -> tuple[int, int] | None:
-        """Return nothing."""
-        return None
-
 
 @contextmanager
 def network(rate_mb_per_s: float, directory: Path, *, with_namespaces: bool) -> Iterator[Network]:
     """Give links of this rate, shaped by the kernel where it can; all is gone after the block."""
     with ExitStack() as stack:
         if rate_mb_per_s == 0:
-            yield NoLinks()
+            yield Network()
             return
         why = why_none() if with_namespaces else "not wanted"
         if why:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from bench.cluster.network import Network, NoLinks, network
+from bench.cluster.network import Network, network
 from bench.cluster.options import COMMIT, Options
 from bench.load.spec import Target, Terms
 from bench.measures import ProcessTree
@@ -177,7 +177,7 @@ def ground(options: Options, directory: Path) -> Iterator[Ground]:
 @contextmanager
 def site(below: Ground, terms: Terms, directory: Path) -> Iterator[Site]:
     """Run a way to the store. Raises `ProgramMissing` or `NotReady`."""
-    links = NoLinks() if terms.alone else below.network
+    links = Network() if terms.alone else below.network
     with ExitStack() as stack:
         way = StoreWay(below.bucket, terms, links.store_host, directory)
         stack.callback(way.process.kill)

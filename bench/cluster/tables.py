@@ -12,6 +12,7 @@ from rich.text import Text
 
 from bench.cluster.results import Report, cost_ratio, ratio, scaling, verdict
 from bench.cluster.runs import Run
+from bench.load.spec import SoFar
 from bench.load.workloads import WORKLOADS
 
 SHA256 = "sha256_cpu_s_per_gib"
@@ -114,7 +115,7 @@ class Board:
         """Say what is done now."""
         self.progress.update(self.progress.task_ids[0], description=what)
 
-    def teller(self, what: str) -> Callable[[dict[str, int]], None]:
+    def teller(self, what: str) -> Callable[[SoFar], None]:
         """Return what shows how far a run is."""
         return lambda so_far: self.begin(f"{what}: {so_far['bytes'] / 1e6:.0f} MB, {so_far['operations']} operations")
 

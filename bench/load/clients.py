@@ -15,10 +15,9 @@ from bench.clients.endpoint import Endpoint
 from bench.clients.images import BLOB_BYTES, Image, push_image, push_manifest
 from bench.clients.paced import PacedConnection
 from bench.clients.pool import Connections
-from bench.load.spec import Load
+from bench.load.spec import MOST_MESSAGES, Load
 
 RETRY_PAUSE_S = 0.2
-MOST_MESSAGES = 20
 
 
 @dataclass

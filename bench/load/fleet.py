@@ -1,46 +1,26 @@
 """The load generator as seen from the program that measures: some processes, given one load together."""
 
-import json
+import pickle
 import queue
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.load.clients import MOST_MESSAGES
-from bench.load.spec import Load
+from bench.load.spec import MOST_MESSAGES, Load, LoadFailed, Outcome, SoFar, Times
 from bench.load.verifying import Check, Findings
-from bench.load.worker import Times
 from bench.measures import ProcessTree
 
 CHECKOUT = Path(__file__).parents[2]
 ANSWER_DEADLINE_S = 600.0
 LEAD_S = 0.2
 """From the order to begin until the beginning, so that all processes have it by then."""
-
-
-class LoadFailed(Exception):
-    """The load generator could not do what it was told; the message says why."""
-
-
-@dataclass
-class Outcome:
-    """What all processes together did within the time that counts."""
-
-    duration_s: float
-    sent_bytes: int = 0
-    received_bytes: int = 0
-    latencies_ms: dict[str, list[float]] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
-    error_count: int = 0
-    retries: int = 0
-    acknowledged: int = 0
-    shared: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Worker:
@@ -51,30 +31,30 @@ class Worker:
         command = [sys.executable, "-m", "bench.load.worker"]
         with log.open("ab") as errors:
             self._child = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=CHECKOUT
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=CHECKOUT
             )
         self.tree = ProcessTree(self._child.pid)
-        self.progress: dict[str, int] = {}
-        self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.progress = SoFar()
+        self._answers: queue.Queue[object] = queue.Queue()
         self._log = log
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
-    def order(self, what: str, **details: Any) -> None:
+    def order(self, what: str, *details: object) -> None:
         """Tell it what to do."""
         assert self._child.stdin is not None
         with suppress(BrokenPipeError):  # its answer says so
-            self._child.stdin.write(json.dumps({"do": what, **details}) + "\n")
+            pickle.dump((what, *details), self._child.stdin)
             self._child.stdin.flush()
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> Any:
         """Return what came of the last order. Raises `LoadFailed`."""
         try:
             found = self._answers.get(timeout=ANSWER_DEADLINE_S)
         except queue.Empty:
-            found = {"failed": f"no answer for {ANSWER_DEADLINE_S:.0f} s"}
-        if "failed" in found:
-            raise LoadFailed(found["failed"])
+            found = LoadFailed(f"no answer for {ANSWER_DEADLINE_S:.0f} s")
+        if isinstance(found, LoadFailed):
+            raise found
         return found
 
     def close(self) -> None:
@@ -90,13 +70,14 @@ class Worker:
 
     def _listen(self) -> None:
         assert self._child.stdout is not None
-        for line in self._child.stdout:
-            message = json.loads(line)
-            if "progress" in message:
-                self.progress = message["progress"]
-            else:
-                self._answers.put(message)
-        self._answers.put({"failed": f"a process of the generator ended: {self._log.read_text()[-2000:]}"})
+        with suppress(EOFError, pickle.UnpicklingError):  # it ended, maybe in the middle of an answer
+            while True:
+                message = pickle.load(self._child.stdout)  # noqa: S301 - of our own process
+                if isinstance(message, Counter):
+                    self.progress = message
+                else:
+                    self._answers.put(message)
+        self._answers.put(LoadFailed(f"a process of the generator ended: {self._log.read_text()[-2000:]}"))
 
 
 class Fleet:
@@ -111,12 +92,12 @@ class Fleet:
         """Make everything ready for a run: content in the registry, digests in memory. Raises `LoadFailed`."""
         count = len(self._workers)
         for index, worker in enumerate(self._workers):
-            worker.order("load", load=replace(load, worker=index, workers=count).as_json())
+            worker.order("load", replace(load, worker=index, workers=count))
         self._answers()
         self._workers[0].order("seed")
         self._workers[0].answer()
         for worker in self._workers:
-            worker.progress = {}
+            worker.progress = SoFar()
             worker.order("prepare")
         self._answers()
 
@@ -125,42 +106,35 @@ class Fleet:
         now = time.monotonic() + LEAD_S
         times = Times(now, now + warm_up_s, now + warm_up_s + duration_s)
         for worker in self._workers:
-            worker.order("run", times=asdict(times))
+            worker.order("run", times)
         return times
 
-    def progress(self) -> dict[str, int]:
-        """Return how far the run is: bytes, operations, errors."""
-        names = ("bytes", "operations", "errors")
-        return {name: sum(worker.progress.get(name, 0) for worker in self._workers) for name in names}
+    def progress(self) -> SoFar:
+        """Return how far the run is."""
+        return sum((worker.progress for worker in self._workers), SoFar())
 
     def outcome(self, times: Times) -> Outcome:
         """Wait for what was begun to end, and return what came of it. Raises `LoadFailed`."""
         outcome = Outcome(times.until - times.count_from)
         for found in self._answers():
-            for name in ("sent_bytes", "received_bytes", "error_count", "retries", "acknowledged"):
-                setattr(outcome, name, getattr(outcome, name) + found[name])
-            for kind, values in found["latencies_ms"].items():
-                outcome.latencies_ms.setdefault(kind, []).extend(values)
-            for name, digests in found["shared"].items():
-                outcome.shared.setdefault(name, []).extend(digests)
-            outcome.errors = [*outcome.errors, *found["errors"]][:MOST_MESSAGES]
+            outcome.add(found)
         return outcome
 
     def verify(self, check: Check) -> Findings:
         """Let each process check what it had acknowledged. Raises `LoadFailed`."""
         for worker in self._workers:
-            worker.order("verify", check=asdict(check))
+            worker.order("verify", check)
         findings = Findings()
         for found in self._answers():
-            findings.checked += found["checked"]
-            findings.read_bytes += found["read_bytes"]
-            findings.lost_count += found["lost_count"]
-            findings.lost = [*findings.lost, *found["lost"]][:MOST_MESSAGES]
+            findings.checked += found.checked
+            findings.read_bytes += found.read_bytes
+            findings.lost_count += found.lost_count
+            findings.lost = [*findings.lost, *found.lost][:MOST_MESSAGES]
         return findings
 
-    def _answers(self) -> list[dict[str, Any]]:
+    def _answers(self) -> list[Any]:
         """Return all answers, also where one failed, so that none is left for the next order."""
-        answers: list[dict[str, Any]] = []
+        answers: list[Any] = []
         failures: list[LoadFailed] = []
         for worker in self._workers:
             try:

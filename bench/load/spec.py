@@ -1,12 +1,14 @@
-"""What a load is: told by the program that measures to the processes that make it, as one line of JSON."""
+"""What a load is, and what came of it: what the program that measures and the processes that make a load say."""
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.clients.blobs import Flow
 from bench.clients.paced import Link
 
 MIB = 1 << 20
+MOST_MESSAGES = 20
 
 
 @dataclass(frozen=True)
@@ -84,19 +86,54 @@ class Load:
     workers: int = 1
     """Client k belongs to worker k modulo `workers`."""
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as a document."""
-        return asdict(self)
+
+@dataclass(frozen=True)
+class Times:
+    """When a run begins, what of it counts, and from when on nothing new is begun; of the monotonic clock."""
+
+    begin: float
+    count_from: float
+    until: float
 
 
-def load_from(document: dict[str, Any]) -> Load:
-    """Return the load that a document holds."""
-    known = {field.name for field in fields(Load)}
-    sizes = dict(document["sizes"])
-    return Load(
-        **{name: value for name, value in document.items() if name in known - {"target", "sizes", "flows", "link"}},
-        target=Target(**document["target"]),
-        flows=tuple(document["flows"]),
-        link=None if document["link"] is None else Link(**document["link"]),
-        sizes=Sizes(**{**sizes, "small_bytes": tuple(sizes["small_bytes"])}),
-    )
+SoFar = Counter[str]
+"""How far a run is: `bytes`, `operations`, `errors`."""
+
+
+class LoadFailed(Exception):
+    """The load generator could not do what it was told; the message says why."""
+
+
+@dataclass
+class Outcome:
+    """What some clients did within the time that counts."""
+
+    duration_s: float
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    latencies_ms: dict[str, list[float]] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    """The first of them."""
+    error_count: int = 0
+    retries: int = 0
+    acknowledged: int = 0
+    shared: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def mb_per_s(self) -> float:
+        """Sent and received in a second, 10^6 bytes."""
+        return (self.sent_bytes + self.received_bytes) / 1e6 / self.duration_s
+
+    def per_s(self, kind: str) -> float:
+        """Return how many operations of a kind there were in a second."""
+        return len(self.latencies_ms.get(kind, ())) / self.duration_s
+
+    def add(self, other: "Outcome") -> None:
+        """Add what other clients did in the same time."""
+        for name in ("sent_bytes", "received_bytes", "error_count", "retries", "acknowledged"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for kind, values in other.latencies_ms.items():
+            self.latencies_ms.setdefault(kind, []).extend(values)
+        for name, digests in other.shared.items():
+            self.shared.setdefault(name, []).extend(digests)
+        self.errors = [*self.errors, *other.errors][:MOST_MESSAGES]

@@ -2,7 +2,7 @@
 
 import math
 
-from bench.clients.blobs import has_blob, pull_blob
+from bench.clients.blobs import blob_is_there, pull_blob
 from bench.clients.connection import Connection, Refused
 from bench.clients.images import Image, pull_manifest
 from bench.load.clients import Client
@@ -147,10 +147,4 @@ def keep_heads(client: Client) -> None:
 def head(client: Client) -> None:
     """Ask for a blob that is there."""
     content = client.random.choice(client.prepared)
-
-    def ask(connection: Connection) -> None:
-        if not has_blob(connection, "bench/heads", content):
-            msg = f"the blob {content.digest} is gone"
-            raise Refused(msg)
-
-    client.perform("head", ask)
+    client.perform("head", lambda connection: blob_is_there(connection, "bench/heads", content))

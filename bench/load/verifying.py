@@ -11,13 +11,14 @@ from functools import partial
 from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
-from bench.clients.blobs import OK, expect, has_blob, verify_blob
+from bench.clients.blobs import OK, blob_is_there, expect, verify_blob
 from bench.clients.connection import Connection, Refused
 from bench.clients.content import Content
 from bench.clients.endpoint import Endpoint
 from bench.clients.images import pull_manifest
 from bench.clients.pool import Connections
-from bench.load.clients import MOST_MESSAGES, Client
+from bench.load.clients import Client
+from bench.load.spec import MOST_MESSAGES
 
 T = TypeVar("T")
 AT_ONCE = 4
@@ -89,13 +90,8 @@ class _Examiner:
 
     def has(self, repository: str, content: Content) -> None:
         """Check that the blob is there."""
-
-        def ask(connection: Connection) -> None:
-            if not has_blob(connection, repository, content):
-                msg = "not there"
-                raise Refused(msg)
-
-        self._examine(f"blob {content.digest} in {repository}", ask)
+        what = f"blob {content.digest} in {repository}"
+        self._examine(what, lambda connection: blob_is_there(connection, repository, content))
 
     def is_whole(self, repository: str, content: Content) -> None:
         """Check that the blob has the bytes that were pushed."""

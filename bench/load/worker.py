@@ -1,36 +1,26 @@
-"""`python -m bench.load.worker`: one process of the load generator, told what to do by lines of JSON on its input.
+"""`python -m bench.load.worker`: one process of the load generator, told what to do by orders on its input, pickled.
 
-It answers each line with one, and says between how far a run is. It ends with its input, so with whoever started it.
+It answers each order, and says between how far a run is. It ends with its input, so with the program that started it.
 """
 
-import json
+import pickle
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from bench.clients.connection import Refused
 from bench.clients.credentials import Credentials
 from bench.clients.endpoint import Endpoint, endpoint_of, tls_context
-from bench.load.clients import MOST_MESSAGES, Client
-from bench.load.spec import Load, Target, load_from
-from bench.load.verifying import Check, verify
+from bench.load.clients import Client
+from bench.load.spec import MOST_MESSAGES, Load, LoadFailed, Outcome, SoFar, Target, Times
+from bench.load.verifying import Check, Findings, verify
 from bench.load.workloads import WORKLOADS
 
 PROGRESS_S = 0.5
-
-
-@dataclass(frozen=True)
-class Times:
-    """When a run begins, what of it counts, and from when on nothing new is begun; of the monotonic clock."""
-
-    begin: float
-    count_from: float
-    until: float
 
 
 class Crew:
@@ -45,7 +35,7 @@ class Crew:
         self.clients = [Client(load, self.endpoint, index) for index in indexes]
         self._seeders: list[Client] = []
 
-    def seed(self) -> dict[str, Any]:
+    def seed(self) -> None:
         """Push what must be there before. Its clients are others than those of the run. Raises `Refused`."""
         client = Client(replace(self.load, link=None), self.endpoint, -1)
         self.workload.seed(client)
@@ -53,31 +43,31 @@ class Crew:
         if client.journal.errors:
             raise Refused(client.journal.errors[0])
         self._seeders.append(client)
-        return {}
 
-    def prepare(self) -> dict[str, Any]:
+    def prepare(self) -> None:
         """Make what is pushed later."""
         with ThreadPoolExecutor(max(1, len(self.clients))) as pool:
             for _ in pool.map(self.workload.prepare, self.clients):
                 pass
-        return {}
 
-    def run(self, times: Times, tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    def run(self, times: Times) -> Outcome:
         """Do it, and return what came of it within the time that counts."""
         with ThreadPoolExecutor(max(1, len(self.clients))) as pool:
             running = [pool.submit(self._drive, client, times) for client in self.clients]
-            before = self._moved_at(times.count_from, tell)
-            after = self._moved_at(times.until, tell)
+            before = self._moved_at(times.count_from)
+            after = self._moved_at(times.until)
             wait(running)
         for future in running:
             future.result()
         for client in self.clients:
             client.close()
-        return {"sent_bytes": after[0] - before[0], "received_bytes": after[1] - before[1], **self._journals(times)}
+        outcome = Outcome(times.until - times.count_from, after[0] - before[0], after[1] - before[1])
+        self._note_journals(outcome, times)
+        return outcome
 
-    def verify(self, check: Check) -> dict[str, Any]:
+    def verify(self, check: Check) -> Findings:
         """Look whether what was acknowledged is there, also what was pushed before the run: it is what is pulled."""
-        return asdict(verify([*self._seeders, *self.clients], self.endpoint, check, self.load.seed))
+        return verify([*self._seeders, *self.clients], self.endpoint, check, self.load.seed)
 
     def _drive(self, client: Client, times: Times) -> None:
         place = client.index / max(1, self.load.clients)  # not all at once: their waves would last for the whole run
@@ -85,38 +75,30 @@ class Crew:
         while time.monotonic() < times.until:
             self.workload.step(client)
 
-    def _moved_at(self, moment: float, tell: Callable[[dict[str, Any]], None]) -> tuple[int, int]:
+    def _moved_at(self, moment: float) -> tuple[int, int]:
         while (left_s := moment - time.monotonic()) > 0:
             time.sleep(min(left_s, PROGRESS_S))
             sent, received = self._moved()
             count = sum(len(client.journal.operations) for client in self.clients)
             errors = sum(client.journal.error_count for client in self.clients)
-            tell({"progress": {"bytes": sent + received, "operations": count, "errors": errors}})
+            _tell(SoFar(bytes=sent + received, operations=count, errors=errors))
         return self._moved()
 
     def _moved(self) -> tuple[int, int]:
         traffics = [client.traffic for client in self.clients]
         return sum(one.sent_bytes for one in traffics), sum(one.received_bytes for one in traffics)
 
-    def _journals(self, times: Times) -> dict[str, Any]:
-        journals = [client.journal for client in self.clients]
-        latencies: dict[str, list[float]] = {}
-        for journal in journals:
+    def _note_journals(self, outcome: Outcome, times: Times) -> None:
+        for journal in (client.journal for client in self.clients):
             for kind, began, ended in journal.operations:
                 if times.count_from <= ended < times.until:
-                    latencies.setdefault(kind, []).append(round(1000 * (ended - began), 3))
-        shared: dict[str, list[str]] = {}
-        for journal in journals:
+                    outcome.latencies_ms.setdefault(kind, []).append(round(1000 * (ended - began), 3))
             for name, digests in journal.shared.items():
-                shared.setdefault(name, []).extend(digests)
-        return {
-            "latencies_ms": latencies,
-            "errors": [error for journal in journals for error in journal.errors][:MOST_MESSAGES],
-            "error_count": sum(journal.error_count for journal in journals),
-            "retries": sum(journal.retries for journal in journals),
-            "acknowledged": sum(len(one.blobs) + len(one.images) for one in journals),
-            "shared": shared,
-        }
+                outcome.shared.setdefault(name, []).extend(digests)
+            outcome.errors = [*outcome.errors, *journal.errors][:MOST_MESSAGES]
+            outcome.error_count += journal.error_count
+            outcome.retries += journal.retries
+            outcome.acknowledged += len(journal.blobs) + len(journal.images)
 
 
 def reach(target: Target) -> Endpoint:
@@ -127,41 +109,27 @@ def reach(target: Target) -> Endpoint:
     return endpoint_of(target.url, context, credentials.authorize)
 
 
-def main(lines: Sequence[str] | None = None) -> None:
-    """Do what the lines of the input say until they end."""
+def main() -> None:
+    """Do what the orders of the input say until they end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program that started us; it ends our input
     crew: Crew | None = None
-    for line in lines or sys.stdin:
-        order = json.loads(line)
-        try:
-            if order["do"] == "load":
-                crew = Crew(load_from(order["load"]))
-                answer: dict[str, Any] = {}
-            else:
-                assert crew is not None, "a load comes first"
-                answer = _obey(crew, order)
-        except (Refused, OSError, ValueError) as error:
-            answer = {"failed": f"{type(error).__name__}: {error}"}
-        _tell({"done": order["do"], **answer})
+    answer: object = None
+    with suppress(EOFError):
+        while True:
+            what, *details = pickle.load(sys.stdin.buffer)  # noqa: S301 - of the program that started us
+            try:
+                if what == "load":
+                    crew, answer = Crew(*details), None
+                else:
+                    answer = getattr(crew, what)(*details)
+            except (Refused, OSError, ValueError) as error:
+                answer = LoadFailed(f"{type(error).__name__}: {error}")
+            _tell(answer)
 
 
-def _obey(crew: Crew, order: dict[str, Any]) -> dict[str, Any]:
-    match order["do"]:
-        case "seed":
-            return crew.seed()
-        case "prepare":
-            return crew.prepare()
-        case "run":
-            return crew.run(Times(**order["times"]), _tell)
-        case "verify":
-            return crew.verify(Check(**order["check"]))
-        case unknown:
-            msg = f"no such order: {unknown}"
-            raise ValueError(msg)
-
-
-def _tell(message: dict[str, Any]) -> None:
-    print(json.dumps(message), flush=True)
+def _tell(message: object) -> None:
+    pickle.dump(message, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """Go programs that zotpy is measured beside: found where they were built, or built once."""
 
 import os
-import shutil
 from pathlib import Path
 
 from rich.console import Console
 
 from bench.servers import programs
-from bench.servers.processes import ProgramMissing
+from bench.servers.processes import ProgramMissing, find_program
 
 MODULES = {
     "registry": "github.com/distribution/distribution/v3/cmd/registry@v3.1.1",
@@ -17,12 +16,8 @@ MODULES = {
 
 def find_peer(name: str) -> Path:
     """Return the program from `ZOTPY_BENCH_PEERS`, from where peers are kept, or `PATH`. Raises `ProgramMissing`."""
-    places = [os.environ.get("ZOTPY_BENCH_PEERS", ""), str(programs.kept(MODULES[name]).parent)]
-    found = shutil.which(name, path=os.pathsep.join(filter(None, [*places, os.environ.get("PATH", "")])))
-    if found is None:
-        msg = f"{name} is needed: go install {MODULES[name]}"
-        raise ProgramMissing(msg)
-    return Path(found)
+    places = [os.environ.get("ZOTPY_BENCH_PEERS"), str(programs.kept(MODULES[name]).parent)]
+    return find_program(name, f"go install {MODULES[name]}", places)
 
 
 def find_or_build_peer(name: str) -> Path:

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,22 +77,11 @@ def zotpy_server(
     """Prepare a replica, or so many workers, that keeps everything under the prefix; nothing is started yet."""
     build = build or Build()
     place = place or Place()
-    driver = {
-        "name": "s3",
-        "region": bucket.region,
-        "regionendpoint": bucket.endpoint,
-        "bucket": bucket.name,
-        "rootdirectory": f"/{prefix}",
-        "forcepathstyle": True,
-        "secure": False,
-        "accesskey": bucket.access_key,
-        "secretkey": bucket.secret_key,
-    }
     http: dict[str, Any] = {"address": place.host, "port": str(place.port), "workers": workers}
     if place.tls is not None:
         http["tls"] = {"cert": str(place.tls.cert), "key": str(place.tls.key)}
     settings = {
-        "storage": {"storageDriver": driver},
+        "storage": {"storageDriver": {"name": "s3", **_driver(bucket, prefix)}},
         "http": http,
         "log": {"level": "error"},
     }
@@ -101,22 +91,17 @@ def zotpy_server(
     return _server("zotpy", command, directory, place, build.checkout)
 
 
-def distribution_server(bucket: Bucket, prefix: str, directory: Path, place: Place | None = None) -> RegistryServer:
-    """Prepare CNCF distribution 3 with the settings of its own example; nothing is started yet."""
-    return _distribution("distribution", find_or_build_peer("registry"), bucket, prefix, directory, place or Place())
-
-
-def docker_registry_server(bucket: Bucket, prefix: str, directory: Path, place: Place | None = None) -> RegistryServer:
-    """Prepare distribution 2 as Debian packages it; nothing is started yet."""
-    return _distribution("docker-registry", _docker_registry(), bucket, prefix, directory, place or Place())
-
-
-def _distribution(
-    name: str, program: Path, bucket: Bucket, prefix: str, directory: Path, place: Place
+def distribution_server(
+    name: str, bucket: Bucket, prefix: str, directory: Path, place: Place | None = None
 ) -> RegistryServer:
+    """Prepare CNCF distribution with the settings of its own example; nothing is started yet. Raises `ProgramMissing`.
+
+    `distribution` is its version 3, `docker-registry` its version 2 as Debian packages it.
+    """
+    place = place or Place()
     path = directory / f"{place.name or name}.yml"
     path.write_text(yaml.safe_dump(_distribution_settings(bucket, prefix, place)))
-    return _server(name, [program, "serve", path], directory, place)
+    return _server(name, [_distribution(name), "serve", path], directory, place)
 
 
 def command_server(
@@ -158,22 +143,27 @@ def _distribution_settings(bucket: Bucket, prefix: str, place: Place) -> dict[st
         "version": "0.1",
         "log": {"level": "error", "accesslog": {"disabled": True}},
         "storage": {
-            "s3": {
-                "region": bucket.region,
-                "regionendpoint": bucket.endpoint,
-                "forcepathstyle": True,
-                "secure": False,
-                "bucket": bucket.name,
-                "rootdirectory": f"/{prefix}",
-                "accesskey": bucket.access_key,
-                "secretkey": bucket.secret_key,
-            },
+            "s3": _driver(bucket, prefix),
             "delete": {"enabled": True},
             "redirect": {"disable": True},
             "cache": {"blobdescriptor": "inmemory"},
             "maintenance": {"uploadpurging": {"enabled": False}},
         },
         "http": http,
+    }
+
+
+def _driver(bucket: Bucket, prefix: str) -> dict[str, Any]:
+    """Return what both programs call the settings of a bucket."""
+    return {
+        "region": bucket.region,
+        "regionendpoint": bucket.endpoint,
+        "bucket": bucket.name,
+        "rootdirectory": f"/{prefix}",
+        "forcepathstyle": True,
+        "secure": False,
+        "accesskey": bucket.access_key,
+        "secretkey": bucket.secret_key,
     }
 
 
@@ -194,8 +184,7 @@ class Prepare(Protocol):
 
 REGISTRIES: Mapping[str, Prepare] = {
     "zotpy": zotpy_server,
-    "distribution": distribution_server,
-    "docker-registry": docker_registry_server,
+    **{name: partial(distribution_server, name) for name in ("distribution", "docker-registry")},
 }
 """What can be measured, by the name that tables give it."""
 
@@ -204,9 +193,10 @@ def registry_version(name: str) -> str:
     """Return the version of a registry; zotpy's with the commit of the checkout. Raises `ProgramMissing`."""
     if name == "zotpy":
         return f"{zotpy.__version__} ({printed('git', '-C', CHECKOUT, 'describe', '--always', '--dirty')})"
-    program = _docker_registry() if name == "docker-registry" else find_or_build_peer("registry")
-    return printed(program, "--version").rpartition(" ")[2]
+    return printed(_distribution(name), "--version").rpartition(" ")[2]
 
 
-def _docker_registry() -> Path:
-    return find_program("docker-registry", "apt-get install docker-registry")
+def _distribution(name: str) -> Path:
+    if name == "docker-registry":
+        return find_program(name, "apt-get install docker-registry")
+    return find_or_build_peer("registry")

