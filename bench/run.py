@@ -12,13 +12,11 @@ docs/benchmarks.md explains every figure.
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
-from types import FrameType
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parents[1])  # the checkout, not this folder
@@ -37,8 +35,8 @@ from bench.load.spec import LoadFailed, Terms
 from bench.micro.hashing import hashlib_sha256
 from bench.micro.timing import cpu_s_per_gib
 from bench.servers.balancer import balancer_version
-from bench.servers.processes import NotReady, ProgramMissing
-from bench.servers.registries import CHECKOUT, REGISTRIES, registry_version
+from bench.servers.processes import CHECKOUT, NotReady, ProgramMissing
+from bench.servers.registries import REGISTRIES, registry_version
 from bench.servers.stores import STORES, printed
 
 PLAIN_WIDTH = 210
@@ -58,10 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         began_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     try:
-        with _ending_in_order():
-            report.versions = _versions(options)
-            report.machine[SHA256] = round(cpu_s_per_gib(hashlib_sha256()), 3)
-            _measure_all(options, report, console)
+        report.versions = _versions(options)
+        report.machine[SHA256] = round(cpu_s_per_gib(hashlib_sha256()), 3)
+        _measure_all(options, report, console)
     except (ProgramMissing, NotReady) as error:
         console.print(error, style="red", markup=False)
         return 2
@@ -197,19 +194,6 @@ def _write(options: Options, report: Report, console: Console) -> None:
     console.print(f"{options.output}/: results.json, and plots of what ran", markup=False)
 
 
-@contextmanager
-def _ending_in_order() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does, so that nothing is left running."""
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # it ends as with Ctrl-C: nothing is left
     sys.exit(main())

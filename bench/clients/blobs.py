@@ -88,7 +88,7 @@ def verify_blob(connection: Connection, repository: str, content: Content) -> No
 
 
 def _pull(connection: Connection, repository: str, content: Content, take: Callable[[memoryview], object]) -> None:
-    answer = connection.stream("GET", _blob(repository, content), take)
+    answer = connection.call("GET", _blob(repository, content), take=take)
     if answer.status in REDIRECTS:
         answer = _follow(connection, answer.headers["location"], take)
     expect(OK, answer, "GET of a blob")
@@ -102,7 +102,7 @@ def _follow(connection: Connection, location: str, take: Callable[[memoryview], 
     url = urlsplit(urljoin(connection.endpoint.url, location))
     target = f"{url.path}?{url.query}" if url.query else url.path
     with closing(connection.beside(endpoint_of(url.geturl(), tls=connection.endpoint.tls))) as other:
-        return other.stream("GET", target, take)
+        return other.call("GET", target, take=take)
 
 
 def _blob(repository: str, content: Content) -> str:

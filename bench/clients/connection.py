@@ -16,10 +16,8 @@ from bench.clients.endpoint import Endpoint, loopback
 TIMEOUT_S = 120
 RECEIVE_BYTES = 1 << 20
 FIRST_REDIRECT = 300
-MOST_BUFFERS = 512
-"""In one call: Linux takes 1024."""
 COUNTED_BYTES = 256 << 10
-"""Sent in one call where somebody counts, so that the count is not far behind."""
+"""Sent in one call, so that the count is not far behind."""
 
 
 class Refused(Exception):
@@ -57,7 +55,7 @@ class Connection:
         """Connect to an endpoint, or to a port of this machine; `traffic` counts bytes as they go."""
         self.endpoint = loopback(where) if isinstance(where, int) else where
         self._socket = self._open()
-        self._traffic = traffic
+        self._traffic = traffic or Traffic()
         self._rest = b""
         self._has_ended = False
 
@@ -82,18 +80,17 @@ class Connection:
         return False
 
     def call(
-        self, method: str, target: str, headers: Mapping[str, str] | None = None, body: Iterable[Buffers] = ()
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str] | None = None,
+        body: Iterable[Buffers] = (),
+        take: Take | None = None,
     ) -> Answer:
-        """Send a request, whose headers say how its body is framed, and return the answer with its whole body."""
-        return self._exchange(method, target, None, headers, body)
+        """Send a request, whose headers say how its body is framed, and return the answer with its whole body.
 
-    def stream(self, method: str, target: str, take: Take) -> Answer:
-        """Do as `call`, but give the body of a success to `take`, piece by piece; each piece is lent, not given."""
-        return self._exchange(method, target, take, None, ())
-
-    def _exchange(
-        self, method: str, target: str, take: Take | None, headers: Mapping[str, str] | None, body: Iterable[Buffers]
-    ) -> Answer:
+        The body of a success is given to `take` if there is one, piece by piece; each piece is lent, not given.
+        """
         if self._has_ended:
             self.close()
             self._socket, self._rest, self._has_ended = self._open(), b"", False
@@ -118,7 +115,7 @@ class Connection:
         return connected(self.endpoint, socket.create_connection((self.endpoint.host, self.endpoint.port), TIMEOUT_S))
 
     def _send(self, buffers: Buffers) -> None:
-        for part in _batches(buffers) if self._traffic is None else _counted_batches(buffers):
+        for part in _batches(buffers):
             size = sum(map(len, part))
             if isinstance(self._socket, ssl.SSLSocket):
                 for buffer in part:
@@ -127,8 +124,7 @@ class Connection:
                 sent = self._socket.sendmsg(part)
                 if sent < size:
                     self._socket.sendall(b"".join(part)[sent:])
-            if self._traffic is not None:
-                self._traffic.sent_bytes += size
+            self._traffic.sent_bytes += size
 
     def _receive_head(self) -> tuple[int, dict[str, str]]:
         head = self._rest
@@ -164,8 +160,7 @@ class Connection:
                 raise Refused(msg)
             take(buffer[:count])
             missing -= count
-            if self._traffic is not None:
-                self._traffic.received_bytes += count
+            self._traffic.received_bytes += count
 
     def _line(self) -> bytes:
         while b"\r\n" not in self._rest:
@@ -178,8 +173,7 @@ class Connection:
         if not data:
             msg = "the connection ended in the middle of an answer"
             raise Refused(msg)
-        if self._traffic is not None:
-            self._traffic.received_bytes += len(data)
+        self._traffic.received_bytes += len(data)
         return data
 
 
@@ -195,11 +189,6 @@ def connected(endpoint: Endpoint, plain: socket.socket) -> socket.socket:
 
 
 def _batches(buffers: Buffers) -> Iterator[Buffers]:
-    for start in range(0, len(buffers), MOST_BUFFERS):
-        yield buffers[start : start + MOST_BUFFERS]
-
-
-def _counted_batches(buffers: Buffers) -> Iterator[Buffers]:
     """Cut so that each is sent in a moment, whatever the link."""
     batch: list[memoryview] = []
     for buffer in buffers:

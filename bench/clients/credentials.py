@@ -10,6 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
@@ -89,8 +90,5 @@ def challenge_of(answer: Answer) -> Challenge:
 
 
 def _get(endpoint: Endpoint, target: str, authorization: str | None) -> Answer:
-    connection = Connection(endpoint)
-    try:
+    with closing(Connection(endpoint)) as connection:
         return connection.call("GET", target, {} if authorization is None else {"Authorization": authorization})
-    finally:
-        connection.close()

@@ -1,19 +1,16 @@
 """What the load generator can do: the same work on a registry that does nothing, with nothing between."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from bench.cluster.options import Options
 from bench.cluster.runs import Ability
 from bench.load.fleet import Fleet
-from bench.load.spec import Load, Target
+from bench.load.spec import Target
 from bench.load.workloads import WORKLOADS
 from bench.measures import all_cpu_s
 from bench.servers.processes import Process, accepts, free_port
-from bench.servers.registries import CHECKOUT
 
 WARM_UP_S, DURATION_S = 0.3, 1.0
 PREPARED_BYTES_PER_S = 2e9
@@ -23,8 +20,7 @@ PREPARED_BYTES_PER_S = 2e9
 def null_registry(directory: Path) -> Iterator[Target]:
     """Run the registry that does nothing. Raises `NotReady`."""
     port = free_port()
-    command: list[str | Path] = [sys.executable, "-m", "bench.servers.null", "--port", str(port)]
-    process = Process("null", command, directory / "null.log", cwd=CHECKOUT)
+    process = Process.of_module("null", "bench.servers.null", ["--port", str(port)], directory)
     try:
         process.start(lambda: accepts(port))
         yield Target(f"http://127.0.0.1:{port}")
@@ -35,19 +31,8 @@ def null_registry(directory: Path) -> Iterator[Target]:
 def ability(fleet: Fleet, target: Target, workload: str, options: Options) -> Ability:
     """Return what the generator reaches with as many clients as there will be at most. Raises `LoadFailed`."""
     terms = options.terms(workload)
-    clients = terms.clients * max(options.counts(terms))
-    fleet.load(
-        Load(
-            workload,
-            target,
-            seed=f"{options.seed}-{workload.replace(' ', '-')}-null",
-            clients=clients,
-            flows=terms.flows,
-            sizes=replace(options.sizes, layer_bytes=terms.layer_bytes),
-            pull_share=options.pull_share,
-            prepared_bytes=int(PREPARED_BYTES_PER_S * (WARM_UP_S + DURATION_S) / clients),
-        )
-    )
+    prepared_bytes = int(PREPARED_BYTES_PER_S * (WARM_UP_S + DURATION_S))
+    fleet.load(options.load(workload, target, "null", terms.clients * max(options.counts(terms)), prepared_bytes))
     before = all_cpu_s(fleet.trees)
     duration_s = min(DURATION_S, options.duration_s)
     outcome = fleet.outcome(fleet.begin(WARM_UP_S, duration_s))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cluster.results import Report, read_report
-from bench.cluster.tables import TEXTS, cells, filled, number, ordered
+from bench.cluster.tables import TEXTS, cells, filled, notes, ordered
 
 PARTS = ("replica", "balancer", "store", "relay", "link", "generator")
 """The processes whose CPU is told, by the beginnings of their names."""
@@ -13,15 +13,8 @@ PARTS = ("replica", "balancer", "store", "relay", "link", "generator")
 
 def document(report: Report) -> str:
     """Return the figures, the CPU of each part, the limits, and what makes it invalid if anything does."""
-    runs = ordered(report)
-    said = [f"- {name}: {text}" for name, text in report.limits.items()]
-    said += [f"- {name} {version}" for name, version in report.versions.items()]
-    said += [f"- the generator alone, {name}: {number(one.throughput)} {one.unit}"
-             for name, one in report.abilities.items()]  # fmt: skip
-    said += [f"- chaos, {run.workload}, {run.replicas} x {run.registry}: {run.kills} kills, {run.acknowledged} "
-             f"acknowledged, {run.checked} checked, {run.lost_count} lost" for run in runs if run.kills]  # fmt: skip
-    said += [f"- INVALID: {error}" for error in report.errors]
-    rows = [dict(cells(report, run)) for run in runs]
+    said = [f"- {note}" for note in (*notes(report), *(f"INVALID: {error}" for error in report.errors))]
+    rows = [dict(cells(report, run)) for run in ordered(report)]
     return "\n".join([*_table(rows), "", *_table(_parts(report)), "", *said, ""])
 
 

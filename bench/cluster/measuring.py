@@ -110,18 +110,9 @@ def load_for(place: Place, workload: str, options: Options, turn: int) -> Load:
     links = (options.link_bytes_per_s(terms) or UNKNOWN_LINK_BYTES_PER_S) * place.replicas
     if terms.link is not None:
         links = terms.link.bytes_per_s * clients
-    return Load(
-        workload,
-        place.target,
-        seed=f"{options.seed}-{workload.replace(' ', '-')}-{place.replicas}-{turn}",
-        clients=clients,
-        flows=terms.flows,
-        sizes=replace(options.sizes, layer_bytes=terms.layer_bytes),
-        link=terms.link,
-        pull_share=options.pull_share,
-        tries=CLIENT_TRIES if options.chaos else 1,
-        prepared_bytes=int(links * (options.warm_up_s + options.duration_s) / clients),
-    )
+    prepared_bytes = int(links * (options.warm_up_s + options.duration_s))
+    load = options.load(workload, place.target, f"{place.replicas}-{turn}", clients, prepared_bytes)
+    return replace(load, link=terms.link, tries=CLIENT_TRIES if options.chaos else 1)
 
 
 def _wait_until(moment: float, fleet: Fleet, tell: Tell) -> None:

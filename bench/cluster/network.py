@@ -1,6 +1,5 @@
 """The links of replicas: each has its own to clients and store, so that a replica more is a link more."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 from bench.measures import ProcessTree
 from bench.servers.namespaces import Namespaces, link_bytes, why_none
 from bench.servers.processes import Process, accepts, free_port
-from bench.servers.registries import CHECKOUT, Place
+from bench.servers.registries import Place
 
 REPLICA_PORT = 5000
 ANY_HOST = "0.0.0.0"  # noqa: S104 - inside a namespace that nothing leads to
@@ -92,11 +91,11 @@ class ProxyLinks(Network):
         """Start a proxy for this replica alone."""
         place = Place(f"{registry}{index}")
         inward, outward = free_port(), free_port()
-        command: list[str | Path] = [sys.executable, "-m", "bench.servers.relay", "--link-mb", f"{self._rate:g}"]
-        for here, there in ((inward, place.port), (outward, store_port)):  # clients come in, calls to the store go out
-            command += ["--way", f"127.0.0.1:{here}=127.0.0.1:{there}"]
+        ways = ((inward, place.port), (outward, store_port))  # clients come in, calls to the store go out
+        words = [f"--way=127.0.0.1:{here}=127.0.0.1:{there}" for here, there in ways]
         name = f"link-{place.name}"
-        process = Process(name, command, self._directory / f"{name}.log", cwd=CHECKOUT)
+        arguments = [f"--link-mb={self._rate:g}", *words]
+        process = Process.of_module(name, "bench.servers.relay", arguments, self._directory)
         self._stack.callback(process.kill)
         process.start(lambda: accepts(outward))
         self._trees[name] = ProcessTree(process.pid)

@@ -2,8 +2,8 @@
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from bench.clients.blobs import Flow
 from bench.clients.endpoint import endpoint_of
-from bench.load.spec import Sizes, Target, Terms
+from bench.load.spec import Load, Sizes, Target, Terms
 from bench.load.workloads import DEFAULT, NAMES, WORKLOADS, named
 from bench.measures import MIB
 from bench.servers.commits import short_hash
@@ -57,7 +57,7 @@ class Options:
     target: Target | None = None
     chaos: bool = False
     seed: str = "1"
-    output: Path = Path("reports")
+    output: Path = field(default_factory=lambda: Path("reports") / f"bench-{datetime.now(UTC):%Y%m%d-%H%M%S}")
 
     @property
     def peer(self) -> str | None:
@@ -74,6 +74,20 @@ class Options:
         """Return the numbers of replicas that are measured."""
         return (1,) if terms.alone or self.target is not None else self.replicas
 
+    def load(self, workload: str, target: Target, seed: str, clients: int, prepared_bytes: int) -> Load:
+        """Return the load of so many clients, for which they prepare so much together."""
+        terms = self.terms(workload)
+        return Load(
+            workload,
+            target,
+            seed=f"{self.seed}-{workload.replace(' ', '-')}-{seed}",
+            clients=clients,
+            flows=terms.flows,
+            sizes=replace(self.sizes, layer_bytes=terms.layer_bytes),
+            pull_share=self.pull_share,
+            prepared_bytes=prepared_bytes // clients,
+        )
+
     def link_bytes_per_s(self, terms: Terms) -> float | None:
         """Return the rate of a replica's link, if there is one that is known."""
         is_unknown = self.target is not None or terms.alone or self.link_mb_per_s == 0
@@ -85,60 +99,29 @@ def options_from(arguments: Sequence[str] | None) -> Options:
     parser = _parser()
     parsed = parser.parse_args(arguments)
     try:
-        workloads = named(parsed.workloads) or DEFAULT
+        workloads = named(parsed.workloads)
     except KeyError as unknown:
         parser.error(f"unknown: {unknown.args[0]}")
-    if flows := set(parsed.flow or ()) - set(get_args(Flow)):
+    if flows := set(parsed.flows or ()) - set(get_args(Flow)):
         parser.error(f"unknown flow: {', '.join(sorted(flows))}")
     if parsed.target and (parsed.against or parsed.chaos):
         parser.error("--against and --chaos need registries that this program starts, not a --target")
     alone = [name for name in workloads if WORKLOADS[name].terms.alone]
     if alone and (parsed.target or parsed.chaos):
         parser.error(f"{alone[0]} shows one replica that this program starts: without --target and --chaos")
-    _check_numbers(parser, parsed)
     _check_places(parser, parsed)
     if min(parsed.replicas) < 1 or (parsed.chaos and max(parsed.replicas) < 2):  # noqa: PLR2004 - one is left
         parser.error("--replicas: at least one, and with --chaos two, of which one is killed at a time")
-    defaults = Options()
-    given = {
-        "clients": parsed.clients,
-        "flows": None if parsed.flow is None else tuple(parsed.flow),
-        "layer_bytes": None if parsed.layer_mib is None else int(parsed.layer_mib * MIB),
-        "store_delay_ms": parsed.store_delay_ms,
-        "store_rate_mb_per_s": parsed.store_rate_mb,
-    }
+    given = {one.name: getattr(parsed, one.name, None) for one in fields(Terms)}
     return replace(
-        defaults,
+        Options(**{one.name: getattr(parsed, one.name) for one in fields(Options)}),
         workloads=workloads,
         replicas=tuple(sorted(set(parsed.replicas) - ({1} if parsed.chaos else set()))),
-        store=parsed.store,
-        link_mb_per_s=parsed.link_mb,
-        with_namespaces=not parsed.no_namespaces,
         given={name: value for name, value in given.items() if value is not None},
-        turns=parsed.turns,
-        workers=parsed.workers,
-        processes=parsed.processes,
-        warm_up_s=parsed.warm_up,
-        duration_s=parsed.duration,
-        sizes=replace(defaults.sizes, longest_layer_bytes=int(parsed.longest_layer_mib * MIB)),
-        pull_share=parsed.ratio,
+        sizes=Sizes(longest_layer_bytes=parsed.longest_layer_bytes),
         against=_against(parser, parsed.against),
         target=_target(parsed),
-        chaos=parsed.chaos,
-        seed=parsed.seed,
-        output=parsed.output or Path("reports") / f"bench-{datetime.now(UTC):%Y%m%d-%H%M%S}",
     )
-
-
-def _check_numbers(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> None:
-    for name in ("clients", "processes", "turns", "workers", "duration", "layer_mib", "longest_layer_mib"):
-        if getattr(parsed, name) is not None and getattr(parsed, name) <= 0:
-            parser.error(f"--{name.replace('_', '-')}: more than 0")
-    for name in ("warm_up", "link_mb", "store_delay_ms", "store_rate_mb"):
-        if getattr(parsed, name) is not None and getattr(parsed, name) < 0:
-            parser.error(f"--{name.replace('_', '-')}: not less than 0")
-    if not 0 <= parsed.ratio <= 1:
-        parser.error("--ratio: between 0 and 1")
 
 
 def _check_places(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> None:
@@ -174,8 +157,24 @@ def _numbers(text: str) -> list[int]:
     return [int(word) for word in text.split(",")]
 
 
-def _words(text: str) -> list[str]:
-    return text.split(",")
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+def _number(kind: Callable[[str], float], rule: str, is_right: Callable[[float], bool]) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        if not is_right(value := kind(text)):
+            raise argparse.ArgumentTypeError(rule)
+        return value
+
+    return read
+
+
+_COUNT = _number(int, "more than 0", lambda value: value > 0)
+_SECONDS = _number(float, "more than 0", lambda value: value > 0)
+_MIB = _number(lambda text: int(float(text) * MIB), "more than 0", lambda value: value > 0)
+_AMOUNT = _number(float, "not less than 0", lambda value: value >= 0)
+_SHARE = _number(float, "between 0 and 1", lambda value: 0 <= value <= 1)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -187,27 +186,29 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("workloads", nargs="*", metavar="WORKLOAD",
         help=f"{', '.join(NAMES)}; unless named, those of a cluster: {', '.join(DEFAULT)}")  # fmt: skip
-    add("--replicas", type=_numbers, default=list(defaults.replicas), metavar="N,N", help="default 1,2,4,8")
-    add("--clients", type=int, metavar="N", help=f"for each replica (default of a cluster: {terms.clients})")
-    add("--duration", type=float, default=defaults.duration_s, metavar="S", help="what counts (default %(default)s)")
-    add("--warm-up", type=float, default=defaults.warm_up_s, metavar="S", help="before it (default %(default)s)")
-    add("--turns", type=int, default=defaults.turns, metavar="N", help="of each registry; figures are medians")
-    add("--flow", type=_words, metavar="F,F", help=", ".join(get_args(Flow)))
-    add("--layer-mib", type=float, metavar="N", help="in push and pull")
-    add("--longest-layer-mib", type=float, default=defaults.sizes.longest_layer_bytes / MIB, metavar="N")
-    add("--ratio", type=float, default=defaults.pull_share, metavar="R", help="share of pulls in mixed (default 0.9)")
-    add("--processes", type=int, default=defaults.processes, metavar="N", help="of the generator (default %(default)s)")
-    add("--seed", default=defaults.seed, help="of the content and of every choice")
+    add("--replicas", type=_numbers, metavar="N,N", help="default 1,2,4,8")
+    add("--clients", type=_COUNT, metavar="N", help=f"for each replica (default of a cluster: {terms.clients})")
+    add("--duration", type=_SECONDS, dest="duration_s", metavar="S", help="what counts (default %(default)s)")
+    add("--warm-up", type=_AMOUNT, dest="warm_up_s", metavar="S", help="before it (default %(default)s)")
+    add("--turns", type=_COUNT, metavar="N", help="of each registry; figures are medians")
+    add("--flow", type=_words, dest="flows", metavar="F,F", help=", ".join(get_args(Flow)))
+    add("--layer-mib", type=_MIB, dest="layer_bytes", metavar="N", help="in push and pull")
+    add("--longest-layer-mib", type=_MIB, dest="longest_layer_bytes", default=Sizes().longest_layer_bytes, metavar="N")
+    add("--ratio", type=_SHARE, dest="pull_share", metavar="R", help="share of pulls in mixed (default %(default)s)")
+    add("--processes", type=_COUNT, metavar="N", help="of the generator (default %(default)s)")
+    add("--seed", help="of the content and of every choice")
     add("--output", type=Path, metavar="DIR", help="for JSON and plots (default reports/bench-TIME)")
     group = parser.add_argument_group("the cluster, which this program starts")
     add = group.add_argument
-    add("--store", choices=sorted(STORES), default=defaults.store)
-    add("--link-mb", type=float, default=defaults.link_mb_per_s, metavar="MB",
+    add("--store", choices=sorted(STORES))
+    add("--link-mb", type=_AMOUNT, dest="link_mb_per_s", metavar="MB",
         help="MB/s of a replica's link each way; 0: no limit (default here: %(default)s)")  # fmt: skip
-    add("--no-namespaces", action="store_true", help="shape the links with proxies, as is done without root")
-    add("--store-delay-ms", type=float, metavar="MS", help="each call (default of a cluster: 20)")
-    add("--store-rate-mb", type=float, metavar="MB", help="MB/s a connection; 0: no limit (default of a cluster: 90)")
-    add("--workers", type=int, default=defaults.workers, metavar="N", help="processes of a replica (default 1)")
+    add("--no-namespaces", action="store_false", dest="with_namespaces",
+        help="shape the links with proxies, as is done without root")  # fmt: skip
+    add("--store-delay-ms", type=_AMOUNT, metavar="MS", help="each call (default of a cluster: 20)")
+    add("--store-rate-mb", type=_AMOUNT, dest="store_rate_mb_per_s", metavar="MB",
+        help="MB/s a connection; 0: no limit (default of a cluster: 90)")  # fmt: skip
+    add("--workers", type=_COUNT, metavar="N", help="processes of a replica (default 1)")
     add("--against", metavar="PEER", help=f"{', '.join(PEERS)}, {COMMIT}REV for this program at a revision of git, or a"
         f" command with {' '.join(COMMAND_FIELDS)} in braces")  # fmt: skip
     add("--chaos", action="store_true", help="kill replicas while it runs; nothing acknowledged may be lost")
@@ -217,4 +218,5 @@ def _parser() -> argparse.ArgumentParser:
     add("--user", help=f"its password is in {PASSWORD_VARIABLE}")
     add("--ca-file", metavar="FILE", help="the authority of its certificate, PEM")
     add("--insecure", action="store_true", help="accept any certificate")
+    parser.set_defaults(**{one.name: getattr(defaults, one.name) for one in fields(Options)})
     return parser

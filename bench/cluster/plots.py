@@ -38,7 +38,7 @@ def draw(report: Report, directory: Path) -> list[Path]:
             axes.set_title(workload)
             axes.set_xlabel("replicas")
             axes.set_xticks(sorted({run.replicas for run in runs}))
-            panel(axes, runs)
+            axes.set_ylabel(panel(axes, runs))
             axes.set_ylim(bottom=0)
             axes.grid(visible=True, alpha=0.3)
             if axes.get_legend_handles_labels()[0]:
@@ -57,48 +57,48 @@ def _registries(runs: list[Run]) -> dict[str, list[Run]]:
     return found
 
 
-def _throughput(axes: Any, runs: list[Run]) -> None:
+def _lines(
+    axes: Any, runs: list[Run], value: Callable[[Run], float | None], label: str = "{}", style: str = "-o"
+) -> None:
+    """Draw a line for each registry, without the runs of which nothing is known."""
     for registry, ours in _registries(runs).items():
-        counts = [run.replicas for run in ours]
-        (line,) = axes.plot(counts, [run.throughput for run in ours], marker="o", label=registry)
-        ideal = [ours[0].throughput * count / counts[0] for count in counts]
-        axes.plot(counts, ideal, linestyle="--", color=line.get_color(), alpha=0.5, label=f"{registry}, ideal")
-    axes.set_ylabel(runs[0].unit)
+        known = [(run.replicas, value(run)) for run in ours if value(run) is not None]
+        axes.plot([count for count, _ in known], [each for _, each in known], style, label=label.format(registry))
 
 
-def _latencies(axes: Any, runs: list[Run]) -> None:
-    for registry, ours in _registries(runs).items():
-        known = [(run.replicas, run.headline) for run in ours if run.headline is not None]
-        for name, style in (("p50", "-"), ("p90", "--"), ("p99", ":")):
-            values = [getattr(latencies, name) for _, latencies in known]
-            axes.plot([count for count, _ in known], values, style, marker=".", label=f"{registry}, {name}")
-    axes.set_ylabel("ms")
+def _throughput(axes: Any, runs: list[Run]) -> str:
+    _lines(axes, runs, lambda run: run.throughput)
+    for line, (registry, ours) in zip(axes.get_lines(), _registries(runs).items(), strict=True):
+        ideal = [ours[0].throughput * run.replicas / ours[0].replicas for run in ours]
+        label = f"{registry}, ideal"
+        axes.plot([run.replicas for run in ours], ideal, "--", color=line.get_color(), alpha=0.5, label=label)
+    return runs[0].unit
 
 
-def _cpu(axes: Any, runs: list[Run]) -> None:
-    for registry, ours in _registries(runs).items():
-        for role, style in (("replica", "-"), ("store", ":")):
-            costs = [run.cost(role) for run in ours]
-            label = registry if role == "replica" else f"its {role}"
-            axes.plot([run.replicas for run in ours], costs, style, marker="o", label=label)
-    axes.set_ylabel("CPU s per GiB" if runs[0].unit == "MB/s" else "CPU ms per operation")
+def _latencies(axes: Any, runs: list[Run]) -> str:
+    for name, style in (("p50", ".-"), ("p90", ".--"), ("p99", ".:")):
+        _lines(axes, runs, lambda run, name=name: getattr(run.headline, name, None), f"{{}}, {name}", style)  # type: ignore[misc]
+    return "ms"
 
 
-def _memory(axes: Any, runs: list[Run]) -> None:
-    for registry, ours in _registries(runs).items():
-        peaks = [run.highest_peak_mib for run in ours]
-        axes.plot([run.replicas for run in ours], peaks, marker="o", label=registry)
-    axes.set_ylabel("peak RSS of a replica, MiB")
+def _cpu(axes: Any, runs: list[Run]) -> str:
+    _lines(axes, runs, lambda run: run.cost("replica"))
+    _lines(axes, runs, lambda run: run.cost("store"), "its store", "o:")
+    return "CPU s per GiB" if runs[0].unit == "MB/s" else "CPU ms per operation"
 
 
-def _store_calls(axes: Any, runs: list[Run]) -> None:
-    for registry, ours in _registries(runs).items():
-        known = [(run.replicas, run.store_calls) for run in ours if run.store_calls is not None]
-        axes.plot([count for count, _ in known], [calls for _, calls in known], marker="o", label=registry)
-    axes.set_ylabel("store calls per operation")
+def _memory(axes: Any, runs: list[Run]) -> str:
+    _lines(axes, runs, lambda run: run.highest_peak_mib)
+    return "peak RSS of a replica, MiB"
 
 
-Panel = Callable[[Any, list[Run]], None]
+def _store_calls(axes: Any, runs: list[Run]) -> str:
+    _lines(axes, runs, lambda run: run.store_calls)
+    return "store calls per operation"
+
+
+Panel = Callable[[Any, list[Run]], str]
+"""Draws, and returns what the vertical axis shows."""
 FIGURES: dict[str, tuple[str, Panel]] = {
     "throughput": ("Aggregate throughput", _throughput),
     "latency": ("How long an operation takes", _latencies),

@@ -58,13 +58,6 @@ class Report:
             turns.setdefault(run.name, []).append(run)
         return [median_of(runs) for runs in turns.values()]
 
-    def find(self, registry: str, replicas: int, workload: str) -> Run | None:
-        """Return the run of these, if there is one; the medians of several turns."""
-        for run in self.medians:
-            if (run.registry, run.replicas, run.workload) == (registry, replicas, workload):
-                return run
-        return None
-
     def write(self, path: Path) -> None:
         """Write it as JSON."""
         document = {"schema": SCHEMA, "valid": self.is_valid, "errors": self.errors, **asdict(self)}
@@ -73,10 +66,9 @@ class Report:
 
 def scaling(report: Report, run: Run) -> float | None:
     """Return how many times the throughput of the fewest replicas it is; none for that one itself."""
-    first = min(one.replicas for one in report.runs if (one.registry, one.workload) == (run.registry, run.workload))
-    base = report.find(run.registry, first, run.workload)
-    is_base = first == run.replicas
-    return None if base is None or is_base or not base.throughput else run.throughput / base.throughput
+    same = (one for one in report.medians if (one.registry, one.workload) == (run.registry, run.workload))
+    base = min(same, key=lambda one: one.replicas)
+    return None if base.replicas == run.replicas or not base.throughput else run.throughput / base.throughput
 
 
 def ratio(report: Report, run: Run) -> float | None:

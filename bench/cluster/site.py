@@ -2,7 +2,6 @@
 
 import re
 import socket
-import sys
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from bench.servers.balancer import Balancer
 from bench.servers.certificates import Certificate, make_certificate
 from bench.servers.commits import build_of
 from bench.servers.processes import Process, accepts, free_port
-from bench.servers.registries import CHECKOUT, REGISTRIES, Prepare, RegistryServer, command_server, zotpy_server
+from bench.servers.registries import REGISTRIES, Prepare, RegistryServer, command_server, zotpy_server
 from bench.servers.stores import STORES, Bucket, StoreServer, make_bucket
 
 BUCKET = "zotpy-bench"
@@ -32,12 +31,11 @@ class StoreWay:
     def __init__(self, bucket: Bucket, terms: Terms, host: str, directory: Path) -> None:
         """Prepare it; nothing is started yet."""
         self.port, self._counts_port = free_port(), free_port()
-        command: list[str | Path] = [sys.executable, "-m", "bench.servers.relay"]
-        command += ["--way", f"{host}:{self.port}={bucket.endpoint.removeprefix('http://')}"]
-        command += ["--counts-port", str(self._counts_port), "--delay-ms", f"{terms.store_delay_ms:g}"]
+        arguments = [f"--way={host}:{self.port}={bucket.endpoint.removeprefix('http://')}"]
+        arguments += [f"--counts-port={self._counts_port}", f"--delay-ms={terms.store_delay_ms:g}"]
         if terms.store_rate_mb_per_s:
-            command += ["--rate-mb", f"{terms.store_rate_mb_per_s:g}"]
-        self.process = Process("relay", command, directory / "relay.log", cwd=CHECKOUT)
+            arguments.append(f"--rate-mb={terms.store_rate_mb_per_s:g}")
+        self.process = Process.of_module("relay", "bench.servers.relay", arguments, directory)
 
     def start(self) -> None:
         """Start it and wait until it takes connections. Raises `NotReady`."""
@@ -74,7 +72,7 @@ class Cluster:
         site = self._site
         while len(self.replicas) < count:
             slot = site.network.slot(self.name, len(self.replicas), site.way.port)
-            bucket = replace(site.bucket, endpoint=slot.store_endpoint)
+            bucket = replace(site.ground.bucket, endpoint=slot.store_endpoint)
             place = replace(slot.place, tls=site.certificate)
             replica = self._prepare(bucket, f"{site.directory.name}/{self.name}", site.directory, place)
             site.stack.callback(replica.process.kill)
@@ -118,8 +116,7 @@ class Ground:
 class Site:
     """Everything that runs for some workloads."""
 
-    store: StoreServer
-    bucket: Bucket
+    ground: Ground
     way: StoreWay
     network: Network
     directory: Path
@@ -129,7 +126,7 @@ class Site:
 
     def trees(self) -> dict[str, ProcessTree]:
         """Return the processes that all clusters share."""
-        shared = {"store": ProcessTree(self.store.process.pid), "relay": ProcessTree(self.way.process.pid)}
+        shared = {"store": ProcessTree(self.ground.store.process.pid), "relay": ProcessTree(self.way.process.pid)}
         return {**shared, **self.network.trees()}
 
     def clusters(self, options: Options) -> list[Cluster]:
@@ -149,12 +146,8 @@ class Site:
 
 def site_of(terms: Terms) -> Terms:
     """Return those terms that a site is made of, all others as they are unless said."""
-    return Terms(
-        store_delay_ms=terms.store_delay_ms,
-        store_rate_mb_per_s=terms.store_rate_mb_per_s,
-        alone=terms.alone,
-        tls=terms.tls,
-    )
+    names = ("store_delay_ms", "store_rate_mb_per_s", "alone", "tls")
+    return Terms(**{name: getattr(terms, name) for name in names})
 
 
 @contextmanager
@@ -183,4 +176,4 @@ def site(below: Ground, terms: Terms, directory: Path) -> Iterator[Site]:
         stack.callback(way.process.kill)
         way.start()
         certificate = make_certificate(directory) if terms.tls else None
-        yield Site(below.store, below.bucket, way, links, directory, stack, terms.alone, certificate)
+        yield Site(below, way, links, directory, stack, terms.alone, certificate)

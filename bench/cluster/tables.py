@@ -142,17 +142,23 @@ def show(console: Console, report: Report) -> None:
     console.print(runs_table(report))
     if SHA256 in report.machine:
         console.print(Text(f"SHA-256 alone: {report.machine[SHA256]:.2f} CPU s/GiB (hashlib, one thread)"))
-    for name, text in {**report.limits, "versions": ", ".join(f"{k} {v}" for k, v in report.versions.items())}.items():
-        console.print(Text(f"{name}: {text}"))
-    for name, one in report.abilities.items():
-        console.print(
-            Text(f"the generator alone, {name}: {number(one.throughput)} {one.unit} with {one.cpu_s:.1f} cores")
-        )
+    for note in notes(report):
+        console.print(Text(note))
     for run in ordered(report):
         for warning in {text.split()[0]: text for text in run.warnings}.values():  # one of each kind, of all turns
             console.print(Text(f"warning: {run.name}: {warning}", style="yellow"))
+    for error in report.errors:
+        console.print(Text(f"INVALID: {error}", style="red"))
+
+
+def notes(report: Report) -> list[str]:
+    """Return the limits, what ran, and what chaos did, for the screen and for documents alike."""
+    found = [f"{name}: {text}" for name, text in report.limits.items()]
+    found += [f"{name} {version}" for name, version in report.versions.items()]
+    for name, one in report.abilities.items():
+        found.append(f"the generator alone, {name}: {number(one.throughput)} {one.unit} with {one.cpu_s:.1f} cores")
+    for run in ordered(report):
         if run.kills:
             kept = f"{run.acknowledged} acknowledged, {run.checked} checked, {run.lost_count} lost"
-            console.print(Text(f"chaos: {run.name}: {run.kills} kills, {kept}"))
-    for error in report.errors:
-        console.print(Text(f"invalid: {error}", style="red"))
+            found.append(f"chaos, {run.name}: {run.kills} kills, {kept}")
+    return found

@@ -16,8 +16,8 @@ from typing import Any
 from bench.load.spec import MOST_MESSAGES, Load, LoadFailed, Outcome, SoFar, Times
 from bench.load.verifying import Check, Findings
 from bench.measures import ProcessTree
+from bench.servers.processes import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[2]
 ANSWER_DEADLINE_S = 600.0
 LEAD_S = 0.2
 """From the order to begin until the beginning, so that all processes have it by then."""

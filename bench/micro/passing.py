@@ -7,7 +7,6 @@ import fcntl
 import os
 import socket
 import subprocess
-import sys
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -18,10 +17,6 @@ CALL_BYTES = 64 << 20
 SMALL_BYTES, LARGE_BYTES = 32 << 10, 1 << 20
 
 Pass = Callable[[socket.socket, socket.socket], object]
-
-
-_SENDS = "import os, sys; block = bytes(1 << 17); to = int(sys.argv[1])\nwhile os.write(to, block): pass"
-_TAKES = "import os, sys; source = int(sys.argv[1])\nwhile os.read(source, 1 << 20): pass"
 
 
 def micros() -> list[Micro]:
@@ -49,12 +44,12 @@ class _Ends:
     def run(self, run: Pass) -> None:
         """Pass bytes on."""
         if not self._sockets:
-            for program in (_SENDS, _TAKES):
+            for program in (["dd", "if=/dev/zero", "bs=128K"], ["dd", "of=/dev/null", "bs=1M"]):  # sends, takes
                 near, far = _connected()
                 with far:
-                    descriptor = far.fileno()
-                    command = [sys.executable, "-c", program, str(descriptor)]
-                    process = subprocess.Popen(command, pass_fds=[descriptor], stderr=subprocess.DEVNULL)
+                    process = subprocess.Popen(
+                        program, stdin=far.fileno(), stdout=far.fileno(), stderr=subprocess.DEVNULL
+                    )
                 self._sockets.append(near)
                 self._processes.append(process)
         run(*self._sockets)

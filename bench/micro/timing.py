@@ -1,6 +1,7 @@
 """How long a function takes: CPU seconds for each GiB, or microseconds of CPU for each call; the best of some runs."""
 
 import time
+import timeit
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -31,20 +32,14 @@ class Micro:
 
 def cpu_s_per_call(micro: Micro, run_s: float = RUN_S) -> float:
     """Return the CPU seconds of this process for one call."""
+    timer = timeit.Timer(micro.call, timer=time.process_time)
     micro.call()
     began = time.perf_counter()
     micro.call()
     calls = max(1, int(run_s / max(time.perf_counter() - began, 1e-9)))
-    return min(_run(micro.call, calls) for _ in range(RUNS)) / calls / micro.exchanges
+    return min(timer.repeat(RUNS, calls)) / calls / micro.exchanges
 
 
 def cpu_s_per_gib(micro: Micro, run_s: float = RUN_S) -> float:
     """Return the CPU seconds for one GiB."""
     return cpu_s_per_call(micro, run_s) / micro.size_bytes * GIB
-
-
-def _run(call: Callable[[], object], calls: int) -> float:
-    began = time.process_time()
-    for _ in range(calls):
-        call()
-    return time.process_time() - began

@@ -8,8 +8,9 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from bench.servers.processes import CHECKOUT
 from bench.servers.programs import cache
-from bench.servers.registries import CHECKOUT, Build
+from bench.servers.registries import Build
 
 LOCK = "requirements/serve.txt"
 

@@ -5,10 +5,12 @@ import random
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+CHECKOUT = Path(__file__).parents[2]
 READY_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 20.0
 POLL_S = 0.05
@@ -81,6 +83,11 @@ class Process:
         self._env = dict(env) if env is not None else None
         self._cwd = cwd
         self._child: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def of_module(cls, name: str, module: str, arguments: Sequence[str], directory: Path) -> "Process":
+        """Return a module of this checkout as a program of its own, its log in the directory."""
+        return cls(name, [sys.executable, "-m", module, *arguments], directory / f"{name}.log", cwd=CHECKOUT)
 
     @property
     def is_running(self) -> bool:

@@ -4,21 +4,20 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 
 import zotpy
 from bench.servers.certificates import Certificate
 from bench.servers.peers import find_or_build_peer
-from bench.servers.processes import Process, accepts, find_program, free_port
+from bench.servers.processes import CHECKOUT, Process, accepts, find_program, free_port
 from bench.servers.stores import Bucket, printed
 
-CHECKOUT = Path(__file__).parents[2]
 COMMAND_FIELDS = ("host", "port", "endpoint", "region", "bucket", "prefix", "access_key", "secret_key", "directory")
 """What the command of any other registry may be told."""
 
@@ -91,24 +90,18 @@ def zotpy_server(
     return _server("zotpy", command, directory, place, build.checkout)
 
 
-def distribution_server(
-    name: str, bucket: Bucket, prefix: str, directory: Path, place: Place | None = None
-) -> RegistryServer:
+def distribution_server(name: str, bucket: Bucket, prefix: str, directory: Path, place: Place) -> RegistryServer:
     """Prepare CNCF distribution with the settings of its own example; nothing is started yet. Raises `ProgramMissing`.
 
     `distribution` is its version 3, `docker-registry` its version 2 as Debian packages it.
     """
-    place = place or Place()
     path = directory / f"{place.name or name}.yml"
     path.write_text(yaml.safe_dump(_distribution_settings(bucket, prefix, place)))
     return _server(name, [_distribution(name), "serve", path], directory, place)
 
 
-def command_server(
-    template: str, bucket: Bucket, prefix: str, directory: Path, place: Place | None = None
-) -> RegistryServer:
+def command_server(template: str, bucket: Bucket, prefix: str, directory: Path, place: Place) -> RegistryServer:
     """Prepare any registry; nothing is started yet. Raises `ValueError`."""
-    place = place or Place()
     of_bucket = (bucket.endpoint, bucket.region, bucket.name, prefix, bucket.access_key, bucket.secret_key)
     values = dict(zip(COMMAND_FIELDS, (place.host, place.port, *of_bucket, directory), strict=True))
     return _server("command", filled_in(template, values), directory, place)
@@ -174,14 +167,8 @@ def _without_settings() -> dict[str, str]:
     return {**kept, "OTEL_TRACES_EXPORTER": "none"}  # distribution would send its traces to a collector
 
 
-class Prepare(Protocol):
-    """What prepares one process of a registry on a prefix of a bucket."""
-
-    def __call__(self, bucket: Bucket, prefix: str, directory: Path, place: Place | None = None, /) -> RegistryServer:
-        """Prepare it; nothing is started yet. Raises `ProgramMissing`."""
-        ...
-
-
+Prepare = Callable[[Bucket, str, Path, Place], RegistryServer]
+"""Prepares one process of a registry on a prefix of a bucket; raises `ProgramMissing`."""
 REGISTRIES: Mapping[str, Prepare] = {
     "zotpy": zotpy_server,
     **{name: partial(distribution_server, name) for name in ("distribution", "docker-registry")},

@@ -10,7 +10,7 @@ import pytest
 from bench import run
 from bench.cluster.results import read_report, verdict
 from bench.load.workloads import DEFAULT, WORKLOADS
-from bench.servers.registries import CHECKOUT
+from bench.servers.processes import CHECKOUT
 from tests.bench.runs import measured
 from tests.processes import missing
 
