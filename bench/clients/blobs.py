@@ -50,8 +50,11 @@ def push_blob(connection: Connection, repository: str, content: Content, flow: F
 
 def _push_chunks(connection: Connection, location: str, content: Content) -> str:
     """Push the chunks one after another, and return where the upload ends."""
-    for first, last, buffers in content.ranges():
-        headers = {**OCTETS, "Content-Range": f"{first}-{last}", "Content-Length": str(last - first + 1)}
+    offset = 0
+    for buffers in content.pieces():
+        length = sum(map(len, buffers))
+        headers = {**OCTETS, "Content-Range": f"{offset}-{offset + length - 1}", "Content-Length": str(length)}
+        offset += length
         patched = connection.call("PATCH", location, headers, [buffers])
         location = _target(expect(ACCEPTED, patched, "PATCH of a chunk"))
     return location

@@ -69,15 +69,9 @@ class Connection:
 
     def is_usable(self) -> bool:
         """Whether the server has not closed it while nothing was asked."""
-        if isinstance(self._socket, ssl.SSLSocket):
-            return not select.select([self._socket], [], [], 0)[0]
-        try:
-            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass
-        return False
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(0)
 
     def call(
         self,

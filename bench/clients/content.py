@@ -45,23 +45,13 @@ class Content:
             length = min(PIECE_BYTES, self.size_bytes - offset)
             yield mark[:length], _noise()[_MARK_BYTES:length]
 
-    def ranges(self) -> Iterator[tuple[int, int, Buffers]]:
-        """Return the bytes as chunks of an upload: the first offset, the last one, and what is between."""
-        for index, buffers in enumerate(self.pieces()):
-            first = index * PIECE_BYTES
-            yield first, first + sum(map(len, buffers)) - 1, buffers
-
     def chunked_pieces(self) -> Iterator[Buffers]:
         """Return the bytes as a body of chunked transfer coding (RFC 9112, 7.1) as Go's client cuts it."""
         for mark, noise in self.pieces():
             first = mark, noise[: CHUNK_BYTES - _MARK_BYTES]
-            framed: list[bytes | memoryview] = [_chunk_head(sum(map(len, first))), *first, b"\r\n"]
+            framed: list[bytes | memoryview] = [b"%x\r\n" % sum(map(len, first)), *first, b"\r\n"]
             for start in range(CHUNK_BYTES - _MARK_BYTES, len(noise), CHUNK_BYTES):
                 chunk = noise[start : start + CHUNK_BYTES]
-                framed += [_chunk_head(len(chunk)), chunk, b"\r\n"]
+                framed += [b"%x\r\n" % len(chunk), chunk, b"\r\n"]
             yield framed
         yield (b"0\r\n\r\n",)
-
-
-def _chunk_head(length: int) -> bytes:
-    return f"{length:x}\r\n".encode()

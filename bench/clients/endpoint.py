@@ -9,11 +9,7 @@ HTTPS_PORT, HTTP_PORT = 443, 80
 Authorize = Callable[[str], str | None]
 """Returns the Authorization header for a request target."""
 
-
-def nobody(target: str) -> str | None:
-    """Authorize nothing."""
-    del target
-    return None
+NOBODY: Authorize = lambda _: None  # noqa: E731 - a default, not a function that is called by its name
 
 
 @dataclass(frozen=True)
@@ -23,7 +19,7 @@ class Endpoint:
     host: str
     port: int
     tls: ssl.SSLContext | None = None
-    authorize: Authorize = nobody
+    authorize: Authorize = NOBODY
 
     @property
     def url(self) -> str:
@@ -43,7 +39,7 @@ def loopback(port: int) -> Endpoint:
     return Endpoint("127.0.0.1", port)
 
 
-def endpoint_of(url: str, tls: ssl.SSLContext | None = None, authorize: Authorize = nobody) -> Endpoint:
+def endpoint_of(url: str, tls: ssl.SSLContext | None = None, authorize: Authorize = NOBODY) -> Endpoint:
     """Return where a URL leads, by default with the authorities of this system. Raises `ValueError` if nowhere."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:

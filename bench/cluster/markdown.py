@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cluster.results import Report, read_report
+from bench.cluster.runs import Run
 from bench.cluster.tables import TEXTS, cells, filled, notes, ordered
 
 PARTS = ("replica", "balancer", "store", "relay", "link", "generator")
@@ -15,18 +16,14 @@ def document(report: Report) -> str:
     """Return the figures, the CPU of each part, the limits, and what makes it invalid if anything does."""
     said = [f"- {note}" for note in (*notes(report), *(f"INVALID: {error}" for error in report.errors))]
     rows = [dict(cells(report, run)) for run in ordered(report)]
-    return "\n".join([*_table(rows), "", *_table(_parts(report)), "", *said, ""])
+    return "\n".join([*_table(rows), "", *_table([_parts(run) for run in ordered(report)]), "", *said, ""])
 
 
-def _parts(report: Report) -> list[dict[str, str]]:
+def _parts(run: Run) -> dict[str, str]:
     """Return the cores that each part kept busy."""
-    rows = []
-    for run in ordered(report):
-        row = {"workload": run.workload, "registry": run.registry, "replicas": str(run.replicas)}
-        row |= {f"{part}, cores": f"{run.cores_of(part):.2f}" for part in PARTS}
-        row["others, cores"] = f"{run.other_cores:.2f}"
-        rows.append(row)
-    return rows
+    row = {"workload": run.workload, "registry": run.registry, "replicas": str(run.replicas)}
+    row |= {f"{part}, cores": f"{run.cores_of(part):.2f}" for part in PARTS}
+    return {**row, "others, cores": f"{run.other_cores:.2f}"}
 
 
 def _table(rows: Sequence[dict[str, str]]) -> list[str]:

@@ -23,6 +23,8 @@ UNKNOWN_LINK_BYTES_PER_S = 200e6
 EXISTENCE, WHOLE_BLOBS = 100, 1
 """How much each process of the generator checks; with chaos, everything."""
 EVERYTHING = 1_000_000
+ALL = "all"
+"""Of the store calls; an operation is named as S3 does."""
 
 Tell = Callable[[SoFar], None]
 
@@ -54,14 +56,6 @@ class _Used:
         """Look at everything."""
         carried = place.site.network.carried() if place.site is not None else None
         return cls(time.monotonic(), all_cpu_s(trees), busy_s(), carried)
-
-
-@dataclass(frozen=True)
-class _StoreCalls:
-    """How often the store had been called, as the way to it and as the replicas count."""
-
-    all: int
-    by_operation: Counter[str]
 
 
 def measure(fleet: Fleet, place: Place, workload: str, options: Options, tell: Tell, turn: int = 1) -> Run:
@@ -122,11 +116,11 @@ def _wait_until(moment: float, fleet: Fleet, tell: Tell) -> None:
         tell(fleet.progress())
 
 
-def _store_calls(place: Place) -> _StoreCalls | None:
-    """Return the counts so far, outside the time in which CPU is counted: to ask for them costs some."""
+def _store_calls(place: Place) -> Counter[str] | None:
+    """Return the counts so far, all and by operation as the replicas say, outside the time in which CPU is counted."""
     if place.site is None or place.cluster is None:
         return None
-    return _StoreCalls(place.site.way.calls(), place.cluster.store_operations())
+    return place.cluster.store_operations() + Counter({ALL: place.site.way.calls()})
 
 
 def _run(place: Place, load: Load, outcome: Outcome) -> Run:
@@ -159,10 +153,10 @@ def _note_costs(run: Run, before: _Used, after: _Used) -> None:
     run.busy_cores = round((after.busy_s - before.busy_s) / wall_s, 3)
 
 
-def _note_store_calls(run: Run, before: _StoreCalls | None, after: _StoreCalls | None) -> None:
+def _note_store_calls(run: Run, before: Counter[str] | None, after: Counter[str] | None) -> None:
     operations = run.operations_per_s * run.duration_s
     if before is None or after is None or not operations:
         return
-    run.store_calls = (after.all - before.all) / operations
-    differences = after.by_operation - before.by_operation
+    differences = after - before
+    run.store_calls = differences.pop(ALL, 0) / operations
     run.store_operations = {name: count / operations for name, count in sorted(differences.items())}

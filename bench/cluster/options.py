@@ -68,7 +68,7 @@ class Options:
 
     def terms(self, workload: str) -> Terms:
         """Return what a workload is run with."""
-        return WORKLOADS[workload].terms.but(**self.given)
+        return replace(WORKLOADS[workload].terms, **self.given)
 
     def counts(self, terms: Terms) -> tuple[int, ...]:
         """Return the numbers of replicas that are measured."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.cluster.results import Report
 from bench.cluster.runs import Run
@@ -20,7 +20,7 @@ def draw(report: Report, directory: Path) -> list[Path]:
     if not report.runs:
         return []
     try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 - only who draws needs it
+        from matplotlib.figure import Figure as Drawing  # noqa: PLC0415 - only who draws needs it
     except ImportError as error:
         msg = "plots are drawn by matplotlib: pip install matplotlib"
         raise NoPlots(msg) from error
@@ -29,23 +29,24 @@ def draw(report: Report, directory: Path) -> list[Path]:
     columns = min(MOST_COLUMNS, len(workloads))
     rows = -(-len(workloads) // columns)
     files = []
-    for name, (title, panel) in FIGURES.items():
-        figure = Figure(figsize=(4.2 * columns, 3.4 * rows), layout="constrained")
-        figure.suptitle(title)
+    for name, figure in FIGURES.items():
+        drawing = Drawing(figsize=(4.2 * columns, 3.4 * rows), layout="constrained")
+        drawing.suptitle(figure.title)
         for index, workload in enumerate(workloads):
-            axes = figure.add_subplot(rows, columns, index + 1)
+            axes = drawing.add_subplot(rows, columns, index + 1)
             runs = sorted((run for run in medians if run.workload == workload), key=lambda run: run.replicas)
             axes.set_title(workload)
             axes.set_xlabel("replicas")
             axes.set_xticks(sorted({run.replicas for run in runs}))
-            axes.set_ylabel(panel(axes, runs))
+            axes.set_ylabel(figure.axis(runs[0]))
+            _draw_lines(axes, figure, runs)
             axes.set_ylim(bottom=0)
             axes.grid(visible=True, alpha=0.3)
             if axes.get_legend_handles_labels()[0]:
                 axes.legend(fontsize="small")
         for form in FORMATS:
             path = directory / f"{name}.{form}"
-            figure.savefig(path, dpi=110, metadata={"Date": None} if form == "svg" else None)
+            drawing.savefig(path, dpi=110, metadata={"Date": None} if form == "svg" else None)
             files.append(path)
     return files
 
@@ -57,52 +58,50 @@ def _registries(runs: list[Run]) -> dict[str, list[Run]]:
     return found
 
 
-def _lines(
-    axes: Any, runs: list[Run], value: Callable[[Run], float | None], label: str = "{}", style: str = "-o"
-) -> None:
-    """Draw a line for each registry, without the runs of which nothing is known."""
+def _draw_lines(axes: Any, figure: "Figure", runs: list[Run]) -> None:
+    """Draw the lines of each registry, without the runs of which nothing is known."""
     for registry, ours in _registries(runs).items():
-        known = [(run.replicas, value(run)) for run in ours if value(run) is not None]
-        axes.plot([count for count, _ in known], [each for _, each in known], style, label=label.format(registry))
+        for label, style, value in figure.lines:
+            known = [(run.replicas, value(run)) for run in ours if value(run) is not None]
+            axes.plot([count for count, _ in known], [each for _, each in known], style, label=label.format(registry))
+        if figure.has_ideal:
+            ideal = [ours[0].throughput * run.replicas / ours[0].replicas for run in ours]
+            faint = {"linestyle": "--", "color": axes.get_lines()[-1].get_color(), "alpha": 0.5}
+            axes.plot([run.replicas for run in ours], ideal, label=f"{registry}, ideal", **faint)
 
 
-def _throughput(axes: Any, runs: list[Run]) -> str:
-    _lines(axes, runs, lambda run: run.throughput)
-    for line, (registry, ours) in zip(axes.get_lines(), _registries(runs).items(), strict=True):
-        ideal = [ours[0].throughput * run.replicas / ours[0].replicas for run in ours]
-        label = f"{registry}, ideal"
-        axes.plot([run.replicas for run in ours], ideal, "--", color=line.get_color(), alpha=0.5, label=label)
-    return runs[0].unit
+class Figure(NamedTuple):
+    """One figure: a panel for each workload, in it some lines for each registry."""
+
+    title: str
+    axis: Callable[[Run], str]
+    lines: list[tuple[str, str, Callable[[Run], float | None]]]
+    """Label, style, and what is shown of a run."""
+    has_ideal: bool = False
 
 
-def _latencies(axes: Any, runs: list[Run]) -> str:
-    for name, style in (("p50", ".-"), ("p90", ".--"), ("p99", ".:")):
-        _lines(axes, runs, lambda run, name=name: getattr(run.headline, name, None), f"{{}}, {name}", style)  # type: ignore[misc]
-    return "ms"
-
-
-def _cpu(axes: Any, runs: list[Run]) -> str:
-    _lines(axes, runs, lambda run: run.cost("replica"))
-    _lines(axes, runs, lambda run: run.cost("store"), "its store", "o:")
-    return "CPU s per GiB" if runs[0].unit == "MB/s" else "CPU ms per operation"
-
-
-def _memory(axes: Any, runs: list[Run]) -> str:
-    _lines(axes, runs, lambda run: run.highest_peak_mib)
-    return "peak RSS of a replica, MiB"
-
-
-def _store_calls(axes: Any, runs: list[Run]) -> str:
-    _lines(axes, runs, lambda run: run.store_calls)
-    return "store calls per operation"
-
-
-Panel = Callable[[Any, list[Run]], str]
-"""Draws, and returns what the vertical axis shows."""
-FIGURES: dict[str, tuple[str, Panel]] = {
-    "throughput": ("Aggregate throughput", _throughput),
-    "latency": ("How long an operation takes", _latencies),
-    "cpu": ("CPU of replicas and store", _cpu),
-    "memory": ("Memory of a replica", _memory),
-    "store-calls": ("Store calls per operation", _store_calls),
+FIGURES = {
+    "throughput": Figure(
+        "Aggregate throughput", lambda run: run.unit, [("{}", "o-", lambda run: run.throughput)], has_ideal=True
+    ),
+    "latency": Figure(
+        "How long an operation takes",
+        lambda _: "ms",
+        [
+            ("{}, p50", ".-", lambda run: run.headline.p50 if run.headline else None),
+            ("{}, p90", ".--", lambda run: run.headline.p90 if run.headline else None),
+            ("{}, p99", ".:", lambda run: run.headline.p99 if run.headline else None),
+        ],
+    ),
+    "cpu": Figure(
+        "CPU of replicas and store",
+        lambda run: "CPU s per GiB" if run.unit == "MB/s" else "CPU ms per operation",
+        [("{}", "o-", lambda run: run.cost("replica")), ("its store", "o:", lambda run: run.cost("store"))],
+    ),
+    "memory": Figure(
+        "Memory of a replica", lambda _: "peak RSS of a replica, MiB", [("{}", "o-", lambda run: run.highest_peak_mib)]
+    ),
+    "store-calls": Figure(
+        "Store calls per operation", lambda _: "store calls per operation", [("{}", "o-", lambda run: run.store_calls)]
+    ),
 }

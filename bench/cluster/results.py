@@ -1,7 +1,6 @@
 """What a run of `bench/run.py` found, and all that is needed to repeat it, as JSON."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,11 +109,7 @@ def read_report(path: Path) -> Report:
     for derived in ("schema", "valid", "errors"):
         del document[derived]
     document["abilities"] = {name: Ability(**one) for name, one in document["abilities"].items()}
-    document["runs"] = list(_runs(document["runs"]))
+    for one in document["runs"]:
+        one["latencies_ms"] = {kind: Latencies(**values) for kind, values in one["latencies_ms"].items()}
+    document["runs"] = [Run(**one) for one in document["runs"]]
     return Report(**document)
-
-
-def _runs(documents: Iterable[dict[str, Any]]) -> Iterable[Run]:
-    for one in documents:
-        kinds = {kind: Latencies(**values) for kind, values in one["latencies_ms"].items()}
-        yield Run(**{**one, "latencies_ms": kinds})

@@ -20,12 +20,10 @@ SHA256 = "sha256_cpu_s_per_gib"
 REFRESH_PER_S = 2
 """Refreshing costs CPU, which is measured here."""
 TEXTS = {"workload", "registry", "limit", "wanted"}
-Cell = tuple[str, str]
-"""Title and value of a column."""
 
 
-def cells(report: Report, run: Run) -> list[Cell]:
-    """Return what is said of a run, for tables on the screen and in documents alike."""
+def cells(report: Report, run: Run) -> list[tuple[str, str]]:
+    """Return what is said of a run, by the titles of columns, for tables on the screen and in documents alike."""
     times = scaling(report, run)
     to_peer, cpu_to_peer = ratio(report, run), cost_ratio(report, run)
     headline = run.headline

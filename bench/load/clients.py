@@ -1,6 +1,7 @@
 """One client: it does one thing after another, and notes how long it took, what was acknowledged, what went wrong."""
 
 import hashlib
+import itertools
 import random
 import time
 from collections.abc import Callable
@@ -59,18 +60,15 @@ class Client:
         """Contents whose digests are known, the next one last."""
         self.images: list[Image] = []
         """Images of which the same holds."""
-        self.pulled: list[Image] = []
-        """Images that are there to be pulled."""
         self._endpoint = endpoint
         self._connection: Connection | None = None
         self._more = Connections(endpoint)
         self._pool = ThreadPoolExecutor(len(BLOB_BYTES))
-        self._names = 0
+        self._names = itertools.count(1)
 
     def fresh_name(self) -> str:
         """Return a name that no other content of this load has."""
-        self._names += 1
-        return f"{self.load.seed}/{self.index}/{self._names}"
+        return f"{self.load.seed}/{self.index}/{next(self._names)}"
 
     def perform(self, kind: str, action: Callable[[Connection], object]) -> bool:
         """Do one thing, again where the load allows it, note it, and tell whether it succeeded."""
@@ -107,7 +105,10 @@ class Client:
             if not self.perform("push of a layer", partial(self._push_missing, repository, blob)):
                 return False
             self.journal.blobs.append((repository, blob))
-        return self.tag(repository, image, shared_tag) and self.note("push of an image", began)
+        done = self.tag(repository, image, shared_tag)
+        if done:
+            self.journal.operations.append(("push of an image", began, time.monotonic()))
+        return done
 
     def push_image_at_once(self, repository: str, image: Image) -> bool:
         """Push an image that is not there as docker does: the blobs at once, over connections of their own."""
@@ -130,11 +131,6 @@ class Client:
         if done and shared_tag is None:
             self.journal.images.append((repository, image.tag, image.manifest))
         return done
-
-    def note(self, kind: str, began: float) -> bool:
-        """Note something that was made of several; true, for what ends with it."""
-        self.journal.operations.append((kind, began, time.monotonic()))
-        return True
 
     def close(self) -> None:
         """Close the connection; the next use opens another."""

@@ -2,6 +2,7 @@
 
 import math
 import random
+from functools import lru_cache
 
 from bench.clients.content import Content
 from bench.clients.images import Image
@@ -32,6 +33,7 @@ def fresh_content(client: Client, size: int) -> Content:
     return content
 
 
+@lru_cache(maxsize=2)
 def storm_image(load: Load) -> Image:
     """Return the one image that all pull: the same for all clients of a load."""
     sizes = [CONFIG_BYTES[1], *[load.sizes.layer_bytes] * load.sizes.image_layers]
@@ -63,6 +65,7 @@ def ci_image(client: Client, tag: str, base: list[Content]) -> Image:
     return Image(client.load.seed, tag, [config, *base, *own])
 
 
+@lru_cache(maxsize=2)
 def mixed_images(load: Load) -> list[Image]:
     """Return the images that are pulled in `mixed`."""
     chance = random.Random(f"{load.seed}/mixed")
@@ -80,6 +83,7 @@ def tag_image(load: Load, index: int, number: int) -> Image:
     return Image(load.seed, f"tag-{index}-{number}", [config], {"client": str(index), "number": str(number)})
 
 
+@lru_cache(maxsize=2)
 def head_blobs(load: Load) -> list[Content]:
     """Return the blobs that `heads` asks for, the same for all clients of a load."""
     return [Content(f"{load.seed}/heads/{index}", load.sizes.small_bytes[1]) for index in range(HEADS)]

@@ -59,14 +59,10 @@ class Worker:
 
     def close(self) -> None:
         """End it."""
-        assert self._child.stdin is not None
-        assert self._child.stdout is not None
         self._child.kill()
-        self._child.wait()
         self._listener.join()
-        self._child.stdout.close()
-        with suppress(BrokenPipeError):
-            self._child.stdin.close()
+        with suppress(BrokenPipeError), self._child:  # closes its pipes and waits for it
+            pass
 
     def _listen(self) -> None:
         assert self._child.stdout is not None

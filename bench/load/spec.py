@@ -1,13 +1,12 @@
 """What a load is, and what came of it: what the program that measures and the processes that make a load say."""
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 from bench.clients.blobs import Flow
 from bench.clients.paced import Link
+from bench.measures import MIB
 
-MIB = 1 << 20
 MOST_MESSAGES = 20
 
 
@@ -29,10 +28,6 @@ class Terms:
     """Of each client."""
     tls: bool = False
     """Between clients and a replica that is alone."""
-
-    def but(self, **changes: Any) -> "Terms":
-        """Return them with some changes."""
-        return replace(self, **changes)
 
 
 @dataclass(frozen=True)

@@ -38,14 +38,9 @@ def seed_storm(client: Client) -> None:
     client.push_image("bench/pull", storm_image(client.load))
 
 
-def keep_storm(client: Client) -> None:
-    """Remember the image that all pull."""
-    client.images = [storm_image(client.load)]
-
-
 def pull(client: Client) -> None:
     """Pull the image that all pull."""
-    pull_image(client, "bench/pull", client.images[0])
+    pull_image(client, "bench/pull", storm_image(client.load))
 
 
 def pull_image(client: Client, repository: str, image: Image) -> None:
@@ -96,15 +91,15 @@ def seed_mixed(client: Client) -> None:
 
 
 def prepare_mixed(client: Client) -> None:
-    """Make images to push, and remember those to pull."""
+    """Make images to push, and those to pull."""
     prepare_images(client)
-    client.pulled = mixed_images(client.load)
+    mixed_images(client.load)
 
 
 def mixed(client: Client) -> None:
     """Pull an image, or push one."""
     if client.random.random() < client.load.pull_share:
-        pull_image(client, "bench/mixed", client.random.choice(client.pulled))
+        pull_image(client, "bench/mixed", client.random.choice(mixed_images(client.load)))
     else:
         push_image(client)
 
@@ -139,12 +134,7 @@ def seed_heads(client: Client) -> None:
         client.push("bench/heads", content)
 
 
-def keep_heads(client: Client) -> None:
-    """Remember the blobs that are asked for."""
-    client.prepared = head_blobs(client.load)
-
-
 def head(client: Client) -> None:
     """Ask for a blob that is there."""
-    content = client.random.choice(client.prepared)
+    content = client.random.choice(head_blobs(client.load))
     client.perform("head", lambda connection: blob_is_there(connection, "bench/heads", content))

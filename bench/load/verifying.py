@@ -68,7 +68,10 @@ def verify(clients: Sequence[Client], endpoint: Endpoint, check: Check, seed: st
         work: list[Callable[[], None]] = [
             *(partial(examiner.has, *one) for one in _sample(chance, blobs, check.existence)),
             *(partial(examiner.is_whole, *one) for one in _sample(chance, blobs, check.whole_blobs)),
-            *(partial(examiner.names, *one) for one in _sample(chance, images, check.existence)),
+            *(
+                partial(examiner.names_one_of, f"{repository} {tag}", [hashlib.sha256(manifest).hexdigest()])
+                for repository, tag, manifest in _sample(chance, images, check.existence)
+            ),
             *(partial(examiner.names_one_of, *one) for one in check.shared.items()),
         ]
         for _ in pool.map(lambda each: each(), work):
@@ -98,10 +101,6 @@ class _Examiner:
         what = f"blob {content.digest} in {repository}"
         if self._examine(what, lambda connection: verify_blob(connection, repository, content)):
             self._findings.read_bytes += content.size_bytes
-
-    def names(self, repository: str, tag: str, manifest: bytes) -> None:
-        """Check that the tag names the manifest that was pushed under it."""
-        self.names_one_of(f"{repository} {tag}", [hashlib.sha256(manifest).hexdigest()])
 
     def names_one_of(self, name: str, digests: Sequence[str]) -> None:
         """Check that the tag names one of the manifests that were pushed under it."""

@@ -1,13 +1,14 @@
 """The workloads: those of a cluster, and those that show what one replica does."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bench.clients.blobs import Flow
 from bench.clients.paced import Link
 from bench.load import steps
 from bench.load.clients import Client
+from bench.load.content import head_blobs, storm_image
 from bench.load.spec import Terms
 from bench.measures import KIB, MIB
 
@@ -73,7 +74,7 @@ def _push(name: str, variant: str, terms: Terms, goal: Goal) -> Workload:
 
 
 def _pull(name: str, variant: str, terms: Terms, goal: Goal) -> Workload:
-    steps_of = (steps.pull, steps.seed_storm, steps.keep_storm)
+    steps_of = (steps.pull, steps.seed_storm, lambda client: storm_image(client.load))
     return Workload(
         f"{name} {variant}".rstrip(), "MB/s", "pull of an image", *steps_of, group=name, terms=terms, goal=goal
     )
@@ -82,18 +83,20 @@ def _pull(name: str, variant: str, terms: Terms, goal: Goal) -> Workload:
 def _of_clusters() -> Iterable[Workload]:
     yield Workload("push", "MB/s", "push", steps.push, prepare=steps.unique_layers)
     yield Workload("images", "MB/s", "push of an image", steps.push_image, steps.seed_base, steps.prepare_images)
-    yield Workload("pull", "MB/s", "pull of an image", steps.pull, steps.seed_storm, steps.keep_storm)
+    yield Workload(
+        "pull", "MB/s", "pull of an image", steps.pull, steps.seed_storm, lambda client: storm_image(client.load)
+    )
     yield Workload("mixed", "MB/s", "pull of an image", steps.mixed, steps.seed_mixed, steps.prepare_mixed)
     yield Workload("small", "op/s", "push", steps.small)
     yield Workload("tags", "op/s", "tag", steps.race, steps.seed_tags)
-    yield Workload("heads", "op/s", "head", steps.head, steps.seed_heads, steps.keep_heads)
+    yield Workload("heads", "op/s", "head", steps.head, steps.seed_heads, lambda client: head_blobs(client.load))
 
 
 def _of_one_replica() -> Iterable[Workload]:
     near = Terms(clients=2, layer_bytes=256 * MIB, store_delay_ms=0, store_rate_mb_per_s=0, alone=True)
     share = Goal("share", 0.55)
     yield _push("push-cpu", "chunked", near, share)
-    yield _push("push-cpu", "length", near.but(flows=("length",)), share)
+    yield _push("push-cpu", "length", replace(near, flows=("length",)), share)
     yield _pull("pull-cpu", "", near, Goal("value", 0.7))
     far = Terms(clients=1, layer_bytes=100 * MIB, store_delay_ms=25, alone=True)
     yield _push("latency", "push", far, Goal("times", 3))
@@ -102,18 +105,18 @@ def _of_one_replica() -> Iterable[Workload]:
     flows: tuple[Flow, ...] = ("docker", "containerd")
     for flow in flows:
         step = steps.small_image
-        terms = slow.but(flows=(flow,))
+        terms = replace(slow, flows=(flow,))
         yield Workload(f"small-images {flow}", "op/s", "push of an image", step, group="small-images", terms=terms,
                        goal=Goal("times", 3))  # fmt: skip
     for tls in (False, True):
         suffix = " tls" if tls else ""
-        pushed = near.but(layer_bytes=24 * MIB, tls=tls)
+        pushed = replace(near, layer_bytes=24 * MIB, tls=tls)
         for variant, flow, piece, clients in PIECES:
-            terms = pushed.but(flows=(flow,), clients=clients, link=Link(LINK_BYTES_PER_S, piece))
+            terms = replace(pushed, flows=(flow,), clients=clients, link=Link(LINK_BYTES_PER_S, piece))
             yield _push("pieces", variant + suffix, terms, Goal("share", 0.6))
         for window in WINDOWS:
             link = Link(LINK_BYTES_PER_S, min(window, 64 * KIB), window)
-            terms = near.but(layer_bytes=16 * MIB, tls=tls, clients=1, link=link)
+            terms = replace(near, layer_bytes=16 * MIB, tls=tls, clients=1, link=link)
             yield _pull("windows", f"{window // KIB}k{suffix}", terms, Goal("share", 1.2))
 
 

@@ -38,14 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run_s = QUICK_RUN_S if parsed.quick else RUN_S
     for group in parsed.groups or GROUPS:
         for micro in GROUPS[group]():
-            table.add_row(group, micro.name, f"{value(micro, run_s):.3g}", micro.unit)
+            value = cpu_s_per_gib(micro, run_s) if micro.size_bytes else 1e6 * cpu_s_per_call(micro, run_s)
+            table.add_row(group, micro.name, f"{value:.3g}", micro.unit)
     Console().print(table)
     return 0
-
-
-def value(micro: Micro, run_s: float) -> float:
-    """Return the time of a hot path in its unit."""
-    return cpu_s_per_gib(micro, run_s) if micro.size_bytes else 1e6 * cpu_s_per_call(micro, run_s)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,12 @@ import time
 import timeit
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from bench.measures import GIB
 
 RUNS = 3
 RUN_S = 0.2
 """How long one run is made to take, so that the clock's grain does not count."""
-Unit = Literal["CPU s/GiB", "us/call"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Micro:
     """How often a call does what it is named for."""
 
     @property
-    def unit(self) -> Unit:
+    def unit(self) -> str:
         """What its time is given in."""
         return "CPU s/GiB" if self.size_bytes else "us/call"
 

@@ -50,16 +50,16 @@ class Namespaces:
         """Move this thread, and what it starts, into the hub; remove all in the end. Raises `NoNamespaces`."""
         remove_leftovers()
         hub = f"{self._label}-hub"
-        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        try:
-            _run("ip", "netns", "add", hub)
-            _run("ip", "-n", hub, "link", "set", "lo", "up")
-            _enter(NAMES / hub)
-            yield
-        finally:
-            _set_namespace(home)
-            os.close(home)
-            _remove(self._label)
+        with Path("/proc/thread-self/ns/net").open() as home:
+            try:
+                _run("ip", "netns", "add", hub)
+                _run("ip", "-n", hub, "link", "set", "lo", "up")
+                with (NAMES / hub).open() as entered:
+                    _set_namespace(entered.fileno())
+                yield
+            finally:
+                _set_namespace(home.fileno())
+                _remove(self._label)
 
     def add_replica(self, rate_bytes_per_s: float) -> tuple[list[str], str, str]:
         """Add a namespace; return what to put before a command in it, its address, and that of the hub there.
@@ -114,22 +114,15 @@ def why_none() -> str:
 
 def remove_leftovers() -> None:
     """Remove the namespaces of programs that have ended without doing so, and what still runs in them."""
-    for name in _names():
-        found = _NAME.match(name)
+    for path in sorted(NAMES.glob("zotpy-bench-*")):
+        found = _NAME.match(path.name)
         if found and _started(int(found["pid"])) != found["started"]:
             _remove(found[0].rstrip("-"))
 
 
-def _names() -> list[str]:
-    try:
-        return sorted(entry.name for entry in NAMES.iterdir())
-    except OSError:
-        return []
-
-
 def _remove(label: str) -> None:
     """End what runs in the namespaces of this label, then remove them."""
-    names = [name for name in _names() if name.startswith(f"{label}-")]
+    names = [path.name for path in sorted(NAMES.glob(f"{label}-*"))]
     give_up_at = time.monotonic() + END_DEADLINE_S
     while (pids := [pid for name in names for pid in _pids(name)]) and time.monotonic() < give_up_at:
         for pid in pids:
@@ -161,14 +154,6 @@ def _run(*command: str) -> None:
     if done.returncode != 0:
         msg = f"{' '.join(command)}: {done.stderr.strip()}"
         raise NoNamespaces(msg)
-
-
-def _enter(path: Path) -> None:
-    namespace = os.open(path, os.O_RDONLY)
-    try:
-        _set_namespace(namespace)
-    finally:
-        os.close(namespace)
 
 
 def _set_namespace(descriptor: int) -> None:

@@ -60,10 +60,6 @@ class RegistryServer:
         """Start it and wait until it takes connections. Raises `NotReady`."""
         self.process.start(lambda: accepts(self.port, self.place.host))
 
-    def stop(self) -> None:
-        """Ask it to end."""
-        self.process.stop()
-
 
 def zotpy_server(
     bucket: Bucket,
@@ -71,10 +67,9 @@ def zotpy_server(
     directory: Path,
     place: Place | None = None,
     workers: int = 1,
-    build: Build | None = None,
+    build: Build = Build(),
 ) -> RegistryServer:
     """Prepare a replica, or so many workers, that keeps everything under the prefix; nothing is started yet."""
-    build = build or Build()
     place = place or Place()
     http: dict[str, Any] = {"address": place.host, "port": str(place.port), "workers": workers}
     if place.tls is not None:

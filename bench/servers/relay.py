@@ -174,14 +174,13 @@ async def serve(ways: Sequence[tuple[str, int, Way]], counts_port: int | None = 
     loop = asyncio.get_running_loop()
     servers = [await loop.create_server(partial(ClientSide, way), host, port, backlog=1024) for host, port, way in ways]
     if counts_port is not None:
-        servers.append(await asyncio.start_server(lambda _, writer: _tell(ways[0][2], writer), LOOPBACK, counts_port))
+        servers.append(await asyncio.start_server(partial(_tell, ways[0][2]), LOOPBACK, counts_port))
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
-async def _tell(way: Way, writer: asyncio.StreamWriter) -> None:
+def _tell(way: Way, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(b"%d\n" % way.calls)
-    await writer.drain()
-    writer.close()
+    writer.close()  # once that is sent
 
 
 def _way(text: str) -> tuple[str, int, str, int]:
