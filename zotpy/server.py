@@ -18,7 +18,7 @@ from zotpy.collecting import keep_collecting
 from zotpy.concurrency import first_cause, log_others, plain_errors
 from zotpy.core.units import MIB
 from zotpy.http.server.proxies import TrustedProxies
-from zotpy.http.server.streaming import Answered
+from zotpy.http.server.sending import Answered
 from zotpy.listening import listen, longest_end_s, until_signal
 from zotpy.logins import make_door
 from zotpy.memory.budget import MemoryBudget

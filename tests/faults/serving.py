@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tests.proxy import Fault, Request
     from tests.servers import Bucket
-    from zotpy.http.server.streaming import Answered
+    from zotpy.http.server.sending import Answered
     from zotpy.registry.registry import Registry
     from zotpy.store.s3 import S3Store
 

@@ -18,7 +18,7 @@ from zotpy.registry.reading import RANGE_BYTES
 if TYPE_CHECKING:
     from tests.proxy import Fault, Request
     from tests.servers import Bucket
-    from zotpy.http.server.streaming import Answered
+    from zotpy.http.server.sending import Answered
 
 AT = 5 * MIB + 12_345
 LONG = content(2 * RANGE_BYTES + 4 * MIB, seed=11)

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from zotpy.http.server.proxies import Reached
-from zotpy.http.server.streaming import Answered
+from zotpy.http.server.sending import Answered
 from zotpy.server import PROBES, report
 from zotpy.telemetry.metrics import Metrics
 from zotpy.web.app import ROUTES

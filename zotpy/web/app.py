@@ -13,7 +13,8 @@ from zotpy.bucket.health import Health
 from zotpy.http.server.bodies import BoundedBody, BoundedRequest, body_of
 from zotpy.http.server.connections import BoundedConnection
 from zotpy.http.server.proxies import TrustedProxies
-from zotpy.http.server.streaming import Answered, BoundedHTTPConnection
+from zotpy.http.server.sending import Answered
+from zotpy.http.server.streaming import BoundedHTTPConnection
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry
 from zotpy.store.space import Space

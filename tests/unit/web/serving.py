@@ -19,8 +19,8 @@ from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.names import RepositoryName
 from zotpy.core.units import KIB, MIB
 from zotpy.http.server.hypercorn_config import ServerConfig
+from zotpy.http.server.sending import Answered
 from zotpy.http.server.serving import serve
-from zotpy.http.server.streaming import Answered
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
 from zotpy.settings import ManifestSettings, S3Settings, Settings, StorageSettings, UploadSettings

@@ -19,7 +19,7 @@ from zotpy.store.interface import StoreUnavailable
 if TYPE_CHECKING:
     import trio
 
-    from zotpy.http.server.streaming import Answered
+    from zotpy.http.server.sending import Answered
 
 SOON_S = 0.5
 """A stall timeout for real sockets; nothing is asserted about how long it takes."""

@@ -6,7 +6,6 @@ not the client still waits. Only a read (GET, HEAD) is cancelled.
 """
 
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -21,13 +20,15 @@ from zotpy.core.errors import RegistryError
 from zotpy.http.server.bodies import LINGER_S, BoundedBody, body_of
 from zotpy.http.server.cuts import Cut
 from zotpy.http.server.envelope import envelope
-from zotpy.http.server.proxies import Reached
+from zotpy.http.server.sending import Answered, HeldHead, counting, is_last
 from zotpy.store.interface import StoreError
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable
     from quart.typing import ResponseTypes
     from quart.wrappers import Request
+
+    from zotpy.http.server.proxies import Reached
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -102,12 +103,12 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             answered.user, answered.login = request.user, request.login  # type: ignore[attr-defined]
             self.app.on_answered(answered, trio.current_time())  # type: ignore[attr-defined]
 
-    async def _answer(self, request: "Request", send: Any, answered: "Answered") -> None:
+    async def _answer(self, request: "Request", send: Any, answered: Answered) -> None:
         is_spoken = request.http_version.startswith("1.")  # why not HTTP/2, `zotpy/http/server/connections.py` says
         response = await self.app.handle_request(request) if is_spoken else _other_version()
         answered.status = response.status_code
         body = body_of(request)
-        counted = _counting(self._noting_the_end(send), answered)
+        counted = counting(self._noting_the_end(send), answered)
         if _has_body(request) and not body.finished:
             if not self._is_waited_at():
                 counted = self._lingering(counted, body)
@@ -119,7 +120,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         if (connection := self._connection()) is not None:
             is_streamed = not isinstance(response.response, DataBody)
             connection.wire.pace.begin(holds=is_streamed or request.held is not None)  # type: ignore[attr-defined]
-        held = _HeldHead(counted)
+        held = HeldHead(counted)
         if body.finished or not _has_body(request):
             await self._send_held(held, response, answered)
             return
@@ -132,7 +133,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
                 await self._send_held(held, response, answered)
                 nursery.cancel_scope.cancel()
 
-    async def _send_held(self, held: "_HeldHead", response: "ResponseTypes", answered: "Answered") -> None:
+    async def _send_held(self, held: HeldHead, response: "ResponseTypes", answered: Answered) -> None:
         try:
             await self._send_response(held, response)
         except (StoreError, RegistryError) as error:
@@ -177,7 +178,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
 
     def _noting_the_end(self, send: Any) -> Any:
         async def noting(message: Any) -> None:
-            if _is_last(message):
+            if is_last(message):
                 connection = self._connection()
                 if connection is not None and connection.has_ended:  # no task watched the client of a change
                     self._is_left = True
@@ -194,7 +195,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         """
 
         async def held_open(message: Any) -> None:
-            if _is_last(message):
+            if is_last(message):
                 if message.get("body"):
                     await send({**message, "more_body": True})
                 self._is_told = body.cut is None
@@ -205,7 +206,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
 
         return held_open
 
-    def _failed(self, error: StoreError | RegistryError, response: "ResponseTypes", answered: "Answered") -> Response:
+    def _failed(self, error: StoreError | RegistryError, response: "ResponseTypes", answered: Answered) -> Response:
         """Return the answer that replaces one whose body could not begin."""
         failed: Response = self.app.failed(error)  # type: ignore[attr-defined]
         answered.status = failed.status_code
@@ -214,64 +215,10 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         return failed
 
 
-@dataclass(slots=True)
-class Answered:
-    """One request, as it went."""
-
-    method: str
-    route: str
-    """The rule that matched, such as `/v2/<path:name>/blobs/<digest>`."""
-    path: str
-    reached: Reached
-    """Where its client is, and how it was reached."""
-    started: float
-    """On trio's clock, in seconds."""
-    status: int = 0
-    """0: the client left before the answer."""
-    received_bytes: int = 0
-    sent_bytes: int = 0
-    cut: Cut | None = None
-    user: str = ""
-    """Who made it; empty if they have not said."""
-    login: str = ""
-    """How the caller is known; empty if nobody asked, or if the login failed."""
-
-
 def _other_version() -> Response:
     refused = envelope(505, ("UNSUPPORTED", "this registry speaks HTTP/1.1", None))
     refused.headers["Connection"] = "close"
     return refused
-
-
-def _counting(send: Any, answered: Answered) -> Any:
-    async def counted(message: Any) -> None:
-        if answered.method != "HEAD":
-            answered.sent_bytes += len(message.get("body", b""))
-        await send(message)
-
-    return counted
-
-
-class _HeldHead:
-    """Sends the head of an answer with the first of its body: one that cannot begin may still become an error."""
-
-    def __init__(self, send: Any) -> None:
-        self._send = send
-        self._head: Any = None
-        self.sent = False
-
-    async def __call__(self, message: Any) -> None:
-        if message["type"] == "http.response.start":
-            self._head = message
-            return
-        if not self.sent:
-            self.sent = True
-            await self._send(self._head)
-        await self._send(message)
-
-
-def _is_last(message: Any) -> bool:
-    return message["type"] == "http.response.body" and not message.get("more_body", False)
 
 
 def _has_body(request: "Request") -> bool:

@@ -1,0 +1,66 @@
+"""One answer on its way to the client: what is noted of it, and when its head is sent."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from zotpy.http.server.cuts import Cut
+from zotpy.http.server.proxies import Reached
+
+
+@dataclass(slots=True)
+class Answered:
+    """One request, as it went."""
+
+    method: str
+    route: str
+    """The rule that matched, such as `/v2/<path:name>/blobs/<digest>`."""
+    path: str
+    reached: Reached
+    """Where its client is, and how it was reached."""
+    started: float
+    """On trio's clock, in seconds."""
+    status: int = 0
+    """0: the client left before the answer."""
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    cut: Cut | None = None
+    user: str = ""
+    """Who made it; empty if they have not said."""
+    login: str = ""
+    """How the caller is known; empty if nobody asked, or if the login failed."""
+
+
+def counting(send: Any, answered: Answered) -> Any:
+    """Return what sends messages of an answer, and counts the bytes of its body."""
+
+    async def counted(message: Any) -> None:
+        if answered.method != "HEAD":
+            answered.sent_bytes += len(message.get("body", b""))
+        await send(message)
+
+    return counted
+
+
+class HeldHead:
+    """Sends the head of an answer with the first of its body: one that cannot begin may still become an error."""
+
+    def __init__(self, send: Any) -> None:
+        """Send nothing yet."""
+        self._send = send
+        self._head: Any = None
+        self.sent = False
+
+    async def __call__(self, message: Any) -> None:
+        """Send a message of the answer, or hold it if it is the head."""
+        if message["type"] == "http.response.start":
+            self._head = message
+            return
+        if not self.sent:
+            self.sent = True
+            await self._send(self._head)
+        await self._send(message)
+
+
+def is_last(message: Any) -> bool:
+    """Whether the answer ends with this message."""
+    return message["type"] == "http.response.body" and not message.get("more_body", False)
