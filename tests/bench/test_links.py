@@ -66,6 +66,8 @@ def test_what_a_killed_run_left_is_removed() -> None:
         stack.callback(subprocess.run, ["ip", "netns", "delete", left], capture_output=True, check=False)
         sleeper = stack.enter_context(subprocess.Popen(["nsenter", f"--net={NAMES / left}", "--", "sleep", "600"]))
         stack.callback(sleeper.kill)
+        while not subprocess.run(["ip", "netns", "pids", left], capture_output=True, check=True).stdout:
+            assert sleeper.poll() is None  # on its way into the namespace: nobody would find it there yet
         with Namespaces().hub():
             assert not (NAMES / left).exists()
             assert len(list(NAMES.glob(f"zotpy-bench-{os.getpid()}-*"))) == 1
