@@ -28,7 +28,8 @@ from zotpy.collector.retention.graph import Graph, Node
 from zotpy.collector.retention.retention_sweep import RetentionSweep
 from zotpy.core import keys, record_values
 from zotpy.core.record_values import Lease, decode_entry, new_tombstone
-from zotpy.registry.pushing.committing import Commit, Ending, _Placed
+from zotpy.registry.pushing.committing import Commit
+from zotpy.registry.pushing.placing import Ending, Placed, Placing
 from zotpy.registry.pushing.states import SavedState
 from zotpy.settings import GcSettings
 
@@ -160,7 +161,7 @@ def age_of_kept() -> AbstractContextManager[Any]:
     """Bytes that were kept between two requests are named only while they are young."""
     stack = ExitStack()
     stack.enter_context(patch.object(SavedState, "is_kept_for", lambda *_: True))
-    stack.enter_context(patch.object(Commit, "_kept_until", lambda _, kept: kept.time + timedelta(days=365)))
+    stack.enter_context(patch.object(Placing, "_kept_until", lambda _, kept: kept.time + timedelta(days=365)))
     return stack
 
 
@@ -213,7 +214,7 @@ def tombstone_last() -> AbstractContextManager[Any]:
 def lease_first() -> AbstractContextManager[Any]:
     """Write the entry before the lease that it names."""
 
-    async def record(self: Commit, ending: Ending, placed: _Placed, forget: Forget, _: Reliance) -> None:
+    async def record(self: Commit, ending: Ending, placed: Placed, forget: Forget, _: Reliance) -> None:
         repo, digest, value = ending.repo, ending.digest, placed.value
         now = (await self.store.list(keys.leases(repo, "blobs", digest), limit=1)).store_time
         lease = Lease(keys.new_id(), now)

@@ -19,6 +19,7 @@ from zotpy.registry.manifests import Manifests
 from zotpy.registry.mounts import Mounts
 from zotpy.registry.pull_log import PullLog
 from zotpy.registry.pushing.committing import Commit
+from zotpy.registry.pushing.placing import Placing
 from zotpy.registry.pushing.sessions import Sessions
 from zotpy.registry.pushing.uploads import Uploads
 from zotpy.settings import Settings
@@ -61,7 +62,7 @@ async def open_registry(
     keyring = await Keyring.load(store)
     records = Records(store, settings.gc)
     hints = Hints(store, settings.gc)
-    commits = Commit(store, records, hints, settings, on_read_back)
+    commits = Commit(store, records, hints, settings, Placing(store, hints, settings.gc, on_read_back))
     damage = Damage(store, records, hints, on_damage)
     pointers = Pointers(store, Tags(store))
     return Registry(

@@ -12,10 +12,11 @@ from zotpy.core.ranges import Span
 from zotpy.core.record_values import INLINE_LIMIT_BYTES, BlobValue
 from zotpy.core.upload_state import UploadState
 from zotpy.memory.accounts import Account
-from zotpy.registry.pushing.committing import Commit, Ending
+from zotpy.registry.pushing.committing import Commit
 from zotpy.registry.pushing.intake import GONE, Intake
 from zotpy.registry.pushing.kept import take_back
 from zotpy.registry.pushing.pipeline import Body, PartPipeline
+from zotpy.registry.pushing.placing import Ending
 from zotpy.registry.pushing.recent import Recent
 from zotpy.registry.pushing.sessions import Session, Sessions, check_length, promised
 from zotpy.registry.pushing.states import SavedState
@@ -61,7 +62,7 @@ class Finishing:
                 finish = partial(self._finish, on_begun=leave)
                 if promised_bytes == 0 and session.token.offset > INLINE_LIMIT_BYTES:
                     with within_deadline(self.settings.gc.deadline_s):  # it begins with the reading of a hint
-                        saved = await beside(opening, partial(self.commits.look_for_older, ending))
+                        saved = await beside(opening, partial(self.commits.placing.look_for_older, ending))
                         return await finish(session, saved, ending, body, promised_bytes, account)
                 return await finish(session, await opening(), ending, body, promised_bytes, account)
         except UploadUnknown:

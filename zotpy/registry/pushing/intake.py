@@ -40,9 +40,9 @@ class Intake:
     async def drop_unsaved(self, saved: SavedState, state: UploadState) -> None:
         """Abort a multipart that this request began, and that no saved state names."""
         if not saved.names_multipart():
-            await self.commits.drop_multipart(state)
+            await self.commits.placing.drop_multipart(state)
 
     async def abandon(self, saved: SavedState, state: UploadState) -> None:
         """Drop everything that an ended upload has."""
-        await self.commits.drop_multipart(state)
+        await self.commits.placing.drop_multipart(state)
         await saved.forget()

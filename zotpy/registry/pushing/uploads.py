@@ -70,7 +70,7 @@ class Uploads:
         self.recent.drop(session.key)
         state = await self.sessions.look(session)
         await self.store.put(session.key, state.tombstone().encode())
-        await self.commits.drop_multipart(state)
+        await self.commits.placing.drop_multipart(state)
 
     async def chunk(
         self,
@@ -152,11 +152,11 @@ class Uploads:
         try:
             there = await self.sessions.look(session)
         except UploadUnknown:
-            await self.commits.drop_multipart(mine)
+            await self.commits.placing.drop_multipart(mine)
             raise
         except BaseException:
             await self.intake.drop_unsaved(saved, mine)
             raise
         if there.multipart_id != mine.multipart_id:
-            await self.commits.drop_multipart(mine)
+            await self.commits.placing.drop_multipart(mine)
         return refused(there.offset)
