@@ -26,7 +26,7 @@ from zotpy.collector import Collector, CollectorSettings
 from zotpy.concurrency import plain_errors
 from zotpy.core.record_values import INLINE_LIMIT_BYTES
 from zotpy.memory.budget import MemoryBudget
-from zotpy.registry.pushing import committing, kept
+from zotpy.registry.pushing import kept, placing
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.settings import GcSettings, PolicySettings, RetentionSettings, Settings, UploadSettings
 from zotpy.store import memory_store
@@ -213,7 +213,7 @@ def _simulated(rng: random.Random, *, keeps: bool) -> Iterator[None]:
     with (
         patch.object(trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", new=True),
         patch.object(memory_store, "_checkpoint", _pass),
-        patch.object(committing, "INLINE_LIMIT_BYTES", INLINE_BYTES),
+        patch.object(placing, "INLINE_LIMIT_BYTES", INLINE_BYTES),
         patch.object(kept, "INLINE_LIMIT_BYTES", INLINE_BYTES if keeps else INLINE_LIMIT_BYTES),
         patch.object(secrets, "token_hex", lambda count: f"{ids.getrandbits(8 * count):0{2 * count}x}"),
         structlog.testing.capture_logs(),

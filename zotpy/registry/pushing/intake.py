@@ -6,8 +6,9 @@ from zotpy.core.parts import TAIL_LIMIT_BYTES
 from zotpy.core.upload_state import UploadState
 from zotpy.memory.accounts import Account
 from zotpy.memory.budget import MemoryBudget
+from zotpy.registry.pushing.checkpoints import Checkpoint
 from zotpy.registry.pushing.committing import Commit
-from zotpy.registry.pushing.pipeline import Checkpoint, Limits, PartPipeline
+from zotpy.registry.pushing.pipeline import Limits, PartPipeline
 from zotpy.registry.pushing.states import SavedState
 from zotpy.settings import Settings
 from zotpy.store.interface import Store

@@ -15,8 +15,9 @@ as if the body had ended there, while the body goes on. The hash's state is take
 If the body may be all of the blob, the tail is sent as a part as well, beside those under way.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import trio
 
@@ -28,13 +29,12 @@ from zotpy.core.hashing import Hasher
 from zotpy.core.pieces import Pieces
 from zotpy.core.upload_state import SentPart, UploadState
 from zotpy.memory.accounts import Account
+from zotpy.registry.pushing.checkpoints import Checkpoint, Checkpoints
 from zotpy.registry.pushing.in_flight import PartInFlight, PartsInFlight
 from zotpy.registry.pushing.kept import take_back
 from zotpy.store.interface import Store
 
 Body = AsyncIterator[bytes]
-Checkpoint = Callable[[UploadState], Awaitable[None]]
-"""Saves a state from which the upload can go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +73,14 @@ class PartPipeline:
     _parts: dict[int, SentPart] = field(default_factory=dict)
     _tail_part: SentPart | None = None
     _multipart: trio.Lock = field(default_factory=trio.Lock)
-    _saving: trio.Lock = field(default_factory=trio.Lock)
     _to_hash: "trio.MemorySendChannel[PartInFlight | Pieces] | None" = None
     _hashed_already: int = 0
-    _saved_number: int = 0
-    _ended: bool = False
     _in_flight: PartsInFlight = field(init=False)
+    _checkpoints: Checkpoints = field(init=False)
 
     def __post_init__(self) -> None:
         self._in_flight = PartsInFlight(self.account)
+        self._checkpoints = Checkpoints(self.checkpoint, self.limits.checkpoint_bytes)
 
     async def run(self, body: Body) -> UploadState:
         """Take `body` to its end, or to where it was cut, and return the state after it.
@@ -90,7 +89,7 @@ class PartPipeline:
         raises. Parts under way are then stopped. In every case `self.state` names the multipart, if one was begun.
         """
         self._next_number = len(self.state.parts) + 1
-        self._end = self._checked_end = self.state.offset - len(self.state.tail)
+        self._end = self._checkpoints.last_end = self.state.offset - len(self.state.tail)
         self._begin_part()
         await self.account.acquire(len(self.state.tail))
         self._fill_with_tail()
@@ -98,7 +97,7 @@ class PartPipeline:
         with plain_errors():
             async with trio.open_nursery() as self._nursery:
                 await self._receive(body)
-                self._ended = True
+                self._checkpoints.body_ended = True
                 self.account.part_is_full()
                 if self._to_hash is None:  # most bodies are one small part: they need no task
                     await self._hash(self._filling)
@@ -163,7 +162,7 @@ class PartPipeline:
             # An earlier request kept its bytes as the blob, and a byte more shows that they were not all of it. Only
             # now are they read back as the beginning of a part: a request without bytes names them where they are.
             self.state = await take_back(self.store, self.account, self.state)
-            self._end = self._checked_end = 0
+            self._end = self._checkpoints.last_end = 0
             self._fill_with_tail()
         while view:
             # A full part waits for one byte more before it is sent. Until then it may be the last one, and what is
@@ -189,14 +188,14 @@ class PartPipeline:
     async def _dispatch(self) -> None:
         """Send off the part that was filled, and begin the next."""
         self._end += len(self._filling)
-        is_checkpoint = self.checkpoint is not None and self._end - self._checked_end >= self.limits.checkpoint_bytes
+        is_checkpoint = self._checkpoints.is_due(self._end)
         part = PartInFlight(self._next_number, self._filling, self._end, is_checkpoint)
         self._next_number += 1
         self._begin_part()
         await self._in_flight.leave_room(len(part.body), self.limits.in_flight_bytes)
         self._in_flight.add(part)
         if is_checkpoint:
-            self._checked_end = self._end
+            self._checkpoints.last_end = self._end
         self._nursery.start_soon(self._send, part)
         if self._to_hash is None:
             self._to_hash, hashing = trio.open_memory_channel[PartInFlight | Pieces](0)
@@ -236,14 +235,8 @@ class PartPipeline:
 
     def _settle(self, part: PartInFlight) -> None:
         if (reached := self._in_flight.settle(part)) is not None:
-            self._nursery.start_soon(self._save, reached)
-
-    async def _save(self, part: PartInFlight) -> None:
-        """Save a checkpoint, unless a later state was saved meanwhile, or the body has ended."""
-        async with self._saving:
-            if self.checkpoint is not None and not self._ended and part.number > self._saved_number:
-                self._saved_number = part.number
-                await self.checkpoint(self._state_after(part.number + 1, part.end, part.hash_state, Pieces()))
+            state = partial(self._state_after, reached.number + 1, reached.end, reached.hash_state, Pieces())
+            self._nursery.start_soon(self._checkpoints.reach, reached.number, state)
 
     async def _ensure_multipart(self) -> tuple[str, str]:
         """Begin the multipart with the first part, while the body is being read."""
