@@ -25,7 +25,7 @@ from tests.unit.web.serving import (
 )
 from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.units import KIB, MIB
-from zotpy.http.server import streaming
+from zotpy.http.server import sending
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory_store import CHUNK_BYTES
 
@@ -203,7 +203,7 @@ async def test_a_client_that_is_gone_when_its_body_is_refused_ends(replica: Repl
 
 async def test_a_client_that_never_stops_sending_ends(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it sends beyond the time in which it is dropped holds up neither the end of its request nor a drain."""
-    monkeypatch.setattr(streaming, "LINGER_S", 0.0)
+    monkeypatch.setattr(sending, "LINGER_S", 0.0)
     client = await connect(replica)
     with trio.fail_after(60):
         async with client.stream, trio.open_nursery() as nursery:

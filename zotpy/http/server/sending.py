@@ -1,8 +1,12 @@
 """One answer on its way to the client: what is noted of it, and when its head is sent."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import trio
+
+from zotpy.http.server.bodies import LINGER_S, BoundedBody
 from zotpy.http.server.cuts import Cut
 from zotpy.http.server.proxies import Reached
 
@@ -64,3 +68,24 @@ class HeldHead:
 def is_last(message: Any) -> bool:
     """Whether the answer ends with this message."""
     return message["type"] == "http.response.body" and not message.get("more_body", False)
+
+
+def lingering(send: Any, body: BoundedBody, on_told: Callable[[], None]) -> Any:
+    """Hold back the end of the answer until the client has sent what it is sending, or for half a minute.
+
+    Closing a socket with unread bytes resets the connection. The reset overtakes an answer that the client, or the
+    proxy before it, has not read yet. So a client that sends a large body would never learn why it was refused.
+    """
+
+    async def held_open(message: Any) -> None:
+        if is_last(message):
+            if message.get("body"):
+                await send({**message, "more_body": True})
+            if body.cut is None:
+                on_told()
+            with trio.move_on_after(LINGER_S):
+                await body.settled.wait()
+            message = {**message, "body": b""}
+        await send(message)
+
+    return held_open

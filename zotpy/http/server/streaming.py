@@ -17,10 +17,10 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 
 from zotpy.concurrency import plain_errors
 from zotpy.core.errors import RegistryError
-from zotpy.http.server.bodies import LINGER_S, BoundedBody, body_of
+from zotpy.http.server.bodies import BoundedBody, body_of
 from zotpy.http.server.cuts import Cut
 from zotpy.http.server.envelope import envelope
-from zotpy.http.server.sending import Answered, HeldHead, counting, is_last
+from zotpy.http.server.sending import Answered, HeldHead, counting, is_last, lingering
 from zotpy.store.interface import StoreError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         counted = counting(self._noting_the_end(send), answered)
         if _has_body(request) and not body.finished:
             if not self._is_waited_at():
-                counted = self._lingering(counted, body)
+                counted = lingering(counted, body, self._note_told)
             # What the client still sends would be read as its next request: end the connection after the answer.
             response.headers["Connection"] = "close"
         elif self.app.draining:  # type: ignore[attr-defined]
@@ -187,24 +187,8 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
 
         return noting
 
-    def _lingering(self, send: Any, body: BoundedBody) -> Any:
-        """Hold back the end of the answer until the client has sent what it is sending, or for half a minute.
-
-        Closing a socket with unread bytes resets the connection. The reset overtakes an answer that the client, or the
-        proxy before it, has not read yet. So a client that sends a large body would never learn why it was refused.
-        """
-
-        async def held_open(message: Any) -> None:
-            if is_last(message):
-                if message.get("body"):
-                    await send({**message, "more_body": True})
-                self._is_told = body.cut is None
-                with trio.move_on_after(LINGER_S):
-                    await body.settled.wait()
-                message = {**message, "body": b""}
-            await send(message)
-
-        return held_open
+    def _note_told(self) -> None:
+        self._is_told = True
 
     def _failed(self, error: StoreError | RegistryError, response: "ResponseTypes", answered: Answered) -> Response:
         """Return the answer that replaces one whose body could not begin."""

@@ -8,7 +8,8 @@ from zotpy.memory.accounts import Account
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.pushing.checkpoints import Checkpoint
 from zotpy.registry.pushing.committing import Commit
-from zotpy.registry.pushing.pipeline import Limits, PartPipeline
+from zotpy.registry.pushing.in_flight import Limits
+from zotpy.registry.pushing.pipeline import PartPipeline
 from zotpy.registry.pushing.states import SavedState
 from zotpy.settings import Settings
 from zotpy.store.interface import Store

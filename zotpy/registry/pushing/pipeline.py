@@ -30,25 +30,11 @@ from zotpy.core.pieces import Pieces
 from zotpy.core.upload_state import SentPart, UploadState
 from zotpy.memory.accounts import Account
 from zotpy.registry.pushing.checkpoints import Checkpoint, Checkpoints
-from zotpy.registry.pushing.in_flight import PartInFlight, PartsInFlight
+from zotpy.registry.pushing.in_flight import Limits, PartInFlight, PartsInFlight
 from zotpy.registry.pushing.kept import take_back
 from zotpy.store.interface import Store
 
 Body = AsyncIterator[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one upload may do at once."""
-
-    in_flight_bytes: int
-    """How long all full parts may be that are sent at once; one part is always sent."""
-    held_bytes: int
-    """How long full parts and the one that is being filled may be together, unless that one alone is longer."""
-    tail_bytes: int
-    """A longer tail of a chunk is sent, although it is not a full part."""
-    checkpoint_bytes: int
-    """How many bytes are sent from one checkpoint to the next."""
 
 
 @dataclass(eq=False)

@@ -16,7 +16,8 @@ from zotpy.core.errors import Unavailable
 from zotpy.core.parts import PartPlan
 from zotpy.core.upload_state import UploadState
 from zotpy.memory.budget import MemoryBudget
-from zotpy.registry.pushing.pipeline import Limits, PartPipeline
+from zotpy.registry.pushing.in_flight import Limits
+from zotpy.registry.pushing.pipeline import PartPipeline
 from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
