@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import Any
+
+import pytest
 
 from tests.changes import have_changed
-
-if TYPE_CHECKING:
-    import pytest
 
 SIMULATED = (
     "tests/simulation",
@@ -39,12 +38,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Decide how long the search is, and draw its seed; the processes of pytest-xdist are given both."""
-    if hasattr(config, "workerinput"):
+    """Decide how long the search is, and draw its seed; the processes of pytest-xdist are told both."""
+    if (told := getattr(config, "workerinput", None)) is not None:
+        config.option.long, config.option.simulation_seed = told["simulation"]
         return
     config.option.long = config.option.long or have_changed(SIMULATED)
     if config.option.simulation_seed is None:
         config.option.simulation_seed = secrets.randbelow(SEEDS)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process how long the search is, and from which seed on."""
+    node.workerinput["simulation"] = (node.config.option.long, node.config.option.simulation_seed)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
