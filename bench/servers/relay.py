@@ -143,13 +143,15 @@ class ClientSide(_Side):
         self.store = StoreSide(way, way.back)
         self.store.peer = self
         self.peer = self.store
-        self._early: list[bytes] = []
-        """Received before the store was connected to: Python 3.11.2 reads all the same."""
         self._connecting: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connect to the store before anything is read."""
         super().connection_made(transport)
+        # A little later: until Python 3.11.2 a transport begins to read after this, though it was told not to.
+        asyncio.get_running_loop().call_soon(self._begin, transport)
+
+    def _begin(self, transport: asyncio.BaseTransport) -> None:
         self.read(unless="time")
         self._connecting = asyncio.get_running_loop().create_task(self._connect(transport))
 
@@ -159,16 +161,10 @@ class ClientSide(_Side):
         except OSError:
             transport.close()
         else:
-            early, self._early = self._early, []
-            for data in early:
-                self.data_received(data)
             self.read(again="time")
 
     def data_received(self, data: bytes) -> None:
         """Pass on what belongs to the call under way; hold what begins one."""
-        if self.store.transport is None:
-            self._early.append(data)
-            return
         begins, self.store.answered = self.store.answered, False
         self._client_way.calls += begins
         if begins and self._client_way.delay_s:
