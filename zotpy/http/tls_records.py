@@ -22,17 +22,20 @@ class Records:
 
     def note(self, received: bytes | bytearray) -> None:
         """Take note of the next bytes."""
-        at = 0
-        while at < len(received):
-            if not self._begun_bytes:
-                header = self._header + received[at : at + _HEADER_BYTES - len(self._header)]
-                at += len(header) - len(self._header)
-                if len(header) < _HEADER_BYTES:
-                    self._header = bytes(header)
-                    return
-                self._header, self._begun_bytes = b"", _HEADER_BYTES
-                self._missing_bytes = int.from_bytes(header[-2:], "big")
-            taken = min(self._missing_bytes, len(received) - at)
-            at += taken
-            self._missing_bytes -= taken
-            self._begun_bytes = self._begun_bytes + taken if self._missing_bytes else 0
+        at, length = 0, len(received)
+        if self._begun_bytes:
+            at = self._missing_bytes
+            if at > length:
+                self._begun_bytes += length
+                self._missing_bytes -= length
+                return
+        elif self._header:
+            received, length = self._header + received, length + len(self._header)
+        start = at
+        while at + _HEADER_BYTES <= length:
+            start = at
+            at += _HEADER_BYTES + (received[at + 3] << 8 | received[at + 4])
+        if at > length:
+            self._header, self._begun_bytes, self._missing_bytes = b"", length - start, at - length
+        else:
+            self._header, self._begun_bytes, self._missing_bytes = bytes(received[at:]), 0, 0
