@@ -49,6 +49,11 @@ class PasswordHash:
         msg = "this is no hash of bcrypt, SHA-256-crypt, SHA-512-crypt or argon2: make one with `htpasswd -B`"
         raise HashUnusable(msg)
 
+    @property
+    def holds_interpreter(self) -> bool:
+        """Say whether a check holds Python's lock most of the time, so that other threads wait for it."""
+        return self._check is _check_sha_crypt
+
     def fits(self, password: bytes) -> bool:
         """Say whether the password has this hash. It takes as long as the hash asks for, so call it in a thread."""
         return self._check(self.text, password[:LONGEST_PASSWORD_BYTES]) and len(password) <= LONGEST_PASSWORD_BYTES

@@ -11,9 +11,11 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import trio
 
+from zotpy.auth.background import Background
 from zotpy.auth.basic import Credentials
 from zotpy.auth.hashes import PasswordHash
 from zotpy.auth.htpasswd import Users
@@ -38,12 +40,14 @@ class PasswordChecks:
     under_way: int = field(default=0, init=False)
     """How many are checked or delayed, or wait for that."""
     _limiter: trio.CapacityLimiter = field(init=False)
+    _background: Background = field(init=False)
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32), init=False, repr=False)
     _remembered: OrderedDict[bytes, float] = field(default_factory=OrderedDict, init=False, repr=False)
     """Until when each success counts, the latest use last."""
 
     def __post_init__(self) -> None:
         self._limiter = trio.CapacityLimiter(self.at_once)
+        self._background = Background(self.at_once)
 
     async def are_good(self, credentials: Credentials) -> bool:
         """Say whether the user exists and has this password.
@@ -72,13 +76,20 @@ class PasswordChecks:
             users = self.users()
             stored = users.hashes.get(credentials.name)
             tried = stored or self._decoy(users, credentials.name)
-            fits = tried is not None and await trio.to_thread.run_sync(
-                tried.fits, credentials.password, limiter=trio.CapacityLimiter(1)
-            )
+            fits = tried is not None and await self._try(tried, credentials.password)
         if stored is None or not fits:
             return False
         self._remember(self._digest(credentials, stored))
         return True
+
+    async def _try(self, tried: PasswordHash, password: bytes) -> bool:
+        """Check a password in a thread of low priority.
+
+        A thread that holds Python's lock must not be slow to give it back, so it keeps its priority.
+        """
+        if tried.holds_interpreter:
+            return await trio.to_thread.run_sync(tried.fits, password, limiter=trio.CapacityLimiter(1))
+        return await self._background.run(partial(tried.fits, password))
 
     def _decoy(self, users: Users, name: str) -> PasswordHash | None:
         """Return a hash to check for a user who does not exist: always the same one for the same name."""
