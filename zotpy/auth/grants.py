@@ -6,6 +6,11 @@ from zotpy.auth.policy import Policies
 from zotpy.settings import AccessSettings
 
 
+def everything_to_users(identity: Identity) -> Permission:
+    """Let every user do everything, and nobody else anything: so it is if there are logins and no rules."""
+    return Unrestricted(identity) if identity.name else Nothing(identity)
+
+
 class Grants:
     """Says what each caller may do. A request keeps the rules under which it began."""
 
@@ -21,7 +26,7 @@ class Grants:
         """Say what a caller may do."""
         if self._policies is not None:
             return Granted(self._policies, identity)
-        return Unrestricted(identity) if identity.name else Nothing(identity)
+        return everything_to_users(identity)
 
 
 def _policies(access: AccessSettings | None) -> Policies | None:

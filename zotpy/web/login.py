@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from zotpy.auth.basic import read_credentials
+from zotpy.auth.grants import everything_to_users
 from zotpy.auth.passwords import PasswordChecks
-from zotpy.auth.permission import Identity, Nothing, Permission, Unrestricted
+from zotpy.auth.permission import Identity, Permission
 from zotpy.core.errors import Unauthorized
 from zotpy.http.server.bodies import BoundedRequest
 
@@ -13,11 +14,6 @@ ANONYMOUS = Identity(kind="anonymous")
 PING = "/v2"
 Grant = Callable[[Identity], Permission]
 """Says what a caller may do."""
-
-
-def everything_to_users(identity: Identity) -> Permission:
-    """Let every user do everything, and nobody else anything: so it is if there are logins and no policies."""
-    return Unrestricted(identity) if identity.name else Nothing(identity)
 
 
 @dataclass(frozen=True, slots=True)

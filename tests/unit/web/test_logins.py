@@ -9,11 +9,12 @@ import pytest
 from tests.unit.auth.hashed import BCRYPT, HASHES, PASSWORD
 from tests.unit.web.serving import REPO, UPLOADS, Replica, codes_of, digest_of, serving
 from zotpy.auth.basic import challenge
+from zotpy.auth.grants import everything_to_users
 from zotpy.auth.htpasswd import Users
 from zotpy.auth.passwords import PasswordChecks
 from zotpy.auth.permission import Identity, Permission, Unrestricted
 from zotpy.web.app import ROUTES
-from zotpy.web.login import Login, everything_to_users
+from zotpy.web.login import Login
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

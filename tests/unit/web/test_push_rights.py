@@ -212,3 +212,18 @@ async def test_a_store_without_conditions_needs_both(nursery: trio.Nursery, acti
         )
         for door.actions, status in ((actions, 403), (BOTH, 201)):
             assert (await push(replica, tag)).status_code == status
+
+
+@pytest.mark.parametrize(("actions", "more"), [(BOTH, 0), (CREATE, 1)])
+async def test_rules_cost_no_store_call(nursery: trio.Nursery, actions: str, more: int) -> None:
+    """A push of a caller with both actions costs what it costs without rules. Otherwise each tag is read once."""
+    door = Door()
+    async with serving(nursery) as plain, guarded(nursery, door) as replica:
+        await plain.push_image("old")
+        door.actions = actions
+        calls = []
+        for each in (plain, replica):
+            each.script.begun.clear()
+            assert (await push(each, "new")).status_code == 201
+            calls.append(each.script.begun.total())
+        assert calls[1] - calls[0] == more
