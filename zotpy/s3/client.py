@@ -16,12 +16,12 @@ import trio
 from zotpy.s3.checksums import CRC32C_HEADER, MD5_HEADER, checksum_of, sha256_of
 from zotpy.s3.clock import SigningClock
 from zotpy.s3.config import S3Config
-from zotpy.s3.connection import PiecesBody
 from zotpy.s3.credentials import credentials_of
 from zotpy.s3.errors import AmbiguousRefusal
 from zotpy.s3.failures import failure_of, no_answer, read_whole, refused_or_unavailable, unavailable
 from zotpy.s3.messages import Answer, Request
 from zotpy.s3.pacing import Pacer
+from zotpy.s3.request_body import PiecesBody
 from zotpy.s3.transport import STREAMED, S3Transport
 from zotpy.s3.wire import signing
 from zotpy.s3.wire.retry import Failure, delay_before_retry

@@ -11,22 +11,22 @@ import os
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import suppress
 from itertools import islice
-from types import TracebackType
 from typing import Any, TypeVar
 
 import h11
 import httpx
 import trio
 
-from zotpy.core.pieces import Buffer, Pieces
+from zotpy.core.pieces import Buffer
 from zotpy.http import http1
 from zotpy.http.slabs import Room, Slabs
 from zotpy.http.sockets import received_bytes, write_in_bites
 from zotpy.http.tls import TLSStream
 from zotpy.s3.forward_proxy import Proxy
+from zotpy.s3.time_limits import TOO_SLOW, time_limit
 
 READ_HEAD_BYTES = 64 * 1024
 READ_BYTES = 1024 * 1024
@@ -40,25 +40,8 @@ MOST_INTERIM_ANSWERS = 16
 """How many answers such as 100 and 103 may come before the final one."""
 _SLABS = Slabs()
 T = TypeVar("T")
-_TOO_SLOW = "nothing happened for too long"
 _WITHOUT_BODY = frozenset({204, 304})
 _PORTS = {"http": 80, "https": 443}
-
-
-class PiecesBody(httpx.AsyncByteStream):
-    """A body given whole, as the pieces in which it lies. It must not change while it is sent."""
-
-    def __init__(self, body: bytes | bytearray | Pieces) -> None:
-        """Send `body` once."""
-        self._blocks = iter(body.blocks() if isinstance(body, Pieces) else (body,))
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        for block in self._blocks:
-            return block  # type: ignore[return-value]  # any buffer does
-        raise StopAsyncIteration
 
 
 class StoreConnection:
@@ -165,7 +148,7 @@ class StoreConnection:
 
     async def _connect(self, timeout_s: float) -> None:
         host, port = (self._host, self._port) if self._proxy is None else (self._proxy.host, self._proxy.port)
-        with _errors(httpx.ConnectTimeout, httpx.ConnectError, timeout_s):
+        with time_limit(httpx.ConnectTimeout, httpx.ConnectError, timeout_s):
             stream = await trio.open_tcp_stream(host, port)
             self._stream, self._socket = stream, stream.socket
             write_in_bites(stream.socket)
@@ -206,10 +189,10 @@ class StoreConnection:
         if not self._is_plain or self._socket is None:
             for view in views:
                 for start in range(0, len(view), TLS_SLICE_BYTES):
-                    with _errors(httpx.WriteTimeout, httpx.WriteError, timeout_s):
+                    with time_limit(httpx.WriteTimeout, httpx.WriteError, timeout_s):
                         await self._stream.send_all(view[start : start + TLS_SLICE_BYTES])
             return
-        with _errors(httpx.WriteTimeout, httpx.WriteError, timeout_s) as scope:
+        with time_limit(httpx.WriteTimeout, httpx.WriteError, timeout_s) as scope:
             while views:
                 sent = await self._socket.sendmsg(islice(views, BUFFERS_AT_ONCE))
                 scope.deadline = trio.current_time() + timeout_s
@@ -232,7 +215,7 @@ class StoreConnection:
         if self._is_plain and self._socket is not None:
             return await self._read_plain(lambda file: os.read(file, most_bytes))
         await self._gather_records()
-        with _errors(httpx.ReadTimeout, httpx.ReadError, self._read_timeout_s):
+        with time_limit(httpx.ReadTimeout, httpx.ReadError, self._read_timeout_s):
             received = await self._stream.receive_some(most_bytes)
         return bytes(received)
 
@@ -247,12 +230,12 @@ class StoreConnection:
         if not self._waits_for_many:
             return
         with (
-            _errors(httpx.ReadTimeout, httpx.ReadError, math.inf),
+            time_limit(httpx.ReadTimeout, httpx.ReadError, math.inf),
             trio.move_on_after(self._read_timeout_s) as scope,
         ):
             await trio.lowlevel.wait_readable(self._socket)
         if scope.cancelled_caught and not received_bytes(self._socket):
-            raise httpx.ReadTimeout(_TOO_SLOW)
+            raise httpx.ReadTimeout(TOO_SLOW)
         self._ask_for_any(self._socket)
 
     async def _read_plain(self, read: Callable[[int], T]) -> T:
@@ -268,7 +251,7 @@ class StoreConnection:
                     return read(plain.fileno())
                 except BlockingIOError:
                     if scope.cancelled_caught:
-                        raise httpx.ReadTimeout(_TOO_SLOW) from None
+                        raise httpx.ReadTimeout(TOO_SLOW) from None
         except (OSError, trio.ClosedResourceError) as error:
             raise httpx.ReadError(str(error)) from error
 
@@ -283,27 +266,3 @@ class StoreConnection:
         if self._waits_for_many:
             self._waits_for_many = False
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-
-
-class _errors:  # noqa: N801 - a context manager; as a generator it takes three times as long, for each read and write
-    """A time limit, and httpx's errors in place of trio's and the system's."""
-
-    def __init__(
-        self, too_slow: type[httpx.TransportError], broken: type[httpx.TransportError], timeout_s: float
-    ) -> None:
-        self._too_slow = too_slow
-        self._broken = broken
-        self._scope = trio.CancelScope(deadline=trio.current_time() + timeout_s)
-
-    def __enter__(self) -> trio.CancelScope:
-        return self._scope.__enter__()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        goes_on = self._scope.__exit__(kind, error, traceback)
-        if self._scope.cancelled_caught:
-            raise self._too_slow(_TOO_SLOW) from None
-        if isinstance(error, OSError | trio.BrokenResourceError | trio.ClosedResourceError):
-            raise self._broken(str(error) or str(error.__cause__ or "")) from error  # the cause: what TLS reported
-        return goes_on

@@ -14,7 +14,7 @@ from tests.proxy import Drop, Flip, Reply, Stall, StoreProxy
 from tests.unit.s3.scripted import Reply as Served
 from tests.unit.s3.scripted import ScriptedServer
 from tests.unit.s3.scripted import Stall as Stalled
-from zotpy.s3.connection import PiecesBody
+from zotpy.s3.request_body import PiecesBody
 from zotpy.s3.transport import S3Transport
 
 if TYPE_CHECKING:
