@@ -43,7 +43,17 @@ def write_in_bites(opened: trio.socket.SocketType, unsent_bytes: int = UNSENT_BY
         opened.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, unsent_bytes)
 
 
+def ensure_open(opened: trio.socket.SocketType) -> None:
+    """Raise `trio.ClosedResourceError` if another task has closed the socket: to wait for it is then no `OSError`."""
+    if opened.fileno() < 0:
+        raise trio.ClosedResourceError
+
+
 def received_bytes(opened: trio.socket.SocketType) -> int:
-    """Return how many bytes the system holds that were received and not read (tcp(7), SIOCINQ)."""
+    """Return how many bytes the system holds that were received and not read (tcp(7), SIOCINQ).
+
+    Raises `trio.ClosedResourceError`.
+    """
+    ensure_open(opened)
     count: int = struct.unpack("i", fcntl.ioctl(opened.fileno(), termios.FIONREAD, bytes(4)))[0]
     return count

@@ -22,7 +22,8 @@ from zotpy.core.units import KIB, MIB
 from zotpy.http.server.bodies import BoundedBody
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.patience import EAGER_BYTES, LONGEST_WAIT_S, SHORTEST_PAUSE_S, Patience
-from zotpy.http.sockets import LEAST_BITE_BYTES, MOST_BITE_BYTES, SHARED_BYTES, Shares
+from zotpy.http.server.wire import Wire
+from zotpy.http.sockets import LEAST_BITE_BYTES, MOST_BITE_BYTES, SHARED_BYTES, Shares, received_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -119,6 +120,28 @@ async def test_the_end_of_a_connection_is_seen_at_once(
         assert not done.is_set()
         line.far.shutdown(socket.SHUT_WR)
         await done.wait()
+
+
+async def test_a_pause_that_ends_on_a_connection_that_was_cut_is_its_end() -> None:
+    """Its answer was not taken in time, at that same moment. Any other error would end the whole replica."""
+    async with connected() as line:
+        line.near.close()
+        with pytest.raises(trio.ClosedResourceError):
+            received_bytes(line.near)
+
+
+async def test_what_is_sent_after_a_cut_meets_a_closed_connection() -> None:
+    """The handler may have a next piece at hand."""
+    config = ServerConfig()
+    config.send_stall_s = 0.1
+    async with connected() as line:
+        wire = Wire(trio.SocketStream(line.near), trio.Lock(), config)
+        piece = memoryview(bytes(16 * MIB))
+        with pytest.raises(trio.TooSlowError):
+            await wire.send(piece)
+        wire.reset()
+        with pytest.raises(trio.ClosedResourceError):
+            await wire.send(piece)
 
 
 async def test_a_slow_client_is_waited_for_no_longer_than_a_moment(mock_clock: trio.testing.MockClock) -> None:

@@ -12,7 +12,7 @@ import trio
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.pace import Pace
 from zotpy.http.server.patience import Patience
-from zotpy.http.sockets import UNSENT_BYTES, write_in_bites
+from zotpy.http.sockets import UNSENT_BYTES, ensure_open, write_in_bites
 from zotpy.http.tls import TLSStream
 
 TLS_SLICE_BYTES = 256 * 1024
@@ -111,6 +111,7 @@ class Wire:
 
         In that time a slow client may take less than a bite, and yet as much as it must. Then the next write sends it.
         """
+        ensure_open(self.socket)
         with trio.move_on_after(self._stall_s / ROOM_TRIES):
             await trio.lowlevel.wait_writable(self.socket)
 
