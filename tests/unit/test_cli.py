@@ -99,11 +99,11 @@ def test_the_file_may_be_named_as_for_zot(
 
 def test_what_is_ignored_is_a_line_each_at_every_level(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """If the log has errors only, an operator still learns once which settings do nothing."""
-    text = "log: {level: error}\nhttp: {port: 0, address: 192.0.2.1, realm: x}\nstorage: {dedupe: true, gc: true}\n"
+    text = "log: {level: error}\nhttp: {port: 0, address: 192.0.2.1, compat: x}\nstorage: {dedupe: true, gc: true}\n"
     assert main(["serve", write(tmp_path, text), "--root", str(tmp_path / "root")]) == 1
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     said = [line["message"].partition(" ")[0] for line in lines if line["event"] == "configuration"]
-    assert said == ["http.realm", "storage.dedupe", "storage.gc"]
+    assert said == ["http.compat", "storage.dedupe", "storage.gc"]
     assert {line["level"] for line in lines if line["event"] == "configuration"} == {"warn"}
     assert {line["level"] for line in lines if line["event"] != "configuration"} <= {"error"}
 
