@@ -45,6 +45,16 @@ def test_a_token_is_good_only_for_its_upload_and_its_key(repo: str, upload_id: s
         UploadToken.verify(SIGNED, repo, upload_id, key)
 
 
+@pytest.mark.parametrize(("owner", "other"), [("alice", "bob"), ("alice", ""), ("", "alice"), ("a", "a\0")])
+def test_a_token_is_good_only_for_its_owner(owner: str, other: str) -> None:
+    """Whose upload it is, each request says anew. The text does not tell, and nobody else can use it."""
+    text = UploadToken("team/app", "upload", "sha256", 1234, owner).sign(KEY)
+    assert UploadToken.verify(text, "team/app", "upload", KEY, owner).owner == owner
+    assert text.partition(".")[0] == SIGNED.partition(".")[0]
+    with pytest.raises(UploadUnknown):
+        UploadToken.verify(text, "team/app", "upload", KEY, other)
+
+
 def test_a_token_with_another_offset_is_refused() -> None:
     """Nobody but the registry says how many bytes are safe."""
     forged = payload({"k": "key", "a": "sha256", "o": 9999}).partition(".")[0] + "." + SIGNED.partition(".")[2]
