@@ -135,6 +135,8 @@ class StoreConnection:
         is_done = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
         has_more = self._http.trailing_data[0] or not (self._is_plain or self._secured.is_empty)
         if is_done and not has_more:
+            assert self._socket is not None  # noqa: S101 - for the type checker
+            self._ask_for_any(self._socket)  # any byte that comes now makes the connection unusable: `has_expired`
             self._http.start_next_cycle()
             self._idle_until = trio.current_time() + self._keepalive_s
             return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import httpx
@@ -95,6 +95,33 @@ async def test_a_long_body_that_trickles_in_is_read_in_large_pieces() -> None:
         # What the connection carries next is not waited for until there is much of it.
         await answer(connection, stream, 2, b"ok")
         assert await connection.receive() == b"ok"
+
+
+async def test_bytes_behind_an_answer_are_seen_after_a_long_last_read() -> None:
+    """They would be read as the next answer. The system still waited for many bytes before it told of any."""
+    async with connected() as (connection, server), await accepted(connection, server) as stream:
+        length = LEAST_BYTES + LEAST_BYTES // 4
+        await answer(connection, stream, length)
+        received = 0
+
+        async def receive() -> None:
+            nonlocal received
+            while piece := await connection.receive():
+                received += len(piece)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            await trio.testing.wait_all_tasks_blocked()
+            view = memoryview(bytes(length))
+            with suppress(BlockingIOError):  # as much as the system holds, which mostly is all: the reader has no turn
+                while view:
+                    view = view[os.write(stream.socket.fileno(), view) :]
+            await stream.send_all(view)
+        assert received == length
+        assert connection.finish()
+        assert not connection.has_expired()
+        await stream.send_all(b"more")
+        assert connection.has_expired()
 
 
 async def test_a_wake_up_with_nothing_to_read_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
