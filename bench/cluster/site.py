@@ -131,8 +131,7 @@ class Site:
 
     def clusters(self, options: Options) -> list[Cluster]:
         """Return the clusters to compare, ours first; none of their replicas runs yet."""
-        ours = partial(zotpy_server, workers=options.workers)
-        found = [Cluster("zotpy", ours, self)]
+        found = [Cluster("zotpy", partial(zotpy_server, workers=options.workers), self)]
         if options.peer is not None and options.against is not None:
             found.append(Cluster(options.peer, self._peer(options, options.against), self))
         return found

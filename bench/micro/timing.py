@@ -32,9 +32,7 @@ def cpu_s_per_call(micro: Micro, run_s: float = RUN_S) -> float:
     """Return the CPU seconds of this process for one call."""
     timer = timeit.Timer(micro.call, timer=time.process_time)
     micro.call()
-    began = time.perf_counter()
-    micro.call()
-    calls = max(1, int(run_s / max(time.perf_counter() - began, 1e-9)))
+    calls = max(1, int(run_s / max(timeit.timeit(micro.call, number=1), 1e-9)))
     return min(timer.repeat(RUNS, calls)) / calls / micro.exchanges
 
 
