@@ -90,7 +90,7 @@ def test_no_action_implies_another(given: str, asked: str) -> None:
 
 
 @pytest.mark.parametrize("caller", [ALICE, ANONYMOUS])
-@pytest.mark.parametrize("action", ON_REPOSITORIES)
+@pytest.mark.parametrize("action", sorted(ON_REPOSITORIES))
 def test_a_repository_that_no_pattern_matches_is_closed(caller: Identity, action: Action) -> None:
     """Nobody but the admin may do anything there."""
     rules = policies(repositories={"team/*": {"defaultPolicy": list(ACTIONS), "anonymousPolicy": list(ACTIONS)}})
