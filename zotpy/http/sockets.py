@@ -5,6 +5,8 @@ import socket
 import struct
 import sys
 import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import trio
 
@@ -41,6 +43,28 @@ def write_in_bites(opened: trio.socket.SocketType, unsent_bytes: int = UNSENT_BY
     """
     if sys.platform == "linux" and opened.family in {socket.AF_INET, socket.AF_INET6}:
         opened.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, unsent_bytes)
+
+
+class Unsent:
+    """How much the system holds of what one connection sends, before it is on its way."""
+
+    def __init__(self, shares: Shares) -> None:
+        """Begin with `UNSENT_BYTES`. `shares` says how much one of the long bodies may have."""
+        self._shares = shares
+        self._unsent_bytes = UNSENT_BYTES
+
+    @contextmanager
+    def long_body(self, opened: trio.socket.SocketType) -> Iterator[None]:
+        """Let the system hold two bites of a long body, so that each turn of the event loop sends many bytes."""
+        self._shares.bodies += 1
+        try:
+            unsent_bytes = 2 * self._shares.bite_bytes
+            if unsent_bytes != self._unsent_bytes:
+                self._unsent_bytes = unsent_bytes
+                write_in_bites(opened, unsent_bytes)
+            yield
+        finally:
+            self._shares.bodies -= 1
 
 
 def ensure_open(opened: trio.socket.SocketType) -> None:

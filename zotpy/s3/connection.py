@@ -11,7 +11,7 @@ import os
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ import trio
 from zotpy.core.pieces import Buffer
 from zotpy.http import http1
 from zotpy.http.slabs import Room, Slabs
-from zotpy.http.sockets import received_bytes, write_in_bites
+from zotpy.http.sockets import Shares, Unsent, received_bytes, write_in_bites
 from zotpy.http.tls import TLSStream
 from zotpy.s3.forward_proxy import Proxy
 from zotpy.s3.time_limits import TOO_SLOW, time_limit
@@ -38,7 +38,10 @@ BUFFERS_AT_ONCE = 256
 """Linux takes up to 1,024 in one call. More than this never fit into a socket anyway."""
 MOST_INTERIM_ANSWERS = 16
 """How many answers such as 100 and 103 may come before the final one."""
+LONG_BYTES = 1024 * 1024
+"""A request of this length is a part or a whole blob."""
 _SLABS = Slabs()
+_SENT = Shares()
 T = TypeVar("T")
 _WITHOUT_BODY = frozenset({204, 304})
 _PORTS = {"http": 80, "https": 443}
@@ -71,6 +74,7 @@ class StoreConnection:
         """How many bytes of an answer of known length have still to come."""
         self._waits_for_many = False
         self._room = Room(_SLABS)
+        self._unsent = Unsent(_SENT)
 
     def has_expired(self) -> bool:
         """Whether an idle connection was unused for too long, or was ended by the service."""
@@ -87,7 +91,7 @@ class StoreConnection:
         if self._socket is None:
             await self._connect(timeouts["connect"])
         with suppress(httpx.WriteError):  # the service may have answered, and closed, before it read all
-            await self._send_all(await self._encoded(request), timeouts["write"])
+            await self._send_request(await self._encoded(request), timeouts["write"])
         for _ in range(MOST_INTERIM_ANSWERS + 1):
             event = await self._next_event(READ_HEAD_BYTES)
             if isinstance(event, h11.Response):
@@ -184,6 +188,14 @@ class StoreConnection:
         except h11.LocalProtocolError as error:
             raise httpx.LocalProtocolError(str(error)) from error
         return buffers
+
+    async def _send_request(self, buffers: Sequence[Buffer], timeout_s: float) -> None:
+        """Send a request. The system holds more of a long one, so that each turn of the event loop sends many bytes."""
+        if self._socket is None or sum(map(len, buffers)) < LONG_BYTES:
+            await self._send_all(buffers, timeout_s)
+        else:
+            with self._unsent.long_body(self._socket):
+                await self._send_all(buffers, timeout_s)
 
     async def _send_all(self, buffers: Iterable[Buffer], timeout_s: float) -> None:
         """Send buffers. At most `timeout_s` may pass without progress."""

@@ -109,7 +109,7 @@ async def test_a_body_that_is_cut_gives_its_share_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whoever cuts it, and whether or not the client learns of it."""
-    monkeypatch.setattr("zotpy.http.server.streaming.LINGER_S", 0.1)
+    monkeypatch.setattr("zotpy.http.server.sending.LINGER_S", 0.1)
     if end is send_rubbish and framing == "length" and not tls:
         pytest.skip("any bytes are a body")
     config, trusted = configure(tmp_path, tls=tls)

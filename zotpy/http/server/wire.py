@@ -3,8 +3,7 @@
 import os
 import socket
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import trio
@@ -12,7 +11,7 @@ import trio
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.pace import Pace
 from zotpy.http.server.patience import Patience
-from zotpy.http.sockets import UNSENT_BYTES, ensure_open, write_in_bites
+from zotpy.http.sockets import Unsent, ensure_open
 from zotpy.http.tls import TLSStream
 
 TLS_SLICE_BYTES = 256 * 1024
@@ -35,10 +34,9 @@ class Wire:
         self._stall_s = config.send_stall_s
         self.pace = Pace(config.send_stall_s, config.contested_bytes)
         self.patience = Patience(config.receiving)
-        self._answers = config.sending
+        self._unsent = Unsent(config.sending)
         self._is_full = False
         """The last write was cut short: the socket has no room until the system says so."""
-        self._unsent_bytes = UNSENT_BYTES
         self._has_ended = False
         """We have closed our side."""
 
@@ -115,18 +113,9 @@ class Wire:
         with trio.move_on_after(self._stall_s / ROOM_TRIES):
             await trio.lowlevel.wait_writable(self.socket)
 
-    @contextmanager
-    def answering_long(self) -> Iterator[None]:
-        """Let the system hold two bites of a long answer, so that each turn of the event loop sends many bytes."""
-        self._answers.bodies += 1
-        try:
-            unsent_bytes = 2 * self._answers.bite_bytes
-            if unsent_bytes != self._unsent_bytes:
-                self._unsent_bytes = unsent_bytes
-                write_in_bites(self.socket, unsent_bytes)
-            yield
-        finally:
-            self._answers.bodies -= 1
+    def answering_long(self) -> AbstractContextManager[None]:
+        """Let the system hold more of a long answer."""
+        return self._unsent.long_body(self.socket)
 
     async def end(self) -> None:
         """Close our side. Raises `trio.BrokenResourceError` or `trio.ClosedResourceError`."""
