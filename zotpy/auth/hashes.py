@@ -13,12 +13,17 @@ MOST_BCRYPT_ROUNDS = 15
 MOST_SHA_ROUNDS = 1_000_000
 MOST_ARGON2_KIB = 256 * 1024
 MOST_ARGON2_PASSES = 64
+MOST_ARGON2_LANES = 64
+"""Each takes a thread."""
 LONGEST_PASSWORD_BYTES = 1024
 """No longer password is looked at: the work of SHA-crypt grows with the square of the length."""
 _BCRYPT_BYTES = 72
-_BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}", re.ASCII)
+_BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|[1-9]\d)\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}", re.ASCII)
+"""The last sign of the salt has two bits of it, and the others are 0."""
 _SHA_CRYPT = re.compile(r"\$([56])\$(?:rounds=(\d{1,9})\$)?[^$:\s]{0,16}\$[./A-Za-z0-9]{43,86}", re.ASCII)
-_ARGON2 = re.compile(r"\$argon2(?:id|i|d)\$(?:v=\d+\$)?m=(\d{1,9}),t=(\d{1,9}),p=\d{1,3}\$[^$]+\$[^$]+", re.ASCII)
+_ARGON2 = re.compile(
+    r"\$argon2(?:id|i|d)\$(?:v=\d{1,3}\$)?m=(\d{1,9}),t=(\d{1,9}),p=(\d{1,3})\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+", re.ASCII
+)
 Check = Callable[[str, bytes], bool]
 
 
@@ -45,6 +50,7 @@ class PasswordHash:
         if (found := _ARGON2.fullmatch(text)) is not None:
             _bound(int(found[1]), MOST_ARGON2_KIB, "its memory in KiB")
             _bound(int(found[2]), MOST_ARGON2_PASSES, "its number of passes")
+            _bound(int(found[3]), MOST_ARGON2_LANES, "its number of lanes")
             return cls(text, _check_argon2)
         msg = "this is no hash of bcrypt, SHA-256-crypt, SHA-512-crypt or argon2: make one with `htpasswd -B`"
         raise HashUnusable(msg)
@@ -69,7 +75,10 @@ def _check_bcrypt(text: str, password: bytes) -> bool:
     """Check a password. One that is longer than bcrypt can see fits nothing: the library raises if it gets one."""
     import bcrypt  # noqa: PLC0415 - only registries with such hashes need it
 
-    return bool(bcrypt.checkpw(password[:_BCRYPT_BYTES], text.encode())) and len(password) <= _BCRYPT_BYTES
+    try:
+        return bool(bcrypt.checkpw(password[:_BCRYPT_BYTES], text.encode())) and len(password) <= _BCRYPT_BYTES
+    except ValueError:  # a hash that the library does not take
+        return False
 
 
 def _check_sha_crypt(text: str, password: bytes) -> bool:
@@ -88,5 +97,5 @@ def _check_argon2(text: str, password: bytes) -> bool:
 
     try:
         return bool(PasswordHasher().verify(text, password))
-    except (InvalidHashError, VerificationError):
+    except (InvalidHashError, VerificationError, ValueError):
         return False

@@ -1,6 +1,6 @@
 """The file of users and hashes, `http.auth.htpasswd.path`. It is read again when it changes.
 
-Each line is `user:hash`. Lines without a colon mean nothing, and the last line of a user counts.
+Each line is `user:hash`. Lines without a colon, or with a `#` before it, mean nothing. The last line of a user counts.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class Users:
         unusable: dict[str, str] = {}
         for line in text.splitlines():
             name, colon, written = line.strip().partition(":")
-            if not colon or not name:
+            if not colon or not name or name.startswith("#"):  # else a line that was taken out has a user named #alice
                 continue
             hashes.pop(name, None)
             unusable.pop(name, None)

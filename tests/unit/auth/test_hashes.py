@@ -25,6 +25,16 @@ def test_what_bcrypt_cannot_see_of_a_password_counts() -> None:
     assert not read.fits(b"x" * 73)
 
 
+@pytest.mark.parametrize("salt", ["A" * 21 + sign for sign in "./09AOZaeuz"])
+def test_a_hash_that_is_taken_can_be_checked(salt: str) -> None:
+    """The library raises for some texts that look like hashes. None of them comes as far as a check."""
+    try:
+        read = PasswordHash.parse(f"$2b$04${salt}{'a' * 31}")
+    except HashUnusable:
+        return
+    assert not read.fits(PASSWORD)
+
+
 @pytest.mark.parametrize("name", HASHES)
 def test_no_password_is_too_long_to_be_refused(name: str) -> None:
     """A password that nobody can have fits nothing, and raises nothing."""
@@ -37,6 +47,8 @@ def test_no_password_is_too_long_to_be_refused(name: str) -> None:
         *("", "x", "secret", "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", "$apr1$abcdefgh$Xj6qQ1D6G3Y0Gq4XWmF8R.", "$1$salt$x"),
         *("$2b$04$short", BCRYPT + "x", BCRYPT + "\n", "$2x" + BCRYPT[3:], "$5$salt$short", "$6$salt", "$argon2id$"),
         "$y$j9T$abc$def",
+        *(BCRYPT.replace("$04$", "$03$"), BCRYPT.replace("$04$", "$00$"), "$2b$04$" + "z" * 53),
+        "$argon2id$v=19$m=64,t=1,p=1$sält$hash",
     ],
 )
 def test_other_texts_are_no_hashes(text: str) -> None:
@@ -53,6 +65,7 @@ def test_other_texts_are_no_hashes(text: str) -> None:
         "$6$rounds=1000001$salt$" + "a" * 86,
         "$argon2id$v=19$m=262145,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
         "$argon2id$v=19$m=64,t=65,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
+        "$argon2id$v=19$m=640,t=1,p=65$c2FsdHNhbHQ$aGFzaGhhc2g",
     ],
 )
 def test_hashes_that_cost_too_much_are_refused(text: str) -> None:

@@ -48,6 +48,12 @@ def test_lines_without_a_colon_mean_nothing_and_the_last_line_of_a_user_counts()
     assert set(users.unusable) == {"eve"}
 
 
+def test_a_line_that_was_taken_out_by_a_sign_lets_nobody_in() -> None:
+    """As in Apache, `#` begins a note. Otherwise alice would still log in, as the user `#alice`."""
+    users = Users.parse(f"#alice:{BCRYPT}\n  # bob:{BCRYPT}\ncarol:{BCRYPT}\n")
+    assert (set(users.hashes), users.unusable) == ({"carol"}, {})
+
+
 def test_an_unusable_last_line_takes_the_users_login_away() -> None:
     """The line that counts is the last one, also if nobody can log in with it."""
     users = Users.parse(f"alice:{BCRYPT}\nalice:plain\n")
