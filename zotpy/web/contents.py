@@ -19,6 +19,13 @@ from zotpy.web.answers import Answer
 Opener = Callable[[Span], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 
 
+INERT = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
+"""For content that a browser could take for a page, such as a manifest that was pushed as `text/html`.
+
+A script in it would act with the login of whom the browser shows it to.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """What is read."""
@@ -30,7 +37,8 @@ class Content:
     @property
     def headers(self) -> dict[str, str]:
         """What every answer says of it."""
-        return {"Docker-Content-Digest": str(self.digest), "ETag": f'"{self.digest}"', "Accept-Ranges": "bytes"}
+        told = {"Docker-Content-Digest": str(self.digest), "ETag": f'"{self.digest}"', "Accept-Ranges": "bytes"}
+        return told if self.media_type.startswith("application/") else told | INERT
 
     def ranges(self, request: BoundedRequest, most: int) -> tuple[Span, ...] | None:
         """Return what a GET asks for, or `None` for all. Raises `RangeInvalid`, `TooManyRanges`.

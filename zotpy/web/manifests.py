@@ -1,12 +1,14 @@
 """Pushing, pulling and deleting manifests and tags (OCI distribution spec, end-2, end-3, end-7, end-9)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from quart import Response
 
 from zotpy.auth.actions import Action
 from zotpy.core.digests import Digest
-from zotpy.core.errors import TagInvalid
+from zotpy.core.errors import PreconditionFailed, TagInvalid
 from zotpy.core.names import Tag, parse_reference
 from zotpy.core.pieces import Pieces
 from zotpy.core.ranges import parse_content_length
@@ -50,7 +52,7 @@ async def push(call: Call) -> Response:
         call.permission.require(Action.PUSH, repo, tag.text)
     rights = PushRights(call.permission, repo, parsed, extra_tags)
     content = await _content(call)
-    with rights.explained(condition):
+    with _told_to_readers(call), rights.explained(condition):
         pushed = await call.registry.manifests.push(
             repo,
             parsed,
@@ -79,8 +81,21 @@ async def delete(call: Call) -> Response:
         request.held = room = call.registry.blobs.readers.reservation()
         await manifests.delete(repo, parsed, condition, room)
     else:
-        await manifests.delete_tag(repo, parsed, condition)
+        with _told_to_readers(call):
+            await manifests.delete_tag(repo, parsed, condition)
     return Answer("", 202)
+
+
+@contextmanager
+def _told_to_readers(call: Call) -> Iterator[None]:
+    """Leave out of a refusal what a tag names, if the caller may not read it."""
+    try:
+        yield
+    except PreconditionFailed:
+        if call.permission.allows(Action.READ, call.repo):
+            raise
+        msg = "what is there now does not meet If-Match or If-None-Match of the request"
+        raise PreconditionFailed(msg) from None
 
 
 async def _content(call: Call) -> bytes:

@@ -114,6 +114,20 @@ async def test_a_user_pushes_and_pulls(locked: Replica) -> None:
     assert {(each.user, each.login) for each in answered} == {("alice", "htpasswd")}
 
 
+async def test_what_was_pushed_never_becomes_a_page(locked: Replica) -> None:
+    """A browser that has logged in would run a script in it with the rights of its user."""
+    locked.client.auth = ALICE
+    content = b'{"x": "<script>alert(1)</script>"}'
+    for media_type, is_inert in (("text/html", True), ("image/svg+xml", True), ("application/vnd.x+json", False)):
+        url = f"/v2/{REPO}/manifests/v1"
+        pushed = await locked.client.put(url, content=content, headers={"Content-Type": media_type})
+        assert pushed.status_code == 201, pushed.text
+        for headers in ({}, {"Range": "bytes=0-9"}, {"Range": "bytes=0-1,5-9"}):
+            answer = await locked.client.get(url, headers=headers)
+            assert ("sandbox" in answer.headers.get("Content-Security-Policy", "")) == is_inert
+            assert (answer.headers.get("X-Content-Type-Options") == "nosniff") == is_inert
+
+
 async def test_a_refused_request_names_nobody(locked: Replica) -> None:
     """The name of a failed login may be a password typed into the wrong field."""
     await locked.client.get("/v2/", auth=("secret", "alice"))

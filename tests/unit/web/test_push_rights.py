@@ -149,6 +149,22 @@ async def test_the_clients_own_condition_holds_as_well(
         assert (await push(replica, tag, headers=headers)).status_code == status
 
 
+@pytest.mark.parametrize(("actions", "is_told"), [("create update delete", False), ("read create update delete", True)])
+async def test_a_condition_tells_only_readers_what_a_tag_names(
+    nursery: trio.Nursery,
+    actions: str,
+    is_told: bool,  # noqa: FBT001
+) -> None:
+    """A refused condition names the digest that is there. That is content of the repository."""
+    door, url, digest = Door(), f"/v2/{REPO}/manifests/old", digest_of(image())
+    other = {"If-Match": f'"sha256:{"0" * 64}"'}
+    async with guarded(nursery, door) as replica:
+        door.actions = actions
+        for answer in (await push(replica, "old", headers=other), await replica.client.delete(url, headers=other)):
+            assert answer.status_code == 412
+            assert (digest in answer.text) == is_told
+
+
 async def test_of_two_pushes_at_once_one_creates_the_tag(nursery: trio.Nursery) -> None:
     """Both have seen that the tag is new before either writes it. The store then takes one of them."""
     door = Door()
