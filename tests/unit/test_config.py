@@ -122,6 +122,7 @@ def test_a_file_of_zot_starts_as_it_is(load: Load) -> None:
         "storage.gc",
         "storage.remoteCache",
         "storage.cacheDriver",
+        "http.auth",
     ]
 
 
@@ -292,7 +293,7 @@ def test_protections_are_never_dropped_silently(load: Load, path: str) -> None:
 
 
 def test_logins_are_read_from_zots_file(load: Load, tmp_path: Path) -> None:
-    """The words are zot's. A file of users must exist, and an empty path means that nobody is asked."""
+    """The words are zot's. A file of users must exist."""
     users = tmp_path / "htpasswd"
     document = {"http": {"realm": "ours", "auth": {"htpasswd": {"path": str(users)}, "failDelay": 5}}}
     assert problems_of(load, document) == (f"http.auth.htpasswd.path: the file {users} does not exist",)
@@ -300,11 +301,43 @@ def test_logins_are_read_from_zots_file(load: Load, tmp_path: Path) -> None:
     settings = load(document)
     assert (settings.auth.htpasswd, settings.auth.fail_delay_s, settings.http.realm) == (users, 5.0, "ours")
     assert settings.warnings == ()
-    assert load({"http": {"auth": {"htpasswd": {"path": ""}}}}).auth.htpasswd is None
     assert problems_of(load, {"http": {"auth": {"failDelay": 31}}}) == (
         "http.auth.failDelay: 31 is too long: at most 30s",
     )
     assert problems_of(load, {"http": {"realm": "ä"}}) == ("http.realm: write printable letters of ASCII",)
+
+
+@pytest.mark.parametrize("value", [None, "", {}, {"path": ""}, {"path": None}, {"PATH": ""}])
+def test_a_lock_that_a_template_left_empty_is_refused(load: Load, value: object) -> None:
+    """The registry would be open to everybody, although its file has a lock."""
+    (problem,) = problems_of(load, {"http": {"auth": {"htpasswd": value}, "accessControl": {"adminPolicy": {}}}})
+    assert problem.startswith("http.auth.htpasswd")
+    assert "it is empty, so nobody would have to log in: name the file of users" in problem
+
+
+def test_empty_rules_are_refused(load: Load) -> None:
+    """Every user could do everything."""
+    (problem,) = problems_of(load, {"http": {"auth": {"htpasswd": {"path": __file__}}, "accessControl": None}})
+    assert problem.startswith("http.accessControl: it is empty, so every user could do everything")
+
+
+def test_an_empty_variable_leaves_no_lock_open(load: Load) -> None:
+    """It is refused where it would be the lock, and means nothing where the file has one."""
+    empty = {"ZOTPY_HTTP_AUTH_HTPASSWD_PATH": "", "ZOTPY_HTTP_ACCESSCONTROL": ""}
+    with pytest.raises(ConfigError) as refused:
+        load_settings(None, empty)
+    assert [problem.partition(":")[0] for problem in refused.value.problems] == [*empty]
+    locked = {"http": {"auth": {"htpasswd": {"path": __file__}}, "accessControl": {"adminPolicy": {}}}}
+    assert load(locked, empty).http.access is not None
+    emptied = {"http": {"auth": {"htpasswd": {"path": ""}}}}
+    given = load(emptied, {"ZOTPY_HTTP_AUTH_HTPASSWD_PATH": __file__})
+    assert (str(given.auth.htpasswd), given.warnings) == (__file__, ())
+
+
+def test_settings_of_logins_alone_lock_nothing(load: Load) -> None:
+    """As in zot the registry is then open, and says so."""
+    (warning,) = load({"http": {"auth": {"failDelay": 5}}}).warnings
+    assert warning.startswith("http.auth has no login, so everybody may do everything")
 
 
 @pytest.mark.parametrize("path", WITHOUT_EFFECT)

@@ -162,6 +162,20 @@ def test_surprises_are_told() -> None:
     }
 
 
+def test_rules_that_hold_nowhere_are_told() -> None:
+    """A rule that was meant to close a repository closes none if no name matches it."""
+    patterns = ["Prod/**", "prod/", "/lab/**", "a..", "prod/**", "**", "{A,b}"]
+    section: dict[str, object] = {"repositories": {pattern: {} for pattern in patterns}}
+    told = [each for each in surprises(read_access_control(section)) if "no repository has such a name" in each]
+    assert sorted(each.partition("[")[2].partition("]")[0] for each in told) == ["/lab/**", "Prod/**", "a..", "prod/"]
+
+
+def test_a_pattern_that_a_variable_names_twice_is_refused() -> None:
+    """JSON would keep the last one, and so drop rules without a word."""
+    with pytest.raises(ValueError, match="'prod/\\*\\*' occurs twice"):
+        read_access_control('{"repositories": {"prod/**": {"defaultPolicy": []}, "prod/**": {}}}')
+
+
 @pytest.mark.parametrize(
     ("one", "other", "do"),
     [

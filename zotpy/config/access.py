@@ -7,6 +7,7 @@ from itertools import combinations, groupby
 from typing import Any
 
 from zotpy.config.errors import NestedProblems
+from zotpy.config.files import unique
 from zotpy.config.foreign import asks
 from zotpy.config.globs import read_glob
 from zotpy.config.overlaps import can_match_same
@@ -23,8 +24,8 @@ def read_access_control(value: object) -> AccessSettings:
     """Read the section; as a variable it is JSON. Raises `NestedProblems`, `ValueError`."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError) as error:
+            value = json.loads(value, object_pairs_hook=unique)
+        except (json.JSONDecodeError, RecursionError) as error:
             msg = "write a section of settings, as JSON"
             raise ValueError(msg) from error
     reading = _Reading()
@@ -41,6 +42,11 @@ def surprises(access: AccessSettings) -> Iterator[str]:
         if "*" in grant.users:
             yield f'http.accessControl{path}: users: ["*"] is one user whose name is *: for all users use defaultPolicy'
     for rule in access.rules:
+        if not can_match_same(rule.pattern, "**"):
+            yield (
+                f"http.accessControl.repositories[{rule.pattern}]: no repository has such a name, so these rules hold"
+                " nowhere: names have no capitals, and no slash at an end"
+            )
         if more := rule.anonymous - rule.default:
             yield (
                 f"http.accessControl.repositories[{rule.pattern}]: callers that have not logged in may"

@@ -55,6 +55,7 @@ def build(
             *raised(retention, gc),
             *limited(values.get("upload", {}), gc),
             *(surprises(access) if access is not None else ()),
+            *unlocked(values),
         ),
         source=source,
     )
@@ -67,6 +68,12 @@ def counting(upload: UploadSettings, gc: GcSettings) -> UploadSettings:
         hold_timeout_s=min(upload.hold_timeout_s, HOLD_PER_DEADLINE * gc.deadline_s),
         body_idle_timeout_s=max(upload.body_idle_timeout_s, upload.body_stall_timeout_s),
     )
+
+
+def unlocked(values: Values) -> Iterator[str]:
+    """Say that settings of logins lock nothing."""
+    if values.get("auth") and not values["auth"].get("htpasswd"):
+        yield "http.auth has no login, so everybody may do everything: name a file of users in http.auth.htpasswd.path"
 
 
 def raised(retention: RetentionSettings, gc: GcSettings) -> Iterator[str]:
@@ -120,7 +127,7 @@ def _missing_login(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield a problem if there are rules for users, and nobody can say who they are."""
     if values.get("http", {}).get("access") is not None and not values.get("auth", {}).get("htpasswd"):
         problem = "zotpy cannot find out who its clients are without a way to log in: configure one, or remove this"
-        yield ("http.accessControl",), problem
+        yield ("http.accessControl", "http.auth.htpasswd.path"), problem
 
 
 def _broken_rules(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:

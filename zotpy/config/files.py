@@ -59,7 +59,7 @@ def _read(file: Path) -> bytes:
 
 def _parse(text: str) -> object:
     if text.lstrip().startswith("{"):  # YAML would refuse tabs
-        document = json.loads(text, object_pairs_hook=_unique)
+        document = json.loads(text, object_pairs_hook=unique)
         _check_depth(document)
         return document
     return yaml.load(text, _UniqueLoader)  # noqa: S506 - it is a SafeLoader
@@ -73,7 +73,8 @@ def _check_depth(value: object, depth: int = 0) -> None:
         _check_depth(inner, depth + 1)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a section of JSON. Raises `ValueError` if a name occurs twice: JSON would keep the last of them."""
     _refuse_twins([name for name, _ in pairs])
     return dict(pairs)
 

@@ -14,7 +14,7 @@ from zotpy.config.building import build, contradictions
 from zotpy.config.errors import ConfigError, NestedProblems
 from zotpy.config.files import read_document
 from zotpy.config.foreign import JUDGED, asks, lowered
-from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, sections, variable_of
+from zotpy.config.schema import LEAVES, LOCKS, REFUSED, WITHOUT_EFFECT, sections, variable_of
 from zotpy.config.suggestions import closest
 from zotpy.settings import Settings, Source
 
@@ -34,6 +34,8 @@ class _Given:
     warnings: list[str] = field(default_factory=list)
     faulty: set[str] = field(default_factory=set)
     """Paths whose values could not be read."""
+    emptied: dict[str, str] = field(default_factory=dict)
+    """Locks that were given without a value, by path, each with its name as the user wrote it."""
     storage: Mapping[str, Any] = field(default_factory=dict)
     """The file's section of that name, its names in lower case."""
 
@@ -50,6 +52,14 @@ class _Given:
             self.problems.append(f"{name}: {error}")
             self.faulty.add(path)
 
+    def refuse_open_locks(self) -> None:
+        """Note each lock that was given without a value and has none in the end."""
+        for path, name in self.emptied.items():
+            leaf = LEAVES[path]
+            if self.values[leaf.section].get(leaf.field) is None and path not in self.faulty:
+                self.problems.append(f"{name}: it is empty, so {LOCKS[path]}")
+                self.faulty.add(path)
+
 
 def load_settings(
     file: Path | None = None,
@@ -65,6 +75,7 @@ def load_settings(
     _take_environment(given, environ)
     for path, value in (overrides or {}).items():
         given.take(path, value, f"{path} on the command line")
+    given.refuse_open_locks()
     given.problems.extend(contradictions(given.values, given.faulty))
     if given.problems:
         raise ConfigError(given.problems)
@@ -89,6 +100,8 @@ def _take_entry(given: _Given, path: str, value: object) -> None:
             given.problems.append(f"{path}: {REFUSED[path]}")
     elif path not in LEAVES and path not in _SECTIONS:
         given.problems.append(f"{path}: there is no such setting{_suggestion(path)}")
+    elif (lock := _left_open(path, value)) is not None:
+        given.emptied[lock] = path
     elif value is None:
         pass  # as if it did not exist
     elif path in LEAVES:
@@ -97,6 +110,14 @@ def _take_entry(given: _Given, path: str, value: object) -> None:
         _take_section(given, value, f"{path}.")
     else:
         given.problems.append(f"{path}: write settings as names and values")
+
+
+def _left_open(path: str, value: object) -> str | None:
+    """Return which lock is given here without a value: itself, or a section of which it is the only setting."""
+    if path in LOCKS and value in (None, ""):
+        return path
+    lock = f"{path}.path"
+    return lock if lock in LOCKS and value in (None, "", {}) else None
 
 
 def _take_foreign(given: _Given, path: str, value: object) -> None:
@@ -119,6 +140,8 @@ def _take_environment(given: _Given, environ: Mapping[str, str]) -> None:
     for variable, path in paths.items():
         if environ.get(variable):
             given.take(path, environ[variable], variable)
+        elif path in LOCKS and variable in environ:
+            given.emptied[path] = variable
     for variable in sorted(environ):
         if variable.startswith("ZOTPY_") and variable not in paths:
             near = closest(variable.removeprefix("ZOTPY_"), names)

@@ -16,7 +16,6 @@ from zotpy.config.values import (
     read_flag,
     read_log_output,
     read_metrics_path,
-    read_optional_file,
     read_optional_text,
     read_path,
     read_prefix,
@@ -49,7 +48,7 @@ LEAVES = {
     "http.port": Leaf("http", "port", read_count(0, 65535)),
     "http.tls.cert": Leaf("http", "tls_cert", read_file),
     "http.tls.key": Leaf("http", "tls_key", read_file),
-    "http.auth.htpasswd.path": Leaf("auth", "htpasswd", read_optional_file),
+    "http.auth.htpasswd.path": Leaf("auth", "htpasswd", read_file),
     "http.auth.failDelay": Leaf("auth", "fail_delay_s", read_delay),
     "http.auth.checksAtOnce": Leaf("auth", "checks_at_once", read_count(1, 64)),
     "http.auth.checksWaiting": Leaf("auth", "checks_waiting", read_count(1, 10_000)),
@@ -126,6 +125,12 @@ LEAVES = {
     "lists.catalogRead": Leaf("lists", "catalog_read", read_count(1000, 10_000_000)),
 }
 """Every setting, by its path."""
+
+LOCKS = {
+    "http.auth.htpasswd.path": "nobody would have to log in: name the file of users, or remove http.auth.htpasswd",
+    "http.accessControl": "every user could do everything: write the rules, or remove the setting",
+}
+"""Settings that must not be given empty, as by a template without a value, each with what would follow."""
 
 _COLLECTOR = "see gcSettings.interval"
 _CLIENT = "zotpy has an S3 client of its own"

@@ -66,11 +66,6 @@ def read_file(value: object) -> Path:
     return path
 
 
-def read_optional_file(value: object) -> Path | None:
-    """Read the path of a file that exists. An empty one means none."""
-    return None if value == "" else read_file(value)
-
-
 def read_prefix(value: object) -> str:
     """Read the prefix of every key. Slashes at its ends mean nothing."""
     return "" if value == "" else read_text(value).strip("/")
