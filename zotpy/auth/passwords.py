@@ -33,12 +33,14 @@ class PasswordChecks:
     at_once: int
     """How many threads check at the same time."""
     waiting: int
-    """How many requests may be checked or delayed, or wait for that."""
+    """How many requests may be checked or wait for that, and how many refusals may be held back."""
     remember_s: float
     fail_delay_s: float
     """How long a refusal is held back."""
     under_way: int = field(default=0, init=False)
-    """How many are checked or delayed, or wait for that."""
+    """How many are checked, or wait for that."""
+    held_back: int = field(default=0, init=False)
+    """How many refusals are. They take no places of logins, otherwise guesses would keep users out."""
     _limiter: trio.CapacityLimiter = field(init=False)
     _background: Background = field(init=False)
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32), init=False, repr=False)
@@ -53,21 +55,30 @@ class PasswordChecks:
         """Say whether the user exists and has this password.
 
         A user who does not exist costs as much as one who does. Raises `TooManyRequests` if too many others are being
-        checked, unless these credentials were good a while ago.
+        checked, unless these credentials were good a while ago. Raises it, too, in place of a refusal that cannot be
+        held back because too many are.
         """
         if self._is_remembered(credentials):
             return True
         if self.under_way >= self.waiting:
-            msg = "too many logins are being checked: try again"
-            raise TooManyRequests(msg, retry_after_s=_RETRY_AFTER_S)
+            raise _too_many()
         self.under_way += 1
         try:
             is_good = await self._check(credentials)
-            if not is_good and self.fail_delay_s:
-                await trio.sleep(self.fail_delay_s)
         finally:
             self.under_way -= 1
+        if not is_good and self.fail_delay_s:
+            await self._hold_back()
         return is_good
+
+    async def _hold_back(self) -> None:
+        if self.held_back >= self.waiting:
+            raise _too_many()
+        self.held_back += 1
+        try:
+            await trio.sleep(self.fail_delay_s)
+        finally:
+            self.held_back -= 1
 
     async def _check(self, credentials: Credentials) -> bool:
         async with self._limiter:
@@ -119,3 +130,7 @@ class PasswordChecks:
 
     def _mac(self, data: bytes) -> bytes:
         return hmac.digest(self._key, data, hashlib.sha256)
+
+
+def _too_many() -> TooManyRequests:
+    return TooManyRequests("too many logins are being checked: try again", retry_after_s=_RETRY_AFTER_S)

@@ -15,6 +15,6 @@ class AuthSettings:
     checks_at_once: int = 2
     """How many passwords are checked at the same time, each in a thread, 1 to 64."""
     checks_waiting: int = 256
-    """How many logins may be checked or held back, or wait for that, 1 to 10,000."""
+    """How many logins may be checked or wait for that, and how many refusals may be held back, 1 to 10,000."""
     remember_s: float = 300.0
     """How long a good password is remembered; 0: not at all."""

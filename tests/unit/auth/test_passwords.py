@@ -194,4 +194,21 @@ async def test_refusals_are_held_back_a_bounded_number_at_once(scene: Scene, aut
     began = trio.current_time()
     assert await checks.are_good(GOOD)
     assert trio.current_time() == began
-    assert checks.under_way == 0
+    assert checks.under_way == checks.held_back == 0
+
+
+async def test_refusals_that_are_held_back_keep_no_user_out(scene: Scene, mock_clock: MockClock) -> None:
+    """Guesses fill the places of refusals. A user who logs in for the first time gets in all the same."""
+    checks = scene.checks(waiting=3, delay_s=5.0)
+    async with trio.open_nursery() as nursery:
+        for number in range(3):
+            nursery.start_soon(checks.are_good, Credentials("alice", b"%d" % number))
+            while checks.held_back <= number:
+                await trio.lowlevel.checkpoint()
+        assert await checks.are_good(GOOD)
+        for guess in (WRONG, STRANGER):
+            with pytest.raises(TooManyRequests):
+                await checks.are_good(guess)
+        assert checks.held_back == 3
+        mock_clock.jump(5)
+    assert checks.held_back == 0
