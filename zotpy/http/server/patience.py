@@ -55,14 +55,18 @@ class Patience:
             self._gathers = False
             self._shares.bodies -= 1
 
-    async def gather(self, opened: trio.socket.SocketType, left_bytes: int | None, most_bytes: int) -> None:
-        """Wait for a bite of a body of which this many bytes are left (`None`: unknown), if that pays."""
-        if self._body_bytes < EAGER_BYTES:
-            return
+    def most(self, most_bytes: int) -> int:
+        """Return how much of a body to read at once, up to `most_bytes`: a read comes before its memory is granted."""
         if not self._gathers:
             self._gathers = True
             self._shares.bodies += 1
-        bite = min(self._shares.bite_bytes, most_bytes)
+        return min(most_bytes, self._shares.bite_bytes)
+
+    async def gather(self, opened: trio.socket.SocketType, left_bytes: int | None, most_bytes: int) -> None:
+        """Wait for `most_bytes` of a body of which `left_bytes` are left (`None`: unknown), if that pays."""
+        if self._body_bytes < EAGER_BYTES:
+            return
+        bite = most_bytes
         if left_bytes is not None and left_bytes <= bite:
             bite = left_bytes or 1
         if self._last_bytes >= bite:

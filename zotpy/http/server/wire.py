@@ -55,6 +55,7 @@ class Wire:
         if self._has_ended:
             return await self._drop_some(most_bytes)
         if left_bytes != 0:
+            most_bytes = self.patience.most(most_bytes)
             await self._gather(left_bytes, most_bytes)
         received: bytes | bytearray = await self.stream.receive_some(most_bytes)
         return received
