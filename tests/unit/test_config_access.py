@@ -257,3 +257,17 @@ def test_no_setting_is_no_control() -> None:
     """Without the section nothing changes."""
     assert load_settings(None, {}).http.access is None
     assert AccessSettings() != read_access_control(OF_ZOT)
+
+
+@pytest.mark.parametrize("pattern", ["*-*-*-*x", "**/a/**/a/**/a/**/b", "**/*-*-*x", "{*a*,b}/**/*-*c"])
+def test_a_pattern_whose_stars_compete_is_refused(pattern: str) -> None:
+    """A name of 255 characters would hold a replica for most of a second, whoever asks for it."""
+    ((path, problem),) = problems_of({"repositories": {pattern: {"defaultPolicy": ["read"]}}})
+    assert path == f".repositories[{pattern}]"
+    assert "stars that compete" in problem
+
+
+@pytest.mark.parametrize("pattern", ["*-*-*x", "**/*-*", "a/*/b/*/c/*/d/*", "team/**", "{a,b*}/app-*/**"])
+def test_a_pattern_whose_stars_do_not_is_read(pattern: str) -> None:
+    """Stars of different segments never try the same character."""
+    assert len(read_access_control({"repositories": {pattern: {"defaultPolicy": ["read"]}}}).rules) == 1

@@ -9,13 +9,15 @@ from typing import Any
 from zotpy.config.errors import NestedProblems
 from zotpy.config.files import unique
 from zotpy.config.foreign import asks
-from zotpy.config.globs import read_glob
+from zotpy.config.globs import read_glob, rivalry
 from zotpy.config.overlaps import can_match_same
 from zotpy.config.suggestions import closest
 from zotpy.settings.access import AccessSettings, GrantSettings, RuleSettings, Words
 
 ACTIONS = ("read", "create", "update", "delete")
 MOST_PATTERNS = 1000
+MOST_RIVALS = 3
+"""Stars of a pattern that compete: with one more a name of 255 characters holds a replica for most of a second."""
 _COLLISION = "detectmanifestcollision"
 _NOT_YET = "zotpy does not support this yet, and ignoring it would allow more than you ask for: remove it"
 
@@ -103,6 +105,9 @@ class _Reading:
         anonymous = self._actions(parts.get("anonymousPolicy"), f"{path}.anonymousPolicy")
         grants = tuple(self._grant(each, f"{path}.policies[{index}]") for index, each in enumerate(policies))
         try:
+            if rivalry(pattern) > MOST_RIVALS:
+                self._note(path, f"has more than {MOST_RIVALS} stars that compete: names would take long to match")
+                return None
             return RuleSettings(pattern, read_glob(pattern), grants, default, anonymous)
         except ValueError as error:
             self._note(path, str(error))

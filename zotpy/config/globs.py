@@ -13,6 +13,7 @@ RUN, ANYTHING = "[^/]*", ".*"
 """What `*` and `**` become."""
 BELOW, BELOW_AND_SLASH, ABOVE = "(?:/.*)?", "(?:/.*)?(?=/)", "(?:.*/)?"
 """What `/**` and `**/` become, which match nothing, too."""
+_MANY_SEGMENTS = {ANYTHING, BELOW, BELOW_AND_SLASH, ABOVE}
 _ENDS = {"", "/", ",", "}"}
 """What may be on either side of `**`, and the end of the pattern."""
 
@@ -43,6 +44,22 @@ def pieces(text: str) -> Iterator[str]:
         yield translation.next()
     if translation.depth:
         raise PatternError(text, "a brace is not closed")
+
+
+def rivalry(text: str) -> int:
+    """Return how many stars of a pattern compete for the same characters. Raises `PatternError`.
+
+    The time that a match takes grows with this power of the length of a name: `*` competes with others of its segment,
+    and `**` with every other one.
+    """
+    rivals = runs = 0
+    for piece in (*pieces(text), "/"):
+        if piece == RUN:
+            runs += 1
+        elif piece in _MANY_SEGMENTS or piece == "/":
+            rivals += (piece in _MANY_SEGMENTS) + (runs if runs > 1 else 0)
+            runs = 0
+    return rivals
 
 
 class _Translation:
