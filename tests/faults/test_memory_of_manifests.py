@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 BUDGET_BYTES = 64 * MIB
 CLIENTS = 80
 LONG_BYTES = 4 * MIB - 64 * 1024
-SLACK_BYTES = 24 * MIB
+SLACK_BYTES = 32 * MIB
 """Copies of the one manifest that is parsed or hashed just now, connections, and what the allocator keeps."""
 
 
