@@ -27,7 +27,7 @@ class Shares:
         """Begin with no body. `shared_bytes` is for all of them together, as long as there are at most 1,000."""
         self._shared_bytes = shared_bytes
         self.bodies = 0
-        """How many bodies are long enough to gather."""
+        """How many bodies are under way."""
 
     @property
     def bite_bytes(self) -> int:
@@ -65,6 +65,20 @@ class Unsent:
             yield
         finally:
             self._shares.bodies -= 1
+
+
+class LeastReadable:
+    """How many bytes must be here before the system calls one socket readable (socket(7), `SO_RCVLOWAT`)."""
+
+    def __init__(self) -> None:
+        """Begin as the system does: any byte is enough."""
+        self.least_bytes = 1
+
+    def ask(self, opened: trio.socket.SocketType, least_bytes: int) -> None:
+        """Wait for so many from now on, 1 or more. It costs a call to the system only if the number changes."""
+        if least_bytes != self.least_bytes:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least_bytes)
+            self.least_bytes = least_bytes
 
 
 def ensure_open(opened: trio.socket.SocketType) -> None:

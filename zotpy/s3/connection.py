@@ -8,7 +8,6 @@ the CPU time of each small call.
 
 import math
 import os
-import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
@@ -23,7 +22,7 @@ import trio
 from zotpy.core.pieces import Buffer
 from zotpy.http import http1
 from zotpy.http.slabs import Room, Slabs
-from zotpy.http.sockets import Shares, Unsent, received_bytes, write_in_bites
+from zotpy.http.sockets import LeastReadable, Shares, Unsent, received_bytes, write_in_bites
 from zotpy.http.tls import TLSStream
 from zotpy.s3.forward_proxy import Proxy
 from zotpy.s3.time_limits import TOO_SLOW, time_limit
@@ -72,7 +71,7 @@ class StoreConnection:
         self._read_timeout_s = 0.0
         self._left_bytes = 0
         """How many bytes of an answer of known length have still to come."""
-        self._waits_for_many = False
+        self._least = LeastReadable()
         self._room = Room(_SLABS)
         self._unsent = Unsent(_SENT)
 
@@ -140,7 +139,7 @@ class StoreConnection:
         has_more = self._http.trailing_data[0] or not (self._is_plain or self._secured.is_empty)
         if is_done and not has_more:
             assert self._socket is not None  # noqa: S101 - for the type checker
-            self._ask_for_any(self._socket)  # any byte that comes now makes the connection unusable: `has_expired`
+            self._least.ask(self._socket, 1)  # any byte that comes now makes the connection unusable: `has_expired`
             self._http.start_next_cycle()
             self._idle_until = trio.current_time() + self._keepalive_s
             return True
@@ -241,7 +240,7 @@ class StoreConnection:
         if self._socket is None or self._secured.has_bytes:
             return
         self._ask_for_many(self._socket)
-        if not self._waits_for_many:
+        if self._least.least_bytes == 1:
             return
         with (
             time_limit(httpx.ReadTimeout, httpx.ReadError, math.inf),
@@ -250,7 +249,7 @@ class StoreConnection:
             await trio.lowlevel.wait_readable(self._socket)
         if scope.cancelled_caught and not received_bytes(self._socket):
             raise httpx.ReadTimeout(TOO_SLOW)
-        self._ask_for_any(self._socket)
+        self._least.ask(self._socket, 1)
 
     async def _read_plain(self, read: Callable[[int], T]) -> T:
         """Read as soon as bytes are here: trio's own `recv` lets all other tasks run before each read."""
@@ -270,13 +269,5 @@ class StoreConnection:
             raise httpx.ReadError(str(error)) from error
 
     def _ask_for_many(self, plain: trio.socket.SocketType) -> None:
-        """Let the system wake us when much is here to read, if much is to come (socket(7), SO_RCVLOWAT)."""
-        if (wanted := self._left_bytes > LEAST_BYTES + READ_HEAD_BYTES) is not self._waits_for_many:
-            self._waits_for_many = wanted
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, LEAST_BYTES if wanted else 1)
-
-    def _ask_for_any(self, plain: trio.socket.SocketType) -> None:
-        """Let the system wake us when any byte is here."""
-        if self._waits_for_many:
-            self._waits_for_many = False
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        """Let the system wake us when much is here to read, if much is to come."""
+        self._least.ask(plain, LEAST_BYTES if self._left_bytes > LEAST_BYTES + READ_HEAD_BYTES else 1)

@@ -11,6 +11,7 @@ from zotpy.http.server.certificate import Certificate
 from zotpy.http.sockets import SHARED_BYTES, Shares
 
 SHARE_OF_BUDGET = 8
+"""The system may hold one part in so many of the memory budget, besides the budget."""
 
 
 class ServerConfig(Config):

@@ -9,11 +9,9 @@ end of a body in chunks is not known. So zotpy waits at most as long as a bite t
 on to arrive. It reads a short body, and the first bytes of any, as they come.
 """
 
-import socket
-
 import trio
 
-from zotpy.http.sockets import Shares, received_bytes
+from zotpy.http.sockets import LeastReadable, Shares, received_bytes
 
 EAGER_BYTES = 64 * 1024
 """The first bytes of each body, up to this number, are read as they come."""
@@ -33,8 +31,7 @@ class Patience:
         self._body_bytes = 0
         self._began = 0.0
         self._last_bytes = 0
-        self._least_bytes = 1
-        """The socket's `SO_RCVLOWAT` now."""
+        self._least = LeastReadable()
         self._gathers = False
         """The body is counted among those that share what the system holds."""
 
@@ -71,7 +68,7 @@ class Patience:
             bite = left_bytes or 1
         if self._last_bytes >= bite:
             return
-        self._set_least(opened, bite)
+        self._least.ask(opened, bite)
         if left_bytes is None:
             seconds = trio.current_time() - self._began
             pause_s = min(max(SHORTEST_PAUSE_S, seconds * PAUSE_SHARE), LONGEST_PAUSE_S)
@@ -79,12 +76,7 @@ class Patience:
         else:
             with trio.move_on_after(LONGEST_WAIT_S):
                 await trio.lowlevel.wait_readable(opened)
-        self._set_least(opened, 1)
-
-    def _set_least(self, opened: trio.socket.SocketType, least_bytes: int) -> None:
-        if least_bytes != self._least_bytes:
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least_bytes)
-            self._least_bytes = least_bytes
+        self._least.ask(opened, 1)
 
 
 async def _until_it_pauses(opened: trio.socket.SocketType, pause_s: float, longest_s: float) -> None:
