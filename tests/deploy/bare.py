@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import httpx
+
 from bench.servers import programs
 from tests.processes import Process, find_program, missing
 
@@ -35,6 +37,14 @@ MOUNTS = """
     exec chroot "$0" sh -c 'cd "$0" && exec "$@"' "$@"
 """
 """Leaves the machine's own mounts alone: a mount namespace of its own sees these."""
+
+
+def is_ready(url: str) -> bool:
+    """Say whether the registry at this address is ready for clients."""
+    try:
+        return httpx.get(f"{url}/readyz").is_success
+    except httpx.TransportError:
+        return False
 
 
 class BareRoot:

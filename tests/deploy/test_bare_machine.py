@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from tests.blackbox.registry_api import http_client, push_blob
-from tests.deploy.bare import CHECKOUT, INSIDE, RUNS, BareRoot
+from tests.deploy.bare import CHECKOUT, INSIDE, RUNS, BareRoot, is_ready
 from tests.processes import descendants, free_port, has_ended, wait_until
 
 if TYPE_CHECKING:
@@ -44,20 +44,14 @@ def test_one_command_runs_a_registry(machine: BareRoot, tmp_path: Path) -> None:
     trial = machine.process("sh", "deploy/try", "--port", str(port), log_path=tmp_path / "try.log")
     url = f"http://127.0.0.1:{port}"
 
-    def answers() -> bool:
-        try:
-            return httpx.get(f"{url}/readyz").is_success
-        except httpx.TransportError:
-            return False
-
     try:
-        trial.start(answers, INSTALL_DEADLINE_S)
+        trial.start(partial(is_ready, url), INSTALL_DEADLINE_S)
         with http_client(url) as client:
             digest = push_blob(client, "team/app", b"from a bare machine")
         started = descendants(trial.pid)
         trial.stop()
         wait_until(lambda: all(map(has_ended, started)), "all that it started has ended")
-        trial.start(answers, INSTALL_DEADLINE_S)
+        trial.start(partial(is_ready, url), INSTALL_DEADLINE_S)
         with http_client(url) as client:
             assert client.get(f"/v2/team/app/blobs/{digest}").content == b"from a bare machine"
     finally:

@@ -9,14 +9,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from tests.blackbox.registry_api import http_client, push_blob
-from tests.deploy.bare import CHECKOUT, BareRoot
+from tests.deploy.bare import CHECKOUT, BareRoot, is_ready
 from tests.docs.pages import blocks
 from tests.processes import free_port
 from tests.unit.test_release import VERSION
@@ -116,14 +116,8 @@ def test_its_files_install_on_a_bare_machine(directory: Path, tmp_path: Path) ->
         program = machine.process(*there, log_path=tmp_path / "machine.log")
         url = f"http://127.0.0.1:{port}"
 
-        def answers() -> bool:
-            try:
-                return httpx.get(f"{url}/readyz").is_success
-            except httpx.TransportError:
-                return False
-
         try:
-            program.start(answers, INSTALL_DEADLINE_S)
+            program.start(partial(is_ready, url), INSTALL_DEADLINE_S)
             with http_client(url) as client:
                 digest = push_blob(client, "team/app", b"from a release")
                 assert client.get(f"/v2/team/app/blobs/{digest}").content == b"from a release"
