@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from deploy.baremetal.trial.places import ADMIN_SOCKET
 from tests.processes import Process, find_program, free_port, wait_until
 
 if TYPE_CHECKING:
@@ -39,12 +40,13 @@ class Edge:
             render(
                 *("--template", FOLDER / template),
                 *addresses,
-                *("--socket", directory / "admin.sock", "--unprivileged"),
+                *("--socket", ADMIN_SOCKET, "--unprivileged"),
                 *(f"127.0.0.1:{port}" for port in ports),
             )
         )
         haproxy = find_program("haproxy", "apt-get install haproxy")
-        self.process = Process("haproxy", [haproxy, "-db", "-f", self.configuration], directory / "haproxy.log")
+        command: list[str | Path] = [haproxy, "-db", "-f", self.configuration]
+        self.process = Process("haproxy", command, directory / "haproxy.log", cwd=directory)
 
     @property
     def url(self) -> str:

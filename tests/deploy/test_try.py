@@ -30,7 +30,7 @@ class Trial:
 
     def __init__(self, directory: Path, *arguments: str) -> None:
         """Remember what to run; nothing is started yet."""
-        self.root = directory / "site"
+        self.root = directory / ("deep" * 25) / "site"  # longer than the path of a socket may be
         command: list[str | Path] = [sys.executable, "-m", "deploy.baremetal.trial", "--root", self.root, *arguments]
         environ = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
         self.process = Process("try", command, directory / "try.log", environ, directory)

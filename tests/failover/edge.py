@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploy.baremetal.trial.places import ADMIN_SOCKET
 from tests.deploy.edge import Edge
 from tests.processes import wait_until
 
@@ -55,7 +56,7 @@ class WatchedEdge(Edge):
         short = Path(self._sockets.name) / "admin.sock"
         self._socket = str(short)
         rules = self.configuration.read_text()
-        self.configuration.write_text(rules.replace(str(directory / "admin.sock"), self._socket))
+        self.configuration.write_text(rules.replace(ADMIN_SOCKET, self._socket))
 
     @property
     def port(self) -> int:

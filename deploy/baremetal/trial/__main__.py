@@ -52,7 +52,7 @@ async def _run_parts(site: Site, stop: trio.Event) -> None:
     """Run replicas and HAProxy, and end them in order once told to."""
     replicas = [_replica(site, number, port) for number, port in enumerate(site.replica_ports, 1)]
     command: list[str | Path] = [find_haproxy(), "-db", "-f", site.haproxy]
-    edge = Part("haproxy", command, site.log("haproxy"), signal.SIGUSR1)
+    edge = Part("haproxy", command, site.log("haproxy"), signal.SIGUSR1, site.root)
     async with trio.open_nursery() as nursery:
         for part in [*replicas, edge]:
             nursery.start_soon(part.keep_running)

@@ -24,6 +24,8 @@ class Part:
     command: Sequence[str | Path]
     log: Path
     end_signal: signal.Signals = signal.SIGTERM
+    directory: Path | None = None
+    """Where it runs; `None`: where we do."""
     process: "subprocess.Popen[bytes] | None" = None
     is_ending: bool = False
     ended: trio.Event = field(default_factory=trio.Event)
@@ -35,6 +37,7 @@ class Part:
             self.process = subprocess.Popen(  # noqa: S603 - our own programs
                 [sys.executable, "-I", child.__file__, str(os.getpid()), *map(str, self.command)],
                 env=environ,
+                cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -15,6 +15,8 @@ from zotpy.embedded import EmbeddedStore
 RENDER = Path(__file__).parents[1] / "haproxy" / "render"
 PORT, INSIDE_PORT, FIRST_REPLICA_PORT = 5000, 8404, 5001
 MOST_REPLICAS = 64
+ADMIN_SOCKET = "unix@admin.sock"
+"""Where HAProxy is administered, in its working directory: HAProxy takes no path of a socket over 97 bytes."""
 
 
 class SiteError(Exception):
@@ -65,7 +67,7 @@ def write(site: Site, store: EmbeddedStore) -> None:
     site.configuration.write_text(json.dumps(settings, indent=2))
     places = ["--plain", f"127.0.0.1:{site.port}", "--inside", f"127.0.0.1:{site.inside_port}"]
     replicas = [f"127.0.0.1:{port}" for port in site.replica_ports]
-    command = ["sh", str(RENDER), *places, "--socket", str(site.root / "admin.sock"), "--unprivileged", *replicas]
+    command = ["sh", str(RENDER), *places, "--socket", ADMIN_SOCKET, "--unprivileged", *replicas]
     site.haproxy.write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)  # noqa: S603 - our own
 
 
