@@ -5,10 +5,6 @@ that sends its password with each request must not pay each time. What is rememb
 and stored hash. So it tells nothing to a reader of the memory, and it counts no more once the user's hash has changed.
 """
 
-import hashlib
-import hmac
-import secrets
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,9 +15,9 @@ from zotpy.auth.background import Background
 from zotpy.auth.basic import Credentials
 from zotpy.auth.hashes import PasswordHash
 from zotpy.auth.htpasswd import Users
+from zotpy.auth.remembered import Remembered
 from zotpy.core.errors import TooManyRequests
 
-MOST_REMEMBERED = 4096
 _RETRY_AFTER_S = 1
 
 
@@ -43,13 +39,12 @@ class PasswordChecks:
     """How many refusals are. They take no places of logins, otherwise guesses would keep users out."""
     _limiter: trio.CapacityLimiter = field(init=False)
     _background: Background = field(init=False)
-    _key: bytes = field(default_factory=lambda: secrets.token_bytes(32), init=False, repr=False)
-    _remembered: OrderedDict[bytes, float] = field(default_factory=OrderedDict, init=False, repr=False)
-    """Until when each success counts, the latest use last."""
+    _remembered: Remembered[bool] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._limiter = trio.CapacityLimiter(self.at_once)
         self._background = Background(self.at_once)
+        self._remembered = Remembered(self.remember_s)
 
     async def are_good(self, credentials: Credentials) -> bool:
         """Say whether the user exists and has this password.
@@ -90,7 +85,7 @@ class PasswordChecks:
             fits = tried is not None and await self._try(tried, credentials.password)
         if stored is None or not fits:
             return False
-        self._remember(self._digest(credentials, stored))
+        self._remembered.keep(True, *_asked(credentials, stored))  # noqa: FBT003 - the answer
         return True
 
     async def _try(self, tried: PasswordHash, password: bytes) -> bool:
@@ -105,31 +100,15 @@ class PasswordChecks:
     def _decoy(self, users: Users, name: str) -> PasswordHash | None:
         """Return a hash to check for a user who does not exist: always the same one for the same name."""
         hashes = list(users.hashes.values())
-        return hashes[int.from_bytes(self._mac(name.encode())[:8], "big") % len(hashes)] if hashes else None
+        return hashes[int.from_bytes(self._remembered.mac(name.encode())[:8], "big") % len(hashes)] if hashes else None
 
     def _is_remembered(self, credentials: Credentials) -> bool:
         stored = self.users().hashes.get(credentials.name)
-        if stored is None:
-            return False
-        digest = self._digest(credentials, stored)
-        if self._remembered.get(digest, 0.0) <= trio.current_time():
-            self._remembered.pop(digest, None)
-            return False
-        self._remembered.move_to_end(digest)
-        return True
+        return stored is not None and bool(self._remembered.recall(*_asked(credentials, stored)))
 
-    def _remember(self, digest: bytes) -> None:
-        self._remembered[digest] = trio.current_time() + self.remember_s
-        self._remembered.move_to_end(digest)
-        while len(self._remembered) > MOST_REMEMBERED:
-            self._remembered.popitem(last=False)
 
-    def _digest(self, credentials: Credentials, stored: PasswordHash) -> bytes:
-        parts = [credentials.name.encode(), stored.text.encode(), credentials.password]
-        return self._mac(b"".join(len(part).to_bytes(4, "big") + part for part in parts))
-
-    def _mac(self, data: bytes) -> bytes:
-        return hmac.digest(self._key, data, hashlib.sha256)
+def _asked(credentials: Credentials, stored: PasswordHash) -> tuple[bytes, bytes, bytes]:
+    return credentials.name.encode(), stored.text.encode(), credentials.password
 
 
 def _too_many() -> TooManyRequests:

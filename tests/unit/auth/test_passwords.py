@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from zotpy.auth import passwords
+from zotpy.auth import remembered
 from zotpy.auth.basic import Credentials
 from zotpy.auth.hashes import PasswordHash
 from zotpy.auth.htpasswd import Users
@@ -104,7 +104,7 @@ async def test_what_is_remembered_ends_with_the_hash(scene: Scene) -> None:
 
 async def test_what_is_remembered_is_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """The credentials that were used last stay."""
-    monkeypatch.setattr(passwords, "MOST_REMEMBERED", 2)
+    monkeypatch.setattr(remembered, "MOST_REMEMBERED", 2)
     names = ["a", "b", "c"]
     scene.users = Users({name: PasswordHash(name, scene.check) for name in names}, {})
     checks = scene.checks()
@@ -121,8 +121,8 @@ async def test_neither_passwords_nor_hashes_are_kept(scene: Scene) -> None:
     one, other = scene.checks(), scene.checks()
     await one.are_good(GOOD)
     await other.are_good(GOOD)
-    assert not {*one._remembered} & {*other._remembered}
-    assert b"secret" not in b"".join([*one._remembered])
+    assert not {*one._remembered._answers} & {*other._remembered._answers}
+    assert b"secret" not in b"".join([*one._remembered._answers])
 
 
 async def test_a_user_who_does_not_exist_costs_a_check(scene: Scene) -> None:

@@ -1,0 +1,52 @@
+"""Answers about passwords that count for a while, by a keyed hash of what was asked.
+
+The hash tells nothing to a reader of the memory, because the key is made anew in each process.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import trio
+
+Answer = TypeVar("Answer")
+MOST_REMEMBERED = 4096
+
+
+@dataclass(slots=True)
+class Remembered(Generic[Answer]):
+    """At most `MOST_REMEMBERED` answers, without those that were not used for the longest time."""
+
+    for_s: float
+    """How long each answer counts; 0: not at all."""
+    _key: bytes = field(default_factory=lambda: secrets.token_bytes(32), init=False, repr=False)
+    _answers: OrderedDict[bytes, tuple[float, Answer]] = field(default_factory=OrderedDict, init=False, repr=False)
+    """Each with the time until which it counts, the latest use last."""
+
+    def recall(self, *asked: bytes) -> Answer | None:
+        """Return the answer to this. `None`: it was never kept, it was forgotten, or its time is over."""
+        digest = self._digest(asked)
+        until, answer = self._answers.get(digest, (0.0, None))
+        if answer is None or until <= trio.current_time():
+            self._answers.pop(digest, None)
+            return None
+        self._answers.move_to_end(digest)
+        return answer
+
+    def keep(self, answer: Answer, *asked: bytes) -> None:
+        """Keep the answer to this from now on."""
+        digest = self._digest(asked)
+        self._answers[digest] = trio.current_time() + self.for_s, answer
+        self._answers.move_to_end(digest)
+        while len(self._answers) > MOST_REMEMBERED:
+            self._answers.popitem(last=False)
+
+    def mac(self, data: bytes) -> bytes:
+        """Return 32 bytes that follow from the data, and that nobody can guess who has no part of this process."""
+        return hmac.digest(self._key, data, hashlib.sha256)
+
+    def _digest(self, asked: tuple[bytes, ...]) -> bytes:
+        return self.mac(b"".join(len(part).to_bytes(4, "big") + part for part in asked))
