@@ -1,18 +1,22 @@
-"""From settings to what finds out who calls: the files of users, the checks of passwords, and the challenge."""
+"""From settings to what finds out who calls: the kinds of logins in their order, and the challenge."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
+from zotpy.auth.authenticator import Authenticator, BearerReader, Renewer
 from zotpy.auth.basic import challenge
 from zotpy.auth.grants import Grants
 from zotpy.auth.htpasswd import Htpasswd
 from zotpy.auth.passwords import PasswordChecks
+from zotpy.auth.refusals import Refusals
 from zotpy.bell import Bell
 from zotpy.services import Service
 from zotpy.settings import Settings
 from zotpy.startup import StartupError
+from zotpy.store.interface import Store
 from zotpy.web.dispatch import Admit, admit_everybody
-from zotpy.web.login import Login
+from zotpy.web.login import Login, Recognizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +30,64 @@ class Door:
     """Keep current what the door knows."""
 
 
-def make_door(settings: Settings, bell: Bell, grants: Grants) -> Door:
-    """Read the files of users. They are checked again every few seconds, and when the bell is rung.
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a kind of login may be built from."""
 
-    Raises `StartupError` if a file cannot be read.
-    """
-    auth = settings.auth
+    settings: Settings
+    bell: Bell
+    """Rung when files are to be looked at again."""
+    store: Store
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of login: what it adds to the lists of `Login`, and what runs beside it."""
+
+    authenticators: tuple[Authenticator, ...] = ()
+    bearers: tuple[BearerReader, ...] = ()
+    recognizers: tuple[Recognizer, ...] = ()
+    renewers: Mapping[str, Renewer] = field(default_factory=dict)
+    """By `Identity.kind`."""
+    services: tuple[Service, ...] = ()
+
+
+def by_htpasswd(ground: Ground) -> Kind | None:
+    """Read the file of users. It is checked again every few seconds, and when the bell is rung."""
+    auth = ground.settings.auth
     if auth.htpasswd is None:
-        return Door()
+        return None
     try:
         htpasswd = Htpasswd(auth.htpasswd)
     except (OSError, ValueError) as error:
         reason = error.strerror or error if isinstance(error, OSError) else error
         msg = f"http.auth.htpasswd.path: {auth.htpasswd} cannot be read: {reason}"
         raise StartupError(msg) from error
-    checks = PasswordChecks(
-        lambda: htpasswd.users, auth.checks_at_once, auth.checks_waiting, auth.remember_s, auth.fail_delay_s
+    checks = PasswordChecks(lambda: htpasswd.users, auth.checks_at_once, auth.checks_waiting, auth.remember_s)
+    return Kind(authenticators=(checks,), services=(Service(partial(htpasswd.keep_current, ground.bell)),))
+
+
+KINDS: tuple[Callable[[Ground], Kind | None], ...] = (by_htpasswd,)
+"""Every kind of login, in the order in which they are asked.
+
+One that knows its own passwords by their form, such as a key with a prefix, comes before `by_htpasswd`: that one spends
+the time of a check on each name that it does not know. One that asks another server comes after it. Each returns `None`
+if the settings do not ask for it, and raises `StartupError` if it cannot work.
+"""
+
+
+def make_door(settings: Settings, bell: Bell, grants: Grants, store: Store) -> Door:
+    """Make every kind of login that the settings ask for. Raises `StartupError` if one cannot work."""
+    ground = Ground(settings, bell, store)
+    kinds = [kind for make in KINDS if (kind := make(ground)) is not None]
+    if not kinds:
+        return Door()
+    login = Login(
+        [each for kind in kinds for each in kind.authenticators],
+        [each for kind in kinds for each in kind.bearers],
+        [each for kind in kinds for each in kind.recognizers],
+        grants,
+        Refusals(settings.auth.fail_delay_s, settings.auth.checks_waiting),
     )
-    watching = Service(partial(htpasswd.keep_current, bell))
-    return Door(Login(checks, grants).admit, challenge(settings.http.realm), (watching,))
+    services = tuple(each for kind in kinds for each in kind.services)
+    return Door(login.admit, challenge(settings.http.realm), services)

@@ -47,7 +47,7 @@ async def _reload(settings: Settings) -> Settings:
     if not reopen_logs(read.log):
         read = settings
     holding = replace(settings, log=read.log)
-    if read.auth.htpasswd is not None:  # otherwise the callers of now would lose their rules, and keep their logins
+    if read.auth.has_login:  # otherwise the callers of now would lose their rules, and keep their logins
         holding = replace(holding, http=replace(settings.http, access=read.http.access))
     waiting = [each.name for each in fields(Settings) if each.compare and each.name != "warnings"]
     waiting = [name for name in waiting if getattr(read, name) != getattr(holding, name)]

@@ -81,13 +81,15 @@ async def run_replica(
     grants: Grants | None = None,
 ) -> None:
     """Open the store and answer requests; see `zotpy.listening.listen`. Raises `StartupError`."""
-    door = make_door(settings, bell := bell or Bell(), grants or Grants(settings.http.access))
+    bell, grants = bell or Bell(), grants or Grants(settings.http.access)
     try:
         async with open_store(settings) as store:
             health, space = Health(store), await _space(settings.storage)
             await prepare_hashing()
             guarded = GuardedStore(SpacedStore(store, space), health)
-            registry = await _open(ObservedStore(guarded, metrics), settings, metrics)
+            observed = ObservedStore(guarded, metrics)
+            registry = await _open(observed, settings, metrics)
+            door = make_door(settings, bell, grants, observed)
             metrics.watch_budget(registry.budget, registry.blobs.readers)
             metrics.watch_space(space)
             metrics_path = settings.metrics.path if settings.metrics.enable else None

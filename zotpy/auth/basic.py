@@ -1,4 +1,4 @@
-"""The header `Authorization: Basic` (RFC 7617): what a client sends of a name and a password."""
+"""The header `Authorization`: a name and a password (Basic, RFC 7617), or a token (Bearer, RFC 6750)."""
 
 import base64
 from collections.abc import Sequence
@@ -18,12 +18,19 @@ class Credentials:
     password: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """A token that nobody has checked yet (RFC 6750)."""
+
+    token: str = field(repr=False)
+
+
 def challenge(realm: str) -> str:
     """Write what asks a client to log in."""
     return f'Basic realm="{realm.translate(_QUOTED)}"'
 
 
-def read_credentials(headers: Sequence[str]) -> Credentials | None:
+def read_authorization(headers: Sequence[str]) -> Credentials | Bearer | None:
     """Read all `Authorization` headers of a request. `None`: the client has not said who they are.
 
     podman and skopeo send an empty name with an empty password if they have none. Raises `Unauthorized`.
@@ -34,9 +41,15 @@ def read_credentials(headers: Sequence[str]) -> Credentials | None:
         msg = "the request has more than one Authorization header: send one"
         raise Unauthorized(msg)
     scheme, _, encoded = headers[0].strip().partition(" ")
-    if scheme.lower() != "basic":
-        msg = "the Authorization header is not of the scheme Basic: log in with a name and a password"
-        raise Unauthorized(msg)
+    if scheme.lower() == "bearer":
+        return Bearer(encoded.strip())
+    if scheme.lower() == "basic":
+        return _credentials(encoded)
+    msg = "the Authorization header is of an unknown scheme: log in with a name and a password, or with a token"
+    raise Unauthorized(msg)
+
+
+def _credentials(encoded: str) -> Credentials | None:
     try:
         name, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
         decoded = name.decode()

@@ -15,10 +15,11 @@ from zotpy.auth.background import Background
 from zotpy.auth.basic import Credentials
 from zotpy.auth.hashes import PasswordHash
 from zotpy.auth.htpasswd import Users
+from zotpy.auth.permission import Identity
+from zotpy.auth.refusals import too_many
 from zotpy.auth.remembered import Remembered
-from zotpy.core.errors import TooManyRequests
 
-_RETRY_AFTER_S = 1
+KIND = "htpasswd"
 
 
 @dataclass(slots=True)
@@ -29,14 +30,10 @@ class PasswordChecks:
     at_once: int
     """How many threads check at the same time."""
     waiting: int
-    """How many requests may be checked or wait for that, and how many refusals may be held back."""
+    """How many requests may be checked or wait for that."""
     remember_s: float
-    fail_delay_s: float
-    """How long a refusal is held back."""
     under_way: int = field(default=0, init=False)
     """How many are checked, or wait for that."""
-    held_back: int = field(default=0, init=False)
-    """How many refusals are. They take no places of logins, otherwise guesses would keep users out."""
     _limiter: trio.CapacityLimiter = field(init=False)
     _background: Background = field(init=False)
     _remembered: Remembered[bool] = field(init=False, repr=False)
@@ -46,34 +43,25 @@ class PasswordChecks:
         self._background = Background(self.at_once)
         self._remembered = Remembered(self.remember_s)
 
+    async def identify(self, credentials: Credentials) -> Identity | None:
+        """Return the user, if these are good: see `zotpy.auth.authenticator.Authenticator`."""
+        return Identity(credentials.name, kind=KIND) if await self.are_good(credentials) else None
+
     async def are_good(self, credentials: Credentials) -> bool:
         """Say whether the user exists and has this password.
 
         A user who does not exist costs as much as one who does. Raises `TooManyRequests` if too many others are being
-        checked, unless these credentials were good a while ago. Raises it, too, in place of a refusal that cannot be
-        held back because too many are.
+        checked, unless these credentials were good a while ago.
         """
         if self._is_remembered(credentials):
             return True
         if self.under_way >= self.waiting:
-            raise _too_many()
+            raise too_many()
         self.under_way += 1
         try:
-            is_good = await self._check(credentials)
+            return await self._check(credentials)
         finally:
             self.under_way -= 1
-        if not is_good and self.fail_delay_s:
-            await self._hold_back()
-        return is_good
-
-    async def _hold_back(self) -> None:
-        if self.held_back >= self.waiting:
-            raise _too_many()
-        self.held_back += 1
-        try:
-            await trio.sleep(self.fail_delay_s)
-        finally:
-            self.held_back -= 1
 
     async def _check(self, credentials: Credentials) -> bool:
         async with self._limiter:
@@ -109,7 +97,3 @@ class PasswordChecks:
 
 def _asked(credentials: Credentials, stored: PasswordHash) -> tuple[bytes, bytes, bytes]:
     return credentials.name.encode(), stored.text.encode(), credentials.password
-
-
-def _too_many() -> TooManyRequests:
-    return TooManyRequests("too many logins are being checked: try again", retry_after_s=_RETRY_AFTER_S)

@@ -72,7 +72,7 @@ def counting(upload: UploadSettings, gc: GcSettings) -> UploadSettings:
 
 def unlocked(values: Values) -> Iterator[str]:
     """Say that settings of logins lock nothing."""
-    if values.get("auth") and not values["auth"].get("htpasswd"):
+    if values.get("auth") and not AuthSettings(**values["auth"]).has_login:
         yield "http.auth has no login, so everybody may do everything: name a file of users in http.auth.htpasswd.path"
 
 
@@ -125,7 +125,7 @@ def contradictions(values: Values, faulty: Collection[str]) -> Iterator[str]:
 
 def _missing_login(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield a problem if there are rules for users, and nobody can say who they are."""
-    if values.get("http", {}).get("access") is not None and not values.get("auth", {}).get("htpasswd"):
+    if values.get("http", {}).get("access") is not None and not AuthSettings(**values.get("auth", {})).has_login:
         problem = "zotpy cannot find out who its clients are without a way to log in: configure one, or remove this"
         yield ("http.accessControl", "http.auth.htpasswd.path"), problem
 

@@ -18,3 +18,8 @@ class AuthSettings:
     """How many logins may be checked or wait for that, and how many refusals may be held back, 1 to 10,000."""
     remember_s: float = 300.0
     """How long a good password is remembered; 0: not at all."""
+
+    @property
+    def has_login(self) -> bool:
+        """Say whether there is any way to log in. Without one everybody may do everything."""
+        return self.htpasswd is not None

@@ -1,12 +1,14 @@
 """Who makes a request, by the credentials that it carries, and so what it may do."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from zotpy.auth.basic import read_credentials
+from zotpy.auth.authenticator import Authenticator, BearerReader
+from zotpy.auth.basic import Bearer, Credentials, read_authorization
 from zotpy.auth.grants import everything_to_users
-from zotpy.auth.passwords import PasswordChecks
 from zotpy.auth.permission import Identity, Permission
+from zotpy.auth.refusals import Refusals
 from zotpy.core.errors import Unauthorized
 from zotpy.http.server.bodies import BoundedRequest
 
@@ -16,15 +18,32 @@ Grant = Callable[[Identity], Permission]
 """Says what a caller may do."""
 
 
+class Recognizer(Protocol):
+    """A kind of login that needs no `Authorization` header, such as a client certificate of the connection."""
+
+    async def recognize(self, request: BoundedRequest) -> Identity | None:
+        """Return who makes the request. `None`: it carries nothing of this kind.
+
+        Raises `Unauthorized` if it carries something that is not good: the caller is then not even anonymous.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Finds out who makes a request."""
+    """Finds out who makes a request. Each kind of login is asked in its place of its list."""
 
-    checks: PasswordChecks
+    authenticators: Sequence[Authenticator] = ()
+    """For a name and a password."""
+    bearers: Sequence[BearerReader] = ()
+    """For a token."""
+    recognizers: Sequence[Recognizer] = ()
+    """For a request without an `Authorization` header."""
     grant: Grant = everything_to_users
+    refusals: Refusals = field(default_factory=Refusals)
 
     async def admit(self, request: BoundedRequest) -> Permission:
-        """Return what the caller may do. Raises `Unauthorized`, `TooManyRequests`.
+        """Return what the caller may do. Raises `Unauthorized`, `TooManyRequests`, `Unavailable`.
 
         A caller without credentials is anonymous, and the policies say what such a caller may do. There is one
         exception. docker, podman, skopeo and crane ask for `/v2/` first, and send credentials later only if that was
@@ -32,13 +51,32 @@ class Login:
 
         A caller with bad credentials gets nothing, not even what an anonymous caller gets.
         """
-        credentials = read_credentials(request.headers.getlist("Authorization"))
-        if credentials is None:
-            if request.path.rstrip("/") == PING:
-                msg = "log in with a user name and a password"
-                raise Unauthorized(msg)
-            return self.grant(ANONYMOUS)
-        if not await self.checks.are_good(credentials):
+        shown = read_authorization(request.headers.getlist("Authorization"))
+        if isinstance(shown, Credentials):
+            return self.grant(await self.identify(shown))
+        if isinstance(shown, Bearer):
+            return self.grant(await self._read(shown))
+        for recognizer in self.recognizers:
+            if (identity := await recognizer.recognize(request)) is not None:
+                return self.grant(identity)
+        if request.path.rstrip("/") == PING:
+            msg = "log in with a user name and a password"
+            raise Unauthorized(msg)
+        return self.grant(ANONYMOUS)
+
+    async def identify(self, credentials: Credentials) -> Identity:
+        """Return who has a name and a password. Raises `Unauthorized`, `TooManyRequests`, `Unavailable`."""
+        async with self.refusals.held_back():
+            for authenticator in self.authenticators:
+                if (identity := await authenticator.identify(credentials)) is not None:
+                    return identity
             msg = "the user name or the password is wrong: log in again"
             raise Unauthorized(msg)
-        return self.grant(Identity(credentials.name, kind="htpasswd"))
+
+    async def _read(self, shown: Bearer) -> Identity:
+        async with self.refusals.held_back():
+            for reader in self.bearers:
+                if (identity := await reader.read(shown.token)) is not None:
+                    return identity
+            msg = "the token in the Authorization header is none that this registry knows: log in again"
+            raise Unauthorized(msg)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +15,7 @@ from zotpy.auth.basic import Credentials
 from zotpy.auth.hashes import PasswordHash
 from zotpy.auth.htpasswd import Users
 from zotpy.auth.passwords import PasswordChecks
+from zotpy.auth.permission import Identity
 from zotpy.core.errors import TooManyRequests
 
 if TYPE_CHECKING:
@@ -56,11 +56,9 @@ class Scene:
             self.running -= 1
         return password == b"secret"
 
-    def checks(
-        self, at_once: int = 2, waiting: int = 8, remember_s: float = 300.0, delay_s: float = 0.0
-    ) -> PasswordChecks:
+    def checks(self, at_once: int = 2, waiting: int = 8, remember_s: float = 300.0) -> PasswordChecks:
         """Return checks of these users."""
-        return PasswordChecks(lambda: self.users, at_once, waiting, remember_s, delay_s)
+        return PasswordChecks(lambda: self.users, at_once, waiting, remember_s)
 
 
 @pytest.fixture
@@ -172,43 +170,8 @@ async def test_connections_of_one_client_share_a_check(scene: Scene) -> None:
     assert len(scene.calls) == 1
 
 
-async def test_refusals_are_held_back_a_bounded_number_at_once(scene: Scene, autojump_clock: MockClock) -> None:
-    """`failDelay` slows guesses down, and cannot hold more requests than may wait for a check."""
-    del autojump_clock
-    checks = scene.checks(waiting=3, delay_s=5.0)
-    refused = 0
-
-    async def guess(number: int) -> None:
-        nonlocal refused
-        try:
-            assert not await checks.are_good(Credentials("alice", b"%d" % number))
-        except TooManyRequests:
-            refused += 1
-
-    began = trio.current_time()
-    async with trio.open_nursery() as nursery:
-        for number in range(10):
-            nursery.start_soon(partial(guess, number))
-    assert refused == 7
-    assert trio.current_time() - began >= 5.0
-    began = trio.current_time()
-    assert await checks.are_good(GOOD)
-    assert trio.current_time() == began
-    assert checks.under_way == checks.held_back == 0
-
-
-async def test_refusals_that_are_held_back_keep_no_user_out(scene: Scene, mock_clock: MockClock) -> None:
-    """Guesses fill the places of refusals. A user who logs in for the first time gets in all the same."""
-    checks = scene.checks(waiting=3, delay_s=5.0)
-    async with trio.open_nursery() as nursery:
-        for number in range(3):
-            nursery.start_soon(checks.are_good, Credentials("alice", b"%d" % number))
-            while checks.held_back <= number:
-                await trio.lowlevel.checkpoint()
-        assert await checks.are_good(GOOD)
-        for guess in (WRONG, STRANGER):
-            with pytest.raises(TooManyRequests):
-                await checks.are_good(guess)
-        assert checks.held_back == 3
-        mock_clock.jump(5)
-    assert checks.held_back == 0
+async def test_a_user_is_identified(scene: Scene) -> None:
+    """The identity names the user and the kind of login. Nobody is who has a wrong password."""
+    checks = scene.checks()
+    assert await checks.identify(GOOD) == Identity("alice", kind="htpasswd")
+    assert await checks.identify(WRONG) is None

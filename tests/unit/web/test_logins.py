@@ -41,7 +41,7 @@ ALICE, BOB = ("alice", PASSWORD), ("bob", PASSWORD)
 
 def login(grant: Grant = everything_to_users, waiting: int = 8) -> Login:
     """Return what admits alice and bob."""
-    return Login(PasswordChecks(lambda: USERS, 2, waiting, 300.0, 0.0), grant)
+    return Login([PasswordChecks(lambda: USERS, 2, waiting, 300.0)], grant=grant)
 
 
 @pytest.fixture
