@@ -18,6 +18,9 @@ WINDOW_CHECK_S = 60.0
 BUFFER_ROWS = 20_000
 """Less than in a process of its own, which has all the memory for itself."""
 
+IsImmutable = Callable[[str, str], bool]
+"""Says whether a tag, the second, of a repository is immutable now."""
+
 log = structlog.get_logger()
 
 
@@ -26,7 +29,9 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-async def keep_collecting(store: Store, settings: Settings, now: Callable[[], datetime] = utc_now) -> None:
+async def keep_collecting(
+    store: Store, settings: Settings, is_immutable: IsImmutable, now: Callable[[], datetime] = utc_now
+) -> None:
     """Collect every `gcSettings.interval` until cancelled. If that is 0, do nothing.
 
     With `storage.gcTimeWindow` a collection begins when the window opens, and more follow within it, because the bytes
@@ -38,7 +43,7 @@ async def keep_collecting(store: Store, settings: Settings, now: Callable[[], da
     if not interval_s:
         return
     paced = PacedStore(store, settings.gc.calls_per_second)
-    numbers = replace(collector_settings(settings), buffer_rows=BUFFER_ROWS)
+    numbers = replace(collector_settings(settings, is_immutable), buffer_rows=BUFFER_ROWS)
     await trio.sleep(min(FIRST_AFTER_S, interval_s))
     while True:
         if outside_window(settings.gc.time_window, now()):
@@ -66,6 +71,6 @@ def outside_window(window: tuple[int, int] | None, now: datetime) -> str:
     return f"nothing was collected: it is {now:%H:%M} UTC, and storage.gcTimeWindow is {times}"
 
 
-def collector_settings(settings: Settings) -> CollectorSettings:
+def collector_settings(settings: Settings, is_immutable: IsImmutable) -> CollectorSettings:
     """Return what a collector needs of the configuration."""
-    return CollectorSettings(gc=settings.gc, retention=settings.retention)
+    return CollectorSettings(gc=settings.gc, retention=settings.retention, is_immutable=is_immutable)

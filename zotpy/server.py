@@ -112,7 +112,7 @@ async def run_replica(
                 Service(metrics.keep_published),
                 Service(health.keep_looking),
                 Service(registry.pulls.keep_written, finish=registry.pulls.write_last),
-                Service(partial(keep_collecting, guarded, settings), stops_at_drain=True),
+                Service(partial(keep_collecting, guarded, settings, grants.is_immutable), stops_at_drain=True),
             ]
             await run_beside(services, answer)
     except BaseExceptionGroup as group:

@@ -17,6 +17,7 @@ CONTROL = {
         "prod/**": {
             "policies": [{"users": ["bob"], "actions": ["delete"]}, {"groups": ["ci"], "actions": ["create"]}],
             "defaultPolicy": ["read"],
+            "immutableTags": ["v*"],
         },
         "open/*": {"anonymousPolicy": ["read"]},
     },
@@ -51,6 +52,19 @@ def write(tmp_path: Path, http: object) -> Path:
             0,
             f"allowed: bob: delete in prod/app: {PATH}.repositories[prod/**].policies[0]",
         ),
+        (
+            "--user bob --tag v1",
+            "delete",
+            "prod/app",
+            1,
+            (
+                f"refused: bob: delete in prod/app: v1 is immutable by {PATH}.repositories[prod/**].immutableTags, and"
+                " the adminPolicy does not grant it"
+            ),
+        ),
+        ("--user bob --tag latest", "delete", "prod/app", 0, f"{PATH}.repositories[prod/**].policies[0]"),
+        ("--user eve --tag v1", "read", "prod/app", 0, f"{PATH}.repositories[prod/**].defaultPolicy"),
+        ("--user root --tag v1", "update", "prod/app", 0, f"{PATH}.adminPolicy"),
         ("--user robot", "create", "prod/app", 0, f"{PATH}.repositories[prod/**].policies[1]"),
         ("--user eve --group ci", "create", "prod/app", 0, f"{PATH}.repositories[prod/**].policies[1]"),
         ("--user eve --group x --group ci", "create", "prod", 0, f"{PATH}.repositories[prod/**].policies[1]"),

@@ -33,11 +33,11 @@ OF_ZOT: dict[str, Any] = {
         "**": {"policies": [{"users": ["mallory"], "actions": ["create"]}], "defaultPolicy": ["read"]},
         "Tmp/**": {"DefaultPolicy": ["read"], "anonymousPolicy": ["read"], "policies": None},
     },
-    "adminPolicy": {"users": ["admin"], "actions": ["read", "create", "update", "delete"]},
+    "adminPolicy": {"users": ["admin"], "actions": ["read", "create", "update", "delete", "detectManifestCollision"]},
     "metrics": {"users": ["metrics"], "anonymousPolicy": ["read"]},
 }
 DEFAULT = ".repositories[**].defaultPolicy"
-NO_ACTION = "is no action: write read, create, update or delete"
+NO_ACTION = "is no action: write read, create, update, delete or detectManifestCollision"
 
 
 def problems_of(section: object) -> list[tuple[str, str]]:
@@ -86,7 +86,7 @@ def test_zots_words_are_read() -> None:
         (
             {"repositories": {"${username}/**": {"defaultPolicy": ["create"]}}},
             ".repositories[${username}/**]",
-            "${username} in a pattern: zotpy does not support this yet",
+            "a pattern has no variables",
         ),
         ({"adminPolicy": {"actions": ["*"]}}, ".adminPolicy.actions", f"'*' {NO_ACTION}"),
         ({"adminPolicy": {"actions": "read"}}, ".adminPolicy.actions", "write a list"),
@@ -108,10 +108,36 @@ def test_zots_words_are_read() -> None:
             ".adminPolicy.conditions",
             "zotpy does not support",
         ),
+        ({"repositories": {"**": {"immutableTags": "v*"}}}, ".repositories[**].immutableTags", "write a list"),
         (
-            {"repositories": {"**": {"defaultPolicy": ["detectManifestCollision"]}}},
-            ".repositories[**].defaultPolicy",
-            "detectManifestCollision: zotpy does not support this yet",
+            {"repositories": {"**": {"immutableTags": ["v[", "*"]}}},
+            ".repositories[**].immutableTags[0]",
+            "'v[' is no pattern: a bracket is not closed",
+        ),
+        (
+            {"repositories": {"**": {"immutableTags": ["*", "!latest"]}}},
+            ".repositories[**].immutableTags[1]",
+            "exceptions stand below mutableTags",
+        ),
+        (
+            {"repositories": {"**": {"immutableTags": [7]}}},
+            ".repositories[**].immutableTags[0]",
+            "write a pattern such as v1.*, in quotes",
+        ),
+        (
+            {"repositories": {"**": {"immutableTags": ["v*"], "mutableTags": ["*-*-*-*-*"]}}},
+            ".repositories[**].mutableTags[0]",
+            "has more than 3 stars that compete",
+        ),
+        (
+            {"repositories": {"**": {"immutableTags": ["v*"] * 101}}},
+            ".repositories[**].immutableTags",
+            "has 101 patterns: write at most 100",
+        ),
+        (
+            {"repositories": {"**": {"mutableTags": ["latest"]}}},
+            ".repositories[**].mutableTags",
+            "are exceptions to immutableTags",
         ),
     ],
 )

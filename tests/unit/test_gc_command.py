@@ -12,6 +12,7 @@ import structlog
 import trio
 from structlog.testing import capture_logs
 
+from zotpy.auth.grants import Grants
 from zotpy.cli import main
 from zotpy.collecting import WINDOW_CHECK_S, keep_collecting, outside_window
 from zotpy.collector import Summary
@@ -122,7 +123,7 @@ async def test_a_server_collects_only_in_the_window(tmp_path: Path, autojump_clo
     started = autojump_clock.current_time()
     with capture_logs() as logs:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(keep_collecting, MemoryStore(), settings, now)
+            nursery.start_soon(keep_collecting, MemoryStore(), settings, Grants(None).is_immutable, now)
             await trio.sleep(14 * 3600 - WINDOW_CHECK_S)
             assert logs == []
             await trio.sleep(2 * 3600 + WINDOW_CHECK_S)

@@ -6,7 +6,7 @@ from enum import StrEnum
 class Action(StrEnum):
     """What a request does, as far as its permission is concerned.
 
-    A policy grants the first four on a repository. None of them implies another.
+    A policy grants the first five on a repository. None of them implies another.
     """
 
     READ = "read"
@@ -17,6 +17,8 @@ class Action(StrEnum):
     """Push a tag that exists, also with the manifest that it names already."""
     DELETE = "delete"
     """Delete a tag, a manifest or a blob."""
+    DETECT_COLLISION = "detectManifestCollision"
+    """Not be let delete a manifest by its digest if several tags name it. A policy grants it like an action."""
 
     PUSH = "push"
     """Push a manifest under this tag or digest: `CREATE` if the tag is new, `UPDATE` if it exists.

@@ -6,7 +6,7 @@ from zotpy.auth.actions import Action
 from zotpy.auth.permission import Identity
 from zotpy.auth.policy import ON_REPOSITORIES, Policies
 from zotpy.core.errors import Denied, RegistryError, Unauthorized
-from zotpy.core.names import RepositoryName
+from zotpy.core.names import RepositoryName, Tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,14 @@ class Granted:
         asked = (Action.CREATE, Action.UPDATE) if action is Action.PUSH else (action,)
         return any(self.policies.decide(self.identity, each, repo.text).is_allowed for each in asked)
 
+    def is_fixed(self, action: Action, repo: RepositoryName, tag: Tag) -> bool:
+        """Say whether a tag is immutable, and the `adminPolicy` does not grant the caller this action."""
+        return self.policies.is_immutable(repo.text, tag.text) and not self.policies.is_admin(self.identity, action)
+
+    def detects_collisions(self, repo: RepositoryName) -> bool:
+        """Say whether a rule grants the caller `detectManifestCollision`."""
+        return self.policies.decide(self.identity, Action.DETECT_COLLISION, repo.text).is_allowed
+
 
 def refusal(identity: Identity, action: Action, repo: RepositoryName | None) -> RegistryError:
     """Return the error of a caller who may not do this. It tells nothing of the repository, nor of the rules."""
@@ -58,6 +66,7 @@ _WHAT = {
     Action.CREATE: "create content in",
     Action.UPDATE: "update tags in",
     Action.DELETE: "delete from",
+    Action.DETECT_COLLISION: "detect collisions in",
     Action.PUSH: "push to",
     Action.CONNECT: "use this registry",
     Action.CATALOG: "list the repositories",

@@ -22,6 +22,10 @@ class Grants:
         """Replace the rules."""
         self._policies = _policies(access)
 
+    def is_immutable(self, name: str, tag: str) -> bool:
+        """Say whether a tag of the repository with this name is immutable now."""
+        return self._policies is not None and self._policies.is_immutable(name, tag)
+
     def __call__(self, identity: Identity) -> Permission:
         """Say what a caller may do."""
         if self._policies is not None:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from zotpy.auth.actions import Action
 from zotpy.core.errors import Unauthorized
-from zotpy.core.names import RepositoryName
+from zotpy.core.names import RepositoryName, Tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,14 @@ class Permission(Protocol):
         """
         ...
 
+    def is_fixed(self, action: Action, repo: RepositoryName, tag: Tag) -> bool:
+        """Say whether a tag, if it exists, is immutable for the caller as far as `UPDATE` or `DELETE` is concerned."""
+        ...
+
+    def detects_collisions(self, repo: RepositoryName) -> bool:
+        """Say whether the caller must not delete a manifest by its digest if several tags name it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Unrestricted:
@@ -65,6 +73,16 @@ class Unrestricted:
         """Say yes."""
         del action, repo, reference
         return True
+
+    def is_fixed(self, action: Action, repo: RepositoryName, tag: Tag) -> bool:
+        """Say no."""
+        del action, repo, tag
+        return False
+
+    def detects_collisions(self, repo: RepositoryName) -> bool:
+        """Say no."""
+        del repo
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +103,16 @@ class Nothing:
         del action, repo, reference
         return False
 
+    def is_fixed(self, action: Action, repo: RepositoryName, tag: Tag) -> bool:
+        """Say yes."""
+        del action, repo, tag
+        return True
+
+    def detects_collisions(self, repo: RepositoryName) -> bool:
+        """Say yes."""
+        del repo
+        return True
+
 
 class Unasked:
     """What a handler has whose row asks nobody who they are: it may ask for nothing."""
@@ -102,6 +130,16 @@ class Unasked:
         """Say no."""
         del action, repo, reference
         return False
+
+    def is_fixed(self, action: Action, repo: RepositoryName, tag: Tag) -> bool:
+        """Say yes."""
+        del action, repo, tag
+        return True
+
+    def detects_collisions(self, repo: RepositoryName) -> bool:
+        """Say yes."""
+        del repo
+        return True
 
 
 UNRESTRICTED: Permission = Unrestricted()

@@ -62,6 +62,11 @@ class Policies:
         admin = self.settings.admin
         return bool(identity.name) and action in admin.actions and _concerns(admin, identity, self.groups_of(identity))
 
+    def is_immutable(self, name: str, tag: str) -> bool:
+        """Say whether only the `adminPolicy` lets anybody move or delete a tag of the repository with this name."""
+        rule = self.rule_of(name)
+        return rule is not None and tag in rule.immutable
+
     def may_read_metrics(self, identity: Identity) -> bool:
         """Say whether a caller may scrape the metrics. Neither the `adminPolicy` nor any other rule grants that."""
         if identity.name:

@@ -3,13 +3,14 @@
 A DELETE reads the entry, then the tags that name the manifest. It puts a tombstone in the place of the entry, if that
 is still the one that it read. Then it deletes the tags, if they are still those that it read. A push replaces the entry
 after it has written its tags. So if the tombstone could be written, no push ended between the two readings. The DELETE
-has read the tags of every earlier push, and the tags of every later push are others than those that it deletes.
+has read the tags of every earlier push, and the tags of every later push are others than those that it deletes. If some
+tags must not be deleted, it looks for them among those that it has read, each time that it reads them.
 
 A store without conditional requests cannot guarantee this. There a DELETE checks at its end whether the manifest was
 pushed again since it began, and restores what that push may have lost.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -27,6 +28,13 @@ from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.record_values import Lease, ManifestValue
 from zotpy.memory.parsing import read_apart
 from zotpy.store.interface import Listed, Store
+
+Judge = Callable[[Collection[Tag]], object]
+"""Called with the tags that name a manifest before it is buried. It raises an error if they must stay."""
+
+
+def every_tag(_: Collection[Tag]) -> None:
+    """Let all tags be deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +59,17 @@ class Deletions:
     records: Records
     pointers: Pointers
 
-    async def delete(self, repo: RepositoryName, digest: Digest, room: Room | None = None) -> None:
-        """Delete a manifest with its tags and its referrer entry. Raises `ManifestUnknown`."""
+    async def delete(
+        self, repo: RepositoryName, digest: Digest, room: Room | None = None, judge: Judge = every_tag
+    ) -> None:
+        """Delete a manifest with its tags and its referrer entry. Raises `ManifestUnknown`, and what `judge` raises."""
         looked: Looked | None = None
         for _ in range(ATTEMPTS):
             there = await self.look(repo, digest, room)
             if there is None and looked is None:
                 raise unknown(digest)
+            if there is not None:  # each time anew: a push may have overtaken us to add a tag
+                judge(there.tags.keys())
             if there is None or await self.bury(repo, digest, there):
                 break  # by us, or meanwhile: by another request, or by this one, whose answer was lost
             looked = there

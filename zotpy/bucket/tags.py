@@ -5,7 +5,7 @@ two pushes at once the later one stays. A push may be conditional if the store h
 """
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zotpy.bucket.long_reads import Read, beginnings
 from zotpy.bucket.records import ATTEMPTS, overtaken
@@ -13,7 +13,7 @@ from zotpy.bucket.reliance import require
 from zotpy.core import keys
 from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
-from zotpy.core.errors import PreconditionFailed, Unsupported
+from zotpy.core.errors import PreconditionFailed, TagImmutable, Unsupported
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.record_values import Due, ManifestValue, TagValue
 from zotpy.store.interface import ConditionFailed, Fetched, KeyMissing, Store
@@ -56,11 +56,10 @@ class Tags:
             raise Unsupported(msg, detail={"reason": "conditional"})
 
     async def check(self, repo: RepositoryName, tag: Tag, condition: Condition, etags: dict[Tag, str]) -> None:
-        """Raise `PreconditionFailed` if the condition does not hold now. Note the ETag to replace."""
+        """Raise `PreconditionFailed` or `TagImmutable` if the condition does not hold now. Note the ETag to replace."""
         found = await self.read(repo, tag)
         digest = None if found is None else found[0].digest
-        if not condition.holds(digest):
-            raise does_not_hold(tag, digest)
+        require_to_hold(condition, tag, digest)
         if found is not None:
             etags[tag] = found[1].etag
 
@@ -74,7 +73,7 @@ class Tags:
         etags: dict[Tag, str] | None = None,
         due: Due | None = None,
     ) -> None:
-        """Make a tag name a manifest. Raises `PreconditionFailed` if the condition no longer holds, and `TooLate`.
+        """Make a tag name a manifest. Raises what `check` does if the condition no longer holds, and `TooLate`.
 
         If another push came in between and the condition still holds, its tag is replaced, as if it had come before.
         `etags` are those that a conditional push may replace. After it they contain that of its own writing, so that
@@ -118,6 +117,19 @@ class Tags:
         if self.store.features.conditional_delete:
             return await self.delete(repo, tag, etag)
         return await self.etag_of(repo, tag, digest) == etag and await self.delete(repo, tag)
+
+
+def require_to_hold(condition: Condition, tag: Tag, digest: Digest | None) -> None:
+    """Raise `PreconditionFailed` or `TagImmutable` if a condition does not hold for what a tag names, or for nothing.
+
+    What the client asked for comes first.
+    """
+    if condition.holds(digest):
+        return
+    if not condition.moves(digest) or not replace(condition, only=None).holds(digest):
+        raise does_not_hold(tag, digest)
+    msg = f"the tag {tag} is immutable and names another manifest: push this one under another tag"
+    raise TagImmutable(msg, detail={"tag": tag.text, "reason": "immutable"})
 
 
 def does_not_hold(reference: Reference, digest: Digest | None) -> PreconditionFailed:

@@ -1,5 +1,6 @@
 """The numbers that a collector and the replicas of its bucket agree on, and how hard it works."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from zotpy.settings import GcSettings, RetentionSettings
@@ -15,6 +16,8 @@ class CollectorSettings:
     """Count what would be deleted, and delete nothing."""
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     """What may be deleted although no client deleted it."""
+    is_immutable: Callable[[str, str], bool] = lambda *_: False
+    """Say whether a tag, the second, of a repository stays whatever `retention` says."""
     repositories_at_once: int = 8
     """How many repositories are checked at once, 1 or more."""
     calls_at_once: int = 16

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from zotpy.auth.decision import Decision
 
-ACTIONS = ("read", "create", "update", "delete")
+ACTIONS = ("read", "create", "update", "delete", "detectManifestCollision")
 _DESCRIPTION = """Say whether a caller may do something in a repository, and which rule of http.accessControl decides.
 
 Without --user the caller is anonymous, somebody who has not logged in. The command knows the groups of
@@ -29,6 +29,7 @@ def add_access(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--group", action="append", default=[], metavar="G", help="a group that the login says; may be repeated"
     )
     parser.add_argument("--repo", required=True, metavar="R", help="the name of the repository, such as team/app")
+    parser.add_argument("--tag", metavar="T", help="the tag that is to be updated or deleted, which may be immutable")
     parser.add_argument("--action", required=True, choices=ACTIONS, help="what the user wants to do")
     parser.set_defaults(run=_run)
 
@@ -54,7 +55,14 @@ def _run(options: argparse.Namespace) -> int:
         is_allowed = bool(options.user) or settings.auth.htpasswd is None
         _say(is_allowed, who, what, "the configuration has no http.accessControl, so only a login is needed, if any")
         return 0 if is_allowed else 1
-    decision = Policies(access).decide(Identity(options.user, frozenset(options.group)), Action(options.action), name)
+    policies, identity = Policies(access), Identity(options.user, frozenset(options.group))
+    action = Action(options.action)
+    decision = policies.decide(identity, action, name)
+    is_fixed = action in {Action.UPDATE, Action.DELETE} and not policies.is_admin(identity, action)
+    if options.tag is not None and decision.is_allowed and is_fixed and policies.is_immutable(name, options.tag):
+        where = f"http.accessControl.repositories[{decision.pattern}].immutableTags"
+        _say(False, who, what, f"{options.tag} is immutable by {where}, and the adminPolicy does not grant it")  # noqa: FBT003 - the first word of the line
+        return 1
     _say(decision.is_allowed, who, what, _reason(decision))
     return 0 if decision.is_allowed else 1
 

@@ -95,11 +95,12 @@ def _check_grace(options: argparse.Namespace, settings: "Settings") -> None:
 
 
 async def _collect(settings: "Settings", tell: Callable[[Any], None], *, dry_run: bool) -> "Summary":
+    from zotpy.auth.grants import Grants  # noqa: PLC0415
     from zotpy.collecting import collector_settings  # noqa: PLC0415
     from zotpy.collector import Collector  # noqa: PLC0415
     from zotpy.commands.shared import Watched, open_bucket  # noqa: PLC0415
 
-    numbers = replace(collector_settings(settings), dry_run=dry_run)
+    numbers = replace(collector_settings(settings, Grants(settings.http.access).is_immutable), dry_run=dry_run)
     async with open_bucket(settings) as store:
         with Watched(tell) as watched:
             return await Collector(store, numbers, watched).run()

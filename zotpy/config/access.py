@@ -1,6 +1,7 @@
 """`http.accessControl`: who may do what, in zot's words, and what surprises in it."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, groupby
@@ -12,13 +13,14 @@ from zotpy.config.foreign import asks
 from zotpy.config.globs import read_glob, rivalry
 from zotpy.config.overlaps import can_match_same
 from zotpy.config.suggestions import closest
-from zotpy.settings.access import AccessSettings, GrantSettings, RuleSettings, Words
+from zotpy.settings.access import AccessSettings, GrantSettings, RuleSettings, TagSettings, Words
 
-ACTIONS = ("read", "create", "update", "delete")
+COLLISION = "detectManifestCollision"
+ACTIONS = ("read", "create", "update", "delete", COLLISION)
 MOST_PATTERNS = 1000
+MOST_TAG_PATTERNS = 100
 MOST_RIVALS = 3
 """Stars of a pattern that compete: with one more a name of 255 characters holds a replica for most of a second."""
-_COLLISION = "detectmanifestcollision"
 _NOT_YET = "zotpy does not support this yet, and ignoring it would allow more than you ask for: remove it"
 
 
@@ -49,7 +51,7 @@ def surprises(access: AccessSettings) -> Iterator[str]:
                 f"http.accessControl.repositories[{rule.pattern}]: no repository has such a name, so these rules hold"
                 " nowhere: names have no capitals, and no slash at an end"
             )
-        if more := rule.anonymous - rule.default:
+        if more := rule.anonymous - rule.default - {COLLISION}:
             yield (
                 f"http.accessControl.repositories[{rule.pattern}]: callers that have not logged in may"
                 f" {_listed(more)}, and users that no policy names may not: add it to defaultPolicy if they should"
@@ -97,9 +99,10 @@ class _Reading:
     def _rule(self, pattern: str, value: object) -> RuleSettings | None:
         path = f".repositories[{pattern}]"
         if "${" in pattern:
-            self._note(path, f"${{username}} in a pattern: {_NOT_YET}")
+            self._note(path, "a pattern has no variables, in zot neither: write the name of each user")
             return None
-        parts = self._section(value, path, ("policies", "defaultPolicy", "anonymousPolicy"))
+        known = ("policies", "defaultPolicy", "anonymousPolicy", "immutableTags", "mutableTags")
+        parts = self._section(value, path, known)
         policies = self._list(parts.get("policies"), f"{path}.policies")
         default = self._actions(parts.get("defaultPolicy"), f"{path}.defaultPolicy")
         anonymous = self._actions(parts.get("anonymousPolicy"), f"{path}.anonymousPolicy")
@@ -108,10 +111,35 @@ class _Reading:
             if rivalry(pattern) > MOST_RIVALS:
                 self._note(path, f"has more than {MOST_RIVALS} stars that compete: names would take long to match")
                 return None
-            return RuleSettings(pattern, read_glob(pattern), grants, default, anonymous)
+            return RuleSettings(pattern, read_glob(pattern), grants, default, anonymous, self._tags(parts, path))
         except ValueError as error:
             self._note(path, str(error))
             return None
+
+    def _tags(self, parts: Mapping[str, object], path: str) -> TagSettings:
+        """Read which tags of a rule are immutable."""
+        patterns = self._globs(parts.get("immutableTags"), f"{path}.immutableTags")
+        exceptions = self._globs(parts.get("mutableTags"), f"{path}.mutableTags")
+        if exceptions and not parts.get("immutableTags"):
+            self._note(f"{path}.mutableTags", "are exceptions to immutableTags: write these, too, or remove it")
+        return TagSettings(patterns, exceptions)
+
+    def _globs(self, value: object, path: str) -> tuple[re.Pattern[str], ...]:
+        listed, found = self._list(value, path), []
+        if len(listed) > MOST_TAG_PATTERNS:
+            self._note(path, f"has {len(listed)} patterns: write at most {MOST_TAG_PATTERNS}, with * and {{}}")
+            return ()
+        for index, each in enumerate(listed):
+            if isinstance(each, str) and each.startswith("!"):
+                self._note(f"{path}[{index}]", "exceptions stand below mutableTags")
+                continue
+            try:
+                found.append(read_glob(each, "v1.*"))
+                if rivalry(each) > MOST_RIVALS:
+                    self._note(f"{path}[{index}]", f"has more than {MOST_RIVALS} stars that compete")
+            except ValueError as error:
+                self._note(f"{path}[{index}]", str(error))
+        return tuple(found)
 
     def _grant(self, value: object, path: str) -> GrantSettings:
         parts = self._section(value, path, ("users", "groups", "actions", "conditions"))
@@ -129,10 +157,7 @@ class _Reading:
     def _actions(self, value: object, path: str, known: Sequence[str] = ACTIONS) -> Words:
         words = self._words(value, path)
         for word in sorted(words - set(known)):
-            if word.lower() == _COLLISION and known is ACTIONS:
-                self._note(path, f"{word}: {_NOT_YET}")
-            else:
-                self._note(path, f"{word!r} is no action: write {_listed(known)}")
+            self._note(path, f"{word!r} is no action: write {_listed(known)}")
         return words
 
     def _words(self, value: object, path: str) -> Words:

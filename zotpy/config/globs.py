@@ -25,10 +25,10 @@ class PatternError(ValueError):
         super().__init__(f"{text!r} is no pattern: {why}")
 
 
-def read_glob(value: object) -> re.Pattern[str]:
+def read_glob(value: object, example: str = "prod/*") -> re.Pattern[str]:
     """Read a pattern that names must match as a whole. Raises `ValueError`."""
     if not isinstance(value, str) or not value:
-        msg = "write a pattern such as prod/*, in quotes"
+        msg = f"write a pattern such as {example}, in quotes"
         raise ValueError(msg)
     return re.compile(rf"\A(?:{''.join(pieces(value))})\Z", re.DOTALL)
 

@@ -5,7 +5,7 @@ manifest that it names.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from zotpy.core.digests import Digest
@@ -54,6 +54,8 @@ class Condition:
     """If-Match: one of these must exist."""
     none_match: EntityTags | None = None
     """If-None-Match: none of these may exist."""
+    only: Digest | None = None
+    """Of an immutable tag: nothing else may exist. No header says so."""
 
     @classmethod
     def absent(cls) -> Self:
@@ -68,17 +70,27 @@ class Condition:
     def and_absent(self) -> "Condition":
         """Return a condition that holds if this one does and nothing exists."""
         others = EntityTags(frozenset()) if self.none_match is None else self.none_match
-        return Condition(self.match, EntityTags(others.strong | {ANY}, others.weak))
+        return replace(self, none_match=EntityTags(others.strong | {ANY}, others.weak))
 
     def and_present(self) -> "Condition":
         """Return a condition that holds if this one does and something exists."""
-        return Condition(EntityTags(frozenset({ANY})), self.none_match) if self.match is None else self
+        return replace(self, match=EntityTags(frozenset({ANY}))) if self.match is None else self
+
+    def and_only(self, digest: Digest) -> "Condition":
+        """Return a condition that holds if this one does and no other digest exists."""
+        return replace(self, only=digest)
 
     def holds(self, digest: Digest | None) -> bool:
         """Say whether the condition holds for what exists, or for nothing."""
         if self.match is not None and not self.match.match_strongly(digest):
             return False
-        return self.none_match is None or not self.none_match.match_weakly(digest)
+        if self.none_match is not None and self.none_match.match_weakly(digest):
+            return False
+        return not self.moves(digest)
+
+    def moves(self, digest: Digest | None) -> bool:
+        """Say whether an immutable tag would have to name another manifest than this one, which it names."""
+        return self.only is not None and digest is not None and digest != self.only
 
     @property
     def may_create(self) -> bool:

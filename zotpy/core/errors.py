@@ -160,6 +160,18 @@ class Denied(RegistryError):
     code = "DENIED"
 
 
+class TagImmutable(RegistryError):
+    """The tag exists, a rule of the operator makes it immutable, and the request would move or delete it."""
+
+    code = "DENIED"
+
+
+class ManifestShared(RegistryError):
+    """Several tags name the manifest, and its deletion would take all of them."""
+
+    code = "MANIFEST_INVALID"
+
+
 class PreconditionFailed(RegistryError):
     """If-None-Match or If-Match on a tag did not hold."""
 

@@ -3,13 +3,13 @@
 `zotpy.registry.pushing.manifest_push` has how a push is written, `zotpy.bucket.deletions` how a manifest is deleted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
 
-from zotpy.bucket.deletions import Deletions, unknown
+from zotpy.bucket.deletions import Deletions, Judge, every_tag, unknown
 from zotpy.bucket.digesting import hash_pieces
 from zotpy.bucket.long_reads import Read, Room, beginnings, whole
 from zotpy.bucket.pointers import Pointers
@@ -126,30 +126,40 @@ class Manifests:
         *,
         extra_tags: Sequence[Tag] = (),
         condition: Condition | None = None,
+        immutable: Collection[Tag] = (),
         until_left: Left | None = None,
     ) -> Pushed:
-        """Make a manifest exist, and its tags name it.
+        """Make a manifest exist, and its tags name it. Those of `immutable` must not name another one already.
 
         `until_left` raises an error when the client has left. Then nothing more is looked up, as long as nothing is
         written.
 
         Raises `ManifestInvalid`, `ManifestTooLarge`, `DigestInvalid`, `ManifestBlobUnknown`, `PreconditionFailed`,
-        `Unsupported`. Nothing was written then, unless a push at the same moment broke the condition.
+        `TagImmutable`, `Unsupported`. Nothing was written then, unless a push at the same moment broke the condition.
         """
         digest, facts = await read_apart(len(content), partial(self._read, reference, content, content_type))
         tags = [reference, *extra_tags] if isinstance(reference, Tag) else list(extra_tags)
-        push = ManifestPush(repo, digest, ManifestValue(facts.media_type, content), facts, tags, condition)
+        value = ManifestValue(facts.media_type, content)
+        push = ManifestPush(repo, digest, value, facts, tags, condition, immutable)
         await ManifestPushes(self.records, self.pointers, self.settings).run(push, until_left)
         return Pushed(digest, facts.subject)
 
     async def delete(
-        self, repo: RepositoryName, digest: Digest, condition: Condition | None = None, room: Room | None = None
+        self,
+        repo: RepositoryName,
+        digest: Digest,
+        condition: Condition | None = None,
+        room: Room | None = None,
+        judge: Judge = every_tag,
     ) -> None:
-        """Delete a manifest with its tags and its referrer entry. Raises `ManifestUnknown`, `PreconditionFailed`."""
+        """Delete a manifest with its tags and its referrer entry. Raises `ManifestUnknown`, `PreconditionFailed`.
+
+        `judge` raises an error if tags must not be deleted with it.
+        """
         if condition is not None and not condition.holds(digest):
             await self.stat(repo, digest)
             raise does_not_hold(digest, digest)
-        await self.deletions.delete(repo, digest, room)
+        await self.deletions.delete(repo, digest, room, judge)
 
     async def delete_tag(self, repo: RepositoryName, tag: Tag, condition: Condition | None = None) -> None:
         """Delete one tag; its manifest stays. Raises `ManifestUnknown`, `PreconditionFailed`, `Unsupported`."""

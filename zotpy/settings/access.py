@@ -17,6 +17,20 @@ class GrantSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TagSettings:
+    """Some of all tags, by patterns."""
+
+    patterns: tuple[re.Pattern[str], ...] = ()
+    """Each matches tags as a whole."""
+    exceptions: tuple[re.Pattern[str], ...] = ()
+    """Tags that are not among them although a pattern matches."""
+
+    def __contains__(self, tag: str) -> bool:
+        """Say whether a tag is among them."""
+        return any(each.match(tag) for each in self.patterns) and not any(each.match(tag) for each in self.exceptions)
+
+
+@dataclass(frozen=True, slots=True)
 class RuleSettings:
     """What holds for the repositories whose names match a pattern."""
 
@@ -29,6 +43,8 @@ class RuleSettings:
     """What every user may do that has logged in."""
     anonymous: Words = frozenset()
     """What callers may do that have not."""
+    immutable: TagSettings = TagSettings()
+    """Tags that only the `adminPolicy` lets anybody move or delete."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,8 @@ STATUS: Mapping[type[e.RegistryError], int] = {
     e.ManifestBlobUnknown: 404,
     e.Unauthorized: 401,
     e.Denied: 403,
+    e.TagImmutable: 403,
+    e.ManifestShared: 409,
     e.PreconditionFailed: 412,
     e.Unsupported: 501,
     e.TooManyRequests: 429,

@@ -17,6 +17,7 @@ from zotpy.registry.manifests import too_large
 from zotpy.web.answers import Answer
 from zotpy.web.call import Call
 from zotpy.web.contents import Content, answer_content
+from zotpy.web.delete_rights import DeleteRights
 from zotpy.web.push_rights import PushRights
 from zotpy.web.requests import condition_of, extra_tags_of, is_unchanged
 
@@ -60,6 +61,7 @@ async def push(call: Call) -> Response:
             request.headers.get("Content-Type"),
             extra_tags=extra_tags,
             condition=rights.narrowed(condition),
+            immutable=rights.immutable,
             until_left=call.body.until_left,
         )
     response = Answer("", 201)
@@ -77,10 +79,12 @@ async def delete(call: Call) -> Response:
     """DELETE: a digest is deleted with its tags; a tag without its manifest."""
     repo, request, parsed = call.repo, call.request, parse_reference(call.last)
     manifests, condition = call.registry.manifests, condition_of(request)
+    rights = DeleteRights(call.permission, repo)
     if isinstance(parsed, Digest):
         request.held = room = call.registry.blobs.readers.reservation()
-        await manifests.delete(repo, parsed, condition, room)
+        await manifests.delete(repo, parsed, condition, room, rights.judge)
     else:
+        rights.require_tag(parsed)
         with _told_to_readers(call):
             await manifests.delete_tag(repo, parsed, condition)
     return Answer("", 202)

@@ -1,5 +1,7 @@
 """Whether a push may make its tags or replace them, made a condition of the push.
 
+A tag that a rule makes immutable may be made, and pushed again with what it names, but not moved.
+
 A caller who may create tags but not update them must not replace one, and one who may only update must not make one.
 Whether a tag exists is known for certain only when it is written. So the push carries the condition that the headers
 `If-None-Match: *` or `If-Match: *` would set, and the store holds to it: of two pushes that both create a tag, one is
@@ -27,6 +29,10 @@ class PushRights:
         self._tags = [reference, *extra_tags] if isinstance(reference, Tag) else list(extra_tags)
         if not self._tags and not permission.is_open:
             permission.require(Action.CREATE, repo, str(reference))
+        self.immutable = frozenset(
+            tag for tag in self._tags if not permission.is_open and permission.is_fixed(Action.UPDATE, repo, tag)
+        )
+        """The tags that must not move."""
         self._missing = [action for action in (Action.CREATE, Action.UPDATE) if not self._has(action)]
 
     def _has(self, action: Action) -> bool:
@@ -49,9 +55,12 @@ class PushRights:
         """
         try:
             yield
-        except (PreconditionFailed, Unsupported):
+        except (PreconditionFailed, Unsupported) as error:
             if self.narrowed(condition) != condition:
                 for action in self._missing:
                     for tag in self._tags:
                         self._permission.require(action, self._repo, tag.text)
+            if isinstance(error, Unsupported) and self.immutable:
+                msg = "the store behind this registry has no conditional writes, which a push of an immutable tag needs"
+                raise Unsupported(msg, detail={"reason": "conditional"}) from error
             raise

@@ -39,7 +39,7 @@ CONTROL: dict[str, Any] = {
 
 def test_the_actions_of_the_configuration_are_those_of_policies() -> None:
     """The words that a file may use are the actions that a policy can grant."""
-    assert set(ACTIONS) == {str(action) for action in ON_REPOSITORIES}
+    assert set(ACTIONS) == {str(action) for action in (*ON_REPOSITORIES, Action.DETECT_COLLISION)}
 
 
 @pytest.mark.parametrize(

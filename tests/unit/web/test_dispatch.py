@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import trio
 
-    from zotpy.core.names import RepositoryName
+    from zotpy.core.names import RepositoryName, Tag
     from zotpy.http.server.bodies import BoundedRequest
 
 NEEDS = {
@@ -96,6 +96,16 @@ class Rules:
         self.asked.append((action, name, reference))
         is_refused = action not in self.actions or reference in self.refused
         return not is_refused and (name is None or self.repos is None or name in self.repos)
+
+    def is_fixed(self, action: Action, repo: RepositoryName, tag: Tag) -> bool:
+        """Say no."""
+        del action, repo, tag
+        return False
+
+    def detects_collisions(self, repo: RepositoryName) -> bool:
+        """Say no."""
+        del repo
+        return False
 
 
 @pytest.fixture

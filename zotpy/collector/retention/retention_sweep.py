@@ -1,9 +1,10 @@
 """Retention in one repository: read, judge, and delete what no request has touched since.
 
-A tag is deleted if it is still the one that was listed. A manifest is deleted as by a DELETE: a tombstone takes the
-place of its entry if that is still the one that was read, and if no tag names the manifest now. The manifest's lease
-was older than the grace when it was read. So a request that relies on the manifest since, such as the push of an index,
-had to renew the lease, and has changed the entry. If something turns out to stay, everything that it keeps stays.
+A tag is deleted if it is still the one that was listed. An immutable tag is not, whatever the rules of retention say. A
+manifest is deleted as by a DELETE: a tombstone takes the place of its entry if that is still the one that was read, and
+if no tag names the manifest now. The manifest's lease was older than the grace when it was read. So a request that
+relies on the manifest since, such as the push of an index, had to renew the lease, and has changed the entry. If
+something turns out to stay, everything that it keeps stays.
 """
 
 from collections.abc import Mapping
@@ -67,7 +68,11 @@ class RetentionSweep:
         await self.history.keep(self.repo, times, self.policy.pulls_matter_for)
         tags = await inventory.tags()
         judged = [seen for seen in tags if subject_of(seen.tag) is None]
-        expired = expired_tags(self.policy, judged, pulls, self.collection.began)
+        expired = {
+            tag: why
+            for tag, why in expired_tags(self.policy, judged, pulls, self.collection.began).items()
+            if not self._is_immutable(tag)
+        }
         tagged = frozenset(seen.digest for seen in judged if seen.tag not in expired)
         takes_manifests = self.policy.delete_untagged or self.policy.delete_referrers
         manifests = await inventory.manifests(records, tagged if takes_manifests else frozenset(known))
@@ -76,8 +81,12 @@ class RetentionSweep:
         untagged = self._judge_untagged(records, graph, tagged, pulls)
         staying = graph.staying(self.policy, tagged) | graph.kept_by(stayed)
         staying |= graph.kept_by(digest for digest, why in untagged.items() if not why)
+        staying |= graph.kept_by(tag for tag in graph.referrer_tags if self._is_immutable(tag))
         gone = await self._expire_graph(inventory, graph, staying, untagged)
         return Retained(frozenset() if self._only_says else gone, inventory.references)
+
+    def _is_immutable(self, tag: Tag) -> bool:
+        return self.collection.settings.is_immutable(self.repo.text, tag.text)
 
     def _judge_untagged(
         self, records: RecordListing, graph: Graph, tagged: frozenset[Digest], pulls: PullTimes

@@ -11,7 +11,7 @@ do not hinder each other. If another push replaces the entry after a push has wr
 between, that entry serves as well.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -49,8 +49,16 @@ class ManifestPush:
     facts: ManifestFacts
     tags: Sequence[Tag]
     condition: Condition | None
+    immutable: Collection[Tag] = ()
+    """Of the tags, those that may name no other manifest than this one once they exist."""
     etags: dict[Tag, str] = field(default_factory=dict)
     """For a conditional push: the tags that it may replace."""
+
+    def condition_of(self, tag: Tag) -> Condition | None:
+        """Return what must hold of a tag."""
+        if tag not in self.immutable:
+            return self.condition
+        return (self.condition or Condition()).and_only(self.digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +103,7 @@ class ManifestPushes:
 
         calls: list[Call] = [partial(rely, digest, "blobs") for digest in push.facts.blobs]
         calls += [partial(rely, digest, "manifests") for digest in push.facts.manifests]
-        if push.condition is not None and push.tags:
-            self.pointers.tags.require_conditions(push.condition)
-            calls += [
-                partial(self.pointers.tags.check, push.repo, tag, push.condition, push.etags)
-                for tag in push.tags
-                if tag not in push.etags  # else an attempt that was too late has read them, and perhaps written
-            ]
+        calls += self._tag_checks(push)
         seen = await beside(partial(self._look, push), *calls)
         if missing:
             raise ManifestBlobUnknown(sorted(missing))
@@ -110,6 +112,14 @@ class ManifestPushes:
             if not push.condition.holds(there):
                 raise does_not_hold(push.digest, there)
         return seen
+
+    def _tag_checks(self, push: ManifestPush) -> Iterator[Call]:
+        """Yield what reads the tags that may not be replaced in any case. Raises `Unsupported`."""
+        for tag in push.tags:
+            if (condition := push.condition_of(tag)) is not None:
+                self.pointers.tags.require_conditions(condition)
+                if tag not in push.etags:  # else an attempt that was too late has read it, and perhaps written it
+                    yield partial(self.pointers.tags.check, push.repo, tag, condition, push.etags)
 
     async def _make_visible(self, push: ManifestPush, seen: Seen, lease: Lease) -> None:
         """Write the names, then the entry, so that no deletion came in between. If one did, do it again."""
@@ -158,14 +168,15 @@ class ManifestPushes:
         Raises `PreconditionFailed` otherwise: the push then came before the DELETE, and nothing of it is left.
         """
         if await self.pointers.tags.read(push.repo, tag) is None:
-            if push.condition is not None and not push.condition.holds(None):
+            condition = push.condition_of(tag)
+            if condition is not None and not condition.holds(None):
                 raise does_not_hold(tag, None)
             del push.etags[tag]
 
     def _names_of(self, push: ManifestPush, lease: Lease) -> list[Call]:
         repo, digest, value = push.repo, push.digest, push.value
         calls: list[Call] = [
-            partial(self.pointers.tags.write, repo, tag, digest, value, push.condition, push.etags, lease.due)
+            partial(self.pointers.tags.write, repo, tag, digest, value, push.condition_of(tag), push.etags, lease.due)
             for tag in push.tags
         ]
         if push.facts.subject is not None:

@@ -64,11 +64,16 @@ class Kept:
         self.told.append(str(expiration))
 
     async def collect(
-        self, *policies: PolicySettings, store: Store | None = None, dry_run: bool = False, only_says: bool = False
+        self,
+        *policies: PolicySettings,
+        store: Store | None = None,
+        dry_run: bool = False,
+        only_says: bool = False,
+        is_immutable: Callable[[str, str], bool] = lambda *_: False,
     ) -> Summary:
         """Collect once by these policies."""
         retention = RetentionSettings(only_says, DELAY_S, policies)
-        settings = replace(SETTINGS, dry_run=dry_run, retention=retention)
+        settings = replace(SETTINGS, dry_run=dry_run, retention=retention, is_immutable=is_immutable)
         return await Collector(store or self.bucket.store, settings, self).run()
 
     async def push_index(self, *children: Digest, tag: str = "") -> Digest:

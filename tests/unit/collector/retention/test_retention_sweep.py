@@ -204,3 +204,22 @@ async def test_untagged_manifests_stay_while_it_is_not_known_what_was_pulled(kep
     assert await kept.has(untagged)
     await kept.collect(UNTAGGED)
     assert not await kept.has(untagged)
+
+
+async def test_immutable_tags_stay(kept: Kept) -> None:
+    """With what they name, whatever the rules of retention say; so do the tags of referrers that are immutable."""
+    old = await kept.bucket.push_image(tag="v1", note="old")
+    gone = await kept.bucket.push_image(tag="nightly", note="gone")
+    absent = Digest.of(b"never pushed")
+    for kind in ("sig", "att"):
+        await kept.bucket.push_image(tag=f"sha256-{absent.hex}.{kind}", note=kind)
+    kept.bucket.clock.advance(DELAY_S + 1)
+    await kept.bucket.push_image(tag="v2", note="new")
+    policy = PolicySettings(ALL, delete_referrers=True, keep_tags=(KeepTagsSettings(most_recently_pushed_count=1),))
+
+    def is_immutable(repo: str, tag: str) -> bool:
+        return repo == REPO.text and (tag.startswith("v") or tag.endswith(".sig"))
+
+    await kept.collect(policy, is_immutable=is_immutable)
+    assert set(await tags_of(kept.bucket.registry)) == {"v1", "v2", f"sha256-{absent.hex}.sig"}
+    assert (await kept.has(old), await kept.has(gone)) == (True, False)
