@@ -3,11 +3,12 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Self
 
 from bench.cluster.chaos import CLIENT_TRIES, Chaos
+from bench.cluster.guessing import guesses
 from bench.cluster.options import Options
 from bench.cluster.runs import Run, latencies_of
 from bench.cluster.site import Cluster, Site
@@ -66,7 +67,12 @@ def measure(fleet: Fleet, place: Place, workload: str, options: Options, tell: T
     chaos = Chaos(place.cluster.replicas, load.seed) if options.chaos and place.cluster is not None else None
     for tree in trees.values():
         tree.reset_peak()
-    with chaos.during() if chaos is not None else nullcontext():
+    guessed: Mapping[str, int] = {}
+    with ExitStack() as meanwhile:
+        if chaos is not None:
+            meanwhile.enter_context(chaos.during())
+        if options.guesses_per_s and place.target.user is not None:
+            guessed = meanwhile.enter_context(guesses(place.target, options.guesses_per_s))
         times = fleet.begin(options.warm_up_s, options.duration_s)
         _wait_until(times.count_from, fleet, tell)
         calls_before = _store_calls(place)
@@ -75,7 +81,7 @@ def measure(fleet: Fleet, place: Place, workload: str, options: Options, tell: T
         after = _Used.now(trees, place)
         calls_after = _store_calls(place)
         outcome = fleet.outcome(times)
-    run = replace(_run(place, load, outcome), turn=turn)
+    run = replace(_run(place, load, outcome), turn=turn, guesses=dict(guessed))
     _note_costs(run, before, after)
     _note_store_calls(run, calls_before, calls_after)
     run.peak_rss_mib = {name: round(tree.peak_rss_bytes() / MIB, 1) for name, tree in trees.items()}

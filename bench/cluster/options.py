@@ -19,9 +19,11 @@ from bench.servers.registries import COMMAND_FIELDS, REGISTRIES, filled_in
 from bench.servers.stores import STORES
 
 MOST_LINK_MB, LINK_MB_PER_CORE = 25.0, 4.0
-PEERS = [name for name in REGISTRIES if name != "zotpy"]
 COMMIT = "commit:"
 """How a revision of git is named, as a peer."""
+OPEN = "open"
+"""How this build is named, as a peer, where everybody may do everything and nobody guesses passwords."""
+PEERS = [*(name for name in REGISTRIES if name != "zotpy"), OPEN]
 PASSWORD_VARIABLE = "ZOTPY_BENCH_PASSWORD"  # noqa: S105 - the name of a variable
 
 
@@ -55,6 +57,10 @@ class Options:
     pull_share: float = 0.9
     against: str | None = None
     target: Target | None = None
+    access: bool = False
+    """Whether zotpy has access control, and clients log in."""
+    guesses_per_s: float = 0.0
+    """Wrong passwords, while the load runs."""
     chaos: bool = False
     seed: str = "1"
     output: Path = field(default_factory=lambda: Path("reports") / f"bench-{datetime.now(UTC):%Y%m%d-%H%M%S}")
@@ -110,6 +116,10 @@ def options_from(arguments: Sequence[str] | None) -> Options:
     if alone and (parsed.target or parsed.chaos):
         parser.error(f"{alone[0]} shows one replica that this program starts: without --target and --chaos")
     _check_places(parser, parsed)
+    if parsed.target and parsed.access:
+        parser.error("--access needs replicas that this program starts; --user logs in to a --target")
+    if parsed.guesses_per_s and not parsed.access:
+        parser.error("--guesses needs --access: without it no password is checked")
     if min(parsed.replicas) < 1 or (parsed.chaos and max(parsed.replicas) < 2):  # noqa: PLR2004 - one is left
         parser.error("--replicas: at least one, and with --chaos two, of which one is killed at a time")
     given = {one.name: getattr(parsed, one.name, None) for one in fields(Terms)}
@@ -209,8 +219,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--store-rate-mb", type=_AMOUNT, dest="store_rate_mb_per_s", metavar="MB",
         help="MB/s a connection; 0: no limit (default of a cluster: 90)")  # fmt: skip
     add("--workers", type=_COUNT, metavar="N", help="processes of a replica (default 1)")
-    add("--against", metavar="PEER", help=f"{', '.join(PEERS)}, {COMMIT}REV for this program at a revision of git, or a"
-        f" command with {' '.join(COMMAND_FIELDS)} in braces")  # fmt: skip
+    add("--access", action="store_true", help="with access control: clients log in, and rules say what they may do")
+    add("--guesses", type=_AMOUNT, dest="guesses_per_s", metavar="N", help="wrong passwords a second meanwhile")
+    add("--against", metavar="PEER", help=f"{', '.join(PEERS)} (this build without --access and --guesses), {COMMIT}REV"
+        f" for this program at a revision of git, or a command with {' '.join(COMMAND_FIELDS)} in braces")  # fmt: skip
     add("--chaos", action="store_true", help="kill replicas while it runs; nothing acknowledged may be lost")
     group = parser.add_argument_group("a registry that runs already")
     add = group.add_argument

@@ -87,6 +87,8 @@ class Run:
     read_back_bytes: int = 0
     kills: int = 0
     retries: int = 0
+    guesses: dict[str, int] = field(default_factory=dict)
+    """How often wrong passwords got each status."""
     errors: list[str] = field(default_factory=list)
     error_count: int = 0
     lost: list[str] = field(default_factory=list)

@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from bench.cluster.network import Network, network
-from bench.cluster.options import COMMIT, Options
+from bench.cluster.options import COMMIT, OPEN, Options
 from bench.load.spec import Target, Terms
 from bench.measures import ProcessTree
+from bench.servers.access import PASSWORD, USER, Locked
 from bench.servers.balancer import Balancer
 from bench.servers.certificates import Certificate, make_certificate
 from bench.servers.commits import build_of
@@ -50,9 +51,10 @@ class StoreWay:
 class Cluster:
     """Replicas of one registry, as many as are asked for, behind a balancer unless one is to be alone."""
 
-    def __init__(self, name: str, prepare: Prepare, site: "Site") -> None:
-        """Start none yet."""
+    def __init__(self, name: str, prepare: Prepare, site: "Site", user: str | None = None) -> None:
+        """Start none yet. If there is a user, clients log in."""
         self.name = name
+        self._user = user
         self.replicas: list[RegistryServer] = []
         self._prepare = prepare
         self._site = site
@@ -65,7 +67,8 @@ class Cluster:
         certificate = self._site.certificate
         port = self._balancer.port if self._balancer is not None else self.replicas[0].port
         ca_file = None if certificate is None else str(certificate.cert)
-        return Target(f"{'http' if certificate is None else 'https'}://127.0.0.1:{port}", ca_file)
+        url = f"{'http' if certificate is None else 'https'}://127.0.0.1:{port}"
+        return Target(url, ca_file, user=self._user, password=None if self._user is None else PASSWORD)
 
     def grow(self, count: int) -> None:
         """Start replicas until there are so many, and a balancer before them. Raises `NotReady`."""
@@ -131,7 +134,9 @@ class Site:
 
     def clusters(self, options: Options) -> list[Cluster]:
         """Return the clusters to compare, ours first; none of their replicas runs yet."""
-        found = [Cluster("zotpy", partial(zotpy_server, workers=options.workers), self)]
+        locked = Locked.made(self.directory) if options.access else None
+        prepare = partial(zotpy_server, workers=options.workers, locked=locked)
+        found = [Cluster("zotpy", prepare, self, USER if options.access else None)]
         if options.peer is not None and options.against is not None:
             found.append(Cluster(options.peer, self._peer(options, options.against), self))
         return found
@@ -140,6 +145,8 @@ class Site:
         if against.startswith(COMMIT):
             build = build_of(against.removeprefix(COMMIT), self.directory)
             return partial(zotpy_server, workers=options.workers, build=build)
+        if against == OPEN:
+            return partial(zotpy_server, workers=options.workers)
         return REGISTRIES.get(against) or partial(command_server, against)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 import zotpy
+from bench.servers.access import Locked
 from bench.servers.certificates import Certificate
 from bench.servers.peers import find_or_build_peer
 from bench.servers.processes import CHECKOUT, Process, accepts, find_program, free_port
@@ -68,12 +69,18 @@ def zotpy_server(
     place: Place | None = None,
     workers: int = 1,
     build: Build = Build(),
+    locked: Locked | None = None,
 ) -> RegistryServer:
-    """Prepare a replica, or so many workers, that keeps everything under the prefix; nothing is started yet."""
+    """Prepare a replica, or so many workers, that keeps everything under the prefix; nothing is started yet.
+
+    Unless it is locked, everybody may do everything.
+    """
     place = place or Place()
     http: dict[str, Any] = {"address": place.host, "port": str(place.port), "workers": workers}
     if place.tls is not None:
         http["tls"] = {"cert": str(place.tls.cert), "key": str(place.tls.key)}
+    if locked is not None:
+        http |= locked.settings()
     settings = {
         "storage": {"storageDriver": {"name": "s3", **_driver(bucket, prefix)}},
         "http": http,

@@ -54,6 +54,17 @@ def test_registries_take_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "CPU of" in capsys.readouterr().out
 
 
+def test_access_control_is_measured_beside_the_same_build_without_it(tmp_path: Path) -> None:
+    """Clients log in at ours, and wrong passwords are refused meanwhile; at the open one nobody guesses."""
+    times = ("--warm-up", "2", "--duration", "2")  # logins wait behind guesses
+    arguments = ["small-images docker", *times, "--access", "--guesses", "5", "--against", "open"]
+    ours, theirs = measured(tmp_path, *arguments)["runs"]
+    assert (ours["registry"], theirs["registry"]) == ("zotpy", "open")
+    assert ours["guesses"].keys() <= {"401", "429"}
+    assert (sum(ours["guesses"].values()) > 0, theirs["guesses"]) == (True, {})
+    assert [one["error_count"] for one in (ours, theirs)] == [0, 0]
+
+
 def test_a_cluster_is_what_runs_unless_one_replica_is_asked_for() -> None:
     """The workloads that run by themselves are those that show what replicas add."""
     assert DEFAULT == ("push", "images", "pull", "mixed", "small", "tags", "heads")
@@ -67,6 +78,8 @@ def test_a_cluster_is_what_runs_unless_one_replica_is_asked_for() -> None:
         (["pieces", "--chaos"], "pieces 4k shows one replica"),
         (["latency", "--target", "http://registry"], "latency push shows one replica"),
         (["--against", "commit:no-such-revision"], "no-such-revision"),
+        (["--guesses", "10"], "--guesses needs --access"),
+        (["--access", "--target", "http://registry"], "--user logs in to a --target"),
         (["--turns", "0"], "--turns: more than 0"),
     ],
 )

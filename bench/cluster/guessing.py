@@ -1,0 +1,27 @@
+"""Wrong passwords while a load runs, from a process of its own."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bench.load.spec import Target
+from bench.servers.processes import CHECKOUT
+
+
+@contextmanager
+def guesses(target: Target, per_s: float) -> Iterator[Counter[str]]:
+    """Send so many wrong passwords a second while the block runs; then the counter has the answers by their status."""
+    command = [sys.executable, "-m", "bench.load.guesses", target.url, f"--per-s={per_s:g}"]
+    command += [] if target.ca_file is None else [f"--ca-file={target.ca_file}"]
+    statuses: Counter[str] = Counter()
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=CHECKOUT)
+    try:
+        yield statuses
+        said, _ = child.communicate()
+        statuses.update(json.loads(said))
+    finally:
+        child.kill()
+        child.wait()
