@@ -73,7 +73,8 @@ make_newest() {
     names=$("$1/bin/python" -c '
 import re, tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
-needs = project["dependencies"] + project["optional-dependencies"]["test"]
+extras = project["optional-dependencies"]
+needs = project["dependencies"] + extras["ldap"] + extras["test"]
 print(*(re.split("[~<>=!; ]", need)[0] for need in needs))')
     say "installing the newest releases into $1"
     # shellcheck disable=SC2086 # a list of names

@@ -67,7 +67,30 @@ def by_htpasswd(ground: Ground) -> Kind | None:
     return Kind(authenticators=(checks,), services=(Service(partial(htpasswd.keep_current, ground.bell)),))
 
 
-KINDS: tuple[Callable[[Ground], Kind | None], ...] = (by_htpasswd,)
+def by_ldap(ground: Ground) -> Kind | None:
+    """Ask a directory. Its files are checked again every few seconds, and when the bell is rung."""
+    auth = ground.settings.auth
+    if auth.ldap is None:
+        return None
+    try:
+        from zotpy.auth.account import AccountFiles  # noqa: PLC0415 - the library is an extra
+        from zotpy.auth.ldap import Ldap  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        msg = f"http.auth.ldap needs the Python package {error.name}, which zotpy's extra `ldap` brings: install it"
+        raise StartupError(msg) from error
+    try:
+        files = AccountFiles(auth.ldap)
+        ldap = Ldap(auth.ldap, lambda: files.account, auth.checks_waiting)
+    except (OSError, ValueError) as error:
+        msg = f"http.auth.ldap: {error}"
+        raise StartupError(msg) from error
+    return Kind(
+        authenticators=(ldap,),
+        services=(Service(partial(files.keep_current, ground.bell)), Service(ldap.keep_connections)),
+    )
+
+
+KINDS: tuple[Callable[[Ground], Kind | None], ...] = (by_htpasswd, by_ldap)
 """Every kind of login, in the order in which they are asked.
 
 One that knows its own passwords by their form, such as a key with a prefix, comes before `by_htpasswd`: that one spends

@@ -576,6 +576,12 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "http.headMemory": ("2MiB", 2 << 20),
     "http.maxRanges": ("64", 64),
     "manifest.maxTags": ("12", 12),
+    "http.auth.ldap.port": ("636", 636),
+    "http.auth.ldap.caCert": (__file__, Path(__file__)),
+    "http.auth.ldap.credentialsFile": (__file__, Path(__file__)),
+    "http.auth.ldap.connections": ("8", 8),
+    "http.auth.ldap.timeout": ("3s", 3.0),
+    "http.auth.ldap.remember": ("0", 0.0),
 }
 """Values for variables, with what is read from them; flags and texts not named here are `true` and `text`."""
 
@@ -592,10 +598,14 @@ def test_every_setting_has_its_variable(path: str) -> None:
         whole |= {f"ZOTPY_STORAGE_STORAGEDRIVER_{key}": "text" for key in ("ACCESSKEY", "SECRETKEY")}
     if path == "http.accessControl":
         whole["ZOTPY_HTTP_AUTH_HTPASSWD_PATH"] = __file__
+    if leaf.section == "ldap":
+        needed = {f"ZOTPY_HTTP_AUTH_LDAP_{name}": "text" for name in ("ADDRESS", "BASEDN", "USERATTRIBUTE")}
+        whole = {**needed, "ZOTPY_HTTP_AUTH_LDAP_INSECURE": "true", **whole}
     if leaf.section == "http" and "tls" in path:
         whole |= {"ZOTPY_HTTP_TLS_CERT": __file__, "ZOTPY_HTTP_TLS_KEY": __file__}
     settings = load_settings(None, whole)
-    section: Any = settings.storage.s3 if leaf.section == "s3" else getattr(settings, leaf.section)
+    elsewhere = {"s3": settings.storage.s3, "ldap": settings.auth.ldap}
+    section: Any = elsewhere[leaf.section] if leaf.section in elsewhere else getattr(settings, leaf.section)
     if leaf.field in {"name", "secure"}:
         assert section is not None
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from zotpy.config.schema import DRIVER, LEAVES
-from zotpy.settings import PolicySettings, S3Settings, Settings
+from zotpy.settings import LdapSettings, PolicySettings, S3Settings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +23,12 @@ UNSET = {
     "AWS in the region": (None,),
     "`regionendpoint`": (None,),
     "any time": (None,),
+    "the system's authorities": (None,),
     "a quarter of the grace with the store on this disk, else `0`": (None,),
 }
 """What a page says of a default that stands for "not given", and the values that do so."""
 TOLD_ELSEWHERE = {
+    "http.auth.ldap.port": "`636`; with `insecure` `389`",
     "storage.rootDirectory": "`$XDG_DATA_HOME/zotpy`, else `~/.local/share/zotpy`, without a home `/var/lib/zotpy`",
     f"{DRIVER}.bucket": "required",
     f"{DRIVER}.name": "`s3`",
@@ -54,7 +56,8 @@ def rows(page: str) -> Iterator[list[str]]:
 def default_of(path: str) -> object:
     """Return the default of a setting."""
     leaf = LEAVES[path]
-    section = S3Settings(bucket="") if leaf.section == "s3" else getattr(Settings(), leaf.section)
+    sections = {"s3": S3Settings(bucket=""), "ldap": LdapSettings(address="", base_dn="", user_attribute="")}
+    section = sections.get(leaf.section) or getattr(Settings(), leaf.section)
     return getattr(section, leaf.field)
 
 

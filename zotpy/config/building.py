@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from zotpy.config.access import surprises
+from zotpy.config.logins import Values, auth_settings, broken_logins, open_logins
 from zotpy.config.schema import DRIVER
 from zotpy.config.values import size_text
 from zotpy.settings import (
-    AuthSettings,
     GcSettings,
     HttpSettings,
     ListSettings,
@@ -28,8 +28,6 @@ GRACE_PER_DEADLINE = 10
 HOLD_PER_DEADLINE = 0.9
 """A request is held for less than the deadline after which it may not write what relies on what it has read."""
 PARTS_IN_BUDGET = 4
-Values = Mapping[str, Mapping[str, Any]]
-"""By section, then by field."""
 
 
 def build(
@@ -41,7 +39,7 @@ def build(
     storage = {"root_directory": default_root(environ), **values.get("storage", {})}
     return Settings(
         http=HttpSettings(**values.get("http", {})),
-        auth=AuthSettings(**values.get("auth", {})),
+        auth=auth_settings(values),
         storage=StorageSettings(**storage, s3=_s3(values["s3"], environ) if values.get("s3") else None),
         log=LogSettings(**values.get("log", {})),
         upload=counting(UploadSettings(**values.get("upload", {})), gc),
@@ -56,6 +54,7 @@ def build(
             *limited(values.get("upload", {}), gc),
             *(surprises(access) if access is not None else ()),
             *unlocked(values),
+            *open_logins(values),
         ),
         source=source,
     )
@@ -72,7 +71,7 @@ def counting(upload: UploadSettings, gc: GcSettings) -> UploadSettings:
 
 def unlocked(values: Values) -> Iterator[str]:
     """Say that settings of logins lock nothing."""
-    if values.get("auth") and not AuthSettings(**values["auth"]).has_login:
+    if values.get("auth") and not auth_settings(values).has_login:
         yield "http.auth has no login, so everybody may do everything: name a file of users in http.auth.htpasswd.path"
 
 
@@ -118,14 +117,14 @@ def _s3(values: Mapping[str, Any], environ: Mapping[str, str]) -> S3Settings:
 
 def contradictions(values: Values, faulty: Collection[str]) -> Iterator[str]:
     """Say what does not go together, and pass over values that could not be read."""
-    for paths, problem in (*_broken_rules(values), *_missing_login(values)):
+    for paths, problem in (*_broken_rules(values), *broken_logins(values), *_missing_login(values)):
         if not any(path in faulty for path in paths):
             yield f"{paths[0]}: {problem}"
 
 
 def _missing_login(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield a problem if there are rules for users, and nobody can say who they are."""
-    if values.get("http", {}).get("access") is not None and not AuthSettings(**values.get("auth", {})).has_login:
+    if values.get("http", {}).get("access") is not None and not auth_settings(values).has_login:
         problem = "zotpy cannot find out who its clients are without a way to log in: configure one, or remove this"
         yield ("http.accessControl", "http.auth.htpasswd.path"), problem
 

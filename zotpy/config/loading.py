@@ -21,7 +21,7 @@ from zotpy.settings import Settings, Source
 _SECTIONS = sections()
 _CANONICAL = {path.lower(): path for path in (*_SECTIONS, *WITHOUT_EFFECT, *REFUSED, *LEAVES)}
 
-_COMMON = frozenset({"enable", "name", "path"})
+_COMMON = frozenset({"enable", "name", "path", "timeout"})
 """Words that do not tell in which section they belong."""
 
 
@@ -113,11 +113,11 @@ def _take_entry(given: _Given, path: str, value: object) -> None:
 
 
 def _left_open(path: str, value: object) -> str | None:
-    """Return which lock is given here without a value: itself, or a section of which it is the only setting."""
+    """Return which lock is given here without a value: itself, or a section that means nothing without it."""
     if path in LOCKS and value in (None, ""):
         return path
-    lock = f"{path}.path"
-    return lock if lock in LOCKS and value in (None, "", {}) else None
+    locks = [lock for lock in (f"{path}.path", f"{path}.address") if lock in LOCKS]
+    return locks[0] if locks and value in (None, "", {}) else None
 
 
 def _take_foreign(given: _Given, path: str, value: object) -> None:

@@ -7,6 +7,7 @@ from zotpy.config.places import read_address, read_bucket, read_endpoint, read_n
 from zotpy.config.policies import read_policies
 from zotpy.config.values import (
     Reader,
+    read_any_text,
     read_choice,
     read_count,
     read_delay,
@@ -16,6 +17,7 @@ from zotpy.config.values import (
     read_flag,
     read_log_output,
     read_metrics_path,
+    read_optional_file,
     read_optional_text,
     read_path,
     read_prefix,
@@ -23,6 +25,7 @@ from zotpy.config.values import (
     read_share,
     read_silence,
     read_size,
+    read_text,
     read_wait,
     read_window,
     read_workers,
@@ -53,6 +56,21 @@ LEAVES = {
     "http.auth.checksAtOnce": Leaf("auth", "checks_at_once", read_count(1, 64)),
     "http.auth.checksWaiting": Leaf("auth", "checks_waiting", read_count(1, 10_000)),
     "http.auth.remember": Leaf("auth", "remember_s", read_wait),
+    "http.auth.ldap.address": Leaf("ldap", "address", read_text),
+    "http.auth.ldap.port": Leaf("ldap", "port", read_count(1, 65535)),
+    "http.auth.ldap.insecure": Leaf("ldap", "insecure", read_flag),
+    "http.auth.ldap.startTLS": Leaf("ldap", "start_tls", read_flag),
+    "http.auth.ldap.skipVerify": Leaf("ldap", "skip_verify", read_flag),
+    "http.auth.ldap.caCert": Leaf("ldap", "ca_cert", read_optional_file),
+    "http.auth.ldap.baseDN": Leaf("ldap", "base_dn", read_text),
+    "http.auth.ldap.userAttribute": Leaf("ldap", "user_attribute", read_text),
+    "http.auth.ldap.userFilter": Leaf("ldap", "user_filter", read_any_text),
+    "http.auth.ldap.userGroupAttribute": Leaf("ldap", "group_attribute", read_any_text),
+    "http.auth.ldap.subtreeSearch": Leaf("ldap", "subtree_search", read_flag),
+    "http.auth.ldap.credentialsFile": Leaf("ldap", "credentials", read_optional_file),
+    "http.auth.ldap.connections": Leaf("ldap", "connections", read_count(1, 64)),
+    "http.auth.ldap.timeout": Leaf("ldap", "timeout_s", read_duration),
+    "http.auth.ldap.remember": Leaf("ldap", "remember_s", read_wait),
     "http.realm": Leaf("http", "realm", read_realm),
     "http.trustedProxies": Leaf("http", "trusted_proxies", read_networks),
     "http.drainTimeout": Leaf("http", "drain_timeout_s", read_duration),
@@ -128,6 +146,7 @@ LEAVES = {
 
 LOCKS = {
     "http.auth.htpasswd.path": "nobody would have to log in: name the file of users, or remove http.auth.htpasswd",
+    "http.auth.ldap.address": "nobody would have to log in: name the server, or remove http.auth.ldap",
     "http.accessControl": "every user could do everything: write the rules, or remove the setting",
 }
 """Settings that must not be given empty, as by a template without a value, each with what would follow."""
@@ -190,7 +209,6 @@ _NO_LOGIN = "zotpy knows no such login yet: use http.auth.htpasswd, and remove t
 REFUSED = {
     "http.auth.apikey": _NO_LOGIN,
     "http.auth.bearer": _NO_LOGIN,
-    "http.auth.ldap": _NO_LOGIN,
     "http.auth.mtls": _NO_LOGIN,
     "http.auth.openid": _NO_LOGIN,
     "http.ratelimit": "zotpy does not limit rates yet: limit them at the proxy, and remove this",

@@ -39,6 +39,11 @@ def read_optional_text(value: object) -> str | None:
     return None if value == "" else read_text(value)
 
 
+def read_any_text(value: object) -> str:
+    """Read a string that may be empty."""
+    return "" if value == "" else read_text(value)
+
+
 def read_path(value: object) -> Path:
     """Read the path of a file or directory; `~` is the home directory."""
     return Path(read_text(value)).expanduser()
@@ -64,6 +69,11 @@ def read_file(value: object) -> Path:
         msg = f"the file {path} does not exist"
         raise ValueError(msg)
     return path
+
+
+def read_optional_file(value: object) -> Path | None:
+    """Read the path of a file that exists. An empty one means none."""
+    return None if value == "" else read_file(value)
 
 
 def read_prefix(value: object) -> str:

@@ -11,7 +11,7 @@ from zotpy.settings.access import AccessSettings, GrantSettings, RuleSettings
 from zotpy.settings.agreed import GcSettings
 from zotpy.settings.backend import S3Settings, StorageSettings, default_root
 from zotpy.settings.limits import ListSettings, ManifestSettings, UploadSettings
-from zotpy.settings.logins import AuthSettings
+from zotpy.settings.logins import AuthSettings, LdapSettings
 from zotpy.settings.replica import HttpSettings, Level, LogFormat, LogSettings, MetricsSettings
 from zotpy.settings.retained import KeepTagsSettings, PolicySettings, RetentionSettings
 
@@ -22,6 +22,7 @@ __all__ = [
     "GrantSettings",
     "HttpSettings",
     "KeepTagsSettings",
+    "LdapSettings",
     "Level",
     "ListSettings",
     "LogFormat",

@@ -5,6 +5,38 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
+class LdapSettings:
+    """`http.auth.ldap`: the directory of users, and how to find one of them."""
+
+    address: str
+    """A host name or an IP address."""
+    base_dn: str
+    user_attribute: str
+    port: int | None = None
+    """`None`: 389 if `insecure`, otherwise 636."""
+    insecure: bool = False
+    """Do not begin with TLS."""
+    start_tls: bool = False
+    """If `insecure`, ask for TLS by StartTLS, and send nothing else before it."""
+    skip_verify: bool = False
+    ca_cert: Path | None = None
+    """The authorities to trust, PEM. `None`: the system's."""
+    user_filter: str = ""
+    group_attribute: str = ""
+    """Its values are the user's groups; empty: the directory says none."""
+    subtree_search: bool = False
+    """Look at everything below `base_dn`, not only one level."""
+    credentials: Path | None = None
+    """JSON with `bindDN` and `bindPassword`. `None`: search as nobody."""
+    connections: int = 4
+    """How many logins are asked for at the same time, 1 to 64."""
+    timeout_s: float = 5.0
+    """How long a login may wait and take, all in all."""
+    remember_s: float = 60.0
+    """How long a good password is remembered; 0: not at all."""
+
+
+@dataclass(frozen=True, slots=True)
 class AuthSettings:
     """Which logins there are, and what checking them may cost."""
 
@@ -18,8 +50,9 @@ class AuthSettings:
     """How many logins may be checked or wait for that, and how many refusals may be held back, 1 to 10,000."""
     remember_s: float = 300.0
     """How long a good password is remembered; 0: not at all."""
+    ldap: LdapSettings | None = None
 
     @property
     def has_login(self) -> bool:
         """Say whether there is any way to log in. Without one everybody may do everything."""
-        return self.htpasswd is not None
+        return self.htpasswd is not None or self.ldap is not None

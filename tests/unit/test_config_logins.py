@@ -1,0 +1,98 @@
+"""The settings of directories and client certificates: zot's words, what is missing, and what is a risk."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from zotpy.config import ConfigError, load_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from zotpy.settings import Settings
+
+LDAP: dict[str, Any] = {
+    "address": "ldap.example.org",
+    "port": 389,
+    "startTLS": False,
+    "baseDN": "ou=Users,dc=example,dc=org",
+    "userAttribute": "uid",
+    "userGroupAttribute": "memberOf",
+    "skipVerify": True,
+    "subtreeSearch": True,
+}
+"""As in zot's example `config-ldap.json`."""
+RULES = {"repositories": {"**": {"policies": [{"groups": ["cn=devs,dc=example,dc=org"], "actions": ["read"]}]}}}
+
+
+def load(directory: Path, http: dict[str, Any]) -> Settings:
+    """Load the section `http` of a file."""
+    file = directory / "config.json"
+    file.write_text(json.dumps({"http": http}))
+    return load_settings(file, {})
+
+
+def problems(directory: Path, http: dict[str, Any]) -> tuple[str, ...]:
+    """Return what is wrong with the section `http`."""
+    with pytest.raises(ConfigError) as raised:
+        load(directory, http)
+    return tuple(raised.value.problems)
+
+
+def test_a_directory_of_zots_example_is_read(tmp_path: Path) -> None:
+    """As it stands, with rules for groups. That any server is believed is a warning."""
+    (tmp_path / "credentials.json").touch()
+    ldap = {**LDAP, "credentialsFile": str(tmp_path / "credentials.json")}
+    settings = load(tmp_path, {"auth": {"ldap": ldap, "failDelay": 5}, "accessControl": RULES})
+    read = settings.auth.ldap
+    assert read is not None
+    assert (read.address, read.port, read.base_dn, read.user_attribute) == (
+        "ldap.example.org",
+        389,
+        "ou=Users,dc=example,dc=org",
+        "uid",
+    )
+    assert (read.insecure, read.start_tls, read.skip_verify, read.subtree_search) == (False, False, True, True)
+    assert (read.group_attribute, read.user_filter, read.credentials) == (
+        "memberOf",
+        "",
+        tmp_path / "credentials.json",
+    )
+    (warning,) = settings.warnings
+    assert warning.startswith("http.auth.ldap.skipVerify lets any server that poses as ldap.example.org read passwords")
+
+
+@pytest.mark.parametrize("name", ["address", "baseDN", "userAttribute"])
+def test_what_a_directory_needs_is_asked_for(tmp_path: Path, name: str) -> None:
+    """Without it nobody could log in, or everybody would be let in."""
+    others = {key: value for key, value in LDAP.items() if key != name}
+    assert f"http.auth.ldap.{name}: it is missing: write it, or remove http.auth.ldap" in problems(
+        tmp_path, {"auth": {"ldap": others}}
+    )
+
+
+@pytest.mark.parametrize("value", [None, "", {}, {"address": ""}, {"address": None}])
+def test_a_directory_that_a_template_left_empty_is_refused(tmp_path: Path, value: object) -> None:
+    """The registry would be open to everybody, although its file has a lock."""
+    (problem, *_) = problems(tmp_path, {"auth": {"ldap": value}})
+    assert "it is empty, so nobody would have to log in: name the server" in problem
+
+
+def test_starttls_begins_in_the_clear(tmp_path: Path) -> None:
+    """With TLS from the first byte it means nothing, and zot ignores it."""
+    ldap = {**LDAP, "startTLS": True}
+    (problem,) = problems(tmp_path, {"auth": {"ldap": ldap}})
+    assert problem.startswith("http.auth.ldap.startTLS: TLS begins at once here")
+    assert load(tmp_path, {"auth": {"ldap": {**ldap, "insecure": True, "skipVerify": False}}}).warnings == ()
+
+
+def test_passwords_in_the_clear_are_warned_of(tmp_path: Path) -> None:
+    """Unless the directory is on this machine."""
+    ldap = {**LDAP, "insecure": True, "skipVerify": False}
+    (warning,) = load(tmp_path, {"auth": {"ldap": ldap}}).warnings
+    assert warning.startswith("http.auth.ldap sends passwords in the clear to ldap.example.org")
+    for here in ("localhost", "127.0.0.1", "::1"):
+        assert load(tmp_path, {"auth": {"ldap": {**ldap, "address": here}}}).warnings == ()

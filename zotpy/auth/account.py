@@ -1,0 +1,97 @@
+"""Who a replica is to a directory, and whom it trusts there, by files that are read again when they change.
+
+`http.auth.ldap.credentialsFile` is JSON with `bindDN` and `bindPassword`; `http.auth.ldap.caCert` is PEM.
+"""
+
+import json
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+import trio
+
+from zotpy.auth.directory import Server
+from zotpy.bell import Bell
+from zotpy.settings import LdapSettings
+from zotpy.watching import keep_looking, signature_of
+
+LARGEST_FILE_BYTES = 64 * 1024
+PLAIN_PORT, TLS_PORT = 389, 636
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The server, and who we are to it."""
+
+    server: Server
+    dn: str = ""
+    """Empty: the directory lets anybody search."""
+    password: str = field(default="", repr=False)
+
+
+class AccountFiles:
+    """The account as its files say now."""
+
+    def __init__(self, settings: LdapSettings) -> None:
+        """Read the files. Raises `OSError`, `ValueError` with a message that names the file."""
+        self.settings = settings
+        self._files = [file for file in (settings.credentials, settings.ca_cert) if file is not None]
+        self._seen = signature_of(*self._files)
+        self.account = read_account(settings)
+
+    async def keep_current(self, bell: Bell) -> None:
+        """Read the files again when they have changed, until cancelled. See `zotpy.watching`."""
+        await keep_looking(self.look, bell)
+
+    async def look(self) -> None:
+        """Use what the files say now. If they cannot be used, this is logged once, and what was known stays."""
+        signature = await trio.to_thread.run_sync(signature_of, *self._files)
+        if signature == self._seen:
+            return
+        self._seen = signature
+        try:
+            self.account = await trio.to_thread.run_sync(read_account, self.settings)
+        except (OSError, ValueError) as error:
+            log.error("ldap_account_not_reloaded", reason=str(error))  # noqa: TRY400 - a matter of the files
+        else:
+            log.info("ldap_account_reloaded", files=[str(file) for file in self._files])
+
+
+def read_account(settings: LdapSettings) -> Account:
+    """Read the files that the settings name. Raises `OSError`, `ValueError`."""
+    port = settings.port or (PLAIN_PORT if settings.insecure else TLS_PORT)
+    tls = _context(settings) if settings.start_tls or not settings.insecure else None
+    server = Server(settings.address, port, tls, starts_plain=settings.insecure)
+    if settings.credentials is None:
+        return Account(server)
+    return Account(server, *_read_credentials(settings.credentials))
+
+
+def _context(settings: LdapSettings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_cert)
+    except OSError as error:  # `ssl.SSLError` is one
+        msg = f"{settings.ca_cert} has no certificates that can be used: {error.strerror or error}"
+        raise ValueError(msg) from error
+    if settings.skip_verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _read_credentials(file: Path) -> tuple[str, str]:
+    """Return the name and the password of the service account. An error never repeats what the file says."""
+    with file.open("rb") as opened:
+        content = opened.read(LARGEST_FILE_BYTES + 1)
+    try:
+        found = json.loads(content) if len(content) <= LARGEST_FILE_BYTES else None
+    except (ValueError, RecursionError):
+        found = None
+    named = {str(name).lower(): value for name, value in found.items()} if isinstance(found, dict) else {}
+    name, password = named.get("binddn"), named.get("bindpassword")
+    if not (isinstance(name, str) and name and isinstance(password, str) and password):
+        msg = f'{file} is not of the form {{"bindDN": "...", "bindPassword": "..."}}'
+        raise ValueError(msg)
+    return name, password

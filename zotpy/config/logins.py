@@ -1,0 +1,47 @@
+"""From the values of `http.auth` to its settings, and what in them contradicts itself or is a risk."""
+
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from typing import Any
+
+from zotpy.settings import AuthSettings, LdapSettings
+
+Values = Mapping[str, Mapping[str, Any]]
+"""By section, then by field."""
+_LDAP = "http.auth.ldap"
+_NEEDED = {"address": "address", "base_dn": "baseDN", "user_attribute": "userAttribute"}
+"""What a directory cannot be asked without."""
+
+
+def auth_settings(values: Values) -> AuthSettings:
+    """Put the settings of all logins together. One of which something is missing counts as none."""
+    ldap = values.get("ldap", {})
+    return AuthSettings(**values.get("auth", {}), ldap=LdapSettings(**ldap) if ldap.keys() >= _NEEDED.keys() else None)
+
+
+def broken_logins(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield each broken rule: the paths that it is about, the one to correct first, and what to write."""
+    if ldap := values.get("ldap", {}):
+        for field, name in _NEEDED.items():
+            if field not in ldap:
+                yield (f"{_LDAP}.{name}",), "it is missing: write it, or remove http.auth.ldap"
+        if ldap.get("start_tls") and not ldap.get("insecure"):
+            problem = "TLS begins at once here: set insecure to true if it shall begin with StartTLS, or remove this"
+            yield (f"{_LDAP}.startTLS", f"{_LDAP}.insecure"), problem
+
+
+def open_logins(values: Values) -> Iterator[str]:
+    """Say which settings let others read or change what a login depends on."""
+    if (ldap := auth_settings(values).ldap) is None:
+        return
+    if ldap.insecure and not ldap.start_tls and not _is_here(ldap.address):
+        yield f"{_LDAP} sends passwords in the clear to {ldap.address}: remove insecure, or set startTLS to true"
+    elif ldap.skip_verify and not _is_here(ldap.address):
+        yield f"{_LDAP}.skipVerify lets any server that poses as {ldap.address} read passwords: name a caCert"
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
