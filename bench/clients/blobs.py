@@ -60,6 +60,11 @@ def _push_chunks(connection: Connection, location: str, content: Content) -> str
     return location
 
 
+def check_version(connection: Connection) -> None:
+    """Ask whether a registry is there (end-1). Raises `Refused`."""
+    expect(OK, connection.call("GET", "/v2/"), "GET of /v2/")
+
+
 def has_blob(connection: Connection, repository: str, content: Content) -> bool:
     """Ask whether a blob is there. Raises `Refused`."""
     answer = connection.call("HEAD", _blob(repository, content))

@@ -87,3 +87,9 @@ def tag_image(load: Load, index: int, number: int) -> Image:
 def head_blobs(load: Load) -> list[Content]:
     """Return the blobs that `heads` asks for, the same for all clients of a load."""
     return [Content(f"{load.seed}/heads/{index}", load.sizes.small_bytes[1]) for index in range(HEADS)]
+
+
+@lru_cache(maxsize=2)
+def small_image_of(load: Load) -> Image:
+    """Return the small image that `requests` asks for, the same for all clients of a load."""
+    return Image(load.seed, "small")

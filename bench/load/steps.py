@@ -2,7 +2,7 @@
 
 import math
 
-from bench.clients.blobs import blob_is_there, pull_blob
+from bench.clients.blobs import blob_is_there, check_version, pull_blob
 from bench.clients.connection import Connection, Refused
 from bench.clients.images import Image, pull_manifest
 from bench.load.clients import Client
@@ -13,6 +13,7 @@ from bench.load.content import (
     fresh_content,
     head_blobs,
     mixed_images,
+    small_image_of,
     storm_image,
     tag_image,
 )
@@ -138,3 +139,34 @@ def head(client: Client) -> None:
     """Ask for a blob that is there."""
     content = client.random.choice(head_blobs(client.load))
     client.perform("head", lambda connection: blob_is_there(connection, "bench/heads", content))
+
+
+REQUESTS_REPOSITORY = "bench/requests"
+
+
+def seed_requests(client: Client) -> None:
+    """Push the small image that requests ask for."""
+    client.push_image(REQUESTS_REPOSITORY, small_image_of(client.load))
+
+
+def ping(client: Client) -> None:
+    """Ask for `/v2/`, which says that a registry is there."""
+    client.perform("request", check_version)
+
+
+def get_manifest(client: Client) -> None:
+    """Get a manifest by its tag."""
+    tag = small_image_of(client.load).tag
+    client.perform("request", lambda connection: pull_manifest(connection, REQUESTS_REPOSITORY, tag))
+
+
+def head_blob(client: Client) -> None:
+    """Ask for a small blob that is there."""
+    blob = small_image_of(client.load).blobs[1]
+    client.perform("request", lambda connection: blob_is_there(connection, REQUESTS_REPOSITORY, blob))
+
+
+def get_blob(client: Client) -> None:
+    """Get a small blob."""
+    blob = small_image_of(client.load).blobs[1]
+    client.perform("request", lambda connection: pull_blob(connection, REQUESTS_REPOSITORY, blob))

@@ -108,6 +108,11 @@ def _of_one_replica() -> Iterable[Workload]:
         terms = replace(slow, flows=(flow,))
         yield Workload(f"small-images {flow}", "op/s", "push of an image", step, group="small-images", terms=terms,
                        goal=Goal("times", 3))  # fmt: skip
+    at_once = Terms(clients=4, store_delay_ms=0, store_rate_mb_per_s=0, alone=True)
+    kinds = {"ping": steps.ping, "manifest": steps.get_manifest, "head": steps.head_blob, "blob": steps.get_blob}
+    for kind, step in kinds.items():
+        name = f"requests {kind}"
+        yield Workload(name, "op/s", "request", step, steps.seed_requests, group="requests", terms=at_once)
     for tls in (False, True):
         suffix = " tls" if tls else ""
         pushed = replace(near, layer_bytes=24 * MIB, tls=tls)
