@@ -1,22 +1,32 @@
-"""From settings to what finds out who calls: the kinds of logins in their order, and the challenge."""
+"""From settings to what finds out who calls: the kinds of logins in their order, their tokens, and the challenge."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from urllib.parse import urlsplit
 
+from zotpy.auth import passwords
 from zotpy.auth.authenticator import Authenticator, BearerReader, Renewer
-from zotpy.auth.basic import challenge
 from zotpy.auth.grants import Grants
 from zotpy.auth.htpasswd import Htpasswd
 from zotpy.auth.passwords import PasswordChecks
 from zotpy.auth.refusals import Refusals
+from zotpy.auth.tokens import CONTINUES_S, Tokens
 from zotpy.bell import Bell
+from zotpy.bucket.token_keys import TokenKeys
+from zotpy.core.framing import FramingError
 from zotpy.services import Service
 from zotpy.settings import Settings
 from zotpy.startup import StartupError
-from zotpy.store.interface import Store
+from zotpy.store.interface import Store, StoreError
+from zotpy.web.challenges import TOKEN_PATH, Challenge, Challenges, no_challenge
+from zotpy.web.desk import Desk
 from zotpy.web.dispatch import Admit, admit_everybody
 from zotpy.web.login import Login, Recognizer
+from zotpy.web.routes import Route
+
+SERVICE = "zotpy"
+"""Whose tokens they are, if `http.externalUrl` does not give the registry a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +34,10 @@ class Door:
     """Who is let in."""
 
     admit: Admit = admit_everybody
-    challenge: str = ""
-    """How a caller can log in; empty if nobody can."""
+    challenge: Challenge = no_challenge
+    """How a caller can log in."""
+    routes: tuple[Route, ...] = ()
+    """Endpoints of the logins themselves."""
     services: tuple[Service, ...] = ()
     """Keep current what the door knows."""
 
@@ -64,7 +76,8 @@ def by_htpasswd(ground: Ground) -> Kind | None:
         msg = f"http.auth.htpasswd.path: {auth.htpasswd} cannot be read: {reason}"
         raise StartupError(msg) from error
     checks = PasswordChecks(lambda: htpasswd.users, auth.checks_at_once, auth.checks_waiting, auth.remember_s)
-    return Kind(authenticators=(checks,), services=(Service(partial(htpasswd.keep_current, ground.bell)),))
+    watching = Service(partial(htpasswd.keep_current, ground.bell))
+    return Kind(authenticators=(checks,), renewers={passwords.KIND: checks}, services=(watching,))
 
 
 def by_ldap(ground: Ground) -> Kind | None:
@@ -99,18 +112,40 @@ if the settings do not ask for it, and raises `StartupError` if it cannot work.
 """
 
 
-def make_door(settings: Settings, bell: Bell, grants: Grants, store: Store) -> Door:
-    """Make every kind of login that the settings ask for. Raises `StartupError` if one cannot work."""
+async def make_door(settings: Settings, bell: Bell, grants: Grants, store: Store) -> Door:
+    """Make every kind of login that the settings ask for. Raises `StartupError` if one cannot work.
+
+    Where there is a login, there are tokens.
+    """
     ground = Ground(settings, bell, store)
     kinds = [kind for make in KINDS if (kind := make(ground)) is not None]
     if not kinds:
         return Door()
+    tokens = await _open_tokens(ground, grants, kinds)
     login = Login(
         [each for kind in kinds for each in kind.authenticators],
-        [each for kind in kinds for each in kind.bearers],
+        [tokens, *(each for kind in kinds for each in kind.bearers)],
         [each for kind in kinds for each in kind.recognizers],
         grants,
         Refusals(settings.auth.fail_delay_s, settings.auth.checks_waiting),
     )
+    url = settings.http.external_url
+    challenges = Challenges(
+        settings.http.realm if login.authenticators else None, tokens.service, url and f"{url}{TOKEN_PATH}"
+    )
     services = tuple(each for kind in kinds for each in kind.services)
-    return Door(login.admit, challenge(settings.http.realm), services)
+    keeping = Service(partial(tokens.keys.keep_current, bell.rung))
+    return Door(login.admit, challenges, Desk(login, tokens).routes, (*services, keeping))
+
+
+async def _open_tokens(ground: Ground, grants: Grants, kinds: Sequence[Kind]) -> Tokens[TokenKeys]:
+    """Read the keys that sign tokens. Raises `StartupError`."""
+    auth = ground.settings.auth
+    try:
+        keys = await TokenKeys.open(ground.store, max(auth.session_lifetime_s, auth.token_lifetime_s) + CONTINUES_S)
+    except (FramingError, StoreError) as error:
+        msg = f"the keys that sign tokens, below meta/token-keys in the bucket, cannot be read: {error}"
+        raise StartupError(msg) from error
+    renewers = {name: each for kind in kinds for name, each in kind.renewers.items()}
+    service = urlsplit(ground.settings.http.external_url).netloc or SERVICE
+    return Tokens(keys, service, auth.token_lifetime_s, auth.session_lifetime_s, renewers, grants.counting)

@@ -89,11 +89,13 @@ async def run_replica(
             guarded = GuardedStore(SpacedStore(store, space), health)
             observed = ObservedStore(guarded, metrics)
             registry = await _open(observed, settings, metrics)
-            door = make_door(settings, bell, grants, observed)
+            door = await make_door(settings, bell, grants, observed)
             metrics.watch_budget(registry.budget, registry.blobs.readers)
             metrics.watch_space(space)
             metrics_path = settings.metrics.path if settings.metrics.enable else None
-            app = create_app(registry, health, metrics.render, metrics_path, space, door.admit, door.challenge)
+            app = create_app(
+                registry, health, metrics.render, metrics_path, space, door.admit, door.challenge, door.routes
+            )
             app.proxies = TrustedProxies(settings.http.trusted_proxies)
             app.report = partial(report, metrics, quiet=PROBES | {settings.metrics.path})
             collect_less()

@@ -51,7 +51,8 @@ MAY_IMPORT = {
     "zotpy.listening": "zotpy.bell zotpy.bucket zotpy.concurrency zotpy.http.server zotpy.registry zotpy.settings "
     "zotpy.startup zotpy.web structlog trio",
     "zotpy.collecting": "zotpy.collector zotpy.settings zotpy.store structlog trio",
-    "zotpy.logins": "zotpy.auth zotpy.bell zotpy.services zotpy.settings zotpy.startup zotpy.store zotpy.web",
+    "zotpy.logins": "zotpy.auth zotpy.bell zotpy.bucket zotpy.core zotpy.services zotpy.settings zotpy.startup "
+    "zotpy.store zotpy.web",
     "zotpy.server": "zotpy.auth zotpy.bell zotpy.bucket zotpy.collecting zotpy.concurrency zotpy.core "
     "zotpy.http.server zotpy.listening zotpy.logins zotpy.memory zotpy.registry zotpy.reloading zotpy.services "
     "zotpy.settings zotpy.startup zotpy.storage zotpy.store zotpy.systemd zotpy.telemetry zotpy.web structlog trio",

@@ -31,7 +31,7 @@ class Action(StrEnum):
     CONNECT = "connect"
     """Ask whether the registry has the API. No policy refuses it, but a caller may have to log in first."""
     CATALOG = "catalog"
-    """List repositories: those that the caller may read."""
+    """List repositories. Asked with a repository: whether the list has it, which is so if the caller may read it."""
     METRICS = "metrics"
     """Scrape the metrics."""
     ADMIN = "admin"

@@ -27,7 +27,12 @@ class Bearer:
 
 def challenge(realm: str) -> str:
     """Write what asks a client to log in."""
-    return f'Basic realm="{realm.translate(_QUOTED)}"'
+    return f"Basic realm={quoted(realm)}"
+
+
+def quoted(text: str) -> str:
+    """Write a text as a quoted string of a header (RFC 9110, section 5.6.4): it cannot end its own quotes."""
+    return f'"{text.translate(_QUOTED)}"'
 
 
 def read_authorization(headers: Sequence[str]) -> Credentials | Bearer | None:

@@ -33,6 +33,8 @@ class Granted:
         when the tag is written: see `zotpy.web.push_rights`.
         """
         del reference
+        if action is Action.CATALOG and repo is not None:
+            action = Action.READ
         if action in {Action.CONNECT, Action.CATALOG}:
             return bool(self.identity.name) or self.policies.admits_anonymous
         if action is Action.METRICS:

@@ -1,6 +1,7 @@
 """What callers may do under the rules that hold now, which a reload replaces."""
 
 from zotpy.auth.granted import Granted
+from zotpy.auth.limited import Limited
 from zotpy.auth.permission import Identity, Nothing, Permission, Unrestricted
 from zotpy.auth.policy import Policies
 from zotpy.settings import AccessSettings
@@ -28,9 +29,19 @@ class Grants:
 
     def __call__(self, identity: Identity) -> Permission:
         """Say what a caller may do."""
+        if identity.access is not None:
+            rules = Unrestricted(identity) if identity.access.is_final else self._by_rules(identity)
+            return Limited(rules, identity.access)
+        return self._by_rules(identity)
+
+    def _by_rules(self, identity: Identity) -> Permission:
         if self._policies is not None:
             return Granted(self._policies, identity)
         return everything_to_users(identity)
+
+    def counting(self, groups: frozenset[str]) -> frozenset[str]:
+        """Return which of these groups the rules name. A token need not carry the others."""
+        return frozenset() if self._policies is None else groups & self._policies.named_groups
 
 
 def _policies(access: AccessSettings | None) -> Policies | None:

@@ -5,7 +5,8 @@ that sends its password with each request must not pay each time. What is rememb
 and stored hash. So it tells nothing to a reader of the memory, and it counts no more once the user's hash has changed.
 """
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -46,6 +47,16 @@ class PasswordChecks:
     async def identify(self, credentials: Credentials) -> Identity | None:
         """Return the user, if these are good: see `zotpy.auth.authenticator.Authenticator`."""
         return Identity(credentials.name, kind=KIND) if await self.are_good(credentials) else None
+
+    def note(self, identity: Identity) -> Mapping[str, object]:
+        """Note which hash the user has: see `zotpy.auth.authenticator.Renewer`."""
+        stored = self.users().hashes.get(identity.name)
+        return {"hash": "" if stored is None else _fingerprint(stored)}
+
+    async def renew(self, identity: Identity, noted: Mapping[str, object]) -> Identity | None:
+        """Return the user, if they exist and have the same password."""
+        stored = self.users().hashes.get(identity.name)
+        return identity if stored is not None and noted.get("hash") == _fingerprint(stored) else None
 
     async def are_good(self, credentials: Credentials) -> bool:
         """Say whether the user exists and has this password.
@@ -93,6 +104,11 @@ class PasswordChecks:
     def _is_remembered(self, credentials: Credentials) -> bool:
         stored = self.users().hashes.get(credentials.name)
         return stored is not None and bool(self._remembered.recall(*_asked(credentials, stored)))
+
+
+def _fingerprint(stored: PasswordHash) -> str:
+    """Return what changes with the hash. Nobody can try passwords by it who does not know the salt."""
+    return hashlib.sha256(stored.text.encode()).hexdigest()[:32]
 
 
 def _asked(credentials: Credentials, stored: PasswordHash) -> tuple[bytes, bytes, bytes]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from zotpy.auth.actions import Action
+from zotpy.auth.scopes import Access
 from zotpy.core.errors import Unauthorized
 from zotpy.core.names import RepositoryName, Tag
 
@@ -18,6 +19,8 @@ class Identity:
     """Groups that the login says they are in. Those of `accessControl.groups` are not among them."""
     kind: str = ""
     """How the caller is known, such as `htpasswd`; empty if they are not."""
+    access: Access | None = None
+    """What the caller's token is good for; `None`: the caller has shown no token, so the rules alone decide."""
 
 
 class Permission(Protocol):

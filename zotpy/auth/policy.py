@@ -29,6 +29,9 @@ class Policies:
             for user in users:
                 groups[user].add(group)
         self._groups = {user: frozenset(those) for user, those in groups.items()}
+        grants = [settings.admin, *(each for rule in settings.rules for each in rule.policies)]
+        self.named_groups = frozenset(group for grant in grants for group in grant.groups)
+        """All groups that a rule names."""
         self.rule_of = lru_cache(REMEMBERED)(self._rule_of)
         """Return the rule of the longest pattern that matches the name of a repository; `None`: none does."""
 

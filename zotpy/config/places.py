@@ -43,6 +43,19 @@ def read_endpoint(value: object) -> str | None:
     return text.rstrip("/")
 
 
+def read_origin(value: object) -> str:
+    """Read the URL by which clients reach the registry, perhaps with a path."""
+    text = read_optional_text(value)
+    if text is None:
+        return ""
+    url = urlsplit(text)
+    unwanted = url.query or url.fragment or url.username is not None or not text.isascii() or not text.isprintable()
+    if url.scheme not in {"http", "https"} or not url.hostname or unwanted or " " in text:
+        msg = "write the URL by which clients reach this registry, such as https://registry.example.com"
+        raise ValueError(msg)
+    return text.rstrip("/")
+
+
 def read_bucket(value: object) -> str:
     """Read the name of a bucket, or the ARN of an access point, which alone has slashes."""
     text = read_text(value)

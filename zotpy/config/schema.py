@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from zotpy.config.access import read_access_control
-from zotpy.config.places import read_address, read_bucket, read_endpoint, read_networks
+from zotpy.config.places import read_address, read_bucket, read_endpoint, read_networks, read_origin
 from zotpy.config.policies import read_policies
 from zotpy.config.values import (
     Reader,
     read_any_text,
+    read_between,
     read_choice,
     read_count,
     read_delay,
@@ -22,6 +23,7 @@ from zotpy.config.values import (
     read_path,
     read_prefix,
     read_realm,
+    read_session,
     read_share,
     read_silence,
     read_size,
@@ -71,6 +73,9 @@ LEAVES = {
     "http.auth.ldap.connections": Leaf("ldap", "connections", read_count(1, 64)),
     "http.auth.ldap.timeout": Leaf("ldap", "timeout_s", read_duration),
     "http.auth.ldap.remember": Leaf("ldap", "remember_s", read_wait),
+    "http.auth.tokenLifetime": Leaf("auth", "token_lifetime_s", read_between(60, 3600)),
+    "http.auth.sessionLifetime": Leaf("auth", "session_lifetime_s", read_session),
+    "http.externalUrl": Leaf("http", "external_url", read_origin),
     "http.realm": Leaf("http", "realm", read_realm),
     "http.trustedProxies": Leaf("http", "trusted_proxies", read_networks),
     "http.drainTimeout": Leaf("http", "drain_timeout_s", read_duration),
@@ -175,7 +180,6 @@ WITHOUT_EFFECT = {
     "http.auth.sessionKeysFile": "zotpy has no sessions of browsers",
     "http.allowOrigin": "browsers of other origins are not served",
     "http.compat": "Docker's media types are always accepted",
-    "http.externalUrl": "answers carry paths, which hold behind any host name",
     "http.readTimeout": "see http.headTimeout and upload.bodyIdleTimeout",
     "http.writeTimeout": "see http.sendStallTimeout",
     "log.audit": "each request is one line of the log",

@@ -21,6 +21,8 @@ _TAKEN = frozenset({"/livez", "/readyz", "/startupz"})
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,6})?) ?%", re.ASCII)
 LONGEST_EXPIRY_S = 7 * 86400
 LONGEST_SILENCE_S = 3600
+SHORTEST_SESSION_S = 60
+LONGEST_SESSION_S = 365 * 24 * 3600
 LONGEST_DELAY_S = 30
 MOST_WORKERS = 64
 Reader = Callable[[object], object]
@@ -196,6 +198,27 @@ def read_silence(value: object) -> float:
         msg = f"{value} is not from 1s to 1h"
         raise ValueError(msg)
     return seconds
+
+
+def read_between(shortest_s: float, longest_s: float) -> Callable[[object], float]:
+    """Make a reader of a duration within bounds."""
+
+    def read(value: object) -> float:
+        seconds = read_wait(value)
+        if not shortest_s <= seconds <= longest_s:
+            msg = f"{value} is not from {shortest_s:g}s to {longest_s:g}s"
+            raise ValueError(msg)
+        return seconds
+
+    return read
+
+
+_read_long = read_between(SHORTEST_SESSION_S, LONGEST_SESSION_S)
+
+
+def read_session(value: object) -> float:
+    """Read how long a login may last: 0, or a minute to a year."""
+    return 0.0 if read_wait(value) == 0 else _read_long(value)
 
 
 def read_expiry(value: object) -> float:

@@ -154,6 +154,14 @@ class Unauthorized(RegistryError):
     code = "UNAUTHORIZED"
 
 
+class TokenInvalid(Unauthorized):
+    """The caller's token is not good, or not any more: another one may be."""
+
+
+class ScopeInsufficient(Unauthorized):
+    """The caller's token is good, and not for this: a token for another scope may be."""
+
+
 class Denied(RegistryError):
     """The caller is known, and no policy lets them do this (code-12)."""
 

@@ -18,7 +18,8 @@ directory, and a listing below one repository never strays into another.
     ├── retired/<data id>-<seconds>            data that no lease named in a listing begun then (Unix time); empty
     ├── pulls/<id>                             which manifests were pulled, and when: many in one object
     ├── pulls/since                            since when pulls are noted
-    └── meta/layout, meta/keys/<id>            layout version; the keys that sign upload tokens
+    ├── meta/layout, meta/keys/<id>            layout version; the keys that sign upload tokens
+    └── meta/token-keys/<number>               the keys that sign the tokens of callers, one for each 30 days
 
 The store adds the prefix: no key here has it.
 """
@@ -37,6 +38,7 @@ OTHER_KIND: dict[Kind, Kind] = {"blobs": "manifests", "manifests": "blobs"}
 
 LAYOUT = "meta/layout"
 SIGNING_KEYS = "meta/keys/"
+TOKEN_KEYS = "meta/token-keys/"  # noqa: S105 - where they are
 DATA = "data/"
 ENTRIES = "entries/"
 HINTS = "hints/"
@@ -231,3 +233,14 @@ def upload(repo: RepositoryName, upload_id: str) -> str:
 def signing_key(key_id: str) -> str:
     """Name one key that signs upload tokens."""
     return f"{SIGNING_KEYS}{key_id}"
+
+
+def token_key(number: int) -> str:
+    """Name one key that signs the tokens of callers."""
+    return f"{TOKEN_KEYS}{number}"
+
+
+def token_key_number(key: str) -> int | None:
+    """Read the number of such a key; `None` if it is not one."""
+    number = key.removeprefix(TOKEN_KEYS)
+    return int(number) if number.isascii() and number.isdigit() and len(number) <= _LONGEST_TIME else None

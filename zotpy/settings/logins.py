@@ -52,6 +52,11 @@ class AuthSettings:
     """How long a good password is remembered; 0: not at all."""
     ldap: LdapSettings | None = None
 
+    token_lifetime_s: float = 300.0
+    """How long a token for requests lasts, 60 to 3,600."""
+    session_lifetime_s: float = 12 * 3600.0
+    """How long a refresh token lasts, up to a year; 0: none is given."""
+
     @property
     def has_login(self) -> bool:
         """Say whether there is any way to log in. Without one everybody may do everything."""

@@ -24,6 +24,8 @@ class HttpSettings:
     tls_key: Path | None = None
     access: AccessSettings | None = None
     """Who may do what; `None`: every caller that is let in may do everything."""
+    external_url: str = ""
+    """How clients reach the registry, without a slash at the end; empty: as each request says."""
     realm: str = "Authorization Required"
     """What clients are told that they log in to."""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()

@@ -1,6 +1,6 @@
 """The rows of the table of endpoints, and the application that uses it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from quart import Response
@@ -19,6 +19,7 @@ from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry
 from zotpy.store.space import Space
 from zotpy.web import blobs, lists, manifests, operations, uploads, welcome
+from zotpy.web.challenges import Challenge, no_challenge
 from zotpy.web.context import Context
 from zotpy.web.dispatch import Admit, Dispatcher, admit_everybody
 from zotpy.web.errors import API
@@ -121,16 +122,18 @@ def create_app(
     metrics_path: str | None = METRICS_PATH,
     space: Space | None = None,
     admit: Admit = admit_everybody,
-    challenge: str = "",
+    challenge: Challenge = no_challenge,
+    more_routes: Sequence[Route] = (),
 ) -> RegistryApp:
     """Make the ASGI application of one replica. `metrics` renders the answer of `metrics_path`, if that is given.
 
-    `admit` says what each caller may do, and `challenge` how a caller can log in (`WWW-Authenticate`).
+    `admit` says what each caller may do, and `challenge` how a caller can log in (`WWW-Authenticate`). `more_routes`
+    are endpoints of the logins themselves.
     """
     app = RegistryApp("zotpy", static_folder=None)
     app.budget = registry.budget
     app.context = Context(registry, health, metrics, space or Space())
-    app.dispatcher = Dispatcher(RouteTable(_routes(metrics_path)), app.context, admit, challenge)
+    app.dispatcher = Dispatcher(RouteTable([*_routes(metrics_path), *more_routes]), app.context, admit, challenge)
     return app
 
 

@@ -82,6 +82,10 @@ class Call:
 
     @property
     def _namespace(self) -> str:
-        """What proxies removed from the names of repositories, such as `team/`."""
-        _, _, below = self._prefix.partition(f"{_API}/")
-        return f"{below}/" if below else ""
+        return namespace_of(self.request)
+
+
+def namespace_of(request: BoundedRequest) -> str:
+    """Return what proxies removed from the names of repositories, such as `team/`."""
+    _, _, below = request.reached.prefix.partition(f"{_API}/")
+    return f"{below}/" if below else ""

@@ -17,6 +17,7 @@ from zotpy.core.errors import Unsupported
 from zotpy.core.names import RepositoryName
 from zotpy.http.server.bodies import BoundedRequest
 from zotpy.web.call import Call
+from zotpy.web.challenges import Challenge, no_challenge
 from zotpy.web.context import Context
 from zotpy.web.errors import API, EndpointUnknown
 from zotpy.web.routes import RouteTable
@@ -35,9 +36,9 @@ class Dispatcher:
     """Leads requests to their handlers."""
 
     def __init__(
-        self, table: RouteTable, context: Context, admit: Admit = admit_everybody, challenge: str = ""
+        self, table: RouteTable, context: Context, admit: Admit = admit_everybody, challenge: Challenge = no_challenge
     ) -> None:
-        """`challenge` is the WWW-Authenticate header of each answer 401."""
+        """`challenge` writes the WWW-Authenticate headers of each answer 401."""
         self.table = table
         self._challenge = challenge
         self._context = context
@@ -48,11 +49,11 @@ class Dispatcher:
 
         `request.route` is set as soon as it is known. If no row takes the request, it stays as it is.
         """
-        area = API
+        area, needs, repo = API, None, None
         try:
             path = _path_of(request)
             route, name, last = self.table.find(request.method, path)
-            request.route, area = route.rule, route.area
+            request.route, area, needs = route.rule, route.area, route.needs
             repo = None if name is None else RepositoryName.parse(name)
             permission = UNASKED
             if route.needs is not None:
@@ -61,11 +62,12 @@ class Dispatcher:
                 permission.require(route.needs, repo, last)
             response = await route.handler(Call(self._context, request, permission, repo, last))
         except (Exception, BaseExceptionGroup) as error:
-            if isinstance(first_cause(error), trio.Cancelled):
+            cause = first_cause(error)
+            if isinstance(cause, trio.Cancelled):
                 raise
             response = area.failed(error)
-            if response.status_code == HTTPStatus.UNAUTHORIZED and self._challenge:
-                response.headers["WWW-Authenticate"] = self._challenge
+            if response.status_code == HTTPStatus.UNAUTHORIZED:
+                response.headers.setlist("WWW-Authenticate", self._challenge(request, needs, repo, cause))
             return response
         response.headers.update(area.headers)
         return response

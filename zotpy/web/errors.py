@@ -39,6 +39,18 @@ class MethodNotAllowed(e.Unsupported):
         self.methods = frozenset(methods)
 
 
+class FormInvalid(e.RegistryError):
+    """The form of a request for a token cannot be read, or asks for what the endpoint does not give."""
+
+    code = "UNSUPPORTED"
+
+
+class FormTooLong(e.RegistryError):
+    """The form of a request for a token is longer than any that a client sends."""
+
+    code = "SIZE_INVALID"
+
+
 STATUS: Mapping[type[e.RegistryError], int] = {
     e.NameInvalid: 400,
     e.NameUnknown: 404,
@@ -57,6 +69,8 @@ STATUS: Mapping[type[e.RegistryError], int] = {
     e.ManifestTooLarge: 413,
     e.ManifestBlobUnknown: 404,
     e.Unauthorized: 401,
+    e.TokenInvalid: 401,
+    e.ScopeInsufficient: 401,
     e.Denied: 403,
     e.TagImmutable: 403,
     e.ManifestShared: 409,
@@ -70,6 +84,8 @@ STATUS: Mapping[type[e.RegistryError], int] = {
     e.StorageFull: 413,  # crane, oras, regctl and skopeo all end at once after this status, and show the message
     PageInvalid: 400,
     EndpointUnknown: 404,
+    FormInvalid: 400,
+    FormTooLong: 413,
     MethodNotAllowed: 405,
 }
 _RETRY_AFTER_S = 5

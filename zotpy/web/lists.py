@@ -39,7 +39,7 @@ async def catalog(call: Call) -> Response:
     last = call.known(request.args.get("last", ""))
 
     def shows(name: str) -> bool:
-        return permission.allows(Action.READ, RepositoryName(name))
+        return permission.allows(Action.CATALOG, RepositoryName(name))
 
     page = await call.registry.lists.catalog(n, last, call.hold(), None if permission.is_open else shows)
     response = _json({"repositories": [call.told(name) for name in page.names]})

@@ -9,11 +9,14 @@ from zotpy.auth.basic import Bearer, Credentials, read_authorization
 from zotpy.auth.grants import everything_to_users
 from zotpy.auth.permission import Identity, Permission
 from zotpy.auth.refusals import Refusals
-from zotpy.core.errors import Unauthorized
+from zotpy.auth.tokens import TokenEnded
+from zotpy.core.errors import TokenInvalid, Unauthorized
 from zotpy.http.server.bodies import BoundedRequest
 
 ANONYMOUS = Identity(kind="anonymous")
 PING = "/v2"
+UPLOAD = "/v2/<path:name>/blobs/uploads/<upload_id>"
+"""The rule of requests that go on with an upload."""
 Grant = Callable[[Identity], Permission]
 """Says what a caller may do."""
 
@@ -46,23 +49,29 @@ class Login:
         """Return what the caller may do. Raises `Unauthorized`, `TooManyRequests`, `Unavailable`.
 
         A caller without credentials is anonymous, and the policies say what such a caller may do. There is one
-        exception. docker, podman, skopeo and crane ask for `/v2/` first, and send credentials later only if that was
-        refused. So it is refused to every anonymous caller.
+        exception. docker, podman, skopeo and crane ask for `/v2/` first, and get a token or send credentials later only
+        if that was refused. So it is refused to every caller without credentials. A token of an anonymous caller counts
+        as credentials.
 
         A caller with bad credentials gets nothing, not even what an anonymous caller gets.
         """
+        identity = await self.caller(request)
+        if identity is ANONYMOUS and request.path.rstrip("/") == PING:
+            msg = "log in with a user name and a password, or get a token"
+            raise Unauthorized(msg)
+        return self.grant(identity)
+
+    async def caller(self, request: BoundedRequest) -> Identity:
+        """Return who makes a request; `ANONYMOUS` without credentials. Raises as `admit`."""
         shown = read_authorization(request.headers.getlist("Authorization"))
         if isinstance(shown, Credentials):
-            return self.grant(await self.identify(shown))
+            return await self.identify(shown)
         if isinstance(shown, Bearer):
-            return self.grant(await self._read(shown))
+            return await self._read(shown, continues=request.route == UPLOAD)
         for recognizer in self.recognizers:
             if (identity := await recognizer.recognize(request)) is not None:
-                return self.grant(identity)
-        if request.path.rstrip("/") == PING:
-            msg = "log in with a user name and a password"
-            raise Unauthorized(msg)
-        return self.grant(ANONYMOUS)
+                return identity
+        return ANONYMOUS
 
     async def identify(self, credentials: Credentials) -> Identity:
         """Return who has a name and a password. Raises `Unauthorized`, `TooManyRequests`, `Unavailable`."""
@@ -73,10 +82,24 @@ class Login:
             msg = "the user name or the password is wrong: log in again"
             raise Unauthorized(msg)
 
-    async def _read(self, shown: Bearer) -> Identity:
-        async with self.refusals.held_back():
+    async def _read(self, shown: Bearer, *, continues: bool) -> Identity:
+        """Return who has a token. Raises `TokenInvalid`, `TooManyRequests`, `Unavailable`.
+
+        Some clients cannot send the body of a chunk twice, and a long push outlives its token. So a request that
+        `continues` an upload may have a token that has ended. Its Location says whose upload it is, and is signed: the
+        handler lets nobody else go on with it (`zotpy.core.tokens`).
+
+        Refusals are not held back: nobody can guess a token, and each token ends.
+        """
+        try:
             for reader in self.bearers:
                 if (identity := await reader.read(shown.token)) is not None:
                     return identity
-            msg = "the token in the Authorization header is none that this registry knows: log in again"
-            raise Unauthorized(msg)
+        except TokenEnded as ended:
+            if continues:
+                return ended.identity
+            raise TokenInvalid(ended.message) from ended
+        except Unauthorized as error:
+            raise TokenInvalid(error.message, detail=error.detail) from error
+        msg = "the token in the Authorization header is none that this registry knows: log in again"
+        raise TokenInvalid(msg)

@@ -10,11 +10,10 @@ from zotpy.auth.actions import Action
 from zotpy.core.digests import Digest
 from zotpy.core.errors import PreconditionFailed, TagInvalid
 from zotpy.core.names import Tag, parse_reference
-from zotpy.core.pieces import Pieces
-from zotpy.core.ranges import parse_content_length
 from zotpy.registry.blobs import open_inline
 from zotpy.registry.manifests import too_large
 from zotpy.web.answers import Answer
+from zotpy.web.bodies import read_whole
 from zotpy.web.call import Call
 from zotpy.web.contents import Content, answer_content
 from zotpy.web.delete_rights import DeleteRights
@@ -103,32 +102,6 @@ def _told_to_readers(call: Call) -> Iterator[None]:
 
 
 async def _content(call: Call) -> bytes:
-    """Read a manifest whole, within the limit. The memory budget holds it until the request is answered.
-
-    Raises `ManifestTooLarge`, `TooManyRequests`.
-    """
-    limit = call.registry.settings.manifest.max_size_bytes
-    length = parse_content_length(call.request.headers.get("Content-Length"))
-    _require_length(length or 0, limit)
-    budget = call.registry.budget
-    call.body.account = account = call.hold()
-    account.begin_part(limit if length is None else length)  # all of it is held before any of it is given back
-    content = Pieces()
-    try:
-        async for piece in call.body:
-            with budget.patience():
-                await account.acquire(len(piece))
-            content.append(piece)
-            _require_length(len(content), limit)
-        account.part_is_full()
-        return bytes(content)
-    except BaseException:
-        account.close()
-        raise
-    finally:
-        content.clear()  # an error on its way out still leads to it
-
-
-def _require_length(size_bytes: int, limit_bytes: int) -> None:
-    if size_bytes > limit_bytes:
-        raise too_large(limit_bytes)
+    """Read a manifest whole, within the limit. Raises `ManifestTooLarge`, `TooManyRequests`."""
+    limit_bytes = call.registry.settings.manifest.max_size_bytes
+    return await read_whole(call, limit_bytes, lambda: too_large(limit_bytes))

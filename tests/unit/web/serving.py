@@ -21,20 +21,24 @@ from zotpy.core.units import KIB, MIB
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.sending import Answered
 from zotpy.http.server.serving import serve
+from zotpy.logins import Door
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
 from zotpy.settings import ManifestSettings, S3Settings, Settings, StorageSettings, UploadSettings
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.memory_store import MemoryStore
 from zotpy.web.app import create_app
+from zotpy.web.challenges import no_challenge
 from zotpy.web.dispatch import admit_everybody
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from zotpy.http.server.proxies import TrustedProxies
     from zotpy.registry.registry import Registry
+    from zotpy.web.challenges import Challenge
     from zotpy.web.dispatch import Admit
+    from zotpy.web.routes import Route
 
 PART_BYTES = 1 * MIB
 BUDGET_BYTES = 8 * MIB
@@ -43,6 +47,8 @@ REPO = "team/app"
 UPLOADS = f"/v2/{REPO}/blobs/uploads/"
 ABSENT = f"sha256:{'0' * 64}"
 CONFIG = b"{}"
+OPEN = Door()
+"""Lets everybody do everything."""
 
 
 @dataclass(slots=True)
@@ -112,18 +118,16 @@ async def serving(
     config: ServerConfig | None = None,
     proxies: TrustedProxies | None = None,
     admit: Admit = admit_everybody,
-    challenge: str = "",
+    challenge: Challenge = no_challenge,
+    more_routes: Sequence[Route] = (),
 ) -> AsyncIterator[Replica]:
     """Listen on a free port of the loopback interface, with small limits, until the block ends."""
     store, script = MemoryStore(), Script()
     faulty = FaultyStore(store, script)
     registry = await open_registry(faulty, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
     health, config = Health(registry.store), config or ServerConfig()
-    async with listening(nursery, registry, config, proxies, health=health, admit=admit, challenge=challenge) as (
-        client,
-        ended,
-        stop,
-    ):
+    door = Door(admit, challenge, tuple(more_routes))
+    async with listening(nursery, registry, config, proxies, health=health, door=door) as (client, ended, stop):
         yield Replica(store, script, registry, health, client, client.base_url.port or 0, ended, stop, config)
 
 
@@ -135,8 +139,7 @@ async def listening(
     proxies: TrustedProxies | None = None,
     metrics_path: str | None = "/metrics",
     health: Health | None = None,
-    admit: Admit = admit_everybody,
-    challenge: str = "",
+    door: Door = OPEN,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, trio.MemoryReceiveChannel[Answered], trio.Event]]:
     """Serve a registry on a free port; return a client, what tells of each request that ended, and how to stop."""
     app = create_app(
@@ -144,8 +147,9 @@ async def listening(
         health or Health(registry.store),
         lambda: b"zotpy_metrics 1\n",
         metrics_path,
-        admit=admit,
-        challenge=challenge,
+        admit=door.admit,
+        challenge=door.challenge,
+        more_routes=door.routes,
     )
     if proxies is not None:
         app.proxies = proxies

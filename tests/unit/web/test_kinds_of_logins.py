@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.web.serving import Replica, codes_of, serving
-from zotpy.auth.basic import Credentials, challenge
 from zotpy.auth.permission import Identity
 from zotpy.core.errors import Unauthorized
+from zotpy.web.challenges import Challenges
 from zotpy.web.login import Login
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import trio
 
+    from zotpy.auth.basic import Credentials
     from zotpy.http.server.bodies import BoundedRequest
 
 
@@ -79,7 +80,7 @@ async def scene(nursery: trio.Nursery) -> AsyncIterator[Scene]:
     tokens, others = Book("token", frozenset({"abc"}), frozenset({"stale"})), Book("outside", frozenset({"xyz"}))
     certificates = Book("mtls", frozenset({"node"}), frozenset({"revoked"}))
     login = Login([keys, users], [tokens, others], [certificates])
-    async with serving(nursery, admit=login.admit, challenge=challenge("here")) as replica:
+    async with serving(nursery, admit=login.admit, challenge=Challenges("here")) as replica:
         yield Scene(replica, keys, users, tokens, others, certificates)
 
 

@@ -8,12 +8,12 @@ import pytest
 
 from tests.unit.auth.hashed import BCRYPT, HASHES, PASSWORD
 from tests.unit.web.serving import REPO, UPLOADS, Replica, codes_of, digest_of, serving
-from zotpy.auth.basic import challenge
 from zotpy.auth.grants import everything_to_users
 from zotpy.auth.htpasswd import Users
 from zotpy.auth.passwords import PasswordChecks
 from zotpy.auth.permission import Identity, Permission, Unrestricted
 from zotpy.web.app import ROUTES
+from zotpy.web.challenges import Challenges
 from zotpy.web.login import Login
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def login(grant: Grant = everything_to_users, waiting: int = 8) -> Login:
 @pytest.fixture
 async def locked(nursery: trio.Nursery) -> AsyncIterator[Replica]:
     """Return a replica whose users may do everything, and nobody else anything."""
-    async with serving(nursery, admit=login().admit, challenge=challenge("Our registry")) as replica:
+    async with serving(nursery, admit=login().admit, challenge=Challenges("Our registry")) as replica:
         yield replica
 
 
@@ -178,7 +178,7 @@ async def test_anonymous_callers_get_what_is_granted_but_no_ping(nursery: trio.N
     def grant(identity: Identity) -> Permission:
         return Unrestricted(identity)
 
-    async with serving(nursery, admit=login(grant).admit, challenge=challenge("Our registry")) as replica:
+    async with serving(nursery, admit=login(grant).admit, challenge=Challenges("Our registry")) as replica:
         for path in ("/v2/", "/v2"):
             check_challenged(await replica.client.get(path))
             assert (await replica.client.get(path, auth=ALICE)).status_code == 200

@@ -1,0 +1,38 @@
+"""What the bearer of a token may do: what the rules permit, and no more than the token is good for."""
+
+from dataclasses import dataclass
+
+from zotpy.auth.actions import Action
+from zotpy.auth.permission import Identity, Permission
+from zotpy.auth.scopes import Access
+from zotpy.core.errors import ScopeInsufficient
+from zotpy.core.names import RepositoryName
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """A `zotpy.auth.permission.Permission` within the access of a token."""
+
+    permission: Permission
+    access: Access
+    is_open = False
+
+    @property
+    def identity(self) -> Identity:
+        """Who calls."""
+        return self.permission.identity
+
+    def require(self, action: Action, repo: RepositoryName | None, reference: str = "") -> None:
+        """Return if the caller may do this. Raises what the rules say, otherwise `ScopeInsufficient`.
+
+        A client can get another token for what the rules permit. For what they do not permit it need not try.
+        """
+        self.permission.require(action, repo, reference)
+        if not self.access.covers(action, repo):
+            where = "" if repo is None else f" in {repo}"
+            msg = f"the token is not good for this: get one for the action {action}{where}, which the challenge names"
+            raise ScopeInsufficient(msg)
+
+    def allows(self, action: Action, repo: RepositoryName | None, reference: str = "") -> bool:
+        """Say whether the caller may do this."""
+        return self.access.covers(action, repo) and self.permission.allows(action, repo, reference)

@@ -1,0 +1,185 @@
+"""The registry's own tokens: short ones for requests, and long ones with which a client gets further short ones.
+
+Any login in, a token out (`zotpy.web.desk`). A token says who the caller is and what it is good for. So a request that
+carries one needs no password, no directory service and no store. Checked tokens are remembered.
+
+A replica takes its wall clock for the end of a token, with `LEEWAY_S` for clocks that differ.
+"""
+
+import hashlib
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
+
+from zotpy.auth.authenticator import Renewer
+from zotpy.auth.permission import Identity
+from zotpy.auth.scopes import Access, Scope, scopes_of, written
+from zotpy.auth.signed import NotSigned, header_of, sign, verify
+from zotpy.core.errors import TokenInvalid
+from zotpy.core.tokens import SigningKey
+
+ISSUER = "zotpy"
+LEEWAY_S = 60.0
+MOST_REMEMBERED = 4096
+LONGEST_REMEMBERED_BYTES = 4096
+CONTINUES_S = 24 * 3600.0
+"""For how long after the end of a token an upload that was begun with it can go on."""
+_ACCESS, _REFRESH = "access", "refresh"
+
+
+class Keys(Protocol):
+    """The keys of the cluster: `zotpy.bucket.token_keys`."""
+
+    @property
+    def current(self) -> SigningKey:
+        """The key to sign with."""
+        ...
+
+    async def find(self, key_id: str) -> SigningKey | None:
+        """Return the key of a token; `None`: no such key counts."""
+        ...
+
+
+class TokenEnded(TokenInvalid):
+    """The token was good a while ago. Its bearer may still finish an upload that they began with it."""
+
+    def __init__(self, identity: Identity) -> None:
+        super().__init__("the token has expired: get another one")
+        self.identity = identity
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A token for requests."""
+
+    token: str = field(repr=False)
+    issued_at: int
+    """Unix time."""
+    expires_in_s: int
+
+
+KeysT = TypeVar("KeysT", bound=Keys)
+
+
+@dataclass(slots=True)
+class Tokens(Generic[KeysT]):
+    """Issues tokens, and reads them: a `zotpy.auth.authenticator.BearerReader`."""
+
+    keys: KeysT
+    service: str
+    """Whose tokens they are: those of another service are refused."""
+    lifetime_s: float
+    """How long a token for requests lasts, at least 60."""
+    session_s: float
+    """How long a refresh token lasts; 0: none is given."""
+    renewers: Mapping[str, Renewer] = field(default_factory=dict)
+    """By kind of login."""
+    counting: Callable[[frozenset[str]], frozenset[str]] = lambda groups: groups
+    """Says which groups a token needs to carry."""
+    clock: Callable[[], float] = time.time
+    _seen: OrderedDict[bytes, tuple[float, Identity]] = field(default_factory=OrderedDict, init=False, repr=False)
+    """Good tokens by their hash, each with its end, the latest use last."""
+
+    def issue(self, identity: Identity, scopes: Sequence[Scope]) -> Issued:
+        """Write a token that is good for these scopes."""
+        now = int(self.clock())
+        lifetime_s = int(self.lifetime_s)
+        who = replace(identity, groups=self.counting(identity.groups))
+        claims = {**self._claims(who, _ACCESS, now, lifetime_s), "access": written(scopes)}
+        return Issued(sign(claims, self.keys.current), now, lifetime_s)
+
+    def issue_refresh(self, identity: Identity) -> str | None:
+        """Write a refresh token. `None`: logins of this kind have none."""
+        renewer = self.renewers.get(identity.kind)
+        if renewer is None or self.session_s <= 0:
+            return None
+        claims = self._claims(identity, _REFRESH, int(self.clock()), int(self.session_s))
+        return sign({**claims, "login": renewer.note(identity)}, self.keys.current)
+
+    def _claims(self, identity: Identity, use: str, now: int, lifetime_s: int) -> dict[str, object]:
+        return {
+            "iss": ISSUER,
+            "aud": self.service,
+            "use": use,
+            "sub": identity.name,
+            "groups": sorted(identity.groups),
+            "kind": identity.kind,
+            "iat": now,
+            "exp": now + lifetime_s,
+            "jti": secrets.token_hex(8),
+        }
+
+    async def read(self, token: str) -> Identity | None:
+        """Return whose token this is. `None`: another issuer has signed it. Raises `TokenInvalid`, `TokenEnded`."""
+        digest = hashlib.sha256(token.encode()).digest()
+        until, identity = self._seen.get(digest, (0.0, None))
+        now = self.clock()
+        if identity is not None and now < until:
+            self._seen.move_to_end(digest)
+            return identity
+        self._seen.pop(digest, None)
+        claims = await self._checked(token, _ACCESS)
+        if claims is None:
+            return None
+        until = _number(claims, "exp") + LEEWAY_S
+        access = Access.of(scopes_of(claims.get("access"), now))
+        identity = replace(_identity(claims), access=access)
+        if now >= until:
+            if now < until + CONTINUES_S:
+                raise TokenEnded(identity)
+            _refuse("the token has expired: get another one")
+        if len(token) <= LONGEST_REMEMBERED_BYTES:
+            self._seen[digest] = until, identity
+            if len(self._seen) > MOST_REMEMBERED:
+                self._seen.popitem(last=False)
+        return identity
+
+    async def refresh(self, text: str) -> Identity:
+        """Return whose refresh token this is, as they are today. Raises `TokenInvalid`, `Unavailable`."""
+        claims = await self._checked(text, _REFRESH)
+        if claims is None:
+            _refuse("this is no refresh token of this registry: log in again")
+        if self.clock() >= _number(claims, "exp") + LEEWAY_S:
+            _refuse("the refresh token has expired: log in again")
+        identity = _identity(claims)
+        renewer, noted = self.renewers.get(identity.kind), claims.get("login")
+        renewed = None
+        if renewer is not None and self.session_s > 0 and isinstance(noted, Mapping):
+            renewed = await renewer.renew(identity, noted)
+        if renewed is None:
+            _refuse("the login of this refresh token counts no more: log in again")
+        return renewed
+
+    async def _checked(self, text: str, use: str) -> Mapping[str, Any] | None:
+        """Return the claims of a token for this use of this service. `None`: another issuer has signed it."""
+        try:
+            key_id = header_of(text).get("kid")
+            if not isinstance(key_id, str) or not key_id.startswith(f"{ISSUER}."):
+                return None
+            key = await self.keys.find(key_id)
+            if key is None:
+                _refuse("the token is signed with a key that this registry does not have: log in again")
+            claims = verify(text, key)
+        except NotSigned as error:
+            _refuse(f"{error}: log in again", error)
+        if claims.get("use") != use:
+            _refuse(f"this is no {use} token: log in again")
+        if claims.get("iss") != ISSUER or claims.get("aud") != self.service:
+            _refuse("the token is for another service: log in again")
+        return claims
+
+
+def _identity(claims: Mapping[str, Any]) -> Identity:
+    """Read who the caller is, from what this registry itself has written."""
+    return Identity(str(claims["sub"]), frozenset(map(str, claims["groups"])), str(claims["kind"]))
+
+
+def _number(claims: Mapping[str, Any], name: str) -> float:
+    return float(claims[name])
+
+
+def _refuse(message: str, cause: Exception | None = None) -> NoReturn:
+    raise TokenInvalid(message) from cause
