@@ -6,7 +6,7 @@ from zotpy.auth.actions import Action
 from zotpy.auth.permission import Identity, Permission
 from zotpy.auth.scopes import Access
 from zotpy.core.errors import ScopeInsufficient
-from zotpy.core.names import RepositoryName
+from zotpy.core.names import RepositoryName, Tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +36,11 @@ class Limited:
     def allows(self, action: Action, repo: RepositoryName | None, reference: str = "") -> bool:
         """Say whether the caller may do this."""
         return self.access.covers(action, repo) and self.permission.allows(action, repo, reference)
+
+    def is_fixed(self, action: Action, repo: RepositoryName, tag: Tag) -> bool:
+        """Say whether a tag is immutable for the caller."""
+        return self.permission.is_fixed(action, repo, tag)
+
+    def detects_collisions(self, repo: RepositoryName) -> bool:
+        """Say whether the caller must not delete a manifest by its digest if several tags name it."""
+        return self.permission.detects_collisions(repo)

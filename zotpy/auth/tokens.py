@@ -27,6 +27,7 @@ MOST_REMEMBERED = 4096
 LONGEST_REMEMBERED_BYTES = 4096
 CONTINUES_S = 24 * 3600.0
 """For how long after the end of a token an upload that was begun with it can go on."""
+EXPIRED = "the token has expired: get another one"
 _ACCESS, _REFRESH = "access", "refresh"
 
 
@@ -43,11 +44,14 @@ class Keys(Protocol):
         ...
 
 
-class TokenEnded(TokenInvalid):
-    """The token was good a while ago. Its bearer may still finish an upload that they began with it."""
+class TokenEnded(Exception):
+    """The token was good a while ago. Its bearer may still finish an upload that they began with it.
+
+    `zotpy.web.login` turns it into `TokenInvalid` for every other request.
+    """
 
     def __init__(self, identity: Identity) -> None:
-        super().__init__("the token has expired: get another one")
+        super().__init__(EXPIRED)
         self.identity = identity
 
 
@@ -130,7 +134,7 @@ class Tokens(Generic[KeysT]):
         if now >= until:
             if now < until + CONTINUES_S:
                 raise TokenEnded(identity)
-            _refuse("the token has expired: get another one")
+            _refuse(EXPIRED)
         if len(token) <= LONGEST_REMEMBERED_BYTES:
             self._seen[digest] = until, identity
             if len(self._seen) > MOST_REMEMBERED:

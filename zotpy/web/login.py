@@ -9,7 +9,7 @@ from zotpy.auth.basic import Bearer, Credentials, read_authorization
 from zotpy.auth.grants import everything_to_users
 from zotpy.auth.permission import Identity, Permission
 from zotpy.auth.refusals import Refusals
-from zotpy.auth.tokens import TokenEnded
+from zotpy.auth.tokens import EXPIRED, TokenEnded
 from zotpy.core.errors import TokenInvalid, Unauthorized
 from zotpy.http.server.bodies import BoundedRequest
 
@@ -98,7 +98,7 @@ class Login:
         except TokenEnded as ended:
             if continues:
                 return ended.identity
-            raise TokenInvalid(ended.message) from ended
+            raise TokenInvalid(EXPIRED) from ended
         except Unauthorized as error:
             raise TokenInvalid(error.message, detail=error.detail) from error
         msg = "the token in the Authorization header is none that this registry knows: log in again"
