@@ -383,7 +383,7 @@ async def test_other_logins_work_while_the_directory_is_down(nursery: trio.Nurse
         "http.auth.ldap.baseDN": PEOPLE,
         "http.auth.ldap.userAttribute": "uid",
     }
-    door = make_door(load_settings(None, {}, overrides), Bell(), Grants(None), MemoryStore())
+    door = await make_door(load_settings(None, {}, overrides), Bell(), Grants(None), MemoryStore())
     async with serving(nursery, admit=door.admit, challenge=door.challenge) as replica:
         assert (await replica.client.get("/v2/", auth=("alice", HASHED))).status_code == 200
         assert (await replica.client.get("/v2/")).status_code == 401
@@ -397,7 +397,7 @@ async def test_other_logins_work_while_the_directory_is_down(nursery: trio.Nurse
 async def test_a_user_of_the_directory_pushes(running: Directory, nursery: trio.Nursery) -> None:
     """The request is known as theirs, and by which kind of login."""
     settings = load_settings(None, {}, {f"http.auth.ldap.{name}": value for name, value in running.settings().items()})
-    door = make_door(settings, Bell(), Grants(None), MemoryStore())
+    door = await make_door(settings, Bell(), Grants(None), MemoryStore())
     async with serving(nursery, admit=door.admit, challenge=door.challenge) as replica:
         for service in door.services:
             nursery.start_soon(service.run)
