@@ -58,6 +58,11 @@ class Connection(h11.Connection):
         return len(self._receive_buffer) if self.their_state is h11.IDLE else 0
 
     @property
+    def is_idle(self) -> bool:
+        """Whether no request is under way, and nothing of the next one has arrived."""
+        return self.their_state is h11.IDLE and self.our_state is h11.IDLE and not self._receive_buffer
+
+    @property
     def awaited_bytes(self) -> int:
         """How much of a body of known length has still to be received, if nothing of it is here; else 0."""
         reader = self._reader

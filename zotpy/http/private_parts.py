@@ -131,14 +131,8 @@ QUART = Library(
         Part("quart.app.Quart.asgi_http_class"),
         Part("quart.app.Quart.asgi_app", "self scope receive send", uses="asgi_http_class"),
         Part("quart.asgi.ASGIHTTPConnection.__init__", "self app scope", uses="app scope"),
-        Part("quart.asgi.ASGIHTTPConnection._create_request_from_scope", "self send", uses="request_class"),
         Part("quart.asgi.ASGIHTTPConnection._send_response", "self send response"),
         Part("quart.utils.encode_headers", "headers"),
-        Part("quart.wrappers.request.Request.__init__", uses="body_class body"),
-        Part("quart.wrappers.request.Request.body_class"),
-        Part("quart.wrappers.request.Body.__init__", "self expected_content_length max_content_length"),
-        Part("quart.wrappers.request.Body.__aiter__", "self"),
-        Part("quart.wrappers.request.Body.__anext__", "self"),
         Part("quart.wrappers.response.DataBody.__init__", "self data", uses="data"),
         Part("quart.wrappers.response.ResponseBody.__aenter__", "self"),
         Part("quart.wrappers.response.ResponseBody.__aexit__", "self exc_type exc_value tb"),
@@ -153,7 +147,6 @@ QUART_TRIO = Library(
         Part("quart_trio.asgi.TrioASGIHTTPConnection.__call__", "self receive send"),
         Part("quart_trio.asgi.TrioASGIHTTPConnection.handle_messages", "self nursery request receive"),
         Part("quart_trio.asgi.TrioASGIHTTPConnection.handle_request", "self nursery request send"),
-        Part("quart_trio.wrappers.request.TrioRequest.body_class"),
     ),
 )
 

@@ -78,6 +78,6 @@ def _path_of(request: BoundedRequest) -> str:
     if request.method != request.method.upper():
         msg = f"methods are written in capitals: {request.method[:20]} is none"
         raise Unsupported(msg)
-    if request.scope["path"].startswith("//"):  # Quart takes the slashes away
+    if request.raw_path.startswith("//"):  # Quart takes the slashes away
         raise EndpointUnknown
     return request.path

@@ -8,7 +8,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.unit.web.raw import connect
-from zotpy.http.server.protocol import JoiningProtocol
 
 if TYPE_CHECKING:
     from tests.unit.web.serving import Replica
@@ -26,21 +25,29 @@ async def test_a_target_that_is_none_is_refused_for_any_method(replica: Replica,
     assert (await replica.client.get("/v2/")).status_code == 200
 
 
-async def test_a_fault_of_ours_ends_one_connection(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("place", "headers"),
+    [
+        ("zotpy.http.server.connections.read_head", ""),
+        ("zotpy.http.server.exchange.BoundedRequest", ""),
+        ("zotpy.http.server.protocol.PassingStream", "Upgrade: h2c\r\n"),
+    ],
+)
+async def test_a_fault_of_ours_ends_one_connection(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch, place: str, headers: str
+) -> None:
     """It is in the log with its traceback; other connections, and the replica, go on."""
     assert (await replica.client.get("/v2/")).status_code == 200
-    good = JoiningProtocol._create_stream
 
-    async def broken(self: JoiningProtocol, request: object) -> None:
-        del self, request
+    def broken(*arguments: object, **others: object) -> None:
+        del arguments, others
         msg = "a fault of ours"
         raise RuntimeError(msg)
 
-    monkeypatch.setattr(JoiningProtocol, "_create_stream", broken)
-    with capture_logs() as logs:
+    with monkeypatch.context() as patched, capture_logs() as logs:
+        patched.setattr(place, broken)
         async with (await connect(replica)).stream as stream:
-            await stream.send_all(b"GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n")
+            await stream.send_all(f"GET /v2/ HTTP/1.1\r\nHost: a\r\n{headers}\r\n".encode())
             assert await stream.receive_some() == b""
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["internal_error"]
-    monkeypatch.setattr(JoiningProtocol, "_create_stream", good)
     assert (await replica.client.get("/v2/")).status_code == 200

@@ -10,7 +10,8 @@ import trio.testing
 
 from tests.unit.web.serving import REPO, UPLOADS, Replica, digest_of
 from tests.unit.web.test_last_requests import all_of
-from zotpy.http.http1 import MOST_AHEAD_BYTES, Connection
+from zotpy.http.http1 import MOST_AHEAD_BYTES
+from zotpy.http.server.wire import Wire
 
 CONTENT = b"a blob"
 CHUNKED = b"6\r\na blob\r\n0\r\n\r\n"
@@ -42,15 +43,16 @@ async def test_little_is_read_behind_a_request_that_is_under_way(
 ) -> None:
     """What a client sends behind a request stays in the socket: it would be held outside the memory budget."""
     received: list[int] = []
-    receive = Connection.receive_data
+    receive = Wire.receive
 
-    def counted(self: Connection, data: bytes) -> None:
+    async def counted(self: Wire, left_bytes: int | None, most_bytes: int) -> bytes | bytearray:
+        data = await receive(self, left_bytes, most_bytes)
         received.append(len(data))
-        receive(self, data)
+        return data
 
     digest = await replica.push_blob(CONTENT)
     parked = replica.script.park("before", "get", "entries/")
-    monkeypatch.setattr(Connection, "receive_data", counted)
+    monkeypatch.setattr(Wire, "receive", counted)
     head = f"GET /v2/{REPO}/blobs/{digest} HTTP/1.1\r\nHost: replica\r\n\r\n".encode()
     async with await replica.connect() as stream, trio.open_nursery() as sending:
         sending.start_soon(stream.send_all, head + b"\0" * 200_000)

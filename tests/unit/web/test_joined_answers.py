@@ -9,7 +9,7 @@ import pytest
 from tests.unit.web.raw import connect
 from tests.unit.web.serving import ABSENT, REPO, UPLOADS, Replica
 from zotpy.http.server.pace import Pace
-from zotpy.http.server.protocol import TOGETHER_BYTES
+from zotpy.http.server.sending import TOGETHER_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -48,7 +48,7 @@ def coming(pieces: list[tuple[float, int]]) -> BoundedBody:
         return {"type": "http.request", "body": bytes(size_bytes), "more_body": size_bytes > 0}
 
     left = list(pieces)
-    body = BoundedBody(None, None)
+    body = BoundedBody()
     body.idle_timeout_s = body.stall_timeout_s = 60.0
     body.come_from(receive)
     return body

@@ -8,20 +8,21 @@ The server in turn stops reading the socket. Nothing is buffered twice.
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
+from urllib.parse import parse_qsl
 
 import trio
-from quart.wrappers.request import Body
 from quart.wrappers.response import ResponseBody
-from quart_trio.wrappers import TrioRequest
+from werkzeug.datastructures import ImmutableMultiDict, MIMEAccept, MultiDict
+from werkzeug.http import parse_accept_header
 
 from zotpy.core.errors import ClientStalled
 from zotpy.http.server.cuts import Cut
+from zotpy.http.server.fields import Fields
 from zotpy.http.server.proxies import Reached
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent
-    from quart.wrappers import Request
 
     from zotpy.memory.accounts import Account
 
@@ -31,7 +32,7 @@ LINGER_S = 30.0
 """How long an unread body is received and dropped after the answer, like nginx's lingering_close."""
 
 
-class BoundedBody(Body):
+class BoundedBody:
     """A request body that is received only as fast as it is read."""
 
     idle_timeout_s = 900.0
@@ -46,9 +47,8 @@ class BoundedBody(Body):
     is_left: Callable[[], bool] = staticmethod(lambda: False)
     """Says whether the client has closed the connection, as far as that is known."""
 
-    def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
-        """Make a body. Handlers have the limits, so `max_content_length` is not used."""
-        del expected_content_length, max_content_length
+    def __init__(self) -> None:
+        """Make a body of which nothing has come yet."""
         self._receive: ASGIReceiveCallable | None = None
         self._ask: Callable[[], Awaitable[None]] | None = None
         self.settled = trio.Event()
@@ -74,6 +74,11 @@ class BoundedBody(Body):
         reads the first piece. So if a request is refused before that, its client never sends the body.
         """
         self._receive, self._ask = receive, ask
+
+    def end(self) -> None:
+        """Note that all of it was received."""
+        self.finished = True
+        self.settled.set()
 
     def __aiter__(self) -> Self:
         return self
@@ -147,8 +152,7 @@ class BoundedBody(Body):
         if message["type"] != "http.request":
             return b""
         if not message.get("more_body", False):
-            self.finished = True
-            self.settled.set()
+            self.end()
         piece: bytes = message.get("body", b"")
         self.received_bytes += len(piece)
         return piece
@@ -177,25 +181,80 @@ class Held(Protocol):
         ...
 
 
-class BoundedRequest(TrioRequest):
-    """A request with such a body."""
+class BoundedRequest:
+    """A request with such a body, as handlers see it. It answers as Quart's does, and reads only what is asked for."""
 
-    body_class = BoundedBody  # type: ignore[assignment]  # the seam for a body of another kind
-    reached = Reached()
-    """How its client has reached us."""
-    route = "none"
-    """The rule that its path matches, such as `/v2/<path:name>/blobs/<digest>`."""
-    user = ""
-    """Who makes it; empty if they have not said."""
-    login = ""
-    """How the caller is known, such as `htpasswd` or `anonymous`; empty if nobody asks, or if the login failed."""
-    held: Held | None = None
-    """The memory that its body and its answer take. It is given back once the answer was sent, or cannot be sent."""
+    __slots__ = (
+        "_args",
+        "body",
+        "connection",
+        "headers",
+        "held",
+        "http_version",
+        "login",
+        "method",
+        "path",
+        "query",
+        "raw_path",
+        "reached",
+        "route",
+        "user",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        raw_path: str,
+        query: str,
+        headers: Fields,
+        *,
+        http_version: str = "1.1",
+        connection: Any = None,
+    ) -> None:
+        """`raw_path` is the path without its percent signs. `connection` is ours, if the server is."""
+        self.method = method
+        self.raw_path = raw_path
+        self.path = "/" + raw_path.lstrip("/")
+        """The same with one slash at its beginning."""
+        self.query = query
+        self.headers = headers
+        self.http_version = http_version
+        self.connection = connection
+        self.body = BoundedBody()
+        self.reached = Reached()
+        """How its client has reached us."""
+        self.route = "none"
+        """The rule that its path matches, such as `/v2/<path:name>/blobs/<digest>`."""
+        self.user = ""
+        """Who makes it; empty if they have not said."""
+        self.login = ""
+        """How the caller is known, such as `htpasswd` or `anonymous`; empty if nobody asks, or if the login failed."""
+        self.held: Held | None = None
+        """The memory that its body and its answer take. It is given back once the answer was sent, or cannot be
+        sent."""
+        self._args: MultiDict[str, str] | None = None
+
+    @property
+    def args(self) -> "MultiDict[str, str]":
+        """The parameters in its query, as Quart reads them."""
+        if self._args is None:
+            parsed = parse_qsl(self.query, keep_blank_values=True, errors="werkzeug.url_quote") if self.query else ()
+            self._args = ImmutableMultiDict(parsed)
+        return self._args
+
+    @property
+    def accept_mimetypes(self) -> MIMEAccept:
+        """The media types that its client prefers."""
+        return parse_accept_header(self.headers.get("Accept"), MIMEAccept)
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows the head."""
+        return self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers
 
 
-def body_of(request: "Request") -> BoundedBody:
+def body_of(request: BoundedRequest) -> BoundedBody:
     """Return the body, to be read once."""
-    assert isinstance(request.body, BoundedBody)  # noqa: S101 - request_class sees to it
     return request.body
 
 

@@ -21,8 +21,11 @@ from hypercorn.typing import AppWrapper
 
 from zotpy.http import http1
 from zotpy.http.server.admission import Admission, Entry
+from zotpy.http.server.exchange import Exchange
+from zotpy.http.server.heads import read_head
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.protocol import JoiningProtocol, join, left_of_body
+from zotpy.http.server.vigil import Vigil
 from zotpy.http.server.wire import Wire
 from zotpy.http.sockets import write_in_bites
 
@@ -36,8 +39,7 @@ log = structlog.get_logger()
 class BoundedConnection(TCPServer):
     """A connection that ends where its client reads no more, has closed its side, or asks nothing for too long.
 
-    hypercorn starts a task to watch an idle connection at the end of each request, and cancels it when the next
-    begins. Here there is one for all of the connection, whose deadline moves.
+    The task that reads it answers ordinary requests itself, see `zotpy.http.server.exchange`.
     """
 
     config: ServerConfig
@@ -54,9 +56,14 @@ class BoundedConnection(TCPServer):
         self.is_refused = False
         """Too many connections exist: its requests are answered with 429."""
         self._running = trio.CancelScope()
-        self._idle = trio.Event()
-        self._idle.set()
-        self._idle_scope = trio.CancelScope()
+        self._vigil = Vigil(self._receive_behind)
+        self.heads = self.config.answer_heads
+        self.peer = ("", "http")
+        """The address of the peer, empty if it has none, and the scheme."""
+        self._exchange: Exchange | None = None
+        """The request that the task which reads is answering."""
+        self._ahead = b""
+        """What was received behind it."""
         self._reading = trio.CancelScope()
         self._read_until = math.inf
 
@@ -81,7 +88,7 @@ class BoundedConnection(TCPServer):
     def give_way(self) -> None:
         """Close, because others need what it holds. No request is under way."""
         if hasattr(self, "protocol"):
-            self._idle_scope.cancel()
+            self._vigil.end()
         else:  # in the handshake
             self._running.cancel()
 
@@ -93,16 +100,27 @@ class BoundedConnection(TCPServer):
         if not isinstance(event, RawData):
             await self._end()
             return
-        async with self.send_lock:
-            try:
-                await self.wire.send(memoryview(event.data))
-            except trio.TooSlowError:
-                log.warning("client_cut", reason="it reads no more", seconds=self.config.send_stall_s)
-                self.is_cut = True
-                self.wire.reset()
-                await self.protocol.handle(Closed())
-            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
-                await self.protocol.handle(Closed())
+        if not await self.send(event.data):
+            await self.protocol.handle(Closed())
+
+    async def send(self, data: bytes) -> bool:
+        """Send bytes. `False`: the client takes none any more."""
+        try:
+            self.send_lock.acquire_nowait()  # `acquire` would give all other tasks a turn
+        except trio.WouldBlock:
+            await self.send_lock.acquire()
+        try:
+            await self.wire.send(memoryview(data))
+        except trio.TooSlowError:
+            log.warning("client_cut", reason="it reads no more", seconds=self.config.send_stall_s)
+            self.is_cut = True
+            self.wire.reset()
+            return False
+        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+            return False
+        finally:
+            self.send_lock.release()
+        return True
 
     async def _end(self) -> None:
         """Close our side, and the connection when the client has closed its own, or after `END_S`.
@@ -138,22 +156,17 @@ class BoundedConnection(TCPServer):
         """Say whether only a part of a request's head has arrived."""
         return math.isinf(self._read_until) and self.http1.connection.unfinished_bytes > 0
 
-    def _note_idle(self, *, is_idle: bool) -> None:
+    def _note_idle(self, *, is_idle: bool, watches: bool = False) -> None:
         if is_idle:
             self.admission.note_idle(self)
-            self._idle.set()
-            self._idle_scope.deadline = trio.current_time() + self.config.keep_alive_timeout
+            self._vigil.rest(self.config.keep_alive_timeout)
         else:
             self.admission.note_busy(self)
-            self._idle = trio.Event()
-            self._idle_scope.deadline = math.inf
+            self._vigil.begin(watches=watches)
 
     async def _idle_timeout(self) -> None:
         """Close the connection if it was idle for too long, or if it is idle and the server ends."""
-        with self._idle_scope:
-            await self.context.terminated.wait()
-            while not self._idle.is_set():
-                await self._idle.wait()
+        await self._vigil.until_over(self.context.terminated)
         if not self.has_ended:
             with trio.CancelScope(shield=True):
                 if self._is_in_head():
@@ -165,6 +178,8 @@ class BoundedConnection(TCPServer):
 
     async def _read_data(self) -> None:
         join(self.protocol)
+        client = self.http1.client
+        self.peer = (client[0] if client else "", "https" if self.http1.ssl else "http")
         self._note_idle(is_idle=True)
         write_in_bites(self.wire.socket)
         try:
@@ -173,7 +188,7 @@ class BoundedConnection(TCPServer):
             self.wire.patience.end()
         self.has_ended = True
         await self.protocol.handle(Closed())
-        self._idle_scope.cancel()  # no task waits for the connection to be idle for long, once its client has left
+        self._vigil.end()  # no task waits for the connection to be idle for long, once its client has left
 
     async def _read_on(self) -> None:
         """Read to the end of what the client sends, or of what we want of it."""
@@ -190,6 +205,10 @@ class BoundedConnection(TCPServer):
             if data and not math.isinf(self._read_until):
                 continue  # we have closed our side, and wait for the client to close its own
             try:
+                if data and self.http1.connection.is_idle and not (data := await self._answer_here(bytes(data))):
+                    if self.has_ended:
+                        break
+                    continue
                 await self.protocol.handle(RawData(bytes(data)))
             except Exception:
                 log.exception("internal_error")  # a fault of ours ends this connection, not the whole replica
@@ -198,7 +217,47 @@ class BoundedConnection(TCPServer):
             if not data:
                 break
             if self._is_in_head() and self.admission.note_head(self, self.http1.connection.unfinished_bytes):
-                self._idle_scope.deadline = trio.current_time() + self.config.head_timeout_s
+                self._vigil.limit(self.config.head_timeout_s)
+
+    async def _answer_here(self, received: bytes) -> bytes:
+        """Answer ordinary requests, and return the beginning of another one, if there is any."""
+        app, is_last = self.config.application, False
+        if app is None or self.is_refused:
+            return received
+        while not is_last and not self.has_ended and received:
+            head = read_head(received, self.config.h11_max_incomplete_size)
+            if head is None:
+                return received
+            received = received[head.end :]
+            self._note_idle(is_idle=False, watches=not received)
+            self._exchange = Exchange(self, app, head)
+            self.http1.keep_alive_requests += 1
+            await self._exchange.run()
+            await self._vigil.watch_no_more()
+            is_last, self._exchange = self._exchange.is_last or self.context.terminated.is_set(), None
+            received, self._ahead = received + self._ahead, b""
+            self._note_idle(is_idle=True)
+        if is_last:
+            await self._end()
+        return b""
+
+    async def _receive_behind(self) -> None:
+        """Receive once while a request takes long: perhaps its client has left."""
+        try:
+            received = await self.wire.receive(0, http1.MOST_AHEAD_BYTES)
+        except (trio.ClosedResourceError, trio.BrokenResourceError, OSError):
+            received = b""
+        if received:
+            self._ahead = bytes(received)
+        else:
+            self.has_ended = True
+            if self._exchange is not None:
+                self._exchange.client_left()
+
+    @property
+    def is_last_request(self) -> bool:
+        """Say whether a connection has had as many requests as it may."""
+        return self.http1.keep_alive_requests >= self.config.keep_alive_max_requests
 
     def _most_to_read(self, left_bytes: int | None) -> int:
         """Say how much to read at once, if this much is left of a body.

@@ -3,12 +3,17 @@
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hypercorn.config import Config
 
 from zotpy.http.server.admission import Admission
+from zotpy.http.server.answer_heads import AnswerHeads
 from zotpy.http.server.certificate import Certificate
 from zotpy.http.sockets import SHARED_BYTES, Shares
+
+if TYPE_CHECKING:
+    from zotpy.http.server.sending import Application
 
 SHARE_OF_BUDGET = 8
 """The system may hold one part in so many of the memory budget, besides the budget."""
@@ -37,6 +42,9 @@ class ServerConfig(Config):
         """Begin with hypercorn's defaults, and no body under way."""
         super().__init__()
         self.receiving, self.sending = Shares(), Shares()
+        self.answer_heads = AnswerHeads(self)
+        self.application: Application | None = None
+        """What answers ordinary requests without hypercorn's tasks; `None`: nothing."""
 
     def share_bodies(self, budget_bytes: int) -> None:
         """Let the system hold an eighth of the memory budget, besides it, of bodies that come in."""

@@ -20,11 +20,8 @@ from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from zotpy.http import http1
 from zotpy.http.chunks import LEAST_CHUNK_BYTES
 from zotpy.http.server.envelope import error_body
+from zotpy.http.server.sending import TOGETHER_BYTES
 from zotpy.http.server.targets import TargetInvalid, read_target
-
-TOGETHER_BYTES = 64 * 1024
-"""A longer piece is not copied behind the head."""
-
 
 _TOO_MANY = 429
 _PROBES = frozenset({b"/livez", b"/readyz", b"/startupz"})

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import structlog
-from werkzeug.datastructures import Headers
+
+from zotpy.http.server.fields import Headers
 
 MOST_HOPS = 32
 """No more addresses of a list than this are read."""

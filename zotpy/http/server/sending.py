@@ -2,13 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import trio
+from quart import Response
 
-from zotpy.http.server.bodies import LINGER_S, BoundedBody
+from zotpy.http.server.bodies import LINGER_S, BoundedBody, BoundedRequest
 from zotpy.http.server.cuts import Cut
-from zotpy.http.server.proxies import Reached
+from zotpy.http.server.proxies import Reached, TrustedProxies
+
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""The methods of requests that change nothing: they are of no use once their client has left."""
+TOGETHER_BYTES = 64 * 1024
+"""A longer piece is not copied behind the head."""
 
 
 @dataclass(slots=True)
@@ -32,6 +38,29 @@ class Answered:
     """Who made it; empty if they have not said."""
     login: str = ""
     """How the caller is known; empty if nobody asked, or if the login failed."""
+
+
+@runtime_checkable
+class Application(Protocol):
+    """What answers requests."""
+
+    proxies: TrustedProxies
+    under_way: int
+    draining: bool
+
+    def prepare_body(self, body: BoundedBody, connection: Any) -> None:
+        """Set how long the client of a body may keep us waiting."""
+
+    async def handle_request(self, request: BoundedRequest) -> Response:
+        """Answer. It raises only cancellation."""
+        ...
+
+    def failed(self, error: BaseException) -> Response:
+        """Return the answer to a request that failed after its handler was done."""
+        ...
+
+    def on_answered(self, answered: Answered, ended: float) -> None:
+        """Report that a request ended."""
 
 
 def counting(send: Any, answered: Answered) -> Any:

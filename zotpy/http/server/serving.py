@@ -12,6 +12,7 @@ from hypercorn.typing import AppWrapper, Framework
 from zotpy.http.server.admission import Admission
 from zotpy.http.server.connections import BoundedConnection
 from zotpy.http.server.hypercorn_config import ServerConfig
+from zotpy.http.server.sending import Application
 
 
 def _connection(app: AppWrapper, config: Config, *others: Any) -> TCPServer:
@@ -27,6 +28,7 @@ async def serve(
 ) -> None:
     """Accept connections until `stop`. Report the addresses once they can be made."""
     config.admission = admission = config.admission or Admission()
+    config.application = app if isinstance(app, Application) else None  # type: ignore[redundant-expr]  # any framework
     config.ssl_handshake_timeout = config.head_timeout_s
     hypercorn.trio.run.TCPServer = _connection  # type: ignore[assignment, attr-defined]  # no seam for this
     with admission.accepting():

@@ -17,20 +17,16 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 
 from zotpy.concurrency import plain_errors
 from zotpy.core.errors import RegistryError
-from zotpy.http.server.bodies import BoundedBody, body_of
+from zotpy.http.server.bodies import BoundedBody, BoundedRequest, body_of
 from zotpy.http.server.cuts import Cut
 from zotpy.http.server.envelope import envelope
-from zotpy.http.server.sending import Answered, HeldHead, counting, is_last, lingering
+from zotpy.http.server.fields import Fields
+from zotpy.http.server.sending import READS, Answered, HeldHead, counting, is_last, lingering
 from zotpy.store.interface import StoreError
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable
     from quart.typing import ResponseTypes
-    from quart.wrappers import Request
-
-    from zotpy.http.server.proxies import Reached
-
-_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 log = structlog.get_logger()
 
@@ -45,25 +41,36 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
 
     async def __call__(self, receive: "ASGIReceiveCallable", send: Any) -> None:
         """Serve one request. If it is a change with a body, the handler receives the body."""
-        request = self._create_request_from_scope(send)
-        request.method = self.scope["method"]  # methods are case-sensitive; Quart writes them in capitals
-        peer = self.scope.get("client")  # a local socket has none
-        request.reached = self.app.proxies.trace(  # type: ignore[attr-defined]
-            peer[0] if peer else "", self.scope["scheme"], request.headers
-        )
-        if request.method in _READS:
+        request = self._request()
+        if request.method in READS:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.handle_messages, nursery, request, receive)
                 await self.handle_request(nursery, request, send)
                 nursery.cancel_scope.cancel()
             return
         body_of(request).come_from(receive, self._ask_for_body)
-        if not _has_body(request):
+        if not request.has_body:
             await body_of(request).drop()  # only its end, which hypercorn sends with the head
         await self.handle_request(None, request, send)
 
+    def _request(self) -> BoundedRequest:
+        """Return the request. Methods are case-sensitive; Quart would write them in capitals."""
+        scope = self.scope
+        headers, query = Fields.decode(scope["headers"]), scope["query_string"].decode("ascii")
+        request = BoundedRequest(
+            scope["method"],
+            scope["path"],
+            query,
+            headers,
+            http_version=scope["http_version"],
+            connection=self._connection(),
+        )
+        peer = scope.get("client")  # a local socket has none
+        request.reached = self.app.proxies.trace(peer[0] if peer else "", scope["scheme"], headers)  # type: ignore[attr-defined]
+        return request
+
     async def handle_messages(  # type: ignore[override]
-        self, nursery: trio.Nursery, request: "Request", receive: "ASGIReceiveCallable"
+        self, nursery: trio.Nursery, request: BoundedRequest, receive: "ASGIReceiveCallable"
     ) -> None:
         """Wait until the client has left: a read is then useless."""
         body = body_of(request)
@@ -79,12 +86,11 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             nursery.cancel_scope.cancel()
 
     async def handle_request(  # type: ignore[override]
-        self, nursery: trio.Nursery | None, request: "Request", send: Any
+        self, nursery: trio.Nursery | None, request: BoundedRequest, send: Any
     ) -> None:
         """Answer, and report the request."""
         del nursery
-        reached: Reached = request.reached  # type: ignore[attr-defined]
-        answered = Answered(request.method, "", request.path, reached, started=trio.current_time())
+        answered = Answered(request.method, "", request.path, request.reached, started=trio.current_time())
         self.app.prepare_body(body_of(request), self._connection())  # type: ignore[attr-defined]
         self.app.under_way += 1  # type: ignore[attr-defined]
         try:
@@ -95,21 +101,21 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             raise  # hypercorn ends the connection, and has no log
         finally:
             self.app.under_way -= 1  # type: ignore[attr-defined]
-            if (held := request.held) is not None:  # type: ignore[attr-defined]
-                held.close()
+            if request.held is not None:
+                request.held.close()
             answered.cut = self._why_cut(body_of(request)) or answered.cut
-            answered.received_bytes = getattr(request.body, "received_bytes", 0)
-            answered.route = request.route  # type: ignore[attr-defined]
-            answered.user, answered.login = request.user, request.login  # type: ignore[attr-defined]
+            answered.received_bytes = request.body.received_bytes
+            answered.route = request.route
+            answered.user, answered.login = request.user, request.login
             self.app.on_answered(answered, trio.current_time())  # type: ignore[attr-defined]
 
-    async def _answer(self, request: "Request", send: Any, answered: Answered) -> None:
+    async def _answer(self, request: BoundedRequest, send: Any, answered: Answered) -> None:
         is_spoken = request.http_version.startswith("1.")  # why not HTTP/2, `zotpy/http/server/connections.py` says
-        response = await self.app.handle_request(request) if is_spoken else _other_version()
+        response = await self.app.handle_request(request) if is_spoken else _other_version()  # type: ignore[arg-type]
         answered.status = response.status_code
         body = body_of(request)
         counted = counting(self._noting_the_end(send), answered)
-        if _has_body(request) and not body.finished:
+        if request.has_body and not body.finished:
             if not self._is_waited_at():
                 counted = lingering(counted, body, self._note_told)
             # What the client still sends would be read as its next request: end the connection after the answer.
@@ -119,9 +125,9 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             response.headers["Connection"] = "close"
         if (connection := self._connection()) is not None:
             is_streamed = not isinstance(response.response, DataBody)
-            connection.wire.pace.begin(holds=is_streamed or request.held is not None)  # type: ignore[attr-defined]
+            connection.wire.pace.begin(holds=is_streamed or request.held is not None)
         held = HeldHead(counted)
-        if body.finished or not _has_body(request):
+        if body.finished or not request.has_body:
             await self._send_held(held, response, answered)
             return
         with plain_errors():
@@ -203,7 +209,3 @@ def _other_version() -> Response:
     refused = envelope(505, ("UNSUPPORTED", "this registry speaks HTTP/1.1", None))
     refused.headers["Connection"] = "close"
     return refused
-
-
-def _has_body(request: "Request") -> bool:
-    return request.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in request.headers

@@ -1,0 +1,58 @@
+"""The header fields of a request, as handlers ask for them."""
+
+from collections.abc import Iterable
+from typing import Protocol, Self, overload
+
+
+class Headers(Protocol):
+    """What is asked of header fields; those of werkzeug answer it, too."""
+
+    @overload
+    def get(self, key: str) -> str | None: ...
+
+    @overload
+    def get(self, key: str, default: str) -> str: ...
+
+    def getlist(self, key: str) -> list[str]:
+        """Return all values of a name, in their order."""
+        ...
+
+    def __contains__(self, key: str) -> bool: ...
+
+
+class Fields:
+    """Header fields by name, in any case. A name may have several values."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, listed: Iterable[tuple[str, str]] = ()) -> None:
+        """Take names in lower case and their values, in the order of the request."""
+        self._values: dict[str, list[str]] = {}
+        for name, value in listed:
+            if name in self._values:
+                self._values[name].append(value)
+            else:
+                self._values[name] = [value]
+
+    @classmethod
+    def decode(cls, listed: Iterable[tuple[bytes, bytes]]) -> Self:
+        """Read names in lower case and values as they came: bytes beyond ASCII are opaque (RFC 9110, section 5.5)."""
+        return cls((name.decode("latin-1"), value.decode("latin-1")) for name, value in listed)
+
+    @overload
+    def get(self, key: str) -> str | None: ...
+
+    @overload
+    def get(self, key: str, default: str) -> str: ...
+
+    def get(self, key: str, default: str | None = None) -> str | None:
+        """Return the first value of a name."""
+        found = self._values.get(key.lower())
+        return default if found is None else found[0]
+
+    def getlist(self, key: str) -> list[str]:
+        """Return all values of a name, in their order."""
+        return list(self._values.get(key.lower(), ()))
+
+    def __contains__(self, key: str) -> bool:
+        return key.lower() in self._values
