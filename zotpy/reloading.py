@@ -46,7 +46,9 @@ async def _reload(settings: Settings) -> Settings:
         read = settings
     if not reopen_logs(read.log):
         read = settings
-    holding = replace(settings, log=read.log)
+    before = settings.log
+    audit = {"audit": before.audit, "audit_pulls": before.audit_pulls, "audit_memory_bytes": before.audit_memory_bytes}
+    holding = replace(settings, log=replace(read.log, **audit))  # type: ignore[arg-type]  # mypy takes them for one type
     if read.auth.has_login:  # otherwise the callers of now would lose their rules, and keep their logins
         holding = replace(holding, http=replace(settings.http, access=read.http.access))
     waiting = [each.name for each in fields(Settings) if each.compare and each.name != "warnings"]

@@ -8,6 +8,7 @@ from http import HTTPStatus
 import structlog
 import trio
 
+from zotpy.auditing import open_audit
 from zotpy.auth.grants import Grants
 from zotpy.bell import Bell
 from zotpy.bucket.digesting import prepare_hashing
@@ -82,6 +83,7 @@ async def run_replica(
 ) -> None:
     """Open the store and answer requests; see `zotpy.listening.listen`. Raises `StartupError`."""
     bell, grants = bell or Bell(), grants or Grants(settings.http.access)
+    audit = open_audit(settings.log, metrics, bell)
     try:
         async with open_store(settings) as store:
             health, space = Health(store), await _space(settings.storage)
@@ -98,6 +100,7 @@ async def run_replica(
             )
             app.proxies = TrustedProxies(settings.http.trusted_proxies)
             app.report = partial(report, metrics, quiet=PROBES | {settings.metrics.path})
+            app.dispatcher.audit = None if audit is None else audit[0]
             collect_less()
 
             async def answer(drain: Callable[[], None]) -> None:
@@ -110,6 +113,7 @@ async def run_replica(
 
             services = [
                 *door.services,
+                *(() if audit is None else audit[1:]),
                 Service(space.keep_looking),
                 Service(metrics.keep_published),
                 Service(health.keep_looking),

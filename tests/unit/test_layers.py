@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "zotpy.auth": "zotpy.bell zotpy.core zotpy.settings zotpy.watching argon2 bcrypt passlib sansldap structlog trio",
     "zotpy.web": "zotpy.auth zotpy.bell zotpy.bucket zotpy.concurrency zotpy.core zotpy.http zotpy.http.server "
     "zotpy.memory zotpy.registry zotpy.registry.pushing zotpy.store quart quart_trio structlog trio",
-    "zotpy.telemetry": "zotpy zotpy.libraries zotpy.memory zotpy.release zotpy.store prometheus_client structlog trio",
+    "zotpy.telemetry": "zotpy zotpy.bell zotpy.libraries zotpy.memory zotpy.release zotpy.store prometheus_client "
+    "structlog trio",
     "zotpy.restarts": "",
     "zotpy.services": "trio",
     "zotpy.embedded": "zotpy.concurrency zotpy.restarts zotpy.s3 zotpy.s3.wire crc32c cryptography structlog trio",
@@ -51,9 +52,10 @@ MAY_IMPORT = {
     "zotpy.listening": "zotpy.bell zotpy.bucket zotpy.concurrency zotpy.http.server zotpy.registry zotpy.settings "
     "zotpy.startup zotpy.web structlog trio",
     "zotpy.collecting": "zotpy.collector zotpy.settings zotpy.store structlog trio",
+    "zotpy.auditing": "zotpy.bell zotpy.services zotpy.settings zotpy.startup zotpy.telemetry zotpy.web",
     "zotpy.logins": "zotpy.auth zotpy.bell zotpy.bucket zotpy.core zotpy.services zotpy.settings zotpy.startup "
     "zotpy.store zotpy.web",
-    "zotpy.server": "zotpy.auth zotpy.bell zotpy.bucket zotpy.collecting zotpy.concurrency zotpy.core "
+    "zotpy.server": "zotpy.auditing zotpy.auth zotpy.bell zotpy.bucket zotpy.collecting zotpy.concurrency zotpy.core "
     "zotpy.http.server zotpy.listening zotpy.logins zotpy.memory zotpy.registry zotpy.reloading zotpy.services "
     "zotpy.settings zotpy.startup zotpy.storage zotpy.store zotpy.systemd zotpy.telemetry zotpy.web structlog trio",
     "zotpy.workers": "zotpy.auth zotpy.bell zotpy.concurrency zotpy.listening zotpy.reloading zotpy.restarts "

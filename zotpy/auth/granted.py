@@ -41,8 +41,17 @@ class Granted:
             return self.policies.may_read_metrics(self.identity)
         if repo is None:
             return False
-        asked = (Action.CREATE, Action.UPDATE) if action is Action.PUSH else (action,)
-        return any(self.policies.decide(self.identity, each, repo.text).is_allowed for each in asked)
+        return any(self.policies.decide(self.identity, each, repo.text).is_allowed for each in _asked(action))
+
+    def rule_of(self, action: Action, repo: RepositoryName | None, reference: str = "") -> str:
+        """Name the rule that decides this."""
+        del reference
+        if action is Action.METRICS:
+            return "http.accessControl.metrics"
+        if repo is None:
+            return "http.accessControl"
+        decisions = [self.policies.decide(self.identity, each, repo.text) for each in _asked(action)]
+        return next((each for each in decisions if each.is_allowed), decisions[0]).rule
 
     def is_fixed(self, action: Action, repo: RepositoryName, tag: Tag) -> bool:
         """Say whether a tag is immutable, and the `adminPolicy` does not grant the caller this action."""
@@ -51,6 +60,10 @@ class Granted:
     def detects_collisions(self, repo: RepositoryName) -> bool:
         """Say whether a rule grants the caller `detectManifestCollision`."""
         return self.policies.decide(self.identity, Action.DETECT_COLLISION, repo.text).is_allowed
+
+
+def _asked(action: Action) -> tuple[Action, ...]:
+    return (Action.CREATE, Action.UPDATE) if action is Action.PUSH else (action,)
 
 
 def refusal(identity: Identity, action: Action, repo: RepositoryName | None) -> RegistryError:

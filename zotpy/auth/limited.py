@@ -8,6 +8,9 @@ from zotpy.auth.scopes import Access
 from zotpy.core.errors import ScopeInsufficient
 from zotpy.core.names import RepositoryName, Tag
 
+TOKEN = "token"  # noqa: S105 - what decides
+"""The rule that decides about what a token is not good for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limited:
@@ -44,3 +47,7 @@ class Limited:
     def detects_collisions(self, repo: RepositoryName) -> bool:
         """Say whether the caller must not delete a manifest by its digest if several tags name it."""
         return self.permission.detects_collisions(repo)
+
+    def rule_of(self, action: Action, repo: RepositoryName | None, reference: str = "") -> str:
+        """Name the rule that decides this, which may be the access of the token."""
+        return self.permission.rule_of(action, repo, reference) if self.access.covers(action, repo) else TOKEN

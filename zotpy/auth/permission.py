@@ -8,6 +8,9 @@ from zotpy.auth.scopes import Access
 from zotpy.core.errors import Unauthorized
 from zotpy.core.names import RepositoryName, Tag
 
+EVERYTHING_TO_USERS = "http.auth"
+"""Without `http.accessControl` the logins alone decide."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -49,7 +52,7 @@ class Permission(Protocol):
     def allows(self, action: Action, repo: RepositoryName | None, reference: str = "") -> bool:
         """Say whether the caller may do this.
 
-        A handler asks so for what it can do without, such as the source of a mount.
+        A handler asks so for what it can do without, such as the repositories of a list.
         """
         ...
 
@@ -59,6 +62,10 @@ class Permission(Protocol):
 
     def detects_collisions(self, repo: RepositoryName) -> bool:
         """Say whether the caller must not delete a manifest by its digest if several tags name it."""
+        ...
+
+    def rule_of(self, action: Action, repo: RepositoryName | None, reference: str = "") -> str:
+        """Name the rule that decides this, by its path in the configuration; empty if there are no rules."""
         ...
 
 
@@ -86,6 +93,11 @@ class Unrestricted:
         """Say no."""
         del repo
         return False
+
+    def rule_of(self, action: Action, repo: RepositoryName | None, reference: str = "") -> str:
+        """Name what lets users do everything, if callers log in at all."""
+        del action, repo, reference
+        return EVERYTHING_TO_USERS if self.identity.name else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +128,11 @@ class Nothing:
         del repo
         return True
 
+    def rule_of(self, action: Action, repo: RepositoryName | None, reference: str = "") -> str:
+        """Name what lets only users do anything."""
+        del action, repo, reference
+        return EVERYTHING_TO_USERS
+
 
 class Unasked:
     """What a handler has whose row asks nobody who they are: it may ask for nothing."""
@@ -143,6 +160,11 @@ class Unasked:
         """Say yes."""
         del repo
         return True
+
+    def rule_of(self, action: Action, repo: RepositoryName | None, reference: str = "") -> str:
+        """Name none."""
+        del action, repo, reference
+        return ""
 
 
 UNRESTRICTED: Permission = Unrestricted()

@@ -259,3 +259,8 @@ def read_log_output(value: object) -> str:
     """Read where the log goes: a standard stream, by its word or device, or the path of a file."""
     text = read_optional_text(value) or "stderr"
     return {"/dev/stdout": "stdout", "/dev/stderr": "stderr"}.get(text, text)
+
+
+def read_audit_output(value: object) -> str | None:
+    """Read where the audit log goes. An empty text means nowhere."""
+    return None if value == "" else read_log_output(value)

@@ -68,6 +68,12 @@ class LogSettings:
     """`auto`: for people on a terminal, else JSON."""
     output: str = "stderr"
     """`stderr`, `stdout`, or the path of a file that is appended to."""
+    audit: str | None = None
+    """The same, for who did what; `None`: nowhere."""
+    audit_pulls: bool = False
+    """Whether reads that are allowed are noted there, too."""
+    audit_memory_bytes: int = 8 * MIB
+    """How much memory lines of the audit log may take that the disk has not taken yet, at least 64 KiB."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,12 @@ class Metrics:
             ("login",),
             registry=self.registry,
         )
+        self.audit_lost = Counter(
+            "zotpy_audit_lines_lost",
+            "Lines that the audit log does not have, because its memory was full or its file could not be written.",
+            ("reason",),
+            registry=self.registry,
+        )
         self.read_backs = Counter(
             "zotpy_blobs_read_back", "Blobs read back from the store to learn their digests.", registry=self.registry
         )
@@ -147,6 +153,10 @@ class Metrics:
     def on_login(self, login: str) -> None:
         """Count one request by how its caller is known: `anonymous`, or a kind of login. The user is no label."""
         self.logins.labels(login).inc()
+
+    def on_audit_lost(self, reason: str, lines: int) -> None:
+        """Count lines that the audit log does not have. `reason` is `full` or `failed`."""
+        self.audit_lost.labels(reason).inc(lines)
 
     def on_read_back(self, size_bytes: int) -> None:
         """Count a blob that is read back from the store, because only its bytes there can tell its digest."""

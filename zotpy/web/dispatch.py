@@ -2,7 +2,8 @@
 
     route -> repository -> identity -> permission -> handler
 
-Nothing else calls a handler, so no handler runs for a caller who may not do what its row says.
+Nothing else calls a handler, so no handler runs for a caller who may not do what its row says. What was decided on this
+way goes into the audit log from here, and from nowhere else.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,6 +17,7 @@ from zotpy.concurrency import first_cause
 from zotpy.core.errors import Unsupported
 from zotpy.core.names import RepositoryName
 from zotpy.http.server.bodies import BoundedRequest
+from zotpy.web.auditing import Audit, Trail
 from zotpy.web.call import Call
 from zotpy.web.challenges import Challenge, no_challenge
 from zotpy.web.context import Context
@@ -43,22 +45,39 @@ class Dispatcher:
         self._challenge = challenge
         self._context = context
         self._admit = admit
+        self.audit: Audit | None = None
+        """Where decisions are noted; `None`: nowhere."""
 
     async def answer(self, request: BoundedRequest) -> Response:
         """Answer a request, whatever happens. It raises only cancellation.
 
         `request.route` is set as soon as it is known. If no row takes the request, it stays as it is.
         """
+        if self.audit is None:
+            return await self._answer(request, None)
+        trail = Trail(request)
+        try:
+            trail.response = await self._answer(request, trail)
+            return trail.response
+        finally:
+            for entry in trail.entries(self.audit):
+                self.audit.note(entry)
+
+    async def _answer(self, request: BoundedRequest, trail: Trail | None) -> Response:
         area, needs, repo = API, None, None
         try:
             path = _path_of(request)
             route, name, last = self.table.find(request.method, path)
             request.route, area, needs = route.rule, route.area, route.needs
             repo = None if name is None else RepositoryName.parse(name)
+            if trail is not None:
+                trail.reach(route, "" if repo is None else repo.text, last)
             permission = UNASKED
             if route.needs is not None:
                 permission = await self._admit(request)
                 request.user, request.login = permission.identity.name, permission.identity.kind
+                if trail is not None:
+                    permission = trail.admit(permission)
                 permission.require(route.needs, repo, last)
             response = await route.handler(Call(self._context, request, permission, repo, last))
         except (Exception, BaseExceptionGroup) as error:

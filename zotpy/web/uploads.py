@@ -9,7 +9,7 @@ from quart import Response
 
 from zotpy.auth.actions import Action
 from zotpy.core.digests import Digest
-from zotpy.core.errors import ChunkOutOfOrder, DigestInvalid, NameInvalid, UploadUnknown
+from zotpy.core.errors import ChunkOutOfOrder, DigestInvalid, NameInvalid, RegistryError, UploadUnknown
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import upload_range
 from zotpy.registry.pushing.sessions import Session
@@ -109,7 +109,11 @@ def _may_mount(call: Call, source: RepositoryName | None) -> bool:
     """Say whether the caller may have a blob of `source`, or of any repository if they name none."""
     if source is None:  # a blob that is found does not say which repository it was found in
         return call.permission.is_open
-    return call.permission.allows(Action.READ, source)
+    try:
+        call.permission.require(Action.READ, source)  # this decision belongs to what was done, so it is not only asked
+    except RegistryError:
+        return False
+    return True
 
 
 @contextmanager

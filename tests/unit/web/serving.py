@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from zotpy.http.server.proxies import TrustedProxies
     from zotpy.registry.registry import Registry
+    from zotpy.web.auditing import Audit
     from zotpy.web.challenges import Challenge
     from zotpy.web.dispatch import Admit
     from zotpy.web.routes import Route
@@ -120,6 +121,7 @@ async def serving(
     admit: Admit = admit_everybody,
     challenge: Challenge = no_challenge,
     more_routes: Sequence[Route] = (),
+    audit: Audit | None = None,
 ) -> AsyncIterator[Replica]:
     """Listen on a free port of the loopback interface, with small limits, until the block ends."""
     store, script = MemoryStore(), Script()
@@ -127,7 +129,11 @@ async def serving(
     registry = await open_registry(faulty, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
     health, config = Health(registry.store), config or ServerConfig()
     door = Door(admit, challenge, tuple(more_routes))
-    async with listening(nursery, registry, config, proxies, health=health, door=door) as (client, ended, stop):
+    async with listening(nursery, registry, config, proxies, health=health, door=door, audit=audit) as (
+        client,
+        ended,
+        stop,
+    ):
         yield Replica(store, script, registry, health, client, client.base_url.port or 0, ended, stop, config)
 
 
@@ -140,6 +146,7 @@ async def listening(
     metrics_path: str | None = "/metrics",
     health: Health | None = None,
     door: Door = OPEN,
+    audit: Audit | None = None,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, trio.MemoryReceiveChannel[Answered], trio.Event]]:
     """Serve a registry on a free port; return a client, what tells of each request that ended, and how to stop."""
     app = create_app(
@@ -151,6 +158,7 @@ async def listening(
         challenge=door.challenge,
         more_routes=door.routes,
     )
+    app.dispatcher.audit = audit
     if proxies is not None:
         app.proxies = proxies
     tell, ended = trio.open_memory_channel[Answered](1000)

@@ -7,7 +7,7 @@ error.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import structlog
@@ -41,6 +41,8 @@ class Reached:
     """Host name, with the port where it was given."""
     prefix: str = ""
     """What proxies removed from the path: `/registry`, or `/v2/team` if they made `/v2/` of `/v2/team/`."""
+    peer: str = field(default="", compare=False)
+    """The IP address at the other end of the connection: that of the client, or of the proxy nearest to us."""
 
     @property
     def origin(self) -> str:
@@ -56,7 +58,8 @@ class TrustedProxies:
 
     def trace(self, peer: str, scheme: str, headers: Headers) -> Reached:
         """Say how a client has reached us through its `peer`, which is an address or, with a local socket, nothing."""
-        reached = Reached(peer, scheme, host if _HOST.fullmatch(host := headers.get("Host", "")) else "")
+        host = headers.get("Host", "")
+        reached = Reached(peer, scheme, host if _HOST.fullmatch(host) else "", peer=peer)
         if not self._trusts(address_of(peer)):
             return reached
         if any(f"X-Forwarded-{name}" in headers for name in ("For", "Proto", "Host")):
