@@ -168,9 +168,10 @@ def _config(settings: HttpSettings) -> ServerConfig:
     config.errorlog = None
     if settings.tls_cert is not None and settings.tls_key is not None:
         try:
-            config.use_certificate(settings.tls_cert, settings.tls_key)
+            config.use_certificate(settings.tls_cert, settings.tls_key, settings.tls_ca)
         except OSError as error:  # `ssl.SSLError` is one
-            msg = f"http.tls: {settings.tls_cert} and {settings.tls_key} cannot be used: {error.strerror or error}"
+            used = [str(file) for file in (settings.tls_cert, settings.tls_key, settings.tls_ca) if file is not None]
+            msg = f"http.tls: {' and '.join(used)} cannot be used: {error.strerror or error}"
             raise StartupError(msg) from error
     return config
 

@@ -103,7 +103,17 @@ def by_ldap(ground: Ground) -> Kind | None:
     )
 
 
-KINDS: tuple[Callable[[Ground], Kind | None], ...] = (by_htpasswd, by_ldap)
+def by_certificate(ground: Ground) -> Kind | None:
+    """Read client certificates. The handshake has verified them, or a trusted proxy has."""
+    if (mtls := ground.settings.auth.mtls) is None:
+        return None
+    from zotpy.auth.certificates import Naming  # noqa: PLC0415 - only such registries need its library
+    from zotpy.web.client_certificates import ClientCertificates  # noqa: PLC0415
+
+    return Kind(recognizers=(ClientCertificates(Naming(mtls), mtls.proxy_header),))
+
+
+KINDS: tuple[Callable[[Ground], Kind | None], ...] = (by_htpasswd, by_ldap, by_certificate)
 """Every kind of login, in the order in which they are asked.
 
 One that knows its own passwords by their form, such as a key with a prefix, comes before `by_htpasswd`: that one spends

@@ -28,13 +28,21 @@ class Edge:
     """The one address that clients are given."""
 
     def __init__(
-        self, ports: Sequence[int], directory: Path, *, template: str = "haproxy.cfg", certificate: Path | None = None
+        self,
+        ports: Sequence[int],
+        directory: Path,
+        *,
+        template: str = "haproxy.cfg",
+        certificate: Path | None = None,
+        client_ca: Path | None = None,
     ) -> None:
         """Write the configuration for backends on these ports; nothing is started yet."""
         self.plain, self.tls, self.inside = (f"127.0.0.1:{free_port()}" for _ in range(3))
         addresses: list[str | Path] = ["--plain", self.plain, "--tls", self.tls, "--inside", self.inside]
         if certificate is not None:
             addresses += ["--cert", certificate]
+        if client_ca is not None:
+            addresses += ["--client-ca", client_ca]
         self.configuration = directory / "haproxy.cfg"
         self.configuration.write_text(
             render(

@@ -130,6 +130,9 @@ def test_headers_about_the_client_are_ours_alone(tmp_path: Path) -> None:
         "X-Forwarded-Port": "666",
         "X-Forwarded-Prefix": "/evil",
         "X-Forwarded-Proto": "https",
+        "Client-Cert": ":eA==:",
+        "Client-Cert-Chain": ":eA==:",
+        "X-Forwarded-Client-Cert": 'Subject="CN=admin"',
     }
     honest = {"Authorization": "Basic YTpi", "Range": "bytes=1-2", "Content-Range": "0-3", "Accept": "a/b, c/d;q=0.1"}
     with edge_before(backend := Backend(), directory=tmp_path) as edge:
@@ -142,6 +145,9 @@ def test_headers_about_the_client_are_ours_alone(tmp_path: Path) -> None:
         "X-Forwarded-Port": [],
         "X-Forwarded-Prefix": [],
         "X-Forwarded-Proto": ["http"],
+        "Client-Cert": [],
+        "Client-Cert-Chain": [],
+        "X-Forwarded-Client-Cert": [],
     }
     assert {name: seen.header(name) for name in honest} == {name: [value] for name, value in honest.items()}
     assert seen.header("Host") == ["registry.example.com:8443"]

@@ -580,6 +580,13 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "log.auditMemory": ("2MiB", 2 << 20),
     "http.maxRanges": ("64", 64),
     "manifest.maxTags": ("12", 12),
+    "http.tls.cacert": (__file__, Path(__file__)),
+    "http.auth.mtls.identityAttributes": ("URI, CN", ("uri", "commonname")),
+    "http.auth.mtls.uriSanPattern": ("a/(b)", re.compile("a/(b)", re.ASCII)),
+    "http.auth.mtls.uriSanIndex": ("1", 1),
+    "http.auth.mtls.dnsSanIndex": ("1", 1),
+    "http.auth.mtls.emailSanIndex": ("1", 1),
+    "http.auth.mtls.proxyHeader": ("x-forwarded-client-cert", "X-Forwarded-Client-Cert"),
     "http.auth.ldap.port": ("636", 636),
     "http.auth.ldap.caCert": (__file__, Path(__file__)),
     "http.auth.ldap.credentialsFile": (__file__, Path(__file__)),
@@ -602,13 +609,16 @@ def test_every_setting_has_its_variable(path: str) -> None:
         whole |= {f"ZOTPY_STORAGE_STORAGEDRIVER_{key}": "text" for key in ("ACCESSKEY", "SECRETKEY")}
     if path == "http.accessControl":
         whole["ZOTPY_HTTP_AUTH_HTPASSWD_PATH"] = __file__
+    if leaf.section == "mtls":
+        given = {"HTTP_TRUSTEDPROXIES": "10.0.0.0/8", "HTTP_AUTH_MTLS_PROXYHEADER": "Client-Cert"}
+        whole = {**{f"ZOTPY_{name}": value for name, value in given.items()}, **whole}
     if leaf.section == "ldap":
         needed = {f"ZOTPY_HTTP_AUTH_LDAP_{name}": "text" for name in ("ADDRESS", "BASEDN", "USERATTRIBUTE")}
         whole = {**needed, "ZOTPY_HTTP_AUTH_LDAP_INSECURE": "true", **whole}
     if leaf.section == "http" and "tls" in path:
         whole |= {"ZOTPY_HTTP_TLS_CERT": __file__, "ZOTPY_HTTP_TLS_KEY": __file__}
     settings = load_settings(None, whole)
-    elsewhere = {"s3": settings.storage.s3, "ldap": settings.auth.ldap}
+    elsewhere = {"s3": settings.storage.s3, "ldap": settings.auth.ldap, "mtls": settings.auth.mtls}
     section: Any = elsewhere[leaf.section] if leaf.section in elsewhere else getattr(settings, leaf.section)
     if leaf.field in {"name", "secure"}:
         assert section is not None

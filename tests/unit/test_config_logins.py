@@ -96,3 +96,54 @@ def test_passwords_in_the_clear_are_warned_of(tmp_path: Path) -> None:
     assert warning.startswith("http.auth.ldap sends passwords in the clear to ldap.example.org")
     for here in ("localhost", "127.0.0.1", "::1"):
         assert load(tmp_path, {"auth": {"ldap": {**ldap, "address": here}}}).warnings == ()
+
+
+def tls(directory: Path) -> dict[str, str]:
+    """Return `http.tls` with files that exist."""
+    for name in ("server.cert", "server.key", "ca.crt"):
+        (directory / name).touch()
+    return {"cert": str(directory / "server.cert"), "key": str(directory / "server.key")}
+
+
+def test_client_certificates_of_zots_examples_are_read(tmp_path: Path) -> None:
+    """As in `config-mtls.json` and `config-mtls-spiffe.json`, without a warning. The authorities alone are enough."""
+    given = {"cacert": str(tmp_path / "ca.crt"), **tls(tmp_path)}
+    rules = {"repositories": {"**": {"policies": [{"users": ["clientuser"], "actions": ["read", "create"]}]}}}
+    examples: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+        ({}, ("commonname",)),
+        ({"mtls": {"identityAttributes": ["CommonName"]}}, ("commonname",)),
+        (
+            {
+                "mtls": {
+                    "identityAttributes": ["URI", "CommonName"],
+                    "uriSanPattern": "spiffe://example.org/workload/(.*)",
+                }
+            },
+            ("uri", "commonname"),
+        ),
+    ]
+    for auth, kinds in examples:
+        settings = load(tmp_path, {"tls": given, "auth": auth, "accessControl": rules})
+        assert settings.auth.mtls is not None
+        assert (settings.auth.mtls.identity_attributes, settings.http.tls_ca) == (kinds, tmp_path / "ca.crt")
+        assert settings.auth.has_login
+        assert settings.warnings == ()
+
+
+def test_a_lock_without_certificates_is_refused(tmp_path: Path) -> None:
+    """Nobody could show one, or anybody could."""
+    name = {"identityAttributes": ["CN"]}
+    (problem,) = problems(tmp_path, {"auth": {"mtls": name}})
+    assert problem.startswith("http.auth.mtls: no client shows a certificate: write http.tls.cacert, or")
+    given = tls(tmp_path)
+    (problem,) = problems(tmp_path, {"tls": {"cacert": str(tmp_path / "ca.crt")}})
+    assert problem.startswith("http.tls.cacert: without TLS no client shows a certificate")
+    for empty in ("", None):
+        (problem,) = problems(tmp_path, {"tls": {"cacert": empty, **given}})
+        assert problem.startswith("http.tls.cacert: it is empty, so no client would be asked for a certificate")
+    header = {"mtls": {"proxyHeader": "Client-Cert"}}
+    (problem,) = problems(tmp_path, {"auth": header})
+    assert problem.startswith("http.auth.mtls.proxyHeader: anybody can send this header: name the networks")
+    mtls = load(tmp_path, {"auth": header, "trustedProxies": ["10.0.0.0/8"]}).auth.mtls
+    assert mtls is not None
+    assert mtls.proxy_header == "Client-Cert"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from zotpy.config.schema import DRIVER, LEAVES
-from zotpy.settings import LdapSettings, PolicySettings, S3Settings, Settings
+from zotpy.settings import LdapSettings, MtlsSettings, PolicySettings, S3Settings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,11 @@ def rows(page: str) -> Iterator[list[str]]:
 def default_of(path: str) -> object:
     """Return the default of a setting."""
     leaf = LEAVES[path]
-    sections = {"s3": S3Settings(bucket=""), "ldap": LdapSettings(address="", base_dn="", user_attribute="")}
+    sections = {
+        "s3": S3Settings(bucket=""),
+        "ldap": LdapSettings(address="", base_dn="", user_attribute=""),
+        "mtls": MtlsSettings(),
+    }
     section = sections.get(leaf.section) or getattr(Settings(), leaf.section)
     return getattr(section, leaf.field)
 

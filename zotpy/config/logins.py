@@ -4,19 +4,25 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any
 
-from zotpy.settings import AuthSettings, LdapSettings
+from zotpy.settings import AuthSettings, LdapSettings, MtlsSettings
 
 Values = Mapping[str, Mapping[str, Any]]
 """By section, then by field."""
 _LDAP = "http.auth.ldap"
+_MTLS = "http.auth.mtls"
 _NEEDED = {"address": "address", "base_dn": "baseDN", "user_attribute": "userAttribute"}
 """What a directory cannot be asked without."""
 
 
 def auth_settings(values: Values) -> AuthSettings:
     """Put the settings of all logins together. One of which something is missing counts as none."""
-    ldap = values.get("ldap", {})
-    return AuthSettings(**values.get("auth", {}), ldap=LdapSettings(**ldap) if ldap.keys() >= _NEEDED.keys() else None)
+    ldap, mtls = values.get("ldap", {}), values.get("mtls", {})
+    shows_certificates = values.get("http", {}).get("tls_ca") is not None or mtls.get("proxy_header") is not None
+    return AuthSettings(
+        **values.get("auth", {}),
+        ldap=LdapSettings(**ldap) if ldap.keys() >= _NEEDED.keys() else None,
+        mtls=MtlsSettings(**mtls) if shows_certificates else None,
+    )
 
 
 def broken_logins(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -28,6 +34,15 @@ def broken_logins(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
         if ldap.get("start_tls") and not ldap.get("insecure"):
             problem = "TLS begins at once here: set insecure to true if it shall begin with StartTLS, or remove this"
             yield (f"{_LDAP}.startTLS", f"{_LDAP}.insecure"), problem
+    http, mtls = values.get("http", {}), values.get("mtls", {})
+    if "tls_ca" in http and "tls_cert" not in http:
+        yield ("http.tls.cacert", "http.tls.cert"), "without TLS no client shows a certificate: write cert and key, too"
+    if mtls and auth_settings(values).mtls is None:
+        problem = "no client shows a certificate: write http.tls.cacert, or http.auth.mtls.proxyHeader, or remove this"
+        yield ("http.auth.mtls", "http.tls.cacert", f"{_MTLS}.proxyHeader"), problem
+    if mtls.get("proxy_header") is not None and not http.get("trusted_proxies"):
+        problem = "anybody can send this header: name the networks of your proxies in http.trustedProxies"
+        yield (f"{_MTLS}.proxyHeader", "http.trustedProxies"), problem
 
 
 def open_logins(values: Values) -> Iterator[str]:

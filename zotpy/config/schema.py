@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from zotpy.config.access import read_access_control
+from zotpy.config.certificates import read_identity_attributes, read_proxy_header, read_uri_pattern
 from zotpy.config.places import read_address, read_bucket, read_endpoint, read_networks, read_origin
 from zotpy.config.policies import read_policies
 from zotpy.config.values import (
@@ -54,6 +55,7 @@ LEAVES = {
     "http.port": Leaf("http", "port", read_count(0, 65535)),
     "http.tls.cert": Leaf("http", "tls_cert", read_file),
     "http.tls.key": Leaf("http", "tls_key", read_file),
+    "http.tls.cacert": Leaf("http", "tls_ca", read_file),
     "http.auth.htpasswd.path": Leaf("auth", "htpasswd", read_file),
     "http.auth.failDelay": Leaf("auth", "fail_delay_s", read_delay),
     "http.auth.checksAtOnce": Leaf("auth", "checks_at_once", read_count(1, 64)),
@@ -77,6 +79,12 @@ LEAVES = {
     "http.auth.tokenLifetime": Leaf("auth", "token_lifetime_s", read_between(60, 3600)),
     "http.auth.sessionLifetime": Leaf("auth", "session_lifetime_s", read_session),
     "http.externalUrl": Leaf("http", "external_url", read_origin),
+    "http.auth.mtls.identityAttributes": Leaf("mtls", "identity_attributes", read_identity_attributes),
+    "http.auth.mtls.uriSanPattern": Leaf("mtls", "uri_pattern", read_uri_pattern),
+    "http.auth.mtls.uriSanIndex": Leaf("mtls", "uri_index", read_count(0, 99)),
+    "http.auth.mtls.dnsSanIndex": Leaf("mtls", "dns_index", read_count(0, 99)),
+    "http.auth.mtls.emailSanIndex": Leaf("mtls", "email_index", read_count(0, 99)),
+    "http.auth.mtls.proxyHeader": Leaf("mtls", "proxy_header", read_proxy_header),
     "http.realm": Leaf("http", "realm", read_realm),
     "http.trustedProxies": Leaf("http", "trusted_proxies", read_networks),
     "http.drainTimeout": Leaf("http", "drain_timeout_s", read_duration),
@@ -156,6 +164,7 @@ LEAVES = {
 LOCKS = {
     "http.auth.htpasswd.path": "nobody would have to log in: name the file of users, or remove http.auth.htpasswd",
     "http.auth.ldap.address": "nobody would have to log in: name the server, or remove http.auth.ldap",
+    "http.tls.cacert": "no client would be asked for a certificate: name the file of authorities, or remove it",
     "http.accessControl": "every user could do everything: write the rules, or remove the setting",
 }
 """Settings that must not be given empty, as by a template without a value, each with what would follow."""
@@ -211,15 +220,12 @@ WITHOUT_EFFECT = {
 }
 """Settings of zot that a file may have and that have no effect here, each with the reason."""
 
-_NO_LOCK = "zotpy does not check who its clients are yet: let the proxy in front of it do that, and remove this"
 _NO_LOGIN = "zotpy knows no such login yet: use http.auth.htpasswd, and remove this"
 REFUSED = {
     "http.auth.apikey": _NO_LOGIN,
     "http.auth.bearer": _NO_LOGIN,
-    "http.auth.mtls": _NO_LOGIN,
     "http.auth.openid": _NO_LOGIN,
     "http.ratelimit": "zotpy does not limit rates yet: limit them at the proxy, and remove this",
-    "http.tls.cacert": _NO_LOCK,
     "storage.maxRepos": "replicas do not count repositories: let the proxy refuse new names, and remove this",
     f"{DRIVER}.encrypt": "zotpy does not ask for encryption: set the bucket's default encryption, and remove this",
     f"{DRIVER}.keyid": "zotpy does not ask for encryption: set the bucket's default encryption, and remove this",

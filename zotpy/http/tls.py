@@ -68,6 +68,10 @@ class TLSStream(trio.abc.Stream):
         """Return the protocol that both sides agreed on, if any."""
         return self._object.selected_alpn_protocol()
 
+    def peer_certificate(self) -> bytes | None:
+        """Return the certificate of the other side, DER, if it has shown one that was verified."""
+        return self._object.getpeercert(binary_form=True)
+
     @property
     def has_bytes(self) -> bool:
         """Whether the last read left bytes here: the next one then does not wait."""

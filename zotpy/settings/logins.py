@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from re import Pattern
+from typing import Literal
+
+ProxyHeader = Literal["Client-Cert", "X-Forwarded-Client-Cert"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,22 @@ class LdapSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MtlsSettings:
+    """`http.auth.mtls`: who has a client certificate."""
+
+    identity_attributes: tuple[str, ...] = ("commonname",)
+    """Where the name is looked for, in this order: `commonname`, `subject`, `email`, `uri` or `dnsname`."""
+    uri_pattern: Pattern[str] | None = None
+    """The first group is the name; `None`: all of the URI is."""
+    uri_index: int = 0
+    dns_index: int = 0
+    email_index: int = 0
+    """Which of several names of that kind counts."""
+    proxy_header: ProxyHeader | None = None
+    """In which header trusted proxies pass on a certificate that they have verified; `None`: in none."""
+
+
+@dataclass(frozen=True, slots=True)
 class AuthSettings:
     """Which logins there are, and what checking them may cost."""
 
@@ -51,6 +71,8 @@ class AuthSettings:
     remember_s: float = 300.0
     """How long a good password is remembered; 0: not at all."""
     ldap: LdapSettings | None = None
+    mtls: MtlsSettings | None = None
+    """`None`: nobody is known by a certificate."""
 
     token_lifetime_s: float = 300.0
     """How long a token for requests lasts, 60 to 3,600."""
@@ -60,4 +82,4 @@ class AuthSettings:
     @property
     def has_login(self) -> bool:
         """Say whether there is any way to log in. Without one everybody may do everything."""
-        return self.htpasswd is not None or self.ldap is not None
+        return self.htpasswd is not None or self.ldap is not None or self.mtls is not None

@@ -22,6 +22,8 @@ class HttpSettings:
     tls_cert: Path | None = None
     """PEM, with the chain. Give both `tls_cert` and `tls_key`, or neither."""
     tls_key: Path | None = None
+    tls_ca: Path | None = None
+    """PEM: the authorities that may have signed the certificates of clients. `None`: clients are asked for none."""
     access: AccessSettings | None = None
     """Who may do what; `None`: every caller that is let in may do everything."""
     external_url: str = ""

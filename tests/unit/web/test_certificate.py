@@ -173,7 +173,8 @@ async def test_a_bad_pair_keeps_the_old_one_and_is_said_once(nursery: trio.Nurse
             if content is None:
                 (live / "cert.pem").unlink()
             else:
-                (live / "cert.pem").write_bytes(content)
+                (live / "other.pem").write_bytes(content)
+                (live / "other.pem").replace(live / "cert.pem")  # at once, as a look may be under way
             with trio.fail_after(DEADLINE_S):
                 while not logs:
                     secure.bell.ring()

@@ -248,6 +248,12 @@ class BoundedRequest:
         return parse_accept_header(self.headers.get("Accept"), MIMEAccept)
 
     @property
+    def peer_certificate(self) -> bytes | None:
+        """The certificate, DER, that the other end of the connection has shown, and that was verified."""
+        certificate: bytes | None = None if self.connection is None else self.connection.wire.peer_certificate
+        return certificate
+
+    @property
     def has_body(self) -> bool:
         """Whether a body follows the head."""
         return self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers

@@ -41,6 +41,7 @@ class ServerConfig(Config):
     def __init__(self) -> None:
         """Begin with hypercorn's defaults, and no body under way."""
         super().__init__()
+        self._authorities: Path | None = None
         self.receiving, self.sending = Shares(), Shares()
         self.answer_heads = AnswerHeads(self)
         self.application: Application | None = None
@@ -51,21 +52,27 @@ class ServerConfig(Config):
         shared_bytes = min(SHARED_BYTES, budget_bytes // SHARE_OF_BUDGET)
         self.receiving, self.sending = Shares(shared_bytes), Shares(shared_bytes)
 
-    def use_certificate(self, cert: Path, key: Path) -> None:
+    def use_certificate(self, cert: Path, key: Path, authorities: Path | None = None) -> None:
         """Speak TLS with the certificate in these files, and with their later versions.
 
-        Raises `OSError`, `ssl.SSLError`.
+        Ask clients for a certificate if `authorities` is given. Those who show none are served all the same, those who
+        show one that none of the authorities has signed are not. Raises `OSError`, `ssl.SSLError`.
         """
         self.certfile, self.keyfile = str(cert), str(key)
-        self.certificate = Certificate(cert, key, self._load_context)
+        self._authorities = authorities
+        files = (cert, key) if authorities is None else (cert, key, authorities)
+        self.certificate = Certificate(files, self._load_context)
 
     def _load_context(self) -> ssl.SSLContext:
         context = super().create_ssl_context()
         if context is None:
             msg = "there is a certificate, so there is a context"
             raise AssertionError(msg)
+        if self._authorities is not None:
+            context.load_verify_locations(self._authorities)
+            context.verify_mode = ssl.CERT_OPTIONAL
         return context
 
     def create_ssl_context(self) -> ssl.SSLContext | None:
-        """Return the context that listens. hypercorn asks for it once."""
-        return super().create_ssl_context() if self.certificate is None else self.certificate.context
+        """Return a context. hypercorn asks for it once, so each connection asks for the latest one itself (`Wire`)."""
+        return super().create_ssl_context() if self.certificate is None else self.certificate.latest

@@ -44,6 +44,9 @@ class Reached:
     peer: str = field(default="", compare=False)
     """The IP address at the other end of the connection: that of the client, or of the proxy nearest to us."""
 
+    is_by_proxy: bool = field(default=False, compare=False)
+    """The peer is a trusted proxy."""
+
     @property
     def origin(self) -> str:
         """The scheme and host that the client asked, such as `https://registry.example.com`."""
@@ -62,6 +65,7 @@ class TrustedProxies:
         reached = Reached(peer, scheme, host if _HOST.fullmatch(host) else "", peer=peer)
         if not self._trusts(address_of(peer)):
             return reached
+        reached = replace(reached, is_by_proxy=True)
         if any(f"X-Forwarded-{name}" in headers for name in ("For", "Proto", "Host")):
             reached = self._by_x_forwarded(reached, headers)
         elif "Forwarded" in headers:

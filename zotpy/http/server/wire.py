@@ -28,7 +28,8 @@ class Wire:
         """Take the stream that a listener has accepted. A task that sends holds `sending`."""
         self._tls: TLSStream | None = None
         if isinstance(stream, trio.SSLStream):
-            self._tls = TLSStream(stream.transport_stream, stream.context, server_side=True, sending=sending)
+            context = stream.context if config.certificate is None else config.certificate.latest
+            self._tls = TLSStream(stream.transport_stream, context, server_side=True, sending=sending)
         self.stream: Any = stream if self._tls is None else self._tls
         """hypercorn does the handshake with it, and closes it."""
         self._stall_s = config.send_stall_s
@@ -46,6 +47,11 @@ class Wire:
         transport: Any = self.stream if self._tls is None else self._tls.transport_stream
         opened: trio.socket.SocketType = transport.socket
         return opened
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The client's certificate, DER, if it has shown one that was verified in the handshake."""
+        return None if self._tls is None else self._tls.peer_certificate()
 
     async def receive(self, left_bytes: int | None, most_bytes: int) -> bytes | bytearray:
         """Receive up to `most_bytes`, none at the end. `left_bytes` of a body are still to come (`None`: unknown).

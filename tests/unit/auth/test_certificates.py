@@ -1,0 +1,166 @@
+"""Whose certificate it is: zot's words for where the name stands, and what a proxy writes of a certificate."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+
+from tests.unit.web.authorities import Authority
+from zotpy.auth.certificates import Naming, Subject, subject_of, subject_of_forwarded
+from zotpy.config.certificates import read_identity_attributes, read_proxy_header, read_uri_pattern
+from zotpy.core.errors import Unauthorized
+from zotpy.settings import MtlsSettings
+
+if TYPE_CHECKING:
+    from tests.unit.web.authorities import Issued
+
+AUTHORITY = Authority()
+SPIFFE = "spiffe://example.org/workload/{}"
+
+
+@pytest.fixture(scope="module")
+def issued() -> Issued:
+    """Return a certificate with names of each kind, two of most."""
+    return AUTHORITY.issue(
+        ("C", "DE"),
+        ("O", "Acme"),
+        ("CN", "first"),
+        ("CN", "alice"),
+        uris=["https://example.org/alice", SPIFFE.format("alice-job")],
+        emails=["a@example.org", "b@example.org"],
+        dns_names=["one.example.org", "two.example.org"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "others", "name"),
+    [
+        (["CommonName"], {}, "alice"),
+        (["cn"], {}, "alice"),
+        (["Subject"], {}, "CN=alice,CN=first,O=Acme,C=DE"),
+        (["DN"], {}, "CN=alice,CN=first,O=Acme,C=DE"),
+        (["Email"], {}, "a@example.org"),
+        (["rfc822name"], {"email_index": 1}, "b@example.org"),
+        (["DNSName"], {}, "one.example.org"),
+        (["dns"], {"dns_index": 1}, "two.example.org"),
+        (["URI"], {}, "https://example.org/alice"),
+        (["URL"], {"uri_index": 1}, SPIFFE.format("alice-job")),
+        (["URI"], {"uri_index": 1, "uri_pattern": re.compile("spiffe://example.org/workload/(.*)")}, "alice-job"),
+        (["URI", "CN"], {"uri_pattern": re.compile("spiffe://example.org/workload/(.*)")}, "alice"),
+        (["Email", "CN"], {"email_index": 2}, "alice"),
+    ],
+)
+def test_a_user_is_named_by_the_first_attribute_that_there_is(
+    issued: Issued, words: list[str], others: dict[str, object], name: str
+) -> None:
+    """The words and their synonyms are zot's. Of several names of one kind the index chooses."""
+    settings = MtlsSettings(read_identity_attributes(words), **others)  # type: ignore[arg-type]
+    identity = Naming(settings).identify(subject_of(issued.der))
+    assert (identity.name, identity.kind, identity.groups) == (name, "mtls", frozenset())
+
+
+@pytest.mark.parametrize(
+    "names", [[("O", "Acme")], [("CN", "a\nb")], [("CN", "a\x00b")], [("CN", "\u202ebob")], []], ids=repr
+)
+def test_a_certificate_without_a_good_name_is_refused(names: list[tuple[str, str]]) -> None:
+    """It is not the login of an anonymous caller."""
+    with pytest.raises(Unauthorized, match="names no user"):
+        Naming(MtlsSettings()).identify(subject_of(AUTHORITY.issue(*names).der))
+
+
+def test_a_name_is_bounded() -> None:
+    """As that of a user with a password."""
+    assert Naming(MtlsSettings()).identify(Subject("", "x" * 256)).name == "x" * 256
+    with pytest.raises(Unauthorized):
+        Naming(MtlsSettings()).identify(Subject("", "x" * 257))
+
+
+def test_an_expired_certificate_is_refused() -> None:
+    """Also if the connection is older than its end, or the proxy does not look."""
+    with pytest.raises(Unauthorized, match="expired"):
+        Naming(MtlsSettings()).identify(subject_of(AUTHORITY.issue(("CN", "alice"), days=-1).der))
+
+
+def test_what_is_no_certificate_is_refused() -> None:
+    """Whatever the bytes are."""
+    der = AUTHORITY.issue(("CN", "alice")).der
+    for broken in (b"", b"x", der[:-1], der + b"x", der[5:]):
+        with pytest.raises(Unauthorized, match="cannot be read"):
+            subject_of(broken)
+
+
+def test_a_proxy_says_what_it_saw(issued: Issued) -> None:
+    """The certificate, or its names. Of several elements the last counts: our own peer has written it."""
+    forged = 'By=x;Subject="CN=admin"'
+    whole = subject_of_forwarded(f'{forged},Hash=ab;Cert="{quote(issued.pem)}";Subject="CN=other"')
+    assert whole == subject_of(issued.der)
+    parts = subject_of_forwarded(f'{forged}, By=x;Hash=ab;Subject="CN=alice,O=Acme";URI=spiffe://a/b;DNS=a;DNS=b')
+    assert parts == Subject("CN=alice,O=Acme", "alice", uris=("spiffe://a/b",), dns_names=("a", "b"))
+    with pytest.raises(Unauthorized, match="names no user"):
+        Naming(MtlsSettings()).identify(subject_of_forwarded("Hash=ab"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "Subject", 'Subject="CN=a', 'Subject="CN=a"x', 'Subject="nothing"', "Cert=x", "a=b;;c=d", ",", "a=b,"],
+)
+def test_what_no_proxy_writes_is_refused(text: str) -> None:
+    """It names nobody."""
+    with pytest.raises(Unauthorized, match="cannot be read"):
+        subject_of_forwarded(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["a=" + " " * 30_000 + '"', "a=b;" * 8_000, 'a="' + "\\" * 30_000, " " * 32_000, "," * 32_000]
+)
+def test_a_long_header_holds_nothing_up(text: str) -> None:
+    """The work grows with the length alone: CPU time of this thread, with much room."""
+    began = time.thread_time()
+    with pytest.raises(Unauthorized):
+        subject_of_forwarded(text)
+    assert time.thread_time() - began < 2.0
+
+
+@pytest.mark.parametrize(
+    "text", [r"^spiffe://([^/]+)/ns/(.*)$", "(.*)", r"workload/(\w+)$", r"(a{1,3})b?", "(?:x)(y+)?"]
+)
+def test_usual_patterns_are_taken(text: str) -> None:
+    """With the name in a group."""
+    assert read_uri_pattern(text) == re.compile(text, re.ASCII)
+    assert read_uri_pattern("") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("(a+)+$", "a repeat in it"),
+        ("((a*)b)*", "a repeat in it"),
+        ("(?:(a+)x){2,}", "a repeat in it"),
+        ("(.*)(.*)(.*)(.*)x", "4 repeats without a bound"),
+        ("(", "no regular expression"),
+        ("abc", "put the name into a group"),
+        (5, "in quotes"),
+        ("(x)" * 200, "write a regular expression"),
+    ],
+)
+def test_patterns_that_could_hold_a_replica_are_refused(text: object, problem: str) -> None:
+    """Repeats of repeats, and more than three repeats that compete."""
+    with pytest.raises(ValueError, match=problem):
+        read_uri_pattern(text)
+
+
+def test_words_are_read() -> None:
+    """Also from a variable. Others are refused."""
+    assert read_identity_attributes('["URI", "cn"]') == ("uri", "commonname")
+    assert read_identity_attributes("URI, cn") == ("uri", "commonname")
+    wrongs: list[object] = [[], "", ["serial"], {}, 5, [1]]
+    for wrong in wrongs:
+        with pytest.raises(ValueError, match="write a list of CommonName"):
+            read_identity_attributes(wrong)
+    assert read_proxy_header("client-cert") == "Client-Cert"
+    with pytest.raises(ValueError, match="write Client-Cert or X-Forwarded-Client-Cert"):
+        read_proxy_header("X-SSL-Cert")
