@@ -17,7 +17,7 @@ from zotpy.commands.du import add_du
 from zotpy.commands.fsck import add_fsck
 from zotpy.commands.gc import add_gc
 from zotpy.config import ConfigError, load_settings
-from zotpy.http.private_parts import H11, SERVER
+from zotpy.http.private_parts import SERVER
 from zotpy.libraries import LibraryChanged, check
 from zotpy.release import commit
 from zotpy.settings import Settings
@@ -58,7 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 1 failed, 2 wrong arguments or configuration, 130 Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
-        check(H11)
         code: int = options.run(options)
     except LibraryChanged as error:
         _complain(str(error))

@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 from zotpy.core.units import MIB
+from zotpy.http.sockets import shared_bytes_of
 from zotpy.s3.config import LONGEST_OBJECT_BYTES, S3Config
 from zotpy.settings import S3Settings, Settings, StorageSettings
 from zotpy.startup import StartupError
@@ -20,11 +21,11 @@ async def open_store(settings: Settings, *, beside_a_replica: bool = False) -> A
 
     `beside_a_replica`: a replica must have used the embedded store before. If it is running, it is shared.
     """
-    async with running_store(settings.storage, beside_a_replica=beside_a_replica) as s3:
-        # A manifest is read whole, with a line of ours before it.
-        longest_object_bytes = max(LONGEST_OBJECT_BYTES, settings.manifest.max_size_bytes + MIB)
-        async with _open_s3(s3, longest_object_bytes) as store:
-            yield store
+    async with (
+        running_store(settings.storage, beside_a_replica=beside_a_replica) as s3,
+        _open_s3(s3, s3_config(s3, settings)) as store,
+    ):
+        yield store
 
 
 @asynccontextmanager
@@ -62,8 +63,7 @@ async def running_store(settings: StorageSettings, *, beside_a_replica: bool = F
 
 
 @asynccontextmanager
-async def _open_s3(settings: S3Settings, longest_object_bytes: int) -> AsyncIterator[Store]:
-    config = replace(s3_config(settings), longest_object_bytes=longest_object_bytes)
+async def _open_s3(settings: S3Settings, config: S3Config) -> AsyncIterator[Store]:
     opened = False
     try:
         async with open_s3_store(config, settings.root_directory, create_bucket=settings.create_bucket) as store:
@@ -89,6 +89,11 @@ def _on_disk(store: Store, disk: Path | None) -> Iterator[Store]:
         yield SyncedStore(store, sync.wait)
 
 
-def s3_config(settings: S3Settings) -> S3Config:
-    """Return what the client needs: these settings, and its own numbers."""
-    return S3Config(**{field.name: getattr(settings, field.name) for field in fields(S3Settings)})
+def s3_config(s3: S3Settings, settings: Settings) -> S3Config:
+    """Return what the client needs: how to reach the store, and how much it may read and send at once."""
+    return S3Config(
+        **{field.name: getattr(s3, field.name) for field in fields(S3Settings)},
+        # A manifest is read whole, with a line of ours before it.
+        longest_object_bytes=max(LONGEST_OBJECT_BYTES, settings.manifest.max_size_bytes + MIB),
+        sent_bytes=shared_bytes_of(settings.upload.memory_budget_bytes),
+    )

@@ -18,6 +18,7 @@ from zotpy.core.units import KIB, MIB
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
+from zotpy.s3.transport import S3Transport
 from zotpy.s3.wire.retry import RetryPolicy
 from zotpy.settings import HttpSettings, Settings, UploadSettings
 from zotpy.store.opening import open_s3_store
@@ -109,7 +110,8 @@ class Replica:
     def _wait_for_store(self, patience: Patience) -> None:
         client = self.store.client
         client.config = replace(client.config, **asdict(patience))
-        client._timeouts |= {"read": patience.read_timeout_s, "write": patience.read_timeout_s}
+        assert isinstance(client._transport, S3Transport)
+        client._transport.service.silence_s = patience.read_timeout_s
 
     async def push(self, body: bytes, repo: str = REPO, digest: str | None = None) -> httpx.Response:
         """Push a blob with one POST."""

@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 FENCED = frozenset({"h11", "hypercorn", "quart", "quart_trio", "werkzeug"})
 OTHERS = frozenset(
-    {"botocore", "crc32c", "cryptography", "httpcore", "httpx", "prometheus_client", "rich", "structlog", "trio"}
+    {
+        "botocore",
+        "crc32c",
+        "cryptography",
+        "httpcore",
+        "httptools",
+        "httpx",
+        "prometheus_client",
+        "rich",
+        "structlog",
+        "trio",
+    }
 )
 """Libraries of which no module may know a private part."""
 PUBLIC = {
@@ -30,7 +41,7 @@ PUBLIC = {
     "quart_trio": "QuartTrio",
 }
 """What the rest of zotpy may import of the fenced ones, all of it documented; no names: the module itself."""
-SUBCLASSED = frozenset({"quart.Response", "quart_trio.QuartTrio", "httpx.AsyncBaseTransport", "httpx.AsyncByteStream"})
+SUBCLASSED = frozenset({"quart.Response", "quart_trio.QuartTrio", "httpx.AsyncBaseTransport"})
 """Classes of libraries that are documented as there to be subclassed."""
 REPLACED = {"zotpy.telemetry.sharing": "prometheus_client.values.ValueClass"}
 """Parts of libraries that are replaced outside the fence; `zotpy.telemetry.private_parts` lists them."""

@@ -21,10 +21,10 @@ MAY_IMPORT = {
     "zotpy.http.server": "zotpy.bell zotpy.concurrency zotpy.core zotpy.http zotpy.memory zotpy.store zotpy.watching "
     "h11 hypercorn quart quart_trio structlog trio werkzeug",
     "zotpy.s3.wire": "zotpy.core crc32c",
-    "zotpy.s3": "zotpy.core zotpy.http zotpy.libraries zotpy.s3.wire zotpy.settings botocore crc32c h11 httpx "
-    "structlog trio",
+    "zotpy.s3": "zotpy.core zotpy.http zotpy.libraries zotpy.s3.wire zotpy.settings botocore crc32c h11 httptools "
+    "httpx structlog trio",
     "zotpy.store": "zotpy.core crc32c structlog trio",
-    "zotpy.store.s3": "zotpy.core zotpy.s3 zotpy.s3.wire zotpy.store crc32c httpx structlog trio",
+    "zotpy.store.s3": "zotpy.core zotpy.s3 zotpy.s3.wire zotpy.store crc32c structlog trio",
     "zotpy.store.opening": "zotpy.core zotpy.s3 zotpy.store zotpy.store.s3 structlog trio",
     "zotpy.concurrency": "zotpy.core zotpy.store structlog trio",
     "zotpy.memory": "zotpy.core trio",
@@ -48,7 +48,8 @@ MAY_IMPORT = {
     "zotpy.config": "zotpy.core zotpy.settings yaml",
     "zotpy.startup": "zotpy zotpy.release zotpy.settings structlog",
     "zotpy.systemd": "structlog trio",
-    "zotpy.storage": "zotpy.core zotpy.embedded zotpy.s3 zotpy.settings zotpy.startup zotpy.store zotpy.store.opening",
+    "zotpy.storage": "zotpy.core zotpy.embedded zotpy.http zotpy.s3 zotpy.settings zotpy.startup zotpy.store "
+    "zotpy.store.opening",
     "zotpy.reloading": "zotpy.config zotpy.settings zotpy.telemetry structlog trio",
     "zotpy.listening": "zotpy.bell zotpy.bucket zotpy.concurrency zotpy.http.server zotpy.registry zotpy.settings "
     "zotpy.startup zotpy.web structlog trio",
@@ -72,8 +73,8 @@ MAY_IMPORT = {
 }
 """What each part may import beside itself and the standard library; the longest name that fits a module is its part.
 
-Few rows need a word. `zotpy.store.s3` knows httpx because it reads the streamed answers of the S3 client; the rest of
-the store knows no S3, and the registry only the interface. The settings are plain numbers and names, which every layer
+Few rows need a word. `zotpy.store.s3` knows the S3 client; the rest of the store knows no S3, and the registry only the
+interface. The settings are plain numbers and names, which every layer
 may use; how they are read is the matter of configuration alone. The embedded store is the server's matter, and waits
 for its S3 with our own client.
 """

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from zotpy.config import load_settings
+from zotpy.core.units import MIB
+from zotpy.s3.transport import S3Transport
 from zotpy.storage import s3_config
+
+if TYPE_CHECKING:
+    from zotpy.s3.config import S3Config
 
 
 def variables(**settings: str) -> dict[str, str]:
     """Return the variables of these settings of the driver."""
     names = {"bucket": "images", **settings}
     return {f"ZOTPY_STORAGE_STORAGEDRIVER_{name.upper()}": value for name, value in names.items()}
+
+
+def configured(environ: dict[str, str]) -> S3Config:
+    """Return what the client is given with these variables."""
+    settings = load_settings(None, environ)
+    assert settings.storage.s3 is not None
+    return s3_config(settings.storage.s3, settings)
 
 
 @pytest.mark.parametrize(
@@ -28,13 +41,18 @@ def variables(**settings: str) -> dict[str, str]:
 )
 def test_a_bucket_is_where_the_configuration_says(settings: dict[str, str], url: str) -> None:
     """Settings of zot's that name an endpoint of AWS have their effect."""
-    s3 = load_settings(None, variables(**settings)).storage.s3
-    assert s3 is not None
-    assert s3_config(s3).bucket_url == url
+    assert configured(variables(**settings)).bucket_url == url
 
 
 def test_the_authorities_to_trust_are_passed_on() -> None:
     """The file is the client's."""
-    s3 = load_settings(None, variables(cabundle=__file__)).storage.s3
-    assert s3 is not None
-    assert s3_config(s3).ca_bundle == Path(__file__)
+    assert configured(variables(cabundle=__file__)).ca_bundle == Path(__file__)
+
+
+@pytest.mark.parametrize(("budget", "bodies", "bite_bytes"), [("512MiB", 64, MIB), ("128MiB", 64, MIB // 4)])
+def test_parts_on_their_way_share_what_the_budget_leaves(budget: str, bodies: int, bite_bytes: int) -> None:
+    """Beside a small budget the system holds less of all parts together, as of bodies to and from clients."""
+    config = configured({**variables(regionendpoint="http://store:9000"), "ZOTPY_UPLOAD_MEMORYBUDGET": budget})
+    sent = S3Transport(config).service.sent
+    sent.bodies = bodies
+    assert sent.bite_bytes == bite_bytes

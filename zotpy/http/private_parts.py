@@ -151,4 +151,4 @@ QUART_TRIO = Library(
 )
 
 SERVER = (H11, HYPERCORN, QUART, QUART_TRIO)
-"""What a replica relies on. Commands that speak to the store alone rely on `H11`."""
+"""What a replica relies on."""

@@ -14,6 +14,8 @@ UNSENT_BYTES = 512 * 1024
 """How many bytes the system holds for each connection that are not on their way yet; more for a long answer."""
 SHARED_BYTES = 64 * 1024 * 1024
 """How much all bodies that come in may leave with the system; those that go out may leave twice as much."""
+SHARE_OF_BUDGET = 8
+"""The system may hold one part in so many of the memory budget, besides the budget."""
 MOST_BITE_BYTES = 1024 * 1024
 LEAST_BITE_BYTES = 64 * 1024
 _TCP_NOTSENT_LOWAT = 25
@@ -33,6 +35,11 @@ class Shares:
     def bite_bytes(self) -> int:
         """How much one body may gather, from `LEAST_BITE_BYTES` to `MOST_BITE_BYTES`: less, the more there are."""
         return max(LEAST_BITE_BYTES, min(MOST_BITE_BYTES, self._shared_bytes // max(1, self.bodies)))
+
+
+def shared_bytes_of(budget_bytes: int) -> int:
+    """Return how much the system may hold of bodies in one direction beside a memory budget."""
+    return min(SHARED_BYTES, budget_bytes // SHARE_OF_BUDGET)
 
 
 def write_in_bites(opened: trio.socket.SocketType, unsent_bytes: int = UNSENT_BYTES) -> None:

@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-import httpx
 import trio
 
 from zotpy.s3.checksums import CRC32C_HEADER, MD5_HEADER, checksum_of, sha256_of
@@ -19,10 +18,10 @@ from zotpy.s3.config import S3Config
 from zotpy.s3.credentials import credentials_of
 from zotpy.s3.errors import AmbiguousRefusal
 from zotpy.s3.failures import failure_of, no_answer, read_whole, refused_or_unavailable, unavailable
-from zotpy.s3.messages import Answer, Request
+from zotpy.s3.messages import Answer, Request, Signed
 from zotpy.s3.pacing import Pacer
-from zotpy.s3.request_body import PiecesBody
-from zotpy.s3.transport import STREAMED, S3Transport
+from zotpy.s3.transport import Response, S3Transport, Transport
+from zotpy.s3.transport_errors import TransportError
 from zotpy.s3.wire import signing
 from zotpy.s3.wire.retry import Failure, delay_before_retry
 
@@ -35,7 +34,7 @@ __all__ = ["AmbiguousRefusal", "Answer", "Request", "S3Client", "open_client"]
 class S3Client:
     """Calls to one bucket."""
 
-    def __init__(self, config: S3Config, transport: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, config: S3Config, transport: Transport) -> None:
         """Use `transport`, which the caller closes."""
         self.config = config
         self._transport = transport
@@ -44,16 +43,9 @@ class S3Client:
         self._credentials = credentials_of(config)
         self._checksum_header = CRC32C_HEADER if config.checksums else MD5_HEADER
         url = urlsplit(config.bucket_url)
-        self._url = httpx.URL(f"{url.scheme}://{url.netloc}")
         self._host = url.netloc
         self._base = url.path
         self._public = urlsplit(config.public_bucket_url)
-        self._timeouts = {
-            "connect": config.connect_timeout_s,
-            "read": config.read_timeout_s,
-            "write": config.read_timeout_s,
-            "pool": config.deadline_s,
-        }
 
     @property
     def sends_crcs(self) -> bool:
@@ -76,14 +68,14 @@ class S3Client:
                 keys, ahead = await self._credentials(), self.clock.ahead
                 try:
                     response, body = await self._attempt(request, checksum, keys)
-                except httpx.TransportError as error:
+                except TransportError as error:
                     last = no_answer(error)
                 else:
                     failure = failure_of(request, response, body)
                     if failure is None:
                         self.pacer.succeeded()
                         crc = checksum if self.sends_crcs else ""
-                        return Answer(response.status_code, response.headers, body, crc, ambiguous)
+                        return Answer(response.status, response.headers, body, crc, ambiguous)
                     last = failure
                     if not is_cured and await self._cure(failure, response, keys, ahead):
                         is_cured = True
@@ -98,21 +90,21 @@ class S3Client:
                 await trio.sleep(delay)
         raise unavailable(request, last, f"no success within {self.config.deadline_s:g} s")
 
-    async def _attempt(self, request: Request, checksum: str, keys: signing.Keys) -> tuple[httpx.Response, bytes]:
+    async def _attempt(self, request: Request, checksum: str, keys: signing.Keys) -> tuple[Response, bytes]:
         """Send once and read the answer. Large bodies wait for their turn."""
         if len(request.body) > HASHED_BODY_BYTES:
             async with self.pacer.slot():
                 return await self._exchange(request, checksum, keys)
         return await self._exchange(request, checksum, keys)
 
-    async def _exchange(self, request: Request, checksum: str, keys: signing.Keys) -> tuple[httpx.Response, bytes]:
+    async def _exchange(self, request: Request, checksum: str, keys: signing.Keys) -> tuple[Response, bytes]:
         response = await self._send(request, checksum, keys)
         try:
             return response, await read_whole(request, response)
         finally:
             await response.aclose()
 
-    async def _cure(self, failure: Failure, response: httpx.Response, keys: signing.Keys, ahead: timedelta) -> bool:
+    async def _cure(self, failure: Failure, response: Response, keys: signing.Keys, ahead: timedelta) -> bool:
         """Get new keys or the store's time after a refusal that names one of them.
 
         Say whether to send the request again.
@@ -122,7 +114,7 @@ class S3Client:
         return failure.is_refused_keys and await self._credentials.renew(keys)
 
     @asynccontextmanager
-    async def stream(self, request: Request) -> AsyncIterator[httpx.Response]:
+    async def stream(self, request: Request) -> AsyncIterator[Response]:
         """Make one attempt of a read and leave its body to the caller.
 
         Raises `S3Refused`, or `S3Unavailable` for trouble that may pass.
@@ -135,7 +127,7 @@ class S3Client:
                 stack.push_async_callback(response.aclose)
                 if not response.is_success:
                     failure = failure_of(request, response, await read_whole(request, response))
-            except httpx.TransportError as error:
+            except TransportError as error:
                 raise unavailable(request, no_answer(error), "no answer") from error
             if failure is not None:
                 if failure.asks_to_slow_down:
@@ -165,9 +157,7 @@ class S3Client:
     def _path(self, key: str | None) -> str:
         return signing.quote_path(f"{self._base}/{key or ''}") if key is not None or not self._base else self._base
 
-    async def _send(
-        self, request: Request, checksum: str, keys: signing.Keys, *, streamed: bool = False
-    ) -> httpx.Response:
+    async def _send(self, request: Request, checksum: str, keys: signing.Keys, *, streamed: bool = False) -> Response:
         path = self._path(request.key)
         payload = signing.UNSIGNED
         headers = {"host": self._host, **(request.headers or {})}
@@ -181,25 +171,11 @@ class S3Client:
             signed["content-length"] = str(len(request.body))
         query = signing.encode_query(request.query)
         target = f"{path}?{query}" if query else path
-        prepared = httpx.Request(
-            request.method,
-            self._url,
-            headers=signed,
-            stream=PiecesBody(request.body),
-            # A URL would normalize a key such as a/./b, and it would not be the one that was signed.
-            extensions={"timeout": self._timeouts, "target": target.encode(), STREAMED: streamed},
-        )
-        return await self._transport.handle_async_request(prepared)
+        return await self._transport.send(Signed(request.method, target, signed, request.body), streamed=streamed)
 
 
 @asynccontextmanager
 async def open_client(config: S3Config) -> AsyncIterator[S3Client]:
     """Open a client with its own pool. Raises `S3Error` if the configuration or the environment is wrong."""
-    async with S3Transport(
-        config.bucket_url,
-        verify_tls=not config.skip_verify,
-        max_connections=config.max_connections,
-        max_streams=config.max_streams,
-        ca_bundle=config.ca_bundle,
-    ) as transport:
+    async with S3Transport(config) as transport:
         yield S3Client(config, transport)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from zotpy.http.sockets import SHARED_BYTES
 from zotpy.s3.addresses import aws_bucket_url, bucket_at
 from zotpy.s3.wire.retry import RetryPolicy
 from zotpy.settings import S3Settings
@@ -22,6 +23,8 @@ class S3Config(S3Settings):
     """Connections for calls that are read whole."""
     max_streams: int = 128
     """Further connections, for reads that are streamed."""
+    sent_bytes: int = SHARED_BYTES
+    """How much all long bodies on their way may leave with the system: twice as much, for up to 1,000 of them."""
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 20.0
     """The longest silence within an answer, or between two writes."""

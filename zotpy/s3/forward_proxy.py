@@ -11,13 +11,13 @@ import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import h11
-import httpx
 import trio
 
 from zotpy.s3.errors import S3Error
+from zotpy.s3.transport_errors import ProxyError
 
 LONGEST_HEAD_BYTES = 64 * 1024
 MOST_INTERIM_ANSWERS = 16
@@ -34,14 +34,14 @@ class Proxy:
     authorization: str | None = field(default=None, repr=False)
 
     @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
+    def headers(self) -> dict[str, str]:
         """Headers of each request to the proxy itself."""
-        return [] if self.authorization is None else [(b"Proxy-Authorization", self.authorization.encode())]
+        return {} if self.authorization is None else {"proxy-authorization": self.authorization}
 
     async def tunnel(self, stream: trio.abc.Stream, authority: str) -> None:
-        """Let the proxy connect to `host:port`. After that the stream leads there. Raises `httpx.ProxyError`."""
+        """Let the proxy connect to `host:port`. After that the stream leads there. Raises `ProxyError`."""
         http = h11.Connection(h11.CLIENT, LONGEST_HEAD_BYTES)
-        headers = [(b"Host", authority.encode()), *self.headers]
+        headers = [("host", authority), *self.headers.items()]
         await stream.send_all(http.send(h11.Request(method="CONNECT", target=authority, headers=headers)) or b"")
         try:
             answer = await _answer(http, stream)
@@ -56,7 +56,7 @@ class Proxy:
 
     def _fail(self, problem: str, cause: Exception | None = None) -> NoReturn:
         msg = f"the proxy {self.host}:{self.port} {problem}"
-        raise httpx.ProxyError(msg) from cause
+        raise ProxyError(msg) from cause
 
 
 async def _answer(http: h11.Connection, stream: trio.abc.Stream) -> h11.Response | None:
@@ -75,7 +75,7 @@ async def _answer(http: h11.Connection, stream: trio.abc.Stream) -> h11.Response
     return None
 
 
-def proxy_for(url: httpx.URL, environ: Mapping[str, str] = os.environ) -> Proxy | None:
+def proxy_for(url: SplitResult, environ: Mapping[str, str] = os.environ) -> Proxy | None:
     """Return the proxy for a service: that of HTTPS_PROXY or HTTP_PROXY, except for NO_PROXY and this machine itself.
 
     If a variable exists in lower and upper case, the one in lower case counts. Raises `S3Error` if a variable does not
@@ -101,9 +101,9 @@ def proxy_for(url: httpx.URL, environ: Mapping[str, str] = os.environ) -> Proxy 
     return Proxy(host, port, tls, authorization)
 
 
-def _goes_past(url: httpx.URL, exceptions: str) -> bool:
+def _goes_past(url: SplitResult, exceptions: str) -> bool:
     """Say whether a service is reached directly: it is one of the exceptions, or on this machine."""
-    host = url.host.lower().rstrip(".")
+    host = (url.hostname or "").lower().rstrip(".")
     address = _address(host)
     if host == "localhost" or (address is not None and address.is_loopback):
         return True

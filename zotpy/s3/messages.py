@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import httpx
-
 from zotpy.core.pieces import Pieces
 from zotpy.s3.wire import signing
 
@@ -31,12 +29,24 @@ class Request:
     """A longer answer is refused, and the rest of it is not read."""
 
 
+@dataclass(eq=False, slots=True)
+class Signed:
+    """One attempt of a call, as it is sent."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    """With `host`, and with the length of the body if it has one."""
+    body: Body = b""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A success. `ambiguous`: an earlier attempt of this call may have succeeded too."""
 
     status: int
-    headers: httpx.Headers
+    headers: Mapping[str, str]
+    """The names are in lower case."""
     body: bytes
     crc32c: str = ""
     ambiguous: bool = False

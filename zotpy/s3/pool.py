@@ -1,19 +1,18 @@
 """Connections to one service. Their number is bounded, and the one that was used last is taken first.
 
-httpcore's pool, which is httpx's own, has two faults. It looks at every idle connection, with a system call each,
-whenever a request begins or ends. And a request that is cancelled while it waits for a place can leave behind a
-connection that is never used and never closed, so under load the pool shrinks for good. Here a request first waits for
-one of `limit` places. A request with a place takes an idle connection or makes one, and never waits for anything else.
+A request first waits for one of `limit` places. A request with a place takes an idle connection or makes one, and never
+waits for anything else. So one that is cancelled while it waits leaves nothing behind, and no request looks at more
+connections than it needs. httpcore's pool has both faults.
 """
 
 from collections import deque
 from collections.abc import Callable
 
-import h11
-import httpx
 import trio
 
+from zotpy.s3.answer_parser import AnswerParser
 from zotpy.s3.connection import StoreConnection
+from zotpy.s3.messages import Signed
 
 
 class ConnectionPool:
@@ -35,10 +34,10 @@ class ConnectionPool:
         """How many requests hold a place."""
         return self._places.borrowed_tokens
 
-    async def send(self, request: httpx.Request) -> tuple[h11.Response, StoreConnection]:
+    async def send(self, request: Signed) -> tuple[AnswerParser, StoreConnection]:
         """Send a request when its turn comes, and return the answer. `give_back` ends its hold on the connection.
 
-        Raises `httpx.TransportError`.
+        Raises `TransportError`.
         """
         try:
             self._places.acquire_on_behalf_of_nowait(request)
@@ -55,7 +54,7 @@ class ConnectionPool:
             self._places.release_on_behalf_of(request)
             raise
 
-    async def give_back(self, request: httpx.Request, connection: StoreConnection) -> None:
+    async def give_back(self, request: Signed, connection: StoreConnection) -> None:
         """Keep a connection whose answer was read to its end, close any other, and free the request's place."""
         try:
             if connection.finish():

@@ -1,19 +1,18 @@
-"""How long a connection waits, and the errors that a transport of httpx raises."""
+"""How long a connection waits, and the errors that it raises in place of trio's and the system's."""
 
 from types import TracebackType
 
-import httpx
 import trio
+
+from zotpy.s3.transport_errors import TransportError
 
 TOO_SLOW = "nothing happened for too long"
 
 
 class time_limit:  # noqa: N801 - a context manager; as a generator it takes three times as long, for each read and write
-    """A time limit, and httpx's errors in place of trio's and the system's."""
+    """A time limit, and our errors in place of trio's and the system's."""
 
-    def __init__(
-        self, too_slow: type[httpx.TransportError], broken: type[httpx.TransportError], timeout_s: float
-    ) -> None:
+    def __init__(self, too_slow: type[TransportError], broken: type[TransportError], timeout_s: float) -> None:
         """Raise `too_slow` after the time, and `broken` if the connection breaks."""
         self._too_slow = too_slow
         self._broken = broken
@@ -24,10 +23,9 @@ class time_limit:  # noqa: N801 - a context manager; as a generator it takes thr
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        goes_on = self._scope.__exit__(kind, error, traceback)
+    ) -> None:
+        self._scope.__exit__(kind, error, traceback)
         if self._scope.cancelled_caught:
             raise self._too_slow(TOO_SLOW) from None
         if isinstance(error, OSError | trio.BrokenResourceError | trio.ClosedResourceError):
             raise self._broken(str(error) or str(error.__cause__ or "")) from error  # the cause: what TLS reported
-        return goes_on

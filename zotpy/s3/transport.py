@@ -1,53 +1,93 @@
-"""httpx's transport over our own pools of connections."""
+"""Two pools of connections to the service, and the answers that come over them."""
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
+from urllib.parse import urlsplit
 
 import httpx
 
+from zotpy.core.pieces import Buffer
+from zotpy.http.sockets import Shares
+from zotpy.s3.config import S3Config
 from zotpy.s3.connection import StoreConnection
 from zotpy.s3.errors import S3Error
 from zotpy.s3.forward_proxy import proxy_for
+from zotpy.s3.messages import Signed
 from zotpy.s3.pool import ConnectionPool
+from zotpy.s3.service import Service
 
-KEEPALIVE_S = 30.0
-STREAMED = "zotpy.streamed"
-"""The request extension of a read whose answer is passed on as it comes."""
+_PORTS = {"http": 80, "https": 443}
 
 
-class _ResponseBody(httpx.AsyncByteStream):
-    """The bytes of an answer.
+class Response(Protocol):
+    """An answer whose body has still to be received."""
 
-    It is not a generator: a reader may stop anywhere, and the garbage collector finds nothing.
-    """
+    @property
+    def status(self) -> int:
+        """The status code, from 200."""
+        ...
 
-    def __init__(self, pool: ConnectionPool, request: httpx.Request, connection: StoreConnection) -> None:
-        self._pool = pool
-        self._request = request
-        self._connection = connection
-        self._is_closed = False
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is one of the successes, 200 to 299."""
+        ...
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The names are in lower case."""
+        ...
 
-    async def __anext__(self) -> bytes:
-        if piece := await self._connection.receive():
-            return piece  # type: ignore[return-value]  # a view of bytes, maybe
-        raise StopAsyncIteration
+    async def receive(self) -> Buffer:
+        """Receive the next bytes of the body, none at its end. Raises `TransportError`."""
+        ...
 
     async def aclose(self) -> None:
         """Give the connection back. If bytes of the answer are left, it is closed."""
-        if not self._is_closed:
-            self._is_closed = True
-            await self._pool.give_back(self._request, self._connection)
+        ...
+
+
+class Transport(Protocol):
+    """What carries the client's requests."""
+
+    async def send(self, request: Signed, *, streamed: bool) -> Response:
+        """Send a request and receive the head of its answer. `streamed`: its body is passed on as it comes.
+
+        Raises `TransportError`.
+        """
+        ...
+
+
+class _Response:
+    """It is no generator: a reader may stop anywhere, and the garbage collector finds nothing."""
+
+    __slots__ = ("_connection", "_pool", "_request", "headers", "receive", "status")
+
+    def __init__(
+        self, pool: ConnectionPool, request: Signed, connection: StoreConnection, status: int, headers: dict[str, str]
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.receive = connection.receive
+        self._pool = pool
+        self._request = request
+        self._connection: StoreConnection | None = connection
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300  # noqa: PLR2004
+
+    async def aclose(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._pool.give_back(self._request, connection)
 
 
 def _tls(ca_bundle: Path | None, *, verify: bool) -> ssl.SSLContext:
     if ca_bundle is None or not verify:
-        return httpx.create_ssl_context(verify=verify)
+        return httpx.create_ssl_context(verify=verify)  # trusts what programs with httpx trust
     try:
         return ssl.create_default_context(cafile=str(ca_bundle))
     except OSError as error:  # an `ssl.SSLError` is one
@@ -55,26 +95,30 @@ def _tls(ca_bundle: Path | None, *, verify: bool) -> ssl.SSLContext:
         raise S3Error(msg) from error
 
 
-class S3Transport(httpx.AsyncBaseTransport):
-    """Two bounded pools of connections to the service at `url`: streamed reads may last, and must not hold up calls."""
+class S3Transport:
+    """Two bounded pools of connections: streamed reads may last, and must not hold up calls."""
 
-    def __init__(
-        self, url: str, *, verify_tls: bool, max_connections: int, max_streams: int, ca_bundle: Path | None = None
-    ) -> None:
-        """Connect only when asked to. Idle connections are kept for half a minute.
+    def __init__(self, config: S3Config) -> None:
+        """Connect only when asked to.
 
-        `ca_bundle` holds the certificates of authorities to trust; `None`: the public ones. Raises `S3Error` if it
-        cannot be read, or if the environment names a proxy wrongly.
+        Raises `S3Error` if the certificates cannot be read, or if the environment names a proxy wrongly.
         """
-        target = httpx.URL(url)
-        tls = _tls(ca_bundle, verify=verify_tls) if target.scheme == "https" else None
-        proxy = proxy_for(target)
+        url = urlsplit(config.bucket_url)
+        self.service = service = Service(
+            host=url.hostname or "",
+            port=url.port or _PORTS[url.scheme],
+            tls=_tls(config.ca_bundle, verify=not config.skip_verify) if url.scheme == "https" else None,
+            proxy=proxy_for(url),
+            connect_timeout_s=config.connect_timeout_s,
+            silence_s=config.read_timeout_s,
+            sent=Shares(config.sent_bytes),
+        )
 
         def connect() -> StoreConnection:
-            return StoreConnection(target, tls, KEEPALIVE_S, proxy)
+            return StoreConnection(service)
 
-        self.pool = ConnectionPool(connect, max_connections)
-        self.streams = ConnectionPool(connect, max_streams)
+        self.pool = ConnectionPool(connect, config.max_connections)
+        self.streams = ConnectionPool(connect, config.max_streams)
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,11 +132,8 @@ class S3Transport(httpx.AsyncBaseTransport):
         await self.pool.aclose()
         await self.streams.aclose()
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request, over the other pool with the extension `STREAMED`. Raises `httpx.TransportError`."""
-        pool = self.streams if request.extensions.get(STREAMED) else self.pool
+    async def send(self, request: Signed, *, streamed: bool) -> Response:
+        """See `Transport`."""
+        pool = self.streams if streamed else self.pool
         answer, connection = await pool.send(request)
-        headers = answer.headers.raw_items()
-        return httpx.Response(
-            answer.status_code, headers=headers, stream=_ResponseBody(pool, request, connection), request=request
-        )
+        return _Response(pool, request, connection, answer.status, answer.headers)

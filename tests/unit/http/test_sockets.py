@@ -5,19 +5,18 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 
-import httpx
 import pytest
 import trio
 
 from zotpy.core.pieces import Pieces
 from zotpy.core.units import MIB
 from zotpy.http.sockets import MOST_BITE_BYTES, SHARED_BYTES, UNSENT_BYTES, Shares, Unsent
-from zotpy.s3 import connection as store_connection
-from zotpy.s3.connection import LONG_BYTES, StoreConnection
-from zotpy.s3.request_body import PiecesBody
+from zotpy.s3.connection import StoreConnection
+from zotpy.s3.link import LONG_BYTES
+from zotpy.s3.messages import Signed
+from zotpy.s3.service import Service
 
 NOTSENT_LOWAT = 25
-TIMEOUTS = {"connect": 5.0, "read": 5.0, "write": 5.0}
 
 
 def unsent_bytes(opened: trio.socket.SocketType) -> int:
@@ -53,13 +52,12 @@ async def test_a_part_on_its_way_to_the_store_has_a_share(size_bytes: int, expec
                 await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
         nursery.start_soon(serve)
-        url = f"http://127.0.0.1:{server.socket.getsockname()[1]}/key"
-        connection = StoreConnection(httpx.URL(url), None, 30.0)
-        body = PiecesBody(Pieces(bytes(size_bytes)))
+        service = Service("127.0.0.1", server.socket.getsockname()[1])
+        connection = StoreConnection(service)
         headers = {"host": "store", "content-length": str(size_bytes)}
-        request = httpx.Request("PUT", url, headers=headers, stream=body, extensions={"timeout": TIMEOUTS})
-        assert (await connection.send(request)).status_code == 200
-        assert connection._socket is not None
-        assert unsent_bytes(connection._socket) == expected
-        assert store_connection._SENT.bodies == 0
+        answer = await connection.send(Signed("PUT", "/key", headers, Pieces(bytes(size_bytes))))
+        assert answer.status == 200
+        assert connection._link is not None
+        assert unsent_bytes(connection._link.socket) == expected
+        assert service.sent.bodies == 0
         await connection.aclose()

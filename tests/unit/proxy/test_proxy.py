@@ -14,8 +14,6 @@ from tests.proxy import Drop, Flip, Reply, Stall, StoreProxy
 from tests.unit.s3.scripted import Reply as Served
 from tests.unit.s3.scripted import ScriptedServer
 from tests.unit.s3.scripted import Stall as Stalled
-from zotpy.s3.request_body import PiecesBody
-from zotpy.s3.transport import S3Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,11 +34,23 @@ async def between(
     left = list(faults)
     proxy = StoreProxy("127.0.0.1", server.port, faults=lambda _: left.pop(0) if left else None)
     await proxy.start(nursery)
-    transport = S3Transport(
-        proxy.url, verify_tls=True, max_connections=8, max_streams=8
-    )  # tidies up when connections break
-    async with httpx.AsyncClient(base_url=proxy.url, transport=transport) as client:
+    async with httpx.AsyncClient(base_url=proxy.url) as client:
         yield server, proxy, client
+
+
+class Whole(httpx.AsyncByteStream):
+    """`BODY` as a request's. It is no generator: where a connection breaks, nobody would end it."""
+
+    def __init__(self) -> None:
+        self._left = [BODY]
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
 
 
 async def in_pieces(content: bytes) -> AsyncIterator[bytes]:
@@ -52,7 +62,7 @@ async def in_pieces(content: bytes) -> AsyncIterator[bytes]:
 async def receive(client: httpx.AsyncClient, received: bytearray) -> None:
     """Send `BODY`, and keep what comes even where it breaks off."""
     headers = {"Host": "store", "Content-Length": str(len(BODY))}
-    request = httpx.Request("PUT", client.base_url.join(URL), headers=headers, stream=PiecesBody(BODY))
+    request = httpx.Request("PUT", client.base_url.join(URL), headers=headers, stream=Whole())
     answer = await client.send(request, stream=True)
     try:
         async for piece in answer.aiter_raw():

@@ -7,16 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import h11
-import httpx
 import pytest
 import trio
 
 from tests.unit.s3.scripted import DATE, Endless, Reply, ScriptedServer
-from zotpy.s3.client import Request, S3Client, open_client
-from zotpy.s3.connection import LEAST_BYTES, MOST_INTERIM_ANSWERS, StoreConnection
+from zotpy.s3.answer_parser import MOST_INTERIM_ANSWERS
+from zotpy.s3.client import Request, open_client
+from zotpy.s3.connection import StoreConnection
 from zotpy.s3.errors import S3Refused, S3Unavailable
-from zotpy.s3.messages import LONGEST_DOCUMENT_BYTES, LONGEST_ERROR_BYTES
-from zotpy.s3.transport import S3Transport
+from zotpy.s3.link import LEAST_BYTES
+from zotpy.s3.messages import LONGEST_DOCUMENT_BYTES, LONGEST_ERROR_BYTES, Signed
+from zotpy.s3.service import Service
 from zotpy.store.interface import StoreError
 from zotpy.store.s3 import S3Store
 
@@ -93,17 +94,14 @@ async def test_interim_answers_are_bounded(nursery: trio.Nursery) -> None:
 async def test_an_answer_without_a_body_leaves_nothing_to_wait_for(first: Reply, nursery: trio.Nursery) -> None:
     """The length in an answer to HEAD is no body's: the next answer is read as soon as its first byte is there."""
     server = await ScriptedServer([first, Reply(200, b"short")]).start(nursery)
-    url = httpx.URL(f"http://127.0.0.1:{server.port}")
-    connection = StoreConnection(url, None, 30.0)
-    timeouts = {"timeout": {"connect": 5.0, "read": 5.0, "write": 5.0}}
-    method = "HEAD" if first.body else "GET"
-    await connection.send(httpx.Request(method, url, extensions=timeouts))
+    connection = StoreConnection(Service("127.0.0.1", server.port))
+    await connection.send(Signed("HEAD" if first.body else "GET", "/", {"host": "store"}))
     assert await connection.receive() == b""
     assert connection.finish()
-    await connection.send(httpx.Request("GET", url, extensions=timeouts))
+    await connection.send(Signed("GET", "/", {"host": "store"}))
     assert await connection.receive() == b"short"
-    assert connection._socket is not None
-    assert connection._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
+    assert connection._link is not None
+    assert connection._link.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
     await connection.aclose()
 
 
@@ -116,10 +114,9 @@ async def test_a_length_that_does_not_come_is_not_waited_for(nursery: trio.Nurse
             http.receive_data(bytes(await stream.receive_some()))
         await stream.send_all(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9000000\r\n\r\n")
 
-    url = await _serve(serve, nursery)
-    connection = StoreConnection(url, None, 30.0)
-    await connection.send(httpx.Request("GET", url, extensions={"timeout": {"connect": 5, "read": 5, "write": 5}}))
-    assert connection._left_bytes == 0
+    connection = StoreConnection(Service("127.0.0.1", await _serve(serve, nursery)))
+    answer = await connection.send(Signed("GET", "/", {"host": "store"}))
+    assert (answer.left_bytes, await connection.receive()) == (0, b"")
     await connection.aclose()
 
 
@@ -137,17 +134,17 @@ async def test_bytes_after_an_answer_are_not_the_next_one(nursery: trio.Nursery)
         await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + wrong + body)
         await stream.receive_some()
 
-    url = await _serve(serve, nursery)
-    config = replace(ScriptedServer([]).config(), endpoint=str(url))
-    async with S3Transport(str(url), verify_tls=False, max_connections=1, max_streams=1) as transport:
-        client = S3Client(config, transport)
+    endpoint = f"http://127.0.0.1:{await _serve(serve, nursery)}"
+    config = replace(ScriptedServer([]).config(), endpoint=endpoint, max_connections=1, max_streams=1)
+    async with open_client(config) as client:
         await client.call(HEAD)
         assert (await client.call(GET)).body == b"right"
     assert connections == 2
 
 
-async def _serve(handle: Callable[[trio.SocketStream], Awaitable[None]], nursery: trio.Nursery) -> httpx.URL:
+async def _serve(handle: Callable[[trio.SocketStream], Awaitable[None]], nursery: trio.Nursery) -> int:
     """Listen on a free port of the loopback interface."""
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     nursery.start_soon(trio.serve_listeners, handle, [listener])
-    return httpx.URL(f"http://127.0.0.1:{listener.socket.getsockname()[1]}")
+    port: int = listener.socket.getsockname()[1]
+    return port

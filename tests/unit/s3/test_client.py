@@ -7,12 +7,11 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import crc32c
-import httpx
 import pytest
 
 from tests.unit.s3.scripted import READ_TIMEOUT_S, Drop, Reply, ScriptedServer, Stall
 from zotpy.core.pieces import Pieces
-from zotpy.s3.client import HASHED_BODY_BYTES, AmbiguousRefusal, Request, S3Client, open_client
+from zotpy.s3.client import HASHED_BODY_BYTES, AmbiguousRefusal, Request, open_client
 from zotpy.s3.errors import S3Refused, S3Unavailable
 from zotpy.s3.wire import signing
 
@@ -165,15 +164,27 @@ async def test_a_connection_is_used_again(nursery: trio.Nursery) -> None:
     assert server.connections == 1
 
 
-async def test_a_transport_of_httpx_itself_carries_the_client(nursery: trio.Nursery) -> None:
-    """The client needs nothing of ours below it: httpx's transport sends its requests as they were signed, too."""
+async def test_a_call_and_a_stream_share_no_connection(nursery: trio.Nursery) -> None:
+    """A stream may last. Its bytes come as they are asked for, and a refusal is raised when it begins."""
     server = await ScriptedServer([Reply(200, b"called"), SLOW_DOWN, Reply(200, LONG)]).start(nursery)
-    async with httpx.AsyncHTTPTransport() as transport:
-        client = S3Client(server.config(), transport)
-        assert (await client.call(Request("GetObject", "GET", "a/./b//c"))).body == b"called"
+    async with open_client(server.config()) as client:
+        assert (await client.call(GET)).body == b"called"
         with pytest.raises(S3Unavailable):
             async with client.stream(GET):
                 pass
+        received = b""
         async with client.stream(GET) as response:
-            assert b"".join([piece async for piece in response.aiter_raw()]) == LONG
-    assert server.seen[0].target.endswith("/a/./b//c")
+            while piece := await response.receive():
+                received += piece
+    assert received == LONG
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("value", ['"a"\r\nx-evil: 1', '"a"\n', "\0", "\u20ac"])
+async def test_a_header_that_cannot_be_written_is_not_sent(value: str, nursery: trio.Nursery) -> None:
+    """A value that would end its line is an error, and the store sees no request."""
+    server = await ScriptedServer([Reply()]).start(nursery)
+    async with open_client(server.config()) as client:
+        with pytest.raises(S3Unavailable, match="LocalProtocolError"):
+            await client.call(Request("PutObject", "PUT", "a", (), {"if-match": value}, b"x"))
+    assert server.seen == []

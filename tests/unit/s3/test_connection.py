@@ -8,19 +8,23 @@ import struct
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 import trio
 import trio.testing
 
 from zotpy.http.slabs import LEAST_ROOM_BYTES
-from zotpy.s3.connection import LEAST_BYTES, StoreConnection
+from zotpy.s3.connection import StoreConnection
+from zotpy.s3.link import LEAST_BYTES
+from zotpy.s3.messages import Signed
+from zotpy.s3.service import Service
+from zotpy.s3.transport_errors import ReadError, ReadTimeout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 LENGTH = 8 * LEAST_BYTES
-TIMEOUTS = {"connect": 5.0, "read": 0.3, "write": 5.0}
+SILENCE_S = 0.3
+GET = Signed("GET", "/key", {"host": "127.0.0.1"})
 TRICKLE = bytes(4096)
 
 
@@ -29,29 +33,27 @@ async def connected() -> AsyncIterator[tuple[StoreConnection, trio.SocketListene
     """Yield a connection, not yet made, and the listener that it will reach."""
     (server,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with server:
-        connection = StoreConnection(httpx.URL(f"http://127.0.0.1:{server.socket.getsockname()[1]}"), None, 30.0)
+        connection = StoreConnection(Service("127.0.0.1", server.socket.getsockname()[1], silence_s=SILENCE_S))
         yield connection, server
         await connection.aclose()
 
 
 async def answer(connection: StoreConnection, stream: trio.SocketStream, length: int, body: bytes = b"") -> None:
     """Send a GET, answered with a head that promises `length` bytes, and then these."""
-    request = httpx.Request("GET", "http://127.0.0.1/key", extensions={"timeout": TIMEOUTS})
 
     async def serve() -> None:
         await stream.receive_some()
         await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + body)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(connection.send, request)
+        nursery.start_soon(connection.send, GET)
         nursery.start_soon(serve)
 
 
 async def accepted(connection: StoreConnection, server: trio.SocketListener) -> trio.SocketStream:
     """Make the connection by a first request, answered shortly, and return the other end of it."""
-    request = httpx.Request("GET", "http://127.0.0.1/key", extensions={"timeout": TIMEOUTS})
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(connection.send, request)
+        nursery.start_soon(connection.send, GET)
         stream = await server.accept()
         await stream.receive_some()
         await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
@@ -70,7 +72,7 @@ async def test_bytes_before_a_silence_are_read() -> None:
             while True:
                 received.extend(await connection.receive())
 
-        with pytest.raises(httpx.ReadTimeout):
+        with pytest.raises(ReadTimeout):
             await receive_all()
         assert received == b"x" * 1000
 
@@ -136,7 +138,7 @@ async def test_a_wake_up_with_nothing_to_read_is_no_silence(monkeypatch: pytest.
         return read(descriptor, length)
 
     async with connected() as (connection, server), await accepted(connection, server) as stream:
-        monkeypatch.setattr("zotpy.s3.connection.os.read", first_nothing)
+        monkeypatch.setattr("zotpy.s3.link.os.read", first_nothing)
         await answer(connection, stream, 2, b"ok")
         assert await connection.receive() == b"ok"
     assert len(reads) > 1
@@ -165,5 +167,5 @@ async def test_a_reset_in_the_middle_is_an_error() -> None:
         await answer(connection, stream, LENGTH)
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         await stream.aclose()
-        with pytest.raises(httpx.ReadError):
+        with pytest.raises(ReadError):
             await connection.receive()

@@ -6,7 +6,6 @@ import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 import trio
 import trio.testing
@@ -14,12 +13,17 @@ import trio.testing
 from tests.unit.web.certificates import write_certificate
 from zotpy.core.units import KIB
 from zotpy.http.tls import TLSStream
-from zotpy.s3.connection import LEAST_BYTES, READ_BYTES, StoreConnection
+from zotpy.s3.connection import READ_BYTES, StoreConnection
+from zotpy.s3.link import LEAST_BYTES
+from zotpy.s3.messages import Signed
+from zotpy.s3.service import Service
+from zotpy.s3.transport_errors import ReadTimeout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+GET = Signed("GET", "/key", {"host": "127.0.0.1"})
 PATIENT_S, IMPATIENT_S = 10.0, 0.5
 """How long a read may take. Nothing is asserted about the time; reads that hang end with an error."""
 
@@ -32,12 +36,10 @@ class Store:
         self.connection = connection
         self.stream = stream
 
-    async def answer(self, head: bytes, method: str = "GET", read_s: float = PATIENT_S) -> None:
+    async def answer(self, head: bytes) -> None:
         """Receive a request of the connection, and answer with this head."""
-        timeouts = {"connect": PATIENT_S, "read": read_s, "write": PATIENT_S}
-        request = httpx.Request(method, "https://127.0.0.1/key", extensions={"timeout": timeouts})
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.connection.send, request)
+            nursery.start_soon(self.connection.send, GET)
             await self.stream.receive_some()
             await self.stream.send_all(head)
 
@@ -47,7 +49,7 @@ class Store:
 
 
 @asynccontextmanager
-async def connected(directory: Path) -> AsyncIterator[Store]:
+async def connected(directory: Path, silence_s: float = PATIENT_S) -> AsyncIterator[Store]:
     """Connect, with a first request that has a short answer."""
     certificate, key = write_certificate(directory)
     ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -55,12 +57,10 @@ async def connected(directory: Path) -> AsyncIterator[Store]:
     trusting = ssl.create_default_context(cafile=str(certificate))
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
-        url = httpx.URL(f"https://127.0.0.1:{listener.socket.getsockname()[1]}")
-        connection = StoreConnection(url, trusting, 30.0)
-        timeouts = {"connect": PATIENT_S, "read": PATIENT_S, "write": PATIENT_S}
-        request = httpx.Request("GET", url, extensions={"timeout": timeouts})
+        port = listener.socket.getsockname()[1]
+        connection = StoreConnection(Service("127.0.0.1", port, trusting, silence_s=silence_s))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(connection.send, request)
+            nursery.start_soon(connection.send, GET)
             stream = TLSStream(await listener.accept(), ours, server_side=True)
             await stream.do_handshake()
             await stream.receive_some()
@@ -98,9 +98,9 @@ async def test_the_end_of_a_body_is_not_waited_for_after_a_read_that_took_all_it
 
 async def test_bytes_before_a_silence_are_read(tmp_path: Path) -> None:
     """Where fewer bytes come than are waited for, they are handed on in the end; only then is there a timeout."""
-    async with connected(tmp_path) as store:
+    async with connected(tmp_path, IMPATIENT_S) as store:
         length = 8 * LEAST_BYTES
-        await store.answer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length, read_s=IMPATIENT_S)
+        await store.answer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length)
         await store.stream.send_all(content_of(KIB))
         received = bytearray()
 
@@ -108,7 +108,7 @@ async def test_bytes_before_a_silence_are_read(tmp_path: Path) -> None:
             while True:
                 received.extend(await store.connection.receive())
 
-        with pytest.raises(httpx.ReadTimeout):
+        with pytest.raises(ReadTimeout):
             await receive_all()
         assert received == content_of(KIB)
 
@@ -118,10 +118,8 @@ async def test_a_connection_that_holds_more_than_an_answer_is_not_used_again(tmp
     async with connected(tmp_path) as store:
         head = store.stream.encrypt(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         more = store.stream.encrypt(b"x" * KIB)
-        timeouts = {"connect": PATIENT_S, "read": PATIENT_S, "write": PATIENT_S}
-        request = httpx.Request("GET", "https://127.0.0.1/key", extensions={"timeout": timeouts})
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(store.connection.send, request)
+            nursery.start_soon(store.connection.send, GET)
             await store.stream.receive_some()
             await store.send(memoryview(head + more[:KIB]))
         assert [await store.connection.receive(), await store.connection.receive()] == [b"ok", b""]

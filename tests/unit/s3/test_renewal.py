@@ -95,7 +95,7 @@ async def test_a_stream_that_is_refused_for_its_keys_may_be_tried_again(nursery:
             async with client.stream(GET):
                 pass
         async with client.stream(GET) as response:
-            assert response.status_code == 200
+            assert response.status == 200
 
 
 @pytest.mark.parametrize("hours", [-30, -1, 1, 24 * 365 * 30])

@@ -3,6 +3,9 @@
 from datetime import UTC, datetime
 
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +35,31 @@ def test_presigned_url_is_signed_as_aws_documents() -> None:
     """The presigned URL of the AWS documentation has its signature."""
     query = signing.presign(KEYS, "us-east-1", MOMENT, HOST, "/test.txt", (), 86400)
     assert query.endswith("X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404")
+
+
+@given(
+    key=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40),
+    query=st.lists(st.tuples(st.sampled_from("abc"), st.text("a Z/+&=~é%", max_size=6)), unique_by=lambda p: p[0]),
+    token=st.none() | st.just("a/session+token="),
+    etag=st.sampled_from([None, '"e"', "  spaced  "]),
+)
+def test_requests_are_signed_as_botocore_signs_them(
+    key: str, query: list[tuple[str, str]], token: str | None, etag: str | None
+) -> None:
+    """AWS's own client gives the same signature, whatever the key, the query and the headers are."""
+    keys = signing.Keys(KEYS.access_key, KEYS.secret_key, token)
+    headers = {"host": HOST, "x-amz-date": "20130524T000000Z", "x-amz-content-sha256": signing.UNSIGNED}
+    headers |= {} if etag is None else {"if-match": etag}
+    path = signing.quote_path(f"/bucket/{key}")
+    signed = signing.sign(keys, "eu-central-1", MOMENT, "PUT", path, query, headers, signing.UNSIGNED)
+    auth = S3SigV4Auth(Credentials(keys.access_key, keys.secret_key, token), "s3", "eu-central-1")
+    encoded = signing.encode_query(query)
+    theirs = AWSRequest("PUT", f"https://{HOST}{path}{'?' if encoded else ''}{encoded}", headers)
+    if token is not None:
+        theirs.headers["x-amz-security-token"] = token
+    theirs.context["timestamp"] = headers["x-amz-date"]
+    ours = signed["authorization"].rpartition("=")[2]
+    assert ours == auth.signature(auth.string_to_sign(theirs, auth.canonical_request(theirs)), theirs)
 
 
 def test_session_token_is_signed() -> None:

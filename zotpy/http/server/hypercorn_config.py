@@ -10,13 +10,10 @@ from hypercorn.config import Config
 from zotpy.http.server.admission import Admission
 from zotpy.http.server.answer_heads import AnswerHeads
 from zotpy.http.server.certificate import Certificate
-from zotpy.http.sockets import SHARED_BYTES, Shares
+from zotpy.http.sockets import Shares, shared_bytes_of
 
 if TYPE_CHECKING:
     from zotpy.http.server.sending import Application
-
-SHARE_OF_BUDGET = 8
-"""The system may hold one part in so many of the memory budget, besides the budget."""
 
 
 class ServerConfig(Config):
@@ -49,7 +46,7 @@ class ServerConfig(Config):
 
     def share_bodies(self, budget_bytes: int) -> None:
         """Let the system hold an eighth of the memory budget, besides it, of bodies that come in."""
-        shared_bytes = min(SHARED_BYTES, budget_bytes // SHARE_OF_BUDGET)
+        shared_bytes = shared_bytes_of(budget_bytes)
         self.receiving, self.sending = Shares(shared_bytes), Shares(shared_bytes)
 
     def use_certificate(self, cert: Path, key: Path, authorities: Path | None = None) -> None:

@@ -6,10 +6,11 @@ from contextlib import AsyncExitStack, contextmanager
 from http import HTTPStatus
 from typing import NoReturn
 
-import httpx
 import trio
 
 from zotpy.s3.client import Request, S3Client
+from zotpy.s3.transport import Response
+from zotpy.s3.transport_errors import TransportError
 from zotpy.s3.wire.retry import Failure, delay_before_retry
 from zotpy.store.interface import StoreRefused, StoreUnavailable
 from zotpy.store.s3.error_table import store_errors
@@ -31,7 +32,7 @@ class RangeReader:
         self._end = end
         self._etag: str | None = None
         self._failures = 0
-        self._chunks: AsyncIterator[bytes]
+        self._response: Response
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -72,13 +73,13 @@ class RangeReader:
         request = Request("GetObject", "GET", self._key, (), headers)
         response = await self._stack.enter_async_context(self._client.stream(request))
         self._check(response)
-        self._chunks = aiter(response.stream)  # type: ignore[arg-type]  # an answer to an asynchronous request
+        self._response = response
 
-    def _check(self, response: httpx.Response) -> None:
+    def _check(self, response: Response) -> None:
         """Check that these are the bytes asked for, of the same object as at the beginning. Raises `StoreRefused`."""
         length = response.headers.get("content-length", str(self._end - self._at))
         content_range = response.headers.get("content-range", f"bytes {self._at}-")
-        partial = response.status_code == HTTPStatus.PARTIAL_CONTENT
+        partial = response.status == HTTPStatus.PARTIAL_CONTENT
         if not partial and self._at > 0:
             self._refuse("the whole object instead of a range")
         if length != str(self._end - self._at) or (partial and not content_range.startswith(f"bytes {self._at}-")):
@@ -91,8 +92,8 @@ class RangeReader:
     async def _receive(self) -> bytes:
         """Return the next bytes, or none at the end of the answer, whether all came or not."""
         try:
-            return await anext(self._chunks, b"")
-        except httpx.TransportError:
+            return await self._response.receive()  # type: ignore[return-value]  # a view of bytes, maybe
+        except TransportError:
             return b""
 
     async def _pause(self, reason: str) -> None:

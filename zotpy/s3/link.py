@@ -1,0 +1,170 @@
+"""Bytes to and from the service, over one socket, with or without TLS.
+
+A request takes as few system calls and turns of trio's loop as the socket has room for: its head and the pieces of its
+body go out together (`writev`), at once and without a copy. trio's own methods let all other tasks run before each read
+and after each write. Bodies are read up to 1 MiB at once, because each read costs a turn.
+"""
+
+import math
+import os
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+import trio
+
+from zotpy.core.pieces import Buffer
+from zotpy.http.sockets import LeastReadable, Unsent, received_bytes
+from zotpy.http.tls import TLSStream
+from zotpy.s3.service import Service
+from zotpy.s3.time_limits import TOO_SLOW, time_limit
+from zotpy.s3.transport_errors import ReadError, ReadTimeout, WriteError, WriteTimeout
+
+LEAST_BYTES = 2 * 1024 * 1024
+"""In the middle of a long body, a read waits for more rather than return fewer bytes than this."""
+AT_THE_END_BYTES = 64 * 1024
+"""If no more than this is left behind `LEAST_BYTES`, any bytes are read."""
+TLS_SLICE_BYTES = 1024 * 1024
+BUFFERS_AT_ONCE = 256
+"""Linux takes up to 1,024 in one call. More than this never fit into a socket anyway."""
+LONG_BYTES = 1024 * 1024
+"""A request of this length is a part or a whole blob."""
+
+
+class Link:
+    """One connection to the service, which is there."""
+
+    def __init__(self, service: Service, stream: trio.abc.Stream, socket: trio.socket.SocketType) -> None:
+        """Use what `Service.connect` returned. `aclose` closes it."""
+        self.socket = socket
+        self.secured = stream if isinstance(stream, TLSStream) else None
+        """With TLS. Otherwise the socket carries the bytes as they are."""
+        self._stream = stream
+        self._service = service
+        self._least = LeastReadable()
+        self._unsent = Unsent(service.sent)
+
+    def let_any_byte_wake(self) -> None:
+        """Tell the system that no more of an answer is waited for."""
+        self._least.ask(self.socket, 1)
+
+    async def aclose(self) -> None:
+        """Close at once: it waits for nothing."""
+        await trio.aclose_forcefully(self._stream)
+
+    async def send(self, buffers: Sequence[Buffer], length: int) -> None:
+        """Send a request of this length. At most `silence_s` may pass without progress.
+
+        The system holds more of a long one, so that each turn of the event loop sends many bytes. Raises `WriteError`,
+        `WriteTimeout`.
+        """
+        if length < LONG_BYTES:
+            await self._send_all(buffers)
+        else:
+            with self._unsent.long_body(self.socket):
+                await self._send_all(buffers)
+
+    async def _send_all(self, buffers: Sequence[Buffer]) -> None:
+        if self.secured is not None:
+            await self._encrypt_all(buffers)
+            return
+        left = deque(buffers)
+        if not self._write(left):
+            with time_limit(WriteTimeout, WriteError, self._service.silence_s) as scope:
+                while True:
+                    await trio.lowlevel.wait_writable(self.socket)
+                    if self._write(left):
+                        return
+                    scope.deadline = trio.current_time() + self._service.silence_s
+
+    def _write(self, left: deque[Buffer]) -> bool:
+        """Give the system as much as it takes now, and say whether it took all. What it took is dropped."""
+        try:
+            sent = os.writev(self.socket.fileno(), left if len(left) <= BUFFERS_AT_ONCE else _first(left))
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise WriteError(str(error)) from error
+        while sent:
+            if sent < len(left[0]):
+                left[0] = memoryview(left[0])[sent:]
+                return False
+            sent -= len(left.popleft())
+        return not left
+
+    async def _encrypt_all(self, buffers: Iterable[Buffer]) -> None:
+        for buffer in buffers:
+            view = memoryview(buffer)
+            for start in range(0, len(view), TLS_SLICE_BYTES):
+                with time_limit(WriteTimeout, WriteError, self._service.silence_s):
+                    await self._stream.send_all(view[start : start + TLS_SLICE_BYTES])
+
+    async def read(self, most_bytes: int, left_bytes: int = 0) -> bytes:
+        """Wait for bytes, and return those that are here, none at the end. `left_bytes` have to come, 0 if unknown.
+
+        Raises `ReadError`, `ReadTimeout`.
+        """
+        if self.secured is None:
+            return await self._read_plain(most_bytes, left_bytes)
+        await self._gather_records(self.secured, left_bytes)
+        with time_limit(ReadTimeout, ReadError, self._service.silence_s):
+            return await self.secured.receive_some(most_bytes)
+
+    async def _read_plain(self, most_bytes: int, left_bytes: int) -> bytes:
+        while True:
+            is_late = await self._wait(left_bytes)
+            try:  # also after the timeout: what came in time is taken, even if it is little
+                return os.read(self.socket.fileno(), most_bytes)
+            except BlockingIOError:
+                _require(not is_late)
+            except OSError as error:
+                raise ReadError(str(error)) from error
+
+    async def read_into(self, room: memoryview, left_bytes: int) -> int:
+        """Wait for bytes, and put those that are here into `room`: how many, 0 at the end. Not with TLS. As `read`."""
+        while True:
+            is_late = await self._wait(left_bytes)
+            try:
+                return os.readv(self.socket.fileno(), [room])
+            except BlockingIOError:
+                _require(not is_late)
+            except OSError as error:
+                raise ReadError(str(error)) from error
+
+    async def _wait(self, left_bytes: int) -> bool:
+        """Wait until the socket has bytes, or until it was silent for too long, and say that."""
+        self._ask_for_many(left_bytes)
+        try:
+            with trio.move_on_after(self._service.silence_s) as scope:
+                await trio.lowlevel.wait_readable(self.socket)
+        except (OSError, trio.ClosedResourceError) as error:
+            raise ReadError(str(error)) from error
+        return scope.cancelled_caught
+
+    async def _gather_records(self, secured: TLSStream, left_bytes: int) -> None:
+        """Wait until the socket holds many of TLS's records, if many are to come and none is here.
+
+        Afterwards any byte wakes us: the stream itself waits for the rest of a record, which may be the last one.
+        """
+        if secured.has_bytes:
+            return
+        self._ask_for_many(left_bytes)
+        if self._least.least_bytes == 1:
+            return
+        with time_limit(ReadTimeout, ReadError, math.inf), trio.move_on_after(self._service.silence_s) as scope:
+            await trio.lowlevel.wait_readable(self.socket)
+        _require(not scope.cancelled_caught or received_bytes(self.socket) > 0)
+        self._least.ask(self.socket, 1)
+
+    def _ask_for_many(self, left_bytes: int) -> None:
+        """Let the system wake us when much is here to read, if much is to come."""
+        self._least.ask(self.socket, LEAST_BYTES if left_bytes > LEAST_BYTES + AT_THE_END_BYTES else 1)
+
+
+def _first(left: deque[Buffer]) -> list[Buffer]:
+    return list(islice(left, BUFFERS_AT_ONCE))
+
+
+def _require(in_time: bool) -> None:  # noqa: FBT001
+    if not in_time:
+        raise ReadTimeout(TOO_SLOW)

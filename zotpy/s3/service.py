@@ -1,0 +1,61 @@
+"""The way to the service: its host, the proxy before it, TLS, and how patient a connection is."""
+
+import ssl
+from dataclasses import dataclass, field
+
+import trio
+
+from zotpy.http.slabs import Slabs
+from zotpy.http.sockets import Shares, write_in_bites
+from zotpy.http.tls import TLSStream
+from zotpy.s3.forward_proxy import Proxy
+from zotpy.s3.time_limits import time_limit
+from zotpy.s3.transport_errors import ConnectError, ConnectTimeout
+
+_SLABS = Slabs()
+
+
+@dataclass(eq=False, slots=True)
+class Service:
+    """What all connections to one service have in common; times in seconds."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+    proxy: Proxy | None = None
+    connect_timeout_s: float = 5.0
+    silence_s: float = 20.0
+    """The longest silence within an answer, or between two writes."""
+    keepalive_s: float = 30.0
+    """How long an idle connection is usable."""
+    sent: Shares = field(default_factory=Shares)
+    """What the system holds of all long bodies on their way."""
+    slabs: Slabs = _SLABS
+
+    async def connect(self) -> tuple[trio.abc.Stream, trio.socket.SocketType]:
+        """Connect. With TLS the stream is a `TLSStream`. Raises `ConnectError`, `ConnectTimeout`, `ProxyError`."""
+        proxy = self.proxy
+        host, port = (self.host, self.port) if proxy is None else (proxy.host, proxy.port)
+        with time_limit(ConnectTimeout, ConnectError, self.connect_timeout_s):
+            tcp = await trio.open_tcp_stream(host, port)
+            write_in_bites(tcp.socket)
+            stream: trio.abc.Stream = tcp
+            try:
+                if proxy is not None and proxy.tls is not None:
+                    stream = await _secured(stream, proxy.tls, host)
+                if proxy is not None and self.tls is not None:
+                    named = f"[{self.host}]" if ":" in self.host else self.host
+                    await proxy.tunnel(stream, f"{named}:{self.port}")
+                if self.tls is not None:
+                    stream = await _secured(stream, self.tls, self.host)
+            except BaseException:
+                await trio.aclose_forcefully(tcp)
+                raise
+        return stream, tcp.socket
+
+
+async def _secured(stream: trio.abc.Stream, context: ssl.SSLContext, host: str) -> TLSStream:
+    """Begin TLS on a stream."""
+    secured = TLSStream(stream, context, server_hostname=host)
+    await secured.do_handshake()
+    return secured
