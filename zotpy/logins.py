@@ -86,20 +86,21 @@ def by_ldap(ground: Ground) -> Kind | None:
     if auth.ldap is None:
         return None
     try:
-        from zotpy.auth.account import AccountFiles  # noqa: PLC0415 - the library is an extra
-        from zotpy.auth.ldap import Ldap  # noqa: PLC0415
+        from zotpy.auth import ldap  # noqa: PLC0415 - the library is an extra
+        from zotpy.auth.account import AccountFiles  # noqa: PLC0415
     except ModuleNotFoundError as error:
         msg = f"http.auth.ldap needs the Python package {error.name}, which zotpy's extra `ldap` brings: install it"
         raise StartupError(msg) from error
     try:
         files = AccountFiles(auth.ldap)
-        ldap = Ldap(auth.ldap, lambda: files.account, auth.checks_waiting)
+        directory = ldap.Ldap(auth.ldap, lambda: files.account, auth.checks_waiting)
     except (OSError, ValueError) as error:
         msg = f"http.auth.ldap: {error}"
         raise StartupError(msg) from error
     return Kind(
-        authenticators=(ldap,),
-        services=(Service(partial(files.keep_current, ground.bell)), Service(ldap.keep_connections)),
+        authenticators=(directory,),
+        renewers={ldap.KIND: directory},
+        services=(Service(partial(files.keep_current, ground.bell)), Service(directory.keep_connections)),
     )
 
 

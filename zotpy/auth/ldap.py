@@ -6,7 +6,7 @@ is down until their client gives up, and other kinds of logins never wait for it
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import sansldap
 import structlog
@@ -22,13 +22,14 @@ from zotpy.core.errors import TooManyRequests, Unavailable
 from zotpy.settings import LdapSettings
 
 KIND = "ldap"
+Job = Callable[[DirectoryConnection, Account], Awaitable[Identity | None]]
 _RETRY_AFTER_S = 5
 
 log = structlog.get_logger()
 
 
 class Ldap:
-    """The `zotpy.auth.authenticator.Authenticator` that asks a directory."""
+    """The `zotpy.auth.authenticator.Authenticator` that asks a directory, and its `Renewer`."""
 
     def __init__(self, settings: LdapSettings, account: Callable[[], Account], waiting: int) -> None:
         """`account` is called for each login. `waiting` is how many logins may be asked for or wait for that."""
@@ -57,6 +58,41 @@ class Ldap:
         asked = credentials.name.encode(), credentials.password
         if (known := self._remembered.recall(*asked)) is not None:
             return known
+
+        async def log_in(connection: DirectoryConnection, account: Account) -> Identity | None:
+            if (meanwhile := self._remembered.recall(*asked)) is not None:
+                return meanwhile
+            entry = await self._find(connection, account, credentials.name)
+            if entry is None:  # takes as many requests as a wrong password
+                await connection.bind(f"cn={secrets.token_hex(8)},{self._settings.base_dn}", secrets.token_hex(8))
+            is_good = entry is not None and await connection.bind(entry.dn, password)
+            return self._identity(entry, credentials.name) if entry is not None and is_good else None
+
+        identity = await self._ask(log_in)
+        if identity is not None:
+            self._remembered.keep(identity, *asked)
+        return identity
+
+    def note(self, identity: Identity) -> Mapping[str, object]:
+        """Return what `renew` needs: nothing but the name."""
+        del identity
+        return {}
+
+    async def renew(self, identity: Identity, noted: Mapping[str, object]) -> Identity | None:
+        """Return the user with the groups of today. `None`: the directory has no such user any more.
+
+        Raises as `identify`.
+        """
+        del noted
+
+        async def look_up(connection: DirectoryConnection, account: Account) -> Identity | None:
+            entry = await self._find(connection, account, identity.name)
+            return None if entry is None else self._identity(entry, identity.name)
+
+        return await self._ask(look_up)
+
+    async def _ask(self, job: Job) -> Identity | None:
+        """Do a job on a connection to the directory. Raises as `identify`."""
         if self._under_way >= self._waiting:
             msg = "too many logins wait for the directory: try again"
             raise TooManyRequests(msg, retry_after_s=_RETRY_AFTER_S)
@@ -64,19 +100,16 @@ class Ldap:
         try:
             with trio.fail_after(self._settings.timeout_s):
                 async with self._limiter:
-                    identity = self._remembered.recall(*asked) or await self._ask(credentials.name, password)
+                    return await self._connected(job)
         except (DirectoryFailed, trio.TooSlowError) as error:
             log.error("ldap_failed", server=self._settings.address, reason=str(error) or "no answer in time")  # noqa: TRY400 - a matter of the server
             msg = "the directory of users does not answer as it should: try again later, or log in by another way"
             raise Unavailable(msg, retry_after_s=_RETRY_AFTER_S) from error
         finally:
             self._under_way -= 1
-        if identity is not None:
-            self._remembered.keep(identity, *asked)
-        return identity
 
-    async def _ask(self, name: str, password: str) -> Identity | None:
-        """Ask on a connection that is open, if there is one. If it ended meanwhile, ask once more on a new one."""
+    async def _connected(self, job: Job) -> Identity | None:
+        """Do a job on a connection that is open, if there is one. If it ended meanwhile, do it again on a new one."""
         account = self._account()
         while self._idle:
             server, connection = self._idle.pop()
@@ -84,26 +117,20 @@ class Ldap:
                 await connection.aclose()
                 continue
             try:
-                return await self._log_in(connection, account, name, password)
+                return await self._do(job, connection, account)
             except ConnectionLost:
                 await self.aclose()  # a server that starts again ends them all
-        connection = await DirectoryConnection.open(account.server)
-        return await self._log_in(connection, account, name, password)
+        return await self._do(job, await DirectoryConnection.open(account.server), account)
 
-    async def _log_in(
-        self, connection: DirectoryConnection, account: Account, name: str, password: str
-    ) -> Identity | None:
-        """Do the three requests. The connection is kept for others if they went well."""
+    async def _do(self, job: Job, connection: DirectoryConnection, account: Account) -> Identity | None:
+        """Do a job, and keep the connection for others if that went well."""
         try:
-            entry = await self._find(connection, account, name)
-            if entry is None:  # takes as many requests as a wrong password
-                await connection.bind(f"cn={secrets.token_hex(8)},{self._settings.base_dn}", secrets.token_hex(8))
-            is_good = entry is not None and await connection.bind(entry.dn, password)
+            identity = await job(connection, account)
         except BaseException:
             await connection.aclose()
             raise
         self._idle.append((account.server, connection))
-        return self._identity(entry, name) if entry is not None and is_good else None
+        return identity
 
     async def _find(self, connection: DirectoryConnection, account: Account, name: str) -> Entry | None:
         """Return the only entry of that name. Raises `DirectoryFailed`."""
