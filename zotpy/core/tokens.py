@@ -44,8 +44,8 @@ class UploadToken:
 
     def _mac(self, payload: bytes, key: SigningKey) -> bytes:
         signed = b"\0".join([self.repo.encode(), self.upload_id.encode(), payload])
-        if self.owner:  # the payload is JSON, which has no zero byte
-            signed += b"\0" + self.owner.encode()
+        if self.owner:  # its hash, because a name may be like a payload, which is JSON and has no zero byte
+            signed += b"\0" + hashlib.sha256(self.owner.encode()).digest()
         return hmac.digest(key.secret, signed, hashlib.sha256)
 
     @classmethod

@@ -55,6 +55,26 @@ def test_a_token_is_good_only_for_its_owner(owner: str, other: str) -> None:
         UploadToken.verify(text, "team/app", "upload", KEY, other)
 
 
+@given(st.text("a:\0/", max_size=6), st.text("a:\0/", max_size=6))
+def test_names_with_colons_and_zero_bytes_are_names_like_others(owner: str, other: str) -> None:
+    """The names of tokens' subjects have colons, and nobody checks them for zero bytes. Each owner has their own."""
+    text = UploadToken("team/app", "upload", "sha256", 1234, owner).sign(KEY)
+    assert UploadToken.verify(text, "team/app", "upload", KEY, owner).owner == owner
+    if owner != other:
+        with pytest.raises(UploadUnknown):
+            UploadToken.verify(text, "team/app", "upload", KEY, other)
+
+
+def test_the_name_of_an_owner_is_never_taken_for_what_was_signed() -> None:
+    """A user who is called like the payload of a token cannot make a token of another upload out of their own."""
+    name = json.dumps({"k": "key", "a": "sha256", "o": 9999}, separators=(",", ":"))
+    first, mac = UploadToken("team/app", "upload", "sha256", 1234, name).sign(KEY).split(".")
+    within = base64.urlsafe_b64decode(first + "=" * (-len(first) % 4)).decode()
+    forged = base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
+    with pytest.raises(UploadUnknown):
+        UploadToken.verify(f"{forged}.{mac}", "team/app", f"upload\0{within}", KEY)
+
+
 def test_a_token_with_another_offset_is_refused() -> None:
     """Nobody but the registry says how many bytes are safe."""
     forged = payload({"k": "key", "a": "sha256", "o": 9999}).partition(".")[0] + "." + SIGNED.partition(".")[2]
