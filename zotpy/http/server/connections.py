@@ -229,17 +229,33 @@ class BoundedConnection(TCPServer):
             if head is None:
                 return received
             received = received[head.end :]
-            self._note_idle(is_idle=False, watches=not received)
-            self._exchange = Exchange(self, app, head)
+            self._note_idle(is_idle=False, watches=head.length == 0 and not received)
+            self._exchange = Exchange(self, app, head, received)
             self.http1.keep_alive_requests += 1
             await self._exchange.run()
             await self._vigil.watch_no_more()
-            is_last, self._exchange = self._exchange.is_last or self.context.terminated.is_set(), None
-            received, self._ahead = received + self._ahead, b""
+            is_last = self._exchange.is_last or self.context.terminated.is_set()
+            received, self._ahead = self._exchange.behind + self._ahead, b""
+            self._exchange = None
+            self.wire.patience.note(0, in_body=False)
             self._note_idle(is_idle=True)
         if is_last:
             await self._end()
         return b""
+
+    async def receive_of_body(self, left_bytes: int | None) -> bytes | bytearray:
+        """Receive more of a body of which so much is left (`None`: unknown), nothing at its end."""
+        try:
+            data = await self.wire.receive(left_bytes, self._most_to_read(left_bytes))
+        except (trio.ClosedResourceError, trio.BrokenResourceError, OSError):
+            data = b""
+        self.wire.patience.note(len(data), in_body=True)
+        self.has_ended = not data
+        return data
+
+    def watch(self, *, is_due: bool) -> None:
+        """Watch the client, if that is due, once its request has taken long: all of its body is here."""
+        self._vigil.begin(watches=is_due)
 
     async def _receive_behind(self) -> None:
         """Receive once while a request takes long: perhaps its client has left."""

@@ -21,7 +21,9 @@ from zotpy.http.server.answer_heads import HeadInvalid
 from zotpy.http.server.bodies import BoundedRequest
 from zotpy.http.server.cuts import Cut
 from zotpy.http.server.heads import Head
-from zotpy.http.server.sending import READS, TOGETHER_BYTES, Answered, Application
+from zotpy.http.server.incoming import Incoming
+from zotpy.http.server.refusals import refusal
+from zotpy.http.server.sending import READS, TOGETHER_BYTES, Answered, Application, linger
 from zotpy.store.interface import StoreError
 
 if TYPE_CHECKING:
@@ -35,10 +37,12 @@ log = structlog.get_logger()
 class Exchange:
     """One request and its answer."""
 
-    def __init__(self, connection: "BoundedConnection", app: Application, head: Head) -> None:
-        """Take a request that has no body."""
+    def __init__(self, connection: "BoundedConnection", app: Application, head: Head, behind: bytes) -> None:
+        """Take a request, and what was received behind its head."""
         self._connection = connection
         self._app = app
+        self._incoming = Incoming(connection, head.length, behind, self._note_received) if head.length != 0 else None
+        self._behind = behind
         path, _, query = head.target.partition("?")
         self.request = BoundedRequest(
             head.method, unquote(path) if "%" in path else path, query, head.fields, connection=connection
@@ -50,11 +54,24 @@ class Exchange:
         self._has_begun = False
         """Something was sent."""
         self._is_answered = False
+        self._is_told = False
+        """All of the answer was sent before the end of the body: a client that leaves then has what it needs."""
         self.is_last = False
         """The connection ends with the answer."""
 
+    @property
+    def behind(self) -> bytes:
+        """What was received behind the request."""
+        return self._behind if self._incoming is None else self._incoming.behind
+
+    def _note_received(self) -> None:
+        """Note that all of the body is here. From now on another task may read."""
+        self._connection.watch(is_due=not self.behind)
+
     def client_left(self) -> None:
         """Note that the client has closed its side: a read is then useless, and a change goes on to its end."""
+        if self._incoming is not None:
+            self._incoming.left.set()
         if not self._is_answered:
             self.answered.cut = Cut.GONE
             if self.request.method in READS:
@@ -63,7 +80,10 @@ class Exchange:
     async def run(self) -> None:
         """Answer, and report the request."""
         request, answered, app = self.request, self.answered, self._app
-        request.body.end()
+        if self._incoming is None:
+            request.body.end()
+        else:
+            request.body.come_from(self._incoming.receive)
         app.prepare_body(request.body, self._connection)
         app.under_way += 1
         try:
@@ -76,14 +96,25 @@ class Exchange:
             app.under_way -= 1
             if request.held is not None:
                 request.held.close()
-            if self._connection.is_cut:
-                answered.cut = Cut.READS_NO_MORE
+            answered.cut, answered.received_bytes = self._why_cut(), request.body.received_bytes
             answered.route, answered.user, answered.login = request.route, request.user, request.login
             app.on_answered(answered, trio.current_time())
         self.is_last = self.is_last or self._scope.cancelled_caught
 
+    def _why_cut(self) -> Cut | None:
+        if self._connection.is_cut:
+            return Cut.READS_NO_MORE
+        return None if self._is_told else self.answered.cut or self.request.body.cut
+
+    def _refused(self) -> Response | None:
+        """Return the refusal of a body that is none."""
+        fault = None if self._incoming is None else self._incoming.fault
+        return None if fault is None else refusal(fault)
+
     async def _answer(self) -> None:
-        response = await self._app.handle_request(self.request)
+        if (response := self._refused()) is None:
+            response = await self._app.handle_request(self.request)
+            response = self._refused() or response
         try:
             await self._send(response)
         except (StoreError, RegistryError, HeadInvalid) as error:
@@ -97,8 +128,10 @@ class Exchange:
     async def _send(self, response: Response) -> None:
         self.answered.status = response.status_code
         body, wire = response.response, self._connection.wire
-        if self._app.draining:
-            # Without this the client sends its next request while we close, and cannot know whether that was received.
+        is_early = not self.request.body.finished
+        if is_early or self._app.draining or (self._incoming is not None and self._incoming.has_surplus):
+            # What the client still sends of a body would be read as its next request. And in a drain it would send its
+            # next one while we close, and could not know whether that was received.
             response.headers["Connection"] = "close"
         self.is_last = self._connection.is_last_request or response.headers.get("Connection") == "close"
         head = self._connection.heads.write(response, is_last=self.is_last)
@@ -106,6 +139,9 @@ class Exchange:
         if isinstance(body, DataBody):
             is_sent = self.request.method != "HEAD" and response.status_code not in _BODILESS
             await self._send_whole(head, body.data if is_sent else b"")
+            if is_early:
+                self._is_told = self.request.body.cut is None
+                await linger(self.request.body)
             return
         with wire.answering_long():
             await self._send_pieces(head, body, int(response.headers["Content-Length"]))

@@ -15,20 +15,23 @@ _HEAD = re.compile(
     rb"([A-Z]{1,32}) (/[!\"$-~]*+) HTTP/1\.1\r\n((?:" + _TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n)++)\r\n"
 )
 """No part of it can give back what it took, so it takes a time in proportion to the head, whatever that holds."""
-_UNUSUAL = ("transfer-encoding", "expect", "upgrade")
-_NO_LENGTH = (None, "0")
+_UNUSUAL = ("expect", "upgrade")
+_LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The head of a request of HTTP/1.1 without a body, on a connection that goes on after it."""
+    """The head of a request of HTTP/1.1, on a connection that goes on after it. Only a change has a body."""
 
     method: str
     target: str
     """A path with its query. It begins with a slash and has no fragment."""
     fields: Fields
+    length: int | None
+    """That of the body, in bytes; 0 without one, `None` if it comes in chunks."""
     end: int
-    """How many bytes it takes."""
+    """How many bytes the head takes."""
 
 
 def read_head(received: bytes, most_bytes: int) -> Head | None:
@@ -36,16 +39,28 @@ def read_head(received: bytes, most_bytes: int) -> Head | None:
     found = _HEAD.match(received)
     if found is None or found.end() > most_bytes:
         return None
-    method, target, lines = found.groups()
+    verb, target, lines = found.groups()
+    method = verb.decode("ascii")
     listed = []
     for line in lines.decode("latin-1").split("\r\n"):
         name, _, value = line.partition(":")
         listed.append((name.lower(), value.strip(" \t")))
     fields = Fields(listed[:-1])  # nothing follows the last line's end
-    if len(fields.getlist("host")) != 1 or fields.get("connection", "keep-alive").lower() != "keep-alive":
+    if len(fields.getlist("host")) != 1 or any(name in fields for name in _UNUSUAL):
         return None
-    if any(name in fields for name in _UNUSUAL) or len(fields.getlist("content-length")) > 1:
+    if fields.getlist("connection") and [value.lower() for value in fields.getlist("connection")] != ["keep-alive"]:
         return None
-    if fields.get("content-length") not in _NO_LENGTH or len(fields.getlist("connection")) > 1:
+    if not _has_one_end(fields):
         return None
-    return Head(method.decode("ascii"), target.decode("ascii"), fields, found.end())
+    length = None if "transfer-encoding" in fields else int(fields.get("content-length", "0"))
+    if length != 0 and method not in _WITH_BODY:
+        return None
+    return Head(method, target.decode("ascii"), fields, length, found.end())
+
+
+def _has_one_end(fields: Fields) -> bool:
+    """Say whether the end of the body is where everybody sees it: a length, or chunks, or neither."""
+    lengths, codings = fields.getlist("content-length"), fields.getlist("transfer-encoding")
+    if codings:
+        return not lengths and [coding.lower() for coding in codings] == ["chunked"]
+    return not lengths or (len(lengths) == 1 and _LENGTH.fullmatch(lengths[0]) is not None)

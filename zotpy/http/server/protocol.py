@@ -18,20 +18,14 @@ from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 
 from zotpy.http import http1
-from zotpy.http.chunks import LEAST_CHUNK_BYTES
 from zotpy.http.server.envelope import error_body
+from zotpy.http.server.refusals import reason_of
 from zotpy.http.server.sending import TOGETHER_BYTES
 from zotpy.http.server.targets import TargetInvalid, read_target
 
 _TOO_MANY = 429
 _PROBES = frozenset({b"/livez", b"/readyz", b"/startupz"})
 """Answered however many clients are connected: a busy replica must not be killed for that."""
-_REFUSALS = {
-    400: "this is no request of HTTP/1.1, or its body is cut into chunks wrongly, or into thousands of chunks below "
-    f"{LEAST_CHUNK_BYTES} bytes: send longer ones, or a Content-Length",
-    431: "the request's head is too long: send fewer or shorter headers",
-    501: "the body has a Transfer-Encoding other than chunked",
-}
 
 
 class PassingStream(HTTPStream):
@@ -117,7 +111,7 @@ class JoiningProtocol(H11Protocol):
 
     async def _send_error_response(self, status_code: int) -> None:
         """Refuse what is not a request; `status_code` is h11's: 400, 431 or 501."""
-        await self.refuse(status_code, _REFUSALS.get(status_code, _REFUSALS[400]))
+        await self.refuse(status_code, reason_of(status_code))
 
     async def refuse(self, status_code: int, message: str, *, is_head: bool = False) -> None:
         """Answer before the application has a request. The connection ends with it."""

@@ -99,6 +99,12 @@ def is_last(message: Any) -> bool:
     return message["type"] == "http.response.body" and not message.get("more_body", False)
 
 
+async def linger(body: BoundedBody) -> None:
+    """Take what the client still sends after the answer, for half a minute at most; see `lingering`."""
+    with trio.move_on_after(LINGER_S):
+        await body.drop()
+
+
 def lingering(send: Any, body: BoundedBody, on_told: Callable[[], None]) -> Any:
     """Hold back the end of the answer until the client has sent what it is sending, or for half a minute.
 

@@ -1,0 +1,93 @@
+"""The body of an ordinary request, received by the task that reads it, in the framing that its head names."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import h11
+import trio
+from h11._readers import ContentLengthReader
+
+from zotpy.http import http1
+from zotpy.http.chunks import JoiningChunkedReader, PieceBuffer
+
+if TYPE_CHECKING:
+    from hypercorn.typing import ASGIReceiveEvent
+
+    from zotpy.http.server.connections import BoundedConnection
+
+_GONE: "ASGIReceiveEvent" = {"type": "http.disconnect"}
+
+
+class Incoming:
+    """What comes behind a head: the body, and perhaps the next request. h11's readers find where the body ends."""
+
+    def __init__(
+        self, connection: "BoundedConnection", length: int | None, received: bytes, on_end: Callable[[], None]
+    ) -> None:
+        """Begin with what was received behind the head. `length`: that of the body, `None` if it comes in chunks.
+
+        `on_end` is called when all of the body was received.
+        """
+        self._connection = connection
+        self._buffer = PieceBuffer(connection.config.h11_max_incomplete_size)
+        self._buffer += received
+        self._reader: Any = JoiningChunkedReader(is_bounded=True) if length is None else ContentLengthReader(length)
+        self._has_length = length is not None
+        self._on_end = on_end
+        self.has_ended = False
+        """All of the body was received."""
+        self.fault: int | None = None
+        """The status that refuses what is no chunk."""
+        self.left = trio.Event()
+        """The client has closed its side."""
+        self._ready = self._next_event()
+        """What is here of the body: if that is none, no handler needs to run."""
+
+    @property
+    def behind(self) -> bytes:
+        """What was received behind the body, or of it, and handed to nobody."""
+        return bytes(self._buffer)
+
+    @property
+    def has_surplus(self) -> bool:
+        """Whether so much came behind the body that its request is the last one of the connection."""
+        return len(self._buffer) > http1.MOST_AHEAD_BYTES
+
+    async def receive(self) -> "ASGIReceiveEvent":
+        """Receive the next piece, as ASGI says it. Behind the end, wait until the client has left."""
+        if self.has_ended:
+            await self.left.wait()
+        while not self.left.is_set() and self.fault is None:
+            event, self._ready = self._ready or self._next_event(), None
+            if event is not None:
+                return self._told(event)
+            if self.fault is None:
+                await self._receive_more()
+        return _GONE
+
+    def _next_event(self) -> Any:
+        """Return the next event out of what was received, or `None` if more is needed."""
+        try:
+            return self._reader(self._buffer)
+        except (h11.RemoteProtocolError, h11.LocalProtocolError) as error:  # the latter: a trailer without end
+            self.fault = error.error_status_hint
+            return None
+
+    def _told(self, event: Any) -> "ASGIReceiveEvent":
+        is_last = isinstance(event, h11.EndOfMessage) or (self._has_length and not self._left_bytes)
+        if is_last:
+            self.has_ended = True
+            self._on_end()
+        data = bytes(event.data) if isinstance(event, h11.Data) else b""
+        return {"type": "http.request", "body": data, "more_body": not is_last}
+
+    @property
+    def _left_bytes(self) -> int | None:
+        return self._reader._remaining if self._has_length else None  # noqa: SLF001 - h11 does not tell
+
+    async def _receive_more(self) -> None:
+        data = await self._connection.receive_of_body(self._left_bytes)
+        if data:
+            self._buffer += data
+        else:
+            self.left.set()
