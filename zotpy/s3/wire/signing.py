@@ -5,6 +5,7 @@ Source: the AWS documentation, *Authenticating Requests (AWS Signature Version 4
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,7 @@ from urllib.parse import quote
 UNSIGNED = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 _ALGORITHM = "AWS4-HMAC-SHA256"
+_RESERVED = re.compile(r"[^A-Za-z0-9/_.~-]+")
 Query = Sequence[tuple[str, str]]
 
 
@@ -30,11 +32,17 @@ class Keys:
 
 def quote_path(path: str) -> str:
     """Percent-encode a path as S3 canonicalizes it: everything but unreserved characters and `/`."""
-    return quote(path, safe="/-_.~")
+    return _RESERVED.sub(_quoted, path)  # most keys have one such character; `quote` looks at each
+
+
+def _quoted(found: re.Match[str]) -> str:
+    return quote(found[0], safe="")
 
 
 def encode_query(query: Query) -> str:
     """Write a query in canonical order and encoding."""
+    if not query:
+        return ""
     pairs = sorted((quote(name, safe="-_.~"), quote(value, safe="-_.~")) for name, value in query)
     return "&".join(f"{name}={value}" for name, value in pairs)
 
@@ -47,9 +55,13 @@ def _signing_key(secret_key: str, day: str, region: str) -> bytes:
     return key
 
 
-def _signature(keys: Keys, region: str, stamp: str, canonical: str) -> str:
-    scope = f"{stamp[:8]}/{region}/s3/aws4_request"
-    text = "\n".join([_ALGORITHM, stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+@lru_cache(maxsize=4)
+def _stamp(second: datetime) -> str:
+    return second.strftime("%Y%m%dT%H%M%SZ")
+
+
+def _signature(keys: Keys, region: str, stamp: str, scope: str, canonical: str) -> str:
+    text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     return hmac.digest(_signing_key(keys.secret_key, stamp[:8], region), text.encode(), "sha256").hex()
 
 
@@ -67,16 +79,16 @@ def sign(
 
     `path` is already percent-encoded. `payload_sha256` is in hexadecimal, or `UNSIGNED`.
     """
-    stamp = now.strftime("%Y%m%dT%H%M%SZ")
+    stamp = _stamp(now.replace(microsecond=0))
     signed = {**headers, "x-amz-date": stamp, "x-amz-content-sha256": payload_sha256}
     if keys.session_token:
         signed["x-amz-security-token"] = keys.session_token
     names = sorted(signed)
-    canonical_headers = "".join(f"{name}:{signed[name].strip()}\n" for name in names)
+    canonical_headers = "".join([f"{name}:{signed[name].strip()}\n" for name in names])
     name_list = ";".join(names)
-    canonical = "\n".join([method, path, encode_query(query), canonical_headers, name_list, payload_sha256])
-    signature = _signature(keys, region, stamp, canonical)
+    canonical = f"{method}\n{path}\n{encode_query(query)}\n{canonical_headers}\n{name_list}\n{payload_sha256}"
     scope = f"{stamp[:8]}/{region}/s3/aws4_request"
+    signature = _signature(keys, region, stamp, scope, canonical)
     signed["authorization"] = (
         f"{_ALGORITHM} Credential={keys.access_key}/{scope}, SignedHeaders={name_list}, Signature={signature}"
     )
@@ -85,11 +97,12 @@ def sign(
 
 def presign(keys: Keys, region: str, now: datetime, host: str, path: str, query: Query, expires_s: int) -> str:
     """Return the query of a GET that needs no credentials for `expires_s` seconds (1 to 604,800)."""
-    stamp = now.strftime("%Y%m%dT%H%M%SZ")
+    stamp = _stamp(now.replace(microsecond=0))
+    scope = f"{stamp[:8]}/{region}/s3/aws4_request"
     full = [
         *query,
         ("X-Amz-Algorithm", _ALGORITHM),
-        ("X-Amz-Credential", f"{keys.access_key}/{stamp[:8]}/{region}/s3/aws4_request"),
+        ("X-Amz-Credential", f"{keys.access_key}/{scope}"),
         ("X-Amz-Date", stamp),
         ("X-Amz-Expires", str(expires_s)),
         ("X-Amz-SignedHeaders", "host"),
@@ -98,4 +111,4 @@ def presign(keys: Keys, region: str, now: datetime, host: str, path: str, query:
         full.append(("X-Amz-Security-Token", keys.session_token))
     encoded = encode_query(full)
     canonical = "\n".join(["GET", path, encoded, f"host:{host}\n", "host", UNSIGNED])
-    return f"{encoded}&X-Amz-Signature={_signature(keys, region, stamp, canonical)}"
+    return f"{encoded}&X-Amz-Signature={_signature(keys, region, stamp, scope, canonical)}"
