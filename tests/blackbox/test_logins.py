@@ -13,6 +13,7 @@ from tests.blackbox.cluster import Replica
 from tests.blackbox.images import Layout, small_layer, stored_blobs
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
@@ -132,16 +133,17 @@ def serving(bucket: Bucket, directory: Path, http: Mapping[str, object]) -> Iter
     users.write_text(f"{USER}:{bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10)).decode()}\n")
     replica = Replica(0, bucket, f"logins/{directory.name}", directory)
     replica.configure({"http": {"auth": {"htpasswd": {"path": str(users)}}, **http}})
-    replica.process.start(lambda: _is_ready(replica.url))
+    replica.process.start(lambda: is_ready(replica.url))
     try:
         yield replica
     finally:
         replica.process.stop()
 
 
-def _is_ready(url: str) -> bool:
+def is_ready(url: str, context: ssl.SSLContext | None = None) -> bool:
+    """Say whether a replica answers."""
     try:
-        return httpx.get(f"{url}/readyz", timeout=60).status_code == httpx.codes.OK
+        return httpx.get(f"{url}/readyz", timeout=60, verify=context or True).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
 
