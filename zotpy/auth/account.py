@@ -13,6 +13,7 @@ import trio
 
 from zotpy.auth.directory import Server
 from zotpy.bell import Bell
+from zotpy.core.chains import accept_usual_chains
 from zotpy.settings import LdapSettings
 from zotpy.watching import keep_looking, signature_of
 
@@ -76,6 +77,7 @@ def _context(settings: LdapSettings) -> ssl.SSLContext:
     except OSError as error:  # `ssl.SSLError` is one
         msg = f"{settings.ca_cert} has no certificates that can be used: {error.strerror or error}"
         raise ValueError(msg) from error
+    accept_usual_chains(context)
     if settings.skip_verify:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

@@ -61,13 +61,14 @@ class Authority:
     """One that signs certificates."""
 
     name: str = "CA of a test"
+    above: Authority | None = None
+    """Who has signed its own certificate; `None`: itself."""
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
 
     def write(self, file: Path) -> Path:
         """Write its own certificate."""
-        file.write_text(
-            self._sign(_named([("CN", self.name)]), self.key, x509.BasicConstraints(ca=True, path_length=None), 1).pem
-        )
+        constraints = x509.BasicConstraints(ca=True, path_length=None)
+        file.write_text((self.above or self)._sign(_named([("CN", self.name)]), self.key, constraints, 1).pem)
         return file
 
     def issue(

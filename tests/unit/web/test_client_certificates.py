@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ssl
 from ipaddress import ip_network
+from ssl import create_default_context
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -62,6 +63,28 @@ async def test_a_certificate_is_a_login(nursery: trio.Nursery, tmp_path: Path) -
         assert answer.status_code == 401
         answer = await ask(replica, OURS.issue(("O", "Acme")).context(tmp_path))
         assert (answer.status_code, codes_of(answer)) == (401, ["UNAUTHORIZED"])
+
+
+@pytest.mark.parametrize("is_strict", [False, True])
+async def test_usual_certificates_are_good_on_every_python(
+    nursery: trio.Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_strict: bool
+) -> None:
+    """Those without the extensions that Python 3.13 asks for, and those of an authority that another one has signed."""
+
+    def create(purpose: ssl.Purpose) -> ssl.SSLContext:
+        context = create_default_context(purpose)
+        context.verify_flags &= ~(ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN)
+        context.verify_flags |= (ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN) if is_strict else 0
+        return context
+
+    monkeypatch.setattr("hypercorn.config.create_default_context", create)
+    middle = Authority("Middle", OURS)
+    config = ServerConfig()
+    config.use_certificate(*write_certificate(tmp_path), middle.write(tmp_path / "ca.pem"))
+    async with serving(nursery, config=config, admit=recognizing().admit) as replica:
+        assert (await ask(replica, middle.issue(("CN", "alice")).context(tmp_path))).status_code == 200
+        with pytest.raises(httpx.TransportError):
+            await ask(replica, ALICE.context(tmp_path))
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hypercorn.config import Config
 
+from zotpy.core.chains import accept_usual_chains
 from zotpy.http.server.admission import Admission
 from zotpy.http.server.answer_heads import AnswerHeads
 from zotpy.http.server.certificate import Certificate
@@ -68,6 +69,7 @@ class ServerConfig(Config):
         if self._authorities is not None:
             context.load_verify_locations(self._authorities)
             context.verify_mode = ssl.CERT_OPTIONAL
+            accept_usual_chains(context)
         return context
 
     def create_ssl_context(self) -> ssl.SSLContext | None:
