@@ -114,7 +114,22 @@ def by_certificate(ground: Ground) -> Kind | None:
     return Kind(recognizers=(ClientCertificates(Naming(mtls), mtls.proxy_header),))
 
 
-KINDS: tuple[Callable[[Ground], Kind | None], ...] = (by_htpasswd, by_ldap, by_certificate)
+def by_outside_tokens(ground: Ground) -> Kind | None:
+    """Read the public key of an outside token service. Its file is checked again every few seconds, and at the bell."""
+    bearer = ground.settings.auth.bearer
+    if bearer.key is None:
+        return None
+    from zotpy.auth.outside import OutsideTokens  # noqa: PLC0415 - only such registries need its library
+
+    try:
+        tokens = OutsideTokens(bearer.key, bearer.service, bearer.issuer)
+    except (OSError, ValueError) as error:
+        msg = f"http.auth.bearer.cert: {bearer.key} cannot be used: {error}"
+        raise StartupError(msg) from error
+    return Kind(bearers=(tokens,), services=(Service(partial(tokens.keep_current, ground.bell)),))
+
+
+KINDS: tuple[Callable[[Ground], Kind | None], ...] = (by_htpasswd, by_ldap, by_certificate, by_outside_tokens)
 """Every kind of login, in the order in which they are asked.
 
 One that knows its own passwords by their form, such as a key with a prefix, comes before `by_htpasswd`: that one spends
@@ -140,10 +155,7 @@ async def make_door(settings: Settings, bell: Bell, grants: Grants, store: Store
         grants,
         Refusals(settings.auth.fail_delay_s, settings.auth.checks_waiting),
     )
-    url = settings.http.external_url
-    challenges = Challenges(
-        settings.http.realm if login.authenticators else None, tokens.service, url and f"{url}{TOKEN_PATH}"
-    )
+    challenges = Challenges(settings.http.realm if login.authenticators else None, *_token_service(settings))
     services = tuple(each for kind in kinds for each in kind.services)
     keeping = Service(partial(tokens.keys.keep_current, bell.rung))
     return Door(login.admit, challenges, Desk(login, tokens).routes, (*services, keeping))
@@ -158,5 +170,25 @@ async def _open_tokens(ground: Ground, grants: Grants, kinds: Sequence[Kind]) ->
         msg = f"the keys that sign tokens, below meta/token-keys in the bucket, cannot be read: {error}"
         raise StartupError(msg) from error
     renewers = {name: each for kind in kinds for name, each in kind.renewers.items()}
-    service = urlsplit(ground.settings.http.external_url).netloc or SERVICE
+    service = _own_service(ground.settings)
     return Tokens(keys, service, auth.token_lifetime_s, auth.session_lifetime_s, renewers, grants.counting)
+
+
+def _own_service(settings: Settings) -> str:
+    """Return what this registry's own tokens call it."""
+    bearer = settings.auth.bearer
+    named = bearer.service if bearer.key is None else ""
+    return named or urlsplit(settings.http.external_url).netloc or SERVICE
+
+
+def _token_service(settings: Settings) -> tuple[str, str]:
+    """Return for which service clients get tokens, and where; an empty URL means where they have asked.
+
+    zot's files may call a realm anything. Clients take it for a URL, so it counts only if it is one, unless an outside
+    service has chosen it.
+    """
+    bearer, url = settings.auth.bearer, settings.http.external_url
+    if bearer.key is not None:
+        return bearer.service, bearer.realm
+    is_url = bearer.realm.startswith(("http://", "https://"))
+    return _own_service(settings), bearer.realm if is_url else url and f"{url}{TOKEN_PATH}"

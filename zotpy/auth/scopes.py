@@ -6,6 +6,7 @@ The words are those of Docker's token specification: `repository:NAME:pull,push,
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Self
 
 from zotpy.auth.actions import Action
@@ -93,6 +94,12 @@ def scopes_of(claim: object, now: float) -> Iterator[Scope]:
             continue
         if isinstance(kind, str) and isinstance(name, str) and isinstance(actions, list):
             yield Scope(kind, name, tuple(action for action in actions if isinstance(action, str)))
+
+
+def earliest_end(claim: object) -> float:
+    """Return when the first of the entries of the claim `access` ends by its own `exp`; infinity: none does."""
+    ends = [each.get("exp") for each in claim if isinstance(each, Mapping)] if isinstance(claim, list) else []
+    return min((float(end) for end in ends if isinstance(end, int | float)), default=inf)
 
 
 def needed_scope(action: Action, name: str) -> str:

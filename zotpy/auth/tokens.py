@@ -6,10 +6,8 @@ carries one needs no password, no directory service and no store. Checked tokens
 A replica takes its wall clock for the end of a token, with `LEEWAY_S` for clocks that differ.
 """
 
-import hashlib
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
@@ -18,13 +16,12 @@ from zotpy.auth.authenticator import Renewer
 from zotpy.auth.permission import Identity
 from zotpy.auth.scopes import Access, Scope, scopes_of, written
 from zotpy.auth.signed import NotSigned, header_of, sign, verify
+from zotpy.auth.verified import Verified
 from zotpy.core.errors import TokenInvalid
 from zotpy.core.tokens import SigningKey
 
 ISSUER = "zotpy"
 LEEWAY_S = 60.0
-MOST_REMEMBERED = 4096
-LONGEST_REMEMBERED_BYTES = 4096
 CONTINUES_S = 24 * 3600.0
 """For how long after the end of a token an upload that was begun with it can go on."""
 EXPIRED = "the token has expired: get another one"
@@ -84,8 +81,7 @@ class Tokens(Generic[KeysT]):
     counting: Callable[[frozenset[str]], frozenset[str]] = lambda groups: groups
     """Says which groups a token needs to carry."""
     clock: Callable[[], float] = time.time
-    _seen: OrderedDict[bytes, tuple[float, Identity]] = field(default_factory=OrderedDict, init=False, repr=False)
-    """Good tokens by their hash, each with its end, the latest use last."""
+    verified: Verified = field(default_factory=Verified, init=False, repr=False)
 
     def issue(self, identity: Identity, scopes: Sequence[Scope]) -> Issued:
         """Write a token that is good for these scopes."""
@@ -118,13 +114,9 @@ class Tokens(Generic[KeysT]):
 
     async def read(self, token: str) -> Identity | None:
         """Return whose token this is. `None`: another issuer has signed it. Raises `TokenInvalid`, `TokenEnded`."""
-        digest = hashlib.sha256(token.encode()).digest()
-        until, identity = self._seen.get(digest, (0.0, None))
         now = self.clock()
-        if identity is not None and now < until:
-            self._seen.move_to_end(digest)
+        if (identity := self.verified.recall(token, now)) is not None:
             return identity
-        self._seen.pop(digest, None)
         claims = await self._checked(token, _ACCESS)
         if claims is None:
             return None
@@ -135,10 +127,7 @@ class Tokens(Generic[KeysT]):
             if now < until + CONTINUES_S:
                 raise TokenEnded(identity)
             _refuse(EXPIRED)
-        if len(token) <= LONGEST_REMEMBERED_BYTES:
-            self._seen[digest] = until, identity
-            if len(self._seen) > MOST_REMEMBERED:
-                self._seen.popitem(last=False)
+        self.verified.keep(token, identity, until)
         return identity
 
     async def refresh(self, text: str) -> Identity:

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any
 
-from zotpy.settings import AuthSettings, LdapSettings, MtlsSettings
+from zotpy.settings import AuthSettings, BearerSettings, LdapSettings, MtlsSettings
 
 Values = Mapping[str, Mapping[str, Any]]
 """By section, then by field."""
 _LDAP = "http.auth.ldap"
 _MTLS = "http.auth.mtls"
+_BEARER = "http.auth.bearer"
 _NEEDED = {"address": "address", "base_dn": "baseDN", "user_attribute": "userAttribute"}
 """What a directory cannot be asked without."""
 
@@ -22,6 +23,7 @@ def auth_settings(values: Values) -> AuthSettings:
         **values.get("auth", {}),
         ldap=LdapSettings(**ldap) if ldap.keys() >= _NEEDED.keys() else None,
         mtls=MtlsSettings(**mtls) if shows_certificates else None,
+        bearer=BearerSettings(**values.get("bearer", {})),
     )
 
 
@@ -34,6 +36,7 @@ def broken_logins(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
         if ldap.get("start_tls") and not ldap.get("insecure"):
             problem = "TLS begins at once here: set insecure to true if it shall begin with StartTLS, or remove this"
             yield (f"{_LDAP}.startTLS", f"{_LDAP}.insecure"), problem
+    yield from _broken_bearer(values)
     http, mtls = values.get("http", {}), values.get("mtls", {})
     if "tls_ca" in http and "tls_cert" not in http:
         yield ("http.tls.cacert", "http.tls.cert"), "without TLS no client shows a certificate: write cert and key, too"
@@ -43,6 +46,19 @@ def broken_logins(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
     if mtls.get("proxy_header") is not None and not http.get("trusted_proxies"):
         problem = "anybody can send this header: name the networks of your proxies in http.trustedProxies"
         yield (f"{_MTLS}.proxyHeader", "http.trustedProxies"), problem
+
+
+def _broken_bearer(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
+    bearer = values.get("bearer", {})
+    if "key" in bearer:
+        for field in ("realm", "service"):
+            if not bearer.get(field):
+                yield (f"{_BEARER}.{field}", f"{_BEARER}.cert"), "the token service is known by it: write it"
+    elif bearer and not values.get("auth", {}).get("issuers"):
+        problem = (
+            "no token could be checked: name the file of the token service's public key, or remove http.auth.bearer"
+        )
+        yield (f"{_BEARER}.cert", f"{_BEARER}.realm", f"{_BEARER}.service", f"{_BEARER}.issuer"), problem
 
 
 def open_logins(values: Values) -> Iterator[str]:

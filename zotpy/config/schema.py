@@ -76,6 +76,10 @@ LEAVES = {
     "http.auth.ldap.connections": Leaf("ldap", "connections", read_count(1, 64)),
     "http.auth.ldap.timeout": Leaf("ldap", "timeout_s", read_duration),
     "http.auth.ldap.remember": Leaf("ldap", "remember_s", read_wait),
+    "http.auth.bearer.cert": Leaf("bearer", "key", read_file),
+    "http.auth.bearer.realm": Leaf("bearer", "realm", read_realm),
+    "http.auth.bearer.service": Leaf("bearer", "service", read_realm),
+    "http.auth.bearer.issuer": Leaf("bearer", "issuer", read_text),
     "http.auth.tokenLifetime": Leaf("auth", "token_lifetime_s", read_between(60, 3600)),
     "http.auth.sessionLifetime": Leaf("auth", "session_lifetime_s", read_session),
     "http.externalUrl": Leaf("http", "external_url", read_origin),
@@ -164,6 +168,7 @@ LEAVES = {
 LOCKS = {
     "http.auth.htpasswd.path": "nobody would have to log in: name the file of users, or remove http.auth.htpasswd",
     "http.auth.ldap.address": "nobody would have to log in: name the server, or remove http.auth.ldap",
+    "http.auth.bearer.cert": "no token would be asked for: name the file of the public key, or remove http.auth.bearer",
     "http.tls.cacert": "no client would be asked for a certificate: name the file of authorities, or remove it",
     "http.accessControl": "every user could do everything: write the rules, or remove the setting",
 }
@@ -223,7 +228,8 @@ WITHOUT_EFFECT = {
 _NO_LOGIN = "zotpy knows no such login yet: use http.auth.htpasswd, and remove this"
 REFUSED = {
     "http.auth.apikey": _NO_LOGIN,
-    "http.auth.bearer": _NO_LOGIN,
+    "http.auth.bearer.awsSecretsManager": "zotpy reads no keys from there: name a file with the public key in cert",
+    "http.auth.bearer.upstreamTokenEndpoint": "zotpy passes no requests on: name the token service in realm",
     "http.auth.openid": _NO_LOGIN,
     "http.ratelimit": "zotpy does not limit rates yet: limit them at the proxy, and remove this",
     "storage.maxRepos": "replicas do not count repositories: let the proxy refuse new names, and remove this",

@@ -11,13 +11,14 @@ from zotpy.settings.access import AccessSettings, GrantSettings, RuleSettings
 from zotpy.settings.agreed import GcSettings
 from zotpy.settings.backend import S3Settings, StorageSettings, default_root
 from zotpy.settings.limits import ListSettings, ManifestSettings, UploadSettings
-from zotpy.settings.logins import AuthSettings, LdapSettings, MtlsSettings, ProxyHeader
+from zotpy.settings.logins import AuthSettings, BearerSettings, LdapSettings, MtlsSettings, ProxyHeader
 from zotpy.settings.replica import HttpSettings, Level, LogFormat, LogSettings, MetricsSettings
 from zotpy.settings.retained import KeepTagsSettings, PolicySettings, RetentionSettings
 
 __all__ = [
     "AccessSettings",
     "AuthSettings",
+    "BearerSettings",
     "GcSettings",
     "GrantSettings",
     "HttpSettings",

@@ -57,6 +57,20 @@ class MtlsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BearerSettings:
+    """`http.auth.bearer`: an outside token service, or what the challenge says of this one."""
+
+    key: Path | None = None
+    """The file of the public key of an outside service. `None`: there is none."""
+    realm: str = ""
+    """Where clients get tokens; empty: here."""
+    service: str = ""
+    """What tokens call this registry; empty: its host name."""
+    issuer: str = ""
+    """What the tokens of an outside service must call it; empty: anything."""
+
+
+@dataclass(frozen=True, slots=True)
 class AuthSettings:
     """Which logins there are, and what checking them may cost."""
 
@@ -73,6 +87,7 @@ class AuthSettings:
     ldap: LdapSettings | None = None
     mtls: MtlsSettings | None = None
     """`None`: nobody is known by a certificate."""
+    bearer: BearerSettings = BearerSettings()
 
     token_lifetime_s: float = 300.0
     """How long a token for requests lasts, 60 to 3,600."""
@@ -82,4 +97,6 @@ class AuthSettings:
     @property
     def has_login(self) -> bool:
         """Say whether there is any way to log in. Without one everybody may do everything."""
-        return self.htpasswd is not None or self.ldap is not None or self.mtls is not None
+        return (
+            self.htpasswd is not None or self.ldap is not None or self.mtls is not None or self.bearer.key is not None
+        )

@@ -13,7 +13,7 @@ from joserfc.jwk import OctKey, RSAKey
 
 from tests.unit.web.desks import ALICE, BOB, NOW, SERVICE, TOKEN_PATH, Scene, bearer, claims_of, encoded, giving
 from tests.unit.web.serving import REPO, UPLOADS, codes_of
-from zotpy.auth import signed, tokens
+from zotpy.auth import signed, tokens, verified
 from zotpy.core.tokens import SigningKey
 
 if TYPE_CHECKING:
@@ -197,14 +197,14 @@ async def test_tokens_of_another_registry(scene: Scene, nursery: trio.Nursery) -
 
 async def test_what_is_remembered_is_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tokens that were used last stay. A long token is checked each time."""
-    monkeypatch.setattr(tokens, "MOST_REMEMBERED", 2)
+    monkeypatch.setattr(verified, "MOST_REMEMBERED", 2)
     one, other, third = [await scene.token(ALICE, PULL_PUSH) for _ in range(3)]
     for token in (one, other, one, third, one, third):
         assert (await begin(scene, token)).status_code == 202
-    assert len(scene.tokens._seen) == 2
-    monkeypatch.setattr(tokens, "LONGEST_REMEMBERED_BYTES", 10)
+    assert len(scene.tokens.verified) == 2
+    monkeypatch.setattr(verified, "LONGEST_REMEMBERED_BYTES", 10)
     assert (await begin(scene, other)).status_code == 202
-    assert len(scene.tokens._seen) == 2
+    assert len(scene.tokens.verified) == 2
 
 
 async def test_a_remembered_token_is_not_checked_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

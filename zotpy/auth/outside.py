@@ -1,0 +1,117 @@
+"""Tokens of an outside token service (`http.auth.bearer.cert`), as zot takes them.
+
+The service has its own rules. What its token grants in the claim `access` is final, so the rules of this registry are
+not asked. Unlike zot, zotpy asks that a token is for this registry (`aud`), that it ends (`exp`), and that it is by the
+right issuer if the configuration names one (`iss`).
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+import trio
+
+from zotpy.auth.jwt import NotAToken, read_token
+from zotpy.auth.permission import Identity
+from zotpy.auth.public_key import PublicKey, read_public_key
+from zotpy.auth.scopes import Access, earliest_end, scopes_of
+from zotpy.auth.tokens import CONTINUES_S, EXPIRED, LEEWAY_S, TokenEnded
+from zotpy.auth.verified import Verified
+from zotpy.bell import Bell
+from zotpy.core.errors import TokenInvalid
+from zotpy.watching import keep_looking, signature_of
+
+KIND = "bearer"
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class OutsideTokens:
+    """Reads the tokens of one service: a `zotpy.auth.authenticator.BearerReader`."""
+
+    file: Path
+    """The public key of the service."""
+    service: str
+    """What `aud` must be, or have among others."""
+    issuer: str = ""
+    """What `iss` must be; empty: anything."""
+    clock: Callable[[], float] = time.time
+    verified: Verified = field(default_factory=Verified, init=False, repr=False)
+    _key: PublicKey = field(init=False, repr=False)
+    _looked_at: object = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Read the key. Raises `OSError`, `ValueError`."""
+        self._looked_at = signature_of(self.file)
+        self._key = read_public_key(self.file)
+
+    async def keep_current(self, bell: Bell) -> None:
+        """Read the key again when its file has changed, until cancelled."""
+        await keep_looking(self.look, bell)
+
+    async def look(self) -> None:
+        """Use the key that the file has now. If it cannot be read, this is logged once, and the key stays."""
+        signature = await trio.to_thread.run_sync(signature_of, self.file)
+        if signature == self._looked_at:
+            return
+        self._looked_at = signature
+        try:
+            self._key = await trio.to_thread.run_sync(read_public_key, self.file)
+        except (OSError, ValueError) as error:
+            log.error("bearer_key_not_reloaded", reason=str(error), file=str(self.file))  # noqa: TRY400 - of the file
+        else:
+            self.verified.clear()
+            log.info("bearer_key_reloaded", file=str(self.file))
+
+    async def read(self, token: str) -> Identity | None:
+        """Return whose token this is. `None`: another issuer has signed it. Raises `TokenInvalid`, `TokenEnded`."""
+        now = self.clock()
+        if (identity := self.verified.recall(token, now)) is not None:
+            return identity
+        try:
+            shown = read_token(token)
+        except NotAToken:
+            return None
+        if not shown.is_signed_by(self._key):
+            return None
+        claims = shown.claims
+        until = self._checked(claims, now)
+        name = claims.get("sub", "")
+        scopes = list(scopes_of(claims.get("access"), now))
+        identity = Identity(str(name or ""), kind=KIND, access=Access.of(scopes, is_final=True))
+        if now >= until:
+            if now < until + CONTINUES_S:
+                raise TokenEnded(identity)
+            raise TokenInvalid(EXPIRED)
+        self.verified.keep(token, identity, min(until, earliest_end(claims.get("access"))))
+        return identity
+
+    def _checked(self, claims: Mapping[str, Any], now: float) -> float:
+        """Return until when a token counts. Raises `TokenInvalid` if it does not count here, or not yet."""
+        audience, until = claims.get("aud"), _time_of(claims, "exp")
+        if audience != self.service and not (isinstance(audience, list) and self.service in audience):
+            msg = f"the token is not for the service {self.service}, as its claim aud must say: get another one"
+            raise TokenInvalid(msg)
+        if self.issuer and claims.get("iss") != self.issuer:
+            msg = f"the token is not by the issuer {self.issuer}: get another one"
+            raise TokenInvalid(msg)
+        if until is None:
+            msg = "the token has no claim exp that says when it ends: get another one"
+            raise TokenInvalid(msg)
+        for name in ("nbf", "iat"):
+            begins = _time_of(claims, name)
+            if claims.get(name) is not None and (begins is None or begins > now + LEEWAY_S):
+                msg = f"the token does not count yet, by its claim {name}: compare the clocks of both hosts"
+                raise TokenInvalid(msg)
+        return until + LEEWAY_S
+
+
+def _time_of(claims: Mapping[str, Any], name: str) -> float | None:
+    """Read a claim that is a time; `None`: it is missing, or no clock can have such a time."""
+    value = claims.get(name)
+    is_time = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1 << 53
+    return float(value) if is_time else None  # type: ignore[arg-type]  # as was seen
