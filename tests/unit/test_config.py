@@ -530,6 +530,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "http.auth.checksAtOnce": ("4", 4),
     "http.auth.checksWaiting": ("50", 50),
     "http.auth.remember": ("1m", 60.0),
+    "http.auth.bearer.cert": (__file__, Path(__file__)),
     "http.auth.tokenLifetime": ("10m", 600.0),
     "http.auth.sessionLifetime": ("0", 0.0),
     "http.externalUrl": ("https://r.example.com/", "https://r.example.com"),
@@ -615,10 +616,18 @@ def test_every_setting_has_its_variable(path: str) -> None:
     if leaf.section == "ldap":
         needed = {f"ZOTPY_HTTP_AUTH_LDAP_{name}": "text" for name in ("ADDRESS", "BASEDN", "USERATTRIBUTE")}
         whole = {**needed, "ZOTPY_HTTP_AUTH_LDAP_INSECURE": "true", **whole}
+    if leaf.section == "bearer":
+        needed = {f"ZOTPY_HTTP_AUTH_BEARER_{name}": "text" for name in ("REALM", "SERVICE")}
+        whole = {**needed, "ZOTPY_HTTP_AUTH_BEARER_CERT": __file__, **whole}
     if leaf.section == "http" and "tls" in path:
         whole |= {"ZOTPY_HTTP_TLS_CERT": __file__, "ZOTPY_HTTP_TLS_KEY": __file__}
     settings = load_settings(None, whole)
-    elsewhere = {"s3": settings.storage.s3, "ldap": settings.auth.ldap, "mtls": settings.auth.mtls}
+    elsewhere = {
+        "s3": settings.storage.s3,
+        "ldap": settings.auth.ldap,
+        "mtls": settings.auth.mtls,
+        "bearer": settings.auth.bearer,
+    }
     section: Any = elsewhere[leaf.section] if leaf.section in elsewhere else getattr(settings, leaf.section)
     if leaf.field in {"name", "secure"}:
         assert section is not None
