@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from zotpy.config.schema import DRIVER, LEAVES
-from zotpy.settings import LdapSettings, MtlsSettings, PolicySettings, S3Settings, Settings
+from zotpy.settings import BearerSettings, LdapSettings, MtlsSettings, PolicySettings, S3Settings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +60,7 @@ def default_of(path: str) -> object:
         "s3": S3Settings(bucket=""),
         "ldap": LdapSettings(address="", base_dn="", user_attribute=""),
         "mtls": MtlsSettings(),
+        "bearer": BearerSettings(),
     }
     section = sections.get(leaf.section) or getattr(Settings(), leaf.section)
     return getattr(section, leaf.field)
