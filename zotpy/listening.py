@@ -168,7 +168,7 @@ def _config(settings: HttpSettings) -> ServerConfig:
     config.errorlog = None
     if settings.tls_cert is not None and settings.tls_key is not None:
         try:
-            config.use_certificate(settings.tls_cert, settings.tls_key, settings.tls_ca)
+            config.use_certificate(settings.tls_cert, settings.tls_key, settings.tls_ca, settings.tls_min_version)
         except OSError as error:  # `ssl.SSLError` is one
             used = [str(file) for file in (settings.tls_cert, settings.tls_key, settings.tls_ca) if file is not None]
             msg = f"http.tls: {' and '.join(used)} cannot be used: {error.strerror or error}"

@@ -581,6 +581,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "log.auditMemory": ("2MiB", 2 << 20),
     "http.maxRanges": ("64", 64),
     "manifest.maxTags": ("12", 12),
+    "http.tls.minVersion": ("1.3", "1.3"),
     "http.tls.cacert": (__file__, Path(__file__)),
     "http.auth.mtls.identityAttributes": ("URI, CN", ("uri", "commonname")),
     "http.auth.mtls.uriSanPattern": ("a/(b)", re.compile("a/(b)", re.ASCII)),

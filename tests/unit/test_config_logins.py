@@ -147,3 +147,14 @@ def test_a_lock_without_certificates_is_refused(tmp_path: Path) -> None:
     mtls = load(tmp_path, {"auth": header, "trustedProxies": ["10.0.0.0/8"]}).auth.mtls
     assert mtls is not None
     assert mtls.proxy_header == "Client-Cert"
+
+
+def test_a_version_of_tls_is_read(tmp_path: Path) -> None:
+    """As a number or a text."""
+    given = tls(tmp_path)
+    for written in (1.3, "1.3", "TLSv1.3", "TLS 1.3"):
+        assert load(tmp_path, {"tls": {**given, "minVersion": written}}).http.tls_min_version == "1.3"
+    assert load(tmp_path, {"tls": given}).http.tls_min_version == "1.2"
+    for wrong in (1.1, "1.1", "SSLv3", 13):
+        (problem,) = problems(tmp_path, {"tls": {**given, "minVersion": wrong}})
+        assert problem == f"http.tls.minVersion: write 1.2 or 1.3, not {wrong!r}"

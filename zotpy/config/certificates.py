@@ -1,4 +1,4 @@
-"""The settings of `http.auth.mtls`: which names of a certificate count, and the pattern that takes a part of one."""
+"""The settings of TLS and `http.auth.mtls`: which names of a certificate count, and the pattern that takes a part."""
 
 import re
 from collections.abc import Sequence
@@ -34,6 +34,15 @@ def read_identity_attributes(value: object) -> tuple[str, ...]:
         msg = "write a list of CommonName, Subject, Email, URI or DNSName"
         raise ValueError(msg)
     return tuple(_KINDS[word] for word in words)
+
+
+def read_tls_version(value: object) -> str:
+    """Read a version of TLS, such as `1.3` or `TLSv1.3`."""
+    version = str(value).lower().removeprefix("tls").removeprefix("v").strip()
+    if version not in {"1.2", "1.3"}:
+        msg = f"write 1.2 or 1.3, not {value!r}"
+        raise ValueError(msg)
+    return version
 
 
 def read_proxy_header(value: object) -> str:

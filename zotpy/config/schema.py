@@ -3,7 +3,12 @@
 from dataclasses import dataclass
 
 from zotpy.config.access import read_access_control
-from zotpy.config.certificates import read_identity_attributes, read_proxy_header, read_uri_pattern
+from zotpy.config.certificates import (
+    read_identity_attributes,
+    read_proxy_header,
+    read_tls_version,
+    read_uri_pattern,
+)
 from zotpy.config.places import read_address, read_bucket, read_endpoint, read_networks, read_origin
 from zotpy.config.policies import read_policies
 from zotpy.config.values import (
@@ -56,6 +61,7 @@ LEAVES = {
     "http.tls.cert": Leaf("http", "tls_cert", read_file),
     "http.tls.key": Leaf("http", "tls_key", read_file),
     "http.tls.cacert": Leaf("http", "tls_ca", read_file),
+    "http.tls.minVersion": Leaf("http", "tls_min_version", read_tls_version),
     "http.auth.htpasswd.path": Leaf("auth", "htpasswd", read_file),
     "http.auth.failDelay": Leaf("auth", "fail_delay_s", read_delay),
     "http.auth.checksAtOnce": Leaf("auth", "checks_at_once", read_count(1, 64)),

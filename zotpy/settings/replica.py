@@ -9,6 +9,7 @@ from zotpy.core.units import MIB
 from zotpy.settings.access import AccessSettings
 
 Level = Literal["debug", "info", "warn", "error"]
+TlsVersion = Literal["1.2", "1.3"]
 LogFormat = Literal["auto", "json", "console"]
 
 
@@ -24,6 +25,8 @@ class HttpSettings:
     tls_key: Path | None = None
     tls_ca: Path | None = None
     """PEM: the authorities that may have signed the certificates of clients. `None`: clients are asked for none."""
+    tls_min_version: TlsVersion = "1.2"
+    """The oldest version of TLS that clients may speak."""
     access: AccessSettings | None = None
     """Who may do what; `None`: every caller that is let in may do everything."""
     external_url: str = ""

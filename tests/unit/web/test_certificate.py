@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import ssl
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 import trio
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from structlog.testing import capture_logs
 
 from tests.unit.test_listening import new_listening
+from tests.unit.web.authorities import anonymous
 from tests.unit.web.certificates import write_certificate
 from zotpy.bell import Bell
 from zotpy.listening import bind, listen
@@ -186,6 +188,28 @@ async def test_a_bad_pair_keeps_the_old_one_and_is_said_once(nursery: trio.Nurse
         assert logs[0]["reason"]
     copied(new, live)
     await secure.until_shown(serial_in(new))
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("oldest", "is_served"), [("1.2", True), ("1.3", False)])
+async def test_clients_of_an_older_tls_are_refused(
+    nursery: trio.Nursery, tmp_path: Path, oldest: Literal["1.2", "1.3"], *, is_served: bool
+) -> None:
+    """At the handshake, and also after a renewal. TLS 1.3 is always spoken."""
+    live, new = fresh(tmp_path, "live"), fresh(tmp_path, "new")
+    secure = Secure(live / "cert.pem", live / "key.pem")
+    secure.settings = replace(secure.settings, tls_min_version=oldest)
+    await nursery.start(secure.run)
+    copied(new, live)
+    await secure.until_shown(serial_in(new))
+    context = anonymous()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with trio.SSLStream(await trio.open_tcp_stream("127.0.0.1", secure.port), context) as stream:
+        if is_served:
+            await stream.do_handshake()
+        else:
+            with pytest.raises(trio.BrokenResourceError):
+                await stream.do_handshake()
     nursery.cancel_scope.cancel()
 
 

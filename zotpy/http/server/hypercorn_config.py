@@ -15,6 +15,7 @@ from zotpy.http.sockets import Shares, shared_bytes_of
 
 if TYPE_CHECKING:
     from zotpy.http.server.sending import Application
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
 class ServerConfig(Config):
@@ -40,6 +41,7 @@ class ServerConfig(Config):
         """Begin with hypercorn's defaults, and no body under way."""
         super().__init__()
         self._authorities: Path | None = None
+        self._oldest = ssl.TLSVersion.TLSv1_2
         self.receiving, self.sending = Shares(), Shares()
         self.answer_heads = AnswerHeads(self)
         self.application: Application | None = None
@@ -50,14 +52,17 @@ class ServerConfig(Config):
         shared_bytes = shared_bytes_of(budget_bytes)
         self.receiving, self.sending = Shares(shared_bytes), Shares(shared_bytes)
 
-    def use_certificate(self, cert: Path, key: Path, authorities: Path | None = None) -> None:
+    def use_certificate(self, cert: Path, key: Path, authorities: Path | None = None, oldest: str = "1.2") -> None:
         """Speak TLS with the certificate in these files, and with their later versions.
 
         Ask clients for a certificate if `authorities` is given. Those who show none are served all the same, those who
-        show one that none of the authorities has signed are not. Raises `OSError`, `ssl.SSLError`.
+        show one that none of the authorities has signed are not. `oldest` is the oldest version of TLS, 1.2 or 1.3.
+
+        Raises `OSError`, `ssl.SSLError`.
         """
         self.certfile, self.keyfile = str(cert), str(key)
         self._authorities = authorities
+        self._oldest = _VERSIONS[oldest]
         files = (cert, key) if authorities is None else (cert, key, authorities)
         self.certificate = Certificate(files, self._load_context)
 
@@ -66,6 +71,7 @@ class ServerConfig(Config):
         if context is None:
             msg = "there is a certificate, so there is a context"
             raise AssertionError(msg)
+        context.minimum_version = self._oldest
         if self._authorities is not None:
             context.load_verify_locations(self._authorities)
             context.verify_mode = ssl.CERT_OPTIONAL
