@@ -43,10 +43,13 @@ def micros() -> list[Micro]:
     """Return what is measured here."""
     part = Pieces(memoryview(LARGE)[: 8 * MIB])
     return [
+        _requests("small request, GET /v2/", _request("GET", "/v2/")),
+        _requests("small request, GET of a blob", _request("GET", _blob(SMALL)), _push(SMALL)),
         _requests("small request, HEAD of a blob", _request("HEAD", _blob(SMALL)), _push(SMALL)),
         _requests("small request, HEAD, missing", _request("HEAD", _blob(b""))),
         _requests("small request, POST", _request("POST", UPLOADS)),
         _requests("small request, POST with 4 KiB", _push(SMALL)),
+        _requests("other request, GET /v2/ by h11 and Quart", _request("GET", "/v2/", headers=["Upgrade: none"])),
         _transfer("receive, POST with 16 MiB", _push(LARGE)),
         _transfer("send, GET of 16 MiB", _request("GET", _blob(LARGE)), _push(LARGE)),
         _calls("small call, GetObject, 4 KiB", SMALL, lambda store: store.get("entries/bench!/blobs/a")),
@@ -148,8 +151,8 @@ def _blob(content: bytes) -> str:
     return f"/v2/bench/micro/blobs/{_digest(content)}"
 
 
-def _request(method: str, target: str, body: bytes = b"") -> bytes:
-    lines = [f"{method} {target} HTTP/1.1", "Host: bench", "User-Agent: bench", "Accept: */*"]
+def _request(method: str, target: str, body: bytes = b"", headers: Sequence[str] = ()) -> bytes:
+    lines = [f"{method} {target} HTTP/1.1", "Host: bench", "User-Agent: bench", "Accept: */*", *headers]
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
 

@@ -3,8 +3,11 @@
 Tracebacks are plain on purpose: the renderers that show local variables would show keys and bodies.
 """
 
+import json
 import logging
 import sys
+from collections.abc import Callable
+from functools import cache
 from typing import Any, TextIO
 
 import structlog
@@ -49,8 +52,18 @@ def configure_logs(level: str = "info", form: str = "auto", output: str = "stder
 def _renderers(stream: TextIO, form: str) -> list[Processor]:
     """Return what turns an event into a line. `auto` checks whether the output is a terminal."""
     if form == "json" or (form == "auto" and not stream.isatty()):
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_encode)]
     return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)]
+
+
+def _encode(event: EventDict, default: Callable[[Any], Any]) -> str:
+    return _encoder(default).encode(event)
+
+
+@cache
+def _encoder(default: Callable[[Any], Any]) -> json.JSONEncoder:
+    """Return what `json.dumps` would make for each line."""
+    return json.JSONEncoder(default=default)
 
 
 def _route_standard_logging(stream: TextIO, threshold: int, shared: list[Processor], last: list[Processor]) -> None:

@@ -37,6 +37,8 @@ class Metrics:
     def __init__(self, *, is_shared: bool = False) -> None:
         self.registry = CollectorRegistry()
         self._is_shared = is_shared
+        self._of_requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        """What counts one kind of request: to look it up by its labels costs more than to count. It is as bounded."""
         self._gauges: list[tuple[Gauge, Callable[[], float]]] = []
         build = Gauge(
             "zotpy_build_info",
@@ -145,10 +147,20 @@ class Metrics:
     ) -> None:
         """Count one request. Status 0: the client left before the answer."""
         method = method if method in METHODS else OTHER_METHOD
-        self.requests.labels(method, route, str(status)).inc()
-        self.received.inc(received_bytes)
-        self.sent.inc(sent_bytes)
-        self.request_seconds.labels(method, route).observe(seconds)
+        series = self._of_requests.get((method, route, status))
+        if series is None:
+            count, duration = (
+                self.requests.labels(method, route, str(status)),
+                self.request_seconds.labels(method, route),
+            )
+            series = self._of_requests[method, route, status] = (count, duration)
+        count, duration = series
+        count.inc()
+        duration.observe(seconds)
+        if received_bytes:
+            self.received.inc(received_bytes)
+        if sent_bytes:
+            self.sent.inc(sent_bytes)
 
     def on_login(self, login: str) -> None:
         """Count one request by how its caller is known: `anonymous`, or a kind of login. The user is no label."""

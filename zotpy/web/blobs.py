@@ -29,6 +29,8 @@ async def read(call: Call) -> Response:
     if is_head:
         return answer_content(content, None, None)
     spans = content.ranges(call.request, call.registry.settings.http.max_ranges)
+    if value.data_id is None:
+        return answer_content(content, spans, value.content)
     is_for_the_store = spans is None or len(spans) == 1
     if is_for_the_store and (url := await blobs.redirect(value)) is not None:
         return _redirect(url, wanted)

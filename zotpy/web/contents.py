@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +15,7 @@ from zotpy.core.byteranges import ByteRanges, PartCutter, content_range
 from zotpy.core.digests import Digest
 from zotpy.core.ranges import Span, parse_read_ranges
 from zotpy.http.server.bodies import BoundedRequest, StreamedBody
+from zotpy.registry.blobs import open_inline
 from zotpy.web.answers import Answer
 
 Opener = Callable[[Span], AbstractAsyncContextManager[AsyncIterator[bytes]]]
@@ -52,10 +54,10 @@ class Content:
         return parse_read_ranges(request.headers.get("Range"), self.size_bytes, most)
 
 
-def answer_content(content: Content, spans: tuple[Span, ...] | None, open_span: Opener | None) -> Response:
-    """Answer with these bytes of the content, streamed.
+def answer_content(content: Content, spans: tuple[Span, ...] | None, source: Opener | bytes | None) -> Response:
+    """Answer with these bytes of the content, which is in memory or is streamed.
 
-    Without `open_span` answer with the headers alone, as to HEAD.
+    Without a source answer with the headers alone, as to HEAD.
     """
     status, headers, media_type = 200, content.headers, content.media_type
     span, form = Span(0, content.size_bytes), None
@@ -68,10 +70,15 @@ def answer_content(content: Content, spans: tuple[Span, ...] | None, open_span: 
             (span,) = spans
             headers["Content-Range"] = content_range(span, content.size_bytes)
     headers["Content-Length"] = str(span.length if form is None else form.length)
-    body: StreamedBody | str = ""
-    if open_span is not None:
-        body = StreamedBody(open_span(span) if form is None else PartsReader(form, open_span))
-    return _with(Answer(body, status, content_type=media_type), headers)
+    return _with(Answer(_body(source, span, form), status, content_type=media_type), headers)
+
+
+def _body(source: Opener | bytes | None, span: Span, form: ByteRanges | None) -> StreamedBody | bytes:
+    if source is None:
+        return b""
+    if form is None:
+        return source[span.start : span.end] if isinstance(source, bytes) else StreamedBody(source(span))
+    return StreamedBody(PartsReader(form, partial(open_inline, source) if isinstance(source, bytes) else source))
 
 
 def _with(response: Response, headers: Mapping[str, str]) -> Response:

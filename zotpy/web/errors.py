@@ -95,8 +95,10 @@ log = structlog.get_logger()
 
 def answer(error: BaseException) -> Response:
     """Turn any failure into its answer. One without a row in a table is logged with its traceback and is a 500."""
-    cause = first_cause(error)
-    log_others(error, cause)
+    cause = error
+    if isinstance(error, BaseExceptionGroup):
+        cause = first_cause(error)
+        log_others(error, cause)
     if isinstance(cause, StoreFull):
         log.error("store_full", reason=str(cause))
         why = cause.told or "the store behind this registry is full: ask its operator for more space"

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from quart import Response
 
@@ -10,7 +9,6 @@ from zotpy.auth.actions import Action
 from zotpy.core.digests import Digest
 from zotpy.core.errors import PreconditionFailed, TagInvalid
 from zotpy.core.names import Tag, parse_reference
-from zotpy.registry.blobs import open_inline
 from zotpy.registry.manifests import too_large
 from zotpy.web.answers import Answer
 from zotpy.web.bodies import read_whole
@@ -37,7 +35,7 @@ async def read(call: Call) -> Response:
     if call.is_head:
         return answer_content(content, None, None)
     spans = content.ranges(request, call.registry.settings.http.max_ranges)
-    return answer_content(content, spans, partial(open_inline, found.value.content))
+    return answer_content(content, spans, found.value.content)
 
 
 async def push(call: Call) -> Response:

@@ -21,9 +21,14 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     pieces: list[bytes] = []
     send_all = Pace.send_all
 
-    async def noting(pace: Pace, send_some: Callable[[memoryview], Awaitable[int]], data: memoryview) -> None:
+    async def noting(
+        pace: Pace,
+        send_some: Callable[[memoryview], Awaitable[int]],
+        data: memoryview,
+        send_now: Callable[[memoryview], int],
+    ) -> None:
         pieces.append(bytes(data))
-        await send_all(pace, send_some, data)
+        await send_all(pace, send_some, data, send_now)
 
     monkeypatch.setattr(Pace, "send_all", noting)
     return pieces

@@ -192,32 +192,31 @@ class BoundedConnection(TCPServer):
 
     async def _read_on(self) -> None:
         """Read to the end of what the client sends, or of what we want of it."""
-        while True:
-            data: bytes | bytearray = b""
-            try:
-                with trio.CancelScope(deadline=self._read_until) as self._reading:
-                    left = left_of_body(self.protocol)
+        with self._reading:
+            while True:
+                left = left_of_body(self.protocol)
+                try:
                     data = await self.wire.receive(left, self._most_to_read(left))
-            except (trio.ClosedResourceError, trio.BrokenResourceError, OSError):
-                break
-            if self._reading.cancelled_caught:
-                break
-            if data and not math.isinf(self._read_until):
-                continue  # we have closed our side, and wait for the client to close its own
-            try:
-                if data and self.http1.connection.is_idle and not (data := await self._answer_here(bytes(data))):
-                    if self.has_ended:
-                        break
-                    continue
-                await self.protocol.handle(RawData(bytes(data)))
-            except Exception:
-                log.exception("internal_error")  # a fault of ours ends this connection, not the whole replica
-                break
-            self.wire.patience.note(len(data), in_body=left_of_body(self.protocol) != 0)
-            if not data:
-                break
-            if self._is_in_head() and self.admission.note_head(self, self.http1.connection.unfinished_bytes):
-                self._vigil.limit(self.config.head_timeout_s)
+                except (trio.ClosedResourceError, trio.BrokenResourceError, OSError):
+                    return
+                if not await self._take(data):
+                    return
+
+    async def _take(self, data: bytes | bytearray) -> bool:
+        """Take what was received, and return whether to read on."""
+        if data and not math.isinf(self._read_until):
+            return True  # we have closed our side, and wait for the client to close its own
+        try:
+            if data and self.http1.connection.is_idle and not (data := await self._answer_here(bytes(data))):
+                return not self.has_ended
+            await self.protocol.handle(RawData(bytes(data)))
+        except Exception:
+            log.exception("internal_error")  # a fault of ours ends this connection, not the whole replica
+            return False
+        self.wire.patience.note(len(data), in_body=left_of_body(self.protocol) != 0)
+        if self._is_in_head() and self.admission.note_head(self, self.http1.connection.unfinished_bytes):
+            self._vigil.limit(self.config.head_timeout_s)
+        return len(data) > 0
 
     async def _answer_here(self, received: bytes) -> bytes:
         """Answer ordinary requests, and return the beginning of another one, if there is any."""

@@ -33,13 +33,23 @@ class Pace:
         self.holds = holds
         self._waited_s, self._taken_bytes = 0.0, 0
 
-    async def send_all(self, send_some: Callable[[memoryview], Awaitable[int]], data: memoryview) -> None:
-        """Send all of it with `send_some`, which returns how much was taken.
+    async def send_all(
+        self,
+        send_some: Callable[[memoryview], Awaitable[int]],
+        data: memoryview,
+        send_now: Callable[[memoryview], int] = lambda _: 0,
+    ) -> None:
+        """Send all of it with `send_some`, which returns how much was taken. `send_now` sends what needs no wait.
 
         Raises `trio.TooSlowError` without progress.
 
         It is shielded, as in hypercorn: half an event would spoil the next one.
         """
+        if sent_bytes := send_now(data):
+            self._note(sent_bytes, 0.0)
+            if sent_bytes == len(data):
+                return
+            data = data[sent_bytes:]
         with trio.CancelScope(shield=True) as scope:
             while data:
                 asked_at = trio.current_time()

@@ -63,7 +63,7 @@ class TrustedProxies:
         """Say how a client has reached us through its `peer`, which is an address or, with a local socket, nothing."""
         host = headers.get("Host", "")
         reached = Reached(peer, scheme, host if _HOST.fullmatch(host) else "", peer=peer)
-        if not self._trusts(address_of(peer)):
+        if not self._networks or not self._trusts(address_of(peer)):
             return reached
         reached = replace(reached, is_by_proxy=True)
         if any(f"X-Forwarded-{name}" in headers for name in ("For", "Proto", "Host")):

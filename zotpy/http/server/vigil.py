@@ -53,8 +53,12 @@ class Vigil:
         self.limit(WATCH_AFTER_S if watches else math.inf)
 
     def limit(self, seconds: float) -> None:
-        """Wait for so long from now on."""
-        self._due = self._scope.deadline = trio.current_time() + seconds
+        """Wait for so long from now on.
+
+        To move a deadline costs more than to wake up too early once in a while: only an earlier one is moved.
+        """
+        self._due = trio.current_time() + seconds
+        self._scope.deadline = min(self._scope.deadline, self._due)
 
     def end(self) -> None:
         """Wait no more: the connection is to be closed."""
@@ -73,11 +77,12 @@ class Vigil:
                     await self._became_idle.wait()
             if not self._scope.cancelled_caught:
                 return
-            if self._watches and not self._is_over:
-                self._watches, self._due = False, math.inf
-                await self._watch_on()
-            elif trio.current_time() >= self._due:
+            if trio.current_time() < self._due:
+                continue
+            if not self._watches:
                 return
+            self._watches, self._due = False, math.inf
+            await self._watch_on()
 
     async def _watch_on(self) -> None:
         self._watched = trio.Event()

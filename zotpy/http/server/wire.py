@@ -3,7 +3,7 @@
 import os
 import socket
 import struct
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import trio
@@ -63,8 +63,19 @@ class Wire:
         if left_bytes != 0:
             most_bytes = self.patience.most(most_bytes)
             await self._gather(left_bytes, most_bytes)
+        elif self._tls is None:
+            return await self._receive_next(most_bytes)
         received: bytes | bytearray = await self.stream.receive_some(most_bytes)
         return received
+
+    async def _receive_next(self, most_bytes: int) -> bytes:
+        """Receive the beginning of a request, which is mostly not here yet: an attempt that fails costs a call."""
+        plain = self.socket
+        while True:
+            ensure_open(plain)
+            await trio.lowlevel.wait_readable(plain)
+            with suppress(BlockingIOError):
+                return os.read(plain.fileno(), most_bytes)
 
     async def _drop_some(self, most_bytes: int) -> bytes:
         """Receive bytes that are of no use any more: TLS hands nothing out once we have ended our side."""
@@ -87,11 +98,11 @@ class Wire:
         Raises `trio.TooSlowError` if the client takes too little, or what `receive` raises.
         """
         if self._tls is None:
-            await self.pace.send_all(self._send_some, data)
+            await self.pace.send_all(self._send_some, data, self._send_now)
             return
         for start in range(0, len(data), TLS_SLICE_BYTES):
             encrypted = self._tls.encrypt(data[start : start + TLS_SLICE_BYTES])
-            await self.pace.send_all(self._send_some, memoryview(encrypted))
+            await self.pace.send_all(self._send_some, memoryview(encrypted), self._send_now)
 
     async def _send_some(self, data: memoryview) -> int:
         """Send what the socket has room for, once it has any.
@@ -99,17 +110,23 @@ class Wire:
         Other tasks get no turn before that, as with trio's own `send`: a task that answers waits for the next piece
         anyway.
         """
-        plain = self.socket
-        if self._is_full:
-            await self._wait_for_room()
         while True:
-            try:
-                sent_bytes = os.write(plain.fileno(), data)
-            except BlockingIOError:
+            if self._is_full:
                 await self._wait_for_room()
-            else:
-                self._is_full = sent_bytes < len(data)
+                self._is_full = False
+            if sent_bytes := self._send_now(data):
                 return sent_bytes
+
+    def _send_now(self, data: memoryview) -> int:
+        """Send what the socket has room for, without waiting."""
+        if self._is_full or not data:
+            return 0
+        try:
+            sent_bytes = os.write(self.socket.fileno(), data)
+        except BlockingIOError:
+            sent_bytes = 0
+        self._is_full = sent_bytes < len(data)
+        return sent_bytes
 
     async def _wait_for_room(self) -> None:
         """Wait until the socket has room for a bite, or for a share of the stall timeout.
