@@ -57,6 +57,8 @@ class Kind:
     """One kind of login: what it adds to the lists of `Login`, and what runs beside it."""
 
     authenticators: tuple[Authenticator, ...] = ()
+    remembering: tuple[Authenticator, ...] = ()
+    """Know some users from memory, so they are asked before all others, some of which compute for long."""
     bearers: tuple[BearerReader, ...] = ()
     recognizers: tuple[Recognizer, ...] = ()
     renewers: Mapping[str, Renewer] = field(default_factory=dict)
@@ -99,6 +101,7 @@ def by_ldap(ground: Ground) -> Kind | None:
         raise StartupError(msg) from error
     return Kind(
         authenticators=(directory,),
+        remembering=(directory.remembered,),
         renewers={ldap.KIND: directory},
         services=(Service(partial(files.keep_current, ground.bell)), Service(directory.keep_connections)),
     )
@@ -149,7 +152,10 @@ async def make_door(settings: Settings, bell: Bell, grants: Grants, store: Store
         return Door()
     tokens = await _open_tokens(ground, grants, kinds)
     login = Login(
-        [each for kind in kinds for each in kind.authenticators],
+        [
+            *(each for kind in kinds for each in kind.remembering),
+            *(each for kind in kinds for each in kind.authenticators),
+        ],
         [tokens, *(each for kind in kinds for each in kind.bearers)],
         [each for kind in kinds for each in kind.recognizers],
         grants,

@@ -17,6 +17,7 @@ from tests.unit.web.serving import UPLOADS, codes_of, serving
 from zotpy.auth.account import AccountFiles
 from zotpy.auth.basic import Credentials
 from zotpy.auth.grants import Grants
+from zotpy.auth.hashes import PasswordHash
 from zotpy.auth.ldap import Ldap
 from zotpy.auth.permission import Identity
 from zotpy.bell import Bell
@@ -439,3 +440,28 @@ async def test_a_user_of_the_directory_gets_tokens(running: Directory, nursery: 
         bearer = {"Authorization": f"Bearer {renewed['access_token']}"}
         assert (await replica.client.post(UPLOADS, headers=bearer)).status_code == 401  # another repository
         assert (await replica.client.post("/v2/a/b/blobs/uploads/", headers=bearer)).status_code == 202
+
+
+async def test_a_remembered_user_costs_no_check_of_the_file(
+    running: Directory, nursery: trio.Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is asked first, as the directory may be down, and spends time on each name that it does not know."""
+    checks: list[bytes] = []
+
+    def refuse(_: PasswordHash, password: bytes) -> bool:
+        checks.append(password)
+        return False
+
+    monkeypatch.setattr(PasswordHash, "fits", refuse)
+    (tmp_path / "htpasswd").write_text(f"bob:{BCRYPT}\n")
+    overrides = {f"http.auth.ldap.{name}": value for name, value in running.settings().items()}
+    overrides["http.auth.htpasswd.path"] = str(tmp_path / "htpasswd")
+    door = await make_door(load_settings(None, {}, overrides), Bell(), Grants(None), MemoryStore())
+    async with serving(nursery, admit=door.admit, challenge=door.challenge) as replica:
+        for service in door.services:
+            nursery.start_soon(service.run)
+        for _ in range(3):
+            assert (await replica.client.get("/v2/", auth=("alice", PASSWORD))).status_code == 200
+        assert checks == [PASSWORD.encode()]
+        assert (await replica.client.get("/v2/", auth=("alice", "wrong"))).status_code == 401
+        assert checks == [PASSWORD.encode(), b"wrong"]

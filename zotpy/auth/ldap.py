@@ -7,6 +7,7 @@ is down until their client gives up, and other kinds of logins never wait for it
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 import sansldap
 import structlog
@@ -28,6 +29,20 @@ _RETRY_AFTER_S = 5
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class RememberedUsers:
+    """The users whose passwords were good a while ago.
+
+    It is an `Authenticator` of its own, as it costs nothing to ask, and comes before those that compute.
+    """
+
+    _remembered: Remembered[Identity]
+
+    async def identify(self, credentials: Credentials) -> Identity | None:
+        """Return who this is, if that is remembered."""
+        return self._remembered.recall(*_asked(credentials))
+
+
 class Ldap:
     """The `zotpy.auth.authenticator.Authenticator` that asks a directory, and its `Renewer`."""
 
@@ -40,6 +55,7 @@ class Ldap:
         self._limiter = trio.CapacityLimiter(settings.connections)
         self._idle: list[tuple[Server, DirectoryConnection]] = []
         self._remembered = Remembered[Identity](settings.remember_s)
+        self.remembered = RememberedUsers(self._remembered)
         self._filter = sansldap.LDAPFilter.from_string(settings.user_filter) if settings.user_filter else None
         groups = [settings.group_attribute] if settings.group_attribute else []
         self._attributes = [settings.user_attribute, *groups]
@@ -55,7 +71,7 @@ class Ldap:
             return None
         if not credentials.name or not password or len(credentials.password) > LONGEST_PASSWORD_BYTES:
             return None
-        asked = credentials.name.encode(), credentials.password
+        asked = _asked(credentials)
         if (known := self._remembered.recall(*asked)) is not None:
             return known
 
@@ -171,6 +187,10 @@ class Ldap:
         while self._idle:
             _, connection = self._idle.pop()
             await connection.aclose()
+
+
+def _asked(credentials: Credentials) -> tuple[bytes, bytes]:
+    return credentials.name.encode(), credentials.password
 
 
 def _folded(name: str) -> str:

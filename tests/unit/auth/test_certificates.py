@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.web.authorities import Authority
 from zotpy.auth.certificates import Naming, Subject, subject_of, subject_of_forwarded
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from tests.unit.web.authorities import Issued
 
 AUTHORITY = Authority()
+WHOLE = AUTHORITY.issue(("C", "DE"), ("CN", "alice"), uris=["https://a/b"], emails=["a@b"], dns_names=["a.b"]).der
+EVERYWHERE = MtlsSettings(("email", "uri", "dnsname", "subject", "commonname"))
+PIECES = [*'",;=\\ %+ä', "Subject=", "Cert=", "URI=", "DNS=", "CN=", "#0401", "\\2C", "-----BEGIN CERTIFICATE-----"]
 SPIFFE = "spiffe://example.org/workload/{}"
 
 
@@ -164,3 +170,21 @@ def test_words_are_read() -> None:
     assert read_proxy_header("client-cert") == "Client-Cert"
     with pytest.raises(ValueError, match="write Client-Cert or X-Forwarded-Client-Cert"):
         read_proxy_header("X-SSL-Cert")
+
+
+@pytest.mark.filterwarnings("ignore")  # the library warns of odd certificates that it reads
+@given(changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=4), end=st.integers(0, 10_000))
+def test_damaged_certificates_are_refused_or_read(changes: list[tuple[int, int]], end: int) -> None:
+    """Whatever a proxy passes on is no fault of ours."""
+    damaged = bytearray(WHOLE)
+    for position, value in changes:
+        damaged[position % len(damaged)] = value
+    with suppress(Unauthorized):
+        Naming(EVERYWHERE).identify(subject_of(bytes(damaged[: max(end, 1)])))
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=8))
+def test_any_forwarded_text_is_refused_or_read(pieces: list[str]) -> None:
+    """The same with the header of Envoy."""
+    with suppress(Unauthorized):
+        Naming(EVERYWHERE).identify(subject_of_forwarded("".join(pieces)))
