@@ -138,7 +138,7 @@ async def _open(store: Store, settings: Settings, metrics: Metrics) -> Registry:
     part_bytes, longest_wait_s = settings.upload.part_size_bytes, settings.http.busy_timeout_s
     budget = MemoryBudget(settings.upload.memory_budget_bytes, part_bytes + MIB, longest_wait_s=longest_wait_s)
     try:
-        return await open_registry(store, settings, budget, metrics.on_read_back, metrics.on_damage)
+        return await open_registry(store, settings, budget, metrics.on_read_back, metrics.on_damage, metrics.on_join)
     except (LayoutError, StoreError) as error:
         raise StartupError(str(error)) from error
 

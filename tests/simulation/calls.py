@@ -103,5 +103,13 @@ class ParkedStore(StoreWrapper):
         return answer
 
 
+class SharedParkedStore(ParkedStore):
+    """The store as all clients of one replica reach it: each call is that of the client whose code runs."""
+
+    async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
+        """See `ParkedStore`."""
+        return await ParkedStore(self.store, ACTOR.get(self.actor), self.scheduler).call(operation, key, run)
+
+
 async def _nothing() -> None:
     return None

@@ -32,6 +32,7 @@ from zotpy.registry.pushing.committing import Commit
 from zotpy.registry.pushing.placing import Ending, Placed, Placing
 from zotpy.registry.pushing.states import SavedState
 from zotpy.settings import GcSettings
+from zotpy.store.joining import JoiningStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -275,6 +276,11 @@ def staying_together() -> AbstractContextManager[Any]:
     return patch.object(Graph, "kept_by", kept_alone)
 
 
+def next_call() -> AbstractContextManager[Any]:
+    """Let a read share a call that began before it came."""
+    return patch.object(JoiningStore, "_place", lambda _, line: line.sharing)
+
+
 RULES = {
     rule.__name__: rule
     for rule in (
@@ -300,5 +306,6 @@ RULES = {
         lease_of_entry,
         indexes_first,
         staying_together,
+        next_call,
     )
 }

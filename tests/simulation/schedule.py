@@ -14,7 +14,7 @@ from unittest.mock import patch
 import structlog
 import trio
 
-from tests.simulation.calls import ACTOR, Actor, Call, ParkedStore
+from tests.simulation.calls import ACTOR, Actor, Call, ParkedStore, SharedParkedStore
 from tests.simulation.checks import Checks
 from tests.simulation.clients import Client
 from tests.simulation.clock import StepClock, own_clocks
@@ -115,8 +115,8 @@ class Schedule:
     async def _registry(self, store: Store) -> Registry:
         return await open_registry(store, SETTINGS, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
 
-    async def _client(self, actor: Actor, focus: list[Manifest]) -> Client:
-        registry = await self._registry(ParkedStore(self.store, actor, self.scheduler))
+    async def _client(self, actor: Actor, focus: list[Manifest], registry: Registry | None = None) -> Client:
+        registry = registry or await self._registry(ParkedStore(self.store, actor, self.scheduler))
         return Client(actor, registry, self.scheduler, self.checks, self.rng, focus, self.theme)
 
     async def _prepare(self, focus: list[Manifest]) -> None:
@@ -135,8 +135,11 @@ class Schedule:
 
     async def _together(self, focus: list[Manifest]) -> None:
         """Let clients and collectors work at once."""
+        shared = None
+        if self.theme.shares:
+            shared = await self._registry(SharedParkedStore(self.store, Actor("replica"), self.scheduler))
         clients = [
-            await self._client(Actor(f"client {number}", self.rng.choice(self.theme.paces)), focus)
+            await self._client(Actor(f"client {number}", self.rng.choice(self.theme.paces)), focus, shared)
             for number in range(self.rng.choice(self.theme.clients))
         ]
         self.scheduler.parks = True

@@ -47,6 +47,7 @@ WITNESSES = {
     "lease_of_entry": ("retained", 10),
     "indexes_first": ("retained", 155),
     "staying_together": ("retained", 1),
+    "next_call": ("joined", 1351),
 }
 """For each rule the theme that shows its lack soonest, and a seed that shows it."""
 
@@ -81,6 +82,13 @@ def test_what_a_tag_names_stays_whole_where_untagged_manifests_go(seeds: Callabl
 def test_what_was_kept_between_two_requests_stays_whole(seeds: Callable[[int, int], range]) -> None:
     """However late the PUT comes after its PATCH, it makes a blob that is whole, or none."""
     failure = first_failure(seeds(QUICK_OF_ONE_THEME, LONG_OF_ONE_THEME), "kept")
+    assert failure is None, str(failure)
+
+
+@pytest.mark.timeout(1200)
+def test_reads_that_share_calls_are_never_older_than_their_requests(seeds: Callable[[int, int], range]) -> None:
+    """Where all clients have one replica: what was acknowledged before a request began, that request sees."""
+    failure = first_failure(seeds(QUICK_OF_ONE_THEME, LONG_OF_ONE_THEME), "joined")
     assert failure is None, str(failure)
 
 

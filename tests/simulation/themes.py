@@ -62,6 +62,8 @@ class Theme:
     """Blobs are sent by a PATCH, whose bytes are kept as data, and a PUT without any."""
     waits: float = 0.0
     """How many graces a client may wait between these; a collector waits half as long before each collection."""
+    shares: bool = False
+    """The clients of a round have one replica, whose reads may share calls."""
     retains: bool = False
     """Collectors delete manifests that no tag names, and referrers of what does not exist any more."""
 
@@ -233,6 +235,20 @@ SUSPENDED = replace(
     suspended=1.0,
 )
 """Processes whose hosts are suspended for longer than a grace, between any two calls."""
+JOINED = replace(
+    RIVALS,
+    weights=(0, 4, 3, 1, 0, 0, 6, 0),
+    clients=(3, 4),
+    things=(2, 3),
+    collectors=(0,),
+    rounds=(1, 2),
+    stay=(0.0, 0.2),
+    deleted=0.5,
+    age=(0.0, 0.4),
+    pauses=0.5,
+    shares=True,
+)
+"""Clients of one replica that push, delete and pull the same manifest at once."""
 THEMES = {
     "mixed": MIXED,
     "fading": FADING,
@@ -247,9 +263,10 @@ THEMES = {
     "retained": RETAINED,
     "kept": KEPT,
     "suspended": SUSPENDED,
+    "joined": JOINED,
 }
 
 
 def draw(rng: random.Random) -> Theme:
     """Draw a theme."""
-    return rng.choices(tuple(THEMES.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2, 0, 0, 0, 2))[0]
+    return rng.choices(tuple(THEMES.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2, 0, 0, 0, 2, 0))[0]

@@ -111,6 +111,7 @@ LEAVES = {
     "http.accessControl": Leaf("http", "access", read_access_control),
     "storage.rootDirectory": Leaf("storage", "root_directory", read_path),
     "storage.reservedSpace": Leaf("storage", "reserved", read_share),
+    "storage.joinReads": Leaf("storage", "join_reads", read_flag),
     "storage.redirectBlobURL": Leaf("storage", "redirect_blob_url", read_flag),
     "storage.retention.dryRun": Leaf("retention", "dry_run", read_flag),
     "storage.retention.delay": Leaf("retention", "delay_s", read_wait),

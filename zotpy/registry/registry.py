@@ -26,6 +26,7 @@ from zotpy.settings import Settings
 from zotpy.store.held import HeldStore
 from zotpy.store.holds import Holds
 from zotpy.store.interface import Store
+from zotpy.store.joining import JoiningStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,15 @@ async def open_registry(
     budget: MemoryBudget,
     on_read_back: Callable[[int], None] = lambda _: None,
     on_damage: Callable[[], None] = lambda: None,
+    on_join: Callable[[], None] = lambda: None,
 ) -> Registry:
     """Check the bucket's layout, load its signing keys, and put the use cases together. Raises `LayoutError`.
 
     `on_read_back` is called with the length of each blob that is read back to learn its digest. `on_damage` is called
-    for each blob whose data is found to be lost.
+    for each blob whose data is found to be lost, `on_join` for each read that shares the call of another one.
     """
-    store, holds = HeldStore(store), Holds()
+    store = HeldStore(JoiningStore(store, on_join) if settings.storage.join_reads else store)
+    holds = Holds()
     await check_layout(store)
     keyring = await Keyring.load(store)
     records = Records(store, settings.gc)

@@ -65,6 +65,8 @@ class StorageSettings:
     """The share of the disk, 0 to 1, that pushes to the embedded store leave free."""
     redirect_blob_url: bool = False
     """zot's name for `s3.redirect`: either turns it on."""
+    join_reads: bool = True
+    """Requests that read the same tag or entry, and wait at one replica, share the next call to the store."""
     s3: S3Settings | None = None
     """`None`: the embedded store."""
 

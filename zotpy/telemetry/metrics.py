@@ -84,6 +84,11 @@ class Metrics:
             "Blobs whose data the store was found to have lost: push them again.",
             registry=self.registry,
         )
+        self.joins = Counter(
+            "zotpy_store_reads_joined",
+            "Reads that needed no call of their own: they shared the call of other requests.",
+            registry=self.registry,
+        )
         self.store_calls = Counter(
             "zotpy_store_calls", "Calls to the store.", ("operation", "outcome"), registry=self.registry
         )
@@ -178,6 +183,10 @@ class Metrics:
     def on_damage(self) -> None:
         """Count a blob whose data the store was found to have lost."""
         self.damaged.inc()
+
+    def on_join(self) -> None:
+        """Count a read that shared the call of another request."""
+        self.joins.inc()
 
     def on_cut(self, reason: str) -> None:
         """Count a request that did not run to its end; `reason` is one of few."""
