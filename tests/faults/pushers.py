@@ -101,6 +101,7 @@ class Pushers:
             return [
                 "java",
                 "-XX:TieredStopAtLevel=1",
+                "-DsendCredentialsOverHttp=true",
                 "-cp",
                 f"{self._library('jib')}/*",
                 "JibPush",

@@ -1,4 +1,5 @@
-// Pushes an OCI layout's image as containerd does: `pusher LAYOUT REFERENCE`.
+// Pushes an OCI layout's image as containerd does: `pusher LAYOUT REFERENCE`. PUSH_USER and PUSH_SECRET log in; a secret
+// without a user is a refresh token.
 package main
 
 import (
@@ -31,7 +32,10 @@ func push(ctx context.Context, layout, reference string) error {
 	if err != nil {
 		return err
 	}
-	hosts := docker.ConfigureDefaultRegistries(docker.WithPlainHTTP(docker.MatchAllHosts), docker.WithClient(http.DefaultClient))
+	credentials := func(string) (string, string, error) { return os.Getenv("PUSH_USER"), os.Getenv("PUSH_SECRET"), nil }
+	authorizer := docker.NewDockerAuthorizer(docker.WithAuthCreds(credentials))
+	hosts := docker.ConfigureDefaultRegistries(
+		docker.WithPlainHTTP(docker.MatchAllHosts), docker.WithClient(http.DefaultClient), docker.WithAuthorizer(authorizer))
 	pusher, err := docker.NewResolver(docker.ResolverOptions{Hosts: hosts}).Pusher(ctx, reference)
 	if err != nil {
 		return err

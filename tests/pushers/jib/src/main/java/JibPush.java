@@ -5,14 +5,18 @@ import com.google.cloud.tools.jib.api.buildplan.AbsoluteUnixPath;
 import java.nio.file.Path;
 import java.util.List;
 
-/** Pushes one file as an image: `JibPush FILE REFERENCE CACHE`. */
+/** Pushes one file as an image: `JibPush FILE REFERENCE CACHE`. PUSH_USER and PUSH_SECRET log in. */
 public final class JibPush {
   public static void main(String[] arguments) throws Exception {
     Path cache = Path.of(arguments[2]);
+    RegistryImage image = RegistryImage.named(arguments[1]);
+    if (System.getenv("PUSH_USER") != null) {
+      image.addCredential(System.getenv("PUSH_USER"), System.getenv("PUSH_SECRET"));
+    }
     Jib.fromScratch()
         .addLayer(List.of(Path.of(arguments[0])), AbsoluteUnixPath.get("/"))
         .containerize(
-            Containerizer.to(RegistryImage.named(arguments[1]))
+            Containerizer.to(image)
                 .setAllowInsecureRegistries(true)
                 .setBaseImageLayersCache(cache)
                 .setApplicationLayersCache(cache));
