@@ -22,7 +22,7 @@ from zotpy.store.interface import Store, StoreError
 from zotpy.web.challenges import TOKEN_PATH, Challenge, Challenges, no_challenge
 from zotpy.web.desk import Desk
 from zotpy.web.dispatch import Admit, admit_everybody
-from zotpy.web.login import Login, Recognizer
+from zotpy.web.login import Login, Recognizer, admit_nobody_by_name
 from zotpy.web.routes import Route
 
 SERVICE = "zotpy"
@@ -149,7 +149,7 @@ async def make_door(settings: Settings, bell: Bell, grants: Grants, store: Store
     ground = Ground(settings, bell, store)
     kinds = [kind for make in KINDS if (kind := make(ground)) is not None]
     if not kinds:
-        return Door()
+        return Door() if settings.http.access is None else Door(partial(admit_nobody_by_name, grants))
     tokens = await _open_tokens(ground, grants, kinds)
     login = Login(
         [

@@ -49,12 +49,22 @@ async def _reload(settings: Settings) -> Settings:
     before = settings.log
     audit = {"audit": before.audit, "audit_pulls": before.audit_pulls, "audit_memory_bytes": before.audit_memory_bytes}
     holding = replace(settings, log=replace(read.log, **audit))  # type: ignore[arg-type]  # mypy takes them for one type
-    if read.auth.has_login:  # otherwise the callers of now would lose their rules, and keep their logins
+    if _has_door_for(read, settings):
         holding = replace(holding, http=replace(settings.http, access=read.http.access))
     waiting = [each.name for each in fields(Settings) if each.compare and each.name != "warnings"]
     waiting = [name for name in waiting if getattr(read, name) != getattr(holding, name)]
     at_every_level.info("reloaded", log_level=read.log.level, **({"needs_restart": waiting} if waiting else {}))
     return holding
+
+
+def _has_door_for(read: Settings, settings: Settings) -> bool:
+    """Say whether the rules that were read can hold without a restart, which other logins would need.
+
+    Callers of now must not lose their rules and keep their logins, and a registry that asks nobody has no rules.
+    """
+    if read.auth.has_login or settings.auth.has_login:
+        return read.auth.has_login and settings.auth.has_login
+    return read.http.access is not None and settings.http.access is not None
 
 
 def reopen_logs(settings: LogSettings) -> bool:

@@ -83,3 +83,25 @@ def test_rules_are_not_lost_with_the_login(guarded: Guarded) -> None:
     assert guarded.events("reloaded")[-1]["needs_restart"] == ["http", "auth"]
     assert guarded.statuses() == {READABLE}
     assert guarded.statuses(None) == {ANONYMOUS}
+
+
+def test_new_rules_for_anonymous_callers_hold_without_a_login(bucket: Bucket, prefix: str, tmp_path: Path) -> None:
+    """As in zot, rules for anonymous callers alone need no login, and are read again. A login needs a restart."""
+    made = Guarded(bucket, prefix, tmp_path, 1)
+
+    def grant(*actions: str) -> None:
+        made.settings["http"]["accessControl"] = {"repositories": {"**": {"anonymousPolicy": list(actions)}}}
+        made.write("info")
+
+    grant("read")
+    with running(made):
+        assert made.statuses(None) == made.statuses() == {READABLE}
+        grant("create")
+        os.kill(made.process.pid, signal.SIGHUP)
+        wait_until(lambda: made.statuses(None) == {CLOSED}, "the new rules hold")
+        assert all("needs_restart" not in event for event in made.events("reloaded"))
+        made.allow("read")
+        os.kill(made.process.pid, signal.SIGHUP)
+        wait_until(lambda: len(made.events("reloaded")) > 1, "it has reloaded again")
+        assert made.events("reloaded")[-1]["needs_restart"] == ["http", "auth"]
+        assert made.statuses(None) == made.statuses() == {CLOSED}

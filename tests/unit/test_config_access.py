@@ -154,6 +154,49 @@ def test_all_mistakes_are_named_at_once() -> None:
     assert len(problems_of(section)) == 4
 
 
+ANONYMOUS_ONLY: dict[str, Any] = {
+    "repositories": {"**": {"anonymousPolicy": ["read", "create"]}, "a/**": {"policies": [{"users": ["alice"]}]}},
+    "metrics": {"anonymousPolicy": ["read"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "needs_login"),
+    [
+        ({}, False),
+        ({"adminPolicy": {"users": [], "actions": ["read"]}, "groups": {"a": {"users": ["alice"]}}}, False),
+        ({"adminPolicy": {"groups": ["a"], "actions": ["read"]}}, True),
+        ({"metrics": {"users": ["alice"]}}, True),
+        ({"repositories": {"**": {"defaultPolicy": ["read"]}}}, True),
+        ({"repositories": {"**": {"policies": [{"users": ["alice"], "actions": ["read"]}]}}}, True),
+    ],
+)
+def test_rules_for_anonymous_callers_alone_need_no_login(
+    tmp_path: Path,
+    more: dict[str, Any],
+    needs_login: bool,  # noqa: FBT001
+) -> None:
+    """As in zot: nobody has to say who they are if nothing is granted to users."""
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"http": {"accessControl": {**ANONYMOUS_ONLY, **more}}}))
+    if needs_login:
+        with pytest.raises(ConfigError, match=r"http\.accessControl: zotpy cannot find out who its clients are"):
+            load_settings(file, {})
+    else:
+        assert load_settings(file, {}).http.access is not None
+
+
+@pytest.mark.parametrize("auth", [{}, None, {"failDelay": 5}])
+@pytest.mark.parametrize("is_ruled", [False, True])
+def test_a_section_of_logins_without_one_is_told(tmp_path: Path, auth: object, is_ruled: bool) -> None:  # noqa: FBT001
+    """A template may have left its content out: the registry is open then."""
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"http": {"auth": auth} | ({"accessControl": ANONYMOUS_ONLY} if is_ruled else {})}))
+    what = "what http.accessControl grants to anonymous callers" if is_ruled else "everything"
+    told = f"http.auth has no login, so everybody may do {what}: name a file of users in http.auth.htpasswd.path"
+    assert told in load_settings(file, {}).warnings
+
+
 def test_rules_need_a_login(tmp_path: Path) -> None:
     """Without one nobody could say who they are, so the file is refused, and its warnings are not needed."""
     file = tmp_path / "config.json"

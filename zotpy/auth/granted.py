@@ -66,14 +66,46 @@ def _asked(action: Action) -> tuple[Action, ...]:
     return (Action.CREATE, Action.UPDATE) if action is Action.PUSH else (action,)
 
 
+@dataclass(frozen=True, slots=True)
+class Unruled:
+    """The `zotpy.auth.permission.Permission` of a caller whom no policy limits. Immutable tags are so for them, too."""
+
+    policies: Policies
+    identity: Identity
+    is_open = False
+
+    def require(self, action: Action, repo: RepositoryName | None, reference: str = "") -> None:
+        """Return."""
+
+    def allows(self, action: Action, repo: RepositoryName | None, reference: str = "") -> bool:
+        """Say yes."""
+        del action, repo, reference
+        return True
+
+    def rule_of(self, action: Action, repo: RepositoryName | None, reference: str = "") -> str:
+        """Return nothing: no rule decides."""
+        del action, repo, reference
+        return ""
+
+    def is_fixed(self, action: Action, repo: RepositoryName, tag: Tag) -> bool:
+        """Say whether a tag is immutable. A token is no admin."""
+        del action
+        return self.policies.is_immutable(repo.text, tag.text)
+
+    def detects_collisions(self, repo: RepositoryName) -> bool:
+        """Say no."""
+        del repo
+        return False
+
+
 def refusal(identity: Identity, action: Action, repo: RepositoryName | None) -> RegistryError:
     """Return the error of a caller who may not do this. It tells nothing of the repository, nor of the rules."""
     detail = {"action": str(action)} | ({} if repo is None else {"repository": repo.text})
     what = _WHAT[action] + ("" if repo is None else f" {repo}")
-    if not identity.name:
+    if not identity.name and identity.can_log_in:
         return Unauthorized(f"log in to {what}", detail=detail)
-    needed = _NEED.get(action, f"the action {action}")
-    return Denied(f"{identity.name} may not {what}: ask the registry's operator for {needed}", detail=detail)
+    who, needed = identity.name or "an anonymous caller", _NEED.get(action, f"the action {action}")
+    return Denied(f"{who} may not {what}: ask the registry's operator for {needed}", detail=detail)
 
 
 _WHAT = {

@@ -1,6 +1,6 @@
 """What callers may do under the rules that hold now, which a reload replaces."""
 
-from zotpy.auth.granted import Granted
+from zotpy.auth.granted import Granted, Unruled
 from zotpy.auth.limited import Limited
 from zotpy.auth.permission import Identity, Nothing, Permission, Unrestricted
 from zotpy.auth.policy import Policies
@@ -30,9 +30,13 @@ class Grants:
     def __call__(self, identity: Identity) -> Permission:
         """Say what a caller may do."""
         if identity.access is not None:
-            rules = Unrestricted(identity) if identity.access.is_final else self._by_rules(identity)
+            rules = self._by_token(identity) if identity.access.is_final else self._by_rules(identity)
             return Limited(rules, identity.access)
         return self._by_rules(identity)
+
+    def _by_token(self, identity: Identity) -> Permission:
+        """Ask no rule about a token whose access is final, but for immutable tags."""
+        return Unrestricted(identity) if self._policies is None else Unruled(self._policies, identity)
 
     def _by_rules(self, identity: Identity) -> Permission:
         if self._policies is not None:

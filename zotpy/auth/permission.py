@@ -24,6 +24,8 @@ class Identity:
     """How the caller is known, such as `htpasswd`; empty if they are not."""
     access: Access | None = None
     """What the caller's token is good for; `None`: the caller has shown no token, so the rules alone decide."""
+    can_log_in: bool = True
+    """Whether there is any way to log in, for a caller who has not."""
 
 
 class Permission(Protocol):

@@ -52,7 +52,7 @@ def _run(options: argparse.Namespace) -> int:
     who, what = options.user or "an anonymous caller", f"{options.action} in {name}"
     access = settings.http.access
     if access is None:
-        is_allowed = bool(options.user) or settings.auth.htpasswd is None
+        is_allowed = bool(options.user) or not settings.auth.has_login
         _say(is_allowed, who, what, "the configuration has no http.accessControl, so only a login is needed, if any")
         return 0 if is_allowed else 1
     policies, identity = Policies(access), Identity(options.user, frozenset(options.group))

@@ -70,9 +70,11 @@ def counting(upload: UploadSettings, gc: GcSettings) -> UploadSettings:
 
 
 def unlocked(values: Values) -> Iterator[str]:
-    """Say that settings of logins lock nothing."""
-    if values.get("auth") and not auth_settings(values).has_login:
-        yield "http.auth has no login, so everybody may do everything: name a file of users in http.auth.htpasswd.path"
+    """Say that settings of logins lock nothing, also if all of them are left out."""
+    if "auth" in values and not auth_settings(values).has_login:
+        is_ruled = values.get("http", {}).get("access") is not None
+        what = "what http.accessControl grants to anonymous callers" if is_ruled else "everything"
+        yield f"http.auth has no login, so everybody may do {what}: name a file of users in http.auth.htpasswd.path"
 
 
 def raised(retention: RetentionSettings, gc: GcSettings) -> Iterator[str]:
@@ -124,8 +126,12 @@ def contradictions(values: Values, faulty: Collection[str]) -> Iterator[str]:
 
 def _missing_login(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield a problem if there are rules for users, and nobody can say who they are."""
-    if values.get("http", {}).get("access") is not None and not auth_settings(values).has_login:
-        problem = "zotpy cannot find out who its clients are without a way to log in: configure one, or remove this"
+    access = values.get("http", {}).get("access")
+    if access is not None and access.names_users and not auth_settings(values).has_login:
+        problem = (
+            "zotpy cannot find out who its clients are without a way to log in: configure one, or grant everything to"
+            " anonymous callers, and nothing to users"
+        )
         yield ("http.accessControl", "http.auth.htpasswd.path"), problem
 
 

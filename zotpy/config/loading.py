@@ -93,6 +93,8 @@ def _take_section(given: _Given, section: dict[str, Any], above: str) -> None:
 
 
 def _take_entry(given: _Given, path: str, value: object) -> None:
+    if path == "http.auth" and not value:  # a template may have left its content out: it is said to be open
+        given.values.setdefault("auth", {})
     if path in WITHOUT_EFFECT:
         _take_foreign(given, path, value)
     elif path in REFUSED:

@@ -61,3 +61,10 @@ class AccessSettings:
     """Users that may read the metrics."""
     has_open_metrics: bool = False
     """Whether callers may read the metrics that have not logged in."""
+
+    @property
+    def names_users(self) -> bool:
+        """Say whether anything is granted to callers who have logged in."""
+        grants = [self.admin, *(policy for rule in self.rules for policy in rule.policies)]
+        is_granted = any(each.actions and (each.users or each.groups) for each in grants)
+        return is_granted or bool(self.metrics_users) or any(rule.default for rule in self.rules)
