@@ -50,20 +50,21 @@ def test_a_gateway_is_let_in_from_where_it_is() -> None:
 
 @pytest.mark.parametrize(("directory", "kind"), [("overlays/nginx", "Ingress"), ("overlays/gateway-api", "HTTPRoute")])
 def test_the_edge_leads_to_the_service(directory: str, kind: str) -> None:
-    """By the name and the port that the service has, below `/v2/`."""
+    """By the name and the port that the service has, below `/v2/` and where tokens are given."""
     documents = built(directory)
     service = one(documents, "Service")
     [port] = service["spec"]["ports"]
     rule = one(documents, kind)["spec"]["rules"][0]
     if kind == "Ingress":
-        [path] = rule["http"]["paths"]
-        backend = path["backend"]["service"]
-        assert (backend["name"], backend["port"]["name"]) == (service["metadata"]["name"], port["name"])
-        assert (path["path"], path["pathType"]) == ("/v2/", "Prefix")
+        paths = rule["http"]["paths"]
+        for path in paths:
+            backend = path["backend"]["service"]
+            assert (backend["name"], backend["port"]["name"]) == (service["metadata"]["name"], port["name"])
+        assert [(path["path"], path["pathType"]) for path in paths] == [("/v2/", "Prefix"), ("/zot/auth/", "Prefix")]
     else:
         [backend] = rule["backendRefs"]
         assert (backend["name"], backend["port"]) == (service["metadata"]["name"], port["port"])
-        assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/v2/"}}]
+        assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": value}} for value in ("/v2/", "/zot/auth/")]
 
 
 def test_bodies_pass_the_ingress_unbuffered_and_unbounded() -> None:
