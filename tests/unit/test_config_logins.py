@@ -144,6 +144,9 @@ def test_a_lock_without_certificates_is_refused(tmp_path: Path) -> None:
     header = {"mtls": {"proxyHeader": "Client-Cert"}}
     (problem,) = problems(tmp_path, {"auth": header})
     assert problem.startswith("http.auth.mtls.proxyHeader: anybody can send this header: name the networks")
+    for everybody in ("0.0.0.0/0", "::/0"):
+        (problem,) = problems(tmp_path, {"auth": header, "trustedProxies": ["10.0.0.0/8", everybody]})
+        assert problem.startswith("http.auth.mtls.proxyHeader: anybody can send this header")
     mtls = load(tmp_path, {"auth": header, "trustedProxies": ["10.0.0.0/8"]}).auth.mtls
     assert mtls is not None
     assert mtls.proxy_header == "Client-Cert"

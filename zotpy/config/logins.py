@@ -43,8 +43,11 @@ def broken_logins(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
     if mtls and auth_settings(values).mtls is None:
         problem = "no client shows a certificate: write http.tls.cacert, or http.auth.mtls.proxyHeader, or remove this"
         yield ("http.auth.mtls", "http.tls.cacert", f"{_MTLS}.proxyHeader"), problem
-    if mtls.get("proxy_header") is not None and not http.get("trusted_proxies"):
-        problem = "anybody can send this header: name the networks of your proxies in http.trustedProxies"
+    networks = http.get("trusted_proxies", ())
+    if mtls.get("proxy_header") is not None and not (networks and all(network.prefixlen for network in networks)):
+        problem = (
+            "anybody can send this header: name the networks of your proxies in http.trustedProxies, not all networks"
+        )
         yield (f"{_MTLS}.proxyHeader", "http.trustedProxies"), problem
 
 
