@@ -77,7 +77,9 @@ def by_htpasswd(ground: Ground) -> Kind | None:
         reason = error.strerror or error if isinstance(error, OSError) else error
         msg = f"http.auth.htpasswd.path: {auth.htpasswd} cannot be read: {reason}"
         raise StartupError(msg) from error
-    checks = PasswordChecks(lambda: htpasswd.users, auth.checks_at_once, auth.checks_waiting, auth.remember_s)
+    checks = PasswordChecks(
+        lambda: htpasswd.users, auth.checks_at_once, auth.checks_waiting, auth.remember_s, auth.checks_per_client
+    )
     watching = Service(partial(htpasswd.keep_current, ground.bell))
     return Kind(authenticators=(checks,), renewers={passwords.KIND: checks}, services=(watching,))
 
@@ -95,7 +97,7 @@ def by_ldap(ground: Ground) -> Kind | None:
         raise StartupError(msg) from error
     try:
         files = AccountFiles(auth.ldap)
-        directory = ldap.Ldap(auth.ldap, lambda: files.account, auth.checks_waiting)
+        directory = ldap.Ldap(auth.ldap, lambda: files.account, auth.checks_waiting, auth.checks_per_client)
     except (OSError, ValueError) as error:
         msg = f"http.auth.ldap: {error}"
         raise StartupError(msg) from error
@@ -159,7 +161,7 @@ async def make_door(settings: Settings, bell: Bell, grants: Grants, store: Store
         [tokens, *(each for kind in kinds for each in kind.bearers)],
         [each for kind in kinds for each in kind.recognizers],
         grants,
-        Refusals(settings.auth.fail_delay_s, settings.auth.checks_waiting),
+        Refusals(settings.auth.fail_delay_s, settings.auth.checks_waiting, settings.auth.checks_per_client),
     )
     challenges = Challenges(settings.http.realm if login.authenticators else None, *_token_service(settings))
     services = tuple(each for kind in kinds for each in kind.services)

@@ -342,7 +342,7 @@ async def test_a_client_that_leaves_frees_its_place(ldap: Ask, nursery: trio.Nur
             await asked.identify(ALICE)
         group.cancel_scope.cancel()
     await silent.all_closed()
-    assert asked._under_way == 0
+    assert asked._places.taken == 0
 
 
 @pytest.mark.parametrize(

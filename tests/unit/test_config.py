@@ -528,6 +528,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "http.auth.htpasswd.path": (__file__, Path(__file__)),
     "http.auth.failDelay": ("5", 5.0),
     "http.auth.checksAtOnce": ("4", 4),
+    "http.auth.checksPerClient": ("20", 20),
     "http.auth.checksWaiting": ("50", 50),
     "http.auth.remember": ("1m", 60.0),
     "http.auth.bearer.cert": (__file__, Path(__file__)),

@@ -16,6 +16,8 @@ class Credentials:
 
     name: str
     password: bytes = field(repr=False)
+    client: str = field(default="", compare=False)
+    """The IP address of the client that sends them; empty if it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

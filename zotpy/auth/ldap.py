@@ -18,8 +18,9 @@ from zotpy.auth.basic import Credentials
 from zotpy.auth.directory import ConnectionLost, DirectoryConnection, DirectoryFailed, Entry, Server
 from zotpy.auth.hashes import LONGEST_PASSWORD_BYTES
 from zotpy.auth.permission import Identity
+from zotpy.auth.places import Places
 from zotpy.auth.remembered import Remembered
-from zotpy.core.errors import TooManyRequests, Unavailable
+from zotpy.core.errors import Unavailable
 from zotpy.settings import LdapSettings
 
 KIND = "ldap"
@@ -46,12 +47,16 @@ class RememberedUsers:
 class Ldap:
     """The `zotpy.auth.authenticator.Authenticator` that asks a directory, and its `Renewer`."""
 
-    def __init__(self, settings: LdapSettings, account: Callable[[], Account], waiting: int) -> None:
-        """`account` is called for each login. `waiting` is how many logins may be asked for or wait for that."""
+    def __init__(
+        self, settings: LdapSettings, account: Callable[[], Account], waiting: int, per_client: int | None = None
+    ) -> None:
+        """`account` is called for each login. `waiting` is how many logins may be asked for or wait for that.
+
+        `per_client` is how many of them may be of one client.
+        """
         self._settings = settings
         self._account = account
-        self._waiting = waiting
-        self._under_way = 0
+        self._places = Places(waiting, waiting if per_client is None else per_client)
         self._limiter = trio.CapacityLimiter(settings.connections)
         self._idle: list[tuple[Server, DirectoryConnection]] = []
         self._remembered = Remembered[Identity](settings.remember_s)
@@ -84,7 +89,7 @@ class Ldap:
             is_good = entry is not None and await connection.bind(entry.dn, password)
             return self._identity(entry, credentials.name) if entry is not None and is_good else None
 
-        identity = await self._ask(log_in)
+        identity = await self._ask(log_in, credentials.client)
         if identity is not None:
             self._remembered.keep(identity, *asked)
         return identity
@@ -107,22 +112,16 @@ class Ldap:
 
         return await self._ask(look_up)
 
-    async def _ask(self, job: Job) -> Identity | None:
+    async def _ask(self, job: Job, client: str = "") -> Identity | None:
         """Do a job on a connection to the directory. Raises as `identify`."""
-        if self._under_way >= self._waiting:
-            msg = "too many logins wait for the directory: try again"
-            raise TooManyRequests(msg, retry_after_s=_RETRY_AFTER_S)
-        self._under_way += 1
         try:
-            with trio.fail_after(self._settings.timeout_s):
+            with self._places.place_for(client), trio.fail_after(self._settings.timeout_s):
                 async with self._limiter:
                     return await self._connected(job)
         except (DirectoryFailed, trio.TooSlowError) as error:
             log.error("ldap_failed", server=self._settings.address, reason=str(error) or "no answer in time")  # noqa: TRY400 - a matter of the server
             msg = "the directory of users does not answer as it should: try again later, or log in by another way"
             raise Unavailable(msg, retry_after_s=_RETRY_AFTER_S) from error
-        finally:
-            self._under_way -= 1
 
     async def _connected(self, job: Job) -> Identity | None:
         """Do a job on a connection that is open, if there is one. If it ended meanwhile, do it again on a new one."""

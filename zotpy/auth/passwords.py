@@ -17,7 +17,7 @@ from zotpy.auth.basic import Credentials
 from zotpy.auth.hashes import PasswordHash
 from zotpy.auth.htpasswd import Users
 from zotpy.auth.permission import Identity
-from zotpy.auth.refusals import too_many
+from zotpy.auth.places import Places
 from zotpy.auth.remembered import Remembered
 
 KIND = "htpasswd"
@@ -33,13 +33,15 @@ class PasswordChecks:
     waiting: int
     """How many requests may be checked or wait for that."""
     remember_s: float
-    under_way: int = field(default=0, init=False)
-    """How many are checked, or wait for that."""
+    per_client: int | None = None
+    """How many of these may be of one client; `None`: all."""
+    _places: Places = field(init=False)
     _limiter: trio.CapacityLimiter = field(init=False)
     _background: Background = field(init=False)
     _remembered: Remembered[bool] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._places = Places(self.waiting, self.waiting if self.per_client is None else self.per_client)
         self._limiter = trio.CapacityLimiter(self.at_once)
         self._background = Background(self.at_once)
         self._remembered = Remembered(self.remember_s)
@@ -62,17 +64,12 @@ class PasswordChecks:
         """Say whether the user exists and has this password.
 
         A user who does not exist costs as much as one who does. Raises `TooManyRequests` if too many others are being
-        checked, unless these credentials were good a while ago.
+        checked, or too many of this client, unless these credentials were good a while ago.
         """
         if self._is_remembered(credentials):
             return True
-        if self.under_way >= self.waiting:
-            raise too_many()
-        self.under_way += 1
-        try:
+        with self._places.place_for(credentials.client):
             return await self._check(credentials)
-        finally:
-            self.under_way -= 1
 
     async def _check(self, credentials: Credentials) -> bool:
         async with self._limiter:

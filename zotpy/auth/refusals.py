@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 import trio
 
-from zotpy.core.errors import TooManyRequests, Unauthorized
-
-_RETRY_AFTER_S = 1
+from zotpy.auth.places import Places
+from zotpy.core.errors import Unauthorized
 
 
 @dataclass(slots=True)
@@ -19,26 +18,25 @@ class Refusals:
     """How long each is held back; 0: not at all."""
     most: int = 256
     """How many are held back at the same time. They take no places of logins: else guesses would keep users out."""
-    held: int = field(default=0, init=False)
-    """How many are now."""
+    per_client: int | None = None
+    """How many of these may be of one client; `None`: all."""
+    _places: Places = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._places = Places(self.most, self.most if self.per_client is None else self.per_client)
+
+    @property
+    def held(self) -> int:
+        """How many are held back now."""
+        return self._places.taken
 
     @asynccontextmanager
-    async def held_back(self) -> AsyncIterator[None]:
+    async def held_back(self, client: str = "") -> AsyncIterator[None]:
         """Hold back an `Unauthorized` of the block. Raises `TooManyRequests` in its place if too many are."""
         try:
             yield
         except Unauthorized:
             if self.delay_s:
-                if self.held >= self.most:
-                    raise too_many() from None
-                self.held += 1
-                try:
+                with self._places.place_for(client):
                     await trio.sleep(self.delay_s)
-                finally:
-                    self.held -= 1
             raise
-
-
-def too_many() -> TooManyRequests:
-    """Return the error of a login that cannot be checked, or not be refused, because too many are."""
-    return TooManyRequests("too many logins are being checked: try again", retry_after_s=_RETRY_AFTER_S)

@@ -65,6 +65,7 @@ LEAVES = {
     "http.auth.htpasswd.path": Leaf("auth", "htpasswd", read_file),
     "http.auth.failDelay": Leaf("auth", "fail_delay_s", read_delay),
     "http.auth.checksAtOnce": Leaf("auth", "checks_at_once", read_count(1, 64)),
+    "http.auth.checksPerClient": Leaf("auth", "checks_per_client", read_count(1, 10_000)),
     "http.auth.checksWaiting": Leaf("auth", "checks_waiting", read_count(1, 10_000)),
     "http.auth.remember": Leaf("auth", "remember_s", read_wait),
     "http.auth.ldap.address": Leaf("ldap", "address", read_text),

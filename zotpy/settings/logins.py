@@ -80,6 +80,8 @@ class AuthSettings:
     """How long the answer to wrong credentials is held back."""
     checks_at_once: int = 2
     """How many passwords are checked at the same time, each in a thread, 1 to 64."""
+    checks_per_client: int = 64
+    """How many of the logins that wait, and of the refusals, may be of one client, 1 to 10,000."""
     checks_waiting: int = 256
     """How many logins may be checked or wait for that, and how many refusals may be held back, 1 to 10,000."""
     remember_s: float = 300.0

@@ -7,7 +7,7 @@ same for both.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
@@ -68,7 +68,7 @@ class Desk:
             refresh: str | None = _first(form, "refresh_token")
             return self._answer(call, await self.tokens.refresh(refresh or ""), form, refresh)
         if grant_type == "password" or (not grant_type and _first(form, "password")):
-            identity = await self.login.identify(_credentials(form))
+            identity = await self.login.identify(replace(_credentials(form), client=call.request.reached.client))
         elif not grant_type:
             identity = await self._caller(call)
         else:

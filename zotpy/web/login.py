@@ -1,7 +1,7 @@
 """Who makes a request, by the credentials that it carries, and so what it may do."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from zotpy.auth.authenticator import Authenticator, BearerReader
@@ -72,7 +72,7 @@ class Login:
         """Return who makes a request; `ANONYMOUS` without credentials. Raises as `admit`."""
         shown = read_authorization(request.headers.getlist("Authorization"))
         if isinstance(shown, Credentials):
-            return await self.identify(shown)
+            return await self.identify(replace(shown, client=request.reached.client))
         if isinstance(shown, Bearer):
             return await self._read(shown, continues=request.route == UPLOAD)
         for recognizer in self.recognizers:
@@ -82,7 +82,7 @@ class Login:
 
     async def identify(self, credentials: Credentials) -> Identity:
         """Return who has a name and a password. Raises `Unauthorized`, `TooManyRequests`, `Unavailable`."""
-        async with self.refusals.held_back():
+        async with self.refusals.held_back(credentials.client):
             for authenticator in self.authenticators:
                 if (identity := await authenticator.identify(credentials)) is not None:
                     return identity

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from zotpy.auth.grants import everything_to_users
 from zotpy.auth.htpasswd import Users
 from zotpy.auth.passwords import PasswordChecks
 from zotpy.auth.permission import Identity, Permission, Unrestricted
+from zotpy.http.server.proxies import TrustedProxies
 from zotpy.web.app import ROUTES
 from zotpy.web.challenges import Challenges
 from zotpy.web.login import Login
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     import httpx
     import trio
 
+    from zotpy.auth.basic import Credentials
     from zotpy.web.login import Grant
 
 PATHS = (
@@ -170,6 +173,28 @@ async def test_too_many_logins_are_told_to_come_back(nursery: trio.Nursery) -> N
         answer = await replica.client.get("/v2/", auth=ALICE)
         assert (answer.status_code, codes_of(answer)) == (429, ["TOOMANYREQUESTS"])
         assert answer.headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("proxies", "told"), [(None, "127.0.0.1"), (TrustedProxies([ip_network("127.0.0.0/8")]), "192.0.2.7")]
+)
+async def test_a_login_counts_for_the_address_of_its_client(
+    nursery: trio.Nursery, proxies: TrustedProxies | None, told: str
+) -> None:
+    """That is what trusted proxies say, and nobody else."""
+    seen: list[str] = []
+
+    class Noting:
+        """Notes whose credentials it is asked about."""
+
+        async def identify(self, credentials: Credentials) -> Identity | None:
+            """Say that nobody has them."""
+            seen.append(credentials.client)
+            return None
+
+    async with serving(nursery, admit=Login([Noting()]).admit, proxies=proxies) as replica:
+        await replica.client.get("/v2/", auth=ALICE, headers={"X-Forwarded-For": "192.0.2.7"})
+    assert seen == [told]
 
 
 async def test_anonymous_callers_get_what_is_granted_but_no_ping(nursery: trio.Nursery) -> None:
