@@ -17,7 +17,7 @@ from quart import Response
 from zotpy.auth.actions import Action
 from zotpy.auth.basic import LONGEST_NAME_BYTES, Credentials
 from zotpy.auth.permission import Identity, Permission
-from zotpy.auth.scopes import CATALOG, EVERYTHING, ON_REPOSITORIES, REGISTRY, REPOSITORY, Scope, read_scopes
+from zotpy.auth.scopes import CATALOG, EVERYTHING, ON_REPOSITORIES, REGISTRY, REPOSITORY, Access, Scope, read_scopes
 from zotpy.auth.tokens import Tokens
 from zotpy.core.errors import NameInvalid, Unauthorized
 from zotpy.core.names import RepositoryName
@@ -80,7 +80,7 @@ class Desk:
     async def _caller(self, call: Call) -> Identity:
         """Return who calls. A token that is good for requests gets no other one: else no token would ever end."""
         identity = await self.login.caller(call.request)
-        if identity.access is not None:
+        if isinstance(identity.access, Access):
             msg = "a token for requests cannot be exchanged for another one: log in, or bring a refresh token"
             raise Unauthorized(msg)
         return identity
