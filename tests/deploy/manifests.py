@@ -56,5 +56,5 @@ def policies(documents: Documents) -> dict[str, dict[str, Any]]:
 def settings_of(documents: Documents, tmp_path: Path) -> tuple[Path, Settings]:
     """Write the configuration where it can be read, and read it."""
     file = tmp_path / "config.yaml"
-    file.write_text(one(documents, "ConfigMap")["data"]["config.yaml"])
+    file.write_text(one(documents, "ConfigMap", "zotpy")["data"]["config.yaml"])
     return file, load_settings(file, environ={})

@@ -262,6 +262,7 @@ WAYS: dict[str, dict[str, Way]] = {
         "kubectl -n zotpy create secret generic zotpy-s3 --from-literal=AWS_ACCESS_KEY_ID=..."
         " --from-literal=AWS_SECRET_ACCESS_KEY=...": _CLUSTER,
         "kubectl -n zotpy create secret tls registry-tls --cert=tls.crt --key=tls.key": _CLUSTER,
+        "kubectl -n zotpy create secret generic zotpy-users --from-file=htpasswd": _CLUSTER,
         "kubectl apply -k registry": Covered("docs/test_pages.py::test_the_kustomization_of_the_page_builds"),
         "kubectl -n zotpy logs -l app.kubernetes.io/component=replica --prefix --tail=20": _CLUSTER,
         "kubectl -n zotpy get pods,hpa,pdb": _CLUSTER,

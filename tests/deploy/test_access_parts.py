@@ -1,0 +1,92 @@
+"""Logins and rules in deployments: the component for Kubernetes, and the drop-in for systemd."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+from tests.deploy.manifests import built, one
+from tests.deploy.test_units import UNITS, analyze
+from tests.processes import find_program
+from zotpy.cli import main
+from zotpy.config import load_settings
+
+OVERLAY = "overlays/access"
+DROP_IN = UNITS.parent / "users.conf"
+PATH, RULES = "ZOTPY_HTTP_AUTH_HTPASSWD_PATH", "ZOTPY_HTTP_ACCESSCONTROL"
+
+
+def pods() -> list[dict[str, Any]]:
+    """Return what the pods of replicas and of the collector are made of."""
+    documents = built(OVERLAY)
+    collector = one(documents, "CronJob")["spec"]["jobTemplate"]["spec"]
+    return [each["template"]["spec"] for each in (one(documents, "Deployment")["spec"], collector)]
+
+
+@pytest.mark.parametrize("index", [0, 1], ids=["replica", "collector"])
+def test_pods_have_users_and_rules(index: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zotpy takes both without a warning. The secret is mounted whole, so that its changes are seen."""
+    pod = pods()[index]
+    [container] = pod["containers"]
+    env = {each["name"]: each for each in container["env"]}
+    users = PurePosixPath(env[PATH]["value"])
+    [mount] = [each for each in container["volumeMounts"] if each["name"] == "users"]
+    assert (mount["mountPath"], mount["readOnly"]) == (str(users.parent), True)
+    assert "subPath" not in mount
+    assert {"name": "users", "secret": {"secretName": "zotpy-users"}} in pod["volumes"]
+    reference = env[RULES]["valueFrom"]["configMapKeyRef"]
+    rules = one(built(OVERLAY), "ConfigMap", reference["name"])["data"][reference["key"]]
+
+    (tmp_path / users.name).write_text("ci:$2y$10$abcdefghijklmnopqrstuuR6Z3QyKl0QyPzJ1fJbXf6oQzZQv5Y1u\n")
+    file = tmp_path / "config.yaml"
+    file.write_text(one(built(OVERLAY), "ConfigMap", "zotpy")["data"]["config.yaml"])
+    variables = {PATH: str(tmp_path / users.name), RULES: rules}
+    settings = load_settings(file, variables)
+    assert settings.auth.htpasswd == tmp_path / users.name
+    assert settings.warnings == ()
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    asked = ["access", "-c", str(file), "--repo", "team/app", "--tag", "v1", "--user"]
+    assert main([*asked, "ci", "--action", "update"]) == 1
+    assert main([*asked, "admin", "--action", "update"]) == 0
+    assert main([*asked, "anybody", "--action", "read"]) == 0
+
+
+@pytest.mark.parametrize("unit", ["zotpy@.service", "zotpy-gc.service"])
+def test_systemd_takes_the_drop_in(unit: str, tmp_path: Path) -> None:
+    """It finds nothing wrong with the unit and its drop-in together, and would find a name that it does not know."""
+    program = tmp_path / "opt/zotpy/current/bin/zotpy"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    file = tmp_path / unit.replace("@.", "@5001.")
+    file.write_text((UNITS / unit).read_text().replace("=/opt/zotpy", f"={tmp_path}/opt/zotpy"))
+    drop_in = tmp_path / f"{file.name}.d" / "users.conf"
+    drop_in.parent.mkdir()
+    for text, is_known in ((DROP_IN.read_text(), True), (DROP_IN.read_text().replace("LoadC", "LodC"), False)):
+        drop_in.write_text(text)
+        verified = analyze("verify", "--man=no", file)
+        assert ("LodCredential" not in verified.stderr) == is_known
+        if is_known:
+            assert [line for line in verified.stderr.splitlines() if "zotpy" in line or "users.conf" in line] == []
+
+
+def test_the_drop_in_names_the_file_that_it_loads(tmp_path: Path) -> None:
+    """The variable leads to the credential of the same name, below `%d`, where systemd shows credentials."""
+    lines = dict(line.split("=", 1) for line in DROP_IN.read_text().splitlines() if line and line[0] not in "#[")
+    name, _, source = lines["LoadCredential"].partition(":")
+    assert source == "/etc/zotpy/htpasswd"
+    variable, _, value = lines["Environment"].partition("=")
+    assert (variable, value) == (PATH, f"%d/{name}")
+    (tmp_path / name).write_text("")
+    assert load_settings(None, {variable: value.replace("%d", str(tmp_path))}).auth.htpasswd == tmp_path / name
+    commands = [line.removeprefix("#").strip() for line in DROP_IN.read_text().splitlines() if "install -D" in line]
+    for command in commands:
+        target = command.split()[-1]
+        made = tmp_path / target.lstrip("/")
+        words = [*command.split()[:-2], str(DROP_IN), str(made)]
+        subprocess.run([find_program(words[0], "apt-get install coreutils"), *words[1:]], check=True)
+        assert (UNITS / made.parent.name.removesuffix(".d")).exists()
