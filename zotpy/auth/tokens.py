@@ -36,6 +36,11 @@ class Keys(Protocol):
         """The key to sign with."""
         ...
 
+    @property
+    def losses(self) -> int:
+        """How often keys were found that count no more."""
+        ...
+
     async def find(self, key_id: str) -> SigningKey | None:
         """Return the key of a token; `None`: no such key counts."""
         ...
@@ -82,6 +87,7 @@ class Tokens(Generic[KeysT]):
     """Says which groups a token needs to carry."""
     clock: Callable[[], float] = time.time
     verified: Verified = field(default_factory=Verified, init=False, repr=False)
+    _losses: int = field(default=0, init=False)
 
     def issue(self, identity: Identity, scopes: Sequence[Scope]) -> Issued:
         """Write a token that is good for these scopes."""
@@ -115,6 +121,9 @@ class Tokens(Generic[KeysT]):
     async def read(self, token: str) -> Identity | None:
         """Return whose token this is. `None`: another issuer has signed it. Raises `TokenInvalid`, `TokenEnded`."""
         now = self.clock()
+        if self._losses != self.keys.losses:
+            self._losses = self.keys.losses
+            self.verified.clear()
         if (identity := self.verified.recall(token, now)) is not None:
             return identity
         claims = await self._checked(token, _ACCESS)

@@ -46,6 +46,8 @@ class TokenKeys:
     keep_s: float
     """How long the longest token lasts."""
     clock: Callable[[], float] = time.time
+    losses: int = field(default=0, init=False)
+    """How often keys were found that count no more: what was remembered of their tokens counts no more either."""
     _known: dict[int, SigningKey] = field(default_factory=dict)
     _asked: dict[int, float] = field(default_factory=dict)
     """When the key of a number was read last, on trio's clock."""
@@ -82,6 +84,8 @@ class TokenKeys:
                 found[number] = key
         if today not in found:
             found[today] = await self._make(today)
+        if any(found.get(number) != key for number, key in self._known.items()):
+            self.losses += 1
         self._known = found
 
     @property
@@ -99,6 +103,7 @@ class TokenKeys:
         if (known is None or known.key_id != key_id) and self._may_ask(number):
             known = await self._read(number)
             if known is not None:
+                self.losses += number in self._known
                 self._known[number] = known
         return known if known is not None and known.key_id == key_id else None
 

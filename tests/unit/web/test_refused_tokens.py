@@ -226,6 +226,21 @@ async def test_a_remembered_token_is_not_checked_again(scene: Scene, monkeypatch
     assert checked == [token, bad, bad]
 
 
+async def test_a_token_ends_with_its_key_although_it_is_remembered(scene: Scene) -> None:
+    """An operator who deletes the keys ends all tokens. A rotation ends none."""
+    token = await scene.token(ALICE, PULL_PUSH)
+    assert (await begin(scene, token)).status_code == 202
+    for name in [*scene.store.objects]:
+        del scene.store.objects[name]
+    await scene.tokens.keys.look()
+    await check_refused(scene, token)
+    token = await scene.token(ALICE, PULL_PUSH)
+    assert (await begin(scene, token)).status_code == 202
+    await scene.tokens.keys.look()
+    assert len(scene.tokens.verified) == 1
+    assert (await begin(scene, token)).status_code == 202
+
+
 async def test_a_token_never_becomes_too_long_for_proxies(scene: Scene) -> None:
     """Whoever asks for more at once is told so."""
     scopes = [f"repository:team/{'x' * 230}{number}:pull,push" for number in range(60)]
