@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 import h11
-from h11._readers import ChunkedReader, ContentLengthReader
+from h11._readers import ChunkedReader
 
 from zotpy.http.chunks import JoiningChunkedReader, PieceBuffer
 
@@ -61,17 +61,6 @@ class Connection(h11.Connection):
     def is_idle(self) -> bool:
         """Whether no request is under way, and nothing of the next one has arrived."""
         return self.their_state is h11.IDLE and self.our_state is h11.IDLE and not self._receive_buffer
-
-    @property
-    def awaited_bytes(self) -> int:
-        """How much of a body of known length has still to be received, if nothing of it is here; else 0."""
-        reader = self._reader
-        return reader._remaining if isinstance(reader, ContentLengthReader) and not self._receive_buffer else 0  # noqa: SLF001
-
-    def note_received(self, count: int) -> None:
-        """Note that `count` of the `awaited_bytes` were received elsewhere: they become no event."""
-        reader: Any = self._reader
-        reader._remaining -= count  # noqa: SLF001 - h11 has no way to say this
 
     def forget_received(self) -> None:
         """Drop received bytes that are not an event yet: nothing more is read."""
