@@ -43,6 +43,9 @@ class Checks:
                 raise Broken(_say("manifest", repo, digest, "was lost"))
         for repo, digest in blobs:
             self._check_blob(repo, digest)
+        for repo, tag, digest in self.history.fixed_tags():
+            if self.named_by(repo, tag) != digest or not self.has_manifest(repo, digest):
+                raise Broken(_say(f"immutable tag {tag} of", repo, digest, "was moved or lost"))
 
     def check_quiet(self) -> None:
         """Check, when no request is under way, what must not exist, the tags, and everything that can be seen."""

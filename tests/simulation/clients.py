@@ -10,19 +10,21 @@ import trio
 
 from tests.simulation.contents import BLOBS, MANIFESTS, REPOS, TAGS
 from tests.simulation.history import Operation
+from zotpy.bucket.deletions import every_tag
 from zotpy.core.conditions import Condition
 from zotpy.core.errors import (
     BlobUnknown,
     ManifestBlobUnknown,
     ManifestUnknown,
     RegistryError,
+    TagImmutable,
 )
 from zotpy.core.ranges import Span
 from zotpy.store.interface import StoreError
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
     from tests.simulation.calls import Actor
     from tests.simulation.checks import Checks
@@ -37,6 +39,13 @@ if TYPE_CHECKING:
 FAILED = (RegistryError, StoreError, trio.TooSlowError)
 """What `zotpy.web.errors` asks the client to try again after."""
 NOT_FOUND = (BlobUnknown, ManifestBlobUnknown, ManifestUnknown)
+
+
+def _no_tag(tags: Collection[Tag]) -> None:
+    """Refuse to delete a manifest that immutable tags name, and all are."""
+    if tags:
+        msg = "an immutable tag names it"
+        raise TagImmutable(msg)
 
 
 class Body:
@@ -118,6 +127,7 @@ class Client:
             manifest.media_type,
             extra_tags=extra,
             condition=condition,
+            immutable=TAGS if self.theme.immutable else (),
         )
         return await self._do(Operation("push", repo, manifest.digest, tag, extra), push)
 
@@ -137,7 +147,8 @@ class Client:
 
     async def delete(self, repo: RepositoryName, digest: Digest) -> bool:
         """Delete a manifest."""
-        delete = partial(self.registry.manifests.delete, repo, digest)
+        judge = _no_tag if self.checks.history.immutable else every_tag
+        delete = partial(self.registry.manifests.delete, repo, digest, judge=judge)
         return await self._do(Operation("delete", repo, digest), delete, answers=False)
 
     async def delete_tag(self, repo: RepositoryName, tag: Tag) -> bool:

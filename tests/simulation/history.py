@@ -95,6 +95,8 @@ class History:
     """What writes or deletes a tag by its name."""
     retains: bool = False
     """Whether old manifests that no tag names may be deleted."""
+    immutable: bool = False
+    """Whether tags may be neither moved nor deleted once they exist."""
 
     def add(self, operation: Operation) -> None:
         """Note an operation that begins."""
@@ -170,6 +172,14 @@ class History:
                 others = [one for one in operations if one is not push]
                 if push.is_after([*others, *self.deletes.get((repo, push.digest), ())]):
                     yield repo, tag, push.digest
+
+    def fixed_tags(self) -> Iterator[tuple[RepositoryName, Tag, Digest]]:
+        """Yield the immutable tags of acknowledged pushes, each with what it must name from then on."""
+        if self.immutable:
+            for (repo, tag), operations in self.tags.items():
+                for push in operations:
+                    if push.acknowledged and push.digest is not None:
+                        yield repo, tag, push.digest
 
     def gone_tags(self) -> Iterator[tuple[RepositoryName, Tag, Digest]]:
         """Yield tags that must not name a manifest any more, each with it: they were deleted with it."""

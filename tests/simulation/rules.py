@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
+    from zotpy.bucket.deletions import Judge
     from zotpy.bucket.record_listing import ListedRecord
     from zotpy.core.digests import Digest
     from zotpy.core.keys import Kind
@@ -235,6 +236,35 @@ def grace() -> AbstractContextManager[Any]:
     return patch.object(Collection, "is_past_grace", lambda *_: True)
 
 
+def immutable_swaps() -> AbstractContextManager[Any]:
+    """Let a push that saw that it may write a tag write it, whatever was written meanwhile."""
+    original = Tags.write
+
+    async def write(self: Tags, *arguments: Any) -> None:
+        repo, tag, digest, value, _, _, due = arguments
+        await original(self, repo, tag, digest, value, None, None, due)
+
+    return patch.object(Tags, "write", write)
+
+
+def judging_again() -> AbstractContextManager[Any]:
+    """Let a DELETE that was overtaken not look for immutable tags again."""
+    original = Deletions.delete
+
+    async def delete(self: Deletions, repo: RepositoryName, digest: Digest, room: Any, judge: Judge) -> None:
+        is_judged = False
+
+        def once(tags: Any) -> None:
+            nonlocal is_judged
+            if not is_judged:
+                is_judged = True
+                judge(tags)
+
+        await original(self, repo, digest, room, once)
+
+    return patch.object(Deletions, "delete", delete)
+
+
 def retention_swaps() -> AbstractContextManager[Any]:
     """Let retention delete a manifest that was touched since it was read."""
 
@@ -302,6 +332,8 @@ RULES = {
         tombstone_last,
         lease_first,
         grace,
+        immutable_swaps,
+        judging_again,
         retention_swaps,
         lease_of_entry,
         indexes_first,

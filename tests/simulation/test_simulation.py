@@ -43,6 +43,8 @@ WITNESSES = {
     "epochs": ("rivals", 575),
     "age_of_kept": ("kept", 15),
     "store_times": ("suspended", 286),
+    "immutable_swaps": ("immutable", 6),
+    "judging_again": ("immutable", 96),
     "retention_swaps": ("retained", 7),
     "lease_of_entry": ("retained", 10),
     "indexes_first": ("retained", 155),
@@ -75,6 +77,13 @@ def test_all_that_was_acknowledged_stays_whole(seeds: Callable[[int, int], range
 def test_what_a_tag_names_stays_whole_where_untagged_manifests_go(seeds: Callable[[int, int], range]) -> None:
     """By a retention rule, while they are wanted again: what can be seen is whole, what is young or tagged stays."""
     failure = first_failure(seeds(QUICK_OF_ONE_THEME, LONG_OF_ONE_THEME), "retained")
+    assert failure is None, str(failure)
+
+
+@pytest.mark.timeout(1200)
+def test_immutable_tags_are_made_once(seeds: Callable[[int, int], range]) -> None:
+    """From the first push that was acknowledged on, such a tag names that manifest, whatever is pushed and deleted."""
+    failure = first_failure(seeds(QUICK_OF_ONE_THEME, LONG_OF_ONE_THEME), "immutable")
     assert failure is None, str(failure)
 
 

@@ -64,6 +64,8 @@ class Theme:
     """How many graces a client may wait between these; a collector waits half as long before each collection."""
     shares: bool = False
     """The clients of a round have one replica, whose reads may share calls."""
+    immutable: bool = False
+    """All tags are immutable, for every client."""
     retains: bool = False
     """Collectors delete manifests that no tag names, and referrers of what does not exist any more."""
 
@@ -169,6 +171,16 @@ RENOUNCED = replace(
     stay=(0.0, 0.2),
 )
 """An old blob is wanted, then deleted, while it is being collected."""
+IMMUTABLE = replace(
+    RIVALS,
+    weights=(0, 7, 5, 0, 0, 0, 0, 0),
+    manifests=(ONE, TWO, THREE),
+    focus=(1, 2, 2),
+    tagged=0.7,
+    both_tags=0.3,
+    immutable=True,
+)
+"""Manifests pushed by tags that must not move, and deleted, at once."""
 CRASHING = Theme(
     weights=(6, 2, 2, 0, 0, 2, 0, 0),
     repos=REPOS[:1],
@@ -260,6 +272,7 @@ THEMES = {
     "renounced": RENOUNCED,
     "crashing": CRASHING,
     "revived": REVIVED,
+    "immutable": IMMUTABLE,
     "retained": RETAINED,
     "kept": KEPT,
     "suspended": SUSPENDED,
@@ -269,4 +282,4 @@ THEMES = {
 
 def draw(rng: random.Random) -> Theme:
     """Draw a theme."""
-    return rng.choices(tuple(THEMES.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2, 0, 0, 0, 2, 0))[0]
+    return rng.choices(tuple(THEMES.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2, 0, 0, 0, 0, 2, 0))[0]

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from tests.unit.auth.rules import ALICE, ANONYMOUS, BOB, grant, policies
 from zotpy.auth.actions import Action
 from zotpy.auth.decision import Decision, Grantor
+from zotpy.auth.granted import Granted
 from zotpy.auth.permission import Identity
 from zotpy.auth.policy import ON_REPOSITORIES, REMEMBERED, Policies
 from zotpy.config.access import ACTIONS, read_access_control
 from zotpy.config.errors import NestedProblems
+from zotpy.core.names import RepositoryName, Tag
 from zotpy.settings import AccessSettings
 
 if TYPE_CHECKING:
@@ -158,9 +160,23 @@ words = st.sets(st.sampled_from(ACTIONS)).map(sorted)
 people = st.sets(st.sampled_from(["alice", "bob", "carol"]), max_size=2).map(sorted)
 teams = st.sets(st.sampled_from(["a", "b"])).map(sorted)
 grants = st.fixed_dictionaries({"users": people, "groups": teams, "actions": words})
+TAG_MATCHES: dict[str, Callable[[str], bool]] = {
+    "*": lambda _: True,
+    "v*": lambda tag: tag.startswith("v"),
+    "*-rc?": lambda tag: len(tag) > 3 and tag[-4:-1] == "-rc",
+    "{latest,dev}": lambda tag: tag in {"latest", "dev"},
+}
+TAGS = ["v1", "v1-rc1", "latest", "dev", "other"]
+tag_patterns = st.lists(st.sampled_from(sorted(TAG_MATCHES)), unique=True, max_size=2)
 rule = st.fixed_dictionaries(
-    {"policies": st.lists(grants, max_size=3), "defaultPolicy": words, "anonymousPolicy": words}
-)
+    {
+        "policies": st.lists(grants, max_size=3),
+        "defaultPolicy": words,
+        "anonymousPolicy": words,
+        "immutableTags": tag_patterns,
+        "mutableTags": tag_patterns,
+    }
+).map(lambda made: made if made["immutableTags"] else {**made, "mutableTags": []})
 sections = st.fixed_dictionaries(
     {
         "repositories": st.dictionaries(st.sampled_from(["x*", "*y*", "x/**", "x/y/*", "z"]), rule),
@@ -195,6 +211,25 @@ def test_decisions_are_those_of_zots_words(section: Any, caller: Identity, actio
         or has(section["adminPolicy"])
     )
     assert Policies(read_access_control(section)).decide(caller, Action(action), name).is_allowed == expected
+
+
+@given(
+    sections, callers, st.sampled_from(["update", "delete"]), st.sampled_from(["x", "x/y", "z"]), st.sampled_from(TAGS)
+)
+def test_immutable_tags_are_those_of_the_documentation(
+    section: Any, caller: Identity, action: str, name: str, tag: str
+) -> None:
+    """A model in the words of `docs/access.md` decides the same: the longest pattern, its exceptions, and the admin."""
+    matching = [pattern for pattern in section["repositories"] if MATCHES[pattern](name)]
+    repository = section["repositories"][max(matching, key=len)] if matching else {}
+    is_immutable = any(TAG_MATCHES[pattern](tag) for pattern in repository.get("immutableTags", []))
+    is_exception = any(TAG_MATCHES[pattern](tag) for pattern in repository.get("mutableTags", []))
+    admin = section["adminPolicy"]
+    groups = {*caller.groups, *(group for group, of in section["groups"].items() if caller.name in of["users"])}
+    is_admin = bool(caller.name) and (caller.name in admin["users"] or bool(groups & set(admin["groups"])))
+    expected = is_immutable and not is_exception and not (is_admin and action in admin["actions"])
+    granted = Granted(Policies(read_access_control(section)), caller)
+    assert granted.is_fixed(Action(action), RepositoryName(name), Tag(tag)) == expected
 
 
 def test_the_order_in_a_file_does_not_matter() -> None:
