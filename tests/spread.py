@@ -10,24 +10,33 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 LONGEST = (
-    "tests/deploy/test_bare_machine.py",
     "tests/simulation/test_simulation.py",
+    "tests/deploy/test_bare_machine.py",
     "tests/integration/test_collecting.py",
-    "tests/style/test_types.py",
     "tests/bench/test_run.py",
-    "tests/bench/test_alone.py",
-    "tests/failover/test_tag_races.py",
-    "tests/failover/test_kills.py",
-    "tests/failover/test_rolling_restart.py",
     "tests/deploy/test_image.py",
+    "tests/failover/test_rolling_restart.py",
+    "tests/bench/test_alone.py",
+    "tests/failover/test_kills.py",
     "tests/deploy/test_release.py",
     "tests/blackbox/test_releases.py",
+    "tests/powercuts/test_power_cuts.py",
+    "tests/bench/test_target.py",
     "tests/blackbox/test_workers.py",
+    "tests/failover/test_tag_races.py",
+    "tests/docs/test_pages.py",
+    "tests/docs/test_backup.py",
     "tests/faults/uploads/test_cut_chunks.py",
     "tests/faults/uploads/test_resume_anywhere.py",
+    "tests/faults/uploads/test_memory_bound.py",
     "tests/faults/test_memory_of_manifests.py",
+    "tests/fuzz/test_fuzz.py",
+    "tests/style/test_types.py",
 )
-"""Files that take half a minute or more; the others come after them, in their own order."""
+"""Files that take half a minute or more; the others come after them, in their own order.
+
+The simulation takes a minute, or ten if it searches long.
+"""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
