@@ -56,10 +56,14 @@ class Wire:
     async def receive(self, left_bytes: int | None, most_bytes: int) -> bytes | bytearray:
         """Receive up to `most_bytes`, none at the end. `left_bytes` of a body are still to come (`None`: unknown).
 
+        Once we have closed our side, wait for the client's end, and drop what comes before it.
+
         Raises `trio.BrokenResourceError`, `trio.ClosedResourceError` or `OSError`.
         """
         if self._has_ended:
-            return await self._drop_some(most_bytes)
+            while await self._drop_some(most_bytes):
+                pass
+            return b""
         if left_bytes != 0:
             most_bytes = self.patience.most(most_bytes)
             await self._gather(left_bytes, most_bytes)
@@ -77,11 +81,14 @@ class Wire:
             with suppress(BlockingIOError):
                 return os.read(plain.fileno(), most_bytes)
 
-    async def _drop_some(self, most_bytes: int) -> bytes:
-        """Receive bytes that are of no use any more: TLS hands nothing out once we have ended our side."""
-        if self._tls is None:
-            return bytes(await self.stream.receive_some(most_bytes))
-        return b"dropped" if await self._tls.drop_some(most_bytes) else b""
+    async def _drop_some(self, most_bytes: int) -> bool:
+        """Receive bytes that are of no use any more, and say whether there were any: none is the end.
+
+        TLS hands nothing out once we have ended our side.
+        """
+        if self._tls is not None:
+            return await self._tls.drop_some(most_bytes)
+        return len(await self.stream.receive_some(most_bytes)) > 0
 
     async def _gather(self, left_bytes: int | None, most_bytes: int) -> None:
         """Wait for a bite of a body, unless TLS has bytes of it that are not in the socket any more."""
