@@ -81,12 +81,12 @@ class Dispatcher:
                 permission.require(route.needs, repo, last)
             response = await route.handler(Call(self._context, request, permission, repo, last))
         except (Exception, BaseExceptionGroup) as error:
-            cause = first_cause(error)
-            if isinstance(cause, trio.Cancelled):
+            # The cause gets no name: this frame is in its traceback, and in a cycle it would hold the request's bytes.
+            if isinstance(first_cause(error), trio.Cancelled):
                 raise
             response = area.failed(error)
             if response.status_code == HTTPStatus.UNAUTHORIZED:
-                response.headers.setlist("WWW-Authenticate", self._challenge(request, needs, repo, cause))
+                response.headers.setlist("WWW-Authenticate", self._challenge(request, needs, repo, first_cause(error)))
             return response
         response.headers.update(area.headers)
         return response

@@ -75,6 +75,11 @@ class BoundedBody:
         """
         self._receive, self._ask = receive, ask
 
+    def let_go(self) -> None:
+        """Hold nothing of the server any more: the request is over."""
+        self._receive = self._ask = None
+        self.settled.set()
+
     def end(self) -> None:
         """Note that all of it was received."""
         self.finished = True

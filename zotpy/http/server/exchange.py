@@ -99,7 +99,14 @@ class Exchange:
             answered.cut, answered.received_bytes = self._why_cut(), request.body.received_bytes
             answered.route, answered.user, answered.login = request.route, request.user, request.login
             app.on_answered(answered, trio.current_time())
+            self._let_go()
         self.is_last = self.is_last or self._scope.cancelled_caught
+
+    def _let_go(self) -> None:
+        """Lead back to nothing: in a cycle, what the request has held would stay until the collector runs."""
+        if self._incoming is not None:
+            self._behind, self._incoming = self._incoming.behind, None
+        self.request.body.let_go()
 
     def _why_cut(self) -> Cut | None:
         if self._connection.is_cut:

@@ -14,8 +14,8 @@ from typing import Protocol
 
 import trio
 
-WATCH_AFTER_S = 0.05
-"""How long a request takes before its client is watched. Most are answered by then."""
+WATCH_AFTER_S = 0.5
+"""How long a request takes before its client is watched. Most are answered by then, whatever the store."""
 
 
 class Termination(Protocol):
