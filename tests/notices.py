@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,8 +45,15 @@ class NoticeSocket:
 
 
 @contextmanager
-def notice_socket(address: str) -> Iterator[NoticeSocket]:
-    """Listen at the path of a socket, or at `@` and an abstract name, for the block."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as opened:
-        opened.bind("\0" + address[1:] if address.startswith("@") else address)
+def notice_socket(abstract: str | None = None) -> Iterator[NoticeSocket]:
+    """Listen at a path, or at `@` and an abstract name, for the block.
+
+    The path is short: a socket's has 107 bytes at most, and the directory of a test may take all of them.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="zotpy") as directory,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as opened,
+    ):
+        address = str(Path(directory) / "notify") if abstract is None else abstract
+        opened.bind(address if abstract is None else "\0" + abstract.removeprefix("@"))
         yield NoticeSocket(opened, address)

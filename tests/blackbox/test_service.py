@@ -51,9 +51,9 @@ class Service:
 
 
 @pytest.fixture
-def notices(tmp_path: Path) -> Iterator[NoticeSocket]:
+def notices() -> Iterator[NoticeSocket]:
     """Return the socket whose name the service gets."""
-    with notice_socket(str(tmp_path / "notify")) as opened:
+    with notice_socket() as opened:
         yield opened
 
 

@@ -15,7 +15,6 @@ from zotpy.systemd import EXTEND_S, Systemd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from trio.testing import MockClock
 
@@ -24,10 +23,9 @@ EXTEND = ["EXTEND_TIMEOUT_USEC=30000000"]
 
 
 @pytest.fixture(params=["path", "abstract"])
-def notices(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NoticeSocket]:
+def notices(request: pytest.FixtureRequest) -> Iterator[NoticeSocket]:
     """Return a socket with each kind of address that systemd gives."""
-    address = str(tmp_path / "notify") if request.param == "path" else f"@zotpy/{uuid.uuid4().hex}"
-    with notice_socket(address) as opened:
+    with notice_socket(None if request.param == "path" else f"@zotpy/{uuid.uuid4().hex}") as opened:
         yield opened
 
 

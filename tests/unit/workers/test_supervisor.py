@@ -290,7 +290,6 @@ async def test_a_machine_that_slept_kills_no_worker(play: Callable[..., Scene], 
 async def test_the_watchdog_sees_workers(
     play: Callable[..., Scene],
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
     autojump_clock: MockClock,
     is_stuck: bool,  # noqa: FBT001 - a parameter of the table
 ) -> None:
@@ -298,7 +297,7 @@ async def test_the_watchdog_sees_workers(
     del autojump_clock
     first = Life(is_stuck=is_stuck)
     play([first, Life()], [Life()])
-    with notice_socket(str(tmp_path / "notify")) as notices:
+    with notice_socket() as notices:
         monkeypatch.setenv("NOTIFY_SOCKET", notices.address)
         monkeypatch.setenv("WATCHDOG_USEC", "20000000")
         async with trio.open_nursery() as nursery:
