@@ -30,7 +30,11 @@ BUDGET_BYTES = 64 * MIB
 CLIENTS = 80
 LONG_BYTES = 4 * MIB - 64 * 1024
 SLACK_BYTES = 32 * MIB
-"""Copies of the one manifest that is parsed or hashed just now, connections, and what the allocator keeps."""
+"""Copies of the one manifest that is parsed or hashed just now, connections, and what the allocator keeps.
+
+Measured on a busy machine: 15 to 28 MiB, of which bodies that wait for memory take at most 2.5 MiB. One allocator arena
+for all threads changes nothing.
+"""
 
 
 @pytest.fixture
