@@ -96,7 +96,7 @@ async def test_where_all_have_requests_under_way_new_ones_are_told_to_come_again
             client = await connect(narrow)
             await open_ones.enter_async_context(client.stream)
             busy.append(client)
-            await client.begin("GET", READ, None)
+            await client.begin("GET", f"{READ}{len(busy)}", None)  # each reads another tag: equal reads are joined
             await parked[-1].reached.wait()
         refused, probe = await connect(narrow), await connect(narrow)
         async with refused.stream, probe.stream:
