@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ssl
+from itertools import pairwise
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 import trio
@@ -19,6 +21,10 @@ from zotpy.store.interface import StoreUnavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from quart import Response
+
+    from zotpy.http.server.bodies import BoundedRequest
 
 DEADLINE_S = 60.0
 HOST = "HTTP/1.1\r\nHost: replica\r\n\r\n"
@@ -167,3 +173,25 @@ async def test_a_connection_has_as_many_requests_as_it_may(nursery: trio.Nursery
                 received = b"".join([bytes(piece) async for piece in stream])
     answers = received.split(b"HTTP/1.1 200 ")[1:]
     assert [b"connection: close" in answer for answer in answers] == [False, False, True]
+
+
+async def test_others_get_a_turn_between_requests_that_came_together(replica: Replica) -> None:
+    """Some hundred requests fit into one piece. If they were answered in one go, all others would wait for them."""
+    most = 200
+    clients = [await connect(replica), await connect(replica)]
+    order: list[int] = []
+    app = replica.config.application
+    assert app is not None
+    handle = app.handle_request
+
+    async def noting(request: BoundedRequest) -> Response:
+        order.append(int(request.args["client"]))
+        return await handle(request)
+
+    with patch.object(app, "handle_request", noting), trio.fail_after(DEADLINE_S):
+        for number, client in enumerate(clients):
+            await client.stream.send_all(f"GET /?client={number} {HOST}".encode() * most)
+        await until(lambda: len(order) == 2 * most)
+    for client in clients:
+        await client.stream.aclose()
+    assert sum(before != after for before, after in pairwise(order)) >= most // 2

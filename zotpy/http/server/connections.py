@@ -238,6 +238,8 @@ class BoundedConnection(TCPServer):
             self._exchange = None
             self.wire.patience.note(0, in_body=False)
             self._note_idle(is_idle=True)
+            if received:  # some hundred requests may be in one piece: others get a turn after each
+                await trio.lowlevel.checkpoint()
         if is_last:
             await self._end()
         return b""
