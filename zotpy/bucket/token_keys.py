@@ -22,7 +22,7 @@ import trio
 
 from zotpy.bucket.sweeps import list_all
 from zotpy.core import keys
-from zotpy.core.framing import frame, unframe
+from zotpy.core.framing import FramingError, frame, unframe
 from zotpy.core.tokens import SigningKey
 from zotpy.store.interface import ConditionFailed, KeyMissing, Store, StoreError
 
@@ -66,7 +66,7 @@ class TokenKeys:
                 await rung()  # type: ignore[misc]  # the bell's
             try:
                 await self.look()
-            except StoreError as error:
+            except (FramingError, StoreError) as error:
                 log.warning("token_keys_not_read", reason=str(error))
                 await trio.sleep(ASK_AGAIN_S)
 
@@ -103,7 +103,7 @@ class TokenKeys:
         if (known is None or known.key_id != key_id) and self._may_ask(number):
             known = await self._read(number)
             if known is not None:
-                self.losses += number in self._known
+                self.losses += self._known.get(number, known) != known
                 self._known[number] = known
         return known if known is not None and known.key_id == key_id else None
 

@@ -138,6 +138,13 @@ async def test_unknown_keys_are_read_rarely(clock: Clock, mock_clock: MockClock)
     assert gets(script) - before == 5
 
 
+async def test_a_strangers_token_makes_nobody_forget_good_ones(clock: Clock) -> None:
+    """It names an unknown key, so the object of that number is read: if that has not changed, no key was lost."""
+    ring = await ring_on(MemoryStore(), clock)
+    assert await ring.find(f"zotpy.{FIRST}.{0:016x}") is None
+    assert ring.losses == 0
+
+
 async def test_keys_that_an_operator_deletes_count_no_more(clock: Clock) -> None:
     """The next look makes another one, and tokens of the old one are refused."""
     store = MemoryStore()
@@ -162,6 +169,26 @@ async def test_the_keys_are_looked_at_again_and_a_failure_changes_nothing(
     mock_clock.jump(LOOK_S)
     await wait_all_tasks_blocked()
     assert ring.current == old
+    mock_clock.jump(ASK_AGAIN_S)
+    await wait_all_tasks_blocked()
+    mock_clock.jump(LOOK_S)
+    await wait_all_tasks_blocked()
+    assert ring.current != old
+
+
+async def test_a_damaged_key_changes_nothing(clock: Clock, mock_clock: MockClock, nursery: trio.Nursery) -> None:
+    """The keys that are known stay, the replica goes on, and it looks again."""
+    store, rung = MemoryStore(), trio.Event()
+    ring = await ring_on(store, clock)
+    old = ring.current
+    nursery.start_soon(partial(ring.keep_current, rung.wait))
+    await wait_all_tasks_blocked()
+    await store.put(keys.token_key(FIRST - 1), b"no key")
+    mock_clock.jump(LOOK_S)
+    await wait_all_tasks_blocked()
+    assert ring.current == old
+    del store.objects[keys.token_key(FIRST - 1)]
+    clock.now += NUMBER_S
     mock_clock.jump(ASK_AGAIN_S)
     await wait_all_tasks_blocked()
     mock_clock.jump(LOOK_S)
