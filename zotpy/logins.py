@@ -6,13 +6,16 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from zotpy.auth import passwords
+from zotpy.auth.api_keys import ApiKeyChecks
 from zotpy.auth.authenticator import Authenticator, BearerReader, Renewer
 from zotpy.auth.grants import Grants
 from zotpy.auth.htpasswd import Htpasswd
 from zotpy.auth.passwords import PasswordChecks
+from zotpy.auth.places import Places
 from zotpy.auth.refusals import Refusals
 from zotpy.auth.tokens import CONTINUES_S, Tokens
 from zotpy.bell import Bell
+from zotpy.bucket.api_keys import ApiKeys
 from zotpy.bucket.token_keys import TokenKeys
 from zotpy.core.framing import FramingError
 from zotpy.services import Service
@@ -22,6 +25,7 @@ from zotpy.store.interface import Store, StoreError
 from zotpy.web.challenges import TOKEN_PATH, Challenge, Challenges, no_challenge
 from zotpy.web.desk import Desk
 from zotpy.web.dispatch import Admit, admit_everybody
+from zotpy.web.key_desk import KeyDesk
 from zotpy.web.login import Login, Recognizer, admit_nobody_by_name
 from zotpy.web.routes import Route
 
@@ -64,6 +68,17 @@ class Kind:
     renewers: Mapping[str, Renewer] = field(default_factory=dict)
     """By `Identity.kind`."""
     services: tuple[Service, ...] = ()
+    routes: tuple[Route, ...] = ()
+
+
+def by_api_keys(ground: Ground) -> Kind | None:
+    """Find API keys in the bucket."""
+    auth = ground.settings.auth
+    if not auth.apikey:
+        return None
+    found = ApiKeys(ground.store)
+    checks = ApiKeyChecks(found.find, Places(auth.checks_waiting, auth.checks_per_client))
+    return Kind(authenticators=(checks,), routes=KeyDesk(found, auth.api_keys_per_user).routes)
 
 
 def by_htpasswd(ground: Ground) -> Kind | None:
@@ -134,7 +149,13 @@ def by_outside_tokens(ground: Ground) -> Kind | None:
     return Kind(bearers=(tokens,), services=(Service(partial(tokens.keep_current, ground.bell)),))
 
 
-KINDS: tuple[Callable[[Ground], Kind | None], ...] = (by_htpasswd, by_ldap, by_certificate, by_outside_tokens)
+KINDS: tuple[Callable[[Ground], Kind | None], ...] = (
+    by_api_keys,
+    by_htpasswd,
+    by_ldap,
+    by_certificate,
+    by_outside_tokens,
+)
 """Every kind of login, in the order in which they are asked.
 
 One that knows its own passwords by their form, such as a key with a prefix, comes before `by_htpasswd`: that one spends
@@ -166,7 +187,12 @@ async def make_door(settings: Settings, bell: Bell, grants: Grants, store: Store
     challenges = Challenges(settings.http.realm if login.authenticators else None, *_token_service(settings))
     services = tuple(each for kind in kinds for each in kind.services)
     keeping = Service(partial(tokens.keys.keep_current, bell.rung))
-    return Door(login.admit, challenges, Desk(login, tokens).routes, (*services, keeping))
+    return Door(
+        login.admit,
+        challenges,
+        (*Desk(login, tokens).routes, *(each for kind in kinds for each in kind.routes)),
+        (*services, keeping),
+    )
 
 
 async def _open_tokens(ground: Ground, grants: Grants, kinds: Sequence[Kind]) -> Tokens[TokenKeys]:

@@ -579,6 +579,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "http.maxConnections": ("100", 100),
     "http.headTimeout": ("5s", 5.0),
     "http.headMemory": ("2MiB", 2 << 20),
+    "http.auth.apiKeysPerUser": ("7", 7),
     "log.auditMemory": ("2MiB", 2 << 20),
     "http.maxRanges": ("64", 64),
     "manifest.maxTags": ("12", 12),

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from zotpy.config import ConfigError, load_settings
 from zotpy.config.access import MOST_PATTERNS, read_access_control, surprises
 from zotpy.config.errors import NestedProblems
-from zotpy.config.globs import read_glob
 from zotpy.config.overlaps import can_match_same
 from zotpy.core.errors import NameInvalid
+from zotpy.core.globs import read_glob
 from zotpy.core.names import RepositoryName
 from zotpy.settings import AccessSettings, GrantSettings
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from zotpy.config import ConfigError, load_settings
-from zotpy.config.globs import read_glob
 from zotpy.config.policies import read_policies
+from zotpy.core.globs import read_glob
 from zotpy.settings import KeepTagsSettings, RetentionSettings
 
 if TYPE_CHECKING:

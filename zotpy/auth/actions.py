@@ -34,5 +34,7 @@ class Action(StrEnum):
     """List repositories. Asked with a repository: whether the list has it, which is so if the caller may read it."""
     METRICS = "metrics"
     """Scrape the metrics."""
+    KEYS = "keys"
+    """Make, list and revoke one's own API keys. Every user may, if they have logged in by something else than a key."""
     ADMIN = "admin"
     """What only the `adminPolicy` grants. No endpoint asks for it so far."""

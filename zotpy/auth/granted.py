@@ -37,6 +37,8 @@ class Granted:
             action = Action.READ
         if action in {Action.CONNECT, Action.CATALOG}:
             return bool(self.identity.name) or self.policies.admits_anonymous
+        if action is Action.KEYS:
+            return bool(self.identity.name)
         if action is Action.METRICS:
             return self.policies.may_read_metrics(self.identity)
         if repo is None:
@@ -118,6 +120,7 @@ _WHAT = {
     Action.CONNECT: "use this registry",
     Action.CATALOG: "list the repositories",
     Action.METRICS: "read the metrics",
+    Action.KEYS: "manage API keys",
     Action.ADMIN: "administer this registry",
 }
 _NEED = {Action.PUSH: "the action create or update", Action.METRICS: "a place in metrics.users"}

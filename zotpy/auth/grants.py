@@ -1,7 +1,7 @@
 """What callers may do under the rules that hold now, which a reload replaces."""
 
 from zotpy.auth.granted import Granted, Unruled
-from zotpy.auth.limited import Limited
+from zotpy.auth.limited import Keyed, Limited
 from zotpy.auth.permission import Identity, Nothing, Permission, Unrestricted
 from zotpy.auth.policy import Policies
 from zotpy.settings import AccessSettings
@@ -32,6 +32,8 @@ class Grants:
         if identity.access is not None:
             rules = self._by_token(identity) if identity.access.is_final else self._by_rules(identity)
             return Limited(rules, identity.access)
+        if identity.scopes is not None:
+            return Keyed(self._by_rules(identity), identity.scopes)
         return self._by_rules(identity)
 
     def _by_token(self, identity: Identity) -> Permission:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from zotpy.auth.actions import Action
+from zotpy.auth.key_scopes import KeyScopes
 from zotpy.auth.permission import Identity, Permission
 from zotpy.auth.scopes import Access
-from zotpy.core.errors import ScopeInsufficient
+from zotpy.core.errors import Denied, RegistryError, ScopeInsufficient
 from zotpy.core.names import RepositoryName, Tag
 
 TOKEN = "token"  # noqa: S105 - what decides
@@ -17,8 +18,9 @@ class Limited:
     """A `zotpy.auth.permission.Permission` within the access of a token."""
 
     permission: Permission
-    access: Access
+    access: Access | KeyScopes
     is_open = False
+    rule = TOKEN
 
     @property
     def identity(self) -> Identity:
@@ -32,9 +34,11 @@ class Limited:
         """
         self.permission.require(action, repo, reference)
         if not self.access.covers(action, repo):
-            where = "" if repo is None else f" in {repo}"
-            msg = f"the token is not good for this: get one for the action {action}{where}, which the challenge names"
-            raise ScopeInsufficient(msg)
+            raise self._refusal(action, "" if repo is None else f" in {repo}")
+
+    def _refusal(self, action: Action, where: str) -> RegistryError:
+        msg = f"the token is not good for this: get one for the action {action}{where}, which the challenge names"
+        return ScopeInsufficient(msg)
 
     def allows(self, action: Action, repo: RepositoryName | None, reference: str = "") -> bool:
         """Say whether the caller may do this."""
@@ -50,4 +54,16 @@ class Limited:
 
     def rule_of(self, action: Action, repo: RepositoryName | None, reference: str = "") -> str:
         """Name the rule that decides this, which may be the access of the token."""
-        return self.permission.rule_of(action, repo, reference) if self.access.covers(action, repo) else TOKEN
+        return self.permission.rule_of(action, repo, reference) if self.access.covers(action, repo) else self.rule
+
+
+class Keyed(Limited):
+    """The same within the scopes of an API key. No login gets more out of the same key, so the answer is 403."""
+
+    __slots__ = ()
+    rule = "the scopes of the API key"
+
+    def _refusal(self, action: Action, where: str) -> RegistryError:
+        if action is Action.KEYS:
+            return Denied("an API key cannot manage API keys: log in by something else")
+        return Denied(f"the scopes of this API key do not cover the action {action}{where}: use another key")

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from zotpy.auth.actions import Action
+from zotpy.auth.key_scopes import KeyScopes
 from zotpy.auth.scopes import Access
 from zotpy.core.errors import Unauthorized
 from zotpy.core.names import RepositoryName, Tag
@@ -24,6 +25,10 @@ class Identity:
     """How the caller is known, such as `htpasswd`; empty if they are not."""
     access: Access | None = None
     """What the caller's token is good for; `None`: the caller has shown no token, so the rules alone decide."""
+    scopes: KeyScopes | None = None
+    """What the caller's API key is good for; `None`: the caller has shown no API key."""
+    key: str = ""
+    """The id of the caller's API key, which is no secret; empty: the caller has shown none."""
     can_log_in: bool = True
     """Whether there is any way to log in, for a caller who has not."""
 

@@ -16,13 +16,14 @@ PULL, PUSH, DELETE, EVERYTHING = "pull", "push", "delete", "*"
 REPOSITORY, REGISTRY, CATALOG = "repository", "registry", "catalog"
 ON_REPOSITORIES: Mapping[str, Action] = {PULL: Action.READ, PUSH: Action.PUSH, DELETE: Action.DELETE}
 """What each action of a scope needs."""
-_NEEDED: Mapping[Action, str] = {
+NEEDED: Mapping[Action, str] = {
     Action.READ: PULL,
     Action.CREATE: PUSH,
     Action.UPDATE: PUSH,
     Action.PUSH: PUSH,
     Action.DELETE: DELETE,
 }
+"""Which action of a scope a request needs."""
 _KIND = re.compile(r"(registry|repository)(?:\([a-z0-9]{1,32}\))?", re.ASCII)
 """Docker writes `repository(plugin)` for a plugin."""
 
@@ -68,7 +69,7 @@ class Access:
             return True
         if action is Action.CATALOG:
             return (REGISTRY, CATALOG, EVERYTHING) in self.granted
-        if repo is None or (needed := _NEEDED.get(action)) is None:
+        if repo is None or (needed := NEEDED.get(action)) is None:
             return False
         named = (REPOSITORY, repo.text)
         return (*named, needed) in self.granted or (*named, EVERYTHING) in self.granted
@@ -106,6 +107,6 @@ def needed_scope(action: Action, name: str) -> str:
     """Write the scope that a request needs, for a challenge; empty if no scope would help."""
     if action is Action.CATALOG:
         return f"{REGISTRY}:{CATALOG}:{EVERYTHING}"
-    if not name or (needed := _NEEDED.get(action)) is None:
+    if not name or (needed := NEEDED.get(action)) is None:
         return ""
     return f"{REPOSITORY}:{name}:" + (f"{PULL},{PUSH}" if needed == PUSH else needed)

@@ -10,17 +10,15 @@ from typing import Any
 from zotpy.config.errors import NestedProblems
 from zotpy.config.files import unique
 from zotpy.config.foreign import asks
-from zotpy.config.globs import read_glob, rivalry
 from zotpy.config.overlaps import can_match_same
 from zotpy.config.suggestions import closest
+from zotpy.core.globs import MOST_RIVALS, read_glob, rivalry
 from zotpy.settings.access import AccessSettings, GrantSettings, RuleSettings, TagSettings, Words
 
 COLLISION = "detectManifestCollision"
 ACTIONS = ("read", "create", "update", "delete", COLLISION)
 MOST_PATTERNS = 1000
 MOST_TAG_PATTERNS = 100
-MOST_RIVALS = 3
-"""Stars of a pattern that compete: with one more a name of 255 characters holds a replica for most of a second."""
 _NOT_YET = "zotpy does not support this yet, and ignoring it would allow more than you ask for: remove it"
 
 

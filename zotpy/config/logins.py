@@ -1,6 +1,7 @@
 """From the values of `http.auth` to its settings, and what in them contradicts itself or is a risk."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -66,7 +67,10 @@ def _broken_bearer(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
 
 def open_logins(values: Values) -> Iterator[str]:
     """Say which settings let others read or change what a login depends on."""
-    if (ldap := auth_settings(values).ldap) is None:
+    auth = auth_settings(values)
+    if auth.apikey and not replace(auth, apikey=False).has_login:
+        yield "http.auth.apikey is the only login, so nobody can make a key: configure another login, too"
+    if (ldap := auth.ldap) is None:
         return
     if ldap.insecure and not ldap.start_tls and not _is_here(ldap.address):
         yield f"{_LDAP} sends passwords in the clear to {ldap.address}: remove insecure, or set startTLS to true"

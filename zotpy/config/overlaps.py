@@ -7,7 +7,7 @@ them along. A name matches both patterns exactly if that walk reaches both ends.
 import re
 from dataclasses import dataclass, field
 
-from zotpy.config.globs import ABOVE, ANYTHING, BELOW, BELOW_AND_SLASH, CLOSE, OPEN, OR, RUN, pieces
+from zotpy.core.globs import ABOVE, ANYTHING, BELOW, BELOW_AND_SLASH, CLOSE, OPEN, OR, RUN, pieces
 
 _ALNUM = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _SLASH = frozenset("/")

@@ -87,6 +87,8 @@ LEAVES = {
     "http.auth.bearer.realm": Leaf("bearer", "realm", read_realm),
     "http.auth.bearer.service": Leaf("bearer", "service", read_realm),
     "http.auth.bearer.issuer": Leaf("bearer", "issuer", read_text),
+    "http.auth.apikey": Leaf("auth", "apikey", read_flag),
+    "http.auth.apiKeysPerUser": Leaf("auth", "api_keys_per_user", read_count(1, 1000)),
     "http.auth.tokenLifetime": Leaf("auth", "token_lifetime_s", read_between(60, 3600)),
     "http.auth.sessionLifetime": Leaf("auth", "session_lifetime_s", read_session),
     "http.externalUrl": Leaf("http", "external_url", read_origin),
@@ -189,7 +191,7 @@ WITHOUT_EFFECT = {
     "cluster": "replicas share nothing but the bucket and need not know each other",
     "commit": "what is acknowledged is always durable",
     "distSpecVersion": "zotpy always follows the newest OCI distribution spec",
-    "extensions.apikey": "zotpy has no keys of its own yet",
+    "extensions.apikey": "see http.auth.apikey",
     "extensions.events": "zotpy sends no events yet",
     "extensions.imagetrust": "zotpy looks at no signatures",
     "extensions.lint": "zotpy looks at no annotations yet",
@@ -235,7 +237,6 @@ WITHOUT_EFFECT = {
 
 _NO_LOGIN = "zotpy knows no such login yet: use http.auth.htpasswd, and remove this"
 REFUSED = {
-    "http.auth.apikey": _NO_LOGIN,
     "http.auth.bearer.awsSecretsManager": "zotpy reads no keys from there: name a file with the public key in cert",
     "http.auth.bearer.upstreamTokenEndpoint": "zotpy passes no requests on: name the token service in realm",
     "http.auth.openid": _NO_LOGIN,

@@ -18,6 +18,7 @@ directory, and a listing below one repository never strays into another.
     ├── retired/<data id>-<seconds>            data that no lease named in a listing begun then (Unix time); empty
     ├── pulls/<id>                             which manifests were pulled, and when: many in one object
     ├── pulls/since                            since when pulls are noted
+    ├── meta/api-keys/<owner>/<id>             what is known of one API key, with a hash of it
     ├── meta/layout, meta/keys/<id>            layout version; the keys that sign upload tokens
     └── meta/token-keys/<number>               the keys that sign the tokens of callers, one for each 30 days
 
@@ -38,6 +39,7 @@ OTHER_KIND: dict[Kind, Kind] = {"blobs": "manifests", "manifests": "blobs"}
 
 LAYOUT = "meta/layout"
 SIGNING_KEYS = "meta/keys/"
+API_KEYS = "meta/api-keys/"
 TOKEN_KEYS = "meta/token-keys/"  # noqa: S105 - where they are
 DATA = "data/"
 ENTRIES = "entries/"
@@ -233,6 +235,16 @@ def upload(repo: RepositoryName, upload_id: str) -> str:
 def signing_key(key_id: str) -> str:
     """Name one key that signs upload tokens."""
     return f"{SIGNING_KEYS}{key_id}"
+
+
+def api_keys(owner_code: str) -> str:
+    """Name the prefix of all API keys of the owners with this code."""
+    return f"{API_KEYS}{owner_code}/"
+
+
+def api_key(owner_code: str, key_id: str) -> str:
+    """Name what is known of one API key."""
+    return f"{api_keys(owner_code)}{key_id}"
 
 
 def token_key(number: int) -> str:

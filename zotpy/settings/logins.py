@@ -91,6 +91,10 @@ class AuthSettings:
     """`None`: nobody is known by a certificate."""
     bearer: BearerSettings = BearerSettings()
 
+    apikey: bool = False
+    """Whether users can make API keys, and log in with them."""
+    api_keys_per_user: int = 100
+    """How many keys a user may have, 1 to 1,000."""
     token_lifetime_s: float = 300.0
     """How long a token for requests lasts, 60 to 3,600."""
     session_lifetime_s: float = 12 * 3600.0
@@ -99,6 +103,5 @@ class AuthSettings:
     @property
     def has_login(self) -> bool:
         """Say whether there is any way to log in. Without one everybody may do everything."""
-        return (
-            self.htpasswd is not None or self.ldap is not None or self.mtls is not None or self.bearer.key is not None
-        )
+        kinds = (self.htpasswd, self.ldap, self.mtls, self.bearer.key)
+        return self.apikey or any(each is not None for each in kinds)

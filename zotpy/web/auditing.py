@@ -125,6 +125,7 @@ class Trail:
             "event": event,
             "user": request.user,
             "login": request.login,
+            "key": self.request.key if self.witnessed is None else self.witnessed.identity.key,
             "client": reached.client,
             "peer": reached.peer,
             "method": request.method,

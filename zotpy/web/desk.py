@@ -98,7 +98,7 @@ class Desk:
         if len(issued.token) > LONGEST_TOKEN_BYTES:
             msg = f"the token would be longer than {LONGEST_TOKEN_BYTES} bytes: ask for fewer scopes at once"
             raise FormInvalid(msg)
-        call.request.user, call.request.login = identity.name, identity.kind
+        call.request.user, call.request.login, call.request.key = identity.name, identity.kind, identity.key
         issued_at = datetime.fromtimestamp(issued.issued_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         document = {
             "token": issued.token,

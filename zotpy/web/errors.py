@@ -51,6 +51,12 @@ class FormTooLong(e.RegistryError):
     code = "SIZE_INVALID"
 
 
+class KeyUnknown(e.RegistryError):
+    """The caller has no API key with this id."""
+
+    code = "NAME_UNKNOWN"
+
+
 STATUS: Mapping[type[e.RegistryError], int] = {
     e.NameInvalid: 400,
     e.NameUnknown: 404,
@@ -85,6 +91,7 @@ STATUS: Mapping[type[e.RegistryError], int] = {
     PageInvalid: 400,
     EndpointUnknown: 404,
     FormInvalid: 400,
+    KeyUnknown: 404,
     FormTooLong: 413,
     MethodNotAllowed: 405,
 }

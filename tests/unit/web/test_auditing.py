@@ -83,6 +83,7 @@ async def test_a_push_is_one_line_with_all_that_it_is_about(audited: Replica, no
         "event": "request",
         "user": "alice",
         "login": "htpasswd",
+        "key": "",
         "client": "203.0.113.9",
         "peer": "127.0.0.1",
         "method": "PUT",

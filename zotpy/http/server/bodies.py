@@ -232,6 +232,8 @@ class BoundedRequest:
         """The rule that its path matches, such as `/v2/<path:name>/blobs/<digest>`."""
         self.user = ""
         """Who makes it; empty if they have not said."""
+        self.key = ""
+        """The id of the API key by which the caller has logged in, which is no secret; empty: by something else."""
         self.login = ""
         """How the caller is known, such as `htpasswd` or `anonymous`; empty if nobody asks, or if the login failed."""
         self.held: Held | None = None

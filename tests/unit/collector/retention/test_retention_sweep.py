@@ -7,9 +7,9 @@ import pytest
 from tests.unit.collector.retention.support import ALL, BOTH, DELAY_S, NEWEST, UNTAGGED, Kept
 from tests.unit.registry.support import NO_CONDITIONS, REPO, keys_below
 from tests.unit.registry.test_manifests import V1, V2, image, referrers_of, tags_of
-from zotpy.config.globs import read_glob
 from zotpy.core import keys
 from zotpy.core.digests import Digest
+from zotpy.core.globs import read_glob
 from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.names import Tag
 from zotpy.settings import KeepTagsSettings, PolicySettings

@@ -13,6 +13,8 @@ RUN, ANYTHING = "[^/]*", ".*"
 """What `*` and `**` become."""
 BELOW, BELOW_AND_SLASH, ABOVE = "(?:/.*)?", "(?:/.*)?(?=/)", "(?:.*/)?"
 """What `/**` and `**/` become, which match nothing, too."""
+MOST_RIVALS = 3
+"""Stars of a pattern that compete: with one more a name of 255 characters holds a replica for most of a second."""
 _MANY_SEGMENTS = {ANYTHING, BELOW, BELOW_AND_SLASH, ABOVE}
 _ENDS = {"", "/", ",", "}"}
 """What may be on either side of `**`, and the end of the pattern."""
