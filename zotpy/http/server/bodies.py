@@ -196,6 +196,7 @@ class BoundedRequest:
         "headers",
         "held",
         "http_version",
+        "key",
         "login",
         "method",
         "path",
