@@ -92,6 +92,16 @@ WAYS: dict[str, dict[str, Way]] = {
     },
     "findings/README.md": {"sh findings/NAME.sh": Shell("each is run by hand, and stands outside the tests")},
     "docs/access.md": {
+        "curl -u alice https://registry.example.com/zot/auth/apikey -d"
+        ' \'{"label": "ci", "scopes": ["repository:team/*:pull,push"], "expirationDate": "2027-06-30T00:00:00Z"}\'': Covered(
+            "unit/web/test_api_keys.py::test_a_key_is_made_listed_and_shown_once"
+        ),
+        "curl -u alice https://registry.example.com/zot/auth/apikey": Covered(
+            "unit/web/test_api_keys.py::test_a_key_is_made_listed_and_shown_once"
+        ),
+        "curl -u alice -X DELETE 'https://registry.example.com/zot/auth/apikey?id=UUID'": Covered(
+            "unit/web/test_api_keys.py::test_a_revoked_key_is_refused"
+        ),
         "zotpy access -c /etc/zotpy/config.yaml --user alice --repo team/app --action update": _RULES,
         "zotpy access -c /etc/zotpy/config.yaml --user builder --repo team/app --action create": _RULES,
         "zotpy access -c /etc/zotpy/config.yaml --user builder --repo team/app --action update": _RULES,
