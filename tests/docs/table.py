@@ -57,6 +57,10 @@ class Shell:
 Way = Run | Covered | Builds | Parsed | Shell
 _INSTALL = Covered("deploy/test_install.py::test_installed_program_runs_by_itself")
 _UNITS = Covered("deploy/test_units.py::test_systemd_finds_nothing_wrong")
+_MAKE_KEY = (
+    "curl -u alice https://registry.example.com/zot/auth/apikey -d"
+    ' \'{"label": "ci", "scopes": ["repository:team/*:pull,push"], "expirationDate": "2027-06-30T00:00:00Z"}\''
+)
 _EDGE = Covered("deploy/test_haproxy_clients.py::test_crane_pushes_and_skopeo_copies_over_tls")
 _IMAGE = Covered("deploy/test_image.py::test_registry_takes_the_image_that_it_runs_in")
 _APISERVER = Covered("deploy/test_apiserver.py::test_an_overlay_is_taken_and_stays")
@@ -92,10 +96,7 @@ WAYS: dict[str, dict[str, Way]] = {
     },
     "findings/README.md": {"sh findings/NAME.sh": Shell("each is run by hand, and stands outside the tests")},
     "docs/access.md": {
-        "curl -u alice https://registry.example.com/zot/auth/apikey -d"
-        ' \'{"label": "ci", "scopes": ["repository:team/*:pull,push"], "expirationDate": "2027-06-30T00:00:00Z"}\'': Covered(
-            "unit/web/test_api_keys.py::test_a_key_is_made_listed_and_shown_once"
-        ),
+        _MAKE_KEY: Covered("unit/web/test_api_keys.py::test_a_key_is_made_listed_and_shown_once"),
         "curl -u alice https://registry.example.com/zot/auth/apikey": Covered(
             "unit/web/test_api_keys.py::test_a_key_is_made_listed_and_shown_once"
         ),
