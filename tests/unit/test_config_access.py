@@ -336,6 +336,20 @@ def test_a_pattern_whose_stars_compete_is_refused(pattern: str) -> None:
     assert "stars that compete" in problem
 
 
+@pytest.mark.parametrize("pattern", ["{a,a}" * 40 + "b", "{" * 10 + "a,b}{c,d}" * 10, "{{a,b},{c,{d,e}}}" * 5])
+def test_a_pattern_whose_braces_stand_for_too_many_texts_is_refused(pattern: str) -> None:
+    """A name may be compared with each of them, and each pair of braces doubles their number."""
+    ((path, problem),) = problems_of({"repositories": {pattern: {"defaultPolicy": ["read"]}}})
+    assert path == f".repositories[{pattern}]"
+    assert "texts, and at most 1000 can be compared" in problem
+
+
+@pytest.mark.parametrize("pattern", ["{a,b}{c,d}/{e,f}", "{" + ",".join(map(str, range(1000))) + "}/**"])
+def test_a_pattern_with_some_braces_is_read(pattern: str) -> None:
+    """What people write stands for few texts."""
+    assert len(read_access_control({"repositories": {pattern: {"defaultPolicy": ["read"]}}}).rules) == 1
+
+
 @pytest.mark.parametrize("pattern", ["*-*-*x", "**/*-*", "a/*/b/*/c/*/d/*", "team/**", "{a,b*}/app-*/**"])
 def test_a_pattern_whose_stars_do_not_is_read(pattern: str) -> None:
     """Stars of different segments never try the same character."""

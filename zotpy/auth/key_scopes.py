@@ -11,11 +11,15 @@ from typing import Self
 
 from zotpy.auth.actions import Action
 from zotpy.auth.scopes import CATALOG, EVERYTHING, NEEDED, ON_REPOSITORIES, REGISTRY, REPOSITORY, Scope
-from zotpy.core.globs import MOST_RIVALS, read_glob, rivalry
+from zotpy.core.globs import read_glob, rivalry, texts
 from zotpy.core.names import RepositoryName
 
 MOST_SCOPES = 32
 LONGEST_SCOPE = 512
+MOST_RIVALS = 1
+MOST_TEXTS = 64
+"""What patterns may have of `zotpy.core.globs.rivalry` and `texts`. They are those of users, and of each request many
+are compared, so they have less than those of the operator."""
 EXAMPLE = "repository:team/*:pull,push"
 
 
@@ -65,8 +69,11 @@ class KeyScopes:
 def _pattern(scope: Scope, text: str) -> re.Pattern[str]:
     try:
         if rivalry(scope.name) > MOST_RIVALS:
-            msg = f"more than {MOST_RIVALS} of its stars compete"
+            msg = "its stars compete: write ** once, and * once between two slashes"
             raise ValueError(msg)  # noqa: TRY301 - explained below as the others
+        if texts(scope.name) > MOST_TEXTS:
+            msg = f"its braces stand for more than {MOST_TEXTS} texts"
+            raise ValueError(msg)  # noqa: TRY301
         return read_glob(scope.name, "team/*")
     except (ValueError, re.error) as error:
         msg = f"the pattern in the scope {text!r} cannot be used: {error}"

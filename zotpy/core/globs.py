@@ -13,6 +13,8 @@ RUN, ANYTHING = "[^/]*", ".*"
 """What `*` and `**` become."""
 BELOW, BELOW_AND_SLASH, ABOVE = "(?:/.*)?", "(?:/.*)?(?=/)", "(?:.*/)?"
 """What `/**` and `**/` become, which match nothing, too."""
+MOST_TEXTS = 1000
+"""For how many texts the braces of a pattern may stand: `{a,a}` 30 times would hold a replica for minutes."""
 MOST_RIVALS = 3
 """Stars of a pattern that compete: with one more a name of 255 characters holds a replica for most of a second."""
 _MANY_SEGMENTS = {ANYTHING, BELOW, BELOW_AND_SLASH, ABOVE}
@@ -32,7 +34,27 @@ def read_glob(value: object, example: str = "prod/*") -> re.Pattern[str]:
     if not isinstance(value, str) or not value:
         msg = f"write a pattern such as {example}, in quotes"
         raise ValueError(msg)
+    if (count := texts(value)) > MOST_TEXTS:
+        raise PatternError(value, f"its braces stand for {count:.2g} texts, and at most {MOST_TEXTS} can be compared")
     return re.compile(rf"\A(?:{''.join(pieces(value))})\Z", re.DOTALL)
+
+
+def texts(text: str) -> int:
+    """Return for how many texts the braces of a pattern stand: `{a,b}{c,d}` for four. Raises `PatternError`.
+
+    A name may be compared with each of them, so the number must be bounded: it doubles with each pair of braces.
+    """
+    product, outer, sums = 1, list[int](), list[int]()
+    for piece in pieces(text):
+        if piece == OPEN:
+            outer.append(product)
+            sums.append(0)
+            product = 1
+        elif piece == OR:
+            sums[-1], product = sums[-1] + product, 1
+        elif piece == CLOSE:
+            product = outer.pop() * (sums.pop() + product)
+    return product
 
 
 def pieces(text: str) -> Iterator[str]:
