@@ -98,11 +98,15 @@ class Tokens(Generic[KeysT]):
         return Issued(sign(claims, self.keys.current), now, lifetime_s)
 
     def issue_refresh(self, identity: Identity) -> str | None:
-        """Write a refresh token. `None`: logins of this kind have none."""
+        """Write a refresh token. `None`: logins of this kind have none.
+
+        A renewer finds out the groups anew. A user may have thousands, and the whole token must fit into a form.
+        """
         renewer = self.renewers.get(identity.kind)
         if renewer is None or self.session_s <= 0:
             return None
-        claims = self._claims(identity, _REFRESH, int(self.clock()), int(self.session_s))
+        who = replace(identity, groups=self.counting(identity.groups))
+        claims = self._claims(who, _REFRESH, int(self.clock()), int(self.session_s))
         return sign({**claims, "login": renewer.note(identity)}, self.keys.current)
 
     def _claims(self, identity: Identity, use: str, now: int, lifetime_s: int) -> dict[str, object]:

@@ -12,6 +12,8 @@ from tests.unit.auth.hashed import PASSWORD
 from tests.unit.web.desks import ALICE, BOB, NOW, ROOT, SERVICE, TOKEN_PATH, Scene, bearer, claims_of, giving
 from tests.unit.web.serving import REPO, UPLOADS, codes_of, digest_of
 from zotpy.auth.htpasswd import Users
+from zotpy.auth.passwords import KIND
+from zotpy.auth.permission import Identity
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -252,6 +254,14 @@ async def test_a_refresh_token_ends_with_its_user_or_the_password(scene: Scene) 
         scene.users["now"] = users
         assert (await scene.post(grant_type="refresh_token", refresh_token=alice)).status_code == 401
         assert (await scene.post(grant_type="refresh_token", refresh_token=bob)).status_code == 200
+
+
+async def test_a_refresh_token_of_a_user_with_many_groups_fits_into_a_form(scene: Scene) -> None:
+    """A directory may have thousands of groups. A token carries those that the rules name."""
+    groups = frozenset(f"cn=a group of many,ou=number {number},dc=example,dc=com" for number in range(2000))
+    refresh = scene.tokens.issue_refresh(Identity("alice", groups, KIND))
+    assert refresh is not None
+    assert (await scene.post(grant_type="refresh_token", refresh_token=refresh)).status_code == 200
 
 
 async def test_nobody_refreshes_what_has_no_session(nursery: trio.Nursery, scene: Scene) -> None:
