@@ -51,6 +51,8 @@ class TokenKeys:
     _known: dict[int, SigningKey] = field(default_factory=dict)
     _asked: dict[int, float] = field(default_factory=dict)
     """When the key of a number was read last, on trio's clock."""
+    _reading: dict[int, trio.Event] = field(default_factory=dict, init=False)
+    """The keys that are being read, each with what is set at the end."""
 
     @classmethod
     async def open(cls, store: Store, keep_s: float, clock: Callable[[], float] = time.time) -> "TokenKeys":
@@ -100,12 +102,25 @@ class TokenKeys:
             return None
         number = int(named[1])
         known = self._known.get(number)
-        if (known is None or known.key_id != key_id) and self._may_ask(number):
-            known = await self._read(number)
-            if known is not None:
-                self.losses += self._known.get(number, known) != known
-                self._known[number] = known
+        if known is None or known.key_id != key_id:
+            if self._may_ask(number):
+                with trio.CancelScope(shield=True):  # else a stranger who leaves at once keeps the key from all others
+                    await self._learn(number)
+            elif number in self._reading:
+                await self._reading[number].wait()
+            known = self._known.get(number)
         return known if known is not None and known.key_id == key_id else None
+
+    async def _learn(self, number: int) -> None:
+        """Read a key. Those who need the same one meanwhile wait for it. Raises `StoreError`."""
+        done = self._reading[number] = trio.Event()
+        try:
+            if (found := await self._read(number)) is not None:
+                self.losses += self._known.get(number, found) != found
+                self._known[number] = found
+        finally:
+            del self._reading[number]
+            done.set()
 
     def _may_ask(self, number: int) -> bool:
         if not self._oldest() <= number <= self._today() + 1:

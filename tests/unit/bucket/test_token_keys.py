@@ -90,6 +90,29 @@ async def test_every_replica_finds_the_key_of_another_one(clock: Clock) -> None:
     assert late.current.key_id.startswith(f"zotpy.{FIRST}.")  # its own time decides with which key it signs
 
 
+async def test_requests_that_come_at_once_all_find_the_key_of_another_one(clock: Clock) -> None:
+    """They wait for the one read that is under way, even if the request that began it is over."""
+    store, script = MemoryStore(), Script()
+    late = await ring_on(FaultyStore(store, script), clock)
+    new = (await ring_on(store, Clock(clock.now + NUMBER_S))).current
+    before, found = gets(script), list[object]()
+    parked = script.park("before", "get")
+
+    async def find() -> None:
+        found.append(await late.find(new.key_id))
+
+    async with trio.open_nursery() as nursery, trio.open_nursery() as leaving:
+        leaving.start_soon(find)
+        await parked.reached.wait()
+        for _ in range(3):
+            nursery.start_soon(find)
+        await wait_all_tasks_blocked()
+        leaving.cancel_scope.cancel()
+        parked.go_on.set()
+    assert found[-3:] == [new, new, new]
+    assert gets(script) - before == 1
+
+
 async def test_a_rotation_logs_nobody_out(clock: Clock) -> None:
     """The old key stays while a token that it has signed may count, and is deleted after that."""
     store = MemoryStore()
