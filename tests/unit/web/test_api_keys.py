@@ -20,7 +20,7 @@ from zotpy.auth.passwords import PasswordChecks
 from zotpy.auth.places import Places
 from zotpy.bucket.api_keys import ApiKeys
 from zotpy.core import keys
-from zotpy.core.api_keys import digest_of, new_key
+from zotpy.core.api_keys import ApiKey, digest_of, new_key
 from zotpy.core.errors import TooManyRequests
 from zotpy.store.memory_store import MemoryStore
 from zotpy.web.key_desk import LONGEST_BODY_BYTES, NEVER, PATH, KeyDesk
@@ -182,6 +182,14 @@ async def test_a_key_that_nobody_made_is_refused(scene: Scene) -> None:
     made = (await scene.make())["apiKey"]
     for key in (new_key("alice"), new_key("mallory"), made[:-1], made.upper(), f"{made}0"):
         assert await scene.ask(key, "GET", "/v2/") == 401
+
+
+async def test_a_key_with_scopes_of_another_release_is_refused(scene: Scene) -> None:
+    """What they mean is not known here, so the key is good for nothing."""
+    key = new_key("alice")
+    scopes = ("repository:team/*:pull", "repository:team/*:sign")
+    await ApiKeys(scene.store).add(ApiKey(digest_of(key), "alice", frozenset(), "ci", scopes, scene.now()))
+    assert await scene.ask(key, "GET", "/v2/") == 401
 
 
 async def test_a_key_cannot_manage_keys(scene: Scene) -> None:
