@@ -134,20 +134,22 @@ def test_nothing_is_lost_and_the_space_comes_back(
     """What was acknowledged can be pulled whole all the time; once all of it is deleted, the bucket is as before."""
     before = trio.run(contents, bucket, prefix)
     collecting = Collecting(replicas[0].settings)
-    work_beside_each_other(
-        [
-            *[partial(push_and_delete, site, f"client{number}") for number in range(PUSHING)],
-            *[partial(pull, site, f"reader{number}") for number in range(PULLING)],
-            *[collecting.collect_until] * COLLECTING,
-            partial(push_and_pull, crane, replicas, tmp_path),
-        ],
-        lambda: all(map(collecting.total, GONE)),
-    )
-    assert read_back(site)
-    assert site.counts["pulled"]
-    assert collecting.problems() == []
-    told = {what: collecting.total(what) for what in GONE}
-    print(f"{len(collecting.summaries)} collections: {told}; the clients: {dict(site.counts)}")  # noqa: T201 - of a failure
+    try:
+        work_beside_each_other(
+            [
+                *[partial(push_and_delete, site, f"client{number}") for number in range(PUSHING)],
+                *[partial(pull, site, f"reader{number}") for number in range(PULLING)],
+                *[collecting.collect_until] * COLLECTING,
+                partial(push_and_pull, crane, replicas, tmp_path),
+            ],
+            lambda: all(map(collecting.total, GONE)),
+        )
+        assert read_back(site)
+        assert site.counts["pulled"]
+        assert collecting.problems() == []
+    finally:
+        told = {what: collecting.total(what) for what in GONE}
+        print(f"{len(collecting.summaries)} collections: {told}; the clients: {dict(site.counts)}")  # noqa: T201 - of a failure
 
     delete_all(site)
     assert site.ledger.all() == []
