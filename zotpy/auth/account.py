@@ -6,16 +6,15 @@
 import json
 import ssl
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import structlog
-import trio
 
 from zotpy.auth.directory import Server
-from zotpy.bell import Bell
 from zotpy.core.chains import accept_usual_chains
 from zotpy.settings import LdapSettings
-from zotpy.watching import keep_looking, signature_of
+from zotpy.watching import Watched
 
 LARGEST_FILE_BYTES = 64 * 1024
 PLAIN_PORT, TLS_PORT = 389, 636
@@ -33,32 +32,27 @@ class Account:
     password: str = field(default="", repr=False)
 
 
-class AccountFiles:
+class AccountFiles(Watched[Account]):
     """The account as its files say now."""
 
     def __init__(self, settings: LdapSettings) -> None:
         """Read the files. Raises `OSError`, `ValueError` with a message that names the file."""
         self.settings = settings
-        self._files = [file for file in (settings.credentials, settings.ca_cert) if file is not None]
-        self._seen = signature_of(*self._files)
-        self.account = read_account(settings)
+        files = [file for file in (settings.credentials, settings.ca_cert) if file is not None]
+        super().__init__(files, partial(read_account, settings))
 
-    async def keep_current(self, bell: Bell) -> None:
-        """Read the files again when they have changed, until cancelled. See `zotpy.watching`."""
-        await keep_looking(self.look, bell)
+    @property
+    def account(self) -> Account:
+        """What the files say now."""
+        return self.latest
 
-    async def look(self) -> None:
-        """Use what the files say now. If they cannot be used, this is logged once, and what was known stays."""
-        signature = await trio.to_thread.run_sync(signature_of, *self._files)
-        if signature == self._seen:
-            return
-        self._seen = signature
-        try:
-            self.account = await trio.to_thread.run_sync(read_account, self.settings)
-        except (OSError, ValueError) as error:
-            log.error("ldap_account_not_reloaded", reason=str(error))  # noqa: TRY400 - a matter of the files
-        else:
-            log.info("ldap_account_reloaded", files=[str(file) for file in self._files])
+    def on_renewed(self) -> None:
+        """Log it."""
+        log.info("ldap_account_reloaded", files=[str(file) for file in self.files])
+
+    def on_unusable(self, error: OSError | ValueError) -> None:
+        """Log it: what was known stays."""
+        log.error("ldap_account_not_reloaded", reason=str(error))
 
 
 def read_account(settings: LdapSettings) -> Account:

@@ -5,14 +5,13 @@ Each line is `user:hash`. Lines without a colon, or with a `#` before it, mean n
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
-import trio
 
 from zotpy.auth.hashes import HashUnusable, PasswordHash
-from zotpy.bell import Bell
-from zotpy.watching import keep_looking, signature_of
+from zotpy.watching import Watched, reason_of
 
 LARGEST_FILE_BYTES = 4 * 1024 * 1024
 
@@ -45,34 +44,28 @@ class Users:
         return cls(hashes, unusable)
 
 
-class Htpasswd:
+class Htpasswd(Watched[Users]):
     """A file of users."""
 
     def __init__(self, file: Path) -> None:
         """Read the file. Raises `OSError`, `ValueError` if that cannot be done."""
+        super().__init__([file], partial(_read, file))
         self._file = file
-        self._seen = signature_of(file)
-        self.users = _read(file)
         _tell(file, self.users)
 
-    async def keep_current(self, bell: Bell) -> None:
-        """Read the file again when it has changed, until cancelled. See `zotpy.watching`."""
-        await keep_looking(self.look, bell)
+    @property
+    def users(self) -> Users:
+        """What the file says now."""
+        return self.latest
 
-    async def look(self) -> None:
-        """Use what the file says now. If it cannot be read, this is logged once, and the users stay as they were."""
-        signature = await trio.to_thread.run_sync(signature_of, self._file)
-        if signature == self._seen:
-            return
-        self._seen = signature
-        try:
-            self.users = await trio.to_thread.run_sync(_read, self._file)
-        except (OSError, ValueError) as error:
-            reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-            log.error("htpasswd_not_reloaded", reason=reason, file=str(self._file))  # noqa: TRY400 - a matter of the file
-        else:
-            log.info("htpasswd_reloaded", users=len(self.users.hashes), file=str(self._file))
-            _tell(self._file, self.users)
+    def on_renewed(self) -> None:
+        """Log it."""
+        log.info("htpasswd_reloaded", users=len(self.users.hashes), file=str(self._file))
+        _tell(self._file, self.users)
+
+    def on_unusable(self, error: OSError | ValueError) -> None:
+        """Log it: the users stay as they were."""
+        log.error("htpasswd_not_reloaded", reason=reason_of(error), file=str(self._file))
 
 
 def _read(file: Path) -> Users:

@@ -7,12 +7,11 @@ right issuer if the configuration names one (`iss`).
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
-import trio
 
 from zotpy.auth.jwt import NotAToken, read_token
 from zotpy.auth.permission import Identity
@@ -20,52 +19,37 @@ from zotpy.auth.public_key import PublicKey, read_public_key
 from zotpy.auth.scopes import Access, earliest_end, scopes_of
 from zotpy.auth.tokens import CONTINUES_S, EXPIRED, LEEWAY_S, TokenEnded
 from zotpy.auth.verified import Verified
-from zotpy.bell import Bell
 from zotpy.core.errors import TokenInvalid
-from zotpy.watching import keep_looking, signature_of
+from zotpy.watching import Watched
 
 KIND = "bearer"
 
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class OutsideTokens:
-    """Reads the tokens of one service: a `zotpy.auth.authenticator.BearerReader`."""
+class OutsideTokens(Watched[PublicKey]):
+    """Reads the tokens of one service: a `zotpy.auth.authenticator.BearerReader`. It watches the file of its key."""
 
-    file: Path
-    """The public key of the service."""
-    service: str
-    """What `aud` must be, or have among others."""
-    issuer: str = ""
-    """What `iss` must be; empty: anything."""
-    clock: Callable[[], float] = time.time
-    verified: Verified = field(default_factory=Verified, init=False, repr=False)
-    _key: PublicKey = field(init=False, repr=False)
-    _looked_at: object = field(init=False, repr=False)
+    def __init__(self, file: Path, service: str, issuer: str = "", clock: Callable[[], float] = time.time) -> None:
+        """Read the public key of the service. Raises `OSError`, `ValueError`.
 
-    def __post_init__(self) -> None:
-        """Read the key. Raises `OSError`, `ValueError`."""
-        self._looked_at = signature_of(self.file)
-        self._key = read_public_key(self.file)
+        `service` is what `aud` must be, or have among others. `issuer` is what `iss` must be; empty: anything.
+        """
+        super().__init__([file], partial(read_public_key, file))
+        self.service = service
+        self.issuer = issuer
+        self.clock = clock
+        self.verified = Verified()
+        self._file = file
 
-    async def keep_current(self, bell: Bell) -> None:
-        """Read the key again when its file has changed, until cancelled."""
-        await keep_looking(self.look, bell)
+    def on_renewed(self) -> None:
+        """Forget what the key before has signed."""
+        self.verified.clear()
+        log.info("bearer_key_reloaded", file=str(self._file))
 
-    async def look(self) -> None:
-        """Use the key that the file has now. If it cannot be read, this is logged once, and the key stays."""
-        signature = await trio.to_thread.run_sync(signature_of, self.file)
-        if signature == self._looked_at:
-            return
-        self._looked_at = signature
-        try:
-            self._key = await trio.to_thread.run_sync(read_public_key, self.file)
-        except (OSError, ValueError) as error:
-            log.error("bearer_key_not_reloaded", reason=str(error), file=str(self.file))  # noqa: TRY400 - of the file
-        else:
-            self.verified.clear()
-            log.info("bearer_key_reloaded", file=str(self.file))
+    def on_unusable(self, error: OSError | ValueError) -> None:
+        """Log it: the key stays."""
+        log.error("bearer_key_not_reloaded", reason=str(error), file=str(self._file))
 
     async def read(self, token: str) -> Identity | None:
         """Return whose token this is. `None`: another issuer has signed it. Raises `TokenInvalid`, `TokenEnded`."""
@@ -76,7 +60,7 @@ class OutsideTokens:
             shown = read_token(token)
         except NotAToken:
             return None
-        if not shown.is_signed_by(self._key):
+        if not shown.is_signed_by(self.latest):
             return None
         claims = shown.claims
         until = self._checked(claims, now)

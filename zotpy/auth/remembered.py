@@ -6,11 +6,12 @@ The hash tells nothing to a reader of the memory, because the key is made anew i
 import hashlib
 import hmac
 import secrets
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import trio
+
+from zotpy.auth.latest_used import LatestUsed
 
 Answer = TypeVar("Answer")
 MOST_REMEMBERED = 4096
@@ -23,26 +24,15 @@ class Remembered(Generic[Answer]):
     for_s: float
     """How long each answer counts; 0: not at all."""
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32), init=False, repr=False)
-    _answers: OrderedDict[bytes, tuple[float, Answer]] = field(default_factory=OrderedDict, init=False, repr=False)
-    """Each with the time until which it counts, the latest use last."""
+    _answers: LatestUsed[Answer] = field(default_factory=LatestUsed, init=False, repr=False)
 
     def recall(self, *asked: bytes) -> Answer | None:
         """Return the answer to this. `None`: it was never kept, it was forgotten, or its time is over."""
-        digest = self._digest(asked)
-        until, answer = self._answers.get(digest, (0.0, None))
-        if answer is None or until <= trio.current_time():
-            self._answers.pop(digest, None)
-            return None
-        self._answers.move_to_end(digest)
-        return answer
+        return self._answers.recall(self._digest(asked), trio.current_time())
 
     def keep(self, answer: Answer, *asked: bytes) -> None:
         """Keep the answer to this from now on."""
-        digest = self._digest(asked)
-        self._answers[digest] = trio.current_time() + self.for_s, answer
-        self._answers.move_to_end(digest)
-        while len(self._answers) > MOST_REMEMBERED:
-            self._answers.popitem(last=False)
+        self._answers.keep(self._digest(asked), answer, trio.current_time() + self.for_s, MOST_REMEMBERED)
 
     def mac(self, data: bytes) -> bytes:
         """Return 32 bytes that follow from the data, and that nobody can guess who has no part of this process."""
