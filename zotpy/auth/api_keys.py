@@ -17,6 +17,15 @@ REMEMBER_S = 30.0
 """How long a key that was found counts without a look: so long may a revoked key still be good at a replica."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A key, and what it is good for."""
+
+    api_key: ApiKey
+    scopes: KeyScopes | None
+    """`None`: this release does not know them. They were checked when the key was made, perhaps by another release."""
+
+
 @dataclass(slots=True)
 class ApiKeyChecks:
     """Finds out whose a key is: a `zotpy.auth.authenticator.Authenticator`."""
@@ -26,30 +35,39 @@ class ApiKeyChecks:
     places: Places
     """For keys that are looked for at the same time."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    _remembered: Remembered[ApiKey] = field(default_factory=lambda: Remembered(REMEMBER_S), init=False, repr=False)
+    _remembered: Remembered[_Found] = field(default_factory=lambda: Remembered(REMEMBER_S), init=False, repr=False)
 
     async def identify(self, credentials: Credentials) -> Identity | None:
         """Return whose key the password is. `None`: it is no key.
 
         Raises `Unauthorized` if it was revoked or has expired, and `TooManyRequests` if too many are looked for.
         """
-        password = credentials.password
-        if not is_key(password):
+        if not is_key(credentials.password):
             return None
-        found = self._remembered.recall(password)
-        if found is None:
-            with self.places.place_for(credentials.client):
-                found = await self.find(password.decode())
-            if found is None:
-                msg = "this API key does not exist, or was revoked: use another one"
-                raise Unauthorized(msg)
-            self._remembered.keep(found, password)
-        if found.has_expired(self.clock()):
+        found = self._remembered.recall(credentials.password) or await self._look_up(credentials)
+        api_key = found.api_key
+        if api_key.has_expired(self.clock()):
             msg = "this API key has expired: make another one"
             raise Unauthorized(msg)
-        try:
-            scopes = KeyScopes.parse(found.scopes)
-        except ValueError as error:  # they were checked when it was made, perhaps by another release
+        if found.scopes is None:
             msg = "this API key has scopes that this registry does not know: make another one"
-            raise Unauthorized(msg) from error
-        return Identity(found.owner, found.groups, KIND, scopes=scopes, key=found.uuid)
+            raise Unauthorized(msg)
+        return Identity(api_key.owner, api_key.groups, KIND, scopes=found.scopes, key=api_key.uuid)
+
+    async def _look_up(self, credentials: Credentials) -> _Found:
+        """Find a key in the bucket, and remember it. Raises `Unauthorized`, `TooManyRequests`."""
+        with self.places.place_for(credentials.client):
+            api_key = await self.find(credentials.password.decode())
+        if api_key is None:
+            msg = "this API key does not exist, or was revoked: use another one"
+            raise Unauthorized(msg)
+        found = _Found(api_key, _scopes_of(api_key))
+        self._remembered.keep(found, credentials.password)
+        return found
+
+
+def _scopes_of(api_key: ApiKey) -> KeyScopes | None:
+    try:
+        return KeyScopes.parse(api_key.scopes)
+    except ValueError:
+        return None

@@ -107,12 +107,33 @@ class Unrestricted:
         return EVERYTHING_TO_USERS if self.identity.name else ""
 
 
+class _Closed:
+    """What all permissions answer that allow nothing."""
+
+    __slots__ = ()
+    is_open = False
+
+    def allows(self, action: Action, repo: RepositoryName | None, reference: str = "") -> bool:
+        """Say no."""
+        del action, repo, reference
+        return False
+
+    def is_fixed(self, action: Action, repo: RepositoryName, tag: Tag) -> bool:
+        """Say yes."""
+        del action, repo, tag
+        return True
+
+    def detects_collisions(self, repo: RepositoryName) -> bool:
+        """Say yes."""
+        del repo
+        return True
+
+
 @dataclass(frozen=True, slots=True)
-class Nothing:
+class Nothing(_Closed):
     """Permission to do nothing, for a caller who has to log in first."""
 
     identity: Identity = field(default_factory=Identity)
-    is_open = False
 
     def require(self, action: Action, repo: RepositoryName | None, reference: str = "") -> None:
         """Raise `Unauthorized`."""
@@ -120,53 +141,22 @@ class Nothing:
         msg = "log in: this registry lets nobody in without a login"
         raise Unauthorized(msg)
 
-    def allows(self, action: Action, repo: RepositoryName | None, reference: str = "") -> bool:
-        """Say no."""
-        del action, repo, reference
-        return False
-
-    def is_fixed(self, action: Action, repo: RepositoryName, tag: Tag) -> bool:
-        """Say yes."""
-        del action, repo, tag
-        return True
-
-    def detects_collisions(self, repo: RepositoryName) -> bool:
-        """Say yes."""
-        del repo
-        return True
-
     def rule_of(self, action: Action, repo: RepositoryName | None, reference: str = "") -> str:
         """Name what lets only users do anything."""
         del action, repo, reference
         return EVERYTHING_TO_USERS
 
 
-class Unasked:
+class Unasked(_Closed):
     """What a handler has whose row asks nobody who they are: it may ask for nothing."""
 
     identity = Identity()
-    is_open = False
 
     def require(self, action: Action, repo: RepositoryName | None, reference: str = "") -> None:
         """Raise `RuntimeError`: the row of an endpoint that asks for something must say so."""
         del repo, reference
         msg = f"an endpoint asks for {action}, and its row does not say that it needs anything"
         raise RuntimeError(msg)
-
-    def allows(self, action: Action, repo: RepositoryName | None, reference: str = "") -> bool:
-        """Say no."""
-        del action, repo, reference
-        return False
-
-    def is_fixed(self, action: Action, repo: RepositoryName, tag: Tag) -> bool:
-        """Say yes."""
-        del action, repo, tag
-        return True
-
-    def detects_collisions(self, repo: RepositoryName) -> bool:
-        """Say yes."""
-        del repo
-        return True
 
     def rule_of(self, action: Action, repo: RepositoryName | None, reference: str = "") -> str:
         """Name none."""

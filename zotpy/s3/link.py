@@ -8,8 +8,9 @@ and after each write. Bodies are read up to 1 MiB at once, because each read cos
 import math
 import os
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
+from typing import TypeVar
 
 import trio
 
@@ -20,6 +21,7 @@ from zotpy.s3.service import Service
 from zotpy.s3.time_limits import TOO_SLOW, time_limit
 from zotpy.s3.transport_errors import ReadError, ReadTimeout, WriteError, WriteTimeout
 
+Taken = TypeVar("Taken", bytes, int)
 LEAST_BYTES = 2 * 1024 * 1024
 """In the middle of a long body, a read waits for more rather than return fewer bytes than this."""
 AT_THE_END_BYTES = 64 * 1024
@@ -105,27 +107,21 @@ class Link:
         Raises `ReadError`, `ReadTimeout`.
         """
         if self.secured is None:
-            return await self._read_plain(most_bytes, left_bytes)
+            return await self._take(left_bytes, lambda: os.read(self.socket.fileno(), most_bytes))
         await self._gather_records(self.secured, left_bytes)
         with time_limit(ReadTimeout, ReadError, self._service.silence_s):
             return await self.secured.receive_some(most_bytes)
 
-    async def _read_plain(self, most_bytes: int, left_bytes: int) -> bytes:
+    async def read_into(self, room: memoryview, left_bytes: int) -> int:
+        """Wait for bytes, and put those that are here into `room`: how many, 0 at the end. Not with TLS. As `read`."""
+        return await self._take(left_bytes, lambda: os.readv(self.socket.fileno(), [room]))
+
+    async def _take(self, left_bytes: int, take: Callable[[], Taken]) -> Taken:
+        """Wait for bytes, and take those that are here. Raises as `read`."""
         while True:
             is_late = await self._wait(left_bytes)
             try:  # also after the timeout: what came in time is taken, even if it is little
-                return os.read(self.socket.fileno(), most_bytes)
-            except BlockingIOError:
-                _require(not is_late)
-            except OSError as error:
-                raise ReadError(str(error)) from error
-
-    async def read_into(self, room: memoryview, left_bytes: int) -> int:
-        """Wait for bytes, and put those that are here into `room`: how many, 0 at the end. Not with TLS. As `read`."""
-        while True:
-            is_late = await self._wait(left_bytes)
-            try:
-                return os.readv(self.socket.fileno(), [room])
+                return take()
             except BlockingIOError:
                 _require(not is_late)
             except OSError as error:
