@@ -23,7 +23,7 @@ CONNECTIONS = 32
 
 
 class Guesser:
-    """Guesses until it is told to stop."""
+    """Guesses until `stop` is called."""
 
     def __init__(self, endpoint: Endpoint, per_s: float) -> None:
         """Guess nothing yet."""

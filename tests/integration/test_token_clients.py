@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -55,12 +56,19 @@ class Story:
         return self.seen.count((method, route, status))
 
 
-@pytest.fixture
-async def story(nursery: trio.Nursery) -> AsyncIterator[Story]:
+@asynccontextmanager
+async def telling(nursery: trio.Nursery) -> AsyncIterator[Story]:
     """Run a replica, and follow what it is asked."""
     async with giving(nursery) as scene:
         story = Story(scene)
         nursery.start_soon(story.follow)
+        yield story
+
+
+@pytest.fixture
+async def story(nursery: trio.Nursery) -> AsyncIterator[Story]:
+    """Return what a replica was asked."""
+    async with telling(nursery) as story:
         yield story
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.pushers import ClientFailed, Pushers
-from tests.integration.test_token_clients import TOKENS, UPLOADS, Story
-from tests.unit.web.desks import ALICE, giving
+from tests.integration.test_token_clients import TOKENS, UPLOADS, Story, telling
+from tests.unit.web.desks import ALICE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,10 +26,8 @@ REFRESHING = ("crane", "oras", "skopeo", "cosign", "containerd")
 
 @pytest.fixture
 async def story(nursery: trio.Nursery) -> AsyncIterator[Story]:
-    """Run a replica, and follow what it is asked."""
-    async with giving(nursery) as scene:
-        story = Story(scene)
-        nursery.start_soon(story.follow)
+    """Return what a replica was asked."""
+    async with telling(nursery) as story:
         yield story
 
 

@@ -220,7 +220,7 @@ async def test_a_damaged_key_changes_nothing(clock: Clock, mock_clock: MockClock
 
 
 async def test_other_objects_beside_the_keys_are_left_alone(clock: Clock) -> None:
-    """What a newer release may put there is none of ours."""
+    """A replica leaves alone what a newer release may put there."""
     store = MemoryStore()
     for name in ("meta/token-keys/next", "meta/token-keys/601/x", "meta/token-keys/700"):
         await store.put(name, frame({"v": 2}, b"secret"))

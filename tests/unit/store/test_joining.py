@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class SlowStore(StoreWrapper):
-    """Reads at once, and keeps each answer back until it is told to let it go."""
+    """Reads at once, and keeps each answer back until its gate opens."""
 
     def __init__(self) -> None:
         """Hold nothing."""

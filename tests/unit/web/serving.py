@@ -32,7 +32,7 @@ from zotpy.web.challenges import no_challenge
 from zotpy.web.dispatch import admit_everybody
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from zotpy.http.server.proxies import TrustedProxies
     from zotpy.registry.registry import Registry
@@ -193,6 +193,16 @@ def image(*, subject: str | None = None, artifact_type: str = "", note: str = ""
     if subject is not None:
         document["subject"] = {"mediaType": OCI_IMAGE, "digest": subject, "size": 1}
     return json.dumps(document).encode()
+
+
+async def push_manifest(
+    replica: Replica, reference: str, *tags: str, note: str = "new", headers: Mapping[str, str] | None = None
+) -> httpx.Response:
+    """Push a manifest that differs by `note`; `reference` is a tag, or empty for its digest."""
+    content = image(note=note)
+    url = f"/v2/{REPO}/manifests/{reference or digest_of(content)}"
+    headers = {"Content-Type": OCI_IMAGE, **(headers or {})}
+    return await replica.client.put(url, params={"tag": tags}, content=content, headers=headers)
 
 
 def codes_of(answer: httpx.Response) -> list[str]:

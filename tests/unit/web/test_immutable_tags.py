@@ -10,12 +10,11 @@ import pytest
 import trio
 
 from tests.unit.auth.rules import ALICE, grant, policies
-from tests.unit.web.serving import REPO, Replica, codes_of, digest_of, image, serving
+from tests.unit.web.serving import REPO, Replica, codes_of, digest_of, image, push_manifest, serving
 from zotpy.auth.granted import Granted
 from zotpy.auth.permission import Identity
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.store.interface import Features
 
@@ -57,16 +56,6 @@ async def guarded(nursery: trio.Nursery, door: Door) -> AsyncIterator[Replica]:
         yield replica
 
 
-async def push(
-    replica: Replica, reference: str, *tags: str, note: str = "new", headers: Mapping[str, str] | None = None
-) -> httpx.Response:
-    """Push a manifest that differs by `note`; `reference` is a tag, or empty for its digest."""
-    content = image(note=note)
-    url = f"/v2/{REPO}/manifests/{reference or digest_of(content)}"
-    headers = {"Content-Type": OCI_IMAGE, **(headers or {})}
-    return await replica.client.put(url, params={"tag": tags}, content=content, headers=headers)
-
-
 async def delete(replica: Replica, reference: str) -> httpx.Response:
     """Delete a tag or a digest."""
     return await replica.client.delete(f"/v2/{REPO}/manifests/{reference}")
@@ -100,9 +89,9 @@ async def test_an_immutable_tag_is_made_once(
 ) -> None:
     """It can be pushed again with what it names. A push that would move it writes nothing, whatever else it has."""
     async with guarded(nursery, Door()) as replica:
-        assert (await push(replica, "v1-rc1", note="other")).status_code == 201
+        assert (await push_manifest(replica, "v1-rc1", note="other")).status_code == 201
         before = dict(replica.store.objects)
-        answer = await push(replica, reference, *tags, note=note)
+        answer = await push_manifest(replica, reference, *tags, note=note)
         assert answer.status_code == status, answer.text
         if status == 403:
             (error,) = answer.json()["errors"]
@@ -131,7 +120,7 @@ async def test_a_manifest_without_an_immutable_tag_is_deleted(nursery: trio.Nurs
     door = Door()
     async with guarded(nursery, door) as replica:
         door.identity = ROOT
-        assert (await push(replica, "v1")).status_code == 201
+        assert (await push_manifest(replica, "v1")).status_code == 201
         door.identity = ALICE
         assert (await delete(replica, OLD)).status_code == 202
         assert (await named(replica, "latest"), await named(replica, "v1")) == (None, digest_of(image(note="new")))
@@ -147,7 +136,7 @@ async def test_the_admin_policy_lets_tags_be_moved_and_deleted(
     door = Door(extra=ALL)
     async with guarded(nursery, door) as replica:
         door.identity, door.admin = ROOT, admin
-        assert (await push(replica, "v1")).status_code == moves
+        assert (await push_manifest(replica, "v1")).status_code == moves
         assert (await delete(replica, OLD if moves == 403 else digest_of(image(note="new")))).status_code == deletes
         assert (await delete(replica, "v1")).status_code == deletes or deletes == 202
 
@@ -167,7 +156,7 @@ async def test_the_clients_own_condition_holds_as_well(
 ) -> None:
     """412 says that the client's condition did not hold; 403 that the tag is immutable."""
     async with guarded(nursery, Door()) as replica:
-        assert (await push(replica, "v1", note=note, headers=headers)).status_code == status
+        assert (await push_manifest(replica, "v1", note=note, headers=headers)).status_code == status
 
 
 @pytest.mark.parametrize("notes", [("first", "second"), ("same", "same")])
@@ -177,7 +166,7 @@ async def test_of_two_pushes_at_once_one_makes_the_tag(nursery: trio.Nursery, no
         answers: list[tuple[int, str]] = []
 
         async def one(note: str) -> None:
-            answers.append(((await push(replica, "v2", note=note)).status_code, note))
+            answers.append(((await push_manifest(replica, "v2", note=note)).status_code, note))
 
         key = keys.tag(RepositoryName(REPO), Tag("v2"))
         parked = [replica.script.park("before", "put", key) for _ in range(2)]
@@ -217,12 +206,12 @@ async def overlapping(
 async def test_a_tag_that_comes_during_a_delete_is_not_deleted(nursery: trio.Nursery, tag: str, status: int) -> None:
     """The DELETE has looked for tags before the push, and buries the manifest after it: so it looks again."""
     async with guarded(nursery, Door()) as replica:
-        assert (await push(replica, "")).status_code == 201
+        assert (await push_manifest(replica, "")).status_code == 201
         digest = digest_of(image(note="new"))
         entry = keys.entry(RepositoryName(REPO), "manifests", Digest.parse(digest))
 
         async def tagged() -> None:
-            assert (await push(replica, "", tag)).status_code == 201
+            assert (await push_manifest(replica, "", tag)).status_code == 201
 
         answer = await overlapping(replica, entry, lambda: delete(replica, digest), tagged)
         assert answer.status_code == status
@@ -232,14 +221,14 @@ async def test_a_tag_that_comes_during_a_delete_is_not_deleted(nursery: trio.Nur
 async def test_a_tag_whose_manifest_is_deleted_during_the_push_is_made_again(nursery: trio.Nursery) -> None:
     """The DELETE saw no immutable tag and came first. The tag exists afterwards, and its manifest with it."""
     async with guarded(nursery, Door()) as replica:
-        assert (await push(replica, "")).status_code == 201
+        assert (await push_manifest(replica, "")).status_code == 201
         digest = digest_of(image(note="new"))
 
         async def buried() -> None:
             assert (await delete(replica, digest)).status_code == 202
 
         key = keys.tag(RepositoryName(REPO), Tag("v2"))
-        answer = await overlapping(replica, key, lambda: push(replica, "", "v2"), buried)
+        answer = await overlapping(replica, key, lambda: push_manifest(replica, "", "v2"), buried)
         assert answer.status_code == 201
         assert (await named(replica, "v2"), await named(replica, digest)) == (digest, digest)
 
@@ -251,12 +240,12 @@ async def test_a_store_without_conditions_takes_no_immutable_tag(nursery: trio.N
         replica.store._features = Features(
             conditional_create=False, conditional_replace=False, conditional_delete=False
         )
-        answer = await push(replica, "v2")
+        answer = await push_manifest(replica, "v2")
         assert answer.status_code == 501
         assert "which a push of an immutable tag needs" in answer.text
-        assert (await push(replica, "latest")).status_code == 201
+        assert (await push_manifest(replica, "latest")).status_code == 201
         door.identity = ROOT
-        assert (await push(replica, "v2")).status_code == 201
+        assert (await push_manifest(replica, "v2")).status_code == 201
 
 
 @pytest.mark.parametrize(("tag", "more"), [("latest", 0), ("v2", 1)])
@@ -267,7 +256,7 @@ async def test_other_tags_cost_no_store_call(nursery: trio.Nursery, tag: str, mo
         calls = []
         for each in (plain, replica):
             each.script.begun.clear()
-            assert (await push(each, tag)).status_code == 201
+            assert (await push_manifest(each, tag)).status_code == 201
             calls.append(each.script.begun.total())
         assert calls[1] - calls[0] == more
 
@@ -279,7 +268,7 @@ async def test_a_collision_is_detected_for_those_who_ask_for_it(
     """As in zot, `detectManifestCollision` keeps a manifest that several tags name from a DELETE of its digest."""
     door = Door(extra="detectManifestCollision")
     async with guarded(nursery, door) as replica:
-        assert (await push(replica, "", *tags)).status_code == 201
+        assert (await push_manifest(replica, "", *tags)).status_code == 201
         digest = digest_of(image(note="new"))
         answer = await delete(replica, digest)
         assert answer.status_code == status, answer.text

@@ -10,11 +10,10 @@ import pytest
 import trio
 
 from tests.unit.auth.rules import ALICE, ANONYMOUS, grant, policies
-from tests.unit.web.serving import REPO, Replica, codes_of, digest_of, image, serving
+from tests.unit.web.serving import REPO, Replica, codes_of, digest_of, image, push_manifest, serving
 from zotpy.auth.granted import Granted
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.store.interface import Features
 
@@ -55,17 +54,6 @@ async def guarded(nursery: trio.Nursery, door: Door) -> AsyncIterator[Replica]:
         yield replica
 
 
-async def push(
-    replica: Replica, reference: str, *tags: str, note: str = "new", headers: Mapping[str, str] | None = None
-) -> httpx.Response:
-    """Push a manifest that differs by `note`; `reference` is a tag, or empty for its digest."""
-    content = image(note=note)
-    url = f"/v2/{REPO}/manifests/{reference or digest_of(content)}"
-    return await replica.client.put(
-        url, params={"tag": tags}, content=content, headers={"Content-Type": OCI_IMAGE, **(headers or {})}
-    )
-
-
 @pytest.mark.parametrize(
     ("actions", "reference", "tags", "status"),
     [
@@ -94,7 +82,7 @@ async def test_new_tags_need_create_and_others_update(
     async with guarded(nursery, door) as replica:
         door.actions = actions
         before = dict(replica.store.objects)
-        answer = await push(replica, reference, *tags)
+        answer = await push_manifest(replica, reference, *tags)
         assert answer.status_code == status, answer.text
         if status == 403:
             assert codes_of(answer) == ["DENIED"]
@@ -106,8 +94,8 @@ async def test_the_same_manifest_again_is_an_update(nursery: trio.Nursery) -> No
     door = Door()
     async with guarded(nursery, door) as replica:
         door.actions = CREATE
-        assert (await push(replica, "new")).status_code == 201
-        assert (await push(replica, "new")).status_code == 403
+        assert (await push_manifest(replica, "new")).status_code == 201
+        assert (await push_manifest(replica, "new")).status_code == 403
 
 
 async def test_a_refusal_names_the_missing_action(nursery: trio.Nursery) -> None:
@@ -118,10 +106,10 @@ async def test_a_refusal_names_the_missing_action(nursery: trio.Nursery) -> None
         asked = f"log in to update tags in {REPO}"
         for door.identity, status, message in ((ALICE, 403, told), (ANONYMOUS, 401, asked)):
             door.actions = CREATE
-            answer = await push(replica, "old")
+            answer = await push_manifest(replica, "old")
             assert (answer.status_code, answer.json()["errors"][0]["message"]) == (status, message)
         door.actions, door.identity = UPDATE, ALICE
-        answer = await push(replica, "new")
+        answer = await push_manifest(replica, "new")
         assert answer.json()["errors"][0]["detail"] == {"action": "create", "repository": REPO}
 
 
@@ -146,7 +134,7 @@ async def test_the_clients_own_condition_holds_as_well(
     door = Door()
     async with guarded(nursery, door) as replica:
         door.actions = actions
-        assert (await push(replica, tag, headers=headers)).status_code == status
+        assert (await push_manifest(replica, tag, headers=headers)).status_code == status
 
 
 @pytest.mark.parametrize(("actions", "is_told"), [("create update delete", False), ("read create update delete", True)])
@@ -160,7 +148,10 @@ async def test_a_condition_tells_only_readers_what_a_tag_names(
     other = {"If-Match": f'"sha256:{"0" * 64}"'}
     async with guarded(nursery, door) as replica:
         door.actions = actions
-        for answer in (await push(replica, "old", headers=other), await replica.client.delete(url, headers=other)):
+        for answer in (
+            await push_manifest(replica, "old", headers=other),
+            await replica.client.delete(url, headers=other),
+        ):
             assert answer.status_code == 412
             assert (digest in answer.text) == is_told
 
@@ -173,7 +164,7 @@ async def test_of_two_pushes_at_once_one_creates_the_tag(nursery: trio.Nursery) 
         answers: dict[str, httpx.Response] = {}
 
         async def one(note: str) -> None:
-            answers[note] = await push(replica, "new", note=note)
+            answers[note] = await push_manifest(replica, "new", note=note)
 
         key = keys.tag(RepositoryName(REPO), Tag("new"))
         parked = [replica.script.park("before", "put", key) for _ in range(2)]
@@ -197,14 +188,14 @@ async def test_a_tag_that_is_deleted_during_the_push_is_new(nursery: trio.Nurser
     """A DELETE takes the manifest and the tag, after the push has updated it. To make it again needs `create`."""
     door = Door()
     async with guarded(nursery, door) as replica:
-        assert (await push(replica, "")).status_code == 201
+        assert (await push_manifest(replica, "")).status_code == 201
         repo, digest = RepositoryName(REPO), Digest.parse(digest_of(image(note="new")))
         door.actions = actions
         parked = replica.script.park("before", "put", keys.entry(repo, "manifests", digest))
         answers = []
 
         async def update() -> None:
-            answers.append(await push(replica, "old"))
+            answers.append(await push_manifest(replica, "old"))
 
         with trio.fail_after(60):
             async with trio.open_nursery() as pushes:
@@ -227,7 +218,7 @@ async def test_a_store_without_conditions_needs_both(nursery: trio.Nursery, acti
             conditional_create=False, conditional_replace=False, conditional_delete=False
         )
         for door.actions, status in ((actions, 403), (BOTH, 201)):
-            assert (await push(replica, tag)).status_code == status
+            assert (await push_manifest(replica, tag)).status_code == status
 
 
 @pytest.mark.parametrize(("actions", "more"), [(BOTH, 0), (CREATE, 1)])
@@ -240,6 +231,6 @@ async def test_rules_cost_no_store_call(nursery: trio.Nursery, actions: str, mor
         calls = []
         for each in (plain, replica):
             each.script.begun.clear()
-            assert (await push(each, "new")).status_code == 201
+            assert (await push_manifest(each, "new")).status_code == 201
             calls.append(each.script.begun.total())
         assert calls[1] - calls[0] == more
