@@ -16,6 +16,7 @@ from zotpy.auth.refusals import Refusals
 from zotpy.auth.tokens import CONTINUES_S, Tokens
 from zotpy.bell import Bell
 from zotpy.bucket.api_keys import ApiKeys
+from zotpy.bucket.store_clock import StoreClock
 from zotpy.bucket.token_keys import TokenKeys
 from zotpy.core.framing import FramingError
 from zotpy.services import Service
@@ -54,6 +55,8 @@ class Ground:
     bell: Bell
     """Rung when files are to be looked at again."""
     store: Store
+    clock: StoreClock
+    """What time it is, for the end of tokens and keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,8 @@ def by_api_keys(ground: Ground) -> Kind | None:
     if not auth.apikey:
         return None
     found = ApiKeys(ground.store)
-    checks = ApiKeyChecks(found.find, Places(auth.checks_waiting, auth.checks_per_client))
-    return Kind(authenticators=(checks,), routes=KeyDesk(found, auth.api_keys_per_user).routes)
+    checks = ApiKeyChecks(found.find, Places(auth.checks_waiting, auth.checks_per_client), ground.clock.time)
+    return Kind(authenticators=(checks,), routes=KeyDesk(found, auth.api_keys_per_user, ground.clock.time).routes)
 
 
 def by_htpasswd(ground: Ground) -> Kind | None:
@@ -169,7 +172,7 @@ async def make_door(settings: Settings, bell: Bell, grants: Grants, store: Store
 
     Where there is a login, there are tokens.
     """
-    ground = Ground(settings, bell, store)
+    ground = Ground(settings, bell, store, StoreClock())
     kinds = [kind for make in KINDS if (kind := make(ground)) is not None]
     if not kinds:
         return Door() if settings.http.access is None else Door(partial(admit_nobody_by_name, grants))
@@ -199,13 +202,15 @@ async def _open_tokens(ground: Ground, grants: Grants, kinds: Sequence[Kind]) ->
     """Read the keys that sign tokens. Raises `StartupError`."""
     auth = ground.settings.auth
     try:
-        keys = await TokenKeys.open(ground.store, max(auth.session_lifetime_s, auth.token_lifetime_s) + CONTINUES_S)
+        longest_s = max(auth.session_lifetime_s, auth.token_lifetime_s) + CONTINUES_S
+        keys = await TokenKeys.open(ground.store, longest_s, ground.clock)
     except (FramingError, StoreError) as error:
         msg = f"the keys that sign tokens, below meta/token-keys in the bucket, cannot be read: {error}"
         raise StartupError(msg) from error
     renewers = {name: each for kind in kinds for name, each in kind.renewers.items()}
     service = _own_service(ground.settings)
-    return Tokens(keys, service, auth.token_lifetime_s, auth.session_lifetime_s, renewers, grants.counting)
+    lifetimes = auth.token_lifetime_s, auth.session_lifetime_s
+    return Tokens(keys, service, *lifetimes, renewers, grants.counting, ground.clock.now)
 
 
 def _own_service(settings: Settings) -> str:

@@ -3,7 +3,7 @@
 Any login in, a token out (`zotpy.web.desk`). A token says who the caller is and what it is good for. So a request that
 carries one needs no password, no directory service and no store. Checked tokens are remembered.
 
-A replica takes its wall clock for the end of a token, with `LEEWAY_S` for clocks that differ.
+The end of a token is a time of the store's clock, with `LEEWAY_S` for hosts of the store that differ.
 """
 
 import secrets

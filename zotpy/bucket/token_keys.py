@@ -1,9 +1,10 @@
 """The keys of the cluster that sign the tokens of callers. A new one is made every 30 days, and old ones are kept.
 
-The key of each 30 days (of Unix time) is one object, `meta/token-keys/<number>`, which is made once. If two replicas
-try, both use what the faster one has written. So a token that any replica signed is good at every replica. A replica
-signs with the newest key that it knows. It reads the key of a token that it does not know, at most once in some seconds
-for each of the few numbers that can exist. So neither a rotation nor a stranger's token costs more than that.
+The key of each 30 days (of Unix time) is one object, `meta/token-keys/<number>`, which is made once. The store's clock
+says which number is today's. If two replicas make it at once, both use what the faster one has written. So a token that
+any replica signed is good at every replica. A replica signs with the newest key that it knows. It reads the key of a
+token that it does not know, at most once in some seconds for each of the few numbers that can exist. So neither a
+rotation nor a stranger's token costs more than that.
 
 Each object also has a random name in it. If an operator deletes the objects, the replicas make others, and no token
 counts any more.
@@ -11,7 +12,6 @@ counts any more.
 
 import re
 import secrets
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,7 +20,8 @@ from math import ceil
 import structlog
 import trio
 
-from zotpy.bucket.sweeps import list_all
+from zotpy.bucket.store_clock import StoreClock
+from zotpy.bucket.sweeps import pages
 from zotpy.core import keys
 from zotpy.core.framing import FramingError, frame, unframe
 from zotpy.core.tokens import SigningKey
@@ -45,7 +46,8 @@ class TokenKeys:
     store: Store
     keep_s: float
     """How long the longest token lasts."""
-    clock: Callable[[], float] = time.time
+    clock: StoreClock = field(default_factory=StoreClock)
+    """Set at each look."""
     losses: int = field(default=0, init=False)
     """How often keys were found that count no more: what was remembered of their tokens counts no more either."""
     _known: dict[int, SigningKey] = field(default_factory=dict)
@@ -55,16 +57,16 @@ class TokenKeys:
     """The keys that are being read, each with what is set at the end."""
 
     @classmethod
-    async def open(cls, store: Store, keep_s: float, clock: Callable[[], float] = time.time) -> "TokenKeys":
+    async def open(cls, store: Store, keep_s: float, clock: StoreClock | None = None) -> "TokenKeys":
         """Read the keys, and make the one of today if nobody has. Raises `StoreError`."""
-        ring = cls(store, keep_s, clock)
+        ring = cls(store, keep_s, clock or StoreClock())
         await ring.look()
         return ring
 
     async def keep_current(self, rung: Callable[[], object]) -> None:
         """Read the keys again every few minutes, and whenever `rung` returns, until cancelled."""
         while True:
-            with trio.move_on_after(min(LOOK_S, NUMBER_S - self.clock() % NUMBER_S)):
+            with trio.move_on_after(min(LOOK_S, NUMBER_S - self.clock.now() % NUMBER_S)):
                 await rung()  # type: ignore[misc]  # the bell's
             try:
                 await self.look()
@@ -74,14 +76,18 @@ class TokenKeys:
 
     async def look(self) -> None:
         """Read every key that counts, make that of today if it does not exist, and delete those whose time is over."""
+        names = list[str]()
+        async for page in pages(self.store, keys.TOKEN_KEYS):
+            self.clock.note(page.store_time)
+            names.extend(listed.key for listed in page.objects)
         today = self._today()
         found: dict[int, SigningKey] = {}
-        for listed in await list_all(self.store, keys.TOKEN_KEYS):
-            number = keys.token_key_number(listed.key)
+        for name in names:
+            number = keys.token_key_number(name)
             if number is None or number > today + 1:
                 continue
             if number < self._oldest():
-                await self.store.delete(listed.key)
+                await self.store.delete(name)
             elif (key := await self._read(number)) is not None:
                 found[number] = key
         if today not in found:
@@ -132,10 +138,10 @@ class TokenKeys:
         return True
 
     def _today(self) -> int:
-        return int(self.clock() // NUMBER_S)
+        return int(self.clock.now() // NUMBER_S)
 
     def _oldest(self) -> int:
-        """Return the oldest number whose tokens may still count, with one to spare for clocks that differ."""
+        """Return the oldest number whose tokens may still count, with one to spare if the store's hosts differ."""
         return self._today() - ceil(self.keep_s / NUMBER_S) - 1
 
     async def _make(self, number: int) -> SigningKey:

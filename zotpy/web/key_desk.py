@@ -1,7 +1,7 @@
 """`/zot/auth/apikey`: users make, list and revoke their API keys, with the words of zot."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -33,6 +33,7 @@ class KeyDesk:
     api_keys: ApiKeys
     most: int
     """How many keys an owner may have."""
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -45,7 +46,7 @@ class KeyDesk:
 
     async def make(self, call: Call) -> Response:
         """POST: make a key with a label, scopes and an end. The answer alone has the key."""
-        asked, now, who = await _read_body(call), datetime.now(UTC).replace(microsecond=0), call.identity
+        asked, now, who = await _read_body(call), self.clock().replace(microsecond=0), call.identity
         scopes, expires = _scopes(asked), _expires(asked, now)
         label = asked.get("label", "")
         if not isinstance(label, str) or len(label) > LONGEST_LABEL:
@@ -63,7 +64,7 @@ class KeyDesk:
     async def show(self, call: Call) -> Response:
         """GET: list the keys of the caller, without the keys themselves."""
         found = await self.api_keys.of_owner(call.identity.name, self.most)
-        now = datetime.now(UTC)
+        now = self.clock()
         ordered = sorted(found, key=lambda each: (each.created, each.uuid))
         return _json(200, {"apiKeys": [_shown(each, now) for each in ordered]})
 

@@ -12,6 +12,7 @@ from zotpy.auth.refusals import Refusals
 from zotpy.auth.tokens import EXPIRED, TokenEnded
 from zotpy.core.errors import TokenInvalid, Unauthorized
 from zotpy.http.server.bodies import BoundedRequest
+from zotpy.web.other_sites import refuse_other_sites
 
 ANONYMOUS = Identity(kind="anonymous")
 NOBODY = Identity(kind="anonymous", can_log_in=False)
@@ -53,7 +54,7 @@ class Login:
     refusals: Refusals = field(default_factory=Refusals)
 
     async def admit(self, request: BoundedRequest) -> Permission:
-        """Return what the caller may do. Raises `Unauthorized`, `TooManyRequests`, `Unavailable`.
+        """Return what the caller may do. Raises `Unauthorized`, `Denied`, `TooManyRequests`, `Unavailable`.
 
         A caller without credentials is anonymous, and the policies say what such a caller may do. There is one
         exception. docker, podman, skopeo and crane ask for `/v2/` first, and get a token or send credentials later only
@@ -62,6 +63,7 @@ class Login:
 
         A caller with bad credentials gets nothing, not even what an anonymous caller gets.
         """
+        refuse_other_sites(request)
         identity = await self.caller(request)
         if identity is ANONYMOUS and request.path.rstrip("/") == PING:
             msg = "log in with a user name and a password, or get a token"

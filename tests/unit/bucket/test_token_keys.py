@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,13 +32,13 @@ FIRST = 600
 
 @dataclass(slots=True)
 class Clock:
-    """A wall clock."""
+    """The store's clock. It is years behind that of this host."""
 
     now: float = FIRST * NUMBER_S + 1000.0
 
-    def __call__(self) -> float:
+    def time(self) -> datetime:
         """Say how late it is."""
-        return self.now
+        return datetime.fromtimestamp(self.now, UTC)
 
 
 @pytest.fixture
@@ -55,19 +57,19 @@ def gets(script: Script) -> int:
     return script.begun["get"]
 
 
-async def ring_on(store: Store, clock: Clock, keep_s: float = SESSION_S) -> TokenKeys:
+async def ring_on(store: Store, keep_s: float = SESSION_S) -> TokenKeys:
     """Return the keys as a replica knows them that starts now."""
-    return await TokenKeys.open(store, keep_s, clock)
+    return await TokenKeys.open(store, keep_s)
 
 
 @pytest.mark.parametrize("has_conditions", [True, False])
 async def test_replicas_that_start_at_once_use_one_key(clock: Clock, *, has_conditions: bool) -> None:
     """Whatever the store can do, later replicas agree. With conditions, all do."""
-    store = MemoryStore() if has_conditions else MemoryStore(features=NO_CONDITIONS)
+    store = MemoryStore(clock.time) if has_conditions else MemoryStore(clock.time, NO_CONDITIONS)
     rings: list[TokenKeys] = []
 
     async def start() -> None:
-        rings.append(await ring_on(store, clock))
+        rings.append(await ring_on(store))
 
     async with trio.open_nursery() as nursery:
         for _ in range(8):
@@ -75,26 +77,41 @@ async def test_replicas_that_start_at_once_use_one_key(clock: Clock, *, has_cond
     assert names(store) == [keys.token_key(FIRST)]
     if has_conditions:
         assert len({ring.current for ring in rings}) == 1
-    assert (await ring_on(store, clock)).current == (await ring_on(store, clock)).current
+    assert (await ring_on(store)).current == (await ring_on(store)).current
 
 
 async def test_every_replica_finds_the_key_of_another_one(clock: Clock) -> None:
-    """A replica whose clock is behind, or that has not looked for a while, reads the key when a token names it."""
-    store = MemoryStore()
-    behind, ahead = clock, Clock(clock.now + NUMBER_S)
-    late = await ring_on(store, behind)
-    early = await ring_on(store, ahead)
+    """A replica that has not looked for a while reads the key when a token names it."""
+    store = MemoryStore(clock.time)
+    late = await ring_on(store)
+    clock.now += NUMBER_S
+    early = await ring_on(store)
     assert late.current.key_id != early.current.key_id
     assert await late.find(early.current.key_id) == early.current
     assert await early.find(late.current.key_id) == late.current
-    assert late.current.key_id.startswith(f"zotpy.{FIRST}.")  # its own time decides with which key it signs
+    assert late.current.key_id.startswith(f"zotpy.{FIRST}.")  # until it looks
+
+
+@pytest.mark.parametrize("wrong_by", [-400 * 86400.0, 400 * 86400.0])
+async def test_a_replica_with_a_wrong_clock_deletes_no_key(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, wrong_by: float
+) -> None:
+    """The store's clock says which key is today's, and which ones nobody needs any more."""
+    store = MemoryStore(clock.time)
+    right = await ring_on(store)
+    monkeypatch.setattr(time, "time", lambda: clock.now + wrong_by)
+    wrong = await ring_on(store)
+    assert names(store) == [keys.token_key(FIRST)]
+    assert wrong.current == right.current
+    assert wrong.clock.now() == pytest.approx(clock.now, abs=600)
 
 
 async def test_requests_that_come_at_once_all_find_the_key_of_another_one(clock: Clock) -> None:
     """They wait for the one read that is under way, even if the request that began it is over."""
-    store, script = MemoryStore(), Script()
-    late = await ring_on(FaultyStore(store, script), clock)
-    new = (await ring_on(store, Clock(clock.now + NUMBER_S))).current
+    store, script = MemoryStore(clock.time), Script()
+    late = await ring_on(FaultyStore(store, script))
+    clock.now += NUMBER_S
+    new = (await ring_on(store)).current
     before, found = gets(script), list[object]()
     parked = script.park("before", "get")
 
@@ -115,14 +132,14 @@ async def test_requests_that_come_at_once_all_find_the_key_of_another_one(clock:
 
 async def test_a_rotation_logs_nobody_out(clock: Clock) -> None:
     """The old key stays while a token that it has signed may count, and is deleted after that."""
-    store = MemoryStore()
-    ring = await ring_on(store, clock)
+    store = MemoryStore(clock.time)
+    ring = await ring_on(store)
     old = ring.current
     clock.now += NUMBER_S
     await ring.look()
     assert ring.current != old
     assert await ring.find(old.key_id) == old
-    assert await (await ring_on(store, clock)).find(old.key_id) == old
+    assert await (await ring_on(store)).find(old.key_id) == old
     clock.now += NUMBER_S
     await ring.look()
     assert names(store) == [keys.token_key(FIRST + number) for number in (0, 1, 2)]
@@ -134,9 +151,9 @@ async def test_a_rotation_logs_nobody_out(clock: Clock) -> None:
 
 async def test_keys_stay_as_long_as_sessions(clock: Clock) -> None:
     """A session of a year keeps the keys of a year."""
-    store = MemoryStore()
+    store = MemoryStore(clock.time)
     for _ in range(20):
-        await ring_on(store, clock, 365 * 86400)
+        await ring_on(store, 365 * 86400)
         clock.now += NUMBER_S
     assert len(names(store)) == 15  # the last 13 and today's, and one to spare for clocks that differ
 
@@ -144,7 +161,7 @@ async def test_keys_stay_as_long_as_sessions(clock: Clock) -> None:
 async def test_unknown_keys_are_read_rarely(clock: Clock, mock_clock: MockClock) -> None:
     """A stranger who invents names of keys cannot make a replica ask the store more than once in a while for each."""
     script = Script()
-    ring = await ring_on(FaultyStore(MemoryStore(), script), clock)
+    ring = await ring_on(FaultyStore(MemoryStore(clock.time), script))
     before = gets(script)
     for number in (FIRST - 2, FIRST - 1, FIRST, FIRST + 1):
         for made_up in range(20):
@@ -163,15 +180,15 @@ async def test_unknown_keys_are_read_rarely(clock: Clock, mock_clock: MockClock)
 
 async def test_a_strangers_token_makes_nobody_forget_good_ones(clock: Clock) -> None:
     """It names an unknown key, so the object of that number is read: if that has not changed, no key was lost."""
-    ring = await ring_on(MemoryStore(), clock)
+    ring = await ring_on(MemoryStore(clock.time))
     assert await ring.find(f"zotpy.{FIRST}.{0:016x}") is None
     assert ring.losses == 0
 
 
 async def test_keys_that_an_operator_deletes_count_no_more(clock: Clock) -> None:
     """The next look makes another one, and tokens of the old one are refused."""
-    store = MemoryStore()
-    ring = await ring_on(store, clock)
+    store = MemoryStore(clock.time)
+    ring = await ring_on(store)
     old = ring.current
     del store.objects[keys.token_key(FIRST)]
     await ring.look()
@@ -184,7 +201,7 @@ async def test_the_keys_are_looked_at_again_and_a_failure_changes_nothing(
 ) -> None:
     """Every few minutes, and at the bell. If the store does not answer, the keys stay, and it is asked again."""
     script, rung = Script(), trio.Event()
-    ring = await ring_on(FaultyStore(MemoryStore(), script), clock)
+    ring = await ring_on(FaultyStore(MemoryStore(clock.time), script))
     nursery.start_soon(partial(ring.keep_current, rung.wait))
     await wait_all_tasks_blocked()
     old, clock.now = ring.current, clock.now + NUMBER_S
@@ -201,8 +218,8 @@ async def test_the_keys_are_looked_at_again_and_a_failure_changes_nothing(
 
 async def test_a_damaged_key_changes_nothing(clock: Clock, mock_clock: MockClock, nursery: trio.Nursery) -> None:
     """The keys that are known stay, the replica goes on, and it looks again."""
-    store, rung = MemoryStore(), trio.Event()
-    ring = await ring_on(store, clock)
+    store, rung = MemoryStore(clock.time), trio.Event()
+    ring = await ring_on(store)
     old = ring.current
     nursery.start_soon(partial(ring.keep_current, rung.wait))
     await wait_all_tasks_blocked()
@@ -221,9 +238,9 @@ async def test_a_damaged_key_changes_nothing(clock: Clock, mock_clock: MockClock
 
 async def test_other_objects_beside_the_keys_are_left_alone(clock: Clock) -> None:
     """A replica leaves alone what a newer release may put there."""
-    store = MemoryStore()
+    store = MemoryStore(clock.time)
     for name in ("meta/token-keys/next", "meta/token-keys/601/x", "meta/token-keys/700"):
         await store.put(name, frame({"v": 2}, b"secret"))
-    ring = await ring_on(store, clock)
+    ring = await ring_on(store)
     assert ring.current.key_id.startswith(f"zotpy.{FIRST}.")
     assert len(names(store)) == 4

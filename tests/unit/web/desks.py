@@ -6,6 +6,7 @@ import base64
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tests.unit.auth.hashed import BCRYPT, HASHES, PASSWORD
@@ -103,12 +104,13 @@ async def giving(
     realm: str = "",
 ) -> AsyncIterator[Scene]:
     """Run such a replica."""
-    clock, store = Clock(), MemoryStore()
+    clock = Clock()
+    store = MemoryStore(lambda: datetime.fromtimestamp(clock.now, UTC))
     lines = (f"alice:{BCRYPT}", f"root:{BCRYPT}", f"bob:{HASHES['SHA-512-crypt with rounds']}")
     users = {"now": Users.parse("\n".join(lines))}
     grants = Grants(None if rules is None else read_access_control(rules))
     checks = PasswordChecks(lambda: users["now"], 2, 64, 300.0)
-    keys = await TokenKeys.open(store, session_s + 86400, clock)
+    keys = await TokenKeys.open(store, session_s + 86400)
     tokens = Tokens(keys, SERVICE, 300.0, session_s, {KIND: checks}, grants.counting, clock)
     login = Login([checks], [tokens, *bearers], grant=grants)
     challenges, desk = Challenges("Our registry", SERVICE, realm), Desk(login, tokens)
