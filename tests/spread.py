@@ -35,7 +35,7 @@ LONGEST = (
 )
 """Files that take half a minute or more; the others come after them, in their own order.
 
-The simulation takes a minute, or ten if it searches long.
+The simulation takes a minute, or three if the code that it runs has changed, or ten with `--long`.
 """
 
 

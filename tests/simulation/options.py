@@ -21,6 +21,8 @@ SIMULATED = (
     "zotpy/store",
 )
 """What the simulation runs, and itself: a change there is searched for long."""
+CHANGED, LONG = 4, 10
+"""How many times as many schedules as usual are searched after a change of what is simulated, and with `--long`."""
 SEEDS = 1 << 31
 """Seeds of a fresh search are drawn below it."""
 
@@ -30,7 +32,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--long",
         action="store_true",
-        help="search many schedules of the simulation, even if what it runs has not changed",
+        help=f"search {LONG} times as many schedules of the simulation, whether what it runs has changed or not",
+    )
+    parser.addoption(
+        "--simulation-times",
+        type=int,
+        metavar="TIMES",
+        help=f"search so many times as many schedules as usual: {CHANGED} if what the simulation runs has changed",
     )
     parser.addoption(
         "--simulation-seed", type=int, metavar="SEED", help="search schedules from this seed on, not from a fresh one"
@@ -40,9 +48,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Decide how long the search is, and draw its seed; the processes of pytest-xdist are told both."""
     if (told := getattr(config, "workerinput", None)) is not None:
-        config.option.long, config.option.simulation_seed = told["simulation"]
+        config.option.simulation_times, config.option.simulation_seed = told["simulation"]
         return
-    config.option.long = config.option.long or have_changed(SIMULATED)
+    if config.option.long:
+        config.option.simulation_times = LONG
+    elif config.option.simulation_times is None:
+        config.option.simulation_times = CHANGED if have_changed(SIMULATED) else 1
     if config.option.simulation_seed is None:
         config.option.simulation_seed = secrets.randbelow(SEEDS)
 
@@ -50,10 +61,13 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_configure_node(node: Any) -> None:
     """Tell a process how long the search is, and from which seed on."""
-    node.workerinput["simulation"] = (node.config.option.long, node.config.option.simulation_seed)
+    node.workerinput["simulation"] = (node.config.option.simulation_times, node.config.option.simulation_seed)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Say how to search the same schedules again."""
-    long = "--long " if config.option.long else ""
-    return f"schedules of the simulation: {long}--simulation-seed {config.option.simulation_seed}"
+    option = config.option
+    return (
+        f"schedules of the simulation: --simulation-times {option.simulation_times}"
+        f" --simulation-seed {option.simulation_seed}"
+    )

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
-QUICK, LONG = 2_000, 20_000
-"""How many schedules one search runs. Something rarer shows in one of the next runs, which search other schedules."""
-QUICK_OF_ONE_THEME, LONG_OF_ONE_THEME = 200, 2_000
+SCHEDULES, OF_ONE_THEME = 2_000, 200
+"""How many schedules a usual search runs; others run a multiple of it, see `options.py`.
+
+Something rarer shows in one of the next runs, which search other schedules.
+"""
 ENOUGH = 40_000
 """How many schedules must be enough to show a missing rule."""
 WITNESSES = {
@@ -59,45 +61,45 @@ class StaleWitness(UserWarning):
 
 
 @pytest.fixture
-def seeds(request: pytest.FixtureRequest) -> Callable[[int, int], range]:
-    """Return what names the seeds of a search, which is quick or long, from the seed of this run on."""
-    option = request.config.option
-    first: int = option.simulation_seed
-    return lambda quick, long: range(first, first + (long if option.long else quick))
+def seeds(request: pytest.FixtureRequest) -> Callable[[int], range]:
+    """Return what names the seeds of a search of this usual length, from the seed of this run on."""
+    first: int = request.config.option.simulation_seed
+    times: int = request.config.option.simulation_times
+    return lambda count: range(first, first + times * count)
 
 
 @pytest.mark.timeout(1200)
-def test_all_that_was_acknowledged_stays_whole(seeds: Callable[[int, int], range]) -> None:
+def test_all_that_was_acknowledged_stays_whole(seeds: Callable[[int], range]) -> None:
     """Clients, collectors, pauses of hours, crashes: what was acknowledged can be pulled, what was deleted leaves."""
-    failure = first_failure(seeds(QUICK, LONG))
+    failure = first_failure(seeds(SCHEDULES))
     assert failure is None, str(failure)
 
 
 @pytest.mark.timeout(1200)
-def test_what_a_tag_names_stays_whole_where_untagged_manifests_go(seeds: Callable[[int, int], range]) -> None:
+def test_what_a_tag_names_stays_whole_where_untagged_manifests_go(seeds: Callable[[int], range]) -> None:
     """By a retention rule, while they are wanted again: what can be seen is whole, what is young or tagged stays."""
-    failure = first_failure(seeds(QUICK_OF_ONE_THEME, LONG_OF_ONE_THEME), "retained")
+    failure = first_failure(seeds(OF_ONE_THEME), "retained")
     assert failure is None, str(failure)
 
 
 @pytest.mark.timeout(1200)
-def test_immutable_tags_are_made_once(seeds: Callable[[int, int], range]) -> None:
+def test_immutable_tags_are_made_once(seeds: Callable[[int], range]) -> None:
     """From the first push that was acknowledged on, such a tag names that manifest, whatever is pushed and deleted."""
-    failure = first_failure(seeds(QUICK_OF_ONE_THEME, LONG_OF_ONE_THEME), "immutable")
+    failure = first_failure(seeds(OF_ONE_THEME), "immutable")
     assert failure is None, str(failure)
 
 
 @pytest.mark.timeout(1200)
-def test_what_was_kept_between_two_requests_stays_whole(seeds: Callable[[int, int], range]) -> None:
+def test_what_was_kept_between_two_requests_stays_whole(seeds: Callable[[int], range]) -> None:
     """However late the PUT comes after its PATCH, it makes a blob that is whole, or none."""
-    failure = first_failure(seeds(QUICK_OF_ONE_THEME, LONG_OF_ONE_THEME), "kept")
+    failure = first_failure(seeds(OF_ONE_THEME), "kept")
     assert failure is None, str(failure)
 
 
 @pytest.mark.timeout(1200)
-def test_reads_that_share_calls_are_never_older_than_their_requests(seeds: Callable[[int, int], range]) -> None:
+def test_reads_that_share_calls_are_never_older_than_their_requests(seeds: Callable[[int], range]) -> None:
     """Where all clients have one replica: what was acknowledged before a request began, that request sees."""
-    failure = first_failure(seeds(QUICK_OF_ONE_THEME, LONG_OF_ONE_THEME), "joined")
+    failure = first_failure(seeds(OF_ONE_THEME), "joined")
     assert failure is None, str(failure)
 
 
