@@ -16,6 +16,7 @@ from zotpy.auth.refusals import Refusals
 from zotpy.auth.tokens import CONTINUES_S, Tokens
 from zotpy.bell import Bell
 from zotpy.bucket.api_keys import ApiKeys
+from zotpy.bucket.key_uses import KeyUses
 from zotpy.bucket.store_clock import StoreClock
 from zotpy.bucket.token_keys import TokenKeys
 from zotpy.core.framing import FramingError
@@ -79,9 +80,11 @@ def by_api_keys(ground: Ground) -> Kind | None:
     auth = ground.settings.auth
     if not auth.apikey:
         return None
-    found = ApiKeys(ground.store)
-    checks = ApiKeyChecks(found.find, Places(auth.checks_waiting, auth.checks_per_client), ground.clock.time)
-    return Kind(authenticators=(checks,), routes=KeyDesk(found, auth.api_keys_per_user, ground.clock.time).routes)
+    found, uses = ApiKeys(ground.store), KeyUses(ground.store)
+    places = Places(auth.checks_waiting, auth.checks_per_client)
+    checks = ApiKeyChecks(found.find, places, ground.clock.time, uses.note)
+    desk = KeyDesk(found, uses, auth.api_keys_per_user, ground.clock.time)
+    return Kind(authenticators=(checks,), routes=desk.routes, services=(Service(uses.keep_written),))
 
 
 def by_htpasswd(ground: Ground) -> Kind | None:

@@ -56,6 +56,12 @@ def make(replica: Replica, *scopes: str) -> dict[str, Any]:
     return dict(answer.json())
 
 
+def last_used(replica: Replica, uuid: str) -> str:
+    """Return when a key of the user was last used, as the list says it."""
+    listed = httpx.get(f"{replica.url}/zot/auth/apikey", auth=(USER, PASSWORD), timeout=60).json()["apiKeys"]
+    return next(str(each["lastUsed"]) for each in listed if each["uuid"] == uuid)
+
+
 @pytest.mark.parametrize("kind", [Crane, Oras], ids=lambda kind: kind.name)
 def test_a_client_pushes_and_pulls_with_a_key(
     replicas: list[Replica], small: Layout, repository: str, tmp_path: Path, kind: type[LoggingIn]
@@ -68,6 +74,7 @@ def test_a_client_pushes_and_pulls_with_a_key(
         client.client(*client.words(key["apiKey"]))
     pushing.client(*pushing.push(small.path, repository))
     pulling.client(*pulling.pull(repository, tmp_path / "pulled"))
+    wait_until(lambda: last_used(one, key["uuid"]) >= key["createdAt"], "the list says that the key was used")
     assert stored_blobs(tmp_path / "pulled") == stored_blobs(small.path)
     refusal = pushing.client.refused(*pushing.push(small.path, f"{repository}/elsewhere")).lower()
     assert "denied" in refusal or "unauthorized" in refusal or "403" in refusal

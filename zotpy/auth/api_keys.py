@@ -35,6 +35,8 @@ class ApiKeyChecks:
     places: Places
     """For keys that are looked for at the same time."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    on_use: Callable[[ApiKey], None] = lambda _: None
+    """Called with a good key that was looked for: while it is used, every `REMEMBER_S`."""
     _remembered: Remembered[_Found] = field(default_factory=lambda: Remembered(REMEMBER_S), init=False, repr=False)
 
     async def identify(self, credentials: Credentials) -> Identity | None:
@@ -44,7 +46,8 @@ class ApiKeyChecks:
         """
         if not is_key(credentials.password):
             return None
-        found = self._remembered.recall(credentials.password) or await self._look_up(credentials)
+        remembered = self._remembered.recall(credentials.password)
+        found = remembered or await self._look_up(credentials)
         api_key = found.api_key
         if api_key.has_expired(self.clock()):
             msg = "this API key has expired: make another one"
@@ -52,6 +55,8 @@ class ApiKeyChecks:
         if found.scopes is None:
             msg = "this API key has scopes that this registry does not know: make another one"
             raise Unauthorized(msg)
+        if remembered is None:
+            self.on_use(api_key)
         return Identity(api_key.owner, api_key.groups, KIND, scopes=found.scopes, key=api_key.uuid)
 
     async def _look_up(self, credentials: Credentials) -> _Found:

@@ -19,6 +19,7 @@ directory, and a listing below one repository never strays into another.
     ├── pulls/<id>                             which manifests were pulled, and when: many in one object
     ├── pulls/since                            since when pulls are noted
     ├── meta/api-keys/<owner>/<id>             what is known of one API key, with a hash of it
+    ├── meta/api-key-uses/<owner>/<id>         its Last-Modified says when the API key was last used
     ├── meta/layout, meta/keys/<id>            layout version; the keys that sign upload tokens
     └── meta/token-keys/<number>               the keys that sign the tokens of callers, one for each 30 days
 
@@ -40,6 +41,7 @@ OTHER_KIND: dict[Kind, Kind] = {"blobs": "manifests", "manifests": "blobs"}
 LAYOUT = "meta/layout"
 SIGNING_KEYS = "meta/keys/"
 API_KEYS = "meta/api-keys/"
+API_KEY_USES = "meta/api-key-uses/"
 TOKEN_KEYS = "meta/token-keys/"  # noqa: S105 - where they are
 DATA = "data/"
 ENTRIES = "entries/"
@@ -245,6 +247,16 @@ def api_keys(owner_code: str) -> str:
 def api_key(owner_code: str, key_id: str) -> str:
     """Name what is known of one API key."""
     return f"{api_keys(owner_code)}{key_id}"
+
+
+def api_key_uses(owner_code: str) -> str:
+    """Name the prefix of the uses of these API keys."""
+    return f"{API_KEY_USES}{owner_code}/"
+
+
+def api_key_use(owner_code: str, key_id: str) -> str:
+    """Name what says when one API key was last used."""
+    return f"{api_key_uses(owner_code)}{key_id}"
 
 
 def token_key(number: int) -> str:

@@ -11,6 +11,7 @@ from quart import Response
 from zotpy.auth.actions import Action
 from zotpy.auth.key_scopes import KeyScopes
 from zotpy.bucket.api_keys import ApiKeys
+from zotpy.bucket.key_uses import KeyUses
 from zotpy.core.api_keys import ApiKey, digest_of, new_key, read_id
 from zotpy.core.errors import Denied
 from zotpy.web.answers import Answer
@@ -31,6 +32,7 @@ class KeyDesk:
     """Makes, lists and revokes keys."""
 
     api_keys: ApiKeys
+    uses: KeyUses
     most: int
     """How many keys an owner may have."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -59,14 +61,14 @@ class KeyDesk:
         key = new_key(who.name)
         api_key = ApiKey(digest_of(key), who.name, who.groups, label, scopes, now, expires, creator)
         await self.api_keys.add(api_key)
-        return _json(201, {**_shown(api_key, now), "apiKey": key})
+        return _json(201, {**_shown(api_key, now, None), "apiKey": key})
 
     async def show(self, call: Call) -> Response:
-        """GET: list the keys of the caller, without the keys themselves."""
+        """GET: list the keys of the caller and when each was last used, without the keys themselves."""
         found = await self.api_keys.of_owner(call.identity.name, self.most)
-        now = self.clock()
+        used, now = await self.uses.of_owner(call.identity.name), self.clock()
         ordered = sorted(found, key=lambda each: (each.created, each.uuid))
-        return _json(200, {"apiKeys": [_shown(each, now) for each in ordered]})
+        return _json(200, {"apiKeys": [_shown(each, now, used.get(each.key_id)) for each in ordered]})
 
     async def revoke(self, call: Call) -> Response:
         """DELETE: revoke the key `?id=` of the caller."""
@@ -77,6 +79,7 @@ class KeyDesk:
         if key_id is None or not await self.api_keys.revoke(call.identity.name, key_id):
             msg = f"{call.identity.name} has no API key with this id"
             raise KeyUnknown(msg)
+        await self.uses.forget(call.identity.name, key_id)
         return _json(200, {})
 
 
@@ -126,13 +129,14 @@ def _expires(asked: Mapping[str, Any], now: datetime) -> datetime | None:
     return expires
 
 
-def _shown(api_key: ApiKey, now: datetime) -> dict[str, object]:
+def _shown(api_key: ApiKey, now: datetime, used: datetime | None) -> dict[str, object]:
     return {
         "createdAt": _time(api_key.created),
         "expirationDate": NEVER if api_key.expires is None else _time(api_key.expires),
         "isExpired": api_key.has_expired(now),
         "creatorUa": api_key.creator,
         "generatedBy": "manual",
+        "lastUsed": NEVER if used is None else _time(used.replace(microsecond=0)),
         "label": api_key.label,
         "scopes": list(api_key.scopes),
         "uuid": api_key.uuid,

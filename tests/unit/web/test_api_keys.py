@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from trio.testing import wait_all_tasks_blocked
 
 from tests.unit.auth.hashed import BCRYPT, PASSWORD
 from tests.unit.auth.rules import grant, policies
@@ -19,6 +20,7 @@ from zotpy.auth.htpasswd import Users
 from zotpy.auth.passwords import PasswordChecks
 from zotpy.auth.places import Places
 from zotpy.bucket.api_keys import ApiKeys
+from zotpy.bucket.key_uses import EVERY_S, KeyUses
 from zotpy.core import keys
 from zotpy.core.api_keys import ApiKey, digest_of, new_key
 from zotpy.core.errors import TooManyRequests
@@ -41,7 +43,7 @@ RULES = policies(
     }
 ).settings
 MOST = 3
-FIELDS = {"createdAt", "expirationDate", "isExpired", "creatorUa", "generatedBy", "label", "scopes", "uuid"}
+FIELDS = {"createdAt", "expirationDate", "isExpired", "creatorUa", "generatedBy", "lastUsed", "label", "scopes", "uuid"}
 
 
 @dataclass(slots=True)
@@ -85,10 +87,12 @@ async def scene(nursery: trio.Nursery) -> AsyncIterator[Scene]:
     api_keys, grants = ApiKeys(store), Grants(RULES)
 
     def login() -> Login:
-        checks = ApiKeyChecks(api_keys.find, Places(8, 8), now)
+        uses = KeyUses(store)
+        nursery.start_soon(uses.keep_written)
+        checks = ApiKeyChecks(api_keys.find, Places(8, 8), now, uses.note)
         return Login([checks, PasswordChecks(lambda: USERS, 2, 8, 300.0)], grant=grants)
 
-    desk = KeyDesk(api_keys, MOST)
+    desk = KeyDesk(api_keys, KeyUses(store), MOST)
     async with (
         serving(nursery, admit=login().admit, more_routes=desk.routes) as one,
         serving(nursery, admit=login().admit, more_routes=desk.routes) as other,
@@ -167,6 +171,33 @@ async def test_a_revoked_key_is_refused(scene: Scene, mock_clock: MockClock) -> 
     assert (await scene.one.client.delete(PATH, params={"id": made["uuid"]}, auth=ALICE)).status_code == 404
 
 
+async def last_used(scene: Scene) -> list[str]:
+    """Return when alice's keys were last used, as the list says it."""
+    await wait_all_tasks_blocked()
+    listed = (await scene.one.client.get(PATH, auth=ALICE, headers={"Connection": "close"})).json()["apiKeys"]
+    return [str(each["lastUsed"]) for each in listed]
+
+
+async def test_the_list_says_when_a_key_was_last_used(scene: Scene, mock_clock: MockClock) -> None:
+    """By the store's clock. A replica writes it once an hour, and a revocation deletes it."""
+    store_time = [datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)]
+    scene.store.now = lambda: store_time[0]
+    made = await scene.make()
+    assert made["lastUsed"] == NEVER  # not used yet
+    assert await last_used(scene) == [NEVER]
+    assert await scene.ask(made["apiKey"], "GET", "/v2/") == 200
+    assert await last_used(scene) == ["2031-05-06T07:08:09Z"]
+    store_time[0] += timedelta(hours=2)
+    mock_clock.jump(REMEMBER_S)
+    assert await scene.ask(made["apiKey"], "GET", "/v2/") == 200
+    assert await last_used(scene) == ["2031-05-06T07:08:09Z"]
+    mock_clock.jump(EVERY_S)
+    assert await scene.ask(made["apiKey"], "GET", "/v2/") == 200
+    assert await last_used(scene) == ["2031-05-06T09:08:09Z"]
+    assert (await scene.one.client.delete(PATH, params={"id": made["uuid"]}, auth=ALICE)).status_code == 200
+    assert scene.store.objects == {}
+
+
 async def test_an_expired_key_is_refused(scene: Scene) -> None:
     """At once, also where it is remembered."""
     expires = scene.now.time + timedelta(hours=1)
@@ -200,7 +231,7 @@ async def test_a_key_cannot_manage_keys(scene: Scene) -> None:
         answer = await scene.one.client.request(method, PATH, auth=("alice", made["apiKey"]), params=query)
         assert (answer.status_code, codes_of(answer)) == (403, ["DENIED"])
         assert (await scene.one.client.request(method, PATH)).status_code == 401
-    assert len(scene.store.objects) == 1
+    assert len([place for place in scene.store.objects if place.startswith(keys.API_KEYS)]) == 1
 
 
 @pytest.mark.parametrize(

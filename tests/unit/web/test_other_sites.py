@@ -9,6 +9,7 @@ import pytest
 from tests.unit.web.serving import UPLOADS, Replica, codes_of, serving
 from tests.unit.web.test_logins import ALICE, login
 from zotpy.bucket.api_keys import ApiKeys
+from zotpy.bucket.key_uses import KeyUses
 from zotpy.store.memory_store import MemoryStore
 from zotpy.web.key_desk import PATH, KeyDesk
 
@@ -29,7 +30,7 @@ def store() -> MemoryStore:
 @pytest.fixture
 async def replica(nursery: trio.Nursery, store: MemoryStore) -> AsyncIterator[Replica]:
     """Return a replica with users and API keys."""
-    routes = KeyDesk(ApiKeys(store), 3).routes
+    routes = KeyDesk(ApiKeys(store), KeyUses(store), 3).routes
     async with serving(nursery, admit=login().admit, more_routes=routes) as found:
         yield found
 
