@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from tests.unit.still_clock import passing
 from tests.unit.web.certificates import write_certificate
 from zotpy.core.units import KIB
 from zotpy.http.tls import TLSStream
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GET = Signed("GET", "/key", {"host": "127.0.0.1"})
-PATIENT_S, IMPATIENT_S = 10.0, 0.5
+SILENCE_S = 10.0
 """How long a read may take. Nothing is asserted about the time; reads that hang end with an error."""
 
 
@@ -49,7 +50,7 @@ class Store:
 
 
 @asynccontextmanager
-async def connected(directory: Path, silence_s: float = PATIENT_S) -> AsyncIterator[Store]:
+async def connected(directory: Path) -> AsyncIterator[Store]:
     """Connect, with a first request that has a short answer."""
     certificate, key = write_certificate(directory)
     ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -58,7 +59,7 @@ async def connected(directory: Path, silence_s: float = PATIENT_S) -> AsyncItera
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
         port = listener.socket.getsockname()[1]
-        connection = StoreConnection(Service("127.0.0.1", port, trusting, silence_s=silence_s))
+        connection = StoreConnection(Service("127.0.0.1", port, trusting, silence_s=SILENCE_S))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(connection.send, GET)
             stream = TLSStream(await listener.accept(), ours, server_side=True)
@@ -96,9 +97,9 @@ async def test_the_end_of_a_body_is_not_waited_for_after_a_read_that_took_all_it
         assert store.connection.finish()
 
 
-async def test_bytes_before_a_silence_are_read(tmp_path: Path) -> None:
+async def test_bytes_before_a_silence_are_read(tmp_path: Path, mock_clock: trio.testing.MockClock) -> None:
     """Where fewer bytes come than are waited for, they are handed on in the end; only then is there a timeout."""
-    async with connected(tmp_path, IMPATIENT_S) as store:
+    async with connected(tmp_path) as store:
         length = 8 * LEAST_BYTES
         await store.answer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length)
         await store.stream.send_all(content_of(KIB))
@@ -108,8 +109,9 @@ async def test_bytes_before_a_silence_are_read(tmp_path: Path) -> None:
             while True:
                 received.extend(await store.connection.receive())
 
-        with pytest.raises(ReadTimeout):
-            await receive_all()
+        async with passing(mock_clock):
+            with pytest.raises(ReadTimeout):
+                await receive_all()
         assert received == content_of(KIB)
 
 

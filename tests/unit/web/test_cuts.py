@@ -9,6 +9,7 @@ import h11
 import pytest
 
 from tests.unit.registry.support import until
+from tests.unit.still_clock import passing
 from tests.unit.web.raw import connect, connect_narrow, noted_connections
 from tests.unit.web.serving import REPO, SETTINGS, UPLOADS, Replica, push_zeros, serving
 from zotpy.core.units import MIB
@@ -18,11 +19,12 @@ from zotpy.store.interface import StoreUnavailable
 
 if TYPE_CHECKING:
     import trio
+    import trio.testing
 
     from zotpy.http.server.sending import Answered
 
 SOON_S = 0.5
-"""A stall timeout for real sockets; nothing is asserted about how long it takes."""
+"""A stall timeout, by a clock that stands still until the test lets time pass."""
 IMPATIENT = replace(SETTINGS, upload=replace(SETTINGS.upload, body_idle_timeout_s=SOON_S))
 LARGE_BYTES = 64 * MIB
 """More than all buffers on the way hold."""
@@ -76,7 +78,7 @@ async def test_a_client_that_leaves_before_the_answer_to_a_change_is_gone(replic
     assert (answered.cut, answered.status) == (Cut.GONE, 202)
 
 
-async def test_a_client_that_sends_no_more(nursery: trio.Nursery) -> None:
+async def test_a_client_that_sends_no_more(nursery: trio.Nursery, mock_clock: trio.testing.MockClock) -> None:
     """It is still there, but its body does not go on."""
     async with serving(nursery, IMPATIENT) as replica:
         location = await replica.begin()
@@ -84,11 +86,12 @@ async def test_a_client_that_sends_no_more(nursery: trio.Nursery) -> None:
         async with client.stream:
             await client.begin("PATCH", location, 1000)
             await client.send(999)
-            assert (await client.receive())[0] == 408
+            async with passing(mock_clock):
+                assert (await client.receive())[0] == 408
         assert (await ended(replica, "PATCH")).cut is Cut.SENDS_NO_MORE
 
 
-async def test_a_client_that_reads_no_more(nursery: trio.Nursery) -> None:
+async def test_a_client_that_reads_no_more(nursery: trio.Nursery, mock_clock: trio.testing.MockClock) -> None:
     """It is distinguished from one that left, although we close its connection."""
     config = ServerConfig()
     config.send_stall_s = SOON_S
@@ -98,7 +101,8 @@ async def test_a_client_that_reads_no_more(nursery: trio.Nursery) -> None:
         async with client.stream:
             await client.begin("GET", f"/v2/{REPO}/blobs/{digest}", None)
             client.http.send(h11.EndOfMessage())
-            assert (await ended(replica, "GET")).cut is Cut.READS_NO_MORE
+            async with passing(mock_clock):
+                assert (await ended(replica, "GET")).cut is Cut.READS_NO_MORE
 
 
 async def test_an_answer_that_the_store_cuts(replica: Replica) -> None:

@@ -12,6 +12,7 @@ import pytest
 import trio
 import trio.testing
 
+from tests.unit.still_clock import STEP_S, let_pass, passing
 from tests.unit.web.certificates import write_certificate
 from tests.unit.web.raw import RawClient, connect_narrow
 from tests.unit.web.serving import REPO, SETTINGS, ended, push_zeros, serving
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from hypercorn.typing import HTTPRequestEvent
 
 SOON_S = 0.5
-"""A stall timeout for real sockets; nothing is asserted about how long it takes."""
+"""A stall timeout beside real sockets, by a clock that stands still until the test lets time pass."""
 IMPATIENT = replace(SETTINGS, upload=replace(SETTINGS.upload, body_idle_timeout_s=SOON_S))
 MOST_BYTES = 4 * MIB
 """As long as a blob may be to be held whole by a replica of the tests."""
@@ -162,7 +163,9 @@ async def test_a_body_that_rests_for_too_long_is_cut(autojump_clock: trio.abc.Cl
     assert trio.current_time() - began == pytest.approx(900.0)
 
 
-async def test_a_trickle_over_a_real_connection_is_refused(nursery: trio.Nursery) -> None:
+async def test_a_trickle_over_a_real_connection_is_refused(
+    nursery: trio.Nursery, mock_clock: trio.testing.MockClock
+) -> None:
     """A client that sends a byte now and then is told so, and its upload holds no memory."""
     async with serving(nursery, IMPATIENT) as replica:
         location = await replica.begin()
@@ -173,7 +176,7 @@ async def test_a_trickle_over_a_real_connection_is_refused(nursery: trio.Nursery
             async def trickle() -> None:
                 while True:
                     await client.send(1)
-                    await trio.sleep(SOON_S / 10)
+                    await let_pass(mock_clock, STEP_S)
 
             sending.start_soon(trickle)
             status, body = await client.receive()
@@ -267,6 +270,7 @@ async def test_a_fast_client_is_not_blamed_for_a_slow_store(autojump_clock: trio
 async def test_a_client_that_stops_reading_is_cut(
     nursery: trio.Nursery,
     tmp_path: Path,
+    mock_clock: trio.testing.MockClock,
     size_bytes: int,
     tls: bool,  # noqa: FBT001
 ) -> None:
@@ -283,7 +287,8 @@ async def test_a_client_that_stops_reading_is_cut(
         async with client.stream:
             await client.begin("GET", f"/v2/{REPO}/blobs/{digest}", None)
             client.http.send(h11.EndOfMessage())
-            assert await ended(replica, "GET") == 200
+            async with passing(mock_clock):
+                assert await ended(replica, "GET") == 200
             assert replica.registry.budget.used_bytes == 0
             assert replica.script.begun["read"] > 0
             with pytest.raises(trio.BrokenResourceError):
@@ -296,6 +301,7 @@ async def test_a_client_that_stops_reading_is_cut(
 async def test_a_client_that_takes_less_than_a_bite_in_time_is_not_cut(
     nursery: trio.Nursery,
     tmp_path: Path,
+    mock_clock: trio.testing.MockClock,
     tls: bool,  # noqa: FBT001
 ) -> None:
     """The system calls a socket writable when it has room for a bite. The rule is 64 KiB, which are much less."""
@@ -314,7 +320,7 @@ async def test_a_client_that_takes_less_than_a_bite_in_time_is_not_cut(
             for _ in range(8):  # three times as long as the stall timeout, four times as fast as the rule
                 for _ in range(8):
                     client.http.receive_data(bytes(await client.stream.receive_some(PROGRESS_BYTES // 4)))
-                await trio.sleep(2 * SOON_S)
+                await let_pass(mock_clock, 2 * SOON_S)
             status, body = await client.receive()
         assert (status, len(body)) == (200, 8 * MIB)
 
