@@ -15,6 +15,8 @@ from zotpy.bucket.digesting import prepare_hashing
 from zotpy.bucket.guard import GuardedStore
 from zotpy.bucket.health import Health
 from zotpy.bucket.layout import LayoutError
+from zotpy.cache.opening import open_shelf
+from zotpy.cache.shelf import Shelf
 from zotpy.collecting import keep_collecting
 from zotpy.concurrency import first_cause, log_others, plain_errors
 from zotpy.core.units import MIB
@@ -90,10 +92,12 @@ async def run_replica(
             await prepare_hashing()
             guarded = GuardedStore(SpacedStore(store, space), health)
             observed = ObservedStore(guarded, metrics)
-            registry = await _open(observed, settings, metrics)
+            shelf = await open_shelf(settings)
+            registry = await _open(observed, settings, metrics, shelf)
             door = await make_door(settings, bell, grants, observed)
             metrics.watch_budget(registry.budget, registry.blobs.readers)
             metrics.watch_space(space)
+            metrics.watch_cache(lambda: 0 if shelf is None else shelf.used_bytes)
             metrics_path = settings.metrics.path if settings.metrics.enable else None
             app = create_app(
                 registry, health, metrics.render, metrics_path, space, door.admit, door.challenge, door.routes
@@ -114,6 +118,7 @@ async def run_replica(
             services = [
                 *door.services,
                 *(() if audit is None else audit[1:]),
+                *(() if registry.blobs.cache is None else [Service(registry.blobs.cache.keep_filling)]),
                 Service(space.keep_looking),
                 Service(metrics.keep_published),
                 Service(health.keep_looking),
@@ -134,11 +139,14 @@ async def _space(settings: StorageSettings) -> Space:
     return space
 
 
-async def _open(store: Store, settings: Settings, metrics: Metrics) -> Registry:
+async def _open(store: Store, settings: Settings, metrics: Metrics, shelf: Shelf | None) -> Registry:
     part_bytes, longest_wait_s = settings.upload.part_size_bytes, settings.http.busy_timeout_s
     budget = MemoryBudget(settings.upload.memory_budget_bytes, part_bytes + MIB, longest_wait_s=longest_wait_s)
     try:
-        return await open_registry(store, settings, budget, metrics.on_read_back, metrics.on_damage, metrics.on_join)
+        cached = None if shelf is None else (shelf, metrics)
+        return await open_registry(
+            store, settings, budget, metrics.on_read_back, metrics.on_damage, metrics.on_join, cached
+        )
     except (LayoutError, StoreError) as error:
         raise StartupError(str(error)) from error
 

@@ -568,6 +568,8 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "storage.reservedSpace": ("5 %", 0.05),
     "storage.retention.policies": ('[{"repositories": ["a"]}]', read_policies([{"repositories": ["a"]}])),
     "manifest.maxSize": ("5000000", 5_000_000),
+    "cache.directory": ("/var/cache/zotpy", Path("/var/cache/zotpy")),
+    "cache.size": ("2GiB", 2 << 30),
     "lists.pageSize": ("70", 70),
     "lists.pageBytes": ("2MiB", 2 << 20),
     "lists.annotations": ("1KiB", 1024),

@@ -29,10 +29,11 @@ MAY_IMPORT = {
     "zotpy.concurrency": "zotpy.core zotpy.store structlog trio",
     "zotpy.memory": "zotpy.core trio",
     "zotpy.bucket": "zotpy.concurrency zotpy.core zotpy.memory zotpy.settings zotpy.store structlog trio",
+    "zotpy.cache": "zotpy.core zotpy.memory zotpy.settings structlog trio",
     "zotpy.registry.pushing": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.settings zotpy.store "
     "structlog trio",
-    "zotpy.registry": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.registry.pushing zotpy.settings "
-    "zotpy.store structlog trio",
+    "zotpy.registry": "zotpy.bucket zotpy.cache zotpy.concurrency zotpy.core zotpy.memory zotpy.registry.pushing "
+    "zotpy.settings zotpy.store structlog trio",
     "zotpy.collector": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.settings zotpy.store structlog trio",
     "zotpy.bell": "trio",
     "zotpy.watching": "zotpy.bell trio",
@@ -57,7 +58,8 @@ MAY_IMPORT = {
     "zotpy.auditing": "zotpy.bell zotpy.services zotpy.settings zotpy.startup zotpy.telemetry zotpy.web",
     "zotpy.logins": "zotpy.auth zotpy.bell zotpy.bucket zotpy.core zotpy.services zotpy.settings zotpy.startup "
     "zotpy.store zotpy.web",
-    "zotpy.server": "zotpy.auditing zotpy.auth zotpy.bell zotpy.bucket zotpy.collecting zotpy.concurrency zotpy.core "
+    "zotpy.server": "zotpy.auditing zotpy.auth zotpy.bell zotpy.bucket zotpy.cache zotpy.collecting zotpy.concurrency "
+    "zotpy.core "
     "zotpy.http.server zotpy.listening zotpy.logins zotpy.memory zotpy.registry zotpy.reloading zotpy.services "
     "zotpy.settings zotpy.startup zotpy.storage zotpy.store zotpy.systemd zotpy.telemetry zotpy.web structlog trio",
     "zotpy.workers": "zotpy.auth zotpy.bell zotpy.concurrency zotpy.listening zotpy.reloading zotpy.restarts "

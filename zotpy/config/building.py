@@ -9,6 +9,7 @@ from zotpy.config.logins import Values, auth_settings, broken_logins, open_login
 from zotpy.config.schema import DRIVER
 from zotpy.config.values import size_text
 from zotpy.settings import (
+    CacheSettings,
     GcSettings,
     HttpSettings,
     ListSettings,
@@ -44,6 +45,7 @@ def build(
         log=LogSettings(**values.get("log", {})),
         upload=counting(UploadSettings(**values.get("upload", {})), gc),
         gc=gc,
+        cache=CacheSettings(**values.get("cache", {})),
         manifest=ManifestSettings(**values.get("manifest", {})),
         lists=ListSettings(**values.get("lists", {})),
         retention=retention,

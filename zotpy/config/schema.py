@@ -147,6 +147,8 @@ LEAVES = {
     "log.audit": Leaf("log", "audit", read_audit_output),
     "log.auditPulls": Leaf("log", "audit_pulls", read_flag),
     "log.auditMemory": Leaf("log", "audit_memory_bytes", read_size(64 * KIB)),
+    "cache.directory": Leaf("cache", "directory", read_path),
+    "cache.size": Leaf("cache", "size_bytes", read_size(64 * MIB)),
     "upload.partSize": Leaf("upload", "part_size_bytes", read_size(5 * MIB, LARGEST_PART_BYTES)),
     "upload.partsInFlight": Leaf("upload", "parts_in_flight", read_count(1, 64)),
     "upload.memoryBudget": Leaf("upload", "memory_budget_bytes", read_size(0)),

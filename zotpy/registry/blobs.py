@@ -7,6 +7,7 @@ from functools import partial
 
 from zotpy.bucket.records import Records
 from zotpy.bucket.reliance import Reliance, in_time
+from zotpy.cache.byte_cache import ByteCache, Wanted
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown
@@ -32,6 +33,7 @@ class Blobs:
     settings: Settings
     readers: Readers
     damage: Damage
+    cache: ByteCache | None = None
 
     async def stat(self, repo: RepositoryName, digest: Digest) -> BlobValue:
         """Find a blob on which the client may then rely (HEAD). Raises `BlobUnknown`.
@@ -79,8 +81,18 @@ class Blobs:
 
         `turn` is the same for all reads of one answer.
         """
-        async with self.open(value, span, turn) as chunks:
+        async with self._open_cached(digest, value, span, turn) as chunks:
             yield CheckedReads(chunks, self.damage, repo, digest, value)
+
+    def _open_cached(
+        self, digest: Digest, value: BlobValue, span: Span, turn: Turn | None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Stream as `open` does, by way of the cache if there is one."""
+        if self.cache is None or value.data_id is None or span.length == 0:
+            return self.open(value, span, turn)
+        turn = turn or Turn()
+        wanted = Wanted(value.data_id, value.size_bytes, digest)
+        return self.cache.open(wanted, span, turn, partial(self.open, value, turn=turn), partial(self.open, value))
 
     async def redirect(self, value: BlobValue) -> str | None:
         """Return a URL at which the store itself serves a blob, or `None`: serve it here.

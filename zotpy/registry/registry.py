@@ -10,6 +10,8 @@ from zotpy.bucket.layout import check_layout
 from zotpy.bucket.pointers import Pointers
 from zotpy.bucket.records import Records
 from zotpy.bucket.tags import Tags
+from zotpy.cache.byte_cache import ByteCache, CacheEvents
+from zotpy.cache.shelf import Shelf
 from zotpy.memory.budget import MemoryBudget
 from zotpy.memory.readers import Readers
 from zotpy.registry.blobs import Blobs
@@ -53,11 +55,13 @@ async def open_registry(
     on_read_back: Callable[[int], None] = lambda _: None,
     on_damage: Callable[[], None] = lambda: None,
     on_join: Callable[[], None] = lambda: None,
+    cached: tuple[Shelf, CacheEvents] | None = None,
 ) -> Registry:
     """Check the bucket's layout, load its signing keys, and put the use cases together. Raises `LayoutError`.
 
     `on_read_back` is called with the length of each blob that is read back to learn its digest. `on_damage` is called
-    for each blob whose data is found to be lost, `on_join` for each read that shares the call of another one.
+    for each blob whose data is found to be lost, `on_join` for each read that shares the call of another one. `cached`
+    are the files of the cache, and what is called when something happens to it.
     """
     store = HeldStore(JoiningStore(store, on_join) if settings.storage.join_reads else store)
     holds = Holds()
@@ -68,13 +72,15 @@ async def open_registry(
     commits = Commit(store, records, hints, settings, Placing(store, hints, settings.gc, on_read_back))
     damage = Damage(store, records, hints, on_damage)
     pointers = Pointers(store, Tags(store))
+    readers = Readers(budget, settings.http.paced_reads)
+    cache = None if cached is None else ByteCache(cached[0], readers, cached[1])
     return Registry(
         settings=settings,
         store=store,
         budget=budget,
         holds=holds,
         keyring=keyring,
-        blobs=Blobs(store, records, settings, Readers(budget, settings.http.paced_reads), damage),
+        blobs=Blobs(store, records, settings, readers, damage, cache),
         uploads=Uploads(store, Sessions(store, budget, settings), commits, keyring, budget, settings, holds),
         mounts=Mounts(records, hints, settings),
         manifests=Manifests(store, records, pointers, Deletions(store, records, pointers), settings),

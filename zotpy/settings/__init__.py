@@ -10,6 +10,7 @@ from pathlib import Path
 from zotpy.settings.access import AccessSettings, GrantSettings, RuleSettings
 from zotpy.settings.agreed import GcSettings
 from zotpy.settings.backend import S3Settings, StorageSettings, default_root
+from zotpy.settings.cache import CacheSettings
 from zotpy.settings.limits import ListSettings, ManifestSettings, UploadSettings
 from zotpy.settings.logins import AuthSettings, BearerSettings, LdapSettings, MtlsSettings, ProxyHeader
 from zotpy.settings.replica import HttpSettings, Level, LogFormat, LogSettings, MetricsSettings
@@ -19,6 +20,7 @@ __all__ = [
     "AccessSettings",
     "AuthSettings",
     "BearerSettings",
+    "CacheSettings",
     "GcSettings",
     "GrantSettings",
     "HttpSettings",
@@ -66,6 +68,7 @@ class Settings:
     gc: GcSettings = field(default_factory=GcSettings)
     manifest: ManifestSettings = field(default_factory=ManifestSettings)
     lists: ListSettings = field(default_factory=ListSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     warnings: tuple[str, ...] = ()

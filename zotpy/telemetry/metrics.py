@@ -89,6 +89,21 @@ class Metrics:
             "Reads that needed no call of their own: they shared the call of other requests.",
             registry=self.registry,
         )
+        self.cache_reads = Counter(
+            "zotpy_cache_reads",
+            "Reads of large blobs, by what the cache had of them.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.cache_bytes = Counter("zotpy_cache_sent_bytes", "Bytes that came from the cache.", registry=self.registry)
+        self.cache_evictions = Counter(
+            "zotpy_cache_evictions", "Files of the cache that were deleted for others.", registry=self.registry
+        )
+        self.cache_failures = Counter(
+            "zotpy_cache_failures",
+            "Failures of the disk of the cache: pulls came from the store.",
+            registry=self.registry,
+        )
         self.store_calls = Counter(
             "zotpy_store_calls", "Calls to the store.", ("operation", "outcome"), registry=self.registry
         )
@@ -114,6 +129,10 @@ class Metrics:
             self._watch("zotpy_disk_free_bytes", free, lambda: space.free_bytes, "livemin")
             reserved = "Free bytes below which pushes are refused."
             self._watch("zotpy_disk_reserved_bytes", reserved, lambda: space.reserved_bytes, "livemax")
+
+    def watch_cache(self, read_used_bytes: Callable[[], float]) -> None:
+        """Show how much the files of the cache hold, those that are being filled included."""
+        self._watch("zotpy_cache_used_bytes", "Bytes that the files of the cache hold.", read_used_bytes)
 
     def _watch(
         self,
@@ -187,6 +206,22 @@ class Metrics:
     def on_join(self) -> None:
         """Count a read that shared the call of another request."""
         self.joins.inc()
+
+    def on_cache_read(self, outcome: str) -> None:
+        """Count a read of a large blob; `outcome` is one of few."""
+        self.cache_reads.labels(outcome).inc()
+
+    def on_cache_bytes(self, size_bytes: int) -> None:
+        """Count bytes that came from a file of the cache."""
+        self.cache_bytes.inc(size_bytes)
+
+    def on_cache_evictions(self, count: int) -> None:
+        """Count files of the cache that were deleted for others."""
+        self.cache_evictions.inc(count)
+
+    def on_cache_failure(self) -> None:
+        """Count a failure of the disk of the cache."""
+        self.cache_failures.inc()
 
     def on_cut(self, reason: str) -> None:
         """Count a request that did not run to its end; `reason` is one of few."""

@@ -1,0 +1,214 @@
+"""Reads of large blobs by way of the cache: from its files, behind a download under way, or past it.
+
+The bytes of a data object never change and its id is never used twice, so they may be kept for as long as one likes.
+Whether the blob exists, its entry has said before. Nothing that fails here fails a read: the bytes that the disk does
+not give come from the store.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, Protocol
+
+import structlog
+import trio
+
+from zotpy.cache.filling import Filling, Source, on_disk
+from zotpy.cache.reading import CacheReads
+from zotpy.cache.shelf import CachedFile, Shelf
+from zotpy.core.digests import Digest
+from zotpy.core.ranges import Span
+from zotpy.memory.readers import Readers, Turn
+
+MOST_FILLINGS = 16
+"""How many downloads are under way at once: each holds some MiB beside the memory budget."""
+PAUSE_S = 60.0
+"""After the disk has failed, no new file is begun for so long."""
+Outcome = Literal["hit", "shared", "filled", "passed"]
+
+log = structlog.get_logger()
+
+
+class CacheEvents(Protocol):
+    """What is called when something happens."""
+
+    def on_cache_read(self, outcome: Outcome) -> None:
+        """Count a read: from a file, behind a download of another read, with a new download, or past the cache."""
+
+    def on_cache_bytes(self, size_bytes: int) -> None:
+        """Count bytes that came from a file."""
+
+    def on_cache_evictions(self, count: int) -> None:
+        """Count files that were deleted for others."""
+
+    def on_cache_failure(self) -> None:
+        """Count a failure of the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A data object, and the digest of all its bytes."""
+
+    data_id: str
+    size_bytes: int
+    digest: Digest
+
+
+class ByteCache:
+    """The cache of a process."""
+
+    def __init__(self, shelf: Shelf, readers: Readers, events: CacheEvents) -> None:
+        """Keep files on `shelf`. Nothing is filled before `keep_filling` runs."""
+        self.shelf = shelf
+        self._readers = readers
+        self._events = events
+        self._fillings: dict[str, Filling] = {}
+        self._nursery: trio.Nursery | None = None
+        self._paused_until = -1.0
+        self._is_failing = False
+
+    async def keep_filling(self) -> None:
+        """Run the downloads, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+    @asynccontextmanager
+    async def open(
+        self, wanted: Wanted, span: Span, turn: Turn, source: Source, filling_source: Source
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Stream bytes as `source` does. `filling_source` reads for a download, which may outlive this read."""
+        file, filling = self._choose(wanted, span, filling_source)
+        if file is None:
+            async with source(span) as chunks:
+                yield chunks
+            return
+        file.users += 1
+        try:
+            if filling is None:
+                await self._open_file(file)
+            account = self._readers.account()
+            async with AsyncExitStack() as stack:
+                rest = partial(_enter, stack, source)
+                reads = CacheReads(file, filling, span, self._readers, account, turn, rest, self)
+                stack.callback(reads.close)
+                yield reads
+        finally:
+            await self._leave(file, filling)
+
+    def served(self, size_bytes: int) -> None:
+        """Count bytes that came from a file."""
+        self._events.on_cache_bytes(size_bytes)
+
+    def failed(self, file: CachedFile, error: OSError) -> None:
+        """Note that the disk has failed. It is said once, until a file is filled again."""
+        self._events.on_cache_failure()
+        file.is_broken = file.is_listed
+        self.shelf.forget(file)
+        self._paused_until = trio.current_time() + PAUSE_S
+        if not self._is_failing:
+            self._is_failing = True
+            log.warning("cache_failed", reason=str(error), effect="pulls come from the store")
+
+    def _choose(self, wanted: Wanted, span: Span, source: Source) -> tuple[CachedFile | None, Filling | None]:
+        """Return the file to read, with its download if that is under way; no file: read past the cache."""
+        file = self.shelf.find(wanted.data_id, wanted.size_bytes)
+        if file is not None:
+            self._events.on_cache_read("hit")
+            return file, None
+        filling = self._fillings.get(wanted.data_id)
+        if filling is not None and (span.start <= filling.filled_bytes) and not filling.has_ended:
+            self._events.on_cache_read("shared")
+            return filling.file, filling
+        is_whole = span.length == wanted.size_bytes
+        filling = self._begin(wanted, source) if filling is None and is_whole else None
+        self._events.on_cache_read("passed" if filling is None else "filled")
+        return (None, None) if filling is None else (filling.file, filling)
+
+    def _begin(self, wanted: Wanted, source: Source) -> Filling | None:
+        """Begin a download, if there is room for one."""
+        if (
+            self._nursery is None
+            or len(self._fillings) >= MOST_FILLINGS
+            or trio.current_time() < self._paused_until
+            or not self.shelf.can_hold(wanted.data_id, wanted.size_bytes)
+        ):
+            return None
+        evicted = self.shelf.make_room(wanted.size_bytes)
+        if evicted is None:
+            return None
+        self._events.on_cache_evictions(len(evicted))
+        filling = Filling(self.shelf, CachedFile(wanted.data_id, wanted.size_bytes), wanted.digest)
+        self._fillings[wanted.data_id] = filling
+        filling.file.users += 1
+        self._nursery.start_soon(self._fill, filling, source, evicted)
+        return filling
+
+    async def _fill(self, filling: Filling, source: Source, evicted: list[CachedFile]) -> None:
+        try:
+            await filling.run(source, evicted)
+        finally:
+            self._remove(filling)
+            if filling.disk_error is not None:
+                self.failed(filling.file, filling.disk_error)
+            elif filling.is_damaged:
+                log.error("cache_refused_bytes", data=filling.file.data_id, reason="they do not have the blob's digest")
+            elif filling.file.is_listed:
+                self._is_failing = False
+            await self._leave(filling.file, None)
+
+    async def _open_file(self, file: CachedFile) -> None:
+        """Open a file, unless it is open or cannot be opened."""
+        if file.descriptor is not None:
+            return
+        try:
+            with trio.CancelScope(shield=True):
+                descriptor = await on_disk(partial(self.shelf.open_file, file))
+        except OSError as error:
+            self.failed(file, error)
+            return
+        if file.descriptor is None:
+            file.descriptor = descriptor
+        else:  # another read was faster
+            os.close(descriptor)
+
+    async def _leave(self, file: CachedFile, filling: Filling | None) -> None:
+        """Use a file no more. The last one closes it; if only its download is left and is not done, that ends."""
+        file.users -= 1
+        if filling is not None and file.users == 1 and filling.filled_bytes < file.size_bytes:
+            self._remove(filling)
+            filling.scope.cancel()
+        if file.users == 0 and (file.descriptor is not None or file.is_broken):
+            descriptor, file.descriptor = file.descriptor, None
+            is_useless = file.is_broken and not self._is_known(file.data_id)
+            file.is_broken = False
+            with trio.CancelScope(shield=True):
+                await on_disk(partial(self._close, descriptor, file if is_useless else None))
+
+    def _close(self, descriptor: int | None, useless: CachedFile | None) -> None:
+        """Close and delete, in a thread: to close a deleted file may take long."""
+        try:
+            if descriptor is not None:
+                os.close(descriptor)
+            if useless is not None:
+                self.shelf.delete(useless)
+        except OSError as error:
+            log.warning("cache_failed", reason=str(error), effect="a file was not deleted")
+
+    def _is_known(self, data_id: str) -> bool:
+        """Say whether another file of this name exists, or is about to."""
+        return data_id in self._fillings or data_id in self.shelf
+
+    def _remove(self, filling: Filling) -> None:
+        """Let no further read share a download."""
+        if self._fillings.get(filling.file.data_id) is filling:
+            del self._fillings[filling.file.data_id]
+
+
+async def _enter(stack: AsyncExitStack, source: Source, span: Span) -> AsyncIterator[bytes]:
+    return await stack.enter_async_context(source(span))

@@ -1,0 +1,140 @@
+"""One download of a blob into the cache, for all who wait for it.
+
+It runs at the pace of the store, in a task of the process: the client that asked first may leave. Once nobody waits for
+it any more, it ends. Others read behind it what is on the disk already.
+"""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from copy import copy
+from functools import partial
+from typing import TypeVar
+
+import trio
+
+from zotpy.cache.shelf import CachedFile, Shelf
+from zotpy.core.digests import Digest
+from zotpy.core.hashing import Hasher, new_hasher
+from zotpy.core.pieces import Buffer
+from zotpy.core.ranges import Span
+from zotpy.core.units import MIB
+
+T = TypeVar("T")
+Source = Callable[[Span], AbstractAsyncContextManager[AsyncIterator[bytes]]]
+"""Reads bytes of the blob from the store."""
+BATCH_BYTES = MIB
+"""So many bytes are hashed and written with one hand-over to a thread."""
+BATCH_PIECES = 256
+"""Fewer than the system takes with one call."""
+DISK = trio.CapacityLimiter(4)
+"""Threads that wait for the disk. Those that hash for pushes are others."""
+
+
+class Filling:
+    """How far a download is."""
+
+    def __init__(self, shelf: Shelf, file: CachedFile, digest: Digest) -> None:
+        """Begin with nothing. The room for `file` is counted as used."""
+        self.file = file
+        self.filled_bytes = 0
+        """So many bytes can be read."""
+        self.has_ended = False
+        self.disk_error: OSError | None = None
+        """Why the disk takes no more: the rest can be read from the store."""
+        self.is_damaged = False
+        """The bytes of the store do not have the digest."""
+        self.scope = trio.CancelScope()
+        self._error: Exception | None = None
+        self._shelf = shelf
+        self._digest = digest
+        self._part = shelf.part(file.data_id)
+        self._grown = trio.Event()
+
+    async def reach(self, at: int) -> None:
+        """Wait until the byte at `at` is here, or the download has ended without it. Raises what the store raised."""
+        while self.filled_bytes <= at and not self.has_ended:
+            await self._grown.wait()
+        if self.filled_bytes <= at and self._error is not None:
+            error = copy(self._error)  # each reader raises its own: a traceback holds the frames of one task
+            error.__cause__ = self._error.__cause__
+            raise error
+
+    async def run(self, source: Source, evicted: list[CachedFile]) -> None:
+        """Download all. What goes wrong is for the readers."""
+        try:
+            with self.scope:
+                await self._fill(source, evicted)
+        except OSError as error:
+            self.disk_error = error
+        except Exception as error:  # noqa: BLE001 - each reader raises it
+            self._error = error
+        finally:
+            self.has_ended = True
+            self._grown.set()
+            if not self.file.is_listed:
+                self._shelf.give_back(self.file.size_bytes)
+                with trio.CancelScope(shield=True):
+                    await on_disk(self._drop_part)
+
+    async def _fill(self, source: Source, evicted: list[CachedFile]) -> None:
+        hasher = new_hasher(self._digest.algorithm)
+        with trio.CancelScope(shield=True):  # the files in `evicted` are on no shelf any more
+            await on_disk(partial(self._begin, evicted))
+        batch: list[Buffer] = []
+        batch_bytes = 0
+        async with source(Span(0, self.file.size_bytes)) as chunks:
+            async for chunk in chunks:
+                batch.append(chunk)
+                batch_bytes += len(chunk)
+                if batch_bytes >= BATCH_BYTES or len(batch) == BATCH_PIECES:
+                    await self._write(hasher, batch)
+                    batch_bytes = 0
+            await self._write(hasher, batch)
+        if hasher.digest() != self._digest:
+            self.is_damaged = True
+            return
+        assert self.file.descriptor is not None  # noqa: S101 - for the type checker
+        await on_disk(partial(self._shelf.keep, self._part, self.file.descriptor, self.file))
+        self._shelf.list(self.file)
+
+    def _begin(self, evicted: list[CachedFile]) -> None:
+        for file in evicted:
+            self._shelf.delete(file)
+        self.file.descriptor = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    async def _write(self, hasher: Hasher, batch: list[Buffer]) -> None:
+        if not batch:
+            return
+        assert self.file.descriptor is not None  # noqa: S101 - for the type checker
+        self.filled_bytes += await on_disk(partial(_write, self.file.descriptor, hasher, batch, self.filled_bytes))
+        batch.clear()
+        self._grown.set()
+        self._grown = trio.Event()
+
+    def _drop_part(self) -> None:
+        try:
+            self._part.unlink(missing_ok=True)
+        except OSError as error:
+            self.disk_error = self.disk_error or error
+
+
+async def on_disk(run: Callable[[], T]) -> T:
+    """Run what waits for the disk in a thread."""
+    return await trio.to_thread.run_sync(run, limiter=DISK)
+
+
+def _write(descriptor: int, hasher: Hasher, batch: list[Buffer], at: int) -> int:
+    """Hash and write the pieces of a batch. Return their length."""
+    begin = at
+    for piece in batch:
+        hasher.update(piece)
+    written = os.pwritev(descriptor, batch, at)
+    for piece in batch:
+        done = min(written, len(piece))
+        written -= done
+        at += done
+        while done < len(piece):  # the disk is nearly full
+            done += (count := os.pwrite(descriptor, memoryview(piece)[done:], at))
+            at += count
+    return at - begin

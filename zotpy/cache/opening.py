@@ -1,0 +1,24 @@
+"""The files of the cache when a replica starts."""
+
+from functools import partial
+
+import structlog
+import trio
+
+from zotpy.cache.shelf import Shelf
+from zotpy.settings import Settings
+
+log = structlog.get_logger()
+
+
+async def open_shelf(settings: Settings) -> Shelf | None:
+    """Read what the cache holds. `None`: none is configured, or its directory cannot be used, which is only logged."""
+    directory = settings.cache.directory
+    if directory is None:
+        return None
+    share_bytes = settings.cache.size_bytes // settings.http.workers
+    try:
+        return await trio.to_thread.run_sync(partial(Shelf.open, directory, share_bytes))
+    except OSError as error:
+        log.warning("cache_failed", reason=str(error), effect="pulls come from the store")
+        return None

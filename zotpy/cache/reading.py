@@ -1,0 +1,132 @@
+"""One read of a file of the cache, which may still be filled."""
+
+import errno
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Protocol
+
+from zotpy.cache.filling import Filling, on_disk
+from zotpy.cache.shelf import CachedFile
+from zotpy.core.ranges import Span
+from zotpy.core.units import KIB
+from zotpy.memory.accounts import Account
+from zotpy.memory.readers import Readers, Turn
+
+PIECE_BYTES = 512 * KIB
+_NOT_HERE = {errno.EAGAIN, errno.EOPNOTSUPP}
+
+
+class Reporting(Protocol):
+    """What is told how the disk does."""
+
+    def served(self, size_bytes: int) -> None:
+        """Count bytes that came from a file."""
+
+    def failed(self, file: CachedFile, error: OSError) -> None:
+        """Note that the disk has failed."""
+
+
+class CacheReads:
+    """The iterator. Bytes that the disk does not give come from `rest`.
+
+    It holds memory only for a piece that is on the disk: while it waits for the download it holds nothing that the
+    download may need.
+    """
+
+    def __init__(
+        self,
+        file: CachedFile,
+        filling: Filling | None,
+        span: Span,
+        readers: Readers,
+        account: Account,
+        turn: Turn,
+        rest: Callable[[Span], Awaitable[AsyncIterator[bytes]]],
+        cache: Reporting,
+    ) -> None:
+        """Read `span`. Memory for its pieces is booked on `account`."""
+        self._file = file
+        self._filling = filling
+        self._at, self._end = span.start, span.end
+        self._readers = readers
+        self._account = account
+        self._turn = turn
+        self._open_rest = rest
+        self._cache = cache
+        self._rest: AsyncIterator[bytes] | None = None
+        self._buffer = bytearray()
+        self._give_back: Callable[[], None] | None = None
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next bytes. Raises what the store raises."""
+        if self._give_back is not None:  # a caller that asks for the next piece has sent the last one
+            self._give_back()
+            self._give_back = None
+        if self._rest is None:
+            if self._at >= self._end:
+                raise StopAsyncIteration
+            piece = await self._next_piece()
+            if piece is not None:
+                self._at += len(piece)
+                self._cache.served(len(piece))
+                return piece  # type: ignore[return-value]  # a view of bytes
+            self._rest = await self._open_rest(Span(self._at, self._end))
+        return await anext(self._rest)
+
+    async def _next_piece(self) -> memoryview | None:
+        """Read the next piece once it is on the disk; `None`: the disk has failed, or never gets it."""
+        here = self._file.size_bytes
+        if self._filling is not None:
+            await self._filling.reach(self._at)
+            here = self._filling.filled_bytes
+        size_bytes = min(here, self._end, self._at + PIECE_BYTES) - self._at
+        if size_bytes <= 0 or self._file.descriptor is None:
+            return None
+        reserved_bytes = await self._readers.begin(self._account, size_bytes, is_first=self._turn.is_first)
+        self._turn.is_first = False
+        give_back = partial(self._readers.release, self._account, reserved_bytes)
+        self._give_back = give_back if reserved_bytes else self._readers.leave_place
+        try:
+            return await self._read(self._file.descriptor, size_bytes)
+        except OSError as error:
+            self._cache.failed(self._file, error)
+            self._give_back()
+            self._give_back = None
+            return None
+
+    async def _read(self, descriptor: int, size_bytes: int) -> memoryview:
+        """Read at once what the system has in memory, otherwise in a thread."""
+        room = memoryview(self._free_buffer(size_bytes))[:size_bytes]
+        try:
+            count = os.preadv(descriptor, [room], self._at, os.RWF_NOWAIT)
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                raise
+            count = 0
+        if not count:
+            count = await on_disk(partial(os.preadv, descriptor, [room], self._at))
+        if not count:
+            raise OSError(errno.EIO, "the file is shorter than before", self._file.name)
+        return room[:count]
+
+    def _free_buffer(self, size_bytes: int) -> bytearray:
+        """Return the buffer of the piece before, unless something still has a view of it (`zotpy.http.slabs`)."""
+        try:
+            self._buffer.append(0)
+        except BufferError:
+            self._buffer = bytearray(1)
+        del self._buffer[-1]
+        if len(self._buffer) < size_bytes:
+            self._buffer = bytearray(size_bytes)
+        return self._buffer
+
+    def close(self) -> None:
+        """Give back what the last piece holds."""
+        if self._give_back is not None:
+            self._give_back()
+            self._give_back = None
