@@ -237,11 +237,10 @@ WITHOUT_EFFECT = {
 }
 """Settings of zot that a file may have and that have no effect here, each with the reason."""
 
-_NO_LOGIN = "zotpy knows no such login yet: use http.auth.htpasswd, and remove this"
 REFUSED = {
     "http.auth.bearer.awsSecretsManager": "zotpy reads no keys from there: name a file with the public key in cert",
     "http.auth.bearer.upstreamTokenEndpoint": "zotpy passes no requests on: name the token service in realm",
-    "http.auth.openid": _NO_LOGIN,
+    "http.auth.openid": "zotpy has no login by browser: use http.auth.htpasswd, ldap or apikey, and remove this",
     "http.ratelimit": "zotpy does not limit rates yet: limit them at the proxy, and remove this",
     "storage.maxRepos": "replicas do not count repositories: let the proxy refuse new names, and remove this",
     f"{DRIVER}.encrypt": "zotpy does not ask for encryption: set the bucket's default encryption, and remove this",
