@@ -102,7 +102,11 @@ def _address(data: bytearray | memoryview) -> object:
     """Return what ctypes passes as a pointer to the bytes, without a copy if they are writable."""
     if isinstance(data, memoryview) and data.readonly:
         return data.tobytes()
-    return (ctypes.c_char * len(data)).from_buffer(data)
+    if not data:
+        return None
+    # The first byte stands for all. An array of their number would be a new type for each length, which takes longer
+    # than to hash a few KiB, and is garbage that only the collector of cycles finds.
+    return ctypes.byref(ctypes.c_char.from_buffer(data))
 
 
 def trouble() -> str | None:

@@ -1,5 +1,6 @@
 import ctypes
 import ctypes.util
+import gc
 import hashlib
 import sys
 from collections.abc import Callable, Iterator
@@ -93,6 +94,20 @@ def test_large_buffers_are_hashed_whole(size: int) -> None:
     hasher = new_hasher()
     hasher.update(memoryview(bytearray(data))[:size])
     assert hasher.digest() == Digest.of(data[:size])
+
+
+def test_pieces_of_many_lengths_leave_nothing_behind() -> None:
+    """Bytes come from sockets in any length. None makes a type, which only the collector of cycles would find."""
+    buffer, hasher = bytearray(1000), new_hasher()
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(ctypes.Array.__subclasses__())
+        for size in range(1, 1000):
+            hasher.update(memoryview(buffer)[:size])
+        assert len(ctypes.Array.__subclasses__()) == before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("state", [None, b"", b"x" * 111, b"x" * 113, b"x" * 216])
