@@ -13,6 +13,8 @@ After a fixed number of bytes comes a checkpoint. Once all parts up to it are se
 as if the body had ended there, while the body goes on. The hash's state is taken when the hash passes that place.
 
 If the body may be all of the blob, the tail is sent as a part as well, beside those under way.
+
+Most bodies are shorter than a part, and nothing is sent while they come. For them no nursery is opened.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -23,7 +25,6 @@ import trio
 
 from zotpy.bucket.digesting import hash_pieces
 from zotpy.concurrency import plain_errors
-from zotpy.core import keys
 from zotpy.core.errors import ClientStalled
 from zotpy.core.hashing import Hasher
 from zotpy.core.pieces import Pieces
@@ -32,6 +33,7 @@ from zotpy.memory.accounts import Account
 from zotpy.registry.pushing.checkpoints import Checkpoint, Checkpoints
 from zotpy.registry.pushing.in_flight import Limits, PartInFlight, PartsInFlight
 from zotpy.registry.pushing.kept import take_back
+from zotpy.registry.pushing.sending import PartSender
 from zotpy.store.interface import Store
 
 Body = AsyncIterator[bytes]
@@ -56,15 +58,19 @@ class PartPipeline:
     on_begun: Callable[[], None] = lambda: None
     """Called when the account holds the tail of the request before."""
     _filling: Pieces = field(default_factory=Pieces)
+    _beyond: bytes = b""
+    """Received, and not taken yet: it does not fit into the first part."""
     _parts: dict[int, SentPart] = field(default_factory=dict)
     _tail_part: SentPart | None = None
-    _multipart: trio.Lock = field(default_factory=trio.Lock)
     _to_hash: "trio.MemorySendChannel[PartInFlight | Pieces] | None" = None
     _hashed_already: int = 0
+    _sender: PartSender = field(init=False)
     _in_flight: PartsInFlight = field(init=False)
     _checkpoints: Checkpoints = field(init=False)
 
     def __post_init__(self) -> None:
+        state = self.state
+        self._sender = PartSender(self.store, state.data_id, state.multipart_id, self._multipart_begun)
         self._in_flight = PartsInFlight(self.account)
         self._checkpoints = Checkpoints(self.checkpoint, self.limits.checkpoint_bytes)
 
@@ -80,19 +86,36 @@ class PartPipeline:
         await self.account.acquire(len(self.state.tail))
         self._fill_with_tail()
         self.on_begun()
+        await self._receive(body, only_what_fits=True)
+        if self._beyond or self._sends_the_end():
+            await self._send_parts(body)
+        else:  # most bodies are one small part: they need no task
+            self.account.part_is_full()
+            await self._hash(self._filling)
+        state = self._state_after(self._next_number, self._end + len(self._filling), self._export(), self._filling)
+        is_same = (state.offset, len(state.parts)) == (self.state.offset, len(self.state.parts))
+        return replace(state, tail_part=self.state.tail_part if is_same else self._tail_part)
+
+    async def _send_parts(self, body: Body) -> None:
+        """Take the rest of a body that is more than one part, or whose end is sent, and send it meanwhile."""
         with plain_errors():
             async with trio.open_nursery() as self._nursery:
-                await self._receive(body)
+                if self._beyond:
+                    chunk, self._beyond = self._beyond, b""
+                    await self._take(chunk)
+                    del chunk
+                    await self._receive(body)
+                if self._ends_with_part():
+                    await self._dispatch()
+                elif self._sends_the_end():
+                    self._nursery.start_soon(self._send_tail, self._filling)
                 self._checkpoints.body_ended = True
                 self.account.part_is_full()
-                if self._to_hash is None:  # most bodies are one small part: they need no task
+                if self._to_hash is None:
                     await self._hash(self._filling)
                 else:
                     async with self._to_hash:
                         await self._to_hash.send(self._filling)
-        state = self._state_after(self._next_number, self._end + len(self._filling), self._export(), self._filling)
-        is_same = (state.offset, len(state.parts)) == (self.state.offset, len(self.state.parts))
-        return replace(state, tail_part=self.state.tail_part if is_same else self._tail_part)
 
     def drop(self) -> None:
         """Free the memory of every byte that is left.
@@ -101,6 +124,7 @@ class PartPipeline:
         """
         self.state.tail.clear()
         self._filling.clear()
+        self._beyond = b""
         self._in_flight.drop()
 
     def raise_cut(self) -> None:
@@ -123,19 +147,30 @@ class PartPipeline:
     def _export(self) -> bytes | None:
         return None if self.hasher is None else self.hasher.export()
 
-    async def _receive(self, body: Body) -> None:
+    async def _receive(self, body: Body, *, only_what_fits: bool = False) -> None:
+        """Take the body, or as much as fits into the part that is being filled: `_beyond` is then what does not."""
         try:
             async for chunk in body:
+                if only_what_fits and chunk and not self._fits(chunk):
+                    self._beyond = chunk
+                    return
                 await self._take(chunk)
         except ClientStalled as error:
             self.cut = error.with_traceback(None)  # its frames would keep bytes, in a cycle with this
-        if self.checkpoint is not None and self._ends_with_part():
-            await self._dispatch()
-        elif self.may_be_all and self.cut is None and self._filling and self._next_number > 1:
-            self._nursery.start_soon(self._send_tail, self._filling)
+
+    def _fits(self, chunk: bytes) -> bool:
+        """Whether no part becomes more than full by a chunk. Kept bytes that are read back may fill one already."""
+        return self.state.kept is None and len(self._filling) + len(chunk) <= self._size_bytes
+
+    def _sends_the_end(self) -> bool:
+        """Whether what was received last is sent as a part, although the body has ended."""
+        is_last = self.may_be_all and self.cut is None and bool(self._filling) and self._next_number > 1
+        return is_last or self._ends_with_part()
 
     def _ends_with_part(self) -> bool:
         """Whether the rest of the body is a part: if it is full, or all there is, or too long for a tail."""
+        if self.checkpoint is None:
+            return False
         size_bytes = len(self._filling)
         if size_bytes == self._size_bytes:
             return self._next_number > 1 or not self.may_be_all
@@ -208,29 +243,16 @@ class PartPipeline:
             await hash_pieces(self.hasher, pieces, skip_bytes)
 
     async def _send(self, part: PartInFlight) -> None:
-        self._parts[part.number] = await self._sent(part.number, part.body)
+        self._parts[part.number] = await self._sender.send(part.number, part.body)
         self._settle(part)
 
     async def _send_tail(self, tail: Pieces) -> None:
-        self._tail_part = await self._sent(self._next_number, tail)
-
-    async def _sent(self, number: int, body: Pieces) -> SentPart:
-        data_id, multipart_id = await self._ensure_multipart()
-        part = await self.store.put_part(keys.data(data_id), multipart_id, number, body)
-        return SentPart(part.number, part.etag, part.crc32c)
+        self._tail_part = await self._sender.send(self._next_number, tail)
 
     def _settle(self, part: PartInFlight) -> None:
         if (reached := self._in_flight.settle(part)) is not None:
             state = partial(self._state_after, reached.number + 1, reached.end, reached.hash_state, Pieces())
             self._nursery.start_soon(self._checkpoints.reach, reached.number, state)
 
-    async def _ensure_multipart(self) -> tuple[str, str]:
-        """Begin the multipart with the first part, while the body is being read."""
-        async with self._multipart:
-            if self.state.data_id is None or self.state.multipart_id is None:
-                data_id = keys.new_id()
-                multipart_id = await self.store.create_multipart(keys.data(data_id))
-                self.state = replace(self.state, data_id=data_id, multipart_id=multipart_id)
-        assert self.state.data_id is not None  # noqa: S101 - for the type checker
-        assert self.state.multipart_id is not None  # noqa: S101 - for the type checker
-        return self.state.data_id, self.state.multipart_id
+    def _multipart_begun(self, data_id: str, multipart_id: str) -> None:
+        self.state = replace(self.state, data_id=data_id, multipart_id=multipart_id)
