@@ -57,6 +57,10 @@ class Replica:
         self.settings.write_text(json.dumps(settings, indent=2))
 
 
+NO_NOTICE = {"drainNotice": "0s"}
+"""For `http` of a replica without a balancer: its readiness is asked for, so it would give notice for 10 s."""
+
+
 class Cluster:
     """Replicas of one registry behind one balancer."""
 
