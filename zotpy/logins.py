@@ -87,6 +87,26 @@ def by_api_keys(ground: Ground) -> Kind | None:
     return Kind(authenticators=(checks,), routes=desk.routes, services=(Service(uses.keep_written),))
 
 
+def by_oidc(ground: Ground) -> Kind | None:
+    """Take the tokens of issuers, such as those of CI jobs. Nobody asks an issuer before its first token is here."""
+    auth = ground.settings.auth
+    if not auth.issuers:
+        return None
+    from zotpy.auth import oidc  # noqa: PLC0415 - only such registries need its libraries
+    from zotpy.auth.issuer_keys import IssuerKeys, trust  # noqa: PLC0415
+
+    try:
+        issuers = [
+            oidc.Issuer(each, IssuerKeys(each.issuer, trust(each), auth.checks_waiting)) for each in auth.issuers
+        ]
+    except (OSError, ValueError) as error:
+        msg = f"http.auth.bearer.oidc: the authorities of an issuer cannot be read: {error}"
+        raise StartupError(msg) from error
+    tokens = oidc.WorkloadTokens(issuers, ground.clock.now)
+    services = tuple(Service(each.keys.keep_current) for each in issuers)
+    return Kind(authenticators=(tokens,), bearers=(tokens,), renewers={oidc.KIND: tokens}, services=services)
+
+
 def by_htpasswd(ground: Ground) -> Kind | None:
     """Read the file of users. It is checked again every few seconds, and when the bell is rung."""
     auth = ground.settings.auth
@@ -157,6 +177,7 @@ def by_outside_tokens(ground: Ground) -> Kind | None:
 
 KINDS: tuple[Callable[[Ground], Kind | None], ...] = (
     by_api_keys,
+    by_oidc,
     by_htpasswd,
     by_ldap,
     by_certificate,

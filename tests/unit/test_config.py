@@ -19,7 +19,7 @@ from zotpy.config.policies import read_policies
 from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, variable_of
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES
 from zotpy.http.server.hypercorn_config import ServerConfig
-from zotpy.settings import S3Settings, Settings, UploadSettings
+from zotpy.settings import IssuerSettings, S3Settings, Settings, UploadSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -532,6 +532,10 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "http.auth.checksWaiting": ("50", 50),
     "http.auth.remember": ("1m", 60.0),
     "http.auth.bearer.cert": (__file__, Path(__file__)),
+    "http.auth.bearer.oidc": (
+        '{"issuer": "https://a", "audiences": ["b"]}',
+        (IssuerSettings("https://a", frozenset({"b"})),),
+    ),
     "http.auth.tokenLifetime": ("10m", 600.0),
     "http.auth.sessionLifetime": ("0", 0.0),
     "http.externalUrl": ("https://r.example.com/", "https://r.example.com"),

@@ -37,8 +37,8 @@ MAY_IMPORT = {
     "zotpy.collector": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.settings zotpy.store structlog trio",
     "zotpy.bell": "trio",
     "zotpy.watching": "zotpy.bell trio",
-    "zotpy.auth": "zotpy.bell zotpy.core zotpy.settings zotpy.watching argon2 bcrypt cryptography joserfc "
-    "passlib sansldap structlog trio",
+    "zotpy.auth": "zotpy.bell zotpy.core zotpy.settings zotpy.watching argon2 bcrypt cryptography httpx "
+    "joserfc passlib sansldap structlog trio",
     "zotpy.web": "zotpy.auth zotpy.bell zotpy.bucket zotpy.concurrency zotpy.core zotpy.http zotpy.http.server "
     "zotpy.memory zotpy.registry zotpy.registry.pushing zotpy.store quart quart_trio structlog trio",
     "zotpy.telemetry": "zotpy zotpy.bell zotpy.libraries zotpy.memory zotpy.release zotpy.store prometheus_client "

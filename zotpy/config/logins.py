@@ -5,6 +5,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
+from zotpy.config.issuers import open_issuers
 from zotpy.settings import AuthSettings, BearerSettings, LdapSettings, MtlsSettings
 
 Values = Mapping[str, Mapping[str, Any]]
@@ -70,6 +71,7 @@ def open_logins(values: Values) -> Iterator[str]:
     auth = auth_settings(values)
     if auth.apikey and not replace(auth, apikey=False).has_login:
         yield "http.auth.apikey is the only login, so nobody can make a key: configure another login, too"
+    yield from open_issuers(auth.issuers)
     if (ldap := auth.ldap) is None:
         return
     if ldap.insecure and not ldap.start_tls and not _is_here(ldap.address):

@@ -9,6 +9,7 @@ from zotpy.config.certificates import (
     read_tls_version,
     read_uri_pattern,
 )
+from zotpy.config.issuers import read_issuers
 from zotpy.config.places import read_address, read_bucket, read_endpoint, read_networks, read_origin
 from zotpy.config.policies import read_policies
 from zotpy.config.values import (
@@ -87,6 +88,7 @@ LEAVES = {
     "http.auth.bearer.realm": Leaf("bearer", "realm", read_realm),
     "http.auth.bearer.service": Leaf("bearer", "service", read_realm),
     "http.auth.bearer.issuer": Leaf("bearer", "issuer", read_text),
+    "http.auth.bearer.oidc": Leaf("auth", "issuers", read_issuers),
     "http.auth.apikey": Leaf("auth", "apikey", read_flag),
     "http.auth.apiKeysPerUser": Leaf("auth", "api_keys_per_user", read_count(1, 1000)),
     "http.auth.tokenLifetime": Leaf("auth", "token_lifetime_s", read_between(60, 3600)),
@@ -181,6 +183,7 @@ LOCKS = {
     "http.auth.htpasswd.path": "nobody would have to log in: name the file of users, or remove http.auth.htpasswd",
     "http.auth.ldap.address": "nobody would have to log in: name the server, or remove http.auth.ldap",
     "http.auth.bearer.cert": "no token would be asked for: name the file of the public key, or remove http.auth.bearer",
+    "http.auth.bearer.oidc": "no token would be asked for: write a list of issuers, or remove it",
     "http.tls.cacert": "no client would be asked for a certificate: name the file of authorities, or remove it",
     "http.accessControl": "every user could do everything: write the rules, or remove the setting",
 }

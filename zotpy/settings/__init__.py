@@ -12,7 +12,15 @@ from zotpy.settings.agreed import GcSettings
 from zotpy.settings.backend import S3Settings, StorageSettings, default_root
 from zotpy.settings.cache import CacheSettings
 from zotpy.settings.limits import ListSettings, ManifestSettings, UploadSettings
-from zotpy.settings.logins import AuthSettings, BearerSettings, LdapSettings, MtlsSettings, ProxyHeader
+from zotpy.settings.logins import (
+    AuthSettings,
+    BearerSettings,
+    ClaimTerm,
+    IssuerSettings,
+    LdapSettings,
+    MtlsSettings,
+    ProxyHeader,
+)
 from zotpy.settings.replica import HttpSettings, Level, LogFormat, LogSettings, MetricsSettings
 from zotpy.settings.retained import KeepTagsSettings, PolicySettings, RetentionSettings
 
@@ -21,9 +29,11 @@ __all__ = [
     "AuthSettings",
     "BearerSettings",
     "CacheSettings",
+    "ClaimTerm",
     "GcSettings",
     "GrantSettings",
     "HttpSettings",
+    "IssuerSettings",
     "KeepTagsSettings",
     "LdapSettings",
     "Level",

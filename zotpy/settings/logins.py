@@ -1,6 +1,7 @@
 """How callers say who they are: `http.auth`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from re import Pattern
 from typing import Literal
@@ -71,6 +72,34 @@ class BearerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimTerm:
+    """A part of a user's name: the value of a claim, or a text as it stands."""
+
+    text: str
+    is_claim: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerSettings:
+    """An entry of `http.auth.bearer.oidc`: an issuer of tokens, such as the one of a CI service."""
+
+    issuer: str
+    """Its URL, below which its discovery document is found. The claim `iss` must be the same."""
+    audiences: frozenset[str]
+    """The claim `aud` must have one of them."""
+    claims: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By the name of a claim, which values it may have."""
+    username: tuple[ClaimTerm, ...] = (ClaimTerm("iss"), ClaimTerm("/", is_claim=False), ClaimTerm("sub"))
+    """Together they are the user's name."""
+    groups: str = ""
+    """The claim that lists the user's groups; empty: none does."""
+    authorities: str = ""
+    """The authorities that its certificate may be of, in PEM; empty: the system's."""
+    authorities_file: Path | None = None
+    """The same, in a file."""
+
+
+@dataclass(frozen=True, slots=True)
 class AuthSettings:
     """Which logins there are, and what checking them may cost."""
 
@@ -90,6 +119,8 @@ class AuthSettings:
     mtls: MtlsSettings | None = None
     """`None`: nobody is known by a certificate."""
     bearer: BearerSettings = BearerSettings()
+    issuers: tuple[IssuerSettings, ...] = ()
+    """Whose tokens are a login."""
 
     apikey: bool = False
     """Whether users can make API keys, and log in with them."""
@@ -104,4 +135,4 @@ class AuthSettings:
     def has_login(self) -> bool:
         """Say whether there is any way to log in. Without one everybody may do everything."""
         kinds = (self.htpasswd, self.ldap, self.mtls, self.bearer.key)
-        return self.apikey or any(each is not None for each in kinds)
+        return self.apikey or bool(self.issuers) or any(each is not None for each in kinds)

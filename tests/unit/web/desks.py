@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     import httpx
     import trio
 
-    from zotpy.auth.authenticator import BearerReader
+    from zotpy.auth.authenticator import BearerReader, Renewer
+    from zotpy.auth.oidc import WorkloadTokens
     from zotpy.http.server.proxies import TrustedProxies
 
 Auth = tuple[str, bytes]
@@ -100,6 +101,7 @@ async def giving(
     rules: Mapping[str, object] | None = RULES,
     session_s: float = 3600.0,
     bearers: Sequence[BearerReader] = (),
+    oidc: WorkloadTokens | None = None,
     proxies: TrustedProxies | None = None,
     realm: str = "",
 ) -> AsyncIterator[Scene]:
@@ -111,8 +113,10 @@ async def giving(
     grants = Grants(None if rules is None else read_access_control(rules))
     checks = PasswordChecks(lambda: users["now"], 2, 64, 300.0)
     keys = await TokenKeys.open(store, session_s + 86400)
-    tokens = Tokens(keys, SERVICE, 300.0, session_s, {KIND: checks}, grants.counting, clock)
-    login = Login([checks], [tokens, *bearers], grant=grants)
+    workloads = () if oidc is None else (oidc,)
+    renewers: dict[str, Renewer] = {KIND: checks, **({} if oidc is None else {"oidc": oidc})}
+    tokens = Tokens(keys, SERVICE, 300.0, session_s, renewers, grants.counting, clock)
+    login = Login([*workloads, checks], [tokens, *bearers, *workloads], grant=grants)
     challenges, desk = Challenges("Our registry", SERVICE, realm), Desk(login, tokens)
     async with serving(
         nursery, admit=login.admit, challenge=challenges, more_routes=desk.routes, proxies=proxies
