@@ -4,6 +4,9 @@ One is not here: the hint of new data is written after its lease. For its lack t
 than the grace, on a store that dates objects by the beginning of their upload; its process must die between two calls
 while the first collection is between two of its own; and another push must meet the second one. No number of schedules
 that a test can wait for has all of that.
+
+Nor is the nonce of an entry, which makes each writing of it differ from every other. For one lease a push writes an
+entry twice at most: over a tombstone, and then without `revives`. So these two differ without the nonce, too.
 """
 
 from __future__ import annotations
@@ -26,8 +29,8 @@ from zotpy.collector.data_sweep import DataSweep, Unnamed
 from zotpy.collector.record_sweep import RecordSweep
 from zotpy.collector.retention.graph import Graph, Node
 from zotpy.collector.retention.retention_sweep import RetentionSweep
-from zotpy.core import keys, record_values
-from zotpy.core.record_values import Lease, decode_entry, new_tombstone
+from zotpy.core import keys
+from zotpy.core.record_values import Entry, Lease, decode_entry, new_tombstone
 from zotpy.registry.pushing.committing import Commit
 from zotpy.registry.pushing.placing import Ending, Placed, Placing
 from zotpy.registry.pushing.states import SavedState
@@ -172,16 +175,6 @@ def store_times() -> AbstractContextManager[Any]:
     return patch.object(Reliance, "due", None)
 
 
-def entry_nonces() -> AbstractContextManager[Any]:
-    """Write the same entry with the same bytes, so that one cannot be told from another."""
-    original = record_values._entry_header
-
-    def without_nonce(lease: Lease | None, epoch: str) -> dict[str, Any]:
-        return {name: value for name, value in original(lease, epoch).items() if name != "nonce"}
-
-    return patch.object(record_values, "_entry_header", without_nonce)
-
-
 def renewal_swaps() -> AbstractContextManager[Any]:
     """Let a renewal or a push replace any entry, not only the one that it has seen."""
 
@@ -199,10 +192,15 @@ def epochs() -> AbstractContextManager[Any]:
     return patch.object(Seen, "continues", lambda self, _: self.value is not None)
 
 
+def refused_revivals() -> AbstractContextManager[Any]:
+    """Let a late entry that took a tombstone's place count as missing, so that its lease brings the record back."""
+    return patch.object(Entry, "unless_refused", lambda self, _: self)
+
+
 def tombstone_last() -> AbstractContextManager[Any]:
     """Delete the tombstone before the leases that it hides."""
 
-    async def finish(self: RecordSweep, _: object, record: ListedRecord) -> bool:
+    async def finish(self: RecordSweep, _: object, record: ListedRecord, **__: bool) -> bool:
         entry = record.entry
         if entry is None or not self.collection.is_past_grace(entry) or not self._is_past_grace(record):
             return False
@@ -324,11 +322,11 @@ RULES = {
         newest_lease,
         references,
         delete_swaps,
-        entry_nonces,
         age_of_kept,
         store_times,
         renewal_swaps,
         epochs,
+        refused_revivals,
         tombstone_last,
         lease_first,
         grace,

@@ -5,7 +5,7 @@ requests that change a record, one comes wholly before the other. If the store h
 it is written.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from zotpy.bucket.long_reads import Read
@@ -14,7 +14,7 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
-from zotpy.core.record_values import BlobValue, Lease, Value, decode_entry, is_late, lost_entry, new_tombstone
+from zotpy.core.record_values import BlobValue, Lease, Value, decode_entry, lost_entry, new_tombstone
 from zotpy.settings import GcSettings
 from zotpy.store.interface import Body, ConditionFailed, KeyMissing, Store, Stored
 
@@ -37,11 +37,8 @@ class Seen:
     """The record exists, but its data is missing, so the blob does not."""
     is_cut: bool = False
     """Only the beginning of the value was read."""
-
-    @property
-    def is_tombstone(self) -> bool:
-        """The record was deleted, and its tombstone still exists."""
-        return self.value is None and self.etag is not None
+    is_tombstone: bool = False
+    """The record was deleted, and its tombstone still exists, or a late entry that took its place."""
 
     def continues(self, earlier: "Seen") -> bool:
         """Whether the record exists, and was not deleted since it was seen earlier, however often it was written."""
@@ -56,21 +53,23 @@ class Entries:
     times: GcSettings
 
     async def look(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read | None = None) -> Seen:
-        """Read the entry alone: one GET. A late one counts as a tombstone."""
+        """Read the entry alone: one GET. A late one counts as missing."""
         return (await self.look_and_date(repo, kind, digest, read or self.store.get))[0]
 
     async def look_and_date(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read) -> tuple[Seen, bool]:
-        """Read the entry alone, and whether it was written too late."""
+        """Read the entry alone, and whether it was written too late to say anything."""
         try:
             fetched = await read(keys.entry(repo, kind, digest))
         except KeyMissing:
             return Seen(None), False
         is_cut = fetched.total_bytes is not None
-        entry = decode_entry(kind, fetched.body)
-        if is_late(fetched.last_modified, entry.until):
-            return Seen(None, fetched.etag, entry.epoch, time=fetched.store_time), True
-        if entry.is_lost:
-            return Seen(None, fetched.etag, entry.epoch, time=fetched.store_time, is_lost=True), False
+        written = decode_entry(kind, fetched.body)
+        seen = Seen(None, fetched.etag, written.epoch, time=fetched.store_time)
+        entry = written.as_of(fetched.last_modified)
+        if entry is None:
+            return seen, True
+        if entry.is_lost or entry.value is None:
+            return replace(seen, is_lost=entry.is_lost, is_tombstone=not entry.is_lost), False
         young = entry.lease is not None and self._is_young(entry.lease, fetched.store_time)
         return Seen(entry.value, fetched.etag, entry.epoch, young, fetched.store_time, is_cut=is_cut), False
 
@@ -92,9 +91,11 @@ class Entries:
     ) -> Seen | None:
         """Write the entry if it is still as it was seen; `None`: it is not, or did not exist and now does.
 
-        Raises `TooLate`.
+        An entry that takes the place of a tombstone says so. If it is late, and a collector has seen the tombstone,
+        what the record refers to may be gone. Raises `TooLate`.
         """
-        stored = await self._swap(keys.entry(repo, kind, digest), seen, value.encode(lease, seen.epoch))
+        body = value.encode(lease, seen.epoch, revives=seen.is_tombstone)
+        stored = await self._swap(keys.entry(repo, kind, digest), seen, body)
         if stored is None:
             return None
         _require(lease, stored)

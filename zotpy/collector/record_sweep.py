@@ -19,7 +19,9 @@ from zotpy.bucket.tags import Tags
 from zotpy.collector.collection import Collection
 from zotpy.collector.references import References, read_references
 from zotpy.core.digests import Digest
+from zotpy.core.framing import FramingError
 from zotpy.core.names import RepositoryName
+from zotpy.core.record_values import decode_entry
 from zotpy.store.interface import KeyMissing, Listed
 
 
@@ -41,8 +43,9 @@ class RecordSweep:
         left: dict[Name, ListedRecord] = {}
         for name, record in records.items():
             await self._delete_leases([lease for lease in record.late if self.collection.is_past_grace(lease)])
-            if record.is_tombstone or not record.leases:
-                if await self._finish_deletion(name, record):
+            is_deleted = record.is_tombstone or (name[0] == "manifests" and await self._is_refused(record))
+            if is_deleted or not record.leases:
+                if await self._finish_deletion(name, record, is_deleted=is_deleted):
                     continue
             elif name[0] == "blobs" and self._is_past_grace(record) and name[1] not in needed:
                 if await self._delete(record):
@@ -78,12 +81,32 @@ class RecordSweep:
         await self._delete_leases(record.leases)
         return True
 
-    async def _finish_deletion(self, name: Name, record: ListedRecord) -> bool:
+    async def _is_refused(self, record: ListedRecord) -> bool:
+        """Whether the entry of an old manifest took a tombstone's place too late: it counts as that tombstone.
+
+        One GET, but only if the entry was written so long after one of the leases that it may be late, and before any
+        lease is deleted, as then it can be told no more.
+        """
+        entry, deadline_s = record.entry, self.collection.settings.gc.deadline_s
+        may_go = self._is_past_grace(record) or any(map(self.collection.is_past_grace, record.superseded()))
+        if entry is None or not record.leases or not may_go:
+            return False
+        oldest = min(lease.last_modified for lease in record.leases)
+        if (entry.last_modified - oldest).total_seconds() <= deadline_s / 2:
+            return False
+        try:
+            fetched = await self.collection.store.get(entry.key)
+            counts = decode_entry("manifests", fetched.body).unless_refused(fetched.last_modified)
+        except (KeyMissing, FramingError):  # deleted meanwhile, or damaged, which `fsck` reports
+            return False
+        return fetched.etag == entry.etag and counts.value is None
+
+    async def _finish_deletion(self, name: Name, record: ListedRecord, *, is_deleted: bool) -> bool:
         """Delete what a DELETE has left: tags, leases, then the tombstone; or an entry without a lease."""
         entry = record.entry
         if entry is None or not self._is_past_grace(record):
             return False
-        if name[0] == "manifests" and record.is_tombstone and not await self._delete_tags(name[1], entry):
+        if name[0] == "manifests" and is_deleted and not await self._delete_tags(name[1], entry):
             return False
         await self._delete_leases(record.leases)
         gone = await self.collection.delete_seen(entry)

@@ -52,10 +52,11 @@ async def _read(
     """Read one manifest, from a lease if it has no entry. One that cannot be found any more was deleted meanwhile."""
     collection.summary.manifests_read += 1
     try:
-        entry = decode_entry("manifests", (await collection.store.get(keys.entry(repo, "manifests", digest))).body)
+        fetched = await collection.store.get(keys.entry(repo, "manifests", digest))
     except KeyMissing:
         value = await value_of_leases(collection.store, leases)
         return frozenset() if value is None else references_of(value)
+    entry = decode_entry("manifests", fetched.body).unless_refused(fetched.last_modified)
     # A tombstone: deleted since the listing. If the same bytes were pushed since, that push relies on younger leases.
     return frozenset() if not isinstance(entry.value, ManifestValue) else references_of(entry.value)
 

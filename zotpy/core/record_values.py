@@ -52,12 +52,12 @@ class BlobValue:
     data_id: str | None = None
     content: bytes = b""
 
-    def encode(self, lease: Lease | None = None, epoch: str = "") -> bytes:
+    def encode(self, lease: Lease | None = None, epoch: str = "", *, revives: bool = False) -> bytes:
         """Write the value of a lease or, with `lease`, that of the entry."""
         header: dict[str, Any] = {"v": 1, "size": self.size_bytes}
         if self.data_id is not None:
             header["data"] = self.data_id
-        return frame(header | _entry_header(lease, epoch), self.content)
+        return frame(header | _entry_header(lease, epoch, revives=revives), self.content)
 
     @classmethod
     def read(cls, header: dict[str, Any], body: bytes) -> Self:
@@ -81,9 +81,10 @@ class ManifestValue:
         """Length of the manifest."""
         return len(self.content)
 
-    def encode(self, lease: Lease | None = None, epoch: str = "") -> bytes | Pieces:
+    def encode(self, lease: Lease | None = None, epoch: str = "", *, revives: bool = False) -> bytes | Pieces:
         """Write the value of a lease or, with `lease`, that of the entry."""
-        return framed({"v": 1, "type": self.media_type} | _entry_header(lease, epoch), self.content)
+        header = {"v": 1, "type": self.media_type}
+        return framed(header | _entry_header(lease, epoch, revives=revives), self.content)
 
     @classmethod
     def read(cls, header: dict[str, Any], body: bytes) -> Self:
@@ -111,6 +112,17 @@ class Entry:
     """By when it had to be written; `None`: at any time."""
     is_lost: bool = False
     """The blob's data was found to be missing. The blob counts as not existing until it is pushed again."""
+    revives: bool = False
+    """It took the place of a tombstone. If it is late, it counts as that tombstone."""
+
+    def as_of(self, written: datetime) -> "Entry | None":
+        """Return what counts of an entry that the store dates so; `None`: nothing, as it is late."""
+        entry = self.unless_refused(written)
+        return None if is_late(written, entry.until) else entry
+
+    def unless_refused(self, written: datetime) -> "Entry":
+        """Return the entry, or a tombstone in place of a late one that took a tombstone's place."""
+        return Entry(None, None, self.epoch) if self.revives and is_late(written, self.until) else self
 
 
 def decode_value(kind: Kind, value: bytes) -> Value:
@@ -130,6 +142,7 @@ def decode_entry(kind: Kind, value: bytes) -> Entry:
         epoch,
         _read_time(header.get("until")),
         header.get("lost") is True,
+        header.get("revives") is True,
     )
 
 
@@ -189,8 +202,10 @@ class TagValue:
             raise FramingError(msg) from error
 
 
-def _entry_header(lease: Lease | None, epoch: str) -> dict[str, Any]:
+def _entry_header(lease: Lease | None, epoch: str, *, revives: bool) -> dict[str, Any]:
     header: dict[str, Any] = {"epoch": epoch} if epoch else {}
+    if revives:
+        header["revives"] = True
     if lease is not None:
         header["lease"] = {"id": lease.lease_id, "time": lease.time.timestamp()}
         header["nonce"] = secrets.token_hex(4)

@@ -12,7 +12,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.framing import FramingError
 from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
-from zotpy.core.record_values import Entry, decode_entry, is_late
+from zotpy.core.record_values import Entry, decode_entry
 from zotpy.inspection.report import Problem, Report
 from zotpy.settings import Settings
 from zotpy.store.interface import Fetched, KeyMissing, Store, StoreError
@@ -107,9 +107,9 @@ class ReadEntry:
         except KeyMissing:
             return None
         try:
-            entry = decode_entry(kind, fetched.body)
+            entry = decode_entry(kind, fetched.body).as_of(fetched.last_modified)
         except FramingError as error:
             return cls(fetched, None, str(error))
-        if is_late(fetched.last_modified, entry.until):
+        if entry is None:
             return cls(fetched, None, "it was written too late", is_late=True)
         return cls(fetched, entry)

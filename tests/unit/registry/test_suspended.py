@@ -11,13 +11,15 @@ import trio
 from tests.unit.collector.support import DEADLINE_S, GRACE_S, Bucket
 from tests.unit.registry.support import OTHER, PART_BYTES, REPO, content, keys_below, open_replica, pull, push, sent
 from tests.unit.registry.test_manifests import CONFIG, image
+from zotpy.bucket.pointers import Pointers
 from zotpy.bucket.reliance import Reliance
+from zotpy.bucket.tags import Tags
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, ManifestBlobUnknown, ManifestUnknown, RegistryError, TooLate
 from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.names import Tag
-from zotpy.core.record_values import BlobValue
+from zotpy.core.record_values import BlobValue, ManifestValue
 from zotpy.inspection.checking import Checker
 
 if TYPE_CHECKING:
@@ -197,6 +199,33 @@ async def test_a_lease_and_an_entry_that_came_too_late_are_none(bucket: Bucket) 
     await bucket.collect()
     assert keys_below(bucket.store, keys.leases(REPO, "blobs", DIGEST)) == []
     assert keys_below(bucket.store, keys.entry(OTHER, "blobs", DIGEST)) == []
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+async def test_a_late_entry_leaves_the_record_as_it_was(bucket: Bucket, is_deleted: bool) -> None:  # noqa: FBT001
+    """Over a tombstone it counts as the tombstone, though its lease came in time; else the leases decide."""
+    await push(bucket.registry, CONFIG)
+    records, value = bucket.registry.blobs.records, ManifestValue(OCI_IMAGE, image())
+    digest = Digest.of(value.content)
+    await Pointers(bucket.store, Tags(bucket.store)).mark_repository(REPO)
+    await records.write(REPO, "manifests", digest, value, Reliance(DEADLINE_S))
+    if is_deleted:
+        assert await records.delete(REPO, "manifests", digest)
+    seen = await records.entries.look(REPO, "manifests", digest)
+    assert seen.is_tombstone == is_deleted
+    lease = await records.leases.write(REPO, "manifests", digest, value, Reliance(DEADLINE_S, bucket.clock()))
+    bucket.clock.advance(2 * DEADLINE_S)
+    with pytest.raises(TooLate):
+        await records.entries.replace(REPO, "manifests", digest, seen, value, lease)
+    assert await records.read_manifest(REPO, digest) == (None if is_deleted else value)
+    assert (await records.rely(REPO, "manifests", digest, Reliance(DEADLINE_S)) is None) == is_deleted
+    assert (await Checker(bucket.store).run()).problems == []
+    bucket.clock.advance(GRACE_S + 1)
+    await bucket.collect()
+    left = keys_below(bucket.store, keys.leases(REPO, "manifests", digest))
+    assert (left == []) == is_deleted
+    assert (keys_below(bucket.store, keys.entry(REPO, "manifests", digest)) == []) == is_deleted
+    assert await records.delete(REPO, "manifests", digest) is not is_deleted
 
 
 async def test_a_hint_that_came_late_is_not_followed(bucket: Bucket) -> None:

@@ -86,7 +86,7 @@ class Inventory:
         value: Value | None
         try:
             fetched = await store.get(keys.entry(self.repo, "manifests", digest))
-            entry = decode_entry("manifests", fetched.body)
+            entry = decode_entry("manifests", fetched.body).unless_refused(fetched.last_modified)
             etag, value, lease_time = fetched.etag, entry.value, None if entry.lease is None else entry.lease.time
         except KeyMissing:
             value = await value_of_leases(store, record.leases)
