@@ -12,6 +12,7 @@ from tests.changes import have_changed
 SIMULATED = (
     "tests/simulation",
     "zotpy/bucket",
+    "zotpy/cache",
     "zotpy/collector",
     "zotpy/concurrency.py",
     "zotpy/core",
