@@ -5,7 +5,7 @@ requests that change a record, one comes wholly before the other. If the store h
 it is written.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from zotpy.bucket.long_reads import Read
@@ -64,12 +64,13 @@ class Entries:
             return Seen(None), False
         is_cut = fetched.total_bytes is not None
         written = decode_entry(kind, fetched.body)
-        seen = Seen(None, fetched.etag, written.epoch, time=fetched.store_time)
         entry = written.as_of(fetched.last_modified)
         if entry is None:
-            return seen, True
-        if entry.is_lost or entry.value is None:
-            return replace(seen, is_lost=entry.is_lost, is_tombstone=not entry.is_lost), False
+            return Seen(None, fetched.etag, written.epoch, time=fetched.store_time), True
+        if entry.value is None:
+            return Seen(None, fetched.etag, entry.epoch, time=fetched.store_time, is_tombstone=True), False
+        if entry.is_lost:
+            return Seen(None, fetched.etag, entry.epoch, time=fetched.store_time, is_lost=True), False
         young = entry.lease is not None and self._is_young(entry.lease, fetched.store_time)
         return Seen(entry.value, fetched.etag, entry.epoch, young, fetched.store_time, is_cut=is_cut), False
 

@@ -7,6 +7,8 @@ An entry may be a tombstone instead: the record was deleted, whatever leases exi
 and every later entry of the record names it. So a request that reads an entry twice knows whether the record was
 deleted in between. Each writing of an entry differs from every other (`nonce`), so its ETag tells whether it was
 written in between. A push writes the very same value before its tags and after them, and a DELETE must notice that.
+
+An entry that takes the place of a tombstone says so (`revives`). If it is late, it counts as that tombstone.
 """
 
 import secrets
