@@ -20,10 +20,6 @@ ALGORITHMS = frozenset(
 )
 
 
-class NotAToken(ValueError):
-    """The text is no signed token of a known algorithm."""
-
-
 class _Signatures(jws.JWSRegistry):
     """Knows no algorithm but these, and headers as long as those that carry certificates."""
 
@@ -57,22 +53,22 @@ class ShownToken:
             return False
 
 
-def read_token(text: str) -> ShownToken:
-    """Read a token, without any check of who has signed it. Raises `NotAToken`."""
+def read_token(text: str) -> ShownToken | None:
+    """Read a token, without any check of who has signed it. `None`: the text is no token that a known key can check."""
     if len(text) > LONGEST_TOKEN:
-        msg = f"the token is longer than {LONGEST_TOKEN} characters"
-        raise NotAToken(msg)
+        return None
     try:
         signed = jws.extract_compact(text.encode(), registry=_SIGNATURES)
         header, claims = signed.headers(), json.loads(signed.payload or b"")
-    except (JoseError, ValueError, TypeError, RecursionError) as error:
-        msg = "the text is no signed token"
-        raise NotAToken(msg) from error
+    except (JoseError, ValueError, TypeError, RecursionError):
+        return None
     algorithm, kid = header.get("alg"), header.get("kid")
     if algorithm not in ALGORITHMS or "crit" in header or not isinstance(kid, str | None):
-        msg = "the token is of an algorithm that has no public key, or asks for what nobody here understands"
-        raise NotAToken(msg)
-    if not isinstance(claims, dict):
-        msg = "the token has no claims"
-        raise NotAToken(msg)
-    return ShownToken(algorithm, kid, claims, signed)
+        return None
+    return ShownToken(algorithm, kid, claims, signed) if isinstance(claims, dict) else None
+
+
+def audiences_of(claims: Mapping[str, Any]) -> list[Any]:
+    """Return what the claim `aud` names: one audience, or a list of them (RFC 7519, section 4.1.3)."""
+    audience = claims.get("aud")
+    return audience if isinstance(audience, list) else [audience]

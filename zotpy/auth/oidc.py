@@ -12,7 +12,7 @@ from typing import Any
 
 from zotpy.auth.basic import Credentials
 from zotpy.auth.issuer_keys import IssuerKeys
-from zotpy.auth.jwt import LONGEST_TOKEN, NotAToken, ShownToken, read_token
+from zotpy.auth.jwt import LONGEST_TOKEN, ShownToken, audiences_of, read_token
 from zotpy.auth.permission import Identity
 from zotpy.auth.token_times import end_of
 from zotpy.auth.tokens import CONTINUES_S, EXPIRED, TokenEnded
@@ -37,13 +37,12 @@ class Issuer:
 
     def is_meant(self, claims: Claims) -> bool:
         """Say whether a token is by this issuer, and for this registry."""
-        audience = claims.get("aud")
-        listed = audience if isinstance(audience, list) else [audience]
-        is_for_us = any(isinstance(each, str) and each in self.settings.audiences for each in listed)
+        named = audiences_of(claims)
+        is_for_us = any(isinstance(each, str) and each in self.settings.audiences for each in named)
         return claims.get("iss") == self.settings.issuer and is_for_us
 
     def identity(self, claims: Claims) -> Identity:
-        """Return who has these claims. Raises `TokenInvalid` if the configuration lets nobody in who has them."""
+        """Return the user of these claims. Raises `TokenInvalid` if the configuration refuses such claims."""
         for name, values in self.settings.claims.items():
             if values.isdisjoint(_texts(claims.get(name))):
                 msg = f"the claim {name} of the token has no value that http.auth.bearer.oidc allows"
@@ -89,9 +88,7 @@ class WorkloadTokens:
         now = self.clock()
         if (identity := self.verified.recall(token, now)) is not None:
             return identity
-        try:
-            shown = read_token(token)
-        except NotAToken:
+        if (shown := read_token(token)) is None:
             return None
         refused: TokenInvalid | None = None
         for issuer in self.issuers:
@@ -137,7 +134,7 @@ class WorkloadTokens:
         return identity.noted
 
     async def renew(self, identity: Identity, noted: Mapping[str, object]) -> Identity | None:
-        """Return the same user, if the configuration of today still lets in who has such claims."""
+        """Return the same user; `None`: the configuration of today refuses such claims."""
         for issuer in self.issuers:
             if issuer.is_meant(noted):
                 try:

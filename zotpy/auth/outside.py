@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from zotpy.auth.jwt import NotAToken, read_token
+from zotpy.auth.jwt import audiences_of, read_token
 from zotpy.auth.permission import Identity
 from zotpy.auth.public_key import PublicKey, read_public_key
 from zotpy.auth.scopes import Access, earliest_end, scopes_of
@@ -57,11 +57,8 @@ class OutsideTokens(Watched[PublicKey]):
         now = self.clock()
         if (identity := self.verified.recall(token, now)) is not None:
             return identity
-        try:
-            shown = read_token(token)
-        except NotAToken:
-            return None
-        if not shown.is_signed_by(self.latest):
+        shown = read_token(token)
+        if shown is None or not shown.is_signed_by(self.latest):
             return None
         claims = shown.claims
         until = self._checked(claims, now)
@@ -77,8 +74,7 @@ class OutsideTokens(Watched[PublicKey]):
 
     def _checked(self, claims: Mapping[str, Any], now: float) -> float:
         """Return until when a token counts. Raises `TokenInvalid` if it does not count here, or not yet."""
-        audience = claims.get("aud")
-        if audience != self.service and not (isinstance(audience, list) and self.service in audience):
+        if self.service not in audiences_of(claims):
             msg = f"the token is not for the service {self.service}, as its claim aud must say: get another one"
             raise TokenInvalid(msg)
         if self.issuer and claims.get("iss") != self.issuer:
