@@ -1,12 +1,11 @@
 """`http.accessControl`: who may do what, in zot's words, and what surprises in it."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, groupby
 
 from zotpy.config.errors import NestedProblems
-from zotpy.config.files import unique
+from zotpy.config.files import read_variable
 from zotpy.config.foreign import asks
 from zotpy.config.overlaps import can_match_same
 from zotpy.config.sections import Sections
@@ -23,11 +22,7 @@ _NOT_YET = "zotpy does not support this yet, and ignoring it would allow more th
 def read_access_control(value: object) -> AccessSettings:
     """Read the section; as a variable it is JSON. Raises `NestedProblems`, `ValueError`."""
     if isinstance(value, str):
-        try:
-            value = json.loads(value, object_pairs_hook=unique)
-        except (json.JSONDecodeError, RecursionError) as error:
-            msg = "write a section of settings, as JSON"
-            raise ValueError(msg) from error
+        value = read_variable(value, "a section of settings")
     reading = _Reading()
     found = reading.access(value)
     if reading.problems:

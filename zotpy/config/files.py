@@ -73,6 +73,15 @@ def _check_depth(value: object, depth: int = 0) -> None:
         _check_depth(inner, depth + 1)
 
 
+def read_variable(text: str, what: str) -> object:
+    """Read the JSON that a variable of the environment has in place of `what`. Raises `ValueError`."""
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except (json.JSONDecodeError, RecursionError) as error:
+        msg = f"write {what}, as JSON"
+        raise ValueError(msg) from error
+
+
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make a section of JSON. Raises `ValueError` if a name occurs twice: JSON would keep the last of them."""
     _refuse_twins([name for name, _ in pairs])

@@ -1,15 +1,14 @@
 """`http.auth.bearer.oidc`: whose tokens are a login, and what their claims mean."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from zotpy.config.errors import NestedProblems
-from zotpy.config.files import unique
+from zotpy.config.files import read_variable
 from zotpy.config.foreign import asks
+from zotpy.config.places import is_here
 from zotpy.config.sections import Sections
 from zotpy.config.values import read_optional_file
 from zotpy.settings.logins import ClaimTerm, IssuerSettings
@@ -28,11 +27,7 @@ _NOT_CEL = "zotpy reads names of claims and texts, joined by +, and no other CEL
 def read_issuers(value: object) -> tuple[IssuerSettings, ...]:
     """Read the list, or one entry alone; as a variable it is JSON. Raises `NestedProblems`, `ValueError`."""
     if isinstance(value, str):
-        try:
-            value = json.loads(value, object_pairs_hook=unique)
-        except (json.JSONDecodeError, RecursionError) as error:
-            msg = "write a list of issuers, as JSON"
-            raise ValueError(msg) from error
+        value = read_variable(value, "a list of issuers")
     entries = [value] if isinstance(value, Mapping) and value else value
     if not isinstance(entries, list) or not 0 < len(entries) <= MOST_ISSUERS:
         msg = f"write a list of 1 to {MOST_ISSUERS} issuers"
@@ -143,6 +138,6 @@ def _is_safe(issuer: str) -> bool:
         host = url.hostname or ""
         if not host or url.query or url.fragment or url.username is not None:
             return False
-        return url.scheme == "https" or (url.scheme == "http" and (host == "localhost" or ip_address(host).is_loopback))
+        return url.scheme == "https" or (url.scheme == "http" and is_here(host))
     except ValueError:
         return False

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from ipaddress import ip_address
 from typing import Any
 
 from zotpy.config.issuers import open_issuers
+from zotpy.config.places import is_here
 from zotpy.settings import AuthSettings, BearerSettings, LdapSettings, MtlsSettings
 
 Values = Mapping[str, Mapping[str, Any]]
@@ -74,14 +74,7 @@ def open_logins(values: Values) -> Iterator[str]:
     yield from open_issuers(auth.issuers)
     if (ldap := auth.ldap) is None:
         return
-    if ldap.insecure and not ldap.start_tls and not _is_here(ldap.address):
+    if ldap.insecure and not ldap.start_tls and not is_here(ldap.address):
         yield f"{_LDAP} sends passwords in the clear to {ldap.address}: remove insecure, or set startTLS to true"
-    elif ldap.skip_verify and not _is_here(ldap.address):
+    elif ldap.skip_verify and not is_here(ldap.address):
         yield f"{_LDAP}.skipVerify lets any server that poses as {ldap.address} read passwords: name a caCert"
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -22,6 +22,14 @@ def read_address(value: object) -> str:
     return text
 
 
+def is_here(host: str) -> bool:
+    """Say whether a host, by its name or address, is this machine itself."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _is_address(text: str) -> bool:
     try:
         ipaddress.IPv6Address(text)
