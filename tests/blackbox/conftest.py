@@ -67,6 +67,14 @@ def image(tmp_path_factory: pytest.TempPathFactory, layers: list[Layer]) -> Layo
 
 
 @pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """Return a layout of one small image, tagged `image`."""
+    layout = Layout(tmp_path_factory.mktemp("small") / "layout")
+    layout.tag(layout.add_image([small_layer("json")]), "image")
+    return layout
+
+
+@pytest.fixture(scope="session")
 def index(tmp_path_factory: pytest.TempPathFactory, layers: list[Layer]) -> Layout:
     """Return a layout of one index of images for two architectures, tagged `index`."""
     layout = Layout(tmp_path_factory.mktemp("index") / "layout")

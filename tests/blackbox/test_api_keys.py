@@ -11,7 +11,7 @@ import pytest
 from tests.blackbox.cluster import NO_NOTICE, Replica
 from tests.blackbox.images import stored_blobs
 from tests.blackbox.test_audit import entries, is_ready
-from tests.blackbox.test_logins import PASSWORD, USER, Crane, LoggingIn, Oras, address, says_so, small
+from tests.blackbox.test_logins import PASSWORD, USER, Crane, LoggingIn, Oras, address, says_so
 from tests.processes import wait_until
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tests.blackbox.images import Layout
     from tests.servers import Bucket
 
-__all__ = ["small"]
 EVERYTHING = {"**": {"policies": [{"users": [USER], "actions": ["read", "create", "update", "delete"]}]}}
 
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.blackbox.cluster import NO_NOTICE, Replica
-from tests.blackbox.test_logins import PASSWORD, POLICIES, USER, Crane, address, small
+from tests.blackbox.test_logins import PASSWORD, POLICIES, USER, Crane, address
 from tests.processes import wait_until
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from tests.blackbox.images import Layout
     from tests.servers import Bucket
-
-__all__ = ["small"]
 
 
 @pytest.fixture(params=[1, 2], ids=["alone", "workers"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.blackbox.cluster import NO_NOTICE, Replica
-from tests.blackbox.images import Layout, small_layer, stored_blobs
+from tests.blackbox.images import Layout, stored_blobs
 from tests.blackbox.test_logins import KINDS, Crane, LoggingIn, address, is_ready, says_so
 from tests.unit.web.issuers import KEYS, CiService, Private, ci_service
 
@@ -19,14 +19,6 @@ if TYPE_CHECKING:
     from tests.servers import Bucket
 
 AUDIENCE, JOB = "registry.example.com", "repo:acme/app"
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Layout:
-    """Return a layout of one small image, tagged `image`."""
-    layout = Layout(tmp_path_factory.mktemp("small") / "layout")
-    layout.tag(layout.add_image([small_layer("json")]), "image")
-    return layout
 
 
 @pytest.fixture(scope="module")

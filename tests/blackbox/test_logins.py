@@ -10,7 +10,7 @@ import pytest
 
 from tests.blackbox.clients import Client, isolated_environment
 from tests.blackbox.cluster import NO_NOTICE, Replica
-from tests.blackbox.images import Layout, small_layer, stored_blobs
+from tests.blackbox.images import Layout, stored_blobs
 
 if TYPE_CHECKING:
     import ssl
@@ -117,14 +117,6 @@ class Regctl(LoggingIn):
 
 
 KINDS = (Crane, Oras, Regctl, Skopeo)
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Layout:
-    """Return a layout of one small image, tagged `image`."""
-    layout = Layout(tmp_path_factory.mktemp("small") / "layout")
-    layout.tag(layout.add_image([small_layer("json")]), "image")
-    return layout
 
 
 def serving(bucket: Bucket, directory: Path, http: Mapping[str, object]) -> Iterator[Replica]:

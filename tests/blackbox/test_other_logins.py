@@ -10,7 +10,7 @@ import pytest
 
 from tests.blackbox.clients import Client, isolated_environment
 from tests.blackbox.cluster import Replica
-from tests.blackbox.images import Layout, small_layer, stored_blobs
+from tests.blackbox.images import Layout, stored_blobs
 from tests.blackbox.test_logins import KINDS, USER, LoggingIn, address, is_ready, says_so
 from tests.slapd import DEVELOPERS, PASSWORD, certify, directory
 
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
     from tests.servers import Bucket
 
 ALL = ["read", "create", "update", "delete"]
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Layout:
-    """Return a layout of one small image, tagged `image`."""
-    layout = Layout(tmp_path_factory.mktemp("small") / "layout")
-    layout.tag(layout.add_image([small_layer("json")]), "image")
-    return layout
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,12 @@ def nurseries(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nurseries]:
     monkeypatch.undo()
 
 
+def pieces_of(sizes: tuple[int, ...]) -> list[bytes]:
+    """Return a body in pieces of these lengths."""
+    body = content(sum(sizes))
+    return [body[sum(sizes[:number]) : sum(sizes[: number + 1])] for number in range(len(sizes))]
+
+
 @pytest.mark.parametrize("size", [0, 1, INLINE_LIMIT_BYTES])
 async def test_a_small_blob_in_one_request_takes_one_nursery(size: int, nurseries: Nurseries) -> None:
     """It is for what comes after the lease. The body needs none."""
@@ -56,8 +62,8 @@ async def test_a_small_blob_in_one_request_takes_one_nursery(size: int, nurserie
 async def test_a_chunk_up_to_a_part_takes_no_nursery(sizes: tuple[int, ...], nurseries: Nurseries) -> None:
     """However many pieces it comes in."""
     replica = await open_replica(MemoryStore())
-    body = content(sum(sizes))
-    pieces = [body[sum(sizes[:number]) : sum(sizes[: number + 1])] for number in range(len(sizes))]
+    pieces = pieces_of(sizes)
+    body = b"".join(pieces)
     session = replica.uploads.begin(REPO, "sha256")
     nurseries.count = 0
     session = await replica.uploads.chunk(session, sent(*pieces), None, len(body))
@@ -71,8 +77,8 @@ async def test_a_chunk_up_to_a_part_takes_no_nursery(sizes: tuple[int, ...], nur
 async def test_a_chunk_beyond_a_part_takes_one_nursery(sizes: tuple[int, ...], nurseries: Nurseries) -> None:
     """It opens with the first byte that does not fit, wherever the pieces are cut. No byte is taken twice or lost."""
     replica = await open_replica(MemoryStore())
-    body = content(sum(sizes))
-    pieces = [body[sum(sizes[:number]) : sum(sizes[: number + 1])] for number in range(len(sizes))]
+    pieces = pieces_of(sizes)
+    body = b"".join(pieces)
     session = replica.uploads.begin(REPO, "sha256")
     nurseries.count = 0
     session = await replica.uploads.chunk(session, sent(*pieces), None, None)
