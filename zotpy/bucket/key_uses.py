@@ -3,8 +3,9 @@
 The time is the store's own time of the object (Last-Modified), so no replica's clock is asked. A replica writes it at
 most once an hour for each key, and no request waits for that. So the time is an hour too early at most.
 
-A revocation deletes the key first, and then this object. Whoever writes the object reads the key after that, and
-deletes the object again if the key is gone. So none of them is left behind, whichever of the two comes first.
+A revocation deletes the key first, and then this object. A replica that has written the object
+reads the key after that. If the key is gone, it deletes the object again. So no object is left behind, whichever of the
+two comes first.
 """
 
 from collections import OrderedDict

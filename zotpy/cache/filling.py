@@ -24,7 +24,7 @@ T = TypeVar("T")
 Source = Callable[[Span], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 """Reads bytes of the blob from the store."""
 BATCH_BYTES = MIB
-"""So many bytes are hashed and written with one hand-over to a thread."""
+"""One hand-over to a thread hashes and writes about this many bytes."""
 BATCH_PIECES = 256
 """Fewer than the system takes with one call."""
 DISK = trio.CapacityLimiter(4)
@@ -38,7 +38,7 @@ class Filling:
         """Begin with nothing. The room for `file` is counted as used."""
         self.file = file
         self.filled_bytes = 0
-        """So many bytes can be read."""
+        """How many bytes, from the first on, readers can have."""
         self.has_ended = False
         self.disk_error: OSError | None = None
         """Why the disk takes no more: the rest can be read from the store."""

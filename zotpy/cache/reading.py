@@ -18,7 +18,7 @@ _NOT_HERE = {errno.EAGAIN, errno.EOPNOTSUPP}
 
 
 class Reporting(Protocol):
-    """What is told how the disk does."""
+    """Hears from a read which bytes came from the disk, or that the disk has failed."""
 
     def served(self, size_bytes: int) -> None:
         """Count bytes that came from a file."""

@@ -31,7 +31,7 @@ CHUNK_BYTES = 256 * 1024
 
 @dataclass(eq=False, slots=True)
 class Origin:
-    """Sends one blob, in chunks. It counts them, and waits or fails where it is told to."""
+    """Sends one blob in chunks, and counts its bytes. A test says where it waits or fails."""
 
     content: bytes = CONTENT
     sent_bytes: int = 0

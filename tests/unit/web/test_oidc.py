@@ -140,7 +140,7 @@ async def test_an_unknown_key_is_looked_for_once_in_a_while(mock_clock: trio.tes
 
 
 async def test_known_keys_count_while_the_issuer_is_down(mock_clock: trio.testing.MockClock, ci: CiService) -> None:
-    """For as long as that lasts. A key that is not known could be good: the caller is told to come again."""
+    """However long the issuer is down. If a token names another key, the caller is told to come again."""
     logins = ci.logins(**ACTOR)
     keys = logins.issuers[0].keys
     ci.status = 503
