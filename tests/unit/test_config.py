@@ -19,7 +19,7 @@ from zotpy.config.policies import read_policies
 from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, variable_of
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES
 from zotpy.http.server.hypercorn_config import ServerConfig
-from zotpy.settings import IssuerSettings, S3Settings, Settings, UploadSettings
+from zotpy.settings import IssuerSettings, MirroredRegistry, S3Settings, Settings, UploadSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -209,7 +209,7 @@ def test_all_problems_are_reported_at_once(load: Load) -> None:
         ({"extensions": {"lint": {"mandatoryAnnotations": ["a"]}}}, "extensions.lint"),
         ({"extensions": {"lint": {"enable": "sure"}}}, "extensions.lint.enable"),
         (
-            {"extensions": {"sync": {"registries": [{"urls": ["u"]}, {"OnlySigned": True}]}}},
+            {"extensions": {"sync": {"registries": [{"urls": ["u"]}, {"urls": ["u"], "OnlySigned": True}]}}},
             "extensions.sync.registries[1].onlySigned",
         ),
         ({"extensions": {"events": {"sinks": [{"type": "http", "address": "http://x"}]}}}, "extensions.events"),
@@ -355,8 +355,6 @@ def test_settings_of_zot_without_effect_are_warned_of(load: Load, path: str) -> 
     [
         ({"extensions": {"lint": {"enable": False, "mandatoryAnnotations": ["a"]}}}, "extensions.lint"),
         ({"extensions": {"lint": {"enable": True}}}, "extensions.lint"),
-        ({"extensions": {"sync": {"enable": False, "registries": [{"onlySigned": True}]}}}, "extensions.sync"),
-        ({"extensions": {"sync": {"registries": [{"onlySigned": False}, 5]}}}, "extensions.sync"),
         (
             {"extensions": {"events": {"enable": False, "sinks": [{"type": "http", "address": "x"}]}}},
             "extensions.events",
@@ -601,6 +599,11 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "http.auth.ldap.caCert": (__file__, Path(__file__)),
     "http.auth.ldap.credentialsFile": (__file__, Path(__file__)),
     "http.auth.ldap.connections": ("8", 8),
+    "extensions.sync.credentialsFile": (__file__, Path(__file__)),
+    "extensions.sync.registries": (
+        '[{"urls": ["https://a"], "onDemand": true}]',
+        (MirroredRegistry(("https://a",)),),
+    ),
     "http.auth.ldap.timeout": ("3s", 3.0),
     "http.auth.ldap.remember": ("0", 0.0),
 }

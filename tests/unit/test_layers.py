@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "joserfc passlib sansldap structlog trio",
     "zotpy.web": "zotpy.auth zotpy.bell zotpy.bucket zotpy.concurrency zotpy.core zotpy.http zotpy.http.server "
     "zotpy.memory zotpy.registry zotpy.registry.pushing zotpy.store quart quart_trio structlog trio",
+    "zotpy.mirror": "zotpy.core zotpy.settings",
     "zotpy.telemetry": "zotpy zotpy.bell zotpy.libraries zotpy.memory zotpy.release zotpy.store prometheus_client "
     "structlog trio",
     "zotpy.restarts": "",

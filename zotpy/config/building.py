@@ -16,6 +16,7 @@ from zotpy.settings import (
     LogSettings,
     ManifestSettings,
     MetricsSettings,
+    MirrorSettings,
     RetentionSettings,
     S3Settings,
     Settings,
@@ -50,6 +51,7 @@ def build(
         lists=ListSettings(**values.get("lists", {})),
         retention=retention,
         metrics=MetricsSettings(**values.get("metrics", {})),
+        mirror=MirrorSettings(**values.get("mirror", {})),
         warnings=(
             *warnings,
             *raised(retention, gc),
@@ -57,6 +59,11 @@ def build(
             *(surprises(access) if access is not None else ()),
             *unlocked(values),
             *open_logins(values),
+            *(
+                ["extensions.sync has no effect: zotpy does not mirror yet: what was not pushed here is not found"]
+                if values.get("mirror", {}).get("registries")
+                else ()
+            ),
         ),
         source=source,
     )

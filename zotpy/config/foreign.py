@@ -33,23 +33,6 @@ def judge_lint(value: Any, storage: Section) -> None:
         raise ValueError(msg)
 
 
-def judge_sync(value: Any, storage: Section) -> None:
-    """`extensions.sync` is ignored, unless it must take only signed images."""
-    del storage
-    if not _is_on(value):
-        return
-    registries = value.get("registries")
-    listed = registries if isinstance(registries, list) else []
-    problem = "zotpy does not mirror and does not check signatures yet: remove this"
-    found = [
-        (f".registries[{number}].onlySigned", problem)
-        for number, registry in enumerate(listed)
-        if isinstance(registry, Mapping) and asks(registry.get("onlysigned"))
-    ]
-    if found:
-        raise NestedProblems(found)
-
-
 def judge_events(value: Any, storage: Section) -> None:
     """`extensions.events` has receivers that wait for every event. Also say what is wrong with one of them."""
     del storage
@@ -134,7 +117,6 @@ def _is_on(value: Any) -> bool:
 JUDGED: Mapping[str, Judge] = {
     "extensions.events": judge_events,
     "extensions.lint": judge_lint,
-    "extensions.sync": judge_sync,
     "storage.subPaths": judge_sub_paths,
 }
 """By path. Each also has a reason why a value that passes has no effect (`zotpy.config.schema.WITHOUT_EFFECT`)."""

@@ -36,7 +36,7 @@ def read_policies(value: object) -> tuple[PolicySettings, ...]:
     return tuple(found)
 
 
-def _read_regex(value: object) -> re.Pattern[str]:
+def read_regex(value: object) -> re.Pattern[str]:
     """Read a regular expression of tags. Refuse what Go and Python do not understand alike."""
     if not isinstance(value, str):
         msg = "write a regular expression such as v2.*, in quotes"
@@ -77,7 +77,7 @@ class _Field:
 
 
 _KEEP_TAGS = {
-    "patterns": _Field("patterns", each=_read_regex),
+    "patterns": _Field("patterns", each=read_regex),
     "mostRecentlyPushedCount": _Field("most_recently_pushed_count", read_count(0, MOST_TAGS)),
     "mostRecentlyPulledCount": _Field("most_recently_pulled_count", read_count(0, MOST_TAGS)),
     "pushedWithin": _Field("pushed_within_s", read_duration),

@@ -10,6 +10,7 @@ from zotpy.config.certificates import (
     read_uri_pattern,
 )
 from zotpy.config.issuers import read_issuers
+from zotpy.config.mirrors import read_mirrors
 from zotpy.config.places import read_address, read_bucket, read_endpoint, read_networks, read_origin
 from zotpy.config.policies import read_policies
 from zotpy.config.values import (
@@ -166,6 +167,9 @@ LEAVES = {
     "gcSettings.callsPerSecond": Leaf("gc", "calls_per_second", read_count(1, 100_000)),
     "extensions.metrics.enable": Leaf("metrics", "enable", read_flag),
     "extensions.metrics.prometheus.path": Leaf("metrics", "path", read_metrics_path),
+    "extensions.sync.enable": Leaf("mirror", "enable", read_flag),
+    "extensions.sync.credentialsFile": Leaf("mirror", "credentials", read_optional_file),
+    "extensions.sync.registries": Leaf("mirror", "registries", read_mirrors),
     "manifest.maxSize": Leaf("manifest", "max_size_bytes", read_size(4 * MIB)),
     "manifest.maxReferences": Leaf("manifest", "max_references", read_count(128, 20_000)),
     "manifest.maxValues": Leaf("manifest", "max_values", read_count(10_000, 1_000_000)),
@@ -203,7 +207,7 @@ WITHOUT_EFFECT = {
     "extensions.mgmt": "zotpy has no page for administrators yet",
     "extensions.scrub": "zotpy fsck checks what is stored, when you run it",
     "extensions.search": "zotpy does not search yet",
-    "extensions.sync": "zotpy does not mirror yet: what was not pushed here is not found",
+    "extensions.sync.downloadDir": "blobs go to the bucket while they come, and to no disk",
     "extensions.trust": "zotpy looks at no signatures",
     "extensions.ui": "zotpy has no pages for browsers yet",
     "extensions.userprefs": "zotpy has no pages for browsers yet",

@@ -21,6 +21,7 @@ from zotpy.settings.logins import (
     MtlsSettings,
     ProxyHeader,
 )
+from zotpy.settings.mirror import MirroredContent, MirroredRegistry, MirroredTags, MirrorSettings
 from zotpy.settings.replica import HttpSettings, Level, LogFormat, LogSettings, MetricsSettings
 from zotpy.settings.retained import KeepTagsSettings, PolicySettings, RetentionSettings
 
@@ -42,6 +43,10 @@ __all__ = [
     "LogSettings",
     "ManifestSettings",
     "MetricsSettings",
+    "MirrorSettings",
+    "MirroredContent",
+    "MirroredRegistry",
+    "MirroredTags",
     "MtlsSettings",
     "PolicySettings",
     "ProxyHeader",
@@ -81,6 +86,7 @@ class Settings:
     cache: CacheSettings = field(default_factory=CacheSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    mirror: MirrorSettings = field(default_factory=MirrorSettings)
     warnings: tuple[str, ...] = ()
     """What was configured and has no effect here. Each is one sentence that begins with the path."""
     source: Source | None = field(default=None, compare=False, repr=False)
