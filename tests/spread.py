@@ -23,6 +23,7 @@ LONGEST = (
     "tests/powercuts/test_power_cuts.py",
     "tests/bench/test_target.py",
     "tests/blackbox/test_workers.py",
+    "tests/blackbox/test_real_issuers.py",
     "tests/failover/test_tag_races.py",
     "tests/docs/test_pages.py",
     "tests/docs/test_backup.py",

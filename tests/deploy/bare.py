@@ -65,7 +65,7 @@ class BareRoot:
 
     def process(self, *command: str, log_path: Path) -> Process:
         """Return a program to be run in the checkout there, with what this machine has built for tests."""
-        kept = "programs" if os.environ.get(RUNS) == "all" else "programs pushers"
+        kept = "programs" if os.environ.get(RUNS) == "all" else "programs pushers peers"
         entered: list[str | Path] = ["unshare", "--mount", "sh", "-c", MOUNTS, self.path, programs.cache(), kept]
         entered += [f"/{INSIDE}", *command]
         environ = {
