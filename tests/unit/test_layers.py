@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "zotpy.watching": "zotpy.bell trio",
     "zotpy.auth": "zotpy.bell zotpy.core zotpy.settings zotpy.watching argon2 bcrypt cryptography httpx "
     "joserfc passlib sansldap structlog trio",
+    "zotpy.upstream": "zotpy.core zotpy.settings httpx trio",
     "zotpy.web": "zotpy.auth zotpy.bell zotpy.bucket zotpy.concurrency zotpy.core zotpy.http zotpy.http.server "
     "zotpy.memory zotpy.registry zotpy.registry.pushing zotpy.store quart quart_trio structlog trio",
     "zotpy.mirror": "zotpy.core zotpy.settings",

@@ -62,14 +62,17 @@ class Seen:
     body: bytes
 
 
+Answered = Reply | Endless | Drop | Stall
+
+
 @dataclass(frozen=True, slots=True)
 class Computed:
     """An answer that depends on the request."""
 
-    answer: Callable[[Seen], Reply | Endless]
+    answer: Callable[[Seen], Answered]
 
 
-Act = Reply | Computed | Endless | Drop | Stall
+Act = Answered | Computed
 
 
 @dataclass(slots=True)

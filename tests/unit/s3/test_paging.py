@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import trio
 
-    from tests.unit.s3.scripted import Endless, Seen
+    from tests.unit.s3.scripted import Answered, Seen
 
 KEYS = [f"p/{number:02}" for number in range(10)]
 DIRECTORIES = [f"p/{number:02}/" for number in range(10)]
@@ -81,10 +81,10 @@ async def store_on(act: Computed, nursery: trio.Nursery) -> AsyncIterator[tuple[
         yield S3Store(client), server
 
 
-def _limited(answer: Callable[[Seen], Reply | Endless]) -> Callable[[Seen], Reply | Endless]:
+def _limited(answer: Callable[[Seen], Answered]) -> Callable[[Seen], Answered]:
     calls = 0
 
-    def counted(seen: Seen) -> Reply | Endless:
+    def counted(seen: Seen) -> Answered:
         nonlocal calls
         calls += 1
         assert calls <= MOST_CALLS, "asked for ever"

@@ -1,0 +1,200 @@
+"""Logins at an upstream, and where redirections may lead."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+
+from tests.unit.s3.scripted import Endless, Reply
+from tests.unit.still_clock import passing
+from tests.unit.upstream.upstreams import (
+    BLOB,
+    BLOB_PATH,
+    IMAGE,
+    IMAGE_TYPE,
+    MANIFEST,
+    REPO,
+    Upstream,
+    read,
+    running,
+    upstream_and_client,
+)
+from zotpy.upstream import UpstreamBroken, UpstreamRefused
+from zotpy.upstream.login import Login
+
+if TYPE_CHECKING:
+    from trio.testing import MockClock
+
+    from tests.unit.s3.scripted import Seen
+
+GOOD = Reply(200, IMAGE, {"Content-Type": IMAGE_TYPE})
+BASIC = "Basic " + b64encode(b"alice:secret").decode()
+ALICE: dict[str, Any] = {"username": "alice", "password": "secret"}
+
+
+def guarded(upstream: Upstream, answer: Reply = GOOD) -> None:
+    """Let the upstream ask for tokens, which it numbers; the newest one is good."""
+    given: list[str] = []
+
+    def give(_: Seen) -> Reply:
+        given.append(f"token-{len(given) + 1}")
+        return Reply(200, json.dumps({"token": given[-1], "expires_in": 100}).encode())
+
+    def check(seen: Seen) -> Reply:
+        if given and seen.headers.get("authorization") == f"Bearer {given[-1]}":
+            return answer
+        realm = f'Bearer realm="{upstream.url}/token",service="here",scope="repository:{REPO}:pull"'
+        return Reply(401, headers={"WWW-Authenticate": realm})
+
+    upstream.scripts["/token"] = [give]
+    upstream.scripts[MANIFEST] = upstream.scripts[BLOB_PATH] = [check]
+
+
+async def test_a_token_is_fetched_once_and_used_for_all_requests_of_a_repository() -> None:
+    """The token service is asked for the scope of the challenge, here without a login."""
+    async with upstream_and_client() as (upstream, client):
+        guarded(upstream)
+        for _ in range(3):
+            await client.get_manifest(REPO, "latest")
+    token = "/token?service=here&scope=repository%3Ateam%2Fapp%3Apull"
+    assert upstream.asked == [MANIFEST, token, MANIFEST, MANIFEST, MANIFEST]
+    assert "authorization" not in upstream.seen[1].headers
+
+
+async def test_the_token_service_gets_the_login() -> None:
+    """Name and password go to the token service, and never to the registry that asks for tokens."""
+    async with upstream_and_client(**ALICE) as (upstream, client):
+        guarded(upstream)
+        await client.get_manifest(REPO, "latest")
+    assert [seen.headers.get("authorization") for seen in upstream.seen] == [None, BASIC, "Bearer token-1"]
+
+
+async def test_a_token_is_renewed_before_its_end(mock_clock: MockClock) -> None:
+    """It lasts 100 s, of which the last 10 are not used."""
+    async with upstream_and_client() as (upstream, client):
+        guarded(upstream)
+        async with passing(mock_clock):
+            await client.get_manifest(REPO, "latest")
+        mock_clock.jump(91)
+        async with passing(mock_clock):
+            await client.get_manifest(REPO, "latest")
+    assert upstream.seen[-1].headers["authorization"] == "Bearer token-2"
+    assert len(upstream.seen) == 6
+
+
+async def test_a_token_that_is_refused_is_replaced() -> None:
+    """An upstream may have forgotten its tokens, after a restart for example."""
+    async with upstream_and_client() as (upstream, client):
+        guarded(upstream)
+        await client.get_manifest(REPO, "latest")
+        guarded(upstream)
+        upstream.scripts["/token"].insert(0, Reply(200, b'{"access_token": "token-0"}'))
+        with pytest.raises(UpstreamRefused):
+            await client.get_manifest(REPO, "latest")
+        assert (await client.get_manifest(REPO, "latest")).content == IMAGE
+
+
+async def test_many_who_need_a_token_ask_for_it_once() -> None:
+    """Those who wait for a token take the one that came."""
+    async with upstream_and_client(requests_in_flight=8) as (upstream, client):
+        guarded(upstream)
+        async with trio.open_nursery() as nursery:
+            for _ in range(8):
+                nursery.start_soon(client.get_manifest, REPO, "latest")
+    assert len([target for target in upstream.asked if target.startswith("/token")]) == 1
+
+
+async def test_basic_is_sent_when_it_was_asked_for() -> None:
+    """After the first challenge each request has it at once."""
+    async with upstream_and_client(**ALICE) as (upstream, client):
+        challenge = Reply(401, headers={"WWW-Authenticate": 'Basic realm="here"'})
+        upstream.scripts[MANIFEST] = [lambda seen: GOOD if seen.headers.get("authorization") == BASIC else challenge]
+        await client.get_manifest(REPO, "latest")
+        await client.get_manifest(REPO, "latest")
+    assert len(upstream.seen) == 3
+
+
+@pytest.mark.parametrize("login", [{}, {"username": "alice", "password": "wrong"}])
+async def test_a_login_that_is_missing_or_wrong_is_refused(login: dict[str, Any]) -> None:
+    """A wrong password is sent once for each request, not again and again."""
+    async with upstream_and_client(**login) as (upstream, client):
+        upstream.scripts[MANIFEST] = [Reply(401, headers={"WWW-Authenticate": 'Basic realm="here"'})]
+        with pytest.raises(UpstreamRefused, match="status 401"):
+            await client.get_manifest(REPO, "latest")
+    assert len(upstream.seen) == 1 + bool(login)
+
+
+async def test_a_given_token_is_sent_as_it_is() -> None:
+    """So is one that changes: it is asked for at each request."""
+    tokens = iter(["first", "second"])
+
+    async def current() -> Login:
+        await trio.lowlevel.checkpoint()
+        return Login(token=next(tokens))
+
+    async with running() as upstream, upstream.client(current) as client:
+        upstream.scripts[MANIFEST] = [GOOD]
+        await client.get_manifest(REPO, "latest")
+        await client.get_manifest(REPO, "latest")
+    assert [seen.headers["authorization"] for seen in upstream.seen] == ["Bearer first", "Bearer second"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Reply(200, b"no JSON"),
+        Reply(200, b'{"token": "two\\nlines"}'),
+        Reply(200, b'{"token": 1}'),
+        Endless(b"{" * 10_000),
+    ],
+)
+async def test_a_token_service_that_answers_nonsense(answer: Reply | Endless) -> None:
+    """What cannot be a token is not sent, and a long answer is not read."""
+    async with upstream_and_client() as (upstream, client):
+        guarded(upstream)
+        upstream.scripts["/token"] = [answer]
+        with pytest.raises(UpstreamBroken):
+            await client.get_manifest(REPO, "latest")
+
+
+async def test_a_redirection_gets_no_login() -> None:
+    """The bytes of blobs are often at another host, which must not see the token."""
+    async with running() as store, upstream_and_client() as (upstream, client):
+        elsewhere = store.url.replace("127.0.0.1", "localhost")
+        guarded(upstream, Reply(307, headers={"Location": f"{elsewhere}/bytes?signature=1"}))
+        store.scripts["/bytes"] = [Reply(200, BLOB)]
+        assert await read(client) == BLOB
+    (seen,) = store.seen
+    assert "authorization" not in seen.headers
+
+
+async def test_a_refusal_of_another_host_is_no_challenge() -> None:
+    """A login is for the upstream alone."""
+    async with running() as store, upstream_and_client(**ALICE) as (upstream, client):
+        upstream.scripts[BLOB_PATH] = [Reply(307, headers={"Location": f"{store.url}/bytes"})]
+        store.scripts["/bytes"] = [Reply(401, headers={"WWW-Authenticate": 'Basic realm="store"'})]
+        with pytest.raises(UpstreamRefused):
+            await read(client)
+    assert len(store.seen) == 1
+
+
+@pytest.mark.parametrize("location", ["", "ftp://127.0.0.1/", "file:///etc/passwd"])
+async def test_a_redirection_to_nowhere_is_refused(location: str) -> None:
+    """Only URLs of HTTP are followed."""
+    async with upstream_and_client() as (upstream, client):
+        upstream.scripts[BLOB_PATH] = [Reply(307, headers={"Location": location})]
+        with pytest.raises(UpstreamBroken, match="leads to"):
+            await read(client)
+
+
+async def test_redirections_in_a_circle_end() -> None:
+    """Five are followed."""
+    async with upstream_and_client() as (upstream, client):
+        upstream.scripts[BLOB_PATH] = [Reply(307, headers={"Location": BLOB_PATH})]
+        with pytest.raises(UpstreamBroken, match="more than 5 times"):
+            await read(client)
+    assert len(upstream.seen) == 6

@@ -1,0 +1,47 @@
+"""What an upstream answers with."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from zotpy.core.digests import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestHead:
+    """What HEAD says of a manifest."""
+
+    digest: Digest | None
+    """`None`: this upstream does not say it."""
+    media_type: str
+    """Empty if the upstream does not say it."""
+    length: int | None
+    """In bytes; `None`: this upstream does not say it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestBody:
+    """A manifest, byte by byte as it was pushed."""
+
+    content: bytes
+    media_type: str
+    """The Content-Type without parameters; empty if the upstream sends none."""
+    digest: Digest
+    """That of the content."""
+
+
+class BlobStream(Protocol):
+    """A blob that is being read."""
+
+    @property
+    def length(self) -> int | None:
+        """The length of the whole blob in bytes; `None`: the upstream does not say it."""
+        ...
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Iterate over the bytes, from the start that was asked for to the end; once.
+
+        If the upstream breaks off, they go on from the byte that was reached, as often as the settings allow. Raises
+        `UpstreamUnavailable`, `UpstreamBroken`.
+        """
+        ...

@@ -1,0 +1,122 @@
+"""One upstream host: requests that log in, are bounded in number, and are repeated."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
+from typing import TypeVar
+
+import httpx
+import trio
+
+from zotpy.upstream.challenge import read_challenges
+from zotpy.upstream.errors import UpstreamError, UpstreamUnavailable
+from zotpy.upstream.login import Credentials, Logins, fixed
+from zotpy.upstream.refusals import LONGEST_REFUSAL_BYTES, error_of, reason_of
+from zotpy.upstream.sending import Sender, origin_of
+from zotpy.upstream.waiting import remaining, retry_after_s, wait_before_retry_s
+
+LONGEST_TOKEN_ANSWER_BYTES = 64 * 1024
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request to the upstream."""
+
+    target: str
+    """Path and query."""
+    repo: str = ""
+    """Whose content it is, as the upstream names it; empty: it belongs to no repository."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    method: str = "GET"
+
+    @property
+    def scope(self) -> str:
+        """What a token for it must be good for, if the upstream does not say it."""
+        return f"repository:{self.repo}:pull" if self.repo else "registry:catalog:*"
+
+
+class UpstreamHost:
+    """A client of one host."""
+
+    def __init__(self, sender: Sender, credentials: Credentials | None = None) -> None:
+        """Ask nobody yet."""
+        self.settings = sender.settings
+        self.ratelimit_remaining: int | None = None
+        """How many requests the upstream still answers, as it last said (`ratelimit-remaining`); `None`: never."""
+        self._sender = sender
+        self._places = trio.Semaphore(sender.settings.requests_in_flight)
+        self._logins = Logins(credentials or fixed(sender.settings), self._ask_for_token)
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Take one of the places for requests that run at once."""
+        async with self._places:
+            yield
+
+    async def read(self, request: Request, most_bytes: int) -> tuple[httpx.Response, bytes]:
+        """Return an answer and its body, repeated as the settings say. Raises `UpstreamError`."""
+        async with self.place():
+            return await self.repeated(partial(self._read_once, request, most_bytes))
+
+    async def repeated(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call until the upstream answers. Raises `UpstreamError`."""
+        retries = 0
+        while True:
+            try:
+                return await call()
+            except UpstreamUnavailable as error:
+                await self.wait_after(error, retries)
+            retries += 1
+
+    async def wait_after(self, error: UpstreamUnavailable, retries: int) -> None:
+        """Wait before a repetition, after `retries` of them. Raises the error if there have been enough."""
+        wait_s = wait_before_retry_s(self.settings, retries, error.retry_after_s)
+        if wait_s is None:
+            raise error
+        await trio.sleep(wait_s)
+
+    async def _read_once(self, request: Request, most_bytes: int) -> tuple[httpx.Response, bytes]:
+        answer = await self.open(request)
+        return answer, await self._sender.body(answer, most_bytes)
+
+    async def open(self, request: Request) -> httpx.Response:
+        """Return an answer with status 200 or 206, whose body is not read: its caller closes it.
+
+        Raises `UpstreamError`.
+        """
+        follow = partial(self._sender.follow, request.method, request.target, request.headers)
+        sent = await self._logins.header(request.repo)
+        answer, is_own = await follow(sent)
+        if answer.status_code == HTTPStatus.UNAUTHORIZED and is_own:
+            refused = await self._refusal(answer)
+            challenges = read_challenges(answer.headers.get_list("www-authenticate"))
+            better = await self._logins.answer(request.repo, request.scope, challenges, sent)
+            if better is None:
+                raise refused
+            answer, _ = await follow(better)
+        left = remaining(answer.headers.get("ratelimit-remaining"))
+        self.ratelimit_remaining = self.ratelimit_remaining if left is None else left
+        if answer.status_code in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+            return answer
+        raise await self._refusal(answer)
+
+    async def _refusal(self, answer: httpx.Response) -> UpstreamError:
+        """Return the error for an answer of any other status, and close it."""
+        reason = ""
+        with suppress(UpstreamError):  # the status says enough
+            reason = reason_of(await self._sender.body(answer, LONGEST_REFUSAL_BYTES))
+        asked_s = retry_after_s(answer.headers.get("retry-after"), datetime.now(UTC))
+        return error_of(answer.status_code, f"{origin_of(answer.url)}{answer.url.path}", reason, asked_s)
+
+    async def _ask_for_token(self, realm: str, parameters: Mapping[str, str], authorization: str | None) -> bytes:
+        """See `zotpy.upstream.login.Ask`."""
+        here = httpx.URL(self.settings.url)
+        url = (await self._sender.checked(here, realm)).copy_merge_params(dict(parameters))
+        answer = await self._sender.send("GET", url, {} if authorization is None else {"Authorization": authorization})
+        if answer.status_code != HTTPStatus.OK:
+            raise await self._refusal(answer)
+        return await self._sender.body(answer, LONGEST_TOKEN_ANSWER_BYTES)

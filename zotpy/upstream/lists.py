@@ -1,0 +1,73 @@
+"""Lists that an upstream gives page by page. Who iterates may stop anywhere, so there are no async generators here."""
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Self
+
+import trio
+
+from zotpy.core.units import MIB
+from zotpy.upstream.errors import UpstreamBroken
+from zotpy.upstream.host import Request, UpstreamHost
+from zotpy.upstream.pages import media_type_of, next_page, read_names
+
+LONGEST_PAGE_BYTES = 8 * MIB
+"""Some registries send all names on one page."""
+MOST_PAGES = 10_000
+
+
+class Pages:
+    """The pages of one list."""
+
+    def __init__(self, host: UpstreamHost, first: Request) -> None:
+        """Ask nobody yet."""
+        self._host = host
+        self._request: Request | None = first
+        self._read = 0
+
+    async def next(self) -> tuple[str, bytes] | None:
+        """Return media type and content of the next page, or `None` after the last. Raises `UpstreamError`."""
+        request = self._request
+        if request is None:
+            return None
+        if self._read == MOST_PAGES:
+            msg = f"{self._host.settings.url} has more than {MOST_PAGES} pages of one list"
+            raise UpstreamBroken(msg)
+        answer, content = await self._host.read(request, LONGEST_PAGE_BYTES)
+        self._read += 1
+        target = next_page(request.target, answer.headers.get_list("link"))
+        self._request = None if target is None else Request(target, request.repo, request.headers)
+        return media_type_of(answer.headers.get("content-type")), content
+
+
+class Names:
+    """Names, one after another. A page that does not bring another last name ends the list."""
+
+    def __init__(
+        self, host: UpstreamHost, first: Request, field: str, convert: Callable[[str], str | None] = lambda name: name
+    ) -> None:
+        """Ask nobody yet. `field` has the names in each page. `convert` returns `None` for a name to leave out."""
+        self._pages = Pages(host, first)
+        self._field = field
+        self._what = f"a list of {host.settings.url}"
+        self._convert = convert
+        self._waiting = deque[str]()
+        self._last = ""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        while True:
+            while self._waiting:
+                if (name := self._convert(self._waiting.popleft())) is not None:
+                    return name
+            page = await self._pages.next()
+            if page is None:
+                raise StopAsyncIteration
+            names = await trio.to_thread.run_sync(partial(read_names, page[1], self._field, self._what))
+            if names and names[-1] == self._last:
+                raise StopAsyncIteration
+            self._last = names[-1] if names else self._last
+            self._waiting.extend(names)

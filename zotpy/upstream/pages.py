@@ -1,0 +1,67 @@
+"""Lists that come in pages: where the next one is (RFC 8288; distribution spec, *Listing Tags*)."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from zotpy.upstream.errors import UpstreamBroken
+
+MOST_BYTES = 8 * 1024
+"""A longer header is not read."""
+_LINK = re.compile(r"\s*<([^<>]{0,4096})>((?:\s*;\s*[^\s;,=\"]+(?:\s*=\s*(?:\"[^\"]*\"|[^\s;,\"]*))?)*)\s*(?:,|\Z)")
+_NEXT = re.compile(r";\s*rel\s*=\s*(?:\"(?:[^\"]*\s)?next(?:\s[^\"]*)?\"|next)\s*(?:;|\Z)", re.IGNORECASE)
+
+
+def next_page(here: str, lines: Sequence[str]) -> str | None:
+    """Return path and query of the page after the one at `here`, or `None`: this is the last one.
+
+    It is always one of the same host, whatever host the header names: registries behind proxies often do not know
+    their own.
+    """
+    for line in lines:
+        position = 0 if len(line) <= MOST_BYTES else len(line)
+        while (found := _LINK.match(line, position)) is not None and found.end() > position:
+            position = found.end()
+            if _NEXT.search(found[2]):
+                parts = urlsplit(urljoin(here, found[1]))
+                target = parts.path + (f"?{parts.query}" if parts.query else "")
+                return target if target.startswith("/") and target != here else None
+    return None
+
+
+def media_type_of(header: str | None) -> str:
+    """Return a Content-Type without its parameters; empty if there is none."""
+    return (header or "").partition(";")[0].strip()
+
+
+def read_object(content: bytes, what: str) -> dict[str, Any]:
+    """Read a JSON object. Raises `UpstreamBroken`."""
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        msg = f"{what} is not JSON"
+        raise UpstreamBroken(msg) from error
+    if not isinstance(document, dict):
+        msg = f"{what} is not a JSON object"
+        raise UpstreamBroken(msg)
+    return document
+
+
+def read_names(content: bytes, field: str, what: str) -> list[str]:
+    """Read the names of one page. Raises `UpstreamBroken`."""
+    names = read_object(content, what).get(field) or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        msg = f"{what} has no list of {field}"
+        raise UpstreamBroken(msg)
+    return names
+
+
+def read_descriptors(content: bytes, what: str) -> list[dict[str, Any]]:
+    """Read the descriptors of an index. What is no descriptor is left out. Raises `UpstreamBroken`."""
+    listed = read_object(content, what).get("manifests") or []
+    if not isinstance(listed, list):
+        msg = f"{what} has no list of manifests"
+        raise UpstreamBroken(msg)
+    return [each for each in listed if isinstance(each, dict) and isinstance(each.get("digest"), str)]
