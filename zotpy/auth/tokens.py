@@ -143,11 +143,14 @@ class Tokens(Generic[KeysT]):
         self.verified.keep(token, identity, until)
         return identity
 
-    async def refresh(self, text: str) -> Identity:
-        """Return whose refresh token this is, as they are today. Raises `TokenInvalid`, `Unavailable`."""
+    async def refresh(self, text: str) -> Identity | None:
+        """Return whose refresh token this is, as they are today. `None`: another issuer has signed it.
+
+        Raises `TokenInvalid`, `Unavailable`.
+        """
         claims = await self._checked(text, _REFRESH)
         if claims is None:
-            _refuse("this is no refresh token of this registry: log in again")
+            return None
         if self.clock() >= _number(claims, "exp") + LEEWAY_S:
             _refuse("the refresh token has expired: log in again")
         identity = _identity(claims)

@@ -1,8 +1,8 @@
 """`GET` and `POST /zot/auth/token`: any login in, a short token out (Docker's token specification, and RFC 6749).
 
 GET takes what a request may carry: a name and a password, a token of another issuer, a client certificate, or nothing.
-POST is a form of OAuth 2: `grant_type=password` with `username` and `password`, or `refresh_token`. The answer is the
-same for both.
+POST is a form of OAuth 2: `grant_type=password` with `username` and `password`, or `refresh_token`. As in zot, a form
+may have a token of another issuer instead. The answer is the same for all.
 """
 
 import json
@@ -35,6 +35,8 @@ MOST_SCOPES = 64
 LONGEST_TOKEN_BYTES = 12 * 1024
 """Proxies pass on heads of about 16 KiB."""
 HEADERS = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+TOKEN_FIELDS = ("id_token", "access_token", "token")
+"""Where a form may have a token of another issuer, beside `password` and `refresh_token`. The first one counts."""
 Form = Mapping[str, Sequence[str]]
 
 
@@ -65,25 +67,28 @@ class Desk:
         form = await _read_form(call)
         grant_type = _first(form, "grant_type")
         if grant_type == "refresh_token" or (not grant_type and _first(form, "refresh_token")):
-            refresh: str | None = _first(form, "refresh_token")
-            return self._answer(call, await self.tokens.refresh(refresh or ""), form, refresh)
-        if grant_type == "password" or (not grant_type and _first(form, "password")):
+            text = _first(form, "refresh_token")
+            if (renewed := await self.tokens.refresh(text)) is not None:
+                return self._answer(call, renewed, form, text)
+            identity = await self._bearer(text)
+        elif grant_type == "password" or (not grant_type and _first(form, "password")):
             identity = await self.login.identify(replace(_credentials(form), client=call.request.reached.client))
         elif not grant_type:
-            identity = await self._caller(call)
+            shown = next(filter(None, (_first(form, name) for name in TOKEN_FIELDS)), "")
+            identity = await (self._bearer(shown) if shown else self._caller(call))
         else:
             msg = "this grant_type is not known: write password or refresh_token"
             raise FormInvalid(msg)
         is_asked = _first(form, "access_type") == "offline" or _is_true(form, "offline_token")
         return self._answer(call, identity, form, self.tokens.issue_refresh(identity) if is_asked else None)
 
+    async def _bearer(self, token: str) -> Identity:
+        """Return who has a token of another issuer."""
+        return _exchangeable(await self.login.read(token))
+
     async def _caller(self, call: Call) -> Identity:
-        """Return who calls. A token that is good for requests gets no other one: else no token would ever end."""
-        identity = await self.login.caller(call.request)
-        if isinstance(identity.access, Access):
-            msg = "a token for requests cannot be exchanged for another one: log in, or bring a refresh token"
-            raise Unauthorized(msg)
-        return identity
+        """Return who calls."""
+        return _exchangeable(await self.login.caller(call.request))
 
     def _answer(self, call: Call, identity: Identity, asked: Form, refresh: str | None) -> Response:
         """Write the tokens. Raises `Unauthorized` if the caller may not even ask whether the registry is there."""
@@ -109,6 +114,14 @@ class Desk:
             **({} if refresh is None else {"refresh_token": refresh}),
         }
         return Answer(json.dumps(document), 200, HEADERS, content_type="application/json")
+
+
+def _exchangeable(identity: Identity) -> Identity:
+    """Return a caller who may get a token. One that is good for requests gets no other: else none would ever end."""
+    if isinstance(identity.access, Access):
+        msg = "a token for requests cannot be exchanged for another one: log in, or bring a refresh token"
+        raise Unauthorized(msg)
+    return identity
 
 
 def _granted(call: Call, permission: Permission, scope: Scope) -> Scope | None:

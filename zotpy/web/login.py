@@ -76,7 +76,7 @@ class Login:
         if isinstance(shown, Credentials):
             return await self.identify(replace(shown, client=request.reached.client))
         if isinstance(shown, Bearer):
-            return await self._read(shown, continues=request.route == UPLOAD)
+            return await self.read(shown.token, continues=request.route == UPLOAD)
         for recognizer in self.recognizers:
             if (identity := await recognizer.recognize(request)) is not None:
                 return identity
@@ -91,7 +91,7 @@ class Login:
             msg = "the user name or the password is wrong: log in again"
             raise Unauthorized(msg)
 
-    async def _read(self, shown: Bearer, *, continues: bool) -> Identity:
+    async def read(self, token: str, *, continues: bool = False) -> Identity:
         """Return who has a token. Raises `TokenInvalid`, `TooManyRequests`, `Unavailable`.
 
         Some clients cannot send the body of a chunk twice, and a long push outlives its token. So a request that
@@ -102,7 +102,7 @@ class Login:
         """
         try:
             for reader in self.bearers:
-                if (identity := await reader.read(shown.token)) is not None:
+                if (identity := await reader.read(token)) is not None:
                     return identity
         except TokenEnded as ended:
             if continues:
@@ -110,5 +110,5 @@ class Login:
             raise TokenInvalid(EXPIRED) from ended
         except Unauthorized as error:
             raise TokenInvalid(error.message, detail=error.detail) from error
-        msg = "the token in the Authorization header is none that this registry knows: log in again"
+        msg = "the token is none that this registry knows: log in again"
         raise TokenInvalid(msg)
