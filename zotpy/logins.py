@@ -157,7 +157,7 @@ def by_certificate(ground: Ground) -> Kind | None:
     from zotpy.auth.certificates import Naming  # noqa: PLC0415 - only such registries need its library
     from zotpy.web.client_certificates import ClientCertificates  # noqa: PLC0415
 
-    return Kind(recognizers=(ClientCertificates(Naming(mtls), mtls.proxy_header),))
+    return Kind(recognizers=(ClientCertificates(Naming(mtls, ground.clock.time), mtls.proxy_header),))
 
 
 def by_outside_tokens(ground: Ground) -> Kind | None:
@@ -168,7 +168,7 @@ def by_outside_tokens(ground: Ground) -> Kind | None:
     from zotpy.auth.outside import OutsideTokens  # noqa: PLC0415 - only such registries need its library
 
     try:
-        tokens = OutsideTokens(bearer.key, bearer.service, bearer.issuer)
+        tokens = OutsideTokens(bearer.key, bearer.service, bearer.issuer, ground.clock.now)
     except (OSError, ValueError) as error:
         msg = f"http.auth.bearer.cert: {bearer.key} cannot be used: {error}"
         raise StartupError(msg) from error

@@ -31,6 +31,8 @@ class Watched(Generic[Content]):
         self.files = tuple(files)
         self._read = read
         self._seen = signature_of(*self.files)
+        self._told: tuple[Signature, str] | None = None
+        """The files that could not be opened at the last look, and why."""
         self.latest = read()
 
     async def keep_current(self, bell: Bell) -> None:
@@ -43,14 +45,20 @@ class Watched(Generic[Content]):
     async def look(self) -> None:
         """Read the files again if one of them has changed since the last look."""
         signature = await trio.to_thread.run_sync(signature_of, *self.files)
-        if signature == self._seen:
+        if signature == self._seen and self._told is None:
             return
         self._seen = signature
         try:
             self.latest = await trio.to_thread.run_sync(self._read)
-        except (OSError, ValueError) as error:  # `ssl.SSLError` is an `OSError`
+        except OSError as error:  # perhaps no file handle was left, so the next look tries again
+            told, self._told = self._told, (signature, str(error))
+            if told != self._told:
+                self.on_unusable(error)
+        except ValueError as error:
+            self._told = None
             self.on_unusable(error)
         else:
+            self._told = None
             self.on_renewed()
 
     def on_renewed(self) -> None:

@@ -81,8 +81,10 @@ def subject_of_forwarded(text: str) -> Subject:
 class Naming:
     """Which name of a subject is that of a user."""
 
-    def __init__(self, settings: MtlsSettings) -> None:
+    def __init__(self, settings: MtlsSettings, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        """`clock` says by what time certificates expire."""
         self._settings = settings
+        self._clock = clock
         self._kinds: Mapping[str, Callable[[Subject], str]] = {
             "commonname": lambda subject: subject.common_name,
             "subject": lambda subject: subject.name,
@@ -93,7 +95,7 @@ class Naming:
 
     def identify(self, subject: Subject) -> Identity:
         """Return the user. Raises `Unauthorized` if there is no such name, or if the certificate has expired."""
-        if subject.expires is not None and subject.expires <= datetime.now(UTC):
+        if subject.expires is not None and subject.expires <= self._clock():
             msg = "the client certificate has expired: use a new one"
             raise Unauthorized(msg)
         for kind in self._settings.identity_attributes:

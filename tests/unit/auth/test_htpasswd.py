@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -116,6 +117,25 @@ async def test_a_file_that_cannot_be_read_keeps_the_users(file: Path, content: b
     change(file, f"bob:{BCRYPT}\n")
     await htpasswd.look()
     assert set(htpasswd.users.hashes) == {"bob"}
+
+
+async def test_a_file_that_could_not_be_opened_is_tried_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system may have had no file handle left. The file has not changed since, and yet it is read; logged once."""
+    htpasswd = Htpasswd(file)
+    change(file, f"bob:{BCRYPT}\n")
+    with capture_logs() as logs, monkeypatch.context() as patched:
+        patched.setattr(type(file), "open", full)
+        await htpasswd.look()
+        await htpasswd.look()
+    assert [line["event"] for line in logs] == ["htpasswd_not_reloaded"]
+    assert set(htpasswd.users.hashes) == {"alice"}
+    await htpasswd.look()
+    assert set(htpasswd.users.hashes) == {"bob"}
+
+
+def full(*_: object, **__: object) -> None:
+    """Fail as the system does if a process has opened too many files."""
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 async def test_an_empty_file_lets_nobody_in_and_says_so(file: Path) -> None:
