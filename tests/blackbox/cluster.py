@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.blackbox.balancer import Balancer, answers
 from tests.processes import Process, free_port
@@ -39,7 +39,10 @@ class Replica:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = directory / f"replica{index}.json"
-        self._write(replica_settings(self.port, bucket, prefix, directory, driver or {}))
+        settings = replica_settings(self.port, bucket, prefix, directory, driver or {})
+        if source is not None:
+            del settings["http"]["drainNotice"]  # one of the earlier releases does not know it
+        self._write(settings)
         command = [sys.executable, "-m", "zotpy", "serve", "-c", str(self.settings)]
         env = None if source is None else {**os.environ, "PYTHONPATH": str(source)}
         self.process = Process(f"replica{index}", command, directory / f"replica{index}.log", env, source)
@@ -55,10 +58,6 @@ class Replica:
 
     def _write(self, settings: Mapping[str, object]) -> None:
         self.settings.write_text(json.dumps(settings, indent=2))
-
-
-NO_NOTICE = {"drainNotice": "0s"}
-"""For `http` of a replica without a balancer: its readiness is asked for, so it would give notice for 10 s."""
 
 
 class Cluster:
@@ -95,9 +94,9 @@ class Cluster:
         self.balancer.start()
 
     def stop(self) -> None:
-        """End all of it, the balancer first."""
+        """End all of it at once, the balancer first."""
         for process in reversed(self.processes):
-            process.stop()
+            process.kill()
 
     def log_sizes(self) -> list[int]:
         """Return how much each process has written so far."""
@@ -110,8 +109,11 @@ class Cluster:
 
 def replica_settings(
     port: int, bucket: Bucket, prefix: str, directory: Path, driver: Mapping[str, object]
-) -> dict[str, object]:
-    """Return the settings of one replica, named as zot names them."""
+) -> dict[str, Any]:
+    """Return the settings of one replica, named as zot names them.
+
+    When it is told to end, it gives no notice: tests ask for its readiness, so it would listen for 10 s more.
+    """
     return {
         "distSpecVersion": "1.1.1",
         "storage": {
@@ -133,6 +135,6 @@ def replica_settings(
                 **driver,
             },
         },
-        "http": {"address": "127.0.0.1", "port": str(port)},
+        "http": {"address": "127.0.0.1", "port": str(port), "drainNotice": "0s"},
         "log": {"level": "info"},
     }

@@ -8,7 +8,7 @@ import bcrypt
 import httpx
 import pytest
 
-from tests.blackbox.cluster import NO_NOTICE, Replica
+from tests.blackbox.cluster import Replica
 from tests.blackbox.images import stored_blobs
 from tests.blackbox.test_audit import entries, is_ready
 from tests.blackbox.test_logins import PASSWORD, USER, Crane, LoggingIn, Oras, address, says_so
@@ -36,7 +36,7 @@ def replicas(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             auth = {"htpasswd": {"path": str(users)}, "apikey": True}
             replica.configure(
                 {
-                    "http": {**NO_NOTICE, "auth": auth, "accessControl": {"repositories": EVERYTHING}},
+                    "http": {"auth": auth, "accessControl": {"repositories": EVERYTHING}},
                     "log": {"audit": str(directory / f"audit{index}.log")},
                 }
             )

@@ -11,7 +11,7 @@ import bcrypt
 import httpx
 import pytest
 
-from tests.blackbox.cluster import NO_NOTICE, Replica
+from tests.blackbox.cluster import Replica
 from tests.blackbox.test_logins import PASSWORD, POLICIES, USER, Crane, address
 from tests.processes import wait_until
 
@@ -30,9 +30,7 @@ def audited(request: pytest.FixtureRequest, bucket: Bucket, prefix: str, tmp_pat
     users.write_text(f"{USER}:{bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10)).decode()}\n")
     replica = Replica(0, bucket, prefix, tmp_path)
     http = {"auth": {"htpasswd": {"path": str(users)}}, "accessControl": {"repositories": POLICIES}}
-    replica.configure(
-        {"http": {**NO_NOTICE, **http, "workers": request.param}, "log": {"audit": str(tmp_path / "audit.log")}}
-    )
+    replica.configure({"http": {**http, "workers": request.param}, "log": {"audit": str(tmp_path / "audit.log")}})
     replica.process.start(lambda: is_ready(replica.url))
     try:
         yield replica

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.blackbox.cluster import NO_NOTICE, Replica
+from tests.blackbox.cluster import Replica
 from tests.blackbox.images import Layout, stored_blobs
 from tests.blackbox.test_logins import KINDS, Crane, LoggingIn, address, is_ready, says_so
 from tests.unit.web.issuers import KEYS, CiService, Private, ci_service
@@ -40,7 +40,7 @@ def trusting(bucket: Bucket, issuer: CiService, tmp_path_factory: pytest.TempPat
     }
     rules = {"**": {"policies": [{"users": [f"ci:{JOB}"], "actions": ["read", "create", "update"]}]}}
     auth = {"bearer": {"oidc": [entry]}}
-    replica.configure({"http": {"auth": auth, "accessControl": {"repositories": rules}, **NO_NOTICE}})
+    replica.configure({"http": {"auth": auth, "accessControl": {"repositories": rules}}})
     replica.process.start(lambda: is_ready(replica.url))
     try:
         yield replica

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.blackbox.clients import Client, isolated_environment
-from tests.blackbox.cluster import NO_NOTICE, Replica
+from tests.blackbox.cluster import Replica
 from tests.blackbox.images import Layout, stored_blobs
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def serving(bucket: Bucket, directory: Path, http: Mapping[str, object]) -> Iter
     users = directory / "htpasswd"
     users.write_text(f"{USER}:{bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10)).decode()}\n")
     replica = Replica(0, bucket, f"logins/{directory.name}", directory)
-    replica.configure({"http": {"auth": {"htpasswd": {"path": str(users)}}, **NO_NOTICE, **http}})
+    replica.configure({"http": {"auth": {"htpasswd": {"path": str(users)}}, **http}})
     replica.process.start(lambda: is_ready(replica.url))
     try:
         yield replica

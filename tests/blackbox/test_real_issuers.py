@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.blackbox.cluster import NO_NOTICE, Replica
+from tests.blackbox.cluster import Replica
 from tests.blackbox.images import Layout, stored_blobs
 from tests.blackbox.test_logins import KINDS, LoggingIn, address, is_ready
 from tests.peers.issuers import Issuer, OidcProvider, Zitadel
@@ -55,9 +55,7 @@ def scene(request: pytest.FixtureRequest, bucket: Bucket, tmp_path_factory: pyte
     }
     rules = {"**": {"policies": [{"users": [f"ci:{issuer.login[0]}"], "actions": ["read", "create", "update"]}]}}
     replica = Replica(0, bucket, f"issuers/{kind.name}", directory)
-    replica.configure(
-        {"http": {"auth": {"bearer": {"oidc": [entry]}}, "accessControl": {"repositories": rules}, **NO_NOTICE}}
-    )
+    replica.configure({"http": {"auth": {"bearer": {"oidc": [entry]}}, "accessControl": {"repositories": rules}}})
     try:
         replica.process.start(lambda: is_ready(replica.url))
         issuer.start()

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import trio
 
-from tests.blackbox.cluster import NO_NOTICE, Replica
+from tests.blackbox.cluster import Replica
 from tests.blackbox.test_logins import is_ready
 from tests.processes import wait_until
 from zotpy.core import keys
@@ -34,7 +34,7 @@ def replicas(bucket: Bucket, prefix: str, tmp_path: Path) -> Iterator[list[Repli
     users.write_bytes(b"alice:" + bcrypt.hashpw(ALICE[1].encode(), bcrypt.gensalt(4)))
     made = [Replica(index, bucket, prefix, tmp_path) for index in range(2)]
     for each in made:
-        each.configure({"http": {"auth": {"htpasswd": {"path": str(users)}}, "workers": 2, **NO_NOTICE}})
+        each.configure({"http": {"auth": {"htpasswd": {"path": str(users)}}, "workers": 2}})
     try:
         for each in made:
             each.process.start(lambda: True)

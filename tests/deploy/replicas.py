@@ -28,9 +28,7 @@ def replicas(bucket: Bucket, prefix: str, directory: Path) -> Iterator[list[int]
     with ExitStack() as running:
         for port in ports:
             settings = replica_settings(port, bucket, prefix, directory, {})
-            # They end after HAProxy, so nobody needs notice.
-            quiet = {"drainNotice": "0s", "trustedProxies": ["127.0.0.0/8"]}
-            settings["http"] = {"address": "127.0.0.1", "port": port, **quiet}
+            settings["http"]["trustedProxies"] = ["127.0.0.0/8"]
             file = directory / f"{port}.json"
             file.write_text(json.dumps(settings))
             command: list[str | Path] = [sys.executable, "-m", "zotpy", "serve", "-c", file]
