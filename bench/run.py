@@ -188,10 +188,11 @@ def _write(options: Options, report: Report, console: Console) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     report.write(options.output / "results.json")
     try:
-        draw(report, options.output)
+        plots = draw(report, options.output)
     except NoPlots as error:
+        plots = []
         console.print(str(error), style="yellow", markup=False)
-    console.print(f"{options.output}/: results.json, and plots of what ran", markup=False)
+    console.print(f"{options.output}/: results.json{', and plots of what ran' if plots else ''}", markup=False)
 
 
 if __name__ == "__main__":

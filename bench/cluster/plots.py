@@ -1,4 +1,4 @@
-"""The figures as pictures, each as SVG and as PNG."""
+"""What replicas add, as pictures, each as SVG and as PNG."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from bench.cluster.results import Report
 from bench.cluster.runs import Run
+from bench.load.workloads import WORKLOADS
 
 FORMATS = ("svg", "png")
 MOST_COLUMNS = 4
@@ -16,15 +17,18 @@ class NoPlots(Exception):
 
 
 def draw(report: Report, directory: Path) -> list[Path]:
-    """Draw all figures into a directory and return the files; none where nothing ran. Raises `NoPlots`."""
-    if not report.runs:
+    """Draw all figures into a directory and return the files. Raises `NoPlots`.
+
+    A workload of one replica has no panel, because it has no curve. If no other one ran, nothing is drawn.
+    """
+    medians = [run for run in report.medians if not WORKLOADS[run.workload].terms.alone]
+    if not medians:
         return []
     try:
         from matplotlib.figure import Figure as Drawing  # noqa: PLC0415 - only who draws needs it
     except ImportError as error:
         msg = "plots are drawn by matplotlib: pip install matplotlib"
         raise NoPlots(msg) from error
-    medians = report.medians
     workloads = list(dict.fromkeys(run.workload for run in medians))
     columns = min(MOST_COLUMNS, len(workloads))
     rows = -(-len(workloads) // columns)
