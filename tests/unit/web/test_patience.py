@@ -21,7 +21,8 @@ from tests.unit.web.serving import REPO, push_zeros, serving
 from zotpy.core.units import KIB, MIB
 from zotpy.http.server.bodies import BoundedBody
 from zotpy.http.server.hypercorn_config import ServerConfig
-from zotpy.http.server.patience import EAGER_BYTES, LONGEST_WAIT_S, SHORTEST_PAUSE_S, Patience
+from zotpy.http.server.patience import EAGER_BYTES, LONGEST_WAIT_S, Patience
+from zotpy.http.server.pauses import LOOK_S, Pauses
 from zotpy.http.server.wire import Wire
 from zotpy.http.sockets import LEAST_BITE_BYTES, MOST_BITE_BYTES, SHARED_BYTES, Shares, received_bytes
 
@@ -43,7 +44,7 @@ class Line:
         """Have the near end read by a connection that has got the first bytes of a body, in small pieces."""
         self.near, self.far = near, far
         self.shares = Shares()
-        self.patience = Patience(self.shares)
+        self.patience = Patience(self.shares, Pauses())
         for _ in range(EAGER_BYTES // PIECE):
             self.patience.note(PIECE, in_body=True)
 
@@ -156,7 +157,7 @@ async def test_a_slow_client_is_waited_for_no_longer_than_a_moment(mock_clock: t
 
 
 async def test_without_a_length_a_wait_is_no_longer_than_a_bite_took_before(mock_clock: trio.testing.MockClock) -> None:
-    """Of a body that brought its first 64 KiB in 32 ms, the next half of that takes 16 ms."""
+    """Of a body that brought its first 64 KiB in 32 ms, the next half of that takes 16 ms: no pause is looked for."""
     async with connected() as line, trio.open_nursery() as nursery:
         mock_clock.jump(0.032)
         done = await line.waits(nursery, None)
@@ -164,20 +165,6 @@ async def test_without_a_length_a_wait_is_no_longer_than_a_bite_took_before(mock
         await trio.testing.wait_all_tasks_blocked()
         assert not done.is_set()
         mock_clock.jump(0.0002)
-        await done.wait()
-
-
-async def test_without_a_length_a_wait_ends_when_nothing_more_comes(mock_clock: trio.testing.MockClock) -> None:
-    """The end of the body may be here. As long as bytes come, the wait goes on."""
-    async with connected() as line, trio.open_nursery() as nursery:
-        mock_clock.jump(10 * SHORTEST_PAUSE_S)
-        done = await line.waits(nursery, None)
-        for _ in range(3):
-            await line.send(PIECE)
-            mock_clock.jump(SHORTEST_PAUSE_S)
-            await trio.testing.wait_all_tasks_blocked()
-            assert not done.is_set()
-        mock_clock.jump(SHORTEST_PAUSE_S)
         await done.wait()
 
 
@@ -251,7 +238,7 @@ async def test_a_body_in_small_pieces_costs_few_messages(
         answer = bytes(await stream.receive_some())
         took_s = trio.current_time() - began
     assert answer.startswith(b"HTTP/1.1 201 "), answer
-    shortest_wait_s = LONGEST_WAIT_S if framing == "Content-Length" else SHORTEST_PAUSE_S
+    shortest_wait_s = LONGEST_WAIT_S if framing == "Content-Length" else LOOK_S
     assert messages <= EAGER_BYTES // PIECE + len(content) // MOST_BITE_BYTES + took_s / shortest_wait_s + 10
 
 

@@ -11,6 +11,7 @@ from zotpy.core.chains import accept_usual_chains
 from zotpy.http.server.admission import Admission
 from zotpy.http.server.answer_heads import AnswerHeads
 from zotpy.http.server.certificate import Certificate
+from zotpy.http.server.pauses import Pauses
 from zotpy.http.sockets import Shares, shared_bytes_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class ServerConfig(Config):
         self._authorities: Path | None = None
         self._oldest = ssl.TLSVersion.TLSv1_2
         self.receiving, self.sending = Shares(), Shares()
+        self.pauses = Pauses()
         self.answer_heads = AnswerHeads(self)
         self.application: Application | None = None
         """What answers ordinary requests without hypercorn's tasks; `None`: nothing."""

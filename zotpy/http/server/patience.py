@@ -9,14 +9,19 @@ end of a body in chunks is not known. So zotpy waits at most as long as a bite t
 on to arrive. It reads a short body, and the first bytes of any, as they come.
 """
 
+from contextlib import AbstractContextManager
+
 import trio
 
-from zotpy.http.sockets import LeastReadable, Shares, received_bytes
+from zotpy.http.server.pauses import Pauses
+from zotpy.http.sockets import LeastReadable, Shares
 
 EAGER_BYTES = 64 * 1024
 """The first bytes of each body, up to this number, are read as they come."""
 LONGEST_WAIT_S = 0.3
 """The longest wait for a slow client's bytes: whether a client stalls is judged by what was read."""
+SHORT_WAIT_S = 0.04
+"""A bite that takes no longer is waited for whether bytes come or not: a pause would be noticed no sooner."""
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.1
 PAUSE_SHARE = 0.05
 """If the length is not known and nothing comes for this share of the body's time, the body may have ended."""
@@ -25,9 +30,13 @@ PAUSE_SHARE = 0.05
 class Patience:
     """How one connection waits for the next bytes."""
 
-    def __init__(self, shares: Shares) -> None:
-        """Begin with a connection that has received nothing. `shares` says how long a bite may be."""
+    def __init__(self, shares: Shares, pauses: Pauses) -> None:
+        """Begin with a connection that has received nothing.
+
+        `shares` says how long a bite may be, and `pauses` notices that a body may have ended.
+        """
         self._shares = shares
+        self._pauses = pauses
         self._body_bytes = 0
         self._began = 0.0
         self._last_bytes = 0
@@ -69,24 +78,19 @@ class Patience:
         if self._last_bytes >= bite:
             return
         self._least.ask(opened, bite)
-        if left_bytes is None:
-            seconds = trio.current_time() - self._began
-            pause_s = min(max(SHORTEST_PAUSE_S, seconds * PAUSE_SHARE), LONGEST_PAUSE_S)
-            await _until_it_pauses(opened, pause_s, min(LONGEST_WAIT_S, seconds * bite / self._body_bytes))
-        else:
-            with trio.move_on_after(LONGEST_WAIT_S):
-                await trio.lowlevel.wait_readable(opened)
+        with self._limited(opened, bite, is_end_known=left_bytes is not None):
+            await trio.lowlevel.wait_readable(opened)
         self._least.ask(opened, 1)
 
-
-async def _until_it_pauses(opened: trio.socket.SocketType, pause_s: float, longest_s: float) -> None:
-    """Wait until the socket is readable, nothing came for `pause_s`, or `longest_s` has passed."""
-    deadline = trio.current_time() + longest_s
-    before = received_bytes(opened)
-    while (left_s := deadline - trio.current_time()) > 0:
-        with trio.move_on_after(min(pause_s, left_s)):
-            await trio.lowlevel.wait_readable(opened)
-            return
-        if (now := received_bytes(opened)) == before:
-            return
-        before = now
+    def _limited(
+        self, opened: trio.socket.SocketType, bite: int, *, is_end_known: bool
+    ) -> AbstractContextManager[object]:
+        """Limit the wait for a bite inside. Raises `trio.ClosedResourceError`."""
+        if is_end_known:
+            return trio.move_on_after(LONGEST_WAIT_S)
+        seconds = trio.current_time() - self._began
+        longest_s = min(LONGEST_WAIT_S, seconds * bite / self._body_bytes)
+        if longest_s <= SHORT_WAIT_S:
+            return trio.move_on_after(longest_s)
+        pause_s = min(max(SHORTEST_PAUSE_S, seconds * PAUSE_SHARE), LONGEST_PAUSE_S)
+        return self._pauses.ending(opened, pause_s, longest_s)

@@ -34,7 +34,7 @@ class Wire:
         """hypercorn does the handshake with it, and closes it."""
         self._stall_s = config.send_stall_s
         self.pace = Pace(config.send_stall_s, config.contested_bytes)
-        self.patience = Patience(config.receiving)
+        self.patience = Patience(config.receiving, config.pauses)
         self._unsent = Unsent(config.sending)
         self._is_full = False
         """The last write was cut short: the socket has no room until the system says so."""
