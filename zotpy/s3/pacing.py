@@ -36,7 +36,8 @@ class Pacer:
 
     def succeeded(self) -> None:
         """Take note that the store coped."""
-        self._set(min(float(self._most), self._limit + 1 / self._limit))
+        if self._limit < self._most:
+            self._set(min(float(self._most), self._limit + 1 / self._limit))
 
     def slowed_down(self) -> None:
         """Take note that the store asked to slow down."""

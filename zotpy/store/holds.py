@@ -13,8 +13,8 @@ tasks that the request starts. Without it, or inside `impatient`, a failure is a
 """
 
 import random
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import TypeVar
 
@@ -39,14 +39,9 @@ class Holds:
         self.calls = 0
         """How many calls to the store are being repeated now."""
 
-    @contextmanager
-    def held(self, patience: "Patience") -> Iterator[None]:
+    def held(self, patience: "Patience") -> AbstractContextManager[None]:
         """Let calls inside be repeated with this patience."""
-        token = _patience.set(patience)
-        try:
-            yield
-        finally:
-            _patience.reset(token)
+        return _With(patience)
 
     def patience(self, limit_s: float, is_gone: Callable[[], bool] = lambda: False) -> "Patience":
         """Return the patience of a request that begins now: `limit_s` seconds, 0 for none.
@@ -112,14 +107,24 @@ def is_patient() -> bool:
     return _patience.get() is not None
 
 
-@contextmanager
-def impatient() -> Iterator[None]:
+class _With:
+    """Sets the patience of what is called inside. It is no generator, which would take longer for each request."""
+
+    __slots__ = ("_before", "_patience")
+
+    def __init__(self, patience: Patience | None) -> None:
+        self._patience = patience
+
+    def __enter__(self) -> None:
+        self._before = _patience.set(self._patience)
+
+    def __exit__(self, *_: object) -> None:
+        _patience.reset(self._before)
+
+
+def impatient() -> AbstractContextManager[None]:
     """Let what is called inside fail at the first failure: it must end soon, or its loss does no harm."""
-    token = _patience.set(None)
-    try:
-        yield
-    finally:
-        _patience.reset(token)
+    return _With(None)
 
 
 async def insist(

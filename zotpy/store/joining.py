@@ -7,10 +7,9 @@ is older than its request: it shows all that any replica had acknowledged by the
 One of those who wait makes the call in its own task. If that task is cancelled, another one makes the call again.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import trio
 
@@ -20,7 +19,6 @@ from zotpy.store.wrapper import StoreWrapper
 
 JOINED = (keys.ENTRIES, keys.TAGS)
 """The keys that many clients read at once: blobs and manifests by digest, and tags."""
-T = TypeVar("T")
 Read = tuple[str, int | None]
 """The key, and how much of the object is read."""
 
@@ -54,11 +52,6 @@ class JoiningStore(StoreWrapper):
         super().__init__(store)
         self._on_join = on_join
         self._lines: dict[Read, _Line] = {}
-
-    async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
-        """Run any other operation."""
-        del operation, key
-        return await run()
 
     async def get(self, key: str, *, most_bytes: int | None = None) -> Fetched:
         """See `Store`."""

@@ -6,10 +6,9 @@ writes as used, so that a fast push cannot overrun the share.
 """
 
 import os
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 import trio
@@ -20,7 +19,6 @@ from zotpy.store.interface import Body, Part, Store, Stored, StoreFull
 from zotpy.store.wrapper import StoreWrapper
 
 LOOK_S = 1.0
-T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -103,20 +101,17 @@ class SpacedStore(StoreWrapper):
         super().__init__(store)
         self._space = space
 
-    async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
-        """Run one operation."""
-        del operation, key
-        return await run()
-
     async def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> Stored:
         """See `Store`. Raises `StoreFull` for the bytes of a blob."""
-        with self._space.taken(len(body)) if key.startswith(keys.DATA) else nullcontext():
-            return await super().put(key, body, if_none_match=if_none_match, if_match=if_match)
+        if not key.startswith(keys.DATA):
+            return await self.store.put(key, body, if_none_match=if_none_match, if_match=if_match)
+        with self._space.taken(len(body)):
+            return await self.store.put(key, body, if_none_match=if_none_match, if_match=if_match)
 
     async def put_part(self, key: str, multipart_id: str, number: int, body: Body) -> Part:
         """See `Store`. Raises `StoreFull`."""
         with self._space.taken(len(body)):
-            return await super().put_part(key, multipart_id, number, body)
+            return await self.store.put_part(key, multipart_id, number, body)
 
 
 def _mib(size_bytes: int) -> str:

@@ -18,18 +18,31 @@ from zotpy.store.interface import (
 )
 
 T = TypeVar("T")
+_OPERATIONS = (
+    *("get", "open", "put", "delete", "delete_many", "list", "create_multipart", "put_part", "complete_multipart"),
+    *("abort_multipart", "list_multiparts"),
+)
 
 
 class StoreWrapper:
-    """Hands every operation to the store within; a subclass says in `call` and `read` what happens around it."""
+    """Hands every operation to the store within; a subclass says in `call` and `read` what happens around it.
+
+    A subclass without a `call` of its own changes only the operations that it overrides. The others are those of the
+    store within, without a frame between: every wait in a call passes through all of its frames.
+    """
 
     def __init__(self, store: Store) -> None:
         """Stand in front of `store`."""
         self.store = store
+        own = type(self)
+        if own.call is StoreWrapper.call and own.read is StoreWrapper.read:
+            for name in _OPERATIONS:
+                if getattr(own, name) is getattr(StoreWrapper, name):
+                    setattr(self, name, getattr(store, name))
 
-    async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
+    async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG002 - for subclasses
         """Run one operation, named like its method, once. `key` may be a prefix, or the first of several keys."""
-        raise NotImplementedError
+        return await run()
 
     async def read(self, key: str, receive: Callable[[], Awaitable[bytes]]) -> bytes:  # noqa: ARG002 - for subclasses
         """Receive the next bytes of a stream that `open` began; `StopAsyncIteration` is its end."""

@@ -39,6 +39,8 @@ class Metrics:
         self._is_shared = is_shared
         self._of_requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         """What counts one kind of request: to look it up by its labels costs more than to count. It is as bounded."""
+        self._of_calls: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        """The same for one kind of call to the store."""
         self._gauges: list[tuple[Gauge, Callable[[], float]]] = []
         build = Gauge(
             "zotpy_build_info",
@@ -163,8 +165,13 @@ class Metrics:
     def on_call(self, operation: str, key: str, seconds: float, outcome: str) -> None:
         """Count one call to the store (`zotpy.store.observed.StoreObserver`)."""
         del key
-        self.store_calls.labels(operation, outcome).inc()
-        self.store_seconds.labels(operation).observe(seconds)
+        series = self._of_calls.get((operation, outcome))
+        if series is None:
+            series = self.store_calls.labels(operation, outcome), self.store_seconds.labels(operation)
+            self._of_calls[operation, outcome] = series
+        count, duration = series
+        count.inc()
+        duration.observe(seconds)
 
     def on_request(
         self, method: str, route: str, status: int, seconds: float, received_bytes: int, sent_bytes: int

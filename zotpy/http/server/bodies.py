@@ -51,6 +51,7 @@ class BoundedBody:
         """Make a body of which nothing has come yet."""
         self._receive: ASGIReceiveCallable | None = None
         self._ask: Callable[[], Awaitable[None]] | None = None
+        self._at_hand: Callable[[], ASGIReceiveEvent | None] | None = None
         self.settled = trio.Event()
         """All of it was received, or the client left."""
         self.finished = False
@@ -67,17 +68,24 @@ class BoundedBody:
         self._waited_s = 0.0
         self._brought_bytes = 0
 
-    def come_from(self, receive: "ASGIReceiveCallable", ask: Callable[[], Awaitable[None]] | None = None) -> None:
+    def come_from(
+        self,
+        receive: "ASGIReceiveCallable",
+        ask: Callable[[], Awaitable[None]] | None = None,
+        at_hand: "Callable[[], ASGIReceiveEvent | None]" = lambda: None,
+    ) -> None:
         """Say where the pieces come from. Without that, a read waits until another task has received them.
+
+        `at_hand` returns what `receive` would return at once; `None`: it would have to wait, or the body is over.
 
         `ask` tells a client that waits for it (`Expect: 100-continue`) to send the body. It is called when a handler
         reads the first piece. So if a request is refused before that, its client never sends the body.
         """
-        self._receive, self._ask = receive, ask
+        self._receive, self._ask, self._at_hand = receive, ask, at_hand
 
     def let_go(self) -> None:
         """Hold nothing of the server any more: the request is over."""
-        self._receive = self._ask = None
+        self._receive = self._ask = self._at_hand = None
         self.settled.set()
 
     def end(self) -> None:
@@ -100,15 +108,17 @@ class BoundedBody:
         if self._ask is not None:
             ask, self._ask = self._ask, None
             await ask()
-        asked_at = trio.current_time()
-        piece = await self._piece_in_time(asked_at)
-        if not piece:
-            if self.lost:
-                self.cut = Cut.GONE
-                msg = "the client closed the connection before the end of the body"
-                raise ClientStalled(msg)
-            raise StopAsyncIteration
-        self._waited_s += trio.current_time() - asked_at
+        if not (piece := self._piece_at_hand()):
+            asked_at = trio.current_time()
+            if not self.settled.is_set():
+                piece = await self._piece_in_time(asked_at)
+            if not piece:
+                if self.lost:
+                    self.cut = Cut.GONE
+                    msg = "the client closed the connection before the end of the body"
+                    raise ClientStalled(msg)
+                raise StopAsyncIteration
+            self._waited_s += trio.current_time() - asked_at
         self._brought_bytes += len(piece)
         if self._brought_bytes >= max(PROGRESS_BYTES, self._asked_bytes()):
             self._waited_s, self._brought_bytes = 0.0, 0
@@ -120,6 +130,13 @@ class BoundedBody:
         if self.account is not None and not self.account.held_bytes:
             return 0
         return self.contested_bytes()
+
+    def _piece_at_hand(self) -> bytes:
+        """Return the next piece if the server has it already, as that of a small body: it needs no time limit."""
+        while self._at_hand is not None and (message := self._at_hand()) is not None:
+            if piece := self.take(message):
+                return piece
+        return b""
 
     async def _piece_in_time(self, asked_at: float) -> bytes:
         """Receive the next piece, none at the end. Raises `ClientStalled` if it does not come in time.

@@ -50,7 +50,8 @@ class Exchange:
         peer, self._scheme = connection.peer
         self.request.reached = app.proxies.trace(peer, self._scheme, head.fields)
         self.answered = Answered(head.method, "", self.request.path, self.request.reached, trio.current_time())
-        self._scope = trio.CancelScope()
+        self._reading = trio.CancelScope() if head.method in READS else None
+        """For a request that is useless once its client has left."""
         self._has_begun = False
         """Something was sent."""
         self._is_answered = False
@@ -74,8 +75,8 @@ class Exchange:
             self._incoming.left.set()
         if not self._is_answered:
             self.answered.cut = Cut.GONE
-            if self.request.method in READS:
-                self._scope.cancel()
+            if self._reading is not None:
+                self._reading.cancel()
 
     async def run(self) -> None:
         """Answer, and report the request."""
@@ -83,12 +84,15 @@ class Exchange:
         if self._incoming is None:
             request.body.end()
         else:
-            request.body.come_from(self._incoming.receive)
+            request.body.come_from(self._incoming.receive, at_hand=self._incoming.at_hand)
         app.prepare_body(request.body, self._connection)
         app.under_way += 1
         try:
-            with self._scope:
+            if self._reading is None:
                 await self._answer()
+            else:
+                with self._reading:
+                    await self._answer()
         except Exception:
             log.exception("internal_error")
             self.is_last = True
@@ -100,7 +104,7 @@ class Exchange:
             answered.route, answered.user, answered.login = request.route, request.user, request.login
             app.on_answered(answered, trio.current_time())
             self._let_go()
-        self.is_last = self.is_last or self._scope.cancelled_caught
+        self.is_last = self.is_last or (self._reading is not None and self._reading.cancelled_caught)
 
     def _let_go(self) -> None:
         """Lead back to nothing: in a cycle, what the request has held would stay until the collector runs."""
@@ -146,7 +150,7 @@ class Exchange:
         if isinstance(body, DataBody):
             is_sent = self.request.method != "HEAD" and response.status_code not in _BODILESS
             await self._send_whole(head, body.data if is_sent else b"")
-            if is_early:
+            if is_early and self.answered.cut is None:
                 self._is_told = self.request.body.cut is None
                 await linger(self.request.body)
             return
@@ -185,13 +189,14 @@ class Exchange:
             await self._send_whole(head, b"")
 
     async def _deliver(self, data: bytes) -> None:
-        """Send bytes. If the client takes none any more, that ends the exchange."""
+        """Send bytes. If the client takes none any more, that ends the exchange: at once if more was to be sent."""
         self._has_begun = True
         if not await self._connection.send(data):
             self.is_last = True
             self.answered.cut = self.answered.cut or Cut.GONE
-            self._scope.cancel()
-            await trio.lowlevel.checkpoint()
+            if self._reading is not None:
+                self._reading.cancel()
+                await trio.lowlevel.checkpoint()
 
     def _note_answered(self) -> None:
         """Note that the last of the answer is about to be sent."""

@@ -58,12 +58,18 @@ class Incoming:
         if self.has_ended:
             await self.left.wait()
         while not self.left.is_set() and self.fault is None:
-            event, self._ready = self._ready or self._next_event(), None
-            if event is not None:
-                return self._told(event)
+            if (message := self.at_hand()) is not None:
+                return message
             if self.fault is None:
                 await self._receive_more()
         return _GONE
+
+    def at_hand(self) -> "ASGIReceiveEvent | None":
+        """Return the next piece out of what was received. `None`: it is not here, or no piece will come any more."""
+        if self.has_ended or self.left.is_set() or self.fault is not None:
+            return None
+        event, self._ready = self._ready or self._next_event(), None
+        return None if event is None else self._told(event)
 
     def _next_event(self) -> Any:
         """Return the next event out of what was received, or `None` if more is needed."""

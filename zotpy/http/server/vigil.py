@@ -58,7 +58,8 @@ class Vigil:
         To move a deadline costs more than to wake up too early once in a while: only an earlier one is moved.
         """
         self._due = trio.current_time() + seconds
-        self._scope.deadline = min(self._scope.deadline, self._due)
+        if self._due < self._scope.deadline:  # noqa: PLR1730 - to set it costs as much if it stays the same
+            self._scope.deadline = self._due
 
     def end(self) -> None:
         """Wait no more: the connection is to be closed."""
