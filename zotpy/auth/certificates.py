@@ -1,7 +1,7 @@
 """Who a client certificate is for: the subject that it names, and which of its names counts (`http.auth.mtls`)."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -23,7 +23,24 @@ REMEMBERED = 256
 """How many certificates are kept as subjects, so that each is read once, not at each request."""
 _BROKEN = (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.InvalidVersion)
 _PAIR = re.compile(r'[ \t]*([A-Za-z]{1,32})=(?:"((?:[^"\\]|\\.)*)"|([^",;\s]*))[ \t]*([;,]|$)', re.ASCII | re.DOTALL)
-Pairs = Sequence[tuple[str, str]]
+_REPEATED = frozenset({"by", "uri", "dns"})
+_LAST = ("uri", "dns")
+"""Envoy writes these after all others, in this order, and without quotes."""
+_NAMES_OF_OPENSSL = {
+    "emailAddress": x509.NameOID.EMAIL_ADDRESS,
+    "serialNumber": x509.NameOID.SERIAL_NUMBER,
+    "title": x509.NameOID.TITLE,
+    "GN": x509.NameOID.GIVEN_NAME,
+    "SN": x509.NameOID.SURNAME,
+    "initials": x509.NameOID.INITIALS,
+    "dnQualifier": x509.NameOID.DN_QUALIFIER,
+    "pseudonym": x509.NameOID.PSEUDONYM,
+    "businessCategory": x509.NameOID.BUSINESS_CATEGORY,
+    "postalCode": x509.NameOID.POSTAL_CODE,
+    "organizationIdentifier": x509.NameOID.ORGANIZATION_IDENTIFIER,
+    "unstructuredName": x509.NameOID.UNSTRUCTURED_NAME,
+}
+"""What OpenSSL, and so Envoy, calls a part of a subject that has no name in RFC 4514."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +78,22 @@ def subject_of(der: bytes) -> Subject:
 
 @lru_cache(REMEMBERED)
 def subject_of_forwarded(text: str) -> Subject:
-    """Read X-Forwarded-Client-Cert, as Envoy writes it: of its elements the last, which our own peer has written.
+    """Read X-Forwarded-Client-Cert, as Envoy writes it: the certificate (`Cert`), or only names that it took from one.
 
-    It has the certificate (`Cert`), or only what a proxy took from one. Raises `Unauthorized`.
+    Envoy writes some names of a certificate without quotes (`URI`, `DNS`), and they may look like further elements or
+    pairs. So there may be one element, and nothing but other such names after one of them. Raises `Unauthorized`.
     """
     try:
-        *_, pairs = _elements(text)
-        values = _grouped(pairs)
+        values = _values_of(text)
         if certificates := values.get("cert"):
             return subject_of(_der(unquote(certificates[-1])))
-        name = (values.get("subject") or [""])[-1]
-        common_name = _common_name(x509.Name.from_rfc4514_string(name)) if name else ""
+        written = (values.get("subject") or [""])[-1]
+        name = x509.Name.from_rfc4514_string(written, _NAMES_OF_OPENSSL) if written else x509.Name([])
     except _BROKEN as error:
-        msg = "X-Forwarded-Client-Cert cannot be read: let the proxy write it as Envoy does"
+        msg = "X-Forwarded-Client-Cert cannot be read: let the proxy set it as Envoy does, with one element"
         raise Unauthorized(msg) from error
-    return Subject(name, common_name, uris=tuple(values.get("uri", ())), dns_names=tuple(values.get("dns", ())))
+    uris, dns_names = (tuple(values.get(each, ())) for each in _LAST)
+    return Subject(name.rfc4514_string(), _common_name(name), uris=uris, dns_names=dns_names)
 
 
 class Naming:
@@ -131,28 +149,24 @@ def _at(names: Sequence[str], index: int) -> str:
     return names[index] if index < len(names) else ""
 
 
-def _elements(text: str) -> Iterator[Pairs]:
-    """Read a list of elements, each of pairs with a `;` between them. Raises `ValueError`."""
+def _values_of(text: str) -> Mapping[str, Sequence[str]]:
+    """Read the pairs of the one element, which have a `;` between them. Raises `ValueError`."""
     if len(text) > LONGEST_FORWARDED:
         raise ValueError
-    pairs: list[tuple[str, str]] = []
-    at, end = 0, ";"
+    values: dict[str, list[str]] = {}
+    at, end, reached = 0, ";", 0
     while end:
         found = _PAIR.match(text, at)
         if found is None:
             raise ValueError
-        name, quoted, plain, end = found.groups()
-        pairs.append((name.lower(), plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)))
-        at = found.end()
-        if end != ";":
-            yield pairs
-            pairs = []
-
-
-def _grouped(pairs: Pairs) -> dict[str, list[str]]:
-    values: dict[str, list[str]] = {}
-    for name, value in pairs:
-        values.setdefault(name, []).append(value)
+        name, quoted, plain, end = found[1].lower(), found[2], found[3], found[4]
+        place = _LAST.index(name) + 1 if name in _LAST else 0
+        if end == "," or place < reached or (name in values and name not in _REPEATED):
+            raise ValueError
+        if quoted is not None:  # a subject keeps its own backslashes: Envoy adds no others
+            plain = quoted if name == "subject" else re.sub(r"\\(.)", r"\1", quoted)
+        values.setdefault(name, []).append(plain)
+        at, reached = found.end(), place
     return values
 
 

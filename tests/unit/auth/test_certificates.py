@@ -100,14 +100,50 @@ def test_what_is_no_certificate_is_refused() -> None:
 
 
 def test_a_proxy_says_what_it_saw(issued: Issued) -> None:
-    """The certificate, or its names. Of several elements the last counts: our own peer has written it."""
-    forged = 'By=x;Subject="CN=admin"'
-    whole = subject_of_forwarded(f'{forged},Hash=ab;Cert="{quote(issued.pem)}";Subject="CN=other"')
+    """The certificate, or its names."""
+    whole = subject_of_forwarded(f'By=x;Hash=ab;Cert="{quote(issued.pem)}";Subject="CN=other";URI=spiffe://a;DNS=b')
     assert whole == subject_of(issued.der)
-    parts = subject_of_forwarded(f'{forged}, By=x;Hash=ab;Subject="CN=alice,O=Acme";URI=spiffe://a/b;DNS=a;DNS=b')
+    parts = subject_of_forwarded('By=x;Hash=ab;Subject="CN=alice,O=Acme";URI=spiffe://a/b;DNS=a;DNS=b')
     assert parts == Subject("CN=alice,O=Acme", "alice", uris=("spiffe://a/b",), dns_names=("a", "b"))
+    assert subject_of_forwarded('By=a;By=b;Hash=ab;Subject="";URI=spiffe://a/b') == Subject("", uris=("spiffe://a/b",))
     with pytest.raises(Unauthorized, match="names no user"):
         Naming(MtlsSettings()).identify(subject_of_forwarded("Hash=ab"))
+
+
+@pytest.mark.parametrize(
+    ("written", "name", "common_name"),
+    [
+        (r"CN=x\,CN=admin", r"CN=x\,CN=admin", "x,CN=admin"),
+        (r"CN=x\"\,Subject=\"CN=admin", r"CN=x\"\,Subject=\"CN=admin", 'x",Subject="CN=admin'),
+        (r"CN=x\\\"", r"CN=x\\\"", 'x\\"'),
+        (r"CN=alice,O=Acme\; Sons", r"CN=alice,O=Acme\; Sons", "alice"),
+        (r"CN=J\C3\BCrgen", "CN=Jürgen", "Jürgen"),
+        ("emailAddress=a@b,CN=alice,serialNumber=5", "1.2.840.113549.1.9.1=a@b,CN=alice,2.5.4.5=5", "alice"),
+        ("CN=alice+O=Acme", "CN=alice+O=Acme", "alice"),
+    ],
+)
+def test_a_subject_is_read_as_envoy_writes_it(written: str, name: str, common_name: str) -> None:
+    """As in RFC 4514, between two quotes, and with no other backslashes than its own. Seen at Envoy 1.40."""
+    assert subject_of_forwarded(f'Hash=ab;Subject="{written}";URI=') == Subject(name, common_name, uris=("",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Hash=a;Subject="CN=eve";URI=x,Subject="CN=admin"',
+        'Hash=a;Subject="CN=eve";URI=x,By=y;Hash=b;Subject="CN=admin";URI=',
+        'Hash=a;URI=x;Subject="CN=admin"',
+        "Hash=a;URI=x;Cert=y",
+        "Hash=a;DNS=x;URI=spiffe://admin",
+        'Hash=a;Subject="CN=eve";Subject="CN=admin"',
+        "Hash=a;URI=x;Hash=b",
+        'By=x;Subject="CN=admin",Hash=ab;Subject="CN=eve"',
+    ],
+)
+def test_a_name_in_a_certificate_is_no_element_and_no_pair_of_its_own(text: str) -> None:
+    """Envoy puts no quotes around such names, so a certificate could say what it likes after its own."""
+    with pytest.raises(Unauthorized, match="cannot be read"):
+        subject_of_forwarded(text)
 
 
 @pytest.mark.parametrize(
