@@ -1,27 +1,31 @@
-"""Eight real clients that push with a login: each gets a token by itself, with a password or with a refresh token."""
+"""Real clients that push with a login: each gets a token by itself, with a password or with a refresh token."""
 
 from __future__ import annotations
 
 import base64
 import json
+import tempfile
+import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.faults.pushers import ClientFailed, Pushers
-from tests.integration.test_token_clients import TOKENS, UPLOADS, Story, telling
+from tests.integration.test_token_clients import HOUR_S, TOKENS, UPLOADS, Story, telling
 from tests.unit.web.desks import ALICE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Iterator
 
     import trio
 
 CLIENTS = ("crane", "oras", "regctl", "skopeo", "helm", "cosign", "containerd", "jib")
 REFRESHING = ("crane", "oras", "skopeo", "cosign", "containerd")
 """Those that take a refresh token from what `docker login` has kept."""
+GOING_BY_TIME = ("skopeo", "podman")
+"""Those that get another token once theirs has ended by its answer, and not because it is refused."""
 
 
 @pytest.fixture
@@ -40,12 +44,18 @@ def pushers(story: Story, directory: Path, kept: dict[str, str], user: str, secr
     return made
 
 
+def logged_in(story: Story, directory: Path) -> Pushers:
+    """Return clients that alice has logged in."""
+    name, password = ALICE
+    basic = base64.b64encode(b":".join([name.encode(), password])).decode()
+    return pushers(story, directory, {"auth": basic}, name, password.decode())
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_a_client_pushes_with_a_password(story: Story, tmp_path: Path, client: str) -> None:
     """All but regctl get a token with it, and send the password to nothing else."""
-    name, password = ALICE
-    basic = base64.b64encode(b":".join([name.encode(), password])).decode()
-    made = pushers(story, tmp_path, {"auth": basic}, name, password.decode())
+    name, _ = ALICE
+    made = logged_in(story, tmp_path)
     await made.prepare(client)
     failed = await made.push(client, "team/app")
     assert failed is None, (failed, story.seen)
@@ -57,6 +67,44 @@ async def test_a_client_pushes_with_a_password(story: Story, tmp_path: Path, cli
     with suppress(ClientFailed):  # regctl says at once that it is refused
         await other.prepare(client)
     assert await other.push(client, "team/other") is not None
+
+
+@pytest.fixture
+def short_directory() -> Iterator[Path]:
+    """Return a directory whose path is short enough for podman."""
+    with tempfile.TemporaryDirectory(prefix="p") as made:
+        yield Path(made)
+
+
+@pytest.mark.parametrize("client", [*CLIENTS, "podman"])
+async def test_a_push_outlives_its_token(story: Story, short_directory: Path, client: str) -> None:
+    """All tokens end when the first upload begins. The client gets another one, and begins nothing anew.
+
+    skopeo and podman are told that each token ended long ago, as the replica's clock is an hour slow. So they get one
+    before each request. regctl sends the password, and has no token.
+    """
+    if client in GOING_BY_TIME:
+        story.scene.clock.now = time.time() - HOUR_S
+    made = logged_in(story, short_directory)
+    await made.prepare(client)
+    story.until = ("POST", UPLOADS, 202)
+    failed = await made.push(client, "team/app")
+    assert failed is None, (failed, story.seen)
+    assert story.until is None
+    after = story.seen[story.ended_after :]
+    has_token = any(route == TOKENS and status == 200 for _, route, status in after)
+    assert has_token == (client != "regctl"), story.seen
+    assert [each for each in after if each[2] == 401 and each[1].endswith("<upload_id>")] == []
+
+
+@pytest.mark.parametrize("client", GOING_BY_TIME)
+async def test_a_token_that_ends_too_soon_ends_the_push(story: Story, short_directory: Path, client: str) -> None:
+    """These clients do not ask for another one that replaces a token which they think good."""
+    made = logged_in(story, short_directory)
+    await made.prepare(client)
+    story.until = ("POST", UPLOADS, 202)
+    assert await made.push(client, "team/app") is not None
+    assert (await made.push(client, "team/app")) is None
 
 
 @pytest.mark.parametrize("client", REFRESHING)
