@@ -37,8 +37,12 @@ def ability(fleet: Fleet, target: Target, workload: str, options: Options) -> Ab
     prepared_bytes = int(prepared_bytes_per_s * (warm_up_s + duration_s))
     fleet.load(options.load(workload, target, "null", terms.clients * max(options.counts(terms)), prepared_bytes))
     before = all_cpu_s(fleet.trees)
-    outcome = fleet.outcome(fleet.begin(warm_up_s, duration_s))
-    used_s = sum(all_cpu_s(fleet.trees).values()) - sum(before.values())
     kind = WORKLOADS[workload]
+    if kind.once:
+        fleet.begin_once()
+    else:
+        fleet.begin(warm_up_s, duration_s)
+    outcome = fleet.outcome()
+    used_s = sum(all_cpu_s(fleet.trees).values()) - sum(before.values())
     reached = outcome.mb_per_s if kind.unit == "MB/s" else outcome.per_s(kind.headline)
-    return Ability(reached, kind.unit, used_s / (warm_up_s + duration_s))
+    return Ability(reached, kind.unit, used_s / (outcome.duration_s + (0 if kind.once else warm_up_s)))

@@ -24,8 +24,8 @@ UNKNOWN_LINK_BYTES_PER_S = 200e6
 EXISTENCE, WHOLE_BLOBS = 100, 1
 """How much each process of the generator checks; with chaos, everything."""
 EVERYTHING = 1_000_000
-ALL = "all"
-"""Of the store calls; an operation is named as S3 does."""
+ALL, SENT = "all", "sent"
+"""Of the store calls, and the bytes that the store has sent; an operation is named as S3 does."""
 
 Tell = Callable[[SoFar], None]
 
@@ -59,6 +59,17 @@ class _Used:
         return cls(time.monotonic(), all_cpu_s(trees), busy_s(), carried)
 
 
+@dataclass(frozen=True)
+class _Driven:
+    """What came of a load, and what was used before and after it."""
+
+    outcome: Outcome
+    before: _Used
+    after: _Used
+    calls_before: Counter[str] | None
+    calls_after: Counter[str] | None
+
+
 def measure(fleet: Fleet, place: Place, workload: str, options: Options, tell: Tell, turn: int = 1) -> Run:
     """Run one workload and check what it left. Raises `LoadFailed`."""
     load = load_for(place, workload, options, turn)
@@ -73,17 +84,11 @@ def measure(fleet: Fleet, place: Place, workload: str, options: Options, tell: T
             meanwhile.enter_context(chaos.during())
         if options.guesses_per_s and place.target.user is not None:
             guessed = meanwhile.enter_context(guesses(place.target, options.guesses_per_s))
-        times = fleet.begin(options.warm_up_s, options.duration_s)
-        _wait_until(times.count_from, fleet, tell)
-        calls_before = _store_calls(place)
-        before = _Used.now(trees, place)
-        _wait_until(times.until, fleet, tell)
-        after = _Used.now(trees, place)
-        calls_after = _store_calls(place)
-        outcome = fleet.outcome(times)
+        driven = _drive(fleet, place, workload, options, tell, trees)
+    outcome, before, after = driven.outcome, driven.before, driven.after
     run = replace(_run(place, load, outcome), turn=turn, guesses=dict(guessed))
     _note_costs(run, before, after)
-    _note_store_calls(run, calls_before, calls_after)
+    _note_store_calls(run, driven.calls_before, driven.calls_after)
     run.peak_rss_mib = {name: round(tree.peak_rss_bytes() / MIB, 1) for name, tree in trees.items()}
     link_bytes_per_s = options.link_bytes_per_s(options.terms(workload))
     if link_bytes_per_s is not None:
@@ -101,6 +106,28 @@ def measure(fleet: Fleet, place: Place, workload: str, options: Options, tell: T
     run.checked, run.read_back_bytes = verdict.checked, verdict.read_bytes
     run.lost, run.lost_count = verdict.lost, verdict.lost_count
     return run
+
+
+def _drive(
+    fleet: Fleet, place: Place, workload: str, options: Options, tell: Tell, trees: Mapping[str, ProcessTree]
+) -> _Driven:
+    """Let the clients do what they are loaded with, for a time or once. Store calls are counted outside of it."""
+    if WORKLOADS[workload].once:
+        calls_before = _store_calls(place)
+        before = _Used.now(trees, place)
+        fleet.begin_once()
+        outcome = fleet.outcome()
+        after = _Used.now(trees, place)
+        after = replace(after, moment_s=before.moment_s + outcome.duration_s)  # without the time to the beginning
+        return _Driven(outcome, before, after, calls_before, _store_calls(place))
+    times = fleet.begin(options.warm_up_s, options.duration_s)
+    _wait_until(times.count_from, fleet, tell)
+    calls_before = _store_calls(place)
+    before = _Used.now(trees, place)
+    _wait_until(times.until, fleet, tell)
+    after = _Used.now(trees, place)
+    calls_after = _store_calls(place)
+    return _Driven(fleet.outcome(), before, after, calls_before, calls_after)
 
 
 def load_for(place: Place, workload: str, options: Options, turn: int) -> Load:
@@ -126,7 +153,8 @@ def _store_calls(place: Place) -> Counter[str] | None:
     """Return the counts so far, all and by operation as the replicas say, outside the time in which CPU is counted."""
     if place.site is None or place.cluster is None:
         return None
-    return place.cluster.store_operations() + Counter({ALL: place.site.way.calls()})
+    calls, sent_bytes = place.site.way.counts()
+    return place.cluster.store_operations() + Counter({ALL: calls, SENT: sent_bytes})
 
 
 def _run(place: Place, load: Load, outcome: Outcome) -> Run:
@@ -165,4 +193,5 @@ def _note_store_calls(run: Run, before: Counter[str] | None, after: Counter[str]
         return
     differences = after - before
     run.store_calls = differences.pop(ALL, 0) / operations
+    run.store_sent_mib = differences.pop(SENT, 0) / operations / MIB
     run.store_operations = {name: count / operations for name, count in sorted(differences.items())}

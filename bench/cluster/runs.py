@@ -80,6 +80,8 @@ class Run:
     """The same the other way."""
     store_calls: float | None = None
     """For each headline operation, counted on the way to the store."""
+    store_sent_mib: float | None = None
+    """What the store has sent for each of them, heads and bodies."""
     store_operations: dict[str, float] = field(default_factory=dict)
     """The same as the replicas tell it, by operation."""
     acknowledged: int = 0

@@ -42,10 +42,11 @@ class StoreWay:
         """Start it and wait until it takes connections. Raises `NotReady`."""
         self.process.start(lambda: accepts(self._counts_port) and accepts(self.port))
 
-    def calls(self) -> int:
-        """Return how many calls there were."""
+    def counts(self) -> tuple[int, int]:
+        """Return how many calls there were, and how many bytes the store has sent."""
         with socket.create_connection(("127.0.0.1", self._counts_port)) as connection:
-            return int(connection.makefile().read())
+            calls, sent_bytes = map(int, connection.makefile().read().split())
+            return calls, sent_bytes
 
 
 class Cluster:
@@ -125,6 +126,8 @@ class Site:
     directory: Path
     stack: ExitStack
     is_alone: bool
+    is_cached: bool
+    """Ours keeps bytes of blobs on its own disk."""
     certificate: Certificate | None
 
     def trees(self) -> dict[str, ProcessTree]:
@@ -135,7 +138,8 @@ class Site:
     def clusters(self, options: Options) -> list[Cluster]:
         """Return the clusters to compare, ours first; none of their replicas runs yet."""
         locked = Locked.made(self.directory) if options.access else None
-        prepare = partial(zotpy_server, workers=options.workers, locked=locked)
+        cached = self.directory if self.is_cached else None
+        prepare = partial(zotpy_server, workers=options.workers, locked=locked, cached=cached)
         found = [Cluster("zotpy", prepare, self, USER if options.access else None)]
         if options.peer is not None and options.against is not None:
             found.append(Cluster(options.peer, self._peer(options, options.against), self))
@@ -152,7 +156,7 @@ class Site:
 
 def site_of(terms: Terms) -> Terms:
     """Return those terms that a site is made of, all others as they are unless said."""
-    names = ("store_delay_ms", "store_rate_mb_per_s", "alone", "tls")
+    names = ("store_delay_ms", "store_rate_mb_per_s", "alone", "tls", "cached")
     return Terms(**{name: getattr(terms, name) for name in names})
 
 
@@ -182,4 +186,4 @@ def site(below: Ground, terms: Terms, directory: Path) -> Iterator[Site]:
         stack.callback(way.process.kill)
         way.start()
         certificate = make_certificate(directory) if terms.tls else None
-        yield Site(below, way, links, directory, stack, terms.alone, certificate)
+        yield Site(below, way, links, directory, stack, terms.alone, terms.cached, certificate)

@@ -45,6 +45,7 @@ def cells(report: Report, run: Run) -> list[tuple[str, str]]:
         ("busy cores", f"{run.busy_cores:.1f}"),
         ("of others", f"{run.other_cores:.1f}"),
         ("store calls/op", "" if run.store_calls is None else number(run.store_calls)),
+        ("store sends MiB/op", "" if not run.store_sent_mib else number(run.store_sent_mib)),
         ("limit", run.limit if run.is_valid else "INVALID"),
         *([("of peer's", _times(to_peer)), ("CPU of peer's", _times(cpu_to_peer))] if _has_peer(report) else []),
         *([("wanted", verdict(report, run))] if any(WORKLOADS[one.workload].goal for one in report.runs) else []),

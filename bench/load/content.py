@@ -33,6 +33,22 @@ def fresh_content(client: Client, size: int) -> Content:
     return content
 
 
+OWN_LAYERS = 4
+"""Of each client, where each pulls others."""
+
+
+@lru_cache(maxsize=2)
+def storm_layer(load: Load) -> Content:
+    """Return the one layer that all pull at once."""
+    return Content(f"{load.seed}/layer", load.sizes.layer_bytes)
+
+
+@lru_cache(maxsize=64)
+def own_layers(load: Load, index: int) -> list[Content]:
+    """Return the layers that one client pulls, and no other one."""
+    return [Content(f"{load.seed}/layer/{index}/{number}", load.sizes.layer_bytes) for number in range(OWN_LAYERS)]
+
+
 @lru_cache(maxsize=2)
 def storm_image(load: Load) -> Image:
     """Return the one image that all pull: the same for all clients of a load."""

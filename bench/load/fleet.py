@@ -1,5 +1,6 @@
 """The load generator as seen from the program that measures: some processes, given one load together."""
 
+import math
 import pickle
 import queue
 import subprocess
@@ -100,7 +101,14 @@ class Fleet:
     def begin(self, warm_up_s: float, duration_s: float) -> Times:
         """Let it begin, and return when what happens. The outcome is fetched by `outcome`."""
         now = time.monotonic() + LEAD_S
-        times = Times(now, now + warm_up_s, now + warm_up_s + duration_s)
+        return self._begin(Times(now, now + warm_up_s, now + warm_up_s + duration_s))
+
+    def begin_once(self) -> Times:
+        """Let each client do one thing, all at the same moment, which is returned as `begin` and `count_from`."""
+        now = time.monotonic() + LEAD_S
+        return self._begin(Times(now, now, math.inf))
+
+    def _begin(self, times: Times) -> Times:
         for worker in self._workers:
             worker.order("run", times)
         return times
@@ -109,10 +117,11 @@ class Fleet:
         """Return how far the run is."""
         return sum((worker.progress for worker in self._workers), SoFar())
 
-    def outcome(self, times: Times) -> Outcome:
+    def outcome(self) -> Outcome:
         """Wait for what was begun to end, and return what came of it. Raises `LoadFailed`."""
-        outcome = Outcome(times.until - times.count_from)
-        for found in self._answers():
+        answers: list[Outcome] = self._answers()
+        outcome = Outcome(max(found.duration_s for found in answers))
+        for found in answers:
             outcome.add(found)
         return outcome
 

@@ -28,6 +28,8 @@ class Terms:
     """Of each client."""
     tls: bool = False
     """Between clients and a replica that is alone."""
+    cached: bool = False
+    """Ours keeps bytes of blobs on its own disk."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,10 @@ class Load:
 
 @dataclass(frozen=True)
 class Times:
-    """When a run begins, what of it counts, and from when on nothing new is begun; of the monotonic clock."""
+    """When a run begins, what of it counts, and from when on nothing new is begun; of the monotonic clock.
+
+    Without an end each client does one thing.
+    """
 
     begin: float
     count_from: float

@@ -4,6 +4,7 @@ import math
 
 from bench.clients.blobs import blob_is_there, check_version, pull_blob
 from bench.clients.connection import Connection, Refused
+from bench.clients.content import Content
 from bench.clients.images import Image, pull_manifest
 from bench.load.clients import Client
 from bench.load.content import (
@@ -13,8 +14,10 @@ from bench.load.content import (
     fresh_content,
     head_blobs,
     mixed_images,
+    own_layers,
     small_image_of,
     storm_image,
+    storm_layer,
     tag_image,
 )
 
@@ -55,6 +58,48 @@ def pull_image(client: Client, repository: str, image: Image) -> None:
             pull_blob(connection, repository, blob)
 
     client.perform("pull of an image", pull_all)
+
+
+STORM_REPOSITORY = "bench/storm"
+
+
+def seed_layer(client: Client) -> None:
+    """Push the one layer that all pull at once."""
+    client.push(STORM_REPOSITORY, storm_layer(client.load))
+
+
+def seed_pulled_layer(client: Client) -> None:
+    """Push it, and pull it once."""
+    seed_layer(client)
+    pull_layer(client)
+
+
+def know_layers(client: Client) -> None:
+    """Compute the digests of what is pulled."""
+    for content in (storm_layer(client.load), *own_layers(client.load, client.index)):
+        assert content.digest, "computed now"
+
+
+def pull_layer(client: Client) -> None:
+    """Pull the one layer."""
+    _pull_layer(client, storm_layer(client.load))
+
+
+def seed_own_layers(client: Client) -> None:
+    """Push what each client pulls alone."""
+    for index in range(client.load.clients):
+        for content in own_layers(client.load, index):
+            client.push(STORM_REPOSITORY, content)
+
+
+def pull_own_layers(client: Client) -> None:
+    """Pull layers that nobody else pulls, one after another."""
+    for content in own_layers(client.load, client.index):
+        _pull_layer(client, content)
+
+
+def _pull_layer(client: Client, content: Content) -> None:
+    client.perform("pull", lambda connection: pull_blob(connection, STORM_REPOSITORY, content))
 
 
 def seed_base(client: Client) -> None:

@@ -53,10 +53,13 @@ class Crew:
     def run(self, times: Times) -> Outcome:
         """Do it, and return what came of it within the time that counts."""
         with ThreadPoolExecutor(max(1, len(self.clients))) as pool:
-            running = [pool.submit(self._drive, client, times) for client in self.clients]
+            drive = self._drive_once if self.workload.once else self._drive
+            running = [pool.submit(drive, client, times) for client in self.clients]
             before = self._moved_at(times.count_from)
-            after = self._moved_at(times.until)
+            after = self._moved() if self.workload.once else self._moved_at(times.until)
             wait(running)
+        if self.workload.once:
+            after, times = self._moved(), replace(times, until=time.monotonic())
         for future in running:
             future.result()
         for client in self.clients:
@@ -74,6 +77,10 @@ class Crew:
         time.sleep(max(0.0, times.begin + place * (times.count_from - times.begin) / 2 - time.monotonic()))
         while time.monotonic() < times.until:
             self.workload.step(client)
+
+    def _drive_once(self, client: Client, times: Times) -> None:
+        time.sleep(max(0.0, times.begin - time.monotonic()))
+        self.workload.step(client)
 
     def _moved_at(self, moment: float) -> tuple[int, int]:
         while (left_s := moment - time.monotonic()) > 0:

@@ -65,6 +65,8 @@ class Workload:
     """The name by which all variants are asked for together."""
     terms: Terms = field(default_factory=Terms)
     goal: Goal | None = None
+    once: bool = False
+    """All clients do it once, and at the same moment: the run ends when all of them are done."""
 
 
 def _push(name: str, variant: str, terms: Terms, goal: Goal) -> Workload:
@@ -78,6 +80,11 @@ def _pull(name: str, variant: str, terms: Terms, goal: Goal) -> Workload:
     return Workload(
         f"{name} {variant}".rstrip(), "MB/s", "pull of an image", *steps_of, group=name, terms=terms, goal=goal
     )
+
+
+def _storm(name: str, seed: Callable[[Client], object], terms: Terms, *, step: Callable[[Client], object]) -> Workload:
+    group, goal = name.partition(" ")[0], Goal("share", 0.5)
+    return Workload(name, "MB/s", "pull", step, seed, steps.know_layers, group, terms, goal, once=True)
 
 
 def _of_clusters() -> Iterable[Workload]:
@@ -98,6 +105,14 @@ def _of_one_replica() -> Iterable[Workload]:
     yield _push("push-cpu", "chunked", near, share)
     yield _push("push-cpu", "length", replace(near, flows=("length",)), share)
     yield _pull("pull-cpu", "", near, Goal("value", 0.7))
+    yield _pull("cached", "pull", replace(near, cached=True), Goal("share", 0.5))
+    filling = replace(near, layer_bytes=128 * MIB, cached=True)
+    kept = _storm("cached filling", steps.seed_own_layers, filling, step=steps.pull_own_layers)
+    yield replace(kept, goal=Goal("share", 1.4))
+    storm = replace(near, clients=16, layer_bytes=64 * MIB, cached=True)
+    yield _storm("storm first", steps.seed_layer, storm, step=steps.pull_layer)
+    yield _storm("storm again", steps.seed_pulled_layer, storm, step=steps.pull_layer)
+    yield _storm("storm uncached", steps.seed_layer, replace(storm, cached=False), step=steps.pull_layer)
     far = Terms(clients=1, layer_bytes=100 * MIB, store_delay_ms=25, alone=True)
     yield _push("latency", "push", far, Goal("times", 3))
     yield _pull("latency", "pull", far, Goal("times", 2))

@@ -70,10 +70,11 @@ def zotpy_server(
     workers: int = 1,
     build: Build = Build(),
     locked: Locked | None = None,
+    cached: Path | None = None,
 ) -> RegistryServer:
     """Prepare a replica, or so many workers, that keeps everything under the prefix; nothing is started yet.
 
-    Unless it is locked, everybody may do everything.
+    Unless it is locked, everybody may do everything. If it is cached, it keeps bytes of blobs below that directory.
     """
     place = place or Place()
     http: dict[str, Any] = {"address": place.host, "port": str(place.port), "workers": workers}
@@ -81,11 +82,13 @@ def zotpy_server(
         http["tls"] = {"cert": str(place.tls.cert), "key": str(place.tls.key)}
     if locked is not None:
         http |= locked.settings()
-    settings = {
+    settings: dict[str, Any] = {
         "storage": {"storageDriver": {"name": "s3", **_driver(bucket, prefix)}},
         "http": http,
         "log": {"level": "error"},
     }
+    if cached is not None:
+        settings["cache"] = {"directory": str(cached / f"{place.name or 'zotpy'}-cache")}
     path = directory / f"{place.name or 'zotpy'}.json"
     path.write_text(json.dumps(settings, indent=2))
     command: list[str | Path] = [build.python, "-m", "zotpy", "serve", "-c", path]

@@ -5,7 +5,7 @@ call, and with hundreds of calls a second it would be the relay that is measured
 It relies on what holds for S3 clients: a call begins with the first bytes that a client sends after an answer (RFC 9112
 without pipelining), where an interim answer, 100 (Continue), is none. Where each connection has a rate, the kernel
 keeps it (SO_MAX_PACING_RATE, socket(7)), which costs nothing here. Whoever connects to the port for counts is told how
-many calls there were.
+many calls there were, and how many bytes came back.
 
 As a link, where the kernel may not be asked for one, all connections share one rate in each direction: those of the
 replica's clients and those to its store. Every byte is received and sent once more, which costs more CPU than a link
@@ -50,6 +50,8 @@ class Way:
     there: Direction | None = None
     back: Direction | None = None
     calls: int = 0
+    sent_bytes: int = 0
+    """From the store, heads and bodies."""
 
     def pace(self, transport: asyncio.BaseTransport) -> None:
         """Bound what is sent on a connection, if it has a rate."""
@@ -131,6 +133,8 @@ class StoreSide(_Side):
     def data_received(self, data: bytes) -> None:
         """Pass on an answer, or a part of one."""
         self.answered = not data.startswith(CONTINUE)
+        if self._way is not None:
+            self._way.sent_bytes += len(data)
         self.forward(data)
 
 
@@ -183,7 +187,7 @@ async def serve(ways: Sequence[tuple[str, int, Way]], counts_port: int | None = 
 
 
 def _tell(way: Way, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"%d\n" % way.calls)
+    writer.write(b"%d %d\n" % (way.calls, way.sent_bytes))
     writer.close()  # once that is sent
 
 
@@ -197,7 +201,7 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.servers.relay")
     parser.add_argument("--way", type=_way, action="append", required=True, metavar="HOST:PORT=HOST:PORT")
-    parser.add_argument("--counts-port", type=int, help="where to say how many calls there were on the first way")
+    parser.add_argument("--counts-port", type=int, help="where to say how many calls and bytes were on the first way")
     parser.add_argument("--delay-ms", type=float, default=0.0, help="of each call")
     parser.add_argument("--rate-mb", type=float, help="of each connection, in each direction")
     parser.add_argument("--link-mb", type=float, help="of all together, in each direction; a second way goes back")

@@ -21,7 +21,7 @@ OVER_LINKS = {
     *("pieces 4k", "pieces 16k", "pieces 64k", "pieces chunked", "pieces 4k x4", "pieces chunked x4"),
     *("windows 16k", "windows 64k", "windows 256k"),
 }
-GROUPS = ("push-cpu", "pull-cpu", "latency", "small-images", "requests", "pieces", "windows")
+GROUPS = ("push-cpu", "pull-cpu", "cached", "storm", "latency", "small-images", "requests", "pieces", "windows")
 QUICK = ("--duration", "0.4", "--warm-up", "0.1")
 
 
@@ -35,13 +35,15 @@ def test_every_workload_gives_valid_figures_of_zotpy(tmp_path: Path) -> None:
         *requests,
         "push-cpu chunked",
         "push-cpu length",
-        "pull-cpu",
+        *("pull-cpu", "cached pull", "cached filling"),
+        *("storm first", "storm again", "storm uncached"),
         "small-images docker",
         "small-images containerd",
     }
     assert runs.keys() == alone | {"latency push", "latency pull"} | OVER_LINKS | {f"{one} tls" for one in OVER_LINKS}
     assert [one for one in runs.values() if not one["checked"] or one["replicas"] != 1] == []
     assert [one for one in runs.values() if not one["cpu_cores"]["replica0"] or not one["peak_rss_mib"]] == []
+    assert runs["storm again"]["store_sent_mib"] < 0.1 < runs["storm uncached"]["store_sent_mib"]
     assert {"seaweedfs", "zotpy"} == found["versions"].keys()
     assert {"25 ms a call", "25 ms a call, 90 MB/s a connection", "0 ms a call"} <= set(found["limits"].values())
 
