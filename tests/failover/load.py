@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     Pull = Callable[[str, Path], object]
     """Pulls a reference into a new directory."""
 
+BETWEEN_S = 1.0
+"""How long a client rests after each image, so that the machine is not full of pushes that show nothing else."""
+
 
 @dataclass
 class Load:
@@ -85,7 +88,7 @@ class Load:
 
     def _until_enough(self) -> Iterator[int]:
         for number in range(MOST_PUSHES):
-            if self.enough.is_set():
+            if self.enough.wait(BETWEEN_S):
                 return
             yield number
 

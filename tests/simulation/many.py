@@ -57,7 +57,9 @@ def first_failure(seeds: range, theme: str = "", without: str = "") -> Failure |
     """Run schedules on all processors up to the first that fails."""
     work = partial(_first_of, theme=theme, without=without)
     chunks = [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)]
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with context.Pool(os.cpu_count()) as pool:
         for failure in pool.imap(work, chunks):
             if failure is not None:
                 return failure
