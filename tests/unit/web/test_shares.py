@@ -1,4 +1,7 @@
-"""However a body ends, its share of what the system holds goes back to the others."""
+"""However a body ends, its share of what the system holds goes back to the others.
+
+Time passes only while a test lets it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from typing import TYPE_CHECKING
 import h11
 import pytest
 import trio
+import trio.testing
 
+from tests.unit.still_clock import STEP_S, passing
 from tests.unit.web.certificates import write_certificate
 from tests.unit.web.raw import RawClient, connect_narrow
 from tests.unit.web.serving import REPO, SETTINGS, push_zeros, serving
@@ -79,11 +84,17 @@ def configure(directory: Path, *, tls: bool) -> tuple[ServerConfig, ssl.SSLConte
     return config, ssl.create_default_context(cafile=str(certificate))
 
 
-async def count_to(bodies: int, shares: Shares) -> None:
-    """Wait until so many bodies have a share."""
-    with trio.fail_after(30.0):
-        while shares.bodies != bodies:  # noqa: ASYNC110 - a counter wakes nobody
-            await trio.sleep(0.01)
+async def until_shared(shares: Shares) -> None:
+    """Wait until a body has a share."""
+    while not shares.bodies:
+        await trio.testing.wait_all_tasks_blocked()
+
+
+async def until_given_back(shares: Shares, clock: trio.testing.MockClock) -> None:
+    """Let time pass until no body has a share."""
+    async with passing(clock):
+        while shares.bodies:  # noqa: ASYNC110 - a counter wakes nobody
+            await trio.sleep(STEP_S)
 
 
 async def begin_body(replica: Replica, client: RawClient, framing: str) -> None:
@@ -94,7 +105,7 @@ async def begin_body(replica: Replica, client: RawClient, framing: str) -> None:
     else:
         await client.begin("PATCH", location, None, Transfer_Encoding="chunked")
     await client.send(BEGUN_BYTES)
-    await count_to(1, replica.config.receiving)
+    await until_shared(replica.config.receiving)
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -107,6 +118,7 @@ async def test_a_body_that_is_cut_gives_its_share_back(
     nursery: trio.Nursery,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    mock_clock: trio.testing.MockClock,
 ) -> None:
     """Whoever cuts it, and whether or not the client learns of it."""
     monkeypatch.setattr("zotpy.http.server.sending.LINGER_S", 0.1)
@@ -118,7 +130,7 @@ async def test_a_body_that_is_cut_gives_its_share_back(
         async with client.stream:
             await begin_body(replica, client, framing)
             await end(client)
-            await count_to(0, config.receiving)
+            await until_given_back(config.receiving, mock_clock)
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -148,7 +160,9 @@ async def test_a_whole_body_gives_its_share_back_while_its_connection_goes_on(
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
-async def test_a_server_that_is_cancelled_leaves_no_share(framing: str, tmp_path: Path) -> None:
+async def test_a_server_that_is_cancelled_leaves_no_share(
+    framing: str, tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
     """Also while its connections gather."""
     config, _ = configure(tmp_path, tls=False)
     async with trio.open_nursery() as ours, serving(ours, SETTINGS, config) as replica:
@@ -157,7 +171,7 @@ async def test_a_server_that_is_cancelled_leaves_no_share(framing: str, tmp_path
             await begin_body(replica, client, framing)
             ours.cancel_scope.cancel()
             with trio.CancelScope(shield=True):
-                await count_to(0, config.receiving)
+                await until_given_back(config.receiving, mock_clock)
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -167,6 +181,7 @@ async def test_an_answer_that_is_cut_gives_its_share_back(
     tls: bool,  # noqa: FBT001
     nursery: trio.Nursery,
     tmp_path: Path,
+    mock_clock: trio.testing.MockClock,
 ) -> None:
     """A client that says that no more will come is taken for one that has left."""
     config, trusted = configure(tmp_path, tls=tls)
@@ -176,9 +191,9 @@ async def test_an_answer_that_is_cut_gives_its_share_back(
         async with client.stream:
             await client.begin("GET", f"/v2/{REPO}/blobs/{digest}", None)
             client.http.send(h11.EndOfMessage())
-            await count_to(1, config.sending)
+            await until_shared(config.sending)
             await end(client)
-            await count_to(0, config.sending)
+            await until_given_back(config.sending, mock_clock)
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -186,6 +201,7 @@ async def test_a_whole_answer_gives_its_share_back(
     nursery: trio.Nursery,
     tmp_path: Path,
     tls: bool,  # noqa: FBT001
+    mock_clock: trio.testing.MockClock,
 ) -> None:
     """Several times on one connection."""
     config, trusted = configure(tmp_path, tls=tls)
@@ -196,8 +212,8 @@ async def test_a_whole_answer_gives_its_share_back(
             for _ in range(2):
                 await client.begin("GET", f"/v2/{REPO}/blobs/{digest}", None)
                 client.http.send(h11.EndOfMessage())
-                await count_to(1, config.sending)
+                await until_shared(config.sending)
                 status, body = await client.receive()
                 assert (status, len(body)) == (200, LONG_BYTES)
-                await count_to(0, config.sending)
+                await until_given_back(config.sending, mock_clock)
                 client.http.start_next_cycle()

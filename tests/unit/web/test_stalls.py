@@ -188,6 +188,22 @@ async def test_a_trickle_over_a_real_connection_is_refused(
         assert (await replica.client.get(location)).status_code == 204
 
 
+async def test_a_client_that_stops_sending_is_told_so_and_may_go_on(
+    nursery: trio.Nursery, mock_clock: trio.testing.MockClock
+) -> None:
+    """In the middle of a chunk nothing comes any more: the answer is 408, and what came counts."""
+    async with serving(nursery, IMPATIENT) as replica:
+        location = await replica.begin()
+        client = RawClient(await replica.connect())
+        async with client.stream:
+            await client.begin("PATCH", location, 1000)
+            await client.send(400)
+            async with passing(mock_clock):
+                status, _ = await client.receive()
+        assert status == 408
+        assert (await replica.client.get(location)).headers["Range"] == "0-399"
+
+
 class Taker:
     """A client that takes this many bytes after each pause."""
 
