@@ -6,14 +6,22 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Protocol
 
+import trio
+
 from zotpy.cache.filling import Filling, on_disk
+from zotpy.cache.presence import present_bytes
 from zotpy.cache.shelf import CachedFile
+from zotpy.core.file_pieces import FilePiece
 from zotpy.core.ranges import Span
-from zotpy.core.units import KIB
+from zotpy.core.units import KIB, MIB
 from zotpy.memory.accounts import Account
 from zotpy.memory.readers import Readers, Turn
 
 PIECE_BYTES = 512 * KIB
+FILE_PIECE_BYTES = 2 * MIB
+"""The system takes so many bytes from a file within a millisecond, in which no other task has a turn."""
+LEAST_FILE_BYTES = 256 * KIB
+"""If fewer are in memory, a thread reads what follows: the turns of many short pieces would cost more."""
 _NOT_HERE = {errno.EAGAIN, errno.EOPNOTSUPP}
 
 
@@ -31,7 +39,7 @@ class CacheReads:
     """The iterator. Bytes that the disk does not give come from `rest`.
 
     It holds memory only for a piece that is on the disk: while it waits for the download it holds nothing that the
-    download may need.
+    download may need. If the answer takes pieces of files, it holds none for what the system has in memory.
     """
 
     def __init__(
@@ -57,20 +65,24 @@ class CacheReads:
         self._rest: AsyncIterator[bytes] | None = None
         self._buffer = bytearray()
         self._give_back: Callable[[], None] | None = None
+        self._lent: FilePiece | None = None
+        """The last piece, if it was one of the file: who has it says how much of it was sent."""
+        self._takes_files = turn.takes_files
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Return itself."""
         return self
 
     async def __anext__(self) -> bytes:
-        """Return the next bytes. Raises what the store raises."""
-        if self._give_back is not None:  # a caller that asks for the next piece has sent the last one
-            self._give_back()
-            self._give_back = None
+        """Return the next bytes, where they are in the file if the answer takes that. Raises what the store raises."""
+        self._settle()
         if self._rest is None:
             if self._at >= self._end:
                 raise StopAsyncIteration
             piece = await self._next_piece()
+            if isinstance(piece, FilePiece):
+                self._lent = piece
+                return piece  # type: ignore[return-value]  # to one who knows it
             if piece is not None:
                 self._at += len(piece)
                 self._cache.served(len(piece))
@@ -78,15 +90,32 @@ class CacheReads:
             self._rest = await self._open_rest(Span(self._at, self._end))
         return await anext(self._rest)
 
-    async def _next_piece(self) -> memoryview | None:
-        """Read the next piece once it is on the disk; `None`: the disk has failed, or never gets it."""
+    def _settle(self) -> None:
+        """Count the last piece: a caller that asks for the next one has sent what it could."""
+        if self._give_back is not None:
+            self._give_back()
+            self._give_back = None
+        if self._lent is not None:
+            taken_bytes, self._lent = self._lent.taken_bytes, None
+            self._takes_files = taken_bytes > 0
+            self._at += taken_bytes
+            self._cache.served(taken_bytes)
+
+    async def _next_piece(self) -> memoryview | FilePiece | None:
+        """Return the next piece once it is on the disk; `None`: the disk has failed, or never gets it."""
         here = self._file.size_bytes
         if self._filling is not None:
             await self._filling.reach(self._at)
             here = self._filling.filled_bytes
-        size_bytes = min(here, self._end, self._at + PIECE_BYTES) - self._at
+        size_bytes = min(here, self._end) - self._at
         if size_bytes <= 0 or self._file.descriptor is None:
             return None
+        if self._takes_files:
+            await trio.lowlevel.checkpoint()  # others get a turn, however fast the client is
+            if (piece := self._in_file(self._file.descriptor, size_bytes)) is not None:
+                self._turn.is_first = False
+                return piece
+        size_bytes = min(size_bytes, PIECE_BYTES)
         reserved_bytes = await self._readers.begin(self._account, size_bytes, is_first=self._turn.is_first)
         self._turn.is_first = False
         give_back = partial(self._readers.release, self._account, reserved_bytes)
@@ -98,6 +127,14 @@ class CacheReads:
             self._give_back()
             self._give_back = None
             return None
+
+    def _in_file(self, descriptor: int, size_bytes: int) -> FilePiece | None:
+        """Return the next bytes in the file, if the system has enough of them in memory: no turn waits for a disk."""
+        most_bytes = min(size_bytes, FILE_PIECE_BYTES)
+        length = present_bytes(descriptor, self._at, most_bytes)
+        if length < min(most_bytes, LEAST_FILE_BYTES):
+            return None
+        return FilePiece(descriptor, self._at, length)
 
     async def _read(self, descriptor: int, size_bytes: int) -> memoryview:
         """Read at once what the system has in memory, otherwise in a thread."""
@@ -127,6 +164,4 @@ class CacheReads:
 
     def close(self) -> None:
         """Give back what the last piece holds."""
-        if self._give_back is not None:
-            self._give_back()
-            self._give_back = None
+        self._settle()

@@ -35,6 +35,8 @@ class Turn:
 
     is_first: bool = True
     """Nothing was sent yet: its client can still be told to try again."""
+    takes_files: bool = False
+    """Its pieces may be in files (`zotpy.core.file_pieces`)."""
 
 
 class Readers:

@@ -31,10 +31,11 @@ async def read(call: Call) -> Response:
     spans = content.ranges(call.request, call.registry.settings.http.max_ranges)
     if value.data_id is None:
         return answer_content(content, spans, value.content)
-    is_for_the_store = spans is None or len(spans) == 1
-    if is_for_the_store and (url := await blobs.redirect(value)) is not None:
+    is_one_span = spans is None or len(spans) == 1
+    if is_one_span and (url := await blobs.redirect(value)) is not None:
         return _redirect(url, wanted)
-    return answer_content(content, spans, partial(blobs.serve, repo, wanted, value, turn=Turn()))
+    turn = Turn(takes_files=call.request.takes_files and is_one_span)
+    return answer_content(content, spans, partial(blobs.serve, repo, wanted, value, turn=turn))
 
 
 def _redirect(url: str, digest: Digest) -> Response:

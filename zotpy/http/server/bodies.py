@@ -221,6 +221,7 @@ class BoundedRequest:
         "raw_path",
         "reached",
         "route",
+        "takes_files",
         "user",
     )
 
@@ -254,6 +255,8 @@ class BoundedRequest:
         """The id of the API key by which the caller has logged in, which is no secret; empty: by something else."""
         self.login = ""
         """How the caller is known, such as `htpasswd` or `anonymous`; empty if nobody asks, or if the login failed."""
+        self.takes_files = False
+        """Pieces of its answer may be in files (`zotpy.core.file_pieces`)."""
         self.held: Held | None = None
         """The memory that its body and its answer take. It is given back once the answer was sent, or cannot be
         sent."""

@@ -19,6 +19,7 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.typing import AppWrapper
 
+from zotpy.core.file_pieces import FilePiece
 from zotpy.http import http1
 from zotpy.http.server.admission import Admission, Entry
 from zotpy.http.server.exchange import Exchange
@@ -103,14 +104,14 @@ class BoundedConnection(TCPServer):
         if not await self.send(event.data):
             await self.protocol.handle(Closed())
 
-    async def send(self, data: bytes) -> bool:
-        """Send bytes. `False`: the client takes none any more."""
+    async def send(self, data: bytes | FilePiece) -> bool:
+        """Send bytes; of a file those that there is room for. `False`: the client takes none any more."""
         try:
             self.send_lock.acquire_nowait()  # `acquire` would give all other tasks a turn
         except trio.WouldBlock:
             await self.send_lock.acquire()
         try:
-            await self.wire.send(memoryview(data))
+            await (self.wire.send_file(data) if isinstance(data, FilePiece) else self.wire.send(memoryview(data)))
         except trio.TooSlowError:
             log.warning("client_cut", reason="it reads no more", seconds=self.config.send_stall_s)
             self.is_cut = True

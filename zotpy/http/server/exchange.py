@@ -17,6 +17,7 @@ from quart import Response
 from quart.wrappers.response import DataBody, ResponseBody
 
 from zotpy.core.errors import RegistryError
+from zotpy.core.file_pieces import FilePiece
 from zotpy.http.server.answer_heads import HeadInvalid
 from zotpy.http.server.bodies import BoundedRequest
 from zotpy.http.server.cuts import Cut
@@ -47,6 +48,7 @@ class Exchange:
         self.request = BoundedRequest(
             head.method, unquote(path) if "%" in path else path, query, head.fields, connection=connection
         )
+        self.request.takes_files = connection.wire.takes_files
         peer, self._scheme = connection.peer
         self.request.reached = app.proxies.trace(peer, self._scheme, head.fields)
         self.answered = Answered(head.method, "", self.request.path, self.request.reached, trio.current_time())
@@ -171,6 +173,13 @@ class Exchange:
         left = length
         async with body as pieces:
             async for piece in pieces:
+                self._connection.wire.pace.holds = not isinstance(piece, FilePiece)
+                if isinstance(piece, FilePiece):
+                    left -= await self._send_from_file(head, piece)
+                    head = b""
+                    if left <= 0:
+                        self._note_answered()
+                    continue
                 left -= len(piece)
                 if left <= 0:
                     self._note_answered()
@@ -188,7 +197,15 @@ class Exchange:
         if head:
             await self._send_whole(head, b"")
 
-    async def _deliver(self, data: bytes) -> None:
+    async def _send_from_file(self, head: bytes, piece: FilePiece) -> int:
+        """Send what there is room for, and return how much that was. While it waits, nothing is held for the client."""
+        if head:
+            await self._deliver(head)
+        await self._deliver(piece)
+        self.answered.sent_bytes += piece.taken_bytes
+        return piece.taken_bytes
+
+    async def _deliver(self, data: bytes | FilePiece) -> None:
         """Send bytes. If the client takes none any more, that ends the exchange: at once if more was to be sent."""
         self._has_begun = True
         if not await self._connection.send(data):

@@ -6,6 +6,7 @@ pushes must bring more. Otherwise a hundred clients that read 2 KB a second, eac
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import trio
 
@@ -46,21 +47,27 @@ class Pace:
         It is shielded, as in hypercorn: half an event would spoil the next one.
         """
         if sent_bytes := send_now(data):
-            self._note(sent_bytes, 0.0)
+            self.note(sent_bytes, 0.0)
             if sent_bytes == len(data):
                 return
             data = data[sent_bytes:]
-        with trio.CancelScope(shield=True) as scope:
-            while data:
-                asked_at = trio.current_time()
-                scope.deadline = asked_at + self._stall_s - self._waited_s
-                sent_bytes = await send_some(data)
-                data = data[sent_bytes:]
-                self._note(sent_bytes, trio.current_time() - asked_at)
+        while data:
+            sent_bytes = await self.send_once(partial(send_some, data))
+            data = data[sent_bytes:]
+
+    async def send_once(self, send_some: Callable[[], Awaitable[int]]) -> int:
+        """Send what `send_some` can, and return how much that was. Raises as `send_all`."""
+        asked_at = trio.current_time()
+        sent_bytes = 0
+        with trio.CancelScope(shield=True, deadline=asked_at + self._stall_s - self._waited_s) as scope:
+            sent_bytes = await send_some()
         if scope.cancelled_caught:
             raise trio.TooSlowError
+        self.note(sent_bytes, trio.current_time() - asked_at)
+        return sent_bytes
 
-    def _note(self, taken_bytes: int, waited_s: float) -> None:
+    def note(self, taken_bytes: int, waited_s: float) -> None:
+        """Note that the client took bytes, after a wait."""
         self._waited_s += waited_s
         self._taken_bytes += taken_bytes
         asked_bytes = self._contested_bytes() if self.holds else 0

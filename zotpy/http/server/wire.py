@@ -3,11 +3,14 @@
 import os
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from typing import Any
 
 import trio
 
+from zotpy.core.file_pieces import FilePiece
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.pace import Pace
 from zotpy.http.server.patience import Patience
@@ -47,6 +50,11 @@ class Wire:
         transport: Any = self.stream if self._tls is None else self._tls.transport_stream
         opened: trio.socket.SocketType = transport.socket
         return opened
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether the system can send bytes of a file by itself: TLS encrypts them here."""
+        return self._tls is None
 
     @property
     def peer_certificate(self) -> bytes | None:
@@ -111,7 +119,20 @@ class Wire:
             encrypted = self._tls.encrypt(data[start : start + TLS_SLICE_BYTES])
             await self.pace.send_all(self._send_some, memoryview(encrypted), self._send_now)
 
+    async def send_file(self, piece: FilePiece) -> None:
+        """Send what the socket has room for, and note in the piece how much that was. Otherwise as `send`.
+
+        The rest is for the next call: until then its bytes may have left the memory, and whoever has the file looks.
+        """
+        if sent_bytes := self._send_file_now(piece):
+            self.pace.note(sent_bytes, 0.0)
+        else:
+            await self.pace.send_once(partial(self._once_there_is_room, partial(self._send_file_now, piece)))
+
     async def _send_some(self, data: memoryview) -> int:
+        return await self._once_there_is_room(partial(self._send_now, data))
+
+    async def _once_there_is_room(self, send_now: Callable[[], int]) -> int:
         """Send what the socket has room for, once it has any.
 
         Other tasks get no turn before that, as with trio's own `send`: a task that answers waits for the next piece
@@ -121,7 +142,7 @@ class Wire:
             if self._is_full:
                 await self._wait_for_room()
                 self._is_full = False
-            if sent_bytes := self._send_now(data):
+            if (sent_bytes := send_now()) or not self._is_full:
                 return sent_bytes
 
     def _send_now(self, data: memoryview) -> int:
@@ -134,6 +155,25 @@ class Wire:
             sent_bytes = 0
         self._is_full = sent_bytes < len(data)
         return sent_bytes
+
+    def _send_file_now(self, piece: FilePiece) -> int:
+        """Send what the socket has room for, without waiting. If the file gives nothing, none is sent, nor is it full.
+
+        An error that is neither the socket's nor for certain the disk's is left to a read of the file.
+        """
+        if self._is_full:
+            return 0
+        try:
+            piece.taken_bytes = os.sendfile(self.socket.fileno(), piece.descriptor, piece.start, piece.length)
+        except BlockingIOError:
+            self._is_full = True
+        except ConnectionError:
+            raise
+        except OSError:
+            return 0
+        else:
+            self._is_full = 0 < piece.taken_bytes < piece.length
+        return piece.taken_bytes
 
     async def _wait_for_room(self) -> None:
         """Wait until the socket has room for a bite, or for a share of the stall timeout.
