@@ -16,6 +16,7 @@ from zotpy.commands.access import add_access
 from zotpy.commands.du import add_du
 from zotpy.commands.fsck import add_fsck
 from zotpy.commands.gc import add_gc
+from zotpy.commands.import_ import add_import
 from zotpy.config import ConfigError, load_settings
 from zotpy.http.private_parts import SERVER
 from zotpy.libraries import LibraryChanged, check
@@ -39,6 +40,8 @@ _EXAMPLES = """examples:
   zotpy gc -c /etc/zotpy/config.yaml    collect garbage while replicas serve
   zotpy du -c /etc/zotpy/config.yaml    show how much space each repository uses
   zotpy fsck --repair --read all        check everything, and rebuild what can be rebuilt
+  zotpy import -c /etc/zotpy/config.yaml old-registry.example:5000
+                                        copy what another registry has and this one has not
 
 exit codes: 0 done, 1 failed, 2 wrong arguments or configuration
 """
@@ -172,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     add_gc(commands)
     add_du(commands)
     add_fsck(commands)
+    add_import(commands)
     return parser
 
 

@@ -106,16 +106,21 @@ class UpstreamRegistry:
         If the upstream has no referrers API, they are those of the tag that clients maintain instead of it
         (distribution spec, *Referrers Tag Schema*).
         """
+        listed = await self.listed_referrers(repo, digest)
+        return await self._tagged_referrers(repo, digest) if listed is None else listed
+
+    async def listed_referrers(self, repo: str, digest: Digest) -> list[dict[str, Any]] | None:
+        """Do the same by the referrers API alone; `None`: the upstream has none."""
         found: list[dict[str, Any]] = []
         pages = Pages(self._host, self._request(repo, f"referrers/{digest}", accept=OCI_INDEX))
         try:
             while (page := await pages.next()) is not None and len(found) < MOST_REFERRERS:
                 media_type, content = page
                 if media_type != OCI_INDEX:
-                    return await self._tagged_referrers(repo, digest)
+                    return None
                 found += read_descriptors(content, f"the list of referrers of {digest}")
         except NotAtUpstream:
-            return await self._tagged_referrers(repo, digest)
+            return None
         return found[:MOST_REFERRERS]
 
     async def _tagged_referrers(self, repo: str, digest: Digest) -> list[dict[str, Any]]:

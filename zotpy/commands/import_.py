@@ -1,0 +1,143 @@
+"""`zotpy import`: copies repositories of another registry into the bucket."""
+
+import argparse
+import json
+import re
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zotpy.commands.arguments import add_bucket_arguments
+
+if TYPE_CHECKING:
+    from zotpy.importing.jobs import Job
+    from zotpy.importing.tally import Tally
+    from zotpy.settings import Settings
+
+_DESCRIPTION = """Copy repositories into the registry, while its replicas serve and the source may change.
+
+A source is
+  HOST[:PORT][/REPOSITORY]  a registry; with http:// before it without TLS. Without a repository, all of them.
+                            A repository may be a pattern, such as team/**.
+
+Digests stay as they are. Signatures and other referrers come along. Run the command again to copy what is new: it
+asks what each tag names, and reads nothing that is here already. So let it run while the old registry is used, run it a
+last time when nobody pushes there any more, and switch over.
+
+Logins come from --username and --password-file, from --credentials-file, or from docker's config.json.
+
+exit codes: 0 everything is here, 1 something could not be copied, 2 wrong arguments or configuration
+"""
+
+
+def add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = commands.add_parser(
+        "import", help="copy repositories of another registry", description=_DESCRIPTION, formatter_class=raw
+    )
+    parser.add_argument("source", nargs="+", metavar="SOURCE", help="what to copy")
+    add_bucket_arguments(parser)
+    what = parser.add_argument_group("what is copied")
+    what.add_argument("--tags", metavar="GLOB", action="append", default=[], help="only tags such as v1.*; repeatable")
+    what.add_argument(
+        "--tags-regex", metavar="REGEX", action="append", default=[], help="only tags that match as a whole; repeatable"
+    )
+    what.add_argument(
+        "--exclude-tags-regex", metavar="REGEX", action="append", default=[], help="no tags that match; repeatable"
+    )
+    what.add_argument("--no-referrers", action="store_true", help="leave out signatures and other referrers")
+    what.add_argument("--destination", metavar="NAME", default="", help="put NAME/ before the names of repositories")
+    how = parser.add_argument_group("how the source is asked")
+    how.add_argument("--username", metavar="NAME", default="", help="the login at the source")
+    how.add_argument("--password-file", metavar="FILE", type=Path, help="its password, the first line of this file")
+    how.add_argument(
+        "--credentials-file", metavar="FILE", type=Path, help="logins by host, as zot's extensions.sync.credentialsFile"
+    )
+    how.add_argument("--cert-dir", metavar="DIR", type=Path, help="certificates, as docker's certs.d/HOST")
+    how.add_argument("--no-tls-verify", action="store_true", help="accept any certificate of the source")
+    how.add_argument("--at-once", metavar="N", type=_count, default=8, help="requests at once, 1 to 64 (default 8)")
+    how.add_argument("--rate", metavar="N", type=_rate, help="requests that begin in a second at most")
+    how.add_argument(
+        "--retries", metavar="N", type=_retries, default=5, help="repetitions if the source fails (default 5)"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _count(text: str) -> int:
+    return _number(text, 1, 64)
+
+
+def _retries(text: str) -> int:
+    return _number(text, 0, 100)
+
+
+def _number(text: str, least: int, most: int) -> int:
+    if re.fullmatch(r"[0-9]{1,9}", text) and least <= int(text) <= most:
+        return int(text)
+    msg = f"{text!r} is not a number from {least} to {most}"
+    raise argparse.ArgumentTypeError(msg)
+
+
+def _rate(text: str) -> float:
+    if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) and float(text) > 0:
+        return float(text)
+    msg = f"{text!r} is not a number of requests in a second, such as 10 or 0.5"
+    raise argparse.ArgumentTypeError(msg)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from zotpy.commands.shared import look_at_bucket, read_settings  # noqa: PLC0415 - what `--help` does without
+    from zotpy.config import ConfigError  # noqa: PLC0415 - the same
+    from zotpy.importing.jobs import plan  # noqa: PLC0415 - the same
+    from zotpy.importing.tally import Tally  # noqa: PLC0415 - the same
+
+    settings = read_settings(options, {})
+    try:
+        jobs = plan(options, settings)
+    except ValueError as error:
+        raise ConfigError([str(error)]) from error
+    tally = Tally()
+    done = None
+    try:
+        done = look_at_bucket(partial(_import, settings, jobs, tally))
+    finally:  # what was copied, before the store failed or the user pressed Ctrl-C
+        _tell(options, tally)
+    return 0 if done and not tally.problems else 1
+
+
+async def _import(settings: "Settings", jobs: "list[Job]", tally: "Tally") -> bool:
+    """Do all jobs, and say whether the sources answered to the end."""
+    from zotpy.auth.grants import Grants  # noqa: PLC0415
+    from zotpy.commands.progress import shown  # noqa: PLC0415
+    from zotpy.importing.importer import SourceGone  # noqa: PLC0415
+    from zotpy.importing.target import open_target  # noqa: PLC0415
+    from zotpy.upstream import UpstreamError  # noqa: PLC0415
+
+    is_immutable = Grants(settings.http.access).is_immutable
+    async with open_target(settings) as registry:
+        with shown(tally):
+            for job in jobs:
+                try:
+                    await job.run(registry, is_immutable, tally)
+                except (UpstreamError, SourceGone) as error:
+                    print(f"zotpy: {job.title}: {error}", file=sys.stderr)  # noqa: T201 - said at the terminal
+                    return False
+    return True
+
+
+def _tell(options: argparse.Namespace, tally: "Tally") -> None:
+    from zotpy.commands.shared import size  # noqa: PLC0415
+
+    if options.json:
+        print(json.dumps(tally.as_dict(), indent=2))  # noqa: T201 - said at the terminal
+        return
+    for problem in tally.problems:
+        print(f"not copied: {problem}", file=sys.stderr)  # noqa: T201 - the same
+    if tally.problems_unnamed:
+        print(f"not copied: {tally.problems_unnamed} more", file=sys.stderr)  # noqa: T201 - the same
+    tags = f"{tally.tags_copied} tags copied, {tally.tags_unchanged} unchanged"
+    blobs = f"{tally.blobs_copied} blobs ({size(tally.bytes_copied)})"
+    print(f"{tally.repositories} repositories, {tags}")  # noqa: T201 - the same
+    print(f"{tally.manifests_copied} manifests, {tally.referrers_copied} referrers and {blobs} copied")  # noqa: T201

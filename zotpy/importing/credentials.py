@@ -1,0 +1,60 @@
+"""With which login the source of an import is asked: what was given, zot's file of credentials, or docker's."""
+
+import base64
+import binascii
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+
+
+def docker_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where docker, podman and others keep logins on this machine."""
+    if named := environ.get("REGISTRY_AUTH_FILE"):
+        return Path(named)
+    if directory := environ.get("DOCKER_CONFIG"):
+        return Path(directory) / "config.json"
+    return Path(environ.get("HOME", "/")) / ".docker" / "config.json"
+
+
+def from_zot(file: Path, host: str) -> tuple[str, str] | None:
+    """Return name and password from zot's `credentialsFile`. Raises `ValueError`, `OSError`."""
+    found = _object(json.loads(file.read_text())).get(host)
+    if found is None:
+        return None
+    username, password = (_object(found).get(name) for name in ("username", "password"))
+    if isinstance(username, str) and isinstance(password, str):
+        return username, password
+    msg = f"{file}: {host} has no username and password"
+    raise ValueError(msg)
+
+
+def from_docker(file: Path, host: str) -> tuple[str, str] | None:
+    """Return name and password from docker's file. Its credential helpers are not asked. Raises `ValueError`."""
+    try:
+        auths = _object(json.loads(file.read_text())).get("auths")
+    except OSError:
+        return None
+    hub = [f"https://{name}/v1/" for name in _DOCKER_HUB] if host in _DOCKER_HUB else []
+    for name in (host, f"https://{host}", *(_DOCKER_HUB if hub else ()), *hub):
+        entry = auths.get(name) if isinstance(auths, dict) else None
+        written = entry.get("auth") if isinstance(entry, dict) else None
+        if isinstance(written, str) and written:
+            try:
+                username, colon, password = base64.b64decode(written, validate=True).decode().partition(":")
+            except (binascii.Error, UnicodeDecodeError) as error:
+                msg = f"{file}: the login for {name} cannot be read"
+                raise ValueError(msg) from error
+            if colon:
+                return username, password
+    return None
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    msg = "not a JSON object"
+    raise ValueError(msg)

@@ -1,0 +1,197 @@
+"""An import of many repositories: several at once, each with several tags at once, within what the source allows."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+import trio
+
+from zotpy.concurrency import plain_errors
+from zotpy.core.digests import Digest
+from zotpy.core.errors import RegistryError, TooManyRequests, TryAgain
+from zotpy.core.globs import read_glob
+from zotpy.core.names import RepositoryName, Tag
+from zotpy.importing.copying import Copier, TooDeep
+from zotpy.importing.selection import Selection, companion_of, is_pattern
+from zotpy.importing.sources import Source
+from zotpy.importing.tally import Tally
+from zotpy.upstream import NotAtUpstream, UpstreamError, UpstreamUnavailable
+
+MOST_FAILURES = 10
+"""After so many tags in a row for which the source did not answer, the import gives up."""
+ATTEMPTS = 3
+"""How often a tag is tried if our own store asks for patience."""
+MOST_REMEMBERED = 200_000
+"""Of how many manifests of one repository it is remembered that their referrers were copied."""
+T = TypeVar("T")
+
+
+class SourceGone(Exception):
+    """The source does not answer any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """What the source calls it, and what it is called here."""
+
+    source: str
+    target: RepositoryName
+    copied: set[Digest] = field(default_factory=set)
+    """Manifests whose referrers were asked for."""
+
+
+@dataclass(eq=False, slots=True)
+class Importer:
+    """Copies what is selected of one source."""
+
+    source: Source
+    copier: Copier
+    selection: Selection
+    tally: Tally
+    at_once: int
+    _failures: int = 0
+
+    async def run(self) -> None:
+        """Copy it all. What cannot be copied is noted. Raises `UpstreamError`, `SourceGone`, `StoreError`."""
+        await for_each(self._repositories(), self.at_once, self._repository)
+
+    def _repositories(self) -> AsyncIterator[str]:
+        wanted = self.selection.repositories
+        if wanted and not any(map(is_pattern, wanted)):
+            return Listed(wanted)
+        patterns = [read_glob(text) for text in wanted]
+        return Chosen(self.source.repositories(), lambda name: not patterns or any(p.match(name) for p in patterns))
+
+    async def _repository(self, name: str) -> None:
+        try:
+            repo = Repository(name, self.selection.target(name))
+            tags = [tag async for tag in self.source.tags(name)]
+        except (RegistryError, UpstreamError) as error:
+            self._note(name, error)
+            return
+        companions = {tag: digest for tag in tags if (digest := companion_of(tag)) is not None}
+        ordinary = [tag for tag in tags if tag not in companions and self.selection.wants_tag(tag)]
+        await for_each(Listed(ordinary), self.at_once, partial(self._tag, repo))
+        await for_each(Listed(self._belonging(repo, companions)), self.at_once, partial(self._tag, repo))
+        self.tally.repositories += 1
+
+    def _belonging(self, repo: Repository, companions: dict[str, str]) -> Sequence[str]:
+        """Return the tags of signatures that belong to what was copied, or all if all tags are wanted."""
+        if not self.selection.referrers:
+            return []
+        if not self.selection.tags and not self.selection.excluded:
+            return list(companions)
+        copied = {str(digest) for digest in repo.copied}
+        return [tag for tag, digest in companions.items() if digest in copied]
+
+    async def _tag(self, repo: Repository, tag: str) -> None:
+        """Copy a tag, and its referrers. A failure is noted, and ends nothing else."""
+        where = f"{repo.source}:{tag}"
+        for attempt in range(ATTEMPTS):
+            try:
+                digest = await self.copier.tag(repo, Tag.parse(tag))
+                await self._referrers(repo, digest)
+            except (TryAgain, TooManyRequests) as error:
+                if attempt + 1 == ATTEMPTS:
+                    self._note(where, error)
+                    return
+                await trio.sleep(error.retry_after_s)
+            except NotAtUpstream as error:
+                await self._note_absent(repo, tag, where, error)
+                return
+            except (RegistryError, UpstreamError, TooDeep) as error:
+                self._note(where, error)
+                return
+            else:
+                self._failures = 0
+                return
+
+    async def _note_absent(self, repo: Repository, tag: str, where: str, error: NotAtUpstream) -> None:
+        """Note what the source does not have, unless the tag itself was deleted there since it was listed."""
+        try:
+            await self.source.digest_of(repo.source, tag)
+        except NotAtUpstream:
+            self.tally.tags_gone += 1
+        except UpstreamError as other:
+            self._note(where, other)
+        else:
+            self._note(where, error)
+
+    async def _referrers(self, repo: Repository, digest: Digest) -> None:
+        """Copy the referrers of a manifest and of all that it names, and theirs."""
+        if not self.selection.referrers:
+            return
+        waiting = [digest]
+        while waiting:
+            root = waiting.pop()
+            if root in repo.copied:
+                continue
+            for each in await self.copier.children(repo, root):
+                for referrer in await self.source.referrers(repo.source, each):
+                    await self._referrer(repo, referrer)
+                    waiting.append(referrer)
+                if len(repo.copied) < MOST_REMEMBERED:
+                    repo.copied.add(each)
+
+    async def _referrer(self, repo: Repository, digest: Digest) -> None:
+        try:
+            self.tally.referrers_copied += await self.copier.manifest(repo, digest)
+        except NotAtUpstream:
+            self.tally.tags_gone += 1  # deleted since it was listed
+
+    def _note(self, where: str, error: Exception) -> None:
+        """Note a failure. Raises `SourceGone` after too many in a row for which the source is to blame."""
+        self.tally.add_problem(f"{where}: {error}")
+        self._failures = self._failures + 1 if isinstance(error, UpstreamUnavailable) else 0
+        if self._failures >= MOST_FAILURES:
+            msg = f"the source failed {self._failures} times in a row: {error}"
+            raise SourceGone(msg)
+
+
+class Listed(AsyncIterator[T]):
+    """Iterates over what is known already."""
+
+    def __init__(self, items: Iterable[T]) -> None:
+        """Take the items."""
+        self._items = iter(items)
+
+    async def __anext__(self) -> T:
+        await trio.lowlevel.checkpoint()
+        for item in self._items:
+            return item
+        raise StopAsyncIteration
+
+
+class Chosen(AsyncIterator[T]):
+    """Iterates over some of the items."""
+
+    def __init__(self, items: AsyncIterator[T], wants: Callable[[T], bool]) -> None:
+        """Take the items, and what says which are wanted."""
+        self._items = items
+        self._wants = wants
+
+    async def __anext__(self) -> T:
+        while True:
+            item = await anext(self._items)
+            if self._wants(item):
+                return item
+
+
+async def for_each(items: AsyncIterator[T], at_once: int, work: Callable[[T], Awaitable[None]]) -> None:
+    """Work on each item, on some at once. The first failure ends all."""
+    lock = trio.Lock()
+
+    async def run() -> None:
+        while True:
+            async with lock:
+                try:
+                    item = await anext(items)
+                except StopAsyncIteration:
+                    return
+            await work(item)
+
+    with plain_errors():
+        async with trio.open_nursery() as nursery:
+            for _ in range(at_once):
+                nursery.start_soon(run)

@@ -1,0 +1,98 @@
+"""From the arguments of an import to what is done: each source is a job."""
+
+import re
+from argparse import Namespace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from zotpy.core.globs import read_glob
+from zotpy.importing.copying import Copier, IsImmutable
+from zotpy.importing.credentials import docker_file, from_docker, from_zot
+from zotpy.importing.importer import Importer
+from zotpy.importing.places import RegistryPlace, parse_place
+from zotpy.importing.selection import Selection, is_pattern
+from zotpy.importing.sources import RegistrySource, Source
+from zotpy.importing.tally import Tally
+from zotpy.registry.registry import Registry
+from zotpy.settings import Settings
+from zotpy.settings.upstream import UpstreamSettings
+from zotpy.upstream import open_upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One source, and what is copied from it."""
+
+    title: str
+    place: RegistryPlace
+    selection: Selection
+    upstream: UpstreamSettings
+
+    async def run(self, registry: Registry, is_immutable: IsImmutable, tally: Tally) -> None:
+        """Copy it. Raises `UpstreamError`, `SourceGone`, `StoreError`."""
+        at_once = self.upstream.requests_in_flight
+        async with self._open() as source:
+            copier = Copier(source, registry, is_immutable, tally, at_once)
+            await Importer(source, copier, self.selection, tally, at_once).run()
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[Source]:
+        async with open_upstream(self.upstream) as upstream:
+            yield RegistrySource(upstream)
+
+
+def plan(options: Namespace, settings: Settings) -> list[Job]:
+    """Read the arguments. Raises `ValueError` with a sentence that says what is wrong."""
+    tags = [read_glob(text, "v1.*") for text in options.tags] + [_regex(text) for text in options.tags_regex]
+    selection = Selection(
+        tags=tags,
+        excluded=[_regex(text) for text in options.exclude_tags_regex],
+        destination=options.destination.strip("/"),
+        referrers=not options.no_referrers,
+    )
+    return [_job(text, options, settings, selection) for text in options.source]
+
+
+def _job(text: str, options: Namespace, settings: Settings, selection: Selection) -> Job:
+    place = parse_place(text)
+    if place.repository:
+        if is_pattern(place.repository):
+            read_glob(place.repository)
+        selection = replace(selection, repositories=[place.repository])
+    username, password = _login(options, place)
+    upstream = UpstreamSettings(
+        url=place.url,
+        username=username,
+        password=password,
+        tls_verify=not options.no_tls_verify,
+        certificates=options.cert_dir,
+        retries=options.retries,
+        requests_in_flight=options.at_once,
+        requests_per_second=options.rate,
+        longest_manifest_bytes=settings.manifest.max_size_bytes,
+    )
+    return Job(text, place, selection, upstream)
+
+
+def _login(options: Namespace, place: RegistryPlace) -> tuple[str, str]:
+    """Return name and password, both empty if there is no login. Raises `ValueError`."""
+    try:
+        if options.username:
+            if options.password_file is None:
+                msg = "--username needs --password-file"
+                raise ValueError(msg)
+            return options.username, options.password_file.read_text().partition("\n")[0].rstrip("\r")
+        found = None if options.credentials_file is None else from_zot(options.credentials_file, place.host)
+        return found or from_docker(docker_file(), place.host) or ("", "")
+    except OSError as error:
+        msg = f"{error.filename}: {error.strerror}"
+        raise ValueError(msg) from error
+
+
+def _regex(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        msg = f"{text!r} is no regular expression: {error}"
+        raise ValueError(msg) from error

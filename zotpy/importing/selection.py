@@ -1,0 +1,50 @@
+"""What of a source is imported, and under which names."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zotpy.core.names import RepositoryName
+
+_COMPANION = re.compile(r"(sha256|sha512)-([0-9a-f]{64,128})(?:\..*)?")
+_GLOB_SIGNS = frozenset("*?[{\\")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which repositories and tags, and what they are called here."""
+
+    repositories: Sequence[str] = ()
+    """Names, or patterns as in `accessControl`; none: all repositories."""
+    tags: Sequence[re.Pattern[str]] = ()
+    """A tag must match one of them as a whole; none: all tags."""
+    excluded: Sequence[re.Pattern[str]] = ()
+    """A tag that matches one of them as a whole is left out."""
+    destination: str = ""
+    """What goes before the names of the repositories here, without slashes at its ends."""
+    referrers: bool = True
+    """Whether signatures and other referrers come along."""
+
+    def wants_tag(self, tag: str) -> bool:
+        """Say whether a tag is imported for its own sake."""
+        if any(pattern.fullmatch(tag) for pattern in self.excluded):
+            return False
+        return not self.tags or any(pattern.fullmatch(tag) for pattern in self.tags)
+
+    def target(self, repo: str) -> RepositoryName:
+        """Return what a repository is called here. Raises `NameInvalid`."""
+        return RepositoryName.parse(f"{self.destination}/{repo}" if self.destination else repo)
+
+
+def is_pattern(text: str) -> bool:
+    """Say whether a name of a repository is a pattern, for which the source must list its repositories."""
+    return not _GLOB_SIGNS.isdisjoint(text)
+
+
+def companion_of(tag: str) -> str | None:
+    """Return the digest of the image that such a tag belongs to, or `None`: it belongs to none.
+
+    cosign names signatures `sha256-<hex>.sig`. Clients of registries without the referrers API maintain `sha256-<hex>`.
+    """
+    found = _COMPANION.fullmatch(tag)
+    return None if found is None else f"{found[1]}:{found[2]}"

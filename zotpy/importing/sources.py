@@ -1,0 +1,87 @@
+"""Where an import comes from."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from zotpy.core.digests import Digest
+from zotpy.core.errors import DigestInvalid
+from zotpy.upstream import BlobStream, ManifestBody, UpstreamRegistry
+
+
+class Source(Protocol):
+    """Some repositories. Every method raises `zotpy.upstream.UpstreamError`."""
+
+    def repositories(self) -> AsyncIterator[str]:
+        """Iterate over the names of all repositories."""
+        ...
+
+    def tags(self, repo: str) -> AsyncIterator[str]:
+        """Iterate over the tags of a repository."""
+        ...
+
+    async def digest_of(self, repo: str, tag: str) -> Digest | None:
+        """Return what a tag names now; `None`: only the manifest itself can tell."""
+        ...
+
+    async def manifest(self, repo: str, reference: str) -> ManifestBody:
+        """Read a manifest by tag or digest."""
+        ...
+
+    def blob(self, repo: str, digest: Digest) -> AbstractAsyncContextManager[BlobStream]:
+        """Read a blob."""
+        ...
+
+    async def referrers(self, repo: str, digest: Digest) -> Sequence[Digest]:
+        """Return the manifests whose subject this is, as far as no tag leads to them."""
+        ...
+
+
+class RegistrySource:
+    """Another registry."""
+
+    def __init__(self, upstream: UpstreamRegistry) -> None:
+        """Ask nobody yet."""
+        self._upstream = upstream
+        self._has_referrers = True
+
+    def repositories(self) -> AsyncIterator[str]:
+        """See `Source`."""
+        return self._upstream.repositories()
+
+    def tags(self, repo: str) -> AsyncIterator[str]:
+        """See `Source`."""
+        return self._upstream.tags(repo)
+
+    async def digest_of(self, repo: str, tag: str) -> Digest | None:
+        """See `Source`."""
+        return (await self._upstream.head_manifest(repo, tag)).digest
+
+    async def manifest(self, repo: str, reference: str) -> ManifestBody:
+        """See `Source`."""
+        return await self._upstream.get_manifest(repo, reference)
+
+    def blob(self, repo: str, digest: Digest) -> AbstractAsyncContextManager[BlobStream]:
+        """See `Source`."""
+        return self._upstream.blob(repo, digest)
+
+    async def referrers(self, repo: str, digest: Digest) -> Sequence[Digest]:
+        """See `Source`. Without the referrers API, clients maintain a tag: it is copied like any other."""
+        if not self._has_referrers:
+            return ()
+        listed = await self._upstream.listed_referrers(repo, digest)
+        if listed is None:
+            self._has_referrers = False
+            return ()
+        return digests_of([each["digest"] for each in listed])
+
+
+def digests_of(texts: Sequence[str]) -> Sequence[Digest]:
+    """Read digests, and leave out those of algorithms that nobody can store here."""
+    found = []
+    for text in texts:
+        try:
+            found.append(Digest.parse(text))
+        except DigestInvalid:
+            continue
+    return found

@@ -1,0 +1,41 @@
+"""What an import has done so far."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+MOST_PROBLEMS = 1000
+"""How many are named; the others are only counted."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts. They may be looked at while the import runs."""
+
+    repositories: int = 0
+    tags_copied: int = 0
+    tags_unchanged: int = 0
+    """They name the same manifest here already."""
+    tags_gone: int = 0
+    """They were deleted at the source while the import ran."""
+    manifests_copied: int = 0
+    manifests_present: int = 0
+    referrers_copied: int = 0
+    """Manifests with a subject, such as signatures, that no tag led to."""
+    blobs_copied: int = 0
+    blobs_present: int = 0
+    blobs_mounted: int = 0
+    """They were in another repository here, and cost no transfer."""
+    bytes_copied: int = 0
+    problems: list[str] = field(default_factory=list)
+    problems_unnamed: int = 0
+
+    def add_problem(self, what: str) -> None:
+        """Note what could not be copied."""
+        if len(self.problems) < MOST_PROBLEMS:
+            self.problems.append(what)
+        else:
+            self.problems_unnamed += 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return asdict(self)
