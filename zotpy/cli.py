@@ -14,6 +14,7 @@ import trio
 from zotpy import __version__
 from zotpy.commands.access import add_access
 from zotpy.commands.du import add_du
+from zotpy.commands.export import add_export
 from zotpy.commands.fsck import add_fsck
 from zotpy.commands.gc import add_gc
 from zotpy.commands.import_ import add_import
@@ -42,6 +43,8 @@ _EXAMPLES = """examples:
   zotpy fsck --repair --read all        check everything, and rebuild what can be rebuilt
   zotpy import -c /etc/zotpy/config.yaml old-registry.example:5000
                                         copy what another registry has and this one has not
+  zotpy export -c /etc/zotpy/config.yaml team/app --to oci-archive:app.tar
+                                        write a repository into a file, for a machine without a network
 
 exit codes: 0 done, 1 failed, 2 wrong arguments or configuration
 """
@@ -176,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     add_du(commands)
     add_fsck(commands)
     add_import(commands)
+    add_export(commands)
     return parser
 
 

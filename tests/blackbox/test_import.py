@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -15,6 +13,7 @@ from tests.blackbox.balancer import answers
 from tests.blackbox.clients import Client, isolated_environment
 from tests.blackbox.cluster import Replica
 from tests.blackbox.images import Layout, as_json, large_layer, small_layer, stored_blobs
+from tests.blackbox.imports import Target
 from tests.blackbox.others import PASSWORD, USER, Distribution, write_users
 from tests.blackbox.registry_api import digest_of, http_client
 
@@ -29,29 +28,9 @@ OCI_IMAGE = "application/vnd.oci.image.manifest.v1+json"
 REPO = "team/app"
 
 
-class Target:
-    """A replica, and imports beside it."""
-
-    def __init__(self, bucket: Bucket, prefix: str, directory: Path) -> None:
-        self.replica = Replica(0, bucket, prefix, directory)
-        self.address = f"127.0.0.1:{self.replica.port}"
-
-    def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run an import to its end."""
-        command = [sys.executable, "-m", "zotpy", "import", "-c", str(self.replica.settings), *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-
-    def told(self, *arguments: str | Path) -> dict[str, Any]:
-        """Run an import that succeeds, and return what it says."""
-        done = self.run(*arguments, "--json")
-        assert done.returncode == 0, done.stdout + done.stderr
-        return dict(json.loads(done.stdout))
-
-
 @pytest.fixture
 def target(bucket: Bucket, prefix: str, tmp_path: Path) -> Iterator[Target]:
     """Return a registry whose bucket is empty, and whose replica is not started."""
-    (tmp_path / "target").mkdir()
     made = Target(bucket, prefix, tmp_path / "target")
     try:
         yield made

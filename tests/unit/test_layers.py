@@ -67,12 +67,15 @@ MAY_IMPORT = {
     "zotpy.workers": "zotpy.auth zotpy.bell zotpy.concurrency zotpy.listening zotpy.reloading zotpy.restarts "
     "zotpy.server zotpy.services zotpy.settings zotpy.startup zotpy.storage zotpy.systemd zotpy.telemetry structlog "
     "trio",
-    "zotpy.importing": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.registry zotpy.registry.pushing "
-    "zotpy.settings zotpy.startup zotpy.storage zotpy.store zotpy.upstream trio",
+    "zotpy.layouts": "zotpy.core zotpy.upstream trio",
+    "zotpy.importing": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.layouts zotpy.memory zotpy.registry "
+    "zotpy.registry.pushing zotpy.settings zotpy.startup zotpy.storage zotpy.store zotpy.upstream trio",
+    "zotpy.exporting": "zotpy.concurrency zotpy.core zotpy.importing zotpy.layouts zotpy.registry zotpy.settings "
+    "zotpy.store trio",
     "zotpy.inspection": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.settings zotpy.store trio",
     "zotpy.commands": "zotpy.auth zotpy.bucket zotpy.collecting zotpy.collector zotpy.concurrency zotpy.config "
-    "zotpy.core zotpy.importing zotpy.inspection zotpy.settings zotpy.startup zotpy.storage zotpy.store "
-    "zotpy.telemetry zotpy.upstream prometheus_client rich structlog trio",
+    "zotpy.core zotpy.exporting zotpy.importing zotpy.inspection zotpy.layouts zotpy.settings zotpy.startup "
+    "zotpy.storage zotpy.store zotpy.telemetry zotpy.upstream prometheus_client rich structlog trio",
     "zotpy.cli": "zotpy zotpy.commands zotpy.config zotpy.http zotpy.libraries zotpy.release zotpy.server "
     "zotpy.settings zotpy.startup zotpy.telemetry zotpy.workers structlog trio",
     "zotpy.__main__": "zotpy.cli",

@@ -1,4 +1,4 @@
-"""`zotpy import`: copies repositories of another registry into the bucket."""
+"""`zotpy import`: copies repositories of another registry, or of OCI layouts, into the bucket."""
 
 import argparse
 import json
@@ -20,6 +20,9 @@ _DESCRIPTION = """Copy repositories into the registry, while its replicas serve 
 A source is
   HOST[:PORT][/REPOSITORY]  a registry; with http:// before it without TLS. Without a repository, all of them.
                             A repository may be a pattern, such as team/**.
+  oci:DIR                   an OCI layout; name its repository with --as
+  oci-archive:FILE          a tar of one
+  zot:DIR                   the directory of a zot: storage.rootDirectory of its configuration
 
 Digests stay as they are. Signatures and other referrers come along. Run the command again to copy what is new: it
 asks what each tag names, and reads nothing that is here already. So let it run while the old registry is used, run it a
@@ -49,6 +52,7 @@ def add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     what.add_argument("--no-referrers", action="store_true", help="leave out signatures and other referrers")
     what.add_argument("--destination", metavar="NAME", default="", help="put NAME/ before the names of repositories")
+    what.add_argument("--as", dest="name", metavar="REPOSITORY", default="", help="the repository of an OCI layout")
     how = parser.add_argument_group("how the source is asked")
     how.add_argument("--username", metavar="NAME", default="", help="the login at the source")
     how.add_argument("--password-file", metavar="FILE", type=Path, help="its password, the first line of this file")

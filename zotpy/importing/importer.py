@@ -1,6 +1,6 @@
 """An import of many repositories: several at once, each with several tags at once, within what the source allows."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -70,20 +70,12 @@ class Importer:
         except (RegistryError, UpstreamError) as error:
             self._note(name, error)
             return
-        companions = {tag: digest for tag in tags if (digest := companion_of(tag)) is not None}
+        companions = {tag: its_stem for tag in tags if (its_stem := companion_of(tag)) is not None}
         ordinary = [tag for tag in tags if tag not in companions and self.selection.wants_tag(tag)]
         await for_each(Listed(ordinary), self.at_once, partial(self._tag, repo))
-        await for_each(Listed(self._belonging(repo, companions)), self.at_once, partial(self._tag, repo))
+        belonging = self.selection.belonging(companions, repo.copied)
+        await for_each(Listed(belonging), self.at_once, partial(self._tag, repo))
         self.tally.repositories += 1
-
-    def _belonging(self, repo: Repository, companions: dict[str, str]) -> Sequence[str]:
-        """Return the tags of signatures that belong to what was copied, or all if all tags are wanted."""
-        if not self.selection.referrers:
-            return []
-        if not self.selection.tags and not self.selection.excluded:
-            return list(companions)
-        copied = {str(digest) for digest in repo.copied}
-        return [tag for tag, digest in companions.items() if digest in copied]
 
     async def _tag(self, repo: Repository, tag: str) -> None:
         """Copy a tag, and its referrers. A failure is noted, and ends nothing else."""

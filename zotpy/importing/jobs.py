@@ -6,14 +6,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
+from zotpy.core.errors import NameInvalid
 from zotpy.core.globs import read_glob
+from zotpy.core.names import RepositoryName
 from zotpy.importing.copying import Copier, IsImmutable
 from zotpy.importing.credentials import docker_file, from_docker, from_zot
 from zotpy.importing.importer import Importer
-from zotpy.importing.places import RegistryPlace, parse_place
+from zotpy.importing.places import FilesPlace, Place, RegistryPlace, parse_place
 from zotpy.importing.selection import Selection, is_pattern
 from zotpy.importing.sources import RegistrySource, Source
 from zotpy.importing.tally import Tally
+from zotpy.layouts.files import archive_files, directory_files
+from zotpy.layouts.source import one_layout, tree_of_layouts
 from zotpy.registry.registry import Registry
 from zotpy.settings import Settings
 from zotpy.settings.upstream import UpstreamSettings
@@ -25,9 +29,11 @@ class Job:
     """One source, and what is copied from it."""
 
     title: str
-    place: RegistryPlace
+    place: Place
     selection: Selection
     upstream: UpstreamSettings
+    name: str = ""
+    """The repository of one layout."""
 
     async def run(self, registry: Registry, is_immutable: IsImmutable, tally: Tally) -> None:
         """Copy it. Raises `UpstreamError`, `SourceGone`, `StoreError`."""
@@ -38,8 +44,15 @@ class Job:
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Source]:
-        async with open_upstream(self.upstream) as upstream:
-            yield RegistrySource(upstream)
+        place, longest_bytes = self.place, self.upstream.longest_manifest_bytes
+        if isinstance(place, RegistryPlace):
+            async with open_upstream(self.upstream) as upstream:
+                yield RegistrySource(upstream)
+        elif place.kind == "zot":
+            yield tree_of_layouts(place.path, longest_bytes)
+        else:
+            files = directory_files(place.path) if place.kind == "oci" else await archive_files(place.path)
+            yield one_layout(files, self.name, longest_bytes)
 
 
 def plan(options: Namespace, settings: Settings) -> list[Job]:
@@ -56,6 +69,8 @@ def plan(options: Namespace, settings: Settings) -> list[Job]:
 
 def _job(text: str, options: Namespace, settings: Settings, selection: Selection) -> Job:
     place = parse_place(text)
+    if isinstance(place, FilesPlace):
+        return _job_of_files(text, place, options, settings, selection)
     if place.repository:
         if is_pattern(place.repository):
             read_glob(place.repository)
@@ -73,6 +88,19 @@ def _job(text: str, options: Namespace, settings: Settings, selection: Selection
         longest_manifest_bytes=settings.manifest.max_size_bytes,
     )
     return Job(text, place, selection, upstream)
+
+
+def _job_of_files(text: str, place: FilesPlace, options: Namespace, settings: Settings, selection: Selection) -> Job:
+    """Return the job for a layout, or for a tree of them."""
+    if (place.kind == "zot") == bool(options.name):
+        msg = f"{text}: --as REPOSITORY names the repository of oci: and oci-archive:, and of no other source"
+        raise ValueError(msg)
+    if options.name:
+        _check_name(options.name)
+    upstream = UpstreamSettings(
+        "", requests_in_flight=options.at_once, longest_manifest_bytes=settings.manifest.max_size_bytes
+    )
+    return Job(text, place, selection, upstream, options.name)
 
 
 def _login(options: Namespace, place: RegistryPlace) -> tuple[str, str]:
@@ -96,3 +124,10 @@ def _regex(text: str) -> re.Pattern[str]:
     except re.error as error:
         msg = f"{text!r} is no regular expression: {error}"
         raise ValueError(msg) from error
+
+
+def _check_name(text: str) -> None:
+    try:
+        RepositoryName.parse(text)
+    except NameInvalid as error:
+        raise ValueError(error.message) from error

@@ -2,7 +2,10 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
 
+Kind = Literal["oci", "oci-archive", "zot"]
 _HOST = re.compile(r"(?:(https?)://)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?(?:/(.*))?")
 _ALIASES = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
 
@@ -19,11 +22,25 @@ class RegistryPlace:
     """A name or a pattern; empty: all repositories."""
 
 
-def parse_place(text: str) -> RegistryPlace:
+@dataclass(frozen=True, slots=True)
+class FilesPlace:
+    """Files on this machine."""
+
+    kind: Kind
+    path: Path
+    """An OCI layout, a tar of one, or a directory with layouts as zot keeps them."""
+
+
+Place = RegistryPlace | FilesPlace
+
+
+def parse_place(text: str) -> Place:
     """Read a source. Raises `ValueError` with a sentence that says what to write."""
+    if (files := parse_files(text)) is not None:
+        return files
     found = _HOST.fullmatch(text)
     if found is None:
-        msg = f"{text!r} is no source: write HOST[:PORT][/REPOSITORY]"
+        msg = f"{text!r} is no source: write HOST[:PORT][/REPOSITORY], oci:DIR, oci-archive:FILE or zot:DIR"
         raise ValueError(msg)
     scheme, host, port, repository = found.groups()
     if scheme is None and port is None and "." not in host and host != "localhost":
@@ -33,3 +50,12 @@ def parse_place(text: str) -> RegistryPlace:
     return RegistryPlace(
         f"{scheme or 'https'}://{_ALIASES.get(host, host)}{behind}", f"{host}{behind}", (repository or "").strip("/")
     )
+
+
+def parse_files(text: str) -> FilesPlace | None:
+    """Read a place of files, such as `oci:images/nginx`; `None`: it is none."""
+    before, _, path = text.partition(":")
+    for kind in get_args(Kind):
+        if kind == before and path:
+            return FilesPlace(kind, Path(path))
+    return None

@@ -1,12 +1,13 @@
 """What of a source is imported, and under which names."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 
-_COMPANION = re.compile(r"(sha256|sha512)-([0-9a-f]{64,128})(?:\..*)?")
+_COMPANION = re.compile(r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{121})(?:\..*)?")
 _GLOB_SIGNS = frozenset("*?[{\\")
 
 
@@ -31,6 +32,18 @@ class Selection:
             return False
         return not self.tags or any(pattern.fullmatch(tag) for pattern in self.tags)
 
+    def belonging(self, companions: Mapping[str, str], copied: Iterable[Digest]) -> Sequence[str]:
+        """Return which of the tags that belong to images come along.
+
+        `companions` are those tags with the stems of their images, `copied` the images that come.
+        """
+        if not self.referrers:
+            return []
+        if not self.tags and not self.excluded:
+            return list(companions)
+        stems = set(map(stem, copied))
+        return [tag for tag, its_stem in companions.items() if its_stem in stems]
+
     def target(self, repo: str) -> RepositoryName:
         """Return what a repository is called here. Raises `NameInvalid`."""
         return RepositoryName.parse(f"{self.destination}/{repo}" if self.destination else repo)
@@ -42,9 +55,14 @@ def is_pattern(text: str) -> bool:
 
 
 def companion_of(tag: str) -> str | None:
-    """Return the digest of the image that such a tag belongs to, or `None`: it belongs to none.
+    """Return the `stem` of the image that such a tag belongs to, or `None`: it belongs to none.
 
     cosign names signatures `sha256-<hex>.sig`. Clients of registries without the referrers API maintain `sha256-<hex>`.
     """
     found = _COMPANION.fullmatch(tag)
-    return None if found is None else f"{found[1]}:{found[2]}"
+    return None if found is None else found[1]
+
+
+def stem(digest: Digest) -> str:
+    """Return how tags begin that belong to an image."""
+    return f"{digest.algorithm}-{digest.hex}"[:128]

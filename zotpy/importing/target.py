@@ -29,7 +29,7 @@ async def open_target(settings: Settings) -> AsyncIterator[Registry]:
         await space.look()
         health = Health(store)
         await prepare_hashing()
-        registry = await _open(GuardedStore(SpacedStore(store, space), health), settings)
+        registry = await open_registry_on(GuardedStore(SpacedStore(store, space), health), settings)
         with plain_errors():
             async with trio.open_nursery() as nursery:  # an import of hours must notice that it was left behind
                 nursery.start_soon(health.keep_looking)
@@ -43,7 +43,8 @@ def _is_used(settings: Settings) -> bool:
     return settings.storage.s3 is None and (settings.storage.root_directory / "keys.json").exists()
 
 
-async def _open(store: Store, settings: Settings) -> Registry:
+async def open_registry_on(store: Store, settings: Settings) -> Registry:
+    """Open the use cases over a store. Raises `StartupError`."""
     part_bytes = settings.upload.part_size_bytes
     budget = MemoryBudget(settings.upload.memory_budget_bytes, part_bytes + MIB)
     try:

@@ -1,0 +1,74 @@
+"""From the arguments of an export to what is written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zotpy.core.errors import NameInvalid
+from zotpy.core.globs import read_glob
+from zotpy.core.names import RepositoryName
+from zotpy.exporting.exporter import Exported, Exporter
+from zotpy.importing.places import FilesPlace, parse_files
+from zotpy.importing.selection import Selection, is_pattern
+from zotpy.layouts.writing import DirectoryWriter, LayoutWriter, open_archive
+from zotpy.registry.registry import Registry
+
+BLOBS_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is written, and where."""
+
+    place: FilesPlace
+    selection: Selection
+
+    async def run(self, registry: Registry, exported: Exported) -> None:
+        """Write it. Raises `RegistryError`, `StoreError`, `OSError`."""
+        for repo in await self._repositories(registry):
+            if self.place.kind == "oci-archive":
+                async with open_archive(self.place.path) as archive:
+                    await self._write(registry, repo, archive, exported)
+                continue
+            root = self.place.path / repo.text if self.place.kind == "zot" else self.place.path
+            await self._write(registry, repo, DirectoryWriter(root), exported)
+
+    async def _write(self, registry: Registry, repo: RepositoryName, writer: LayoutWriter, exported: Exported) -> None:
+        await Exporter(registry, repo, writer, exported, self.selection, BLOBS_AT_ONCE).run()
+
+    async def _repositories(self, registry: Registry) -> Sequence[RepositoryName]:
+        wanted = self.selection.repositories
+        if wanted and not any(map(is_pattern, wanted)):
+            return [RepositoryName.parse(name) for name in wanted]
+        patterns = [read_glob(text) for text in wanted]
+        found: list[str] = []
+        more = True
+        while more:
+            page = await registry.lists.catalog(None, found[-1] if found else "")
+            found += page.names
+            more = page.more and bool(page.names)
+        return [
+            RepositoryName.parse(name)
+            for name in found
+            if not patterns or any(pattern.match(name) for pattern in patterns)
+        ]
+
+
+def plan(repositories: Sequence[str], to: str, tags: Sequence[str], *, referrers: bool) -> Job:
+    """Read the arguments. Raises `ValueError` with a sentence that says what is wrong."""
+    place = parse_files(to)
+    if place is None:
+        msg = f"{to!r} is no target: write oci:DIR, oci-archive:FILE or zot:DIR"
+        raise ValueError(msg)
+    if place.kind != "zot" and (len(repositories) != 1 or is_pattern(repositories[0])):
+        msg = f"{place.kind}: takes one repository: name it, or write several to zot:DIR"
+        raise ValueError(msg)
+    for name in repositories:
+        if is_pattern(name):
+            read_glob(name)
+            continue
+        try:
+            RepositoryName.parse(name)
+        except NameInvalid as error:
+            raise ValueError(error.message) from error
+    patterns = [read_glob(text, "v1.*") for text in tags]
+    return Job(place, Selection(repositories=repositories, tags=patterns, referrers=referrers))

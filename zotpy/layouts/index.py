@@ -1,0 +1,82 @@
+"""`index.json`: which manifests a layout has, and which tags name them (image-layout.md, *index.json file*)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from zotpy.core.digests import Digest
+from zotpy.core.errors import DigestInvalid, TagInvalid
+from zotpy.core.names import Tag
+from zotpy.upstream import UpstreamBroken
+
+REF_NAME = "org.opencontainers.image.ref.name"
+ONLY = "latest"
+"""The tag of a layout's only image if none is named: so skopeo writes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A manifest that the index lists."""
+
+    digest: Digest
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """What the index of one layout says."""
+
+    tags: Mapping[str, Listed] = field(default_factory=dict)
+    manifests: Sequence[Listed] = ()
+    """All of them, each once."""
+
+    def media_type_of(self, digest: Digest) -> str:
+        """Return the media type of a manifest; empty if it is not listed."""
+        return next((each.media_type for each in self.manifests if each.digest == digest), "")
+
+
+def read_index(content: bytes, where: str) -> Index:
+    """Read it. What is no descriptor of content that can be stored here is left out. Raises `UpstreamBroken`."""
+    try:
+        document = json.loads(content)
+        listed = document["manifests"] or []
+    except (ValueError, RecursionError, TypeError, KeyError) as error:
+        msg = f"{where} is no index of an OCI layout"
+        raise UpstreamBroken(msg) from error
+    tags: dict[str, Listed] = {}
+    manifests: dict[Digest, Listed] = {}
+    for each in listed if isinstance(listed, list) else []:
+        found = _listed(each)
+        if found is None:
+            continue
+        manifests.setdefault(found.digest, found)
+        if (tag := _tag_of(each)) is not None:
+            tags[tag] = found
+    if not tags and len(manifests) == 1:
+        tags = {ONLY: next(iter(manifests.values()))}
+    return Index(tags, list(manifests.values()))
+
+
+def _listed(value: Any) -> Listed | None:
+    if not isinstance(value, dict) or not isinstance(value.get("digest"), str):
+        return None
+    media_type = value.get("mediaType")
+    try:
+        return Listed(Digest.parse(value["digest"]), media_type if isinstance(media_type, str) else "")
+    except DigestInvalid:
+        return None
+
+
+def _tag_of(value: dict[str, Any]) -> str | None:
+    """Return the tag, also from a whole name of an image, such as `docker.io/library/nginx:1`."""
+    annotations = value.get("annotations")
+    name = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
+    if not isinstance(name, str):
+        return None
+    for text in (name, name.rpartition(":")[2]):
+        try:
+            return Tag.parse(text).text
+        except TagInvalid:
+            continue
+    return None
