@@ -121,14 +121,17 @@ async def _import(settings: "Settings", jobs: "list[Job]", tally: "Tally") -> bo
 
     is_immutable = Grants(settings.http.access).is_immutable
     async with open_target(settings) as registry:
-        with shown(tally):
+
+        async def do_all() -> bool:
             for job in jobs:
                 try:
                     await job.run(registry, is_immutable, tally)
                 except (UpstreamError, SourceGone) as error:
                     print(f"zotpy: {job.title}: {error}", file=sys.stderr)  # noqa: T201 - said at the terminal
                     return False
-    return True
+            return True
+
+        return await shown(tally, do_all)
 
 
 def _tell(options: argparse.Namespace, tally: "Tally") -> None:
