@@ -1,12 +1,13 @@
 """How much the system holds of bodies for this process: its share for each connection, of clients and to the store."""
 
 import fcntl
+import os
 import socket
 import struct
 import sys
 import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import trio
 
@@ -102,3 +103,20 @@ def received_bytes(opened: trio.socket.SocketType) -> int:
     ensure_open(opened)
     count: int = struct.unpack("i", fcntl.ioctl(opened.fileno(), termios.FIONREAD, bytes(4)))[0]
     return count
+
+
+async def receive_here(opened: trio.socket.SocketType, most_bytes: int, *, has_waited: bool = False) -> bytes:
+    """Receive what is here, none at the end, after one turn of the event loop at least.
+
+    `has_waited`: that turn has passed in a wait for this socket, so none is added to it. Otherwise the socket is waited
+    for before the first attempt: one that fails costs a call to the system.
+
+    Raises `trio.ClosedResourceError`, `OSError`.
+    """
+    while True:
+        ensure_open(opened)
+        if not has_waited:
+            await trio.lowlevel.wait_readable(opened)
+        with suppress(BlockingIOError):
+            return os.read(opened.fileno(), most_bytes)
+        has_waited = False

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import trio
 
+from zotpy.http.sockets import receive_here
 from zotpy.http.tls_records import Records
 
 RECEIVE_BYTES = 64 * 1024
@@ -87,8 +88,10 @@ class TLSStream(trio.abc.Stream):
         """Whether everything that was received was handed out."""
         return not (self._may_have_more() or self.unfinished_bytes)
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+    async def receive_some(self, max_bytes: int | None = None, *, has_waited: bool = False) -> bytes:
         """Return the bytes of all records that are here, up to `max_bytes`; none at the end. It waits for some.
+
+        `has_waited`: the caller has just waited until the socket had bytes.
 
         Raises `trio.BrokenResourceError` or `trio.ClosedResourceError`.
         """
@@ -99,7 +102,8 @@ class TLSStream(trio.abc.Stream):
                 await self._flush()
             if pieces or is_over:
                 return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            await self._receive(max(most_bytes, RECEIVE_BYTES))
+            await self._receive(max(most_bytes, RECEIVE_BYTES), has_waited=has_waited)
+            has_waited = False
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Encrypt and send. Raises `trio.BrokenResourceError` or `trio.ClosedResourceError`."""
@@ -180,8 +184,15 @@ class TLSStream(trio.abc.Stream):
         self._received = self._received[_STEP_BYTES:] or memoryview(b"")  # lets go of what is used up
         return True
 
-    async def _receive(self, most_bytes: int) -> None:
-        received = await self.transport_stream.receive_some(most_bytes)
+    async def _receive(self, most_bytes: int, *, has_waited: bool = False) -> None:
+        received: bytes | bytearray
+        if isinstance(self.transport_stream, trio.SocketStream):
+            try:
+                received = await receive_here(self.transport_stream.socket, most_bytes, has_waited=has_waited)
+            except OSError as error:
+                raise trio.BrokenResourceError from error
+        else:
+            received = await self.transport_stream.receive_some(most_bytes)
         if received:
             self._records.note(received)
             self._received = memoryview(received)

@@ -10,7 +10,7 @@ import trio
 
 from zotpy.core.pieces import Pieces
 from zotpy.core.units import MIB
-from zotpy.http.sockets import MOST_BITE_BYTES, SHARED_BYTES, UNSENT_BYTES, Shares, Unsent
+from zotpy.http.sockets import MOST_BITE_BYTES, SHARED_BYTES, UNSENT_BYTES, Shares, Unsent, receive_here
 from zotpy.s3.connection import StoreConnection
 from zotpy.s3.link import LONG_BYTES
 from zotpy.s3.messages import Signed
@@ -61,3 +61,35 @@ async def test_a_part_on_its_way_to_the_store_has_a_share(size_bytes: int, expec
         assert unsent_bytes(connection._link.socket) == expected
         assert service.sent.bodies == 0
         await connection.aclose()
+
+
+class Turns(trio.abc.Instrument):
+    """Counts the turns of the event loop."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.count = 0
+
+    def before_io_wait(self, timeout: float) -> None:
+        """Count one."""
+        del timeout
+        self.count += 1
+
+
+async def test_a_read_takes_one_turn_of_the_event_loop_and_none_if_one_has_passed() -> None:
+    """Tasks that read what is always here would let no other task run. One that has waited adds no turn to that."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as far:
+        near, _ = listener.accept()
+        with trio.socket.from_stdlib_socket(near) as opened:
+            far.sendall(b"12345")
+            await trio.lowlevel.wait_readable(opened)
+            turns = Turns()
+            trio.lowlevel.add_instrument(turns)
+            assert await receive_here(opened, 2, has_waited=True) == b"12"
+            assert turns.count == 0
+            assert await receive_here(opened, 2) == b"34"
+            assert turns.count == 1
+            assert await receive_here(opened, 2, has_waited=True) == b"5"
+            far.close()
+            assert await receive_here(opened, 2, has_waited=True) == b""
+            trio.lowlevel.remove_instrument(turns)

@@ -1,11 +1,11 @@
 """Reading in *bites*: the bytes of a body gather in the socket before they are read.
 
 Over a link bytes come in pieces of some KiB. Each read takes them through trio, hypercorn, h11 and the pipeline, which
-costs about the same for 4 KiB as for 1 MiB. So if a body's last read was short, the next one waits. It waits until the
-socket holds a bite (`SO_RCVLOWAT`) or all that is left of the body, or until some time has passed.
+costs about the same for 4 KiB as for 1 MiB. So a read waits until the socket holds a bite (`SO_RCVLOWAT`) or all that
+is left of the body, or until some time has passed.
 
 Nothing waits for bytes that may not come. If the length of a body is known, the last bite is what is left of it. The
-end of a body in chunks is not known. So zotpy waits at most as long as a bite took until then, and only while bytes go
+end of a body in chunks is not known. So zotpy waits little longer than a bite took until then, and only while bytes go
 on to arrive. It reads a short body, and the first bytes of any, as they come.
 """
 
@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 import trio
 
 from zotpy.http.server.pauses import Pauses
-from zotpy.http.sockets import LeastReadable, Shares
+from zotpy.http.sockets import LeastReadable, Shares, received_bytes
 
 EAGER_BYTES = 64 * 1024
 """The first bytes of each body, up to this number, are read as they come."""
@@ -24,7 +24,9 @@ SHORT_WAIT_S = 0.04
 """A bite that takes no longer is waited for whether bytes come or not: a pause would be noticed no sooner."""
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.1
 PAUSE_SHARE = 0.05
-"""If the length is not known and nothing comes for this share of the body's time, the body may have ended."""
+"""If the length is not known and nothing comes for this share of the body's time, the body may have ended.
+
+A bite may take longer than the ones before by this share, too."""
 
 
 class Patience:
@@ -39,21 +41,19 @@ class Patience:
         self._pauses = pauses
         self._body_bytes = 0
         self._began = 0.0
-        self._last_bytes = 0
         self._least = LeastReadable()
         self._gathers = False
         """The body is counted among those that share what the system holds."""
 
-    def note(self, received_bytes: int, *, in_body: bool) -> None:
-        """Take note of a read, and of whether a body goes on after it."""
+    def note(self, count: int, *, in_body: bool) -> None:
+        """Take note of a read of `count` bytes, and of whether a body goes on after it."""
         if not in_body:
             self._body_bytes = 0
             self.end()
             return
         if not self._body_bytes:
             self._began = trio.current_time()
-        self._body_bytes += received_bytes
-        self._last_bytes = received_bytes
+        self._body_bytes += count
 
     def end(self) -> None:
         """Leave the share to others: the body, or its connection, has ended."""
@@ -68,19 +68,23 @@ class Patience:
             self._shares.bodies += 1
         return min(most_bytes, self._shares.bite_bytes)
 
-    async def gather(self, opened: trio.socket.SocketType, left_bytes: int | None, most_bytes: int) -> None:
-        """Wait for `most_bytes` of a body of which `left_bytes` are left (`None`: unknown), if that pays."""
+    async def gather(self, opened: trio.socket.SocketType, left_bytes: int | None, most_bytes: int) -> bool:
+        """Wait for `most_bytes` of a body of which `left_bytes` are left (`None`: unknown), if that pays.
+
+        Return whether there was a wait: if so, the event loop has had a turn. Raises `trio.ClosedResourceError`.
+        """
         if self._body_bytes < EAGER_BYTES:
-            return
+            return False
         bite = most_bytes
         if left_bytes is not None and left_bytes <= bite:
             bite = left_bytes or 1
-        if self._last_bytes >= bite:
-            return
+        if received_bytes(opened) >= bite:
+            return False
         self._least.ask(opened, bite)
         with self._limited(opened, bite, is_end_known=left_bytes is not None):
             await trio.lowlevel.wait_readable(opened)
         self._least.ask(opened, 1)
+        return True
 
     def _limited(
         self, opened: trio.socket.SocketType, bite: int, *, is_end_known: bool
@@ -89,7 +93,7 @@ class Patience:
         if is_end_known:
             return trio.move_on_after(LONGEST_WAIT_S)
         seconds = trio.current_time() - self._began
-        longest_s = min(LONGEST_WAIT_S, seconds * bite / self._body_bytes)
+        longest_s = min(LONGEST_WAIT_S, seconds * (bite / self._body_bytes + PAUSE_SHARE))
         if longest_s <= SHORT_WAIT_S:
             return trio.move_on_after(longest_s)
         pause_s = min(max(SHORTEST_PAUSE_S, seconds * PAUSE_SHARE), LONGEST_PAUSE_S)

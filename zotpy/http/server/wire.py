@@ -4,7 +4,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from zotpy.core.file_pieces import FilePiece
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.pace import Pace
 from zotpy.http.server.patience import Patience
-from zotpy.http.sockets import Unsent, ensure_open
+from zotpy.http.sockets import Unsent, ensure_open, receive_here
 from zotpy.http.tls import TLSStream
 
 TLS_SLICE_BYTES = 256 * 1024
@@ -61,7 +61,7 @@ class Wire:
         """The client's certificate, DER, if it has shown one that was verified in the handshake."""
         return None if self._tls is None else self._tls.peer_certificate()
 
-    async def receive(self, left_bytes: int | None, most_bytes: int) -> bytes | bytearray:
+    async def receive(self, left_bytes: int | None, most_bytes: int) -> bytes:
         """Receive up to `most_bytes`, none at the end. `left_bytes` of a body are still to come (`None`: unknown).
 
         Once we have closed our side, wait for the client's end, and drop what comes before it.
@@ -72,22 +72,13 @@ class Wire:
             while await self._drop_some(most_bytes):
                 pass
             return b""
+        has_waited = False
         if left_bytes != 0:
             most_bytes = self.patience.most(most_bytes)
-            await self._gather(left_bytes, most_bytes)
-        elif self._tls is None:
-            return await self._receive_next(most_bytes)
-        received: bytes | bytearray = await self.stream.receive_some(most_bytes)
-        return received
-
-    async def _receive_next(self, most_bytes: int) -> bytes:
-        """Receive the beginning of a request, which is mostly not here yet: an attempt that fails costs a call."""
-        plain = self.socket
-        while True:
-            ensure_open(plain)
-            await trio.lowlevel.wait_readable(plain)
-            with suppress(BlockingIOError):
-                return os.read(plain.fileno(), most_bytes)
+            has_waited = await self._gather(left_bytes, most_bytes)
+        if self._tls is None:
+            return await receive_here(self.socket, most_bytes, has_waited=has_waited)
+        return await self._tls.receive_some(most_bytes, has_waited=has_waited)
 
     async def _drop_some(self, most_bytes: int) -> bool:
         """Receive bytes that are of no use any more, and say whether there were any: none is the end.
@@ -98,14 +89,17 @@ class Wire:
             return await self._tls.drop_some(most_bytes)
         return len(await self.stream.receive_some(most_bytes)) > 0
 
-    async def _gather(self, left_bytes: int | None, most_bytes: int) -> None:
-        """Wait for a bite of a body, unless TLS has bytes of it that are not in the socket any more."""
+    async def _gather(self, left_bytes: int | None, most_bytes: int) -> bool:
+        """Wait for a bite of a body, unless TLS has bytes of it that are not in the socket any more.
+
+        Return whether there was a wait.
+        """
         if self._tls is not None:
             if self._tls.has_bytes:
-                return
+                return False
             if left_bytes is not None:
                 left_bytes = max(1, left_bytes - self._tls.unfinished_bytes)
-        await self.patience.gather(self.socket, left_bytes, most_bytes)
+        return await self.patience.gather(self.socket, left_bytes, most_bytes)
 
     async def send(self, data: memoryview) -> None:
         """Send everything. The caller holds `sending`.
