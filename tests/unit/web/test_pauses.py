@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -144,7 +144,8 @@ class Counted(Pauses):
 
     def _look_on(self) -> None:
         super()._look_on()
-        self._token.run_sync_soon(self.ended.send_nowait, None)
+        with suppress(trio.RunFinishedError):  # the test may be over
+            self._token.run_sync_soon(self.ended.send_nowait, None)
 
 
 async def test_a_pause_wakes_the_task_that_waits_and_the_thread_ends_when_nobody_does() -> None:
@@ -170,4 +171,20 @@ async def test_many_waits_share_one_thread() -> None:
         with pauses.ending(one, LOOK_S, LONGEST_S), pauses.ending(other, LOOK_S, LONGEST_S):
             await trio.lowlevel.wait_readable(one)
             await trio.lowlevel.wait_readable(other)
+        assert pauses.begun == 1
+
+
+async def test_a_short_pause_is_not_looked_for_at_the_pace_of_longer_ones() -> None:
+    """The thread sleeps for half of the shortest pause. A body with a shorter one wakes it, and no pause is missed."""
+    pauses = Counted()
+    with connected() as (slow, far), connected() as (fast, farther):
+        far.sendall(b"1")
+        farther.sendall(b"2")
+        with pauses.ending(slow, 3600, 7200):
+            await trio.sleep(2 * LOOK_S)  # it sleeps by now, or will sleep less
+            with pauses.ending(fast, LOOK_S, LONGEST_S):
+                await trio.lowlevel.wait_readable(fast)
+            assert waits(slow)
+        with pauses.ending(slow, LOOK_S, LONGEST_S):
+            await trio.lowlevel.wait_readable(slow)
         assert pauses.begun == 1

@@ -21,9 +21,9 @@ import trio
 from zotpy.http.sockets import received_bytes
 
 LOOK_S = 0.02
-"""The time from one look to the next."""
-LAST_LOOKS = 10
-"""The thread ends after this many looks at nothing. A body mostly waits again within one."""
+"""The shortest time from one look to the next. It is longer if all waits have pauses of more than twice this."""
+REST_S = 0.2
+"""The thread ends if there was nothing to look at for this long. A body mostly waits again at once."""
 
 
 @dataclass(eq=False, slots=True)
@@ -59,19 +59,26 @@ class Pauses:
         self._waits: dict[_Wait, None] = {}
         self._has_thread = False
         self._lock = threading.Lock()
+        self._alarm = threading.Lock()
+        """Held, except when the thread is to wake up early."""
+        self._alarm.acquire()
+        self._asleep_s = 0.0
+        """How long the thread sleeps, if it does."""
 
     @contextmanager
     def ending(self, opened: trio.socket.SocketType, pause_s: float, longest_s: float) -> Iterator[None]:
         """While inside, let any byte be enough once nothing came for `pause_s`, or `longest_s` has passed.
 
-        That is noticed up to `LOOK_S` later. Afterwards the system may wait for one byte or for as many as before.
-        Raises `trio.ClosedResourceError`.
+        That is noticed up to `LOOK_S` later, or half of `pause_s` if that is longer. Afterwards the system may wait
+        for one byte or for as many as before. Raises `trio.ClosedResourceError`.
         """
         now = self._clock()
         wait = _Wait(opened, pause_s, now + longest_s, received_bytes(opened), now)
         with self._lock:
             self._waits[wait] = None
             begins, self._has_thread = not self._has_thread, True
+            if self._asleep_s > _look_s(pause_s) and self._alarm.locked():
+                self._alarm.release()
         try:
             if begins:
                 self.begin()
@@ -80,8 +87,12 @@ class Pauses:
             self._waits.pop(wait, None)
 
     def begin(self) -> None:
-        """Begin the thread."""
-        trio.lowlevel.start_thread_soon(self._look_on, lambda outcome: outcome.unwrap(), "zotpy-pauses")
+        """Begin the thread. Raises `RuntimeError` if the system has none left."""
+        try:
+            trio.lowlevel.start_thread_soon(self._look_on, lambda outcome: outcome.unwrap(), "zotpy-pauses")
+        except BaseException:
+            self._has_thread = False
+            raise
 
     def look(self) -> None:
         """Look at each socket once."""
@@ -91,16 +102,23 @@ class Pauses:
                 self._waits.pop(wait, None)
 
     def _look_on(self) -> None:
-        looks_at_nothing = 0
-        while True:
-            time.sleep(LOOK_S)
-            self.look()
-            looks_at_nothing = 0 if self._waits else looks_at_nothing + 1
-            if looks_at_nothing >= LAST_LOOKS and self._has_ended():
-                return
+        try:
+            while self._sleeps_on():
+                if not self._alarm.acquire(timeout=self._asleep_s):
+                    self.look()
+        except BaseException:
+            self._has_thread = False  # the next wait begins another
+            raise
 
-    def _has_ended(self) -> bool:
-        """Say whether the thread ends: no wait has begun since the last look."""
+    def _sleeps_on(self) -> bool:
+        """Say whether the thread goes on, and until when it sleeps. It ends if it has rested, and no wait has begun."""
         with self._lock:
-            self._has_thread = bool(self._waits)
-            return not self._has_thread
+            waits = tuple(self._waits)
+            self._has_thread = bool(waits) or self._asleep_s < REST_S
+            self._asleep_s = min((_look_s(wait.pause_s) for wait in waits), default=REST_S)
+            return self._has_thread
+
+
+def _look_s(pause_s: float) -> float:
+    """Return the time between two looks for a pause: half of it, so that it is noticed soon after."""
+    return max(LOOK_S, pause_s / 2)
