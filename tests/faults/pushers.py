@@ -66,12 +66,33 @@ class Pushers:
 
     async def push(self, client: str, repo: str) -> Failed | None:
         """Push once; `None` if it succeeded."""
-        words = self._words(client, repo)
+        return await self._tried(self._words(client, repo))
+
+    async def pull(self, client: str, repo: str) -> Failed | None:
+        """Pull once what the same client has pushed: podman, containerd, helm or jib. `None` if it succeeded."""
+        target = f"{self.host}/{repo}:v1"
+        to = self.directory / "pulled" / client
+        to.mkdir(parents=True)
+        if client == "podman":
+            words = [*self._podman(), "pull", "--tls-verify=false", target]
+        elif client == "containerd":
+            words = [str(self._library("containerd-push")), "pull", str(to), target]
+        elif client == "helm":
+            words = [self._program("helm"), "pull", f"oci://{self.host}/{repo}/chart", "--plain-http", "-d", str(to)]
+        else:
+            words = [*self._jib(), "pull", target, str(to)]
+        return await self._tried(words)
+
+    async def _tried(self, words: Sequence[str]) -> Failed | None:
         try:
             await self._run(*words)
         except ClientFailed as error:
             return Failed(" ".join(words), str(error))
         return None
+
+    def _jib(self) -> list[str]:
+        java = ["java", "-XX:TieredStopAtLevel=1", "-DsendCredentialsOverHttp=true"]
+        return [*java, "-cp", f"{self._library('jib')}/*", "JibPush"]
 
     def _podman(self) -> list[str]:
         root = self.directory / "podman"
@@ -98,17 +119,7 @@ class Pushers:
             return [self._program("cosign"), "upload", "blob", "--allow-http-registry", "-f", "blob.bin", target]
         if client == "jib":
             cache = str(self.directory / "jib" / repo.replace("/", "-"))
-            return [
-                "java",
-                "-XX:TieredStopAtLevel=1",
-                "-DsendCredentialsOverHttp=true",
-                "-cp",
-                f"{self._library('jib')}/*",
-                "JibPush",
-                "blob.bin",
-                target,
-                cache,
-            ]
+            return [*self._jib(), "blob.bin", target, cache]
         python = str(self._library("python") / "bin" / "python")
         script = str(Path(__file__).parents[1] / "pushers" / "python.py")
         return [python, script, client.removesuffix("-py"), "blob.bin", self.host, repo]

@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults.pushers import ClientFailed, Pushers
 from tests.integration.test_token_clients import HOUR_S, TOKENS, UPLOADS, Story, telling
-from tests.unit.web.desks import ALICE
+from tests.unit.web.desks import ALICE, ROOT, Auth
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -44,9 +44,9 @@ def pushers(story: Story, directory: Path, kept: dict[str, str], user: str, secr
     return made
 
 
-def logged_in(story: Story, directory: Path) -> Pushers:
-    """Return clients that alice has logged in."""
-    name, password = ALICE
+def logged_in(story: Story, directory: Path, user: Auth = ALICE) -> Pushers:
+    """Return clients that a user has logged in."""
+    name, password = user
     basic = base64.b64encode(b":".join([name.encode(), password])).decode()
     return pushers(story, directory, {"auth": basic}, name, password.decode())
 
@@ -105,6 +105,30 @@ async def test_a_token_that_ends_too_soon_ends_the_push(story: Story, short_dire
     story.until = ("POST", UPLOADS, 202)
     assert await made.push(client, "team/app") is not None
     assert (await made.push(client, "team/app")) is None
+
+
+@pytest.mark.parametrize("client", ["podman", "containerd", "helm", "jib"])
+async def test_a_client_without_a_login_pulls_what_everybody_may_pull(
+    story: Story, short_directory: Path, client: str
+) -> None:
+    """Some get a token without a password, others ask for the image at once. What only users may pull is refused.
+
+    `test_token_clients` has other clients.
+    """
+    root = logged_in(story, short_directory / "r", ROOT)
+    await root.prepare(client)
+    for repo in ("public/app", "team/app"):
+        assert await root.push(client, repo) is None
+    host = f"127.0.0.1:{story.scene.replica.port}"
+    stranger = Pushers(short_directory / "s", host)
+    before = len(story.seen)
+    assert await stranger.pull(client, "public/app") is None, story.seen[before:]
+    assert (("GET", TOKENS, 200) in story.seen[before:]) == (client == "podman")
+    refused = await Pushers(short_directory / "t", host).pull(client, "team/app")
+    assert refused is not None
+    assert any(word in refused.printed.lower() for word in ("401", "unauthorized", "pull access denied")), (
+        refused.printed
+    )
 
 
 @pytest.mark.parametrize("client", REFRESHING)

@@ -1,5 +1,5 @@
 // Pushes an OCI layout's image as containerd does: `pusher LAYOUT REFERENCE`. PUSH_USER and PUSH_SECRET log in; a secret
-// without a user is a refresh token.
+// without a user is a refresh token. `pusher pull DIRECTORY REFERENCE` pulls one.
 package main
 
 import (
@@ -19,6 +19,30 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
+func resolver() remotes.Resolver {
+	credentials := func(string) (string, string, error) { return os.Getenv("PUSH_USER"), os.Getenv("PUSH_SECRET"), nil }
+	authorizer := docker.NewDockerAuthorizer(docker.WithAuthCreds(credentials))
+	hosts := docker.ConfigureDefaultRegistries(
+		docker.WithPlainHTTP(docker.MatchAllHosts), docker.WithClient(http.DefaultClient), docker.WithAuthorizer(authorizer))
+	return docker.NewResolver(docker.ResolverOptions{Hosts: hosts})
+}
+
+func pull(ctx context.Context, directory, reference string) error {
+	store, err := local.NewStore(directory)
+	if err != nil {
+		return err
+	}
+	name, described, err := resolver().Resolve(ctx, reference)
+	if err != nil {
+		return err
+	}
+	fetcher, err := resolver().Fetcher(ctx, name)
+	if err != nil {
+		return err
+	}
+	return images.Dispatch(ctx, images.Handlers(remotes.FetchHandler(store, fetcher), images.ChildrenHandler(store)), nil, described)
+}
+
 func push(ctx context.Context, layout, reference string) error {
 	text, err := os.ReadFile(filepath.Join(layout, "index.json"))
 	if err != nil {
@@ -32,11 +56,7 @@ func push(ctx context.Context, layout, reference string) error {
 	if err != nil {
 		return err
 	}
-	credentials := func(string) (string, string, error) { return os.Getenv("PUSH_USER"), os.Getenv("PUSH_SECRET"), nil }
-	authorizer := docker.NewDockerAuthorizer(docker.WithAuthCreds(credentials))
-	hosts := docker.ConfigureDefaultRegistries(
-		docker.WithPlainHTTP(docker.MatchAllHosts), docker.WithClient(http.DefaultClient), docker.WithAuthorizer(authorizer))
-	pusher, err := docker.NewResolver(docker.ResolverOptions{Hosts: hosts}).Pusher(ctx, reference)
+	pusher, err := resolver().Pusher(ctx, reference)
 	if err != nil {
 		return err
 	}
@@ -47,7 +67,11 @@ func push(ctx context.Context, layout, reference string) error {
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	if err := push(ctx, os.Args[1], os.Args[2]); err != nil {
+	run, arguments := push, os.Args[1:]
+	if arguments[0] == "pull" {
+		run, arguments = pull, arguments[1:]
+	}
+	if err := run(ctx, arguments[0], arguments[1]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
