@@ -12,9 +12,12 @@ from bench.servers.processes import CHECKOUT
 
 
 @contextmanager
-def guesses(target: Target, per_s: float) -> Iterator[Counter[str]]:
-    """Send so many wrong passwords a second while the block runs; then the counter has the answers by their status."""
-    command = [sys.executable, "-m", "bench.load.guesses", target.url, f"--per-s={per_s:g}"]
+def guesses(target: Target, per_s: float, after_s: float) -> Iterator[Counter[str]]:
+    """Send so many wrong passwords a second while the block runs; then the counter has the answers by their status.
+
+    They begin `after_s` later, once clients have logged in.
+    """
+    command = [sys.executable, "-m", "bench.load.guesses", target.url, f"--per-s={per_s:g}", f"--after-s={after_s:g}"]
     command += [] if target.ca_file is None else [f"--ca-file={target.ca_file}"]
     statuses: Counter[str] = Counter()
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=CHECKOUT)

@@ -83,7 +83,7 @@ def measure(fleet: Fleet, place: Place, workload: str, options: Options, tell: T
         if chaos is not None:
             meanwhile.enter_context(chaos.during())
         if options.guesses_per_s and place.target.user is not None:
-            guessed = meanwhile.enter_context(guesses(place.target, options.guesses_per_s))
+            guessed = meanwhile.enter_context(guesses(place.target, options.guesses_per_s, options.warm_up_s / 2))
         driven = _drive(fleet, place, workload, options, tell, trees)
     outcome, before, after = driven.outcome, driven.before, driven.after
     run = replace(_run(place, load, outcome), turn=turn, guesses=dict(guessed))

@@ -25,13 +25,13 @@ CONNECTIONS = 32
 class Guesser:
     """Guesses until `stop` is called."""
 
-    def __init__(self, endpoint: Endpoint, per_s: float) -> None:
-        """Guess nothing yet."""
+    def __init__(self, endpoint: Endpoint, per_s: float, after_s: float = 0.0) -> None:
+        """Guess nothing yet, and not for `after_s`."""
         self.statuses: Counter[str] = Counter()
         self._endpoint = endpoint
         self._interval_s = 1 / per_s
         self._turns = itertools.count()
-        self._began = time.monotonic()
+        self._began = time.monotonic() + after_s
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._guess) for _ in range(CONNECTIONS)]
 
@@ -69,10 +69,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("url")
     parser.add_argument("--per-s", type=float, required=True)
+    parser.add_argument("--after-s", type=float, default=0.0)
     parser.add_argument("--ca-file")
     options = parser.parse_args()
     context = tls_context(options.ca_file) if options.url.startswith("https:") else None
-    guesser = Guesser(endpoint_of(options.url, context), options.per_s)
+    guesser = Guesser(endpoint_of(options.url, context), options.per_s, options.after_s)
     guesser.start()
     sys.stdin.read()
     guesser.stop()

@@ -100,7 +100,7 @@ class PasswordChecks:
 
     def _is_remembered(self, credentials: Credentials) -> bool:
         stored = self.users().hashes.get(credentials.name)
-        return stored is not None and bool(self._remembered.recall(*_asked(credentials, stored)))
+        return stored is not None and bool(self._remembered.renew(*_asked(credentials, stored)))
 
 
 def _fingerprint(stored: PasswordHash) -> str:

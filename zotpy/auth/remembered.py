@@ -32,7 +32,17 @@ class Remembered(Generic[Answer]):
 
     def keep(self, answer: Answer, *asked: bytes) -> None:
         """Keep the answer to this from now on."""
-        self._answers.keep(self._digest(asked), answer, trio.current_time() + self.for_s, MOST_REMEMBERED)
+        self._keep(answer, self._digest(asked))
+
+    def renew(self, *asked: bytes) -> Answer | None:
+        """Return the answer to this as `recall` does, and keep it from now on: one that cannot become wrong."""
+        digest = self._digest(asked)
+        if (answer := self._answers.recall(digest, trio.current_time())) is not None:
+            self._keep(answer, digest)
+        return answer
+
+    def _keep(self, answer: Answer, digest: bytes) -> None:
+        self._answers.keep(digest, answer, trio.current_time() + self.for_s, MOST_REMEMBERED)
 
     def mac(self, data: bytes) -> bytes:
         """Return 32 bytes that follow from the data, and that nobody can guess who has no part of this process."""

@@ -114,7 +114,7 @@ class AuthSettings:
     checks_waiting: int = 256
     """How many logins may be checked or wait for that, and how many refusals may be held back, 1 to 10,000."""
     remember_s: float = 300.0
-    """How long a good password is remembered; 0: not at all."""
+    """How long a good password is remembered after its latest use; 0: not at all."""
     ldap: LdapSettings | None = None
     mtls: MtlsSettings | None = None
     """`None`: nobody is known by a certificate."""

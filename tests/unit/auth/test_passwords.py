@@ -77,9 +77,22 @@ async def test_a_good_password_is_remembered_for_a_while(scene: Scene, mock_cloc
     mock_clock.jump(299)
     assert await checks.are_good(GOOD)
     assert len(scene.calls) == 4
-    mock_clock.jump(1)
+    mock_clock.jump(300)
     assert await checks.are_good(GOOD)
     assert len(scene.calls) == 5
+
+
+async def test_a_password_that_is_used_is_remembered_on(scene: Scene, mock_clock: MockClock) -> None:
+    """A user at work never waits behind those who guess passwords. The time counts from the latest use."""
+    checks = scene.checks(remember_s=300)
+    assert await checks.are_good(GOOD)
+    for _ in range(5):
+        mock_clock.jump(299)
+        assert await checks.are_good(GOOD)
+    assert len(scene.calls) == 1
+    mock_clock.jump(300)
+    assert await checks.are_good(GOOD)
+    assert len(scene.calls) == 2
 
 
 async def test_nothing_is_remembered_if_so_configured(scene: Scene) -> None:
