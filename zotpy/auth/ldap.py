@@ -20,6 +20,7 @@ from zotpy.auth.hashes import LONGEST_PASSWORD_BYTES
 from zotpy.auth.permission import Identity
 from zotpy.auth.places import Places
 from zotpy.auth.remembered import Remembered
+from zotpy.auth.turns import Turns
 from zotpy.core.errors import Unavailable
 from zotpy.settings import LdapSettings
 
@@ -57,7 +58,7 @@ class Ldap:
         self._settings = settings
         self._account = account
         self._places = Places(waiting, waiting if per_client is None else per_client)
-        self._limiter = trio.CapacityLimiter(settings.connections)
+        self._turns = Turns(settings.connections)
         self._idle: list[tuple[Server, DirectoryConnection]] = []
         self._remembered = Remembered[Identity](settings.remember_s)
         self.remembered = RememberedUsers(self._remembered)
@@ -116,7 +117,7 @@ class Ldap:
         """Do a job on a connection to the directory. Raises as `identify`."""
         try:
             with self._places.place_for(client), trio.fail_after(self._settings.timeout_s):
-                async with self._limiter:
+                async with self._turns.turn_for(client):
                     return await self._connected(job)
         except (DirectoryFailed, trio.TooSlowError) as error:
             log.error("ldap_failed", server=self._settings.address, reason=str(error) or "no answer in time")  # noqa: TRY400 - a matter of the server

@@ -19,6 +19,7 @@ from zotpy.auth.htpasswd import Users
 from zotpy.auth.permission import Identity
 from zotpy.auth.places import Places
 from zotpy.auth.remembered import Remembered
+from zotpy.auth.turns import Turns
 
 KIND = "htpasswd"
 
@@ -36,13 +37,13 @@ class PasswordChecks:
     per_client: int | None = None
     """How many of these may be of one client; `None`: all."""
     _places: Places = field(init=False)
-    _limiter: trio.CapacityLimiter = field(init=False)
+    _turns: Turns = field(init=False)
     _background: Background = field(init=False)
     _remembered: Remembered[bool] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._places = Places(self.waiting, self.waiting if self.per_client is None else self.per_client)
-        self._limiter = trio.CapacityLimiter(self.at_once)
+        self._turns = Turns(self.at_once)
         self._background = Background(self.at_once)
         self._remembered = Remembered(self.remember_s)
 
@@ -72,7 +73,7 @@ class PasswordChecks:
             return await self._check(credentials)
 
     async def _check(self, credentials: Credentials) -> bool:
-        async with self._limiter:
+        async with self._turns.turn_for(credentials.client):
             if self._is_remembered(credentials):  # by another connection of the same client
                 return True
             users = self.users()
