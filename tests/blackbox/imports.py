@@ -20,6 +20,7 @@ class Target:
 
     def __init__(self, bucket: Bucket, prefix: str, directory: Path) -> None:
         directory.mkdir()
+        self.bucket, self.prefix = bucket, prefix
         self.replica = Replica(0, bucket, prefix, directory)
         self.address = f"127.0.0.1:{self.replica.port}"
 

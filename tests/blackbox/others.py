@@ -19,8 +19,8 @@ USER, PASSWORD = "alice", "correct-horse"
 class Distribution:
     """CNCF distribution on a directory of this machine."""
 
-    def __init__(self, directory: Path, *, is_locked: bool = False) -> None:
-        """Write its settings; nothing is started yet. `is_locked`: only a user gets in."""
+    def __init__(self, directory: Path, user: str = "") -> None:
+        """Write its settings; nothing is started yet. If a user is named, nobody else gets in."""
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.url = f"http://{self.address}"
@@ -30,8 +30,8 @@ class Distribution:
             "storage": {"filesystem": {"rootdirectory": str(directory / "data")}, "delete": {"enabled": True}},
             "http": {"addr": self.address, "secret": "of-the-tests"},
         }
-        if is_locked:
-            settings["auth"] = {"htpasswd": {"realm": "here", "path": str(write_users(directory))}}
+        if user:
+            settings["auth"] = {"htpasswd": {"realm": "here", "path": str(write_users(directory, user))}}
         file = directory / "distribution.yml"
         file.write_text(yaml.safe_dump(settings))
         with needed():
@@ -41,8 +41,8 @@ class Distribution:
         self.process = Process("distribution", command, directory / "distribution.log", environment)
 
 
-def write_users(directory: Path) -> Path:
+def write_users(directory: Path, user: str = USER) -> Path:
     """Write a file of users with one user in it."""
     file = directory / "htpasswd"
-    file.write_text(f"{USER}:{bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}\n")
+    file.write_text(f"{user}:{bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}\n")
     return file

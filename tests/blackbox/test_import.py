@@ -162,7 +162,7 @@ def test_some_repositories_and_tags(source: Distribution, target: Target, crane:
 
 def test_a_locked_distribution(target: Target, tmp_path: Path) -> None:
     """Name and password are needed, from a file of zot's or from arguments."""
-    locked = Distribution(tmp_path, is_locked=True)
+    locked = Distribution(tmp_path, USER)
     locked.process.start(lambda: accepts(locked.port))
     try:
         with http_client(locked.url) as client:

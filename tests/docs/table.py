@@ -143,6 +143,30 @@ WAYS: dict[str, dict[str, Way]] = {
         ".venv/bin/python -m tests.simulation --seed 0 --count 1000": Run(),
         "sh tests/run --long tests/simulation": _SEARCH,
     },
+    "docs/coming-from-distribution.md": {
+        "zotpy import -c /etc/zotpy/config.yaml https://old.example": Run(),
+        "zotpy import -c /etc/zotpy/config.yaml https://old.example/team/app": Run(),
+        "zotpy import -c /etc/zotpy/config.yaml 'https://old.example/team/*' --tags 'v*' --destination archive": Run(),
+        "crane digest old.example/team/app:v1": Run(),
+        "crane digest registry.example.com/team/app:v1": Run(),
+        "zotpy fsck -c /etc/zotpy/config.yaml --read all": Run(),
+    },
+    "docs/coming-from-zot.md": {
+        "zotpy verify -c /etc/zot/config.json": Run(),
+        "zotpy import -c /etc/zotpy/config.yaml https://old.example": Run(),
+        "zotpy import -c /etc/zotpy/config.yaml zot:/var/lib/registry": Run(),
+        "zotpy import -c /etc/zotpy/config.yaml oci:/srv/layout --as team/layout": Run(),
+        "zotpy export -c /etc/zotpy/config.yaml --to zot:/srv/zot": Run(),
+        "zotpy export -c /etc/zotpy/config.yaml team/app --tags 'v*' --to oci-archive:/srv/app.tar": Run(),
+    },
+    "docs/coming-from-harbor.md": {
+        "zotpy import -c /etc/zotpy/config.yaml --username 'robot$import' --password-file /srv/robot"
+        " https://old.example/team/app": Run(),
+        "zotpy import -c /etc/zotpy/config.yaml --username 'robot$import' --password-file /srv/robot"
+        " https://old.example/team/app https://old.example/team/web": Run(),
+        "zotpy import -c /etc/zotpy/config.yaml --credentials-file /srv/logins.json"
+        " 'https://old.example/team/**'": Run(),
+    },
     "docs/configuration.md": {
         "zotpy serve -c config.yaml": Run(),
         "zotpy verify -c config.yaml": Run(),
