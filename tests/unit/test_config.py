@@ -572,6 +572,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "manifest.maxSize": ("5000000", 5_000_000),
     "cache.directory": ("/var/cache/zotpy", Path("/var/cache/zotpy")),
     "cache.size": ("2GiB", 2 << 30),
+    "cache.memory": ("64MiB", 64 << 20),
     "lists.pageSize": ("70", 70),
     "lists.pageBytes": ("2MiB", 2 << 20),
     "lists.annotations": ("1KiB", 1024),

@@ -101,7 +101,7 @@ class Filling:
     def _begin(self, evicted: list[CachedFile]) -> None:
         for file in evicted:
             self._shelf.delete(file)
-        self.file.descriptor = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self.file.descriptor = self._shelf.begin(self._part)
 
     async def _write(self, hasher: Hasher, batch: list[Buffer]) -> None:
         if not batch:
@@ -114,7 +114,7 @@ class Filling:
 
     def _drop_part(self) -> None:
         try:
-            self._part.unlink(missing_ok=True)
+            self._shelf.drop(self._part)
         except OSError as error:
             self.disk_error = self.disk_error or error
 

@@ -9,8 +9,7 @@ from typing import Protocol
 import trio
 
 from zotpy.cache.filling import Filling, on_disk
-from zotpy.cache.presence import present_bytes
-from zotpy.cache.shelf import CachedFile
+from zotpy.cache.shelf import CachedFile, Shelf
 from zotpy.core.file_pieces import FilePiece
 from zotpy.core.ranges import Span
 from zotpy.core.units import KIB, MIB
@@ -27,6 +26,8 @@ _NOT_HERE = {errno.EAGAIN, errno.EOPNOTSUPP}
 
 class Reporting(Protocol):
     """Hears from a read which bytes came from the disk, or that the disk has failed."""
+
+    shelf: Shelf
 
     def served(self, size_bytes: int) -> None:
         """Count bytes that came from a file."""
@@ -131,7 +132,7 @@ class CacheReads:
     def _in_file(self, descriptor: int, size_bytes: int) -> FilePiece | None:
         """Return the next bytes in the file, if the system has enough of them in memory: no turn waits for a disk."""
         most_bytes = min(size_bytes, FILE_PIECE_BYTES)
-        length = present_bytes(descriptor, self._at, most_bytes)
+        length = self._cache.shelf.present_bytes(descriptor, self._at, most_bytes)
         if length < min(most_bytes, LEAST_FILE_BYTES):
             return None
         return FilePiece(descriptor, self._at, length)
@@ -140,7 +141,7 @@ class CacheReads:
         """Read at once what the system has in memory, otherwise in a thread."""
         room = memoryview(self._free_buffer(size_bytes))[:size_bytes]
         try:
-            count = os.preadv(descriptor, [room], self._at, os.RWF_NOWAIT)
+            count = os.preadv(descriptor, [room], self._at, self._cache.shelf.read_flags)
         except OSError as error:
             if error.errno not in _NOT_HERE:
                 raise

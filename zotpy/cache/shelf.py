@@ -13,6 +13,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
+from zotpy.cache.presence import present_bytes
+
 PART = ".part"
 LOCK = "lock"
 MOST_PLACES = 64
@@ -44,7 +46,12 @@ class CachedFile:
 class Shelf:
     """The files of one process. Methods without I/O are for the event loop, the others for a thread."""
 
-    def __init__(self, directory: Path, limit_bytes: int, lock: int) -> None:
+    read_flags = os.RWF_NOWAIT
+    """With them a read waits for no disk (preadv2(2))."""
+    most_files = 16_384
+    """Each takes some memory here."""
+
+    def __init__(self, directory: Path, limit_bytes: int, lock: int | None) -> None:
         """Keep at most `limit_bytes` in `directory`, whose `lock` is held: an open descriptor."""
         self.directory = directory
         self.limit_bytes = limit_bytes
@@ -76,7 +83,8 @@ class Shelf:
 
     def close(self) -> None:
         """Give the directory back."""
-        os.close(self._lock)
+        if self._lock is not None:
+            os.close(self._lock)
 
     def read(self) -> None:
         """List the files, the oldest first. Delete what is half filled, has a wrong length or has no room."""
@@ -115,13 +123,15 @@ class Shelf:
         `None`: those who read hold too much. Then nothing changes.
         """
         evicted, missing = [], self.used_bytes + size_bytes - self.limit_bytes
+        surplus = len(self._files) + (size_bytes > 0) - self.most_files
         for file in self._files.values():
-            if missing <= 0:
+            if missing <= 0 and surplus <= 0:
                 break
             if not file.users:
                 evicted.append(file)
                 missing -= file.size_bytes
-        if missing > 0:
+                surplus -= 1
+        if missing > 0 or surplus > 0:
             return None
         for file in evicted:
             self.forget(file)
@@ -148,6 +158,18 @@ class Shelf:
         """Name a file to fill. No name is used twice."""
         self._parts += 1
         return self.directory / f"{data_id}.{self._parts}{PART}"
+
+    def present_bytes(self, descriptor: int, start: int, size_bytes: int) -> int:
+        """Return how many of `size_bytes` from `start` can be read without waiting for the disk."""
+        return present_bytes(descriptor, start, size_bytes)
+
+    def begin(self, part: Path) -> int:
+        """Make a file to fill, and return its descriptor. Raises `OSError`."""
+        return os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def drop(self, part: Path) -> None:
+        """Delete a file that was not filled. Raises `OSError`."""
+        part.unlink(missing_ok=True)
 
     def open_file(self, file: CachedFile) -> int:
         """Open a complete file for reading. Raises `OSError`, also if its length has changed."""

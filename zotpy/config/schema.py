@@ -152,6 +152,7 @@ LEAVES = {
     "log.auditMemory": Leaf("log", "audit_memory_bytes", read_size(64 * KIB)),
     "cache.directory": Leaf("cache", "directory", read_path),
     "cache.size": Leaf("cache", "size_bytes", read_size(64 * MIB)),
+    "cache.memory": Leaf("cache", "memory_bytes", read_size(0)),
     "upload.partSize": Leaf("upload", "part_size_bytes", read_size(5 * MIB, LARGEST_PART_BYTES)),
     "upload.partsInFlight": Leaf("upload", "parts_in_flight", read_count(1, 64)),
     "upload.memoryBudget": Leaf("upload", "memory_budget_bytes", read_size(0)),

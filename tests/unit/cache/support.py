@@ -12,6 +12,7 @@ import trio.testing
 
 from zotpy.cache.byte_cache import ByteCache, Wanted
 from zotpy.cache.filling import DISK
+from zotpy.cache.memory_shelf import MemoryShelf
 from zotpy.cache.shelf import Shelf
 from zotpy.core.digests import Digest
 from zotpy.core.ranges import Span
@@ -87,13 +88,13 @@ class Events:
 class Bench:
     """A cache and its downloads."""
 
-    def __init__(self, root: Path, nursery: trio.Nursery, limit_bytes: int = LIMIT_BYTES) -> None:
-        """Open the cache in `root`."""
+    def __init__(self, root: Path | None, nursery: trio.Nursery, limit_bytes: int = LIMIT_BYTES) -> None:
+        """Open the cache in `root`, or in memory."""
         self.events = Events()
         self.budget = MemoryBudget(64 * MIB, 9 * MIB)
-        self.shelf = Shelf.open(root, limit_bytes)
+        self.shelf = MemoryShelf(limit_bytes) if root is None else Shelf.open(root, limit_bytes)
         self.cache = ByteCache(self.shelf, Readers(self.budget, 4), self.events)
-        self.files = root / "0"
+        self.files = self.shelf.directory
         nursery.start_soon(self.cache.keep_filling)
 
     def names(self) -> set[str]:
@@ -102,22 +103,29 @@ class Bench:
 
     @asynccontextmanager
     async def reading(
-        self, origin: Origin, span: Span | None = None, data_id: str = "a1", digest: Digest | None = None
+        self,
+        origin: Origin,
+        span: Span | None = None,
+        data_id: str = "a1",
+        digest: Digest | None = None,
+        turn: Turn | None = None,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Begin a read of the origin's blob."""
         wanted = Wanted(data_id, len(origin.content), digest or Digest.of(origin.content))
         span = span or Span(0, len(origin.content))
-        async with self.cache.open(wanted, span, Turn(), origin.open, origin.open) as chunks:
+        async with self.cache.open(wanted, span, turn or Turn(), origin.open, origin.open) as chunks:
             yield chunks
 
-    async def read(self, origin: Origin, span: Span | None = None, data_id: str = "a1", **others: Digest) -> bytes:
+    async def read(
+        self, origin: Origin, span: Span | None = None, data_id: str = "a1", digest: Digest | None = None
+    ) -> bytes:
         """Read all of a span."""
-        async with self.reading(origin, span, data_id, **others) as chunks:
+        async with self.reading(origin, span, data_id, digest) as chunks:
             return b"".join([bytes(chunk) async for chunk in chunks])
 
 
 @asynccontextmanager
-async def bench(root: Path, limit_bytes: int = LIMIT_BYTES) -> AsyncIterator[Bench]:
+async def bench(root: Path | None, limit_bytes: int = LIMIT_BYTES) -> AsyncIterator[Bench]:
     """Run a cache. At the end it holds no memory."""
     async with trio.open_nursery() as nursery:
         made = Bench(root, nursery, limit_bytes)
