@@ -23,13 +23,13 @@ from functools import partial
 
 import trio
 
-from zotpy.bucket.digesting import hash_pieces
 from zotpy.concurrency import plain_errors
 from zotpy.core.errors import ClientStalled
 from zotpy.core.hashing import Hasher
 from zotpy.core.pieces import Pieces
 from zotpy.core.upload_state import SentPart, UploadState
 from zotpy.memory.accounts import Account
+from zotpy.registry.pushing.body_hashing import BodyHashing
 from zotpy.registry.pushing.checkpoints import Checkpoint, Checkpoints
 from zotpy.registry.pushing.in_flight import Limits, PartInFlight, PartsInFlight
 from zotpy.registry.pushing.kept import take_back
@@ -62,15 +62,15 @@ class PartPipeline:
     """Received, and not taken yet: it does not fit into the first part."""
     _parts: dict[int, SentPart] = field(default_factory=dict)
     _tail_part: SentPart | None = None
-    _to_hash: "trio.MemorySendChannel[PartInFlight | Pieces] | None" = None
-    _hashed_already: int = 0
     _sender: PartSender = field(init=False)
+    _hashing: BodyHashing = field(init=False)
     _in_flight: PartsInFlight = field(init=False)
     _checkpoints: Checkpoints = field(init=False)
 
     def __post_init__(self) -> None:
         state = self.state
         self._sender = PartSender(self.store, state.data_id, state.multipart_id, self._multipart_begun)
+        self._hashing = BodyHashing(self.hasher, self._settle)
         self._in_flight = PartsInFlight(self.account)
         self._checkpoints = Checkpoints(self.checkpoint, self.limits.checkpoint_bytes)
 
@@ -91,8 +91,9 @@ class PartPipeline:
             await self._send_parts(body)
         else:  # most bodies are one small part: they need no task
             self.account.part_is_full()
-            await self._hash(self._filling)
-        state = self._state_after(self._next_number, self._end + len(self._filling), self._export(), self._filling)
+            await self._hashing.end(self._filling)
+        end = self._end + len(self._filling)
+        state = self._state_after(self._next_number, end, self._hashing.state(), self._filling)
         is_same = (state.offset, len(state.parts)) == (self.state.offset, len(self.state.parts))
         return replace(state, tail_part=self.state.tail_part if is_same else self._tail_part)
 
@@ -111,11 +112,7 @@ class PartPipeline:
                     self._nursery.start_soon(self._send_tail, self._filling)
                 self._checkpoints.body_ended = True
                 self.account.part_is_full()
-                if self._to_hash is None:
-                    await self._hash(self._filling)
-                else:
-                    async with self._to_hash:
-                        await self._to_hash.send(self._filling)
+                await self._hashing.end(self._filling)
 
     def drop(self) -> None:
         """Free the memory of every byte that is left.
@@ -134,7 +131,7 @@ class PartPipeline:
 
     def _fill_with_tail(self) -> None:
         """Continue the part whose first bytes an earlier request left."""
-        self._hashed_already = len(self.state.tail)  # by that request
+        self._hashing.skip_bytes = len(self.state.tail)
         for piece in self.state.tail.blocks():
             self._filling.append(piece)
         self.state.tail.clear()
@@ -143,9 +140,6 @@ class PartPipeline:
         sent = tuple(self._parts[number] for number in range(len(self.state.parts) + 1, next_number))
         parts = self.state.parts + sent
         return replace(self.state, offset=offset, parts=parts, hash_state=hash_state, tail=tail, tail_part=None)
-
-    def _export(self) -> bytes | None:
-        return None if self.hasher is None else self.hasher.export()
 
     async def _receive(self, body: Body, *, only_what_fits: bool = False) -> None:
         """Take the body, or as much as fits into the part that is being filled: `_beyond` is then what does not."""
@@ -218,29 +212,8 @@ class PartPipeline:
         if is_checkpoint:
             self._checkpoints.last_end = self._end
         self._nursery.start_soon(self._send, part)
-        if self._to_hash is None:
-            self._to_hash, hashing = trio.open_memory_channel[PartInFlight | Pieces](0)
-            self._nursery.start_soon(self._hash_all, hashing)
-        await self._to_hash.send(part)
+        await self._hashing.add(part, self._nursery)
         await self._in_flight.leave_room(self._size_bytes, self.limits.held_bytes)
-
-    async def _hash_all(self, parts: "trio.MemoryReceiveChannel[PartInFlight | Pieces]") -> None:
-        """Hash the parts in order, then the tail."""
-        async with parts:
-            async for part in parts:
-                if isinstance(part, Pieces):
-                    await self._hash(part)
-                    continue
-                await self._hash(part.body)
-                if part.is_checkpoint:
-                    part.hash_state = self._export()
-                self._settle(part)  # a holder of these bytes would keep memory that was given back
-
-    async def _hash(self, pieces: Pieces) -> None:
-        """Hash the next bytes, except those of an earlier request's tail, which that request hashed."""
-        skip_bytes, self._hashed_already = self._hashed_already, 0
-        if self.hasher is not None:
-            await hash_pieces(self.hasher, pieces, skip_bytes)
 
     async def _send(self, part: PartInFlight) -> None:
         self._parts[part.number] = await self._sender.send(part.number, part.body)
