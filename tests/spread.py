@@ -13,30 +13,39 @@ LONGEST = (
     "tests/simulation/test_simulation.py",
     "tests/deploy/test_bare_machine.py",
     "tests/integration/test_collecting.py",
-    "tests/bench/test_run.py",
     "tests/deploy/test_image.py",
     "tests/failover/test_rolling_restart.py",
-    "tests/bench/test_alone.py",
+    "tests/integration/test_embedded.py",
     "tests/failover/test_kills.py",
     "tests/deploy/test_release.py",
     "tests/blackbox/test_releases.py",
+    "tests/integration/test_embedded_volumes.py",
+    "tests/bench/test_run.py",
     "tests/powercuts/test_power_cuts.py",
-    "tests/bench/test_target.py",
-    "tests/blackbox/test_workers.py",
-    "tests/blackbox/test_real_issuers.py",
-    "tests/failover/test_tag_races.py",
-    "tests/docs/test_pages.py",
-    "tests/docs/test_backup.py",
-    "tests/faults/uploads/test_cut_chunks.py",
+    "tests/integration/test_commands.py",
     "tests/faults/uploads/test_resume_anywhere.py",
+    "tests/integration/test_full_disk.py",
+    "tests/faults/uploads/test_cut_chunks.py",
+    "tests/blackbox/test_workers.py",
+    "tests/docs/test_pages.py",
+    "tests/bench/test_alone.py",
+    "tests/docs/test_backup.py",
+    "tests/failover/test_tag_races.py",
     "tests/faults/uploads/test_memory_bound.py",
     "tests/faults/test_memory_of_manifests.py",
+    "tests/bench/test_target.py",
+    "tests/faults/uploads/test_racing_requests.py",
+    "tests/deploy/test_haproxy_rules.py",
+    "tests/faults/test_lasting_faults.py",
+    "tests/faults/test_pushers.py",
+    "tests/faults/test_held_pushes.py",
     "tests/fuzz/test_fuzz.py",
     "tests/style/test_types.py",
 )
 """Files that take half a minute or more; the others come after them, in their own order.
 
-The simulation takes a minute, or three if the code that it runs has changed, or ten with `--long`.
+Those that mostly wait stand between those that mostly compute, so that the cores always have something to do. The
+simulation takes a minute, or three if the code that it runs has changed, or ten with `--long`.
 """
 
 
