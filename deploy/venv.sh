@@ -74,7 +74,7 @@ make_newest() {
 import re, tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
 extras = project["optional-dependencies"]
-needs = project["dependencies"] + extras["ldap"] + extras["test"]
+needs = project["dependencies"] + extras["cel"] + extras["ldap"] + extras["test"]
 print(*(re.split("[~<>=!; ]", need)[0] for need in needs))')
     say "installing the newest releases into $1"
     # shellcheck disable=SC2086 # a list of names

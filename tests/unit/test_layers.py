@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "zotpy.core": "",
     "zotpy.settings": "zotpy.core",
     "zotpy.libraries": "",
+    "zotpy.cel": "cel_expr_python",
     "zotpy.http": "zotpy.libraries h11 trio",
     "zotpy.http.server": "zotpy.bell zotpy.concurrency zotpy.core zotpy.http zotpy.memory zotpy.store zotpy.watching "
     "h11 hypercorn quart quart_trio structlog trio werkzeug",
