@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.unit.test_config_logins import load, problems
-from zotpy.settings import ClaimTerm
+from zotpy.cel import environments, expressions
+from zotpy.settings import ClaimTerm, ConditionSettings, VariableSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +20,22 @@ if TYPE_CHECKING:
 ENTRY: dict[str, Any] = {"issuer": "https://ci.example.com", "audiences": ["registry"]}
 
 
+BAD: tuple[tuple[Any, str], ...] = (
+    ({"expression": "true"}, ".message"),
+    ({"message": "x"}, ".expression"),
+    ({"expression": "claims.sub +", "message": "x"}, ".expression"),
+    ({"expression": "'text'", "message": "x"}, ".expression"),
+    ({"expression": "claim.sub == 'a'", "message": "x"}, ".expression"),
+    ({"expression": "true", "message": "x", "if": 1}, ".if"),
+    ("true", ""),
+)
+"""Validations, and where the mistake is."""
+VAGUE: tuple[tuple[Any, str], ...] = (
+    ({"expression": "1"}, ".name"),
+    ({"name": "a"}, ".expression"),
+    ({"name": "a", "expression": "claims.sub.replace('a', claims.sub)"}, ".expression"),
+)
+"""Variables, and where the mistake is."""
 NO_VALUES: tuple[Any, ...] = ([], "", 1, [""], {}, [[]], None)
 
 
@@ -58,13 +76,15 @@ def test_names_of_claims_and_texts_make_a_name(tmp_path: Path, written: str, par
         *(({"claims": {"a": value}}, "claims.a") for value in NO_VALUES),
         ({"claims": "a"}, "claims"),
         ({"skipIssuerVerification": True}, "skipIssuerVerification"),
-        ({"claimMapping": {"validations": [{"expression": "true", "message": "x"}]}}, "claimMapping.validations"),
-        ({"claimMapping": {"variables": [{"name": "a", "expression": "1"}]}}, "claimMapping.variables"),
+        *(({"claimMapping": {"validations": [given]}}, f"claimMapping.validations[0]{below}") for given, below in BAD),
+        ({"claimMapping": {"validations": "true"}}, "claimMapping.validations"),
+        ({"claimMapping": {"validations": [{}] * 33}}, "claimMapping.validations"),
+        *(({"claimMapping": {"variables": [given]}}, f"claimMapping.variables[0]{below}") for given, below in VAGUE),
         *(
             ({"claimMapping": {"username": text}}, "claimMapping.username")
-            for text in ("claims.a.b", "claims.sub +", "'x'", "string(claims.sub)", "a b", "'a", 7)
+            for text in ("claims.sub +", "'x'", "'x' + string(1)", "a b", "'a", 7, "size(claims.sub)")
         ),
-        *(({"claimMapping": {"groups": text}}, "claimMapping.groups") for text in ("['a']", "'a'", "a + b")),
+        *(({"claimMapping": {"groups": text}}, "claimMapping.groups") for text in ("'a'", "a + b", "claims.a == 'a'")),
         ({"certificateAuthority": "x"}, "certificateAuthority"),
         ({"certificateAuthorityFile": "/does/not/exist"}, "certificateAuthorityFile"),
         ({"claimMaping": {}}, "claimMaping"),
@@ -90,3 +110,33 @@ def test_an_issuer_of_everybody_is_pointed_out(tmp_path: Path) -> None:
     assert any("everybody can log in" in each for each in warnings)
     entry["claims"] = {"repository_owner": ["acme", "acme-labs"]}
     assert load(tmp_path, {"auth": {"bearer": {"oidc": entry}}}).warnings == ()
+    del entry["claims"]
+    entry["claimMapping"] = {"validations": [{"expression": "claims.repository_owner == 'acme'", "message": "no"}]}
+    assert load(tmp_path, {"auth": {"bearer": {"oidc": entry}}}).warnings == ()
+
+
+def test_everything_else_is_cel(tmp_path: Path) -> None:
+    """The texts of the expressions are kept, because each worker compiles them for itself."""
+    mapping = {
+        "variables": [{"name": "owner", "expression": "claims.sub.split(':')[1].split('/')[0]"}],
+        "validations": [{"expression": "vars.owner == 'acme'", "message": "only acme"}],
+        "username": "vars.owner + ':' + string(claims.run_id)",
+        "groups": "['ci', 'ci-' + vars.owner]",
+    }
+    found = read(tmp_path, {**ENTRY, "claimMapping": mapping})
+    assert (found.username_by, found.groups_by) == (mapping["username"], mapping["groups"])
+    assert found.variables == (VariableSettings("owner", "claims.sub.split(':')[1].split('/')[0]"),)
+    assert found.validations == (ConditionSettings("vars.owner == 'acme'", "only acme"),)
+
+
+def test_without_the_extra_the_start_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file with an expression is refused. One without is not."""
+    monkeypatch.setitem(sys.modules, "cel_expr_python", None)
+    environments.of_claims.cache_clear()
+    expressions.environment.cache_clear()
+    (found,) = problems(tmp_path, {"auth": {"bearer": {"oidc": {**ENTRY, "claimMapping": {"username": "claims.a.b"}}}}})
+    assert found == (
+        "http.auth.bearer.oidc[0].claimMapping.username: needs the Python package cel_expr_python, which zotpy's extra"
+        " `cel` brings: install it"
+    )
+    assert read(tmp_path, {**ENTRY, "claimMapping": {"username": "claims.sub"}}).username == (ClaimTerm("sub"),)

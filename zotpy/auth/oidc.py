@@ -6,11 +6,13 @@ whenever it is used. So a job can go on with it after the end of its own token.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from zotpy.auth.basic import Credentials
+from zotpy.auth.claim_mapping import KIND, ClaimMapping
+from zotpy.auth.claims import Claims, Names, joined
 from zotpy.auth.issuer_keys import IssuerKeys
 from zotpy.auth.jwt import LONGEST_TOKEN, ShownToken, audiences_of, read_token
 from zotpy.auth.permission import Identity
@@ -20,12 +22,10 @@ from zotpy.auth.verified import Verified
 from zotpy.core.errors import TokenInvalid
 from zotpy.settings import IssuerSettings
 
-KIND = "oidc"
-LONGEST_NAME = 512
-MOST_GROUPS = 1000
+__all__ = ["KIND", "Issuer", "WorkloadTokens"]
+
 MOST_REMEMBERED_S = 300.0
 """How long a good token is remembered, so that a key that its issuer removes counts no more soon."""
-Claims = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,39 +34,16 @@ class Issuer:
 
     settings: IssuerSettings
     keys: IssuerKeys
+    mapping: ClaimMapping = field(init=False)
 
-    def is_meant(self, claims: Claims) -> bool:
+    def is_meant(self, claims: Mapping[str, Any]) -> bool:
         """Say whether a token is by this issuer, and for this registry."""
         named = audiences_of(claims)
         is_for_us = any(isinstance(each, str) and each in self.settings.audiences for each in named)
         return claims.get("iss") == self.settings.issuer and is_for_us
 
-    def identity(self, claims: Claims) -> Identity:
-        """Return the user of these claims. Raises `TokenInvalid` if the configuration refuses such claims."""
-        for name, values in self.settings.claims.items():
-            if values.isdisjoint(_texts(claims.get(name))):
-                msg = f"the claim {name} of the token has no value that http.auth.bearer.oidc allows"
-                raise TokenInvalid(msg)
-        parts = [claims.get(term.text) if term.is_claim else term.text for term in self.settings.username]
-        if not all(isinstance(part, str) and part for part in parts):
-            msg = "the token has no user name: a claim that it is made of is missing, or is no text"
-            raise TokenInvalid(msg)
-        name = "".join(map(str, parts))
-        if len(name) > LONGEST_NAME or not name.isprintable():
-            msg = "the user name in the token is too long, or cannot be shown"
-            raise TokenInvalid(msg)
-        groups = frozenset(_texts(claims.get(self.settings.groups))) if self.settings.groups else frozenset[str]()
-        if len(groups) > MOST_GROUPS:
-            msg = f"the token names more than {MOST_GROUPS} groups"
-            raise TokenInvalid(msg)
-        return Identity(name, groups, KIND, noted=dict(self._used(claims)))
-
-    def _used(self, claims: Claims) -> Iterator[tuple[str, object]]:
-        """Yield the claims that decide who somebody is."""
-        named = [term.text for term in self.settings.username if term.is_claim]
-        for name in {"iss", "aud", self.settings.groups, *self.settings.claims, *named}:
-            if name in claims:
-                yield name, claims[name]
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mapping", ClaimMapping(self.settings))
 
 
 class WorkloadTokens:
@@ -75,9 +52,16 @@ class WorkloadTokens:
     It is a `BearerReader`, an `Authenticator` for tokens as passwords, and their `Renewer`.
     """
 
-    def __init__(self, issuers: Sequence[Issuer], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        issuers: Sequence[Issuer],
+        clock: Callable[[], float] = time.time,
+        reads: Callable[[], Names] = frozenset,
+    ) -> None:
+        """Know no key yet. `reads` returns which claims the rules read."""
         self.issuers = issuers
         self.clock = clock
+        self.reads = reads
         self.verified = Verified()
 
     async def read(self, token: str) -> Identity | None:
@@ -110,7 +94,7 @@ class WorkloadTokens:
         if not any(shown.is_signed_by(key) for key in keys):
             msg = f"no key of {issuer.settings.issuer} has signed the token: get another one"
             raise TokenInvalid(msg)
-        identity = issuer.identity(shown.claims)
+        identity = self._identity(issuer, Claims(shown.claims))
         if now >= until:
             raise TokenEnded(identity)
         self.verified.keep(token, identity, min(until, now + MOST_REMEMBERED_S))
@@ -129,16 +113,22 @@ class WorkloadTokens:
         except TokenEnded as ended:
             raise TokenInvalid(EXPIRED) from ended
 
+    def _identity(self, issuer: Issuer, claims: Claims) -> Identity:
+        """Return the user of these claims, with those claims that settings read. Raises `TokenInvalid`."""
+        identity = issuer.mapping.identity(claims)
+        return replace(identity, claims=claims.kept(joined([issuer.mapping.reads, self.reads()])))
+
     def note(self, identity: Identity) -> Mapping[str, object]:
         """Return the claims that `renew` will look at."""
-        return identity.noted
+        return identity.claims.written()
 
     async def renew(self, identity: Identity, noted: Mapping[str, object]) -> Identity | None:
         """Return the same user; `None`: the configuration of today refuses such claims."""
+        claims = Claims.parse(noted)
         for issuer in self.issuers:
-            if issuer.is_meant(noted):
+            if issuer.is_meant(claims.values) and _is_enough(claims, issuer):
                 try:
-                    renewed = issuer.identity(noted)
+                    renewed = self._identity(issuer, claims)
                 except TokenInvalid:
                     continue
                 if renewed.name == identity.name:
@@ -146,10 +136,7 @@ class WorkloadTokens:
         return None
 
 
-def _texts(value: object) -> list[str]:
-    """Return the texts that a claim has: one, or those of a list. A yes or no is `true` or `false`."""
-    if isinstance(value, bool):
-        return ["true" if value else "false"]
-    if isinstance(value, list):
-        return [each for each in value if isinstance(each, str)]
-    return [value] if isinstance(value, str) else []
+def _is_enough(claims: Claims, issuer: Issuer) -> bool:
+    """Say whether a refresh token has all that decides today who its bearer is."""
+    reads = issuer.mapping.reads
+    return claims.known is None or (reads is not None and reads <= claims.known)

@@ -1,10 +1,10 @@
 """The questions that a request asks of access control. Without access control each answer is yes."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from zotpy.auth.actions import Action
+from zotpy.auth.claims import NO_CLAIMS, Claims
 from zotpy.auth.key_scopes import KeyScopes
 from zotpy.auth.scopes import Access
 from zotpy.core.errors import Unauthorized
@@ -30,8 +30,8 @@ class Identity:
     """What the caller's API key is good for; `None`: the caller has shown no API key."""
     key: str = ""
     """The id of the caller's API key, which is no secret; empty: the caller has shown none."""
-    noted: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
-    """What a refresh token needs to bring back, besides the name, of a login that nobody here knows otherwise."""
+    claims: Claims = field(default=NO_CLAIMS, compare=False, repr=False)
+    """What else the login says of the caller, as far as settings read it."""
     can_log_in: bool = True
     """Whether there is any way to log in, for a caller who has not."""
 

@@ -22,6 +22,7 @@ LONGEST_EXPRESSION = 4096
 """Characters."""
 MOST_COST = 1_000_000
 """Of one evaluation: about 15 ms. See `zotpy.cel.cost`."""
+MOST_TOGETHER = 2 * MOST_COST
 LEAST_INPUT = Size(1024, 64)
 """An expression that cannot take an input of this size is refused."""
 _INPUTS = tuple(
@@ -34,6 +35,20 @@ MISSING = "needs the Python package {}, which zotpy's extra `cel` brings: instal
 
 class Failed(Exception):
     """An evaluation has no result. The text says why, and may say something of the input: it is for the log alone."""
+
+
+@dataclass(slots=True)
+class Allowance:
+    """What the evaluations for one request may cost together."""
+
+    left: float = MOST_TOGETHER
+
+    def spend(self, cost: float) -> None:
+        """Take what an evaluation costs at most. Raises `Failed` if it is not left."""
+        self.left -= cost
+        if self.left < 0:
+            msg = "all expressions of the request together could take too long"
+            raise Failed(msg)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,34 +76,34 @@ class Expression:
             raise Failed(msg)
         return cost
 
-    def yes_or_no(self, data: Mapping[str, Any]) -> bool:
+    def yes_or_no(self, data: Mapping[str, Any], allowance: Allowance | None = None) -> bool:
         """Evaluate it to a yes or a no. Raises `Failed`, also if the result is something else."""
-        return bool(self._evaluate(data, bool))
+        return bool(self._evaluate(data, bool, allowance))
 
-    def text_of(self, data: Mapping[str, Any]) -> str:
+    def text_of(self, data: Mapping[str, Any], allowance: Allowance | None = None) -> str:
         """Evaluate it to a text. Raises `Failed`, also if the result is something else."""
-        return str(self._evaluate(data, str))
+        return str(self._evaluate(data, str, allowance))
 
-    def texts_of(self, data: Mapping[str, Any]) -> Sequence[str]:
+    def texts_of(self, data: Mapping[str, Any], allowance: Allowance | None = None) -> Sequence[str]:
         """Evaluate it to a list of texts. Raises `Failed`, also if the result is something else."""
-        found: list[Any] = self._evaluate(data, list)
+        found: list[Any] = self._evaluate(data, list, allowance)
         if not all(isinstance(each, str) for each in found):
             msg = "the result is no list of texts"
             raise Failed(msg)
         return found
 
-    def value_of(self, data: Mapping[str, Any]) -> Any:
+    def value_of(self, data: Mapping[str, Any], allowance: Allowance | None = None) -> Any:
         """Evaluate it to anything that JSON has. Raises `Failed`."""
-        value = self._evaluate(data, object)
+        value = self._evaluate(data, object, allowance)
         try:
             size_of(value)
         except ValueError as error:
             raise Failed(str(error)) from error
         return value
 
-    def _evaluate(self, data: Mapping[str, Any], wanted: type) -> Any:
+    def _evaluate(self, data: Mapping[str, Any], wanted: type, allowance: Allowance | None) -> Any:
         used = {name: value for name, value in data.items() if name in self.variables}
-        self.cost(used)
+        (allowance or Allowance()).spend(self.cost(used))
         try:
             result = self._compiled.eval(data=used)
             kind, value = result.type().name(), result.plain_value()

@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+from zotpy.cel.environments import of_claims
 from zotpy.config.errors import NestedProblems
+from zotpy.config.expressions import Expressions
 from zotpy.config.files import read_variable
 from zotpy.config.foreign import asks
 from zotpy.config.places import is_here
-from zotpy.config.sections import Sections
 from zotpy.config.values import read_optional_file
-from zotpy.settings.logins import ClaimTerm, IssuerSettings
+from zotpy.settings.logins import ClaimTerm, IssuerSettings, VariableSettings
 
 MOST_ISSUERS = 32
 PUBLIC = frozenset({"https://token.actions.githubusercontent.com", "https://gitlab.com", "https://accounts.google.com"})
@@ -21,7 +24,7 @@ _TEXT = re.compile(r"'(?P<single>[^'\\]*)'|\"(?P<double>[^\"\\]*)\"")
 _TERM = re.compile(rf"\s*(?:(?P<claim>{_CLAIM.pattern})|(?P<text>{_TEXT.pattern}))\s*(?P<plus>\+|$)")
 _ENTRY = ("issuer", "audiences", "claims", "claimMapping", "certificateAuthority", "certificateAuthorityFile")
 _SKIP = "skipIssuerVerification"
-_NOT_CEL = "zotpy reads names of claims and texts, joined by +, and no other CEL: write such as"
+MOST_VARIABLES = 32
 
 
 def read_issuers(value: object) -> tuple[IssuerSettings, ...]:
@@ -42,14 +45,14 @@ def read_issuers(value: object) -> tuple[IssuerSettings, ...]:
 def open_issuers(issuers: Sequence[IssuerSettings]) -> Iterator[str]:
     """Say which issuers give tokens to people whom nobody here knows."""
     for each in issuers:
-        if each.issuer.rstrip("/") in PUBLIC and not each.claims:
+        if each.issuer.rstrip("/") in PUBLIC and not (each.claims or each.validations):
             yield (
                 f"http.auth.bearer.oidc: {each.issuer} gives everybody a token, so everybody can log in: say in claims"
                 " which values its claims must have, such as repository_owner"
             )
 
 
-class _Reading(Sections):
+class _Reading(Expressions):
     """Reads entries, and notes each mistake with its path."""
 
     def issuer(self, value: object, path: str) -> IssuerSettings:
@@ -65,29 +68,15 @@ class _Reading(Sections):
             issuer = ""
         if not audiences and not isinstance(parts.get("audiences"), str):
             self._note(f"{path}.audiences", "write what the claim aud must be, such as this registry's host name")
-        mapping = self._section(
-            parts.get("claimMapping"), f"{path}.claimMapping", ("username", "groups", "validations", "variables")
-        )
-        for name in ("validations", "variables"):
-            if asks(mapping.get(name)):
-                problem = "zotpy evaluates no CEL: write below claims which values claims must have"
-                self._note(f"{path}.claimMapping.{name}", problem)
-        groups = self._terms(mapping.get("groups"), f"{path}.claimMapping.groups", "claims.groups")
-        if len(groups) > 1 or not all(term.is_claim for term in groups):
-            self._note(f"{path}.claimMapping.groups", "write one claim, such as claims.groups")
-        username = self._terms(mapping.get("username"), f"{path}.claimMapping.username", "claims.sub")
-        if username and not any(term.is_claim for term in username):
-            self._note(f"{path}.claimMapping.username", "all would be one user: write a claim, such as claims.sub")
+        mapping = self._mapping(parts.get("claimMapping"), f"{path}.claimMapping")
         claims = self._names(parts.get("claims"), f"{path}.claims")
-        optional = {"username": username} if username else {}
         return IssuerSettings(
             issuer,
             audiences,
             {name: self._values(each, f"{path}.claims.{name}") for name, each in claims.items()},
-            groups=groups[0].text if groups else "",
             authorities=self._pem(parts.get("certificateAuthority"), f"{path}.certificateAuthority"),
             authorities_file=self._file(parts.get("certificateAuthorityFile"), f"{path}.certificateAuthorityFile"),
-            **optional,
+            **mapping,
         )
 
     def _values(self, value: object, path: str) -> frozenset[str]:
@@ -100,20 +89,47 @@ class _Reading(Sections):
             return frozenset()
         return frozenset(found)
 
-    def _terms(self, value: object, path: str, example: str) -> tuple[ClaimTerm, ...]:
-        """Read an expression such as `claims.iss + '/' + claims.sub`."""
-        if value is None or value == "":
+    def _mapping(self, value: object, path: str) -> dict[str, Any]:
+        """Read what claims mean, as fields of the settings."""
+        parts = self._section(value, path, ("username", "groups", "validations", "variables"))
+        fields: dict[str, Any] = {
+            "variables": self._variables(parts.get("variables"), f"{path}.variables"),
+            "validations": self._conditions(
+                parts.get("validations"), f"{path}.validations", partial(of_claims, wanted="bool"), needs_message=True
+            ),
+        }
+        if parts.get("username"):
+            username = parts["username"]
+            if (terms := _terms(username)) is None:
+                made = self._expression(username, f"{path}.username", partial(of_claims, wanted="string"))
+                fields["username_by"] = username if made is not None else ""
+                is_fixed = made is not None and "vars" not in made.variables and "claims" not in made.variables
+            else:
+                fields["username"], is_fixed = terms, not any(term.is_claim for term in terms)
+            if is_fixed:
+                self._note(f"{path}.username", "all would be one user: write a claim, such as claims.sub")
+        if parts.get("groups"):
+            groups = parts["groups"]
+            terms = _terms(groups)
+            if terms is not None and len(terms) == 1 and terms[0].is_claim:
+                fields["groups"] = terms[0].text
+            elif self._expression(groups, f"{path}.groups", partial(of_claims, wanted="list")) is not None:
+                fields["groups_by"] = groups
+        return fields
+
+    def _variables(self, value: object, path: str) -> tuple[VariableSettings, ...]:
+        listed, found = self._list(value, path), []
+        if len(listed) > MOST_VARIABLES:
+            self._note(path, f"has {len(listed)} variables: write at most {MOST_VARIABLES}")
             return ()
-        found, position, text = [], 0, value if isinstance(value, str) else ""
-        while (term := _TERM.match(text, position)) is not None:
-            is_claim = term["claim"] is not None
-            names = ("name", "quoted") if is_claim else ("single", "double")
-            found.append(ClaimTerm(next(term[name] for name in names if term[name] is not None), is_claim=is_claim))
-            position = term.end()
-            if not term["plus"]:
-                return tuple(found)
-        self._note(path, f"{_NOT_CEL} {example}")
-        return ()
+        for index, each in enumerate(listed):
+            parts = self._section(each, f"{path}[{index}]", ("name", "expression"))
+            name = parts.get("name")
+            if not isinstance(name, str) or not name:
+                self._note(f"{path}[{index}].name", "write the name by which expressions read it, as vars.name")
+            elif self._expression(parts.get("expression"), f"{path}[{index}].expression", of_claims) is not None:
+                found.append(VariableSettings(name, str(parts["expression"])))
+        return tuple(found)
 
     def _pem(self, value: object, path: str) -> str:
         if value in (None, ""):
@@ -141,3 +157,16 @@ def _is_safe(issuer: str) -> bool:
         return url.scheme == "https" or (url.scheme == "http" and is_here(host))
     except ValueError:
         return False
+
+
+def _terms(text: object) -> tuple[ClaimTerm, ...] | None:
+    """Read names of claims and texts that are joined by +, which need no CEL. `None`: it is something else."""
+    found, position = list[ClaimTerm](), 0
+    while isinstance(text, str) and (term := _TERM.match(text, position)) is not None:
+        is_claim = term["claim"] is not None
+        names = ("name", "quoted") if is_claim else ("single", "double")
+        found.append(ClaimTerm(next(term[name] for name in names if term[name] is not None), is_claim=is_claim))
+        position = term.end()
+        if not term["plus"]:
+            return tuple(found)
+    return None

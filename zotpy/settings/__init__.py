@@ -16,10 +16,12 @@ from zotpy.settings.logins import (
     AuthSettings,
     BearerSettings,
     ClaimTerm,
+    ConditionSettings,
     IssuerSettings,
     LdapSettings,
     MtlsSettings,
     ProxyHeader,
+    VariableSettings,
 )
 from zotpy.settings.mirror import MirroredContent, MirroredRegistry, MirroredTags, MirrorSettings
 from zotpy.settings.replica import HttpSettings, Level, LogFormat, LogSettings, MetricsSettings
@@ -31,6 +33,7 @@ __all__ = [
     "BearerSettings",
     "CacheSettings",
     "ClaimTerm",
+    "ConditionSettings",
     "GcSettings",
     "GrantSettings",
     "HttpSettings",
@@ -57,6 +60,7 @@ __all__ = [
     "Source",
     "StorageSettings",
     "UploadSettings",
+    "VariableSettings",
     "default_root",
 ]
 COLLECTIONS_PER_GRACE = 4

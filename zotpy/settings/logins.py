@@ -80,6 +80,22 @@ class ClaimTerm:
 
 
 @dataclass(frozen=True, slots=True)
+class VariableSettings:
+    """A value that later expressions read as `vars.<name>`."""
+
+    name: str
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionSettings:
+    """An expression in CEL that must be true, and what is said if it is not."""
+
+    expression: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class IssuerSettings:
     """An entry of `http.auth.bearer.oidc`: an issuer of tokens, such as the one of a CI service."""
 
@@ -91,8 +107,16 @@ class IssuerSettings:
     """By the name of a claim, which values it may have."""
     username: tuple[ClaimTerm, ...] = (ClaimTerm("iss"), ClaimTerm("/", is_claim=False), ClaimTerm("sub"))
     """Together they are the user's name."""
+    username_by: str = ""
+    """An expression in CEL that is the user's name; empty: it is made of `username`."""
     groups: str = ""
     """The claim that lists the user's groups; empty: none does."""
+    groups_by: str = ""
+    """An expression in CEL that is the list of them; empty: `groups` counts."""
+    variables: tuple[VariableSettings, ...] = ()
+    """Evaluated in this order, before all else."""
+    validations: tuple[ConditionSettings, ...] = ()
+    """What the claims must fulfil."""
     authorities: str = ""
     """The authorities that its certificate may be of, in PEM; empty: the system's."""
     authorities_file: Path | None = None
