@@ -1,7 +1,8 @@
 """The composition root: from settings to a replica that listens, and its orderly end."""
 
 import os
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
 
@@ -25,6 +26,7 @@ from zotpy.http.server.sending import Answered
 from zotpy.listening import listen, longest_end_s, until_signal
 from zotpy.logins import make_door
 from zotpy.memory.budget import MemoryBudget
+from zotpy.mirror.mirror import Mirror, open_mirror
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.reloading import keep_reloading
 from zotpy.services import Service, run_beside
@@ -87,7 +89,7 @@ async def run_replica(
     bell, grants = bell or Bell(), grants or Grants(settings.http.access)
     audit = open_audit(settings.log, metrics, bell)
     try:
-        async with open_store(settings) as store:
+        async with open_store(settings) as store, AsyncExitStack() as stack:
             health, space = Health(store), await _space(settings.storage)
             await prepare_hashing()
             guarded = GuardedStore(SpacedStore(store, space), health)
@@ -106,6 +108,9 @@ async def run_replica(
             app.report = partial(report, metrics, quiet=PROBES | {settings.metrics.path})
             app.dispatcher.audit = None if audit is None else audit[0]
             collect_less()
+            mirror = await stack.enter_async_context(_mirror(registry, settings, metrics))
+            if mirror is not None:
+                app.use(mirror)
 
             async def answer(drain: Callable[[], None]) -> None:
                 async def until_draining() -> bool:
@@ -118,6 +123,7 @@ async def run_replica(
             services = [
                 *door.services,
                 *(() if audit is None else audit[1:]),
+                *(() if mirror is None else [Service(mirror.tasks.run)]),
                 *(() if registry.blobs.cache is None else [Service(registry.blobs.cache.keep_filling)]),
                 Service(space.keep_looking),
                 Service(metrics.keep_published),
@@ -137,6 +143,21 @@ async def _space(settings: StorageSettings) -> Space:
     space = Space(settings.s3.disk if settings.s3 else settings.root_directory, settings.reserved)
     await space.look()
     return space
+
+
+@asynccontextmanager
+async def _mirror(registry: Registry, settings: Settings, metrics: Metrics) -> AsyncIterator[Mirror | None]:
+    """Open the mirror, if registries are mirrored. Raises `StartupError`."""
+    del metrics
+    if not settings.mirror.mirrored:
+        yield None
+        return
+    async with AsyncExitStack() as stack:
+        try:
+            mirror = await stack.enter_async_context(open_mirror(settings.mirror, registry))
+        except ValueError as error:
+            raise StartupError(str(error)) from error
+        yield mirror
 
 
 async def _open(store: Store, settings: Settings, metrics: Metrics, shelf: Shelf | None) -> Registry:

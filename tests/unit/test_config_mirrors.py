@@ -90,7 +90,7 @@ def test_a_section_of_zot_is_read(tmp_path: Path) -> None:
         ),
         credentials=credentials,
     )
-    warning = settings.warnings[0]
+    (warning,) = settings.warnings
     assert warning.startswith("extensions.sync.downloadDir has no effect: ")
 
 

@@ -42,8 +42,9 @@ MAY_IMPORT = {
     "joserfc passlib sansldap structlog trio",
     "zotpy.upstream": "zotpy.core zotpy.settings httpx trio",
     "zotpy.web": "zotpy.auth zotpy.bell zotpy.bucket zotpy.concurrency zotpy.core zotpy.http zotpy.http.server "
-    "zotpy.memory zotpy.registry zotpy.registry.pushing zotpy.store quart quart_trio structlog trio",
-    "zotpy.mirror": "zotpy.core zotpy.settings",
+    "zotpy.memory zotpy.mirror zotpy.registry zotpy.registry.pushing zotpy.store quart quart_trio structlog trio",
+    "zotpy.mirror": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.registry zotpy.settings zotpy.store "
+    "zotpy.upstream structlog trio",
     "zotpy.telemetry": "zotpy zotpy.bell zotpy.libraries zotpy.memory zotpy.release zotpy.store prometheus_client "
     "structlog trio",
     "zotpy.restarts": "",
@@ -62,9 +63,9 @@ MAY_IMPORT = {
     "zotpy.logins": "zotpy.auth zotpy.bell zotpy.bucket zotpy.core zotpy.services zotpy.settings zotpy.startup "
     "zotpy.store zotpy.web",
     "zotpy.server": "zotpy.auditing zotpy.auth zotpy.bell zotpy.bucket zotpy.cache zotpy.collecting zotpy.concurrency "
-    "zotpy.core "
-    "zotpy.http.server zotpy.listening zotpy.logins zotpy.memory zotpy.registry zotpy.reloading zotpy.services "
-    "zotpy.settings zotpy.startup zotpy.storage zotpy.store zotpy.systemd zotpy.telemetry zotpy.web structlog trio",
+    "zotpy.core zotpy.http.server zotpy.listening zotpy.logins zotpy.memory zotpy.mirror zotpy.registry "
+    "zotpy.reloading zotpy.services zotpy.settings zotpy.startup zotpy.storage zotpy.store zotpy.systemd "
+    "zotpy.telemetry zotpy.web structlog trio",
     "zotpy.workers": "zotpy.auth zotpy.bell zotpy.concurrency zotpy.listening zotpy.reloading zotpy.restarts "
     "zotpy.server zotpy.services zotpy.settings zotpy.startup zotpy.storage zotpy.systemd zotpy.telemetry structlog "
     "trio",

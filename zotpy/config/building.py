@@ -59,11 +59,6 @@ def build(
             *(surprises(access) if access is not None else ()),
             *unlocked(values),
             *open_logins(values),
-            *(
-                ["extensions.sync has no effect: zotpy does not mirror yet: what was not pushed here is not found"]
-                if values.get("mirror", {}).get("registries")
-                else ()
-            ),
         ),
         source=source,
     )

@@ -21,7 +21,9 @@ directory, and a listing below one repository never strays into another.
     ├── meta/api-keys/<owner>/<id>             what is known of one API key, with a hash of it
     ├── meta/api-key-uses/<owner>/<id>         its Last-Modified says when the API key was last used
     ├── meta/layout, meta/keys/<id>            layout version; the keys that sign upload tokens
-    └── meta/token-keys/<number>               the keys that sign the tokens of callers, one for each 30 days
+    ├── meta/token-keys/<number>               the keys that sign the tokens of callers, one for each 30 days
+    ├── mirror/checks/<repo>!/<tag>            what the upstream said a tag names; its Last-Modified says when
+    └── mirror/copies/<alg>/<hex>              which replica copies a blob from its upstream; written anew while it does
 
 The store adds the prefix: no key here has it.
 """
@@ -47,6 +49,7 @@ DATA = "data/"
 ENTRIES = "entries/"
 HINTS = "hints/"
 LEASES = "leases/"
+MIRROR = "mirror/"
 PULLS = "pulls/"
 PULLS_SINCE = "pulls/since"
 REPOS = "repos/"
@@ -257,6 +260,16 @@ def api_key_uses(owner_code: str) -> str:
 def api_key_use(owner_code: str, key_id: str) -> str:
     """Name what says when one API key was last used."""
     return f"{api_key_uses(owner_code)}{key_id}"
+
+
+def mirror_check(repo: RepositoryName, name: Tag) -> str:
+    """Name the note of what the upstream of a mirrored repository said about a tag."""
+    return f"{MIRROR}checks/{repo}!/{name}"
+
+
+def mirror_copy(digest: Digest) -> str:
+    """Name what says that a replica copies a blob from an upstream."""
+    return f"{MIRROR}copies/{digest.algorithm}/{digest.hex}"
 
 
 def token_key(number: int) -> str:

@@ -77,6 +77,8 @@ class ManifestValue:
 
     media_type: str
     content: bytes
+    is_mirrored: bool = False
+    """It came from an upstream, and what it names may not have come yet."""
 
     @property
     def size_bytes(self) -> int:
@@ -85,7 +87,7 @@ class ManifestValue:
 
     def encode(self, lease: Lease | None = None, epoch: str = "", *, revives: bool = False) -> bytes | Pieces:
         """Write the value of a lease or, with `lease`, that of the entry."""
-        header = {"v": 1, "type": self.media_type}
+        header: dict[str, Any] = {"v": 1, "type": self.media_type} | _mirrored(self)
         return framed(header | _entry_header(lease, epoch, revives=revives), self.content)
 
     @classmethod
@@ -95,7 +97,7 @@ class ManifestValue:
         if not isinstance(media_type, str):
             msg = "a manifest's record has no media type"
             raise FramingError(msg)
-        return cls(media_type, body)
+        return cls(media_type, body, header.get("mirrored") is True)
 
 
 Value = BlobValue | ManifestValue
@@ -183,7 +185,7 @@ class TagValue:
     def encode(self) -> bytes | Pieces:
         """Write the tag."""
         header: dict[str, Any] = {"v": 1, "type": self.manifest.media_type, "digest": str(self.digest)}
-        header["nonce"] = self.nonce
+        header |= {"nonce": self.nonce} | _mirrored(self.manifest)
         if self.until is not None:
             header["until"] = self.until.timestamp()
         return framed(header, self.manifest.content)
@@ -197,11 +199,16 @@ class TagValue:
             msg = "a tag does not name a manifest"
             raise FramingError(msg)
         try:
-            manifest, nonce = ManifestValue(media_type, body), str(header.get("nonce", ""))
+            manifest = ManifestValue(media_type, body, header.get("mirrored") is True)
+            nonce = str(header.get("nonce", ""))
             return cls(Digest.parse(digest), manifest, nonce, _read_time(header.get("until")))
         except DigestInvalid as error:
             msg = "a tag names something that is not a digest"
             raise FramingError(msg) from error
+
+
+def _mirrored(value: ManifestValue) -> dict[str, Any]:
+    return {"mirrored": True} if value.is_mirrored else {}
 
 
 def _entry_header(lease: Lease | None, epoch: str, *, revives: bool) -> dict[str, Any]:

@@ -84,6 +84,8 @@ class RepositoryCheck:
         except ManifestInvalid as error:
             self._tell(digest, f"it is not a manifest that this release knows: {error}")
             return Found()
+        if value.is_mirrored:
+            return Found((), facts.subject)  # what it needs comes when a client asks for it
         may_miss = facts.guessed.union(facts.manifests) if self.look.settings.manifest.allow_sparse_indexes else ()
         named: list[Key] = [("blobs", blob) for blob in facts.blobs]
         named += [("manifests", child) for child in facts.manifests]

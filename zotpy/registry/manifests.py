@@ -47,6 +47,8 @@ class Found:
     value: ManifestValue
     size_bytes: int
     """Length of the manifest, of which `value` may be the beginning."""
+    warning: str = ""
+    """Why it may be out of date, as the header `Warning` says it (RFC 7234, section 5.5); empty: it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,18 @@ class Manifests:
         push = ManifestPush(repo, digest, value, facts, tags, condition, immutable)
         await ManifestPushes(self.records, self.pointers, self.settings).run(push, until_left)
         return Pushed(digest, facts.subject)
+
+    async def keep(self, repo: RepositoryName, reference: Reference, content: bytes, content_type: str | None) -> Found:
+        """Make a manifest of an upstream exist. What it names may be missing: it comes when a client asks for it.
+
+        Raises `ManifestInvalid`, `ManifestTooLarge`, `DigestInvalid`.
+        """
+        digest, facts = await read_apart(len(content), partial(self._read, reference, content, content_type))
+        value = ManifestValue(facts.media_type, content, is_mirrored=True)
+        tags = [reference] if isinstance(reference, Tag) else []
+        push = ManifestPush(repo, digest, value, facts, tags, None)
+        await ManifestPushes(self.records, self.pointers, self.settings).run(push)
+        return Found(digest, value, len(content))
 
     async def delete(
         self,

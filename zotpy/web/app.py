@@ -14,6 +14,7 @@ from zotpy.http.server.proxies import TrustedProxies
 from zotpy.http.server.sending import Answered
 from zotpy.http.server.streaming import BoundedHTTPConnection
 from zotpy.memory.budget import MemoryBudget
+from zotpy.mirror.mirror import Mirror
 from zotpy.registry.registry import Registry
 from zotpy.store.space import Space
 from zotpy.web import blobs, lists, manifests, operations, uploads, welcome
@@ -100,6 +101,10 @@ class RegistryApp(QuartTrio):
         """Let the server ask a client for its body. Raises what would end the request once the body is here."""
         await self.context.health.admit()
         self.budget.admit()
+
+    def use(self, mirror: Mirror) -> None:
+        """Fetch from other registries what is not here."""
+        self.context = self.dispatcher.context = replace(self.context, mirror=mirror)
 
     def failed(self, error: BaseException) -> Response:
         """Return the answer to a request that failed after its handler was done."""

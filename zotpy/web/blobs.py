@@ -6,7 +6,10 @@ from quart import Response
 
 from zotpy.bucket.tags import does_not_hold
 from zotpy.core.digests import Digest
+from zotpy.core.errors import BlobUnknown
+from zotpy.core.record_values import BlobValue
 from zotpy.memory.readers import Turn
+from zotpy.mirror.copying import Copy
 from zotpy.web.answers import Answer
 from zotpy.web.call import Call
 from zotpy.web.contents import Content, answer_content
@@ -22,13 +25,15 @@ async def read(call: Call) -> Response:
     """
     wanted = Digest.parse(call.last)
     repo, blobs, is_head = call.repo, call.registry.blobs, call.is_head
-    value = await (blobs.stat(repo, wanted) if is_head else blobs.find(repo, wanted))
-    content = Content(wanted, value.size_bytes, _MEDIA_TYPE)
+    value = await _find(call, wanted)
+    content = Content(wanted, value.size_bytes or 0, _MEDIA_TYPE)
     if is_unchanged(call.request, wanted):
         return Answer("", 304, content.headers)
     if is_head:
         return answer_content(content, None, None)
     spans = content.ranges(call.request, call.registry.settings.http.max_ranges)
+    if isinstance(value, Copy):
+        return answer_content(content, spans, value.open)
     if value.data_id is None:
         return answer_content(content, spans, value.content)
     is_one_span = spans is None or len(spans) == 1
@@ -36,6 +41,17 @@ async def read(call: Call) -> Response:
         return _redirect(url, wanted)
     turn = Turn(takes_files=call.request.takes_files and is_one_span)
     return answer_content(content, spans, partial(blobs.serve, repo, wanted, value, turn=turn))
+
+
+async def _find(call: Call, wanted: Digest) -> BlobValue | Copy:
+    """Find a blob here; otherwise begin to copy it from the upstream of the repository. Raises `BlobUnknown`."""
+    blobs = call.registry.blobs
+    try:
+        return await (blobs.stat(call.repo, wanted) if call.is_head else blobs.find(call.repo, wanted))
+    except BlobUnknown:
+        if call.context.mirror is None:
+            raise
+    return await call.context.mirror.fetch(call.repo, wanted)
 
 
 def _redirect(url: str, digest: Digest) -> Response:

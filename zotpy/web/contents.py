@@ -35,11 +35,15 @@ class Content:
     digest: Digest
     size_bytes: int
     media_type: str
+    warning: str = ""
+    """The value of the header `Warning`; empty: there is nothing to warn of."""
 
     @property
     def headers(self) -> dict[str, str]:
         """What every answer says of it."""
         told = {"Docker-Content-Digest": str(self.digest), "ETag": f'"{self.digest}"', "Accept-Ranges": "bytes"}
+        if self.warning:
+            told["Warning"] = self.warning
         return told if self.media_type.startswith("application/") else told | INERT
 
     def ranges(self, request: BoundedRequest, most: int) -> tuple[Span, ...] | None:

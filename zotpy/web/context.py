@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from zotpy.bucket.health import Health
+from zotpy.mirror.mirror import Mirror
 from zotpy.registry.registry import Registry
 from zotpy.store.space import Space
 
@@ -18,3 +19,5 @@ class Context:
     """Renders the metrics of this replica."""
     space: Space = field(default_factory=Space)
     """Says whether the store has space for pushes."""
+    mirror: Mirror | None = None
+    """Fetches from other registries what is not here; `None`: none is configured."""

@@ -43,7 +43,7 @@ class Dispatcher:
         """`challenge` writes the WWW-Authenticate headers of each answer 401."""
         self.table = table
         self._challenge = challenge
-        self._context = context
+        self.context = context
         self._admit = admit
         self.audit: Audit | None = None
         """Where decisions are noted; `None`: nowhere."""
@@ -79,7 +79,7 @@ class Dispatcher:
                 if trail is not None:
                     permission = trail.admit(permission)
                 permission.require(route.needs, repo, last)
-            response = await route.handler(Call(self._context, request, permission, repo, last))
+            response = await route.handler(Call(self.context, request, permission, repo, last))
         except (Exception, BaseExceptionGroup) as error:
             # The cause gets no name: this frame is in its traceback, and in a cycle it would hold the request's bytes.
             if isinstance(first_cause(error), trio.Cancelled):

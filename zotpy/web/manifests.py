@@ -22,14 +22,14 @@ from zotpy.web.requests import condition_of, extra_tags_of, is_unchanged
 async def read(call: Call) -> Response:
     """GET and HEAD."""
     repo, request, parsed = call.repo, call.request, parse_reference(call.last)
-    manifests = call.registry.manifests
+    manifests = call.context.mirror or call.registry.manifests
     if request.method == "GET":
         request.held = room = call.registry.blobs.readers.reservation()
         found = await manifests.find(repo, parsed, room)
         call.registry.pulls.note(repo, found.digest)
     else:
         found = await manifests.stat(repo, parsed)
-    content = Content(found.digest, found.size_bytes, found.value.media_type)
+    content = Content(found.digest, found.size_bytes, found.value.media_type, found.warning)
     if is_unchanged(request, found.digest):
         return Answer("", 304, content.headers)
     if call.is_head:

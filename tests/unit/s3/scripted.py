@@ -32,6 +32,9 @@ class Reply:
     chunked: bool = False
     interim: int = 0
     """How many answers 103 (Early Hints) come before it."""
+    gate: trio.Event | None = None
+    """After `gate_at` bytes of the body it waits for this."""
+    gate_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +169,24 @@ class ScriptedServer:
         await stream.send_all(
             connection.send(h11.Response(status_code=act.status, headers=list(headers.items()))) or b""
         )
-        if request.method != "HEAD" and act.body[: act.cut_to]:
-            await stream.send_all(connection.send(h11.Data(data=act.body[: act.cut_to])) or b"")
+        if request.method != "HEAD":
+            await _send_body(act, connection, stream)
         if act.cut_to is not None:
             return False
         await stream.send_all(connection.send(h11.EndOfMessage()) or b"")
         return connection.our_state is h11.DONE
+
+
+async def _send_body(act: Reply, connection: h11.Connection, stream: trio.abc.Stream) -> None:
+    """Send as much of the body as there is to send, and wait at the gate."""
+    body = act.body[: act.cut_to]
+    begin = body[: act.gate_at] if act.gate is not None else b""
+    if begin:
+        await stream.send_all(connection.send(h11.Data(data=begin)) or b"")
+    if act.gate is not None:
+        await act.gate.wait()
+    if body[len(begin) :]:
+        await stream.send_all(connection.send(h11.Data(data=body[len(begin) :])) or b"")
 
 
 async def _read_request(connection: h11.Connection, stream: trio.abc.Stream) -> Seen | None:

@@ -32,10 +32,11 @@ from zotpy.web.challenges import no_challenge
 from zotpy.web.dispatch import admit_everybody
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from zotpy.http.server.proxies import TrustedProxies
     from zotpy.registry.registry import Registry
+    from zotpy.web.app import RegistryApp
     from zotpy.web.auditing import Audit
     from zotpy.web.challenges import Challenge
     from zotpy.web.dispatch import Admit
@@ -129,7 +130,11 @@ async def serving(
     registry = await open_registry(faulty, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
     health, config = Health(registry.store), config or ServerConfig()
     door = Door(admit, challenge, tuple(more_routes))
-    async with listening(nursery, registry, config, proxies, health=health, door=door, audit=audit) as (
+
+    def prepare(app: RegistryApp) -> None:
+        app.dispatcher.audit = audit
+
+    async with listening(nursery, registry, config, proxies, health=health, door=door, prepare=prepare) as (
         client,
         ended,
         stop,
@@ -146,7 +151,7 @@ async def listening(
     metrics_path: str | None = "/metrics",
     health: Health | None = None,
     door: Door = OPEN,
-    audit: Audit | None = None,
+    prepare: Callable[[RegistryApp], None] = lambda _: None,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, trio.MemoryReceiveChannel[Answered], trio.Event]]:
     """Serve a registry on a free port; return a client, what tells of each request that ended, and how to stop."""
     app = create_app(
@@ -158,7 +163,7 @@ async def listening(
         challenge=door.challenge,
         more_routes=door.routes,
     )
-    app.dispatcher.audit = audit
+    prepare(app)
     if proxies is not None:
         app.proxies = proxies
     tell, ended = trio.open_memory_channel[Answered](1000)

@@ -96,7 +96,7 @@ class ManifestPushes:
             if is_guessed and await self.records.rely(push.repo, other, digest, reliance) is not None:
                 return
             may_miss = (kind == "manifests" or is_guessed) and self.settings.manifest.allow_sparse_indexes
-            if not may_miss:
+            if not (may_miss or push.value.is_mirrored):
                 missing.append(str(digest))
             if len(missing) >= MOST_NAMED:
                 raise ManifestBlobUnknown(sorted(missing))

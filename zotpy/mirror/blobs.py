@@ -1,0 +1,150 @@
+"""Blobs of mirrored repositories: fetched from an upstream once, and streamed to clients meanwhile."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+import trio
+
+from zotpy.bucket.reliance import Reliance, in_time
+from zotpy.core.digests import Digest
+from zotpy.core.errors import BlobUnknown, DigestInvalid, SizeInvalid, TryAgain
+from zotpy.core.names import RepositoryName
+from zotpy.core.ranges import Span
+from zotpy.core.record_values import INLINE_LIMIT_BYTES, BlobValue
+from zotpy.mirror.checks import Absent
+from zotpy.mirror.copying import Copy
+from zotpy.mirror.events import MirrorEvents
+from zotpy.mirror.flights import Tasks
+from zotpy.mirror.manifests import unanswered
+from zotpy.mirror.rules import Origin
+from zotpy.mirror.source import BlobSource
+from zotpy.mirror.upstreams import Upstreams
+from zotpy.mirror.window import Window
+from zotpy.registry.registry import Registry
+from zotpy.upstream.errors import NotAtUpstream, UpstreamBroken, UpstreamError
+
+MOST_COPIES = 16
+"""How many blobs one replica copies at once: each holds some MiB beside the memory budget."""
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class MirroredBlobs:
+    """Blobs that are not in the bucket yet."""
+
+    registry: Registry
+    upstreams: Upstreams
+    absent: Absent
+    tasks: Tasks
+    events: MirrorEvents
+    _copies: dict[tuple[RepositoryName, Digest], Copy] = field(default_factory=dict)
+    _places: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(MOST_COPIES))
+
+    async def fetch(self, origins: Sequence[Origin], repo: RepositoryName, digest: Digest) -> BlobValue | Copy:
+        """Begin to copy a blob that is not here, or join those who wait for it. Return it, or what streams it.
+
+        Raises `BlobUnknown`, `TryAgain`, `TooManyRequests`.
+        """
+        if (repo, digest) in self.absent:
+            raise unknown(digest)
+        copy = self._copies.get((repo, digest))
+        if copy is None:
+            copy = Copy(Window(self.registry.blobs.readers), partial(self._open, repo, digest))
+            self.tasks.start(partial(self._run, tuple(origins), repo, digest, copy))
+            self._copies[repo, digest] = copy
+        await copy.begun.wait()
+        if copy.size_bytes is None or copy.size_bytes <= INLINE_LIMIT_BYTES:
+            await copy.ended.wait()  # so that an error is an answer, and not a cut
+        copy.raise_error()
+        return copy if copy.value is None else copy.value
+
+    @property
+    def under_way(self) -> int:
+        """How many blobs are being copied, or wait for their turn."""
+        return len(self._copies)
+
+    def readers_of(self, repo: RepositoryName, digest: Digest) -> int:
+        """Return how many read behind the copy of a blob."""
+        copy = self._copies.get((repo, digest))
+        return 0 if copy is None else copy.readers
+
+    def _open(
+        self, repo: RepositoryName, digest: Digest, value: BlobValue, span: Span
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        return self.registry.blobs.serve(repo, digest, value, span)
+
+    async def _run(self, origins: tuple[Origin, ...], repo: RepositoryName, digest: Digest, copy: Copy) -> None:
+        """Copy a blob. What goes wrong is for those who wait for it."""
+        value: BlobValue | None = None
+        error: Exception | None = None
+        holds, settings = self.registry.holds, self.registry.settings
+        try:
+            async with self._places:
+                timeout_s = max(origin.registry.timeout_s for origin in origins)
+                with holds.held(holds.patience(settings.upload.hold_timeout_s)), trio.fail_after(timeout_s):
+                    value = await self._copy(origins, repo, digest, copy)
+        except Exception as caught:  # noqa: BLE001 - each of those who wait raises it
+            error = self._explained(repo, digest, caught)
+        finally:
+            del self._copies[repo, digest]
+            copy.end(value, error)
+
+    async def _copy(self, origins: tuple[Origin, ...], repo: RepositoryName, digest: Digest, copy: Copy) -> BlobValue:
+        source = BlobSource(self.upstreams, origins, digest, copy, self.events)
+        try:
+            stream = await source.open()
+            if (value := await self._linked(repo, digest, stream.length)) is not None:
+                self.events.on_mirror_copy("linked")
+                return value
+            copy.begin(stream.length)
+            session = self.registry.uploads.begin(repo, digest.algorithm)
+            value = await self.registry.uploads.finish(session, digest, source, None, stream.length)
+            self.events.on_mirror_copy("copied")
+            return value
+        finally:
+            with trio.CancelScope(shield=True):
+                await source.close()
+
+    async def _linked(self, repo: RepositoryName, digest: Digest, size_bytes: int | None) -> BlobValue | None:
+        """Make the blob exist without its bytes, if another repository has them. The upstream has just shown it."""
+        if size_bytes is not None and size_bytes <= INLINE_LIMIT_BYTES:
+            return None
+
+        async def write(reliance: Reliance) -> BlobValue | None:
+            records, hints = self.registry.mounts.records, self.registry.mounts.hints
+            value = await records.rely_on_blob(repo, digest, reliance) or await hints.find(digest, reliance)
+            if value is None or (size_bytes is not None and value.size_bytes != size_bytes):
+                return None
+            await records.write(repo, "blobs", digest, value, reliance)
+            return value
+
+        return await in_time(self.registry.settings.gc.deadline_s, write)
+
+    def _explained(self, repo: RepositoryName, digest: Digest, error: Exception) -> Exception:
+        """Return what those who wait are told, and log what the operator should know."""
+        if isinstance(error, NotAtUpstream):
+            self.absent.add(repo, digest)
+            return unknown(digest)
+        self.events.on_mirror_copy("failed")
+        log.warning(
+            "blob_not_mirrored",
+            repository=repo.text,
+            digest=str(digest),
+            error=type(error).__name__,
+            reason=str(error),
+        )
+        if isinstance(error, DigestInvalid | SizeInvalid):
+            return unanswered(UpstreamBroken(error.message))
+        if isinstance(error, UpstreamError):
+            return unanswered(error)
+        if isinstance(error, trio.TooSlowError):
+            return TryAgain("the upstream of this repository is too slow: try again")
+        return error
+
+
+def unknown(digest: Digest) -> BlobUnknown:
+    """Return the error for a blob that exists neither here nor at an upstream."""
+    return BlobUnknown(f"neither this registry nor its upstream has {digest}", detail={"digest": str(digest)})

@@ -1,0 +1,67 @@
+"""What upstreams said about tags, remembered in the bucket for all replicas, and what they do not have, in memory.
+
+A note is an object of its own beside the tag. Its age is the store's own time. A lost note costs one more question.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import trio
+
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.core.errors import DigestInvalid
+from zotpy.core.names import Reference, RepositoryName, Tag
+from zotpy.store.interface import KeyMissing, Store
+
+ABSENT_S = 60.0
+"""How long it is remembered that no upstream has something."""
+MOST_ABSENT = 10_000
+LONGEST_NOTE_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What an upstream said about a tag."""
+
+    digest: Digest
+    age_s: float
+    """How long ago, by the store's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """The notes in the bucket."""
+
+    store: Store
+
+    async def read(self, repo: RepositoryName, tag: Tag) -> Check | None:
+        """Return the last answer of an upstream about a tag, with one store call; `None`: none is known."""
+        try:
+            found = await self.store.get(keys.mirror_check(repo, tag), most_bytes=LONGEST_NOTE_BYTES)
+            digest = Digest.parse(found.body.decode("ascii", "replace"))
+        except (KeyMissing, DigestInvalid):
+            return None
+        return Check(digest, (found.store_time - found.last_modified).total_seconds())
+
+    async def write(self, repo: RepositoryName, tag: Tag, digest: Digest) -> None:
+        """Note that the upstream has just said that the tag names this manifest."""
+        await self.store.put(keys.mirror_check(repo, tag), str(digest).encode())
+
+
+class Absent:
+    """What no upstream had when it was asked, for a minute and in this replica alone."""
+
+    def __init__(self) -> None:
+        """Remember nothing yet."""
+        self._until: OrderedDict[tuple[RepositoryName, Reference], float] = OrderedDict()
+
+    def __contains__(self, wanted: tuple[RepositoryName, Reference]) -> bool:
+        return trio.current_time() < self._until.get(wanted, -1.0)
+
+    def add(self, repo: RepositoryName, reference: Reference) -> None:
+        """Remember that it does not exist. The oldest is forgotten if there are too many."""
+        self._until.pop((repo, reference), None)
+        self._until[repo, reference] = trio.current_time() + ABSENT_S
+        if len(self._until) > MOST_ABSENT:
+            self._until.popitem(last=False)

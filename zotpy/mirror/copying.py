@@ -1,0 +1,171 @@
+"""One copy of a blob from an upstream to the bucket, and the clients who read behind it.
+
+It runs in a task of the process, so whoever asked first may leave. The bytes go through the pipeline of pushes: they
+are hashed once and sent as parts, and the blob exists only if they have its digest. The last byte is handed to a reader
+only after that, so no client ends well with wrong bytes.
+
+A reader takes bytes from a window of the last ones. The copy goes at the pace of its fastest reader, as long as that is
+a good one, because a reader behind the window has to wait: parts of an unfinished multipart cannot be read. Such a
+reader, and one that comes too late, waits for the end of the copy, and goes on in the bucket.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Self
+
+import trio
+
+from zotpy.core.errors import TryAgain
+from zotpy.core.ranges import Span
+from zotpy.core.record_values import BlobValue
+from zotpy.core.units import MIB
+from zotpy.mirror.flights import copy_of
+from zotpy.mirror.window import Window
+
+START_S = 5.0
+"""How long readers may keep a copy waiting, beside the pace below."""
+PACE_BYTES_PER_S = 4 * MIB
+"""The copy waits for no reader that is slower than this."""
+Rest = Callable[[BlobValue, Span], AbstractAsyncContextManager[AsyncIterator[bytes]]]
+"""Reads bytes of a blob that is in the bucket."""
+
+
+class Copy:
+    """How far a copy is. `begin`, `offer` and `end` are called by what copies, the rest by readers."""
+
+    def __init__(self, window: Window, rest: Rest) -> None:
+        """Begin with nothing."""
+        self.window = window
+        self.rest = rest
+        self.size_bytes: int | None = None
+        """The length of the blob; `None`: the upstream has not said it."""
+        self.begun = trio.Event()
+        """The upstream has answered, or the copy has ended."""
+        self.ended = trio.Event()
+        self.value: BlobValue | None = None
+        """The blob in the bucket, once the copy has ended well."""
+        self.error: Exception | None = None
+        self._readers: set[CopyReads] = set()
+        self._began = trio.current_time()
+        self._moved = trio.Event()
+        self._grown = trio.Event()
+
+    @property
+    def readers(self) -> int:
+        """How many read behind it now."""
+        return len(self._readers)
+
+    def begin(self, size_bytes: int | None) -> None:
+        """Take note that the upstream has the blob."""
+        self.size_bytes = size_bytes
+        self.begun.set()
+
+    async def offer(self, piece: bytes) -> None:
+        """Hand the next bytes to those who read behind. It waits for a good reader, for a limited time."""
+        while not self.window.has_room(len(piece)):
+            with trio.move_on_at(self._began + START_S + self.window.end / PACE_BYTES_PER_S):
+                await self._taken(self.window.first_end)
+            self.window.drop_oldest()
+        self.window.add(piece)
+        self._wake()
+
+    def end(self, value: BlobValue | None, error: Exception | None) -> None:
+        """Take note of how the copy has ended."""
+        self.value, self.error = value, error
+        self.begun.set()
+        self.ended.set()
+        self._wake()
+        if not self._readers:
+            self.window.close()
+
+    def raise_error(self) -> None:
+        """Raise why the copy has ended without a blob."""
+        if self.error is not None:
+            raise copy_of(self.error)
+        if self.ended.is_set() and self.value is None:
+            msg = "this replica is stopping: try again"
+            raise TryAgain(msg)
+
+    @asynccontextmanager
+    async def open(self, span: Span) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Stream bytes of the blob. The stream ends cleanly only after all of `span`."""
+        async with AsyncExitStack() as stack:
+            reads = CopyReads(self, span, stack)
+            self._readers.add(reads)
+            try:
+                yield reads
+            finally:
+                self._readers.discard(reads)
+                self.moved()
+                if not self._readers and self.ended.is_set():
+                    self.window.close()
+
+    def moved(self) -> None:
+        """Take note that a reader has taken bytes, or has left."""
+        self._moved.set()
+
+    async def grows(self) -> None:
+        """Wait until more bytes are here, or the copy has ended."""
+        await self._grown.wait()
+
+    async def _taken(self, end: int) -> None:
+        """Wait until a reader has the bytes before `end`; or no reader is in the window, or one waits behind it."""
+        while (places := [reads.at for reads in self._readers]) and min(places) >= self.window.start:
+            if max(places) >= end:
+                return
+            self._moved = trio.Event()
+            await self._moved.wait()
+
+    def _wake(self) -> None:
+        self._grown.set()
+        self._grown = trio.Event()
+
+
+class CopyReads:
+    """The iterator of one reader."""
+
+    def __init__(self, copy: Copy, span: Span, stack: AsyncExitStack) -> None:
+        """Read `span`. What is read in the bucket is closed with `stack`."""
+        self.at, self._end = span.start, span.end
+        """The next byte to hand out."""
+        self._copy = copy
+        self._stack = stack
+        self._rest: AsyncIterator[bytes] | None = None
+
+    def __aiter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next bytes. Raises what ended the copy."""
+        copy, window = self._copy, self._copy.window
+        while self._rest is None:
+            if self.at >= self._end:
+                raise StopAsyncIteration
+            if self.at < window.start:
+                copy.moved()
+                await copy.ended.wait()
+                copy.raise_error()
+                await self._go_on_in_bucket()
+            elif self.at < self._limit():
+                piece = window.read(self.at)[: min(self._limit(), self._end) - self.at]
+                self.at += len(piece)
+                copy.moved()
+                return piece
+            else:
+                copy.raise_error()
+                if copy.ended.is_set():
+                    await self._go_on_in_bucket()
+                else:
+                    await copy.grows()
+        return await anext(self._rest)
+
+    def _limit(self) -> int:
+        """Return which byte may not be handed out yet: the last one comes after the blob exists."""
+        size_bytes, end = self._copy.size_bytes, self._copy.window.end
+        return end if self._copy.value is not None or size_bytes is None else min(end, size_bytes - 1)
+
+    async def _go_on_in_bucket(self) -> None:
+        value = self._copy.value
+        assert value is not None  # noqa: S101 - the copy has ended well
+        self._rest = await self._stack.enter_async_context(self._copy.rest(value, Span(self.at, self._end)))

@@ -1,0 +1,34 @@
+"""What is called when something happens to the mirror, for metrics."""
+
+from typing import Literal, Protocol
+
+Asked = Literal["unchanged", "changed", "absent", "stale"]
+"""What came of a question about a tag: `stale` is an old answer, because the upstream gave none."""
+Copied = Literal["copied", "linked", "shared", "failed"]
+"""What came of a blob: it was fetched, its bytes were in the bucket already, another replica fetched it, or neither."""
+
+
+class MirrorEvents(Protocol):
+    """What is called when something happens."""
+
+    def on_mirror_check(self, outcome: Asked) -> None:
+        """Count a question to an upstream about a manifest."""
+
+    def on_mirror_copy(self, outcome: Copied) -> None:
+        """Count a blob."""
+
+    def on_mirror_bytes(self, size_bytes: int) -> None:
+        """Count bytes of blobs that came from an upstream."""
+
+
+class Unwatched:
+    """Counts nothing."""
+
+    def on_mirror_check(self, outcome: Asked) -> None:
+        """See `MirrorEvents`."""
+
+    def on_mirror_copy(self, outcome: Copied) -> None:
+        """See `MirrorEvents`."""
+
+    def on_mirror_bytes(self, size_bytes: int) -> None:
+        """See `MirrorEvents`."""

@@ -1,0 +1,109 @@
+"""Work that is done once for all who wait for it, in a task of the process: whoever asked first may leave."""
+
+from collections.abc import Awaitable, Callable, Hashable
+from copy import copy
+from typing import Generic, TypeVar
+
+import trio
+
+from zotpy.core.errors import TooManyRequests, Unavailable
+
+MOST = 1000
+"""How many different things may be under way or wait for their turn in one replica."""
+T = TypeVar("T")
+
+
+class Tasks:
+    """The nursery of the process for such work."""
+
+    def __init__(self) -> None:
+        """Begin nothing before `run`."""
+        self._nursery: trio.Nursery | None = None
+        self._count = 0
+
+    async def run(self) -> None:
+        """Let work run until this is cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+    def start(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Begin some work, which raises no `Exception`. Raises `TooManyRequests`, `Unavailable`."""
+        if self._nursery is None:
+            msg = "this replica is starting or stopping: try again"
+            raise Unavailable(msg)
+        if self._count >= MOST:
+            msg = f"this replica fetches {MOST} things from other registries already: try again"
+            raise TooManyRequests(msg)
+        self._count += 1
+        self._nursery.start_soon(self._do, work)
+
+    async def _do(self, work: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await work()
+        finally:
+            self._count -= 1
+
+
+class Flights(Generic[T]):
+    """Calls under way, each with the same key for all who wait for its result."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        """Let the calls run among these tasks."""
+        self._tasks = tasks
+        self._flights: dict[Hashable, _Flight[T]] = {}
+
+    async def join(self, key: Hashable, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what the call with this key returns, or raise what it raises. Only the first one is made."""
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = _Flight(call)
+            self._tasks.start(lambda: self._fly(key, flight))
+            self._flights[key] = flight
+        await flight.done.wait()
+        return flight.outcome()
+
+    async def _fly(self, key: Hashable, flight: "_Flight[T]") -> None:
+        try:
+            await flight.run()
+        finally:
+            del self._flights[key]
+            flight.done.set()
+
+
+class _Flight(Generic[T]):
+    """One call, and its result once `done` is set."""
+
+    def __init__(self, call: Callable[[], Awaitable[T]]) -> None:
+        self.done = trio.Event()
+        self._call = call
+        self._results: list[T] = []
+        self._error: Exception | None = None
+
+    async def run(self) -> None:
+        try:
+            self._results.append(await self._call())
+        except Exception as error:  # noqa: BLE001 - each of those who wait raises it
+            self._error = error
+
+    def outcome(self) -> T:
+        """Return the result. Raises the error, or `Unavailable` if the process is about to end."""
+        if self._error is not None:
+            raise copy_of(self._error)
+        if not self._results:
+            msg = "this replica is stopping: try again"
+            raise Unavailable(msg)
+        return self._results[0]
+
+
+def copy_of(error: Exception) -> Exception:
+    """Return an error to be raised once more: a traceback holds the frames of one task."""
+    try:
+        other = copy(error)
+    except TypeError:  # it needs more than its message
+        return error
+    other.__cause__ = error.__cause__
+    return other

@@ -1,0 +1,83 @@
+"""The bytes of a blob at its upstreams: from the first that has it, and on from the byte reached if that breaks off."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from typing import Self
+
+from zotpy.core.digests import Digest
+from zotpy.core.units import MIB
+from zotpy.mirror.copying import Copy
+from zotpy.mirror.events import MirrorEvents
+from zotpy.mirror.rules import Origin
+from zotpy.mirror.upstreams import Upstream, Upstreams
+from zotpy.upstream.answers import BlobStream
+from zotpy.upstream.errors import UpstreamBroken, UpstreamUnavailable
+
+MOST_BREAKS = 3
+"""How often a blob may break off, beside the repetitions of each upstream's client."""
+PROGRESS_BYTES = 8 * MIB
+"""After so many bytes, earlier breaks count no more."""
+
+
+class BlobSource:
+    """The body of an upload. What comes is also offered to those who read behind the copy."""
+
+    def __init__(
+        self, upstreams: Upstreams, origins: Sequence[Origin], digest: Digest, copy: Copy, events: MirrorEvents
+    ) -> None:
+        """Ask nobody yet."""
+        self._upstreams = upstreams
+        self._origins = origins
+        self._digest = digest
+        self._copy = copy
+        self._events = events
+        self._open = AsyncExitStack()
+        self._pieces: AsyncIterator[bytes] | None = None
+        self._position = 0
+        self._breaks = 0
+        self._broke_at = 0
+
+    async def open(self) -> BlobStream:
+        """Open the blob at the byte reached. Raises `UpstreamError`."""
+        await self.close()
+        stream = await self._upstreams.first(self._origins, self._ask)
+        self._pieces = stream.pieces()
+        return stream
+
+    async def close(self) -> None:
+        """Close what is open."""
+        stack, self._open = self._open, AsyncExitStack()
+        await stack.aclose()
+
+    def __aiter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next bytes. Raises `UpstreamError`."""
+        while True:
+            assert self._pieces is not None  # noqa: S101 - it is open
+            try:
+                piece = await anext(self._pieces)
+            except UpstreamUnavailable:
+                self._count_break()
+                stream = await self.open()
+                if stream.length not in {None, self._copy.size_bytes}:
+                    msg = f"another upstream has another length of {self._digest}"
+                    raise UpstreamBroken(msg) from None
+                continue
+            self._position += len(piece)
+            self._events.on_mirror_bytes(len(piece))
+            await self._copy.offer(piece)
+            return piece
+
+    def _count_break(self) -> None:
+        """Raise the error at hand if the blob broke off too often."""
+        if self._position - self._broke_at >= PROGRESS_BYTES:
+            self._breaks = 0
+        self._breaks, self._broke_at = self._breaks + 1, self._position
+        if self._breaks > MOST_BREAKS:
+            raise  # noqa: PLE0704 - it is being handled
+
+    async def _ask(self, upstream: Upstream, name: str) -> BlobStream:
+        return await self._open.enter_async_context(upstream.blobs.blob(name, self._digest, self._position))

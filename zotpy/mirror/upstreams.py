@@ -1,0 +1,133 @@
+"""The upstreams of a replica: asked one after another, and left alone for a while after they failed."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import structlog
+import trio
+
+from zotpy.mirror.credentials import Login, logins
+from zotpy.mirror.rules import Origin
+from zotpy.settings.mirror import MirroredRegistry, MirrorSettings
+from zotpy.settings.upstream import UpstreamSettings
+from zotpy.upstream.errors import NotAtUpstream, UpstreamBroken, UpstreamError, UpstreamUnavailable
+from zotpy.upstream.registry import UpstreamRegistry, open_upstream
+
+PAUSE_S = 2.0
+"""How long an upstream that did not answer is left alone."""
+LONGEST_PAUSE_S = 300.0
+"""Even if its Retry-After asks for more."""
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+@dataclass(eq=False, slots=True)
+class Upstream:
+    """One address of a mirrored registry."""
+
+    url: str
+    manifests: UpstreamRegistry
+    blobs: UpstreamRegistry
+    """A client of its own: manifests do not wait until blobs were read."""
+    rests_until: float = field(default=-1.0)
+    """Until when it is not asked, on trio's clock."""
+
+    def rest(self, error: UpstreamUnavailable) -> None:
+        """Leave it alone for a while, as it asks for."""
+        pause_s = PAUSE_S if error.retry_after_s is None else error.retry_after_s
+        self.rests_until = trio.current_time() + min(max(pause_s, PAUSE_S), LONGEST_PAUSE_S)
+        log.warning("upstream_unavailable", upstream=self.url, reason=str(error), pause_s=round(pause_s, 3))
+
+    def check(self) -> None:
+        """Raise `UpstreamUnavailable` if it rests."""
+        left_s = self.rests_until - trio.current_time()
+        if left_s > 0:
+            msg = f"{self.url} did not answer a moment ago"
+            raise UpstreamUnavailable(msg, retry_after_s=left_s)
+
+
+Ask = Callable[[Upstream, str], Awaitable[T]]
+"""Asks an upstream for something of the repository that it calls so. Raises `UpstreamError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstreams:
+    """All of them, by registry."""
+
+    by_registry: Mapping[MirroredRegistry, tuple[Upstream, ...]]
+
+    async def first(self, origins: Iterable[Origin], ask: Ask[T]) -> T:
+        """Return the first answer: the origins in order, and of each its addresses in order.
+
+        Raises `NotAtUpstream` if all say that it does not exist; otherwise the error of one that might have it.
+        """
+        failed: UpstreamError | None = None
+        for origin in origins:
+            for upstream in self.by_registry[origin.registry]:
+                try:
+                    upstream.check()
+                    return await ask(upstream, origin.name.text)
+                except NotAtUpstream:
+                    break  # its mirrors have no more than it has
+                except UpstreamUnavailable as error:
+                    if upstream.rests_until <= trio.current_time():
+                        upstream.rest(error)
+                    failed = error
+                except UpstreamBroken as error:
+                    log.warning("upstream_broken", upstream=upstream.url, reason=str(error))
+                    failed = failed or error
+        if failed is not None:
+            raise failed
+        msg = "no upstream has it"
+        raise NotAtUpstream(msg)
+
+    def remaining(self) -> dict[str, int]:
+        """Return how many more requests each host answers, as far as it says so."""
+        found = {}
+        for upstreams in self.by_registry.values():
+            for upstream in upstreams:
+                left = [
+                    each.ratelimit_remaining
+                    for each in (upstream.manifests, upstream.blobs)
+                    if each.ratelimit_remaining is not None
+                ]
+                if left:
+                    found[urlsplit(upstream.url).netloc] = min(left)
+        return found
+
+
+@asynccontextmanager
+async def open_upstreams(settings: MirrorSettings, longest_manifest_bytes: int) -> AsyncIterator[Upstreams]:
+    """Open a client for each address. Raises `ValueError` for certificates or credentials that cannot be read."""
+    known = await logins(settings.credentials)
+    async with AsyncExitStack() as stack:
+        opened = {}
+        for registry in settings.mirrored:
+            upstreams = []
+            for url in registry.urls:
+                own = _settings(registry, url, known.get(urlsplit(url).netloc), longest_manifest_bytes)
+                manifests, blobs = [await stack.enter_async_context(open_upstream(own)) for _ in range(2)]
+                upstreams.append(Upstream(url, manifests, blobs))
+            opened[registry] = tuple(upstreams)
+        yield Upstreams(opened)
+
+
+def _settings(
+    registry: MirroredRegistry, url: str, login: Login | None, longest_manifest_bytes: int
+) -> UpstreamSettings:
+    return UpstreamSettings(
+        url,
+        "" if login is None else login.username,
+        "" if login is None else login.password,
+        tls_verify=registry.tls_verify,
+        certificates=registry.cert_dir,
+        retries=registry.max_retries,
+        retry_delay_s=registry.retry_delay_s,
+        longest_retry_delay_s=registry.max_retry_delay_s,
+        requests_in_flight=registry.requests_at_once,
+        requests_per_second=registry.requests_per_second,
+        longest_manifest_bytes=longest_manifest_bytes,
+    )
