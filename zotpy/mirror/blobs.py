@@ -21,6 +21,7 @@ from zotpy.mirror.flights import Tasks
 from zotpy.mirror.manifests import unanswered
 from zotpy.mirror.rules import Origin
 from zotpy.mirror.source import BlobSource
+from zotpy.mirror.turns import Turns
 from zotpy.mirror.upstreams import Upstreams
 from zotpy.mirror.window import Window
 from zotpy.registry.registry import Registry
@@ -93,13 +94,23 @@ class MirroredBlobs:
             copy.end(value, error)
 
     async def _copy(self, origins: tuple[Origin, ...], repo: RepositoryName, digest: Digest, copy: Copy) -> BlobValue:
+        look = partial(self.registry.blobs.records.read_blob, repo, digest)
+        work = partial(self._copy_alone, origins, repo, digest, copy)
+        value, has_worked = await Turns(self.registry.store).alone(digest, look, work)
+        if not has_worked:
+            self.events.on_mirror_copy("shared")
+        return value
+
+    async def _copy_alone(
+        self, origins: tuple[Origin, ...], repo: RepositoryName, digest: Digest, copy: Copy
+    ) -> BlobValue:
         source = BlobSource(self.upstreams, origins, digest, copy, self.events)
         try:
             stream = await source.open()
+            copy.begin(stream.length)
             if (value := await self._linked(repo, digest, stream.length)) is not None:
                 self.events.on_mirror_copy("linked")
                 return value
-            copy.begin(stream.length)
             session = self.registry.uploads.begin(repo, digest.algorithm)
             value = await self.registry.uploads.finish(session, digest, source, None, stream.length)
             self.events.on_mirror_copy("copied")
@@ -110,11 +121,11 @@ class MirroredBlobs:
 
     async def _linked(self, repo: RepositoryName, digest: Digest, size_bytes: int | None) -> BlobValue | None:
         """Make the blob exist without its bytes, if another repository has them. The upstream has just shown it."""
-        if size_bytes is not None and size_bytes <= INLINE_LIMIT_BYTES:
-            return None
+        records, hints = self.registry.mounts.records, self.registry.mounts.hints
+        if size_bytes is not None and size_bytes <= INLINE_LIMIT_BYTES:  # such a blob has no hint
+            return await records.read_blob(repo, digest)
 
         async def write(reliance: Reliance) -> BlobValue | None:
-            records, hints = self.registry.mounts.records, self.registry.mounts.hints
             value = await records.rely_on_blob(repo, digest, reliance) or await hints.find(digest, reliance)
             if value is None or (size_bytes is not None and value.size_bytes != size_bytes):
                 return None

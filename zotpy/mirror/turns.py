@@ -1,0 +1,122 @@
+"""Who of all replicas copies a blob: one at a time, by an object in the bucket that says so.
+
+A replica that begins a copy creates `mirror/copies/<digest>`, on the condition that it does not exist, and writes it
+anew every few seconds while it copies. The others look at it until it is gone, and then find the blob, or begin in
+turn. If it was not written for `SILENT_S`, by the store's clock, its holder has stopped: one of the others takes its
+place, on the condition that the object is still the one that it saw.
+
+Only upstreams are saved by this. If two replicas copy the same blob, each copy is right.
+"""
+
+import random
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+import trio
+
+from zotpy.concurrency import cleaning_up, watched
+from zotpy.core import keys
+from zotpy.core.digests import Digest
+from zotpy.store.interface import ConditionFailed, KeyMissing, Store, StoreError
+
+RENEWAL_S = 5.0
+SILENT_S = 15.0
+POLL_S = 0.25
+"""How often a replica that waits looks."""
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """The turns of all digests."""
+
+    store: Store
+
+    async def alone(
+        self, digest: Digest, look: Callable[[], Awaitable[T | None]], work: Callable[[], Awaitable[T]]
+    ) -> tuple[T, bool]:
+        """Return what `look` finds once no other replica works, otherwise what `work` returns; and whether it worked.
+
+        `work` begins with looking by itself: another replica may have ended just before. Without conditional writes no
+        replica waits for another.
+        """
+        if not (self.store.features.conditional_create and self.store.features.conditional_replace):
+            return await work(), True
+        key, has_waited = keys.mirror_copy(digest), False
+        while (turn := await self._take(key)) is None:
+            has_waited = True
+            await trio.sleep(POLL_S * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+        if has_waited and (found := await look()) is not None:
+            await turn.give_back()
+            return found, False
+        try:
+            return await watched(turn.keep, work), True
+        finally:
+            await turn.give_back()
+
+    async def _take(self, key: str) -> "Turn | None":
+        """Take the turn, if nobody has it or its holder is silent."""
+        body = _words()
+        try:
+            stored = await self.store.put(key, body, if_none_match=True)
+        except ConditionFailed:
+            pass
+        else:
+            return Turn(self.store, key, stored.etag)
+        try:
+            found = await self.store.get(key)
+            if (found.store_time - found.last_modified).total_seconds() <= SILENT_S:
+                return None
+            stored = await self.store.put(key, body, if_match=found.etag)
+        except (KeyMissing, ConditionFailed):
+            return None
+        log.warning("copy_taken_over", key=key)
+        return Turn(self.store, key, stored.etag)
+
+
+@dataclass(slots=True)
+class Turn:
+    """The turn of this replica."""
+
+    store: Store
+    key: str
+    etag: str | None
+    """That of our last writing; `None`: another replica has taken the turn."""
+
+    async def keep(self) -> None:
+        """Write it anew again and again, until cancelled. If that fails, another replica begins as well."""
+        while True:
+            await trio.sleep(RENEWAL_S)
+            if self.etag is not None:
+                try:
+                    self.etag = (await self.store.put(self.key, _words(), if_match=self.etag)).etag
+                except (ConditionFailed, KeyMissing):
+                    self.etag = None
+                except StoreError as error:
+                    log.warning("turn_not_renewed", key=self.key, reason=str(error))
+
+    async def give_back(self) -> None:
+        """Let the next one begin."""
+        if self.etag is not None:
+            with cleaning_up():
+                await _delete(self.store, self.key, self.etag)
+
+
+async def _delete(store: Store, key: str, etag: str) -> None:
+    """Delete the object if it is the one that we wrote. Without that condition it is looked at before."""
+    try:
+        if store.features.conditional_delete:
+            await store.delete(key, if_match=etag)
+        elif (await store.get(key)).etag == etag:
+            await store.delete(key)
+    except (ConditionFailed, KeyMissing):
+        pass
+
+
+def _words() -> bytes:
+    """Return a body that differs from every other one, so that its ETag does as well."""
+    return secrets.token_hex(16).encode()
