@@ -12,6 +12,7 @@ from zotpy.bucket.tables import Table, table
 from zotpy.collector.collection import Collection
 from zotpy.collector.collector_settings import CollectorSettings
 from zotpy.collector.data_sweep import data_sweep
+from zotpy.collector.mirror_sweep import MirrorSweep
 from zotpy.collector.pointer_sweep import NameSweep
 from zotpy.collector.record_sweep import RecordSweep
 from zotpy.collector.retention.pull_history import PullHistory, pull_history
@@ -74,6 +75,7 @@ class Collector:
                 await self._repositories(collection("repositories"), seen, history)
             await self._data(collection("data"))
             await UploadSweep(collection("uploads")).run()
+            await MirrorSweep(collection("mirror")).run()
         return summary
 
     async def _repositories(self, collection: Collection, seen: Table, history: PullHistory) -> None:

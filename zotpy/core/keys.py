@@ -23,6 +23,7 @@ directory, and a listing below one repository never strays into another.
     ├── meta/layout, meta/keys/<id>            layout version; the keys that sign upload tokens
     ├── meta/token-keys/<number>               the keys that sign the tokens of callers, one for each 30 days
     ├── mirror/checks/<repo>!/<tag>            what the upstream said a tag names; its Last-Modified says when
+    ├── mirror/referrers/<repo>!/<alg>/<hex>   empty; its Last-Modified says when the upstream was asked for referrers
     └── mirror/copies/<alg>/<hex>              which replica copies a blob from its upstream; written anew while it does
 
 The store adds the prefix: no key here has it.
@@ -265,6 +266,11 @@ def api_key_use(owner_code: str, key_id: str) -> str:
 def mirror_check(repo: RepositoryName, name: Tag) -> str:
     """Name the note of what the upstream of a mirrored repository said about a tag."""
     return f"{MIRROR}checks/{repo}!/{name}"
+
+
+def mirror_referrers(repo: RepositoryName, subject: Digest) -> str:
+    """Name the note that the upstream of a mirrored repository was asked for the referrers of a manifest."""
+    return f"{MIRROR}referrers/{repo}!/{subject.algorithm}/{subject.hex}"
 
 
 def mirror_copy(digest: Digest) -> str:

@@ -48,6 +48,18 @@ class Checks:
         """Note that the upstream has just said that the tag names this manifest."""
         await self.store.put(keys.mirror_check(repo, tag), str(digest).encode())
 
+    async def asked_s(self, repo: RepositoryName, subject: Digest) -> float | None:
+        """Return how long ago an upstream was asked for the referrers of a manifest; `None`: never, as far as known."""
+        try:
+            found = await self.store.get(keys.mirror_referrers(repo, subject))
+        except KeyMissing:
+            return None
+        return (found.store_time - found.last_modified).total_seconds()
+
+    async def note_asked(self, repo: RepositoryName, subject: Digest) -> None:
+        """Note that an upstream was just asked for them."""
+        await self.store.put(keys.mirror_referrers(repo, subject), b"")
+
 
 class Absent:
     """What no upstream had when it was asked, for a minute and in this replica alone."""

@@ -1,11 +1,14 @@
 """The mirror of a replica, put together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from zotpy.bucket.long_reads import Room
+from zotpy.concurrency import gather
 from zotpy.core.digests import Digest
+from zotpy.core.errors import BlobUnknown, NameUnknown
 from zotpy.core.names import Reference, RepositoryName
 from zotpy.core.record_values import BlobValue
 from zotpy.mirror.blobs import MirroredBlobs, unknown
@@ -14,11 +17,15 @@ from zotpy.mirror.copying import Copy
 from zotpy.mirror.events import MirrorEvents, Unwatched
 from zotpy.mirror.flights import Flights, Tasks
 from zotpy.mirror.manifests import MirroredManifests
-from zotpy.mirror.rules import Origin, origins
+from zotpy.mirror.referrers import MirroredReferrers
+from zotpy.mirror.rules import Origin, is_of, local_name, origins
 from zotpy.mirror.upstreams import Upstreams, open_upstreams
 from zotpy.registry.manifests import Found
 from zotpy.registry.registry import Registry
 from zotpy.settings.mirror import MirrorSettings
+
+BROUGHT_AT_ONCE = 4
+"""How many blobs one push fetches at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,7 @@ class Mirror:
     tasks: Tasks
     manifests: MirroredManifests
     blobs: MirroredBlobs
+    referrers: MirroredReferrers
 
     async def find(self, repo: RepositoryName, reference: Reference, room: Room | None = None) -> Found:
         """Read a manifest whole; see `zotpy.registry.manifests.Manifests.find`. Raises `TryAgain`."""
@@ -53,6 +61,44 @@ class Mirror:
             raise unknown(digest)
         return await self.blobs.fetch(found, repo, digest)
 
+    async def bring(self, repo: RepositoryName, digests: Sequence[str]) -> bool:
+        """Fetch what a pushed manifest names and the repository lacks, if it is mirrored; say whether all is here.
+
+        A client that asked whether a blob exists was told so of those that the upstream has. Raises `TryAgain`.
+        """
+        if not (found := self._origins(repo)):
+            return False
+        wanted = [Digest.parse(digest) for digest in digests]
+        return all(
+            await gather(*[partial(self._bring, found, repo, digest) for digest in wanted], limit=BROUGHT_AT_ONCE)
+        )
+
+    async def _bring(self, origins: tuple[Origin, ...], repo: RepositoryName, digest: Digest) -> bool:
+        try:
+            fetched = await self.blobs.fetch(origins, repo, digest)
+        except BlobUnknown:
+            return False
+        if isinstance(fetched, Copy):
+            await fetched.ended.wait()
+            fetched.raise_error()
+        return True
+
+    async def refer(self, repo: RepositoryName, subject: Digest) -> None:
+        """Fetch the manifests that refer to this one, if its repository is mirrored. What fails is logged."""
+        if found := self._origins(repo):
+            await self.referrers.fetch(found, repo, subject)
+
+    def local_name(self, namespace: str, name: RepositoryName) -> RepositoryName:
+        """Return what we call a repository of the registry with this namespace (distribution spec, *Proxying*).
+
+        Raises `NameUnknown` if it is not mirrored.
+        """
+        for registry in self.settings.mirrored:
+            if is_of(registry, namespace) and (found := local_name(registry, name)) is not None:
+                return found
+        msg = f"this registry does not mirror {name} of {namespace[:255]!r}"
+        raise NameUnknown(msg, detail={"name": name.text})
+
     def _origins(self, repo: RepositoryName) -> tuple[Origin, ...]:
         return tuple(origins(self.settings.mirrored, repo))
 
@@ -66,6 +112,6 @@ async def open_mirror(
     async with open_upstreams(settings, registry.settings.manifest.max_size_bytes) as upstreams:
         checks, flights = Checks(registry.store), Flights[Found | None](tasks)
         manifests = MirroredManifests(registry.manifests, upstreams, checks, absent, flights, events)
-        yield Mirror(
-            settings, registry, upstreams, tasks, manifests, MirroredBlobs(registry, upstreams, absent, tasks, events)
-        )
+        blobs = MirroredBlobs(registry, upstreams, absent, tasks, events)
+        referrers = MirroredReferrers(manifests, upstreams, checks, Flights[None](tasks))
+        yield Mirror(settings, registry, upstreams, tasks, manifests, blobs, referrers)

@@ -15,12 +15,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from urllib.parse import urlsplit
 
 from zotpy.core.errors import NameInvalid
 from zotpy.core.globs import read_glob
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.settings.mirror import MirroredContent, MirroredRegistry, MirroredTags
 
+DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+"""All of them are the same registry: clients say the first, and its address is another."""
 _META = re.compile(r"[*?\[{\\]")
 _VERSION = re.compile(r"v?\d+(?:\.\d+){0,2}(?:-[0-9A-Za-z.-]+)?", re.ASCII)
 
@@ -51,6 +54,13 @@ def origins(registries: tuple[MirroredRegistry, ...], repo: RepositoryName) -> I
 def local_name(registry: MirroredRegistry, name: RepositoryName) -> RepositoryName | None:
     """Return what a repository of an upstream is called here; `None`: it is not mirrored."""
     return next((found for content in registry.content if (found := here(content, name)) is not None), None)
+
+
+def is_of(registry: MirroredRegistry, namespace: str) -> bool:
+    """Say whether a namespace, as containerd's `ns=` names it, is that of a registry: the host of its address."""
+    host = urlsplit(registry.urls[0]).netloc.lower()
+    names = DOCKER_HUB if host in DOCKER_HUB else {host}
+    return namespace.lower() in names
 
 
 def there(content: MirroredContent, repo: RepositoryName) -> RepositoryName | None:

@@ -44,7 +44,7 @@ class Dispatcher:
         self.table = table
         self._challenge = challenge
         self.context = context
-        self._admit = admit
+        self.admit = admit
         self.audit: Audit | None = None
         """Where decisions are noted; `None`: nowhere."""
 
@@ -69,12 +69,16 @@ class Dispatcher:
             path = _path_of(request)
             route, name, last = self.table.find(request.method, path)
             request.route, area, needs = route.rule, route.area, route.needs
-            repo = None if name is None else RepositoryName.parse(name)
+            repo, namespace = None if name is None else RepositoryName.parse(name), None
+            if repo is not None and self.context.mirror is not None and request.method in {"GET", "HEAD"}:
+                namespace = request.args.get("ns") or None
+                if namespace is not None:
+                    repo = self.context.mirror.local_name(namespace, repo)
             if trail is not None:
                 trail.reach(route, "" if repo is None else repo.text, last)
             permission = UNASKED
             if route.needs is not None:
-                permission = await self._admit(request)
+                permission = await self.admit(request)
                 request.user, request.login = permission.identity.name, permission.identity.kind
                 if trail is not None:
                     permission = trail.admit(permission)
@@ -89,6 +93,8 @@ class Dispatcher:
                 response.headers.setlist("WWW-Authenticate", self._challenge(request, needs, repo, first_cause(error)))
             return response
         response.headers.update(area.headers)
+        if namespace is not None:
+            response.headers["OCI-Namespace"] = namespace
         return response
 
 

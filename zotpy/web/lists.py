@@ -55,6 +55,8 @@ async def referrers(call: Call) -> Response:
     repo, request, subject = call.repo, call.request, Digest.parse(call.last)
     artifact_type = request.args.get("artifactType") or None
     last = request.args.get("last", "")
+    if call.context.mirror is not None and not last:
+        await call.context.mirror.refer(repo, subject)
     page = await call.registry.lists.referrers(repo, subject, artifact_type, last, call.hold())
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(page.descriptors)}
     response = _json(index, OCI_INDEX)

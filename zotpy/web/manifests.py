@@ -1,15 +1,16 @@
 """Pushing, pulling and deleting manifests and tags (OCI distribution spec, end-2, end-3, end-7, end-9)."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from quart import Response
 
 from zotpy.auth.actions import Action
 from zotpy.core.digests import Digest
-from zotpy.core.errors import PreconditionFailed, TagInvalid
+from zotpy.core.errors import ManifestBlobUnknown, PreconditionFailed, TagInvalid
 from zotpy.core.names import Tag, parse_reference
-from zotpy.registry.manifests import too_large
+from zotpy.registry.manifests import Pushed, too_large
 from zotpy.web.answers import Answer
 from zotpy.web.bodies import read_whole
 from zotpy.web.call import Call
@@ -17,6 +18,9 @@ from zotpy.web.contents import Content, answer_content
 from zotpy.web.delete_rights import DeleteRights
 from zotpy.web.push_rights import PushRights
 from zotpy.web.requests import condition_of, extra_tags_of, is_unchanged
+
+ROUNDS = 8
+"""How often a push may fetch from an upstream what its manifest lacks, as many blobs as one answer names."""
 
 
 async def read(call: Call) -> Response:
@@ -51,7 +55,8 @@ async def push(call: Call) -> Response:
     rights = PushRights(call.permission, repo, parsed, extra_tags)
     content = await _content(call)
     with _told_to_readers(call), rights.explained(condition):
-        pushed = await call.registry.manifests.push(
+        push = partial(
+            call.registry.manifests.push,
             repo,
             parsed,
             content,
@@ -61,6 +66,7 @@ async def push(call: Call) -> Response:
             immutable=rights.immutable,
             until_left=call.body.until_left,
         )
+        pushed = await _pushed(call, push)
     response = Answer("", 201)
     response.headers["Location"] = call.path(f"/v2/{repo}/manifests/{pushed.digest}")
     response.headers["Docker-Content-Digest"] = str(pushed.digest)
@@ -85,6 +91,17 @@ async def delete(call: Call) -> Response:
         with _told_to_readers(call):
             await manifests.delete_tag(repo, parsed, condition)
     return Answer("", 202)
+
+
+async def _pushed(call: Call, push: Callable[[], Awaitable[Pushed]]) -> Pushed:
+    """Push, again if the upstream of a mirrored repository has what is missing: HEAD has told the client so."""
+    for _ in range(ROUNDS):
+        try:
+            return await push()
+        except ManifestBlobUnknown as error:
+            if call.context.mirror is None or not await call.context.mirror.bring(call.repo, error.digests):
+                raise
+    return await push()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from zotpy.mirror.mirror import Mirror, open_mirror
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.settings import MirroredContent, MirroredRegistry, MirrorSettings
 from zotpy.store.memory_store import MemoryStore
+from zotpy.web.app import RegistryApp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -75,6 +76,7 @@ class MirrorReplica:
     registry: Registry
     mirror: Mirror
     store: MemoryStore
+    app: RegistryApp
 
 
 def mirrored(*urls: str, **changed: Any) -> MirroredRegistry:
@@ -98,10 +100,14 @@ async def mirroring(
     async with AsyncExitStack() as stack:
         mirror = await stack.enter_async_context(open_mirror(settings.mirror, registry, events))
         nursery.start_soon(mirror.tasks.run)
-        client, _, _ = await stack.enter_async_context(
-            listening(nursery, registry, ServerConfig(), prepare=lambda app: app.use(mirror))
-        )
-        yield MirrorReplica(client, registry, mirror, memory)
+        apps = list[RegistryApp]()
+
+        def prepare(app: RegistryApp) -> None:
+            app.use(mirror)
+            apps.append(app)
+
+        client, _, _ = await stack.enter_async_context(listening(nursery, registry, ServerConfig(), prepare=prepare))
+        yield MirrorReplica(client, registry, mirror, memory, apps[0])
 
 
 @asynccontextmanager

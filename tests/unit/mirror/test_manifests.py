@@ -130,6 +130,7 @@ async def test_a_mirrored_manifest_needs_nothing_yet() -> None:
         await replica.client.get(TAG_HERE)
         report = await Checker(replica.store).run()
         assert report.problems == []
+        upstream.scripts.clear()
         answer = await replica.client.put(
             f"/v2/{LOCAL}/manifests/mine", content=V2, headers={"Content-Type": OCI_IMAGE}
         )
