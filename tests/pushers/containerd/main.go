@@ -1,5 +1,6 @@
 // Pushes an OCI layout's image as containerd does: `pusher LAYOUT REFERENCE`. PUSH_USER and PUSH_SECRET log in; a secret
-// without a user is a refresh token. `pusher pull DIRECTORY REFERENCE` pulls one.
+// without a user is a refresh token. `pusher pull DIRECTORY REFERENCE` pulls one,
+// and with PULL_MIRROR by way of that host alone, as with one entry of hosts.toml for all registries.
 package main
 
 import (
@@ -24,6 +25,13 @@ func resolver() remotes.Resolver {
 	authorizer := docker.NewDockerAuthorizer(docker.WithAuthCreds(credentials))
 	hosts := docker.ConfigureDefaultRegistries(
 		docker.WithPlainHTTP(docker.MatchAllHosts), docker.WithClient(http.DefaultClient), docker.WithAuthorizer(authorizer))
+	if mirror := os.Getenv("PULL_MIRROR"); mirror != "" {
+		capabilities := docker.HostCapabilityPull | docker.HostCapabilityResolve
+		host := docker.RegistryHost{
+			Client: http.DefaultClient, Authorizer: authorizer, Host: mirror, Scheme: "http", Path: "/v2", Capabilities: capabilities,
+		}
+		hosts = func(string) ([]docker.RegistryHost, error) { return []docker.RegistryHost{host}, nil }
+	}
 	return docker.NewResolver(docker.ResolverOptions{Hosts: hosts})
 }
 
