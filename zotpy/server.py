@@ -123,7 +123,7 @@ async def run_replica(
             services = [
                 *door.services,
                 *(() if audit is None else audit[1:]),
-                *(() if mirror is None else [Service(mirror.tasks.run)]),
+                *(() if mirror is None else [Service(mirror.tasks.run), Service(mirror.keep_counting)]),
                 *(() if registry.blobs.cache is None else [Service(registry.blobs.cache.keep_filling)]),
                 Service(space.keep_looking),
                 Service(metrics.keep_published),
@@ -148,13 +148,12 @@ async def _space(settings: StorageSettings) -> Space:
 @asynccontextmanager
 async def _mirror(registry: Registry, settings: Settings, metrics: Metrics) -> AsyncIterator[Mirror | None]:
     """Open the mirror, if registries are mirrored. Raises `StartupError`."""
-    del metrics
     if not settings.mirror.mirrored:
         yield None
         return
     async with AsyncExitStack() as stack:
         try:
-            mirror = await stack.enter_async_context(open_mirror(settings.mirror, registry))
+            mirror = await stack.enter_async_context(open_mirror(settings.mirror, registry, metrics))
         except ValueError as error:
             raise StartupError(str(error)) from error
         yield mirror

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import promql_parser
 import pytest
@@ -19,6 +19,7 @@ from tests.blackbox.balancer import answers
 from tests.blackbox.registry_api import http_client, push_blob
 from tests.processes import Process, free_port
 from zotpy.http.server.cuts import Cut
+from zotpy.mirror import events
 from zotpy.store.interface import Store
 from zotpy.store.observed import OUTCOMES
 from zotpy.telemetry.metrics import METHODS, Metrics
@@ -32,7 +33,7 @@ BY_PROMETHEUS = {"job", "instance", "le"}
 ADDED_BY_PROMETHEUS = {"up"}
 OF_GRAFANA = {"$__rate_interval": "5m", "$job": "zotpy", "$__all": ".*"}
 VALUES = {
-    "outcome": {"ok", "cancelled", "failed", *OUTCOMES.values()},
+    "outcome": {"ok", "cancelled", "failed", *OUTCOMES.values(), *get_args(events.Asked), *get_args(events.Copied)},
     "operation": {name for name in vars(Store) if not name.startswith("_")} | {"read"},
     "reason": {str(cut) for cut in Cut},
     "method": {*METHODS, "other"},

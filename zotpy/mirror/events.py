@@ -20,6 +20,9 @@ class MirrorEvents(Protocol):
     def on_mirror_bytes(self, size_bytes: int) -> None:
         """Count bytes of blobs that came from an upstream."""
 
+    def on_mirror_remaining(self, host: str, requests: int) -> None:
+        """Take note of how many more requests an upstream answers for now, as it says itself."""
+
 
 class Unwatched:
     """Counts nothing."""
@@ -31,4 +34,7 @@ class Unwatched:
         """See `MirrorEvents`."""
 
     def on_mirror_bytes(self, size_bytes: int) -> None:
+        """See `MirrorEvents`."""
+
+    def on_mirror_remaining(self, host: str, requests: int) -> None:
         """See `MirrorEvents`."""

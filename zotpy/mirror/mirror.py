@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import trio
+
 from zotpy.bucket.long_reads import Room
 from zotpy.concurrency import gather
 from zotpy.core.digests import Digest
@@ -24,6 +26,7 @@ from zotpy.registry.manifests import Found
 from zotpy.registry.registry import Registry
 from zotpy.settings.mirror import MirrorSettings
 
+COUNT_S = 5.0
 BROUGHT_AT_ONCE = 4
 """How many blobs one push fetches at the same time."""
 
@@ -39,6 +42,13 @@ class Mirror:
     manifests: MirroredManifests
     blobs: MirroredBlobs
     referrers: MirroredReferrers
+
+    async def keep_counting(self) -> None:
+        """Tell how many more requests the upstreams answer, until cancelled."""
+        while True:
+            for host, requests in self.upstreams.remaining().items():
+                self.blobs.events.on_mirror_remaining(host, requests)
+            await trio.sleep(COUNT_S)
 
     async def find(self, repo: RepositoryName, reference: Reference, room: Room | None = None) -> Found:
         """Read a manifest whole; see `zotpy.registry.manifests.Manifests.find`. Raises `TryAgain`."""

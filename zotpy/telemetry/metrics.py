@@ -106,6 +106,28 @@ class Metrics:
             "Failures of the disk of the cache: pulls came from the store.",
             registry=self.registry,
         )
+        self.mirror_checks = Counter(
+            "zotpy_mirror_checks",
+            "Questions to upstreams about manifests, by what came of them.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.mirror_blobs = Counter(
+            "zotpy_mirror_blobs",
+            "Blobs of upstreams that were not here, by what came of them.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.mirror_bytes = Counter(
+            "zotpy_mirror_received_bytes", "Bytes of blobs that came from upstreams.", registry=self.registry
+        )
+        self.mirror_remaining = Gauge(
+            "zotpy_mirror_remaining_requests",
+            "How many more requests an upstream answers for now, if it says so.",
+            ("host",),
+            registry=self.registry,
+            multiprocess_mode="livemin",
+        )
         self.store_calls = Counter(
             "zotpy_store_calls", "Calls to the store.", ("operation", "outcome"), registry=self.registry
         )
@@ -229,6 +251,22 @@ class Metrics:
     def on_cache_failure(self) -> None:
         """Count a failure of the disk of the cache."""
         self.cache_failures.inc()
+
+    def on_mirror_check(self, outcome: str) -> None:
+        """Count a question to an upstream about a manifest; `outcome` is one of few."""
+        self.mirror_checks.labels(outcome).inc()
+
+    def on_mirror_copy(self, outcome: str) -> None:
+        """Count a blob of an upstream that was not here; `outcome` is one of few."""
+        self.mirror_blobs.labels(outcome).inc()
+
+    def on_mirror_bytes(self, size_bytes: int) -> None:
+        """Count bytes of blobs that came from an upstream."""
+        self.mirror_bytes.inc(size_bytes)
+
+    def on_mirror_remaining(self, host: str, requests: int) -> None:
+        """Show how many more requests a configured upstream answers."""
+        self.mirror_remaining.labels(host).set(requests)
 
     def on_cut(self, reason: str) -> None:
         """Count a request that did not run to its end; `reason` is one of few."""
