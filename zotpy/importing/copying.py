@@ -3,7 +3,7 @@
 So the order is that of a push, and an import that is stopped anywhere leaves nothing that is not whole.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Hashable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +23,8 @@ from zotpy.upstream import ManifestBody, NotAtUpstream
 
 DEEPEST = 8
 """How many indexes may be inside each other, and referrers upon each other."""
+_SAY_NOTHING = {"", "application/octet-stream", "text/plain"}
+"""Types of servers that do not know what a manifest is: its own field counts."""
 
 IsImmutable = Callable[[str, str], bool]
 
@@ -47,27 +49,30 @@ class TooDeep(Exception):
 
 @dataclass(eq=False, slots=True)
 class Locks:
-    """Lets only one task at a time copy a blob: the others then find it here."""
+    """Lets only one task at a time copy something: the others then find it here.
 
-    _held: dict[Digest, tuple[trio.Lock, int]] = field(default_factory=dict)
+    Who copies a manifest copies what it names meanwhile. No manifest names itself, so nobody waits for ever.
+    """
+
+    _held: dict[Hashable, tuple[trio.Lock, int]] = field(default_factory=dict)
 
     @asynccontextmanager
-    async def only(self, digest: Digest) -> AsyncIterator[None]:
-        """Wait until nobody else copies this blob."""
-        lock, users = self._held.get(digest, (trio.Lock(), 0))
-        self._held[digest] = lock, users + 1
+    async def only(self, what: Hashable) -> AsyncIterator[None]:
+        """Wait until nobody else copies it."""
+        lock, users = self._held.get(what, (trio.Lock(), 0))
+        self._held[what] = lock, users + 1
         try:
             async with lock:
                 yield
         finally:
-            lock, users = self._held[digest]
+            lock, users = self._held[what]
             if users == 1:
-                del self._held[digest]
+                del self._held[what]
             else:
-                self._held[digest] = lock, users - 1
+                self._held[what] = lock, users - 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Copier:
     """Copies manifests and blobs of one source. Raises `RegistryError`, `UpstreamError`, `StoreError`, `TooDeep`."""
 
@@ -78,6 +83,11 @@ class Copier:
     at_once: int
     """How many blobs of one manifest are copied at once."""
     locks: Locks = field(default_factory=Locks)
+    places: trio.Semaphore = field(init=False)
+    """For the blobs that are copied at once, of all manifests."""
+
+    def __post_init__(self) -> None:
+        self.places = trio.Semaphore(self.at_once)
 
     async def tag(self, repo: Names, tag: Tag) -> Digest:
         """Copy a tag, unless it names the same manifest here already. Return the digest of its manifest."""
@@ -97,11 +107,12 @@ class Copier:
 
     async def manifest(self, repo: Names, digest: Digest, depth: int = 0) -> bool:
         """Copy a manifest with what it names, and return `True`, unless it is here already."""
-        if await self._find(repo.target, digest) is not None:
-            self.tally.manifests_present += 1
-            return False
-        await self._copy(repo, await self.source.manifest(repo.source, str(digest)), digest, depth)
-        return True
+        async with self.locks.only((repo.target, digest)):
+            if await self._find(repo.target, digest) is not None:
+                self.tally.manifests_present += 1
+                return False
+            await self._copy(repo, await self.source.manifest(repo.source, str(digest)), digest, depth)
+            return True
 
     async def children(self, repo: Names, digest: Digest) -> Collection[Digest]:
         """Return which manifests a manifest here names, itself included."""
@@ -124,7 +135,8 @@ class Copier:
         if depth > DEEPEST:
             msg = f"manifests name each other more than {DEEPEST} deep"
             raise TooDeep(msg)
-        facts = await trio.to_thread.run_sync(parse_manifest, body.content, body.media_type or None)
+        media_type = None if body.media_type in _SAY_NOTHING else body.media_type
+        facts = await trio.to_thread.run_sync(parse_manifest, body.content, media_type)
         calls = [partial(self._blob_or_other, repo, facts, digest, depth) for digest in facts.blobs]
         calls += [partial(self._child_or_other, repo, facts, digest, depth) for digest in facts.manifests]
         await gather(*calls, limit=self.at_once)
@@ -133,7 +145,7 @@ class Copier:
             repo.target,
             body.digest,
             body.content,
-            body.media_type or None,
+            media_type,
             extra_tags=tags,
             immutable=[tag for tag in tags if self.is_immutable(repo.target.text, tag.text)],
         )
@@ -170,7 +182,7 @@ class Copier:
             if await self.registry.mounts.mount(repo.target, digest, None) is not None:
                 self.tally.blobs_mounted += 1
                 return
-            async with self.source.blob(repo.source, digest) as stream:
+            async with self.places, self.source.blob(repo.source, digest) as stream:
                 session = self.registry.uploads.begin(repo.target, digest.algorithm)
                 body = _Counted(stream.pieces(), self.tally)
                 await self.registry.uploads.finish(session, digest, body, None, stream.length)

@@ -7,6 +7,7 @@ from typing import Any
 
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid, TagInvalid
+from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import Tag
 from zotpy.upstream import UpstreamBroken
 
@@ -56,6 +57,19 @@ def read_index(content: bytes, where: str) -> Index:
     if not tags and len(manifests) == 1:
         tags = {ONLY: next(iter(manifests.values()))}
     return Index(tags, list(manifests.values()))
+
+
+def media_type_by_fields(content: bytes) -> str:
+    """Return what a manifest is, if only its fields can tell: OCI's need not say it. Empty: they do not tell either."""
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(document, dict) or "mediaType" in document:
+        return ""
+    if "manifests" in document:
+        return OCI_INDEX
+    return OCI_IMAGE if "config" in document and "layers" in document else ""
 
 
 def _listed(value: Any) -> Listed | None:

@@ -16,7 +16,7 @@ from zotpy.core.manifest_facts import parse_manifest
 from zotpy.core.names import RepositoryName
 from zotpy.core.units import MIB
 from zotpy.layouts.files import Files, directory_files
-from zotpy.layouts.index import Index, read_index
+from zotpy.layouts.index import Index, media_type_by_fields, read_index
 from zotpy.upstream import BlobStream, ManifestBody, NotAtUpstream, UpstreamBroken, UpstreamError
 
 LONGEST_INDEX_BYTES = 256 * MIB
@@ -83,7 +83,8 @@ class LayoutSource:
         if found != digest:
             msg = f"{self._path(repo, digest)} has the digest {found}"
             raise UpstreamBroken(msg)
-        return ManifestBody(content, (await self._layout(repo)).index.media_type_of(digest), digest)
+        listed = (await self._layout(repo)).index.media_type_of(digest)
+        return ManifestBody(content, listed or await trio.to_thread.run_sync(media_type_by_fields, content), digest)
 
     def blob(self, repo: str, digest: Digest) -> AbstractAsyncContextManager[BlobStream]:
         """See `Source`."""

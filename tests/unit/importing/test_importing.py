@@ -1,0 +1,228 @@
+"""Imports of odd images out of real layouts, and from an upstream that fails, into a registry in memory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.blackbox.images import Layer, Layout
+from tests.unit.registry.support import open_replica
+from tests.unit.s3.scripted import Reply
+from tests.unit.upstream.upstreams import IMAGE_TYPE, Upstream, running
+from zotpy.core.digests import Digest
+from zotpy.core.errors import ManifestUnknown
+from zotpy.core.manifest_facts import OCI_INDEX
+from zotpy.core.names import RepositoryName, Tag
+from zotpy.importing.copying import Copier
+from zotpy.importing.importer import MOST_FAILURES, Importer, SourceGone
+from zotpy.importing.selection import Selection
+from zotpy.importing.sources import RegistrySource
+from zotpy.importing.tally import Tally
+from zotpy.layouts.files import directory_files
+from zotpy.layouts.source import one_layout
+from zotpy.store.memory_store import MemoryStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from zotpy.importing.sources import Source
+    from zotpy.registry.registry import Registry
+
+NAME = "team/app"
+REPO = RepositoryName.parse(NAME)
+AT_ONCE = 3
+LAYER = Layer(bytes(300_000), "sha256:" + "0" * 64)
+
+
+@dataclass
+class Scene:
+    """A registry in memory, and a layout."""
+
+    layout: Layout
+    store: MemoryStore = field(default_factory=MemoryStore)
+    immutable: set[str] = field(default_factory=set)
+    sparse: bool = False
+
+    async def run(self, source: Source | None = None, **selected: Any) -> Tally:
+        """Import once."""
+        tally, registry = Tally(), await self.registry()
+        source = source or one_layout(directory_files(self.layout.path), NAME, 1 << 20)
+        copier = Copier(source, registry, lambda _, tag: tag in self.immutable, tally, AT_ONCE)
+        await Importer(source, copier, Selection(**selected), tally, AT_ONCE).run()
+        return tally
+
+    async def registry(self) -> Registry:
+        """Open a replica."""
+        return await open_replica(self.store, sparse=self.sparse)
+
+    async def digest_of(self, tag: str) -> str | None:
+        """Return what a tag names here."""
+        try:
+            return str((await (await self.registry()).manifests.stat(REPO, Tag(tag))).digest)
+        except ManifestUnknown:
+            return None
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """Return a layout without images, and an empty registry."""
+    return Scene(Layout(tmp_path / "layout"))
+
+
+def plain_image(layout: Layout, note: str = "") -> dict[str, Any]:
+    """Add an image that does not say what it is, as the specification allows."""
+    empty = layout.add_blob(f"{{{note}}}".encode(), "application/vnd.oci.empty.v1+json")
+    return layout.add_blob(json.dumps({"schemaVersion": 2, "config": empty, "layers": [empty]}).encode(), IMAGE_TYPE)
+
+
+def index(layout: Layout, *children: dict[str, Any]) -> dict[str, Any]:
+    """Add an index."""
+    return layout.add_blob(json.dumps({"schemaVersion": 2, "manifests": children}).encode(), OCI_INDEX)
+
+
+async def test_manifests_that_do_not_say_what_they_are(scene: Scene) -> None:
+    """Their fields tell it, also if only an index leads to them; and a child may be a blob."""
+    image = plain_image(scene.layout)
+    blob = scene.layout.add_blob(b"a file", "text/x-notes")
+    scene.layout.tag(index(scene.layout, image, index(scene.layout, image), blob), "all")
+    tally = await scene.run()
+    assert tally.problems == []
+    assert (tally.tags_copied, tally.manifests_copied) == (1, 3)
+    assert await scene.digest_of("all") == scene.layout.tagged[0]["digest"]
+
+
+async def test_a_second_run_copies_only_what_is_new(scene: Scene) -> None:
+    """A tag that moved is moved here, too, and its blobs that are here are not read."""
+    scene.layout.tag(scene.layout.add_image([LAYER]), "a")
+    assert (await scene.run()).blobs_copied == 2
+    scene.layout.tag(scene.layout.add_image([LAYER], "arm64"), "b")
+    again = await scene.run()
+    assert (again.tags_unchanged, again.tags_copied, again.blobs_copied, again.blobs_present) == (1, 1, 1, 1)
+    scene.layout.tagged = [{**scene.layout.tagged[1], "annotations": scene.layout.tagged[0]["annotations"]}]
+    scene.layout.tag(scene.layout.tagged[0], "c")
+    moved = await scene.run()
+    assert (moved.tags_copied, moved.bytes_copied) == (2, 0)
+    assert await scene.digest_of("a") == await scene.digest_of("b") == await scene.digest_of("c")
+
+
+async def test_a_blob_of_another_repository_is_not_read_again(scene: Scene) -> None:
+    """It costs no transfer. Small ones are looked for only beside the repository."""
+    scene.layout.tag(scene.layout.add_image([LAYER]), "a")
+    await scene.run()
+    again = await scene.run(destination="other")
+    assert (again.blobs_mounted, again.blobs_copied) == (1, 1)
+    assert again.bytes_copied < len(LAYER.content)
+
+
+async def test_wrong_bytes_are_not_taken(scene: Scene) -> None:
+    """The image with them is left out, and the others come."""
+    scene.layout.tag(scene.layout.add_image([LAYER]), "good")
+    bad = Layer(b"other bytes", LAYER.diff_id)
+    scene.layout.tag(scene.layout.add_image([bad]), "bad")
+    (scene.layout.path / "blobs" / "sha256" / Digest.of(bad.content).hex).write_bytes(b"wrong bytes")
+    tally = await scene.run()
+    (problem,) = tally.problems
+    assert problem.startswith(f"{NAME}:bad: ")
+    assert await scene.digest_of("good") == scene.layout.tagged[0]["digest"]
+    assert await scene.digest_of("bad") is None
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+async def test_parts_of_an_index_that_the_source_does_not_have(scene: Scene, sparse: bool) -> None:  # noqa: FBT001 - a parameter
+    """The rule of the registry decides."""
+    scene.sparse = sparse
+    image = plain_image(scene.layout)
+    scene.layout.tag(index(scene.layout, image), "sparse")
+    (scene.layout.path / "blobs" / "sha256" / image["digest"].removeprefix("sha256:")).unlink()
+    tally = await scene.run()
+    assert (tally.tags_copied, len(tally.problems)) == ((1, 0) if sparse else (0, 1))
+
+
+async def test_immutable_tags_do_not_move(scene: Scene) -> None:
+    """So the rules of the new registry hold, and the tag that cannot move is named."""
+    scene.immutable = {"v1"}
+    scene.layout.tag(plain_image(scene.layout), "v1")
+    assert (await scene.run()).problems == []
+    before = await scene.digest_of("v1")
+    scene.layout.tagged.clear()
+    scene.layout.tag(plain_image(scene.layout, '"more": 1'), "v1")
+    (problem,) = (await scene.run()).problems
+    assert problem.startswith(f"{NAME}:v1: ")
+    assert await scene.digest_of("v1") == before
+
+
+async def test_indexes_inside_each_other(scene: Scene) -> None:
+    """There is an end to it."""
+    inner = plain_image(scene.layout)
+    for _ in range(10):
+        inner = index(scene.layout, inner)
+    scene.layout.tag(inner, "deep")
+    (problem,) = (await scene.run()).problems
+    assert "deep" in problem
+    assert await scene.digest_of("deep") is None
+
+
+def serve_layout(upstream: Upstream, layout: Layout) -> None:
+    """Let an upstream serve what is in a layout. It has no referrers API."""
+    tags = {each["annotations"]["org.opencontainers.image.ref.name"]: each for each in layout.tagged}
+    upstream.scripts["/v2/_catalog"] = [Reply(200, json.dumps({"repositories": [NAME]}).encode())]
+    upstream.scripts[f"/v2/{NAME}/tags/list"] = [Reply(200, json.dumps({"tags": list(tags)}).encode())]
+    for file in (layout.path / "blobs" / "sha256").iterdir():
+        digest, body = f"sha256:{file.name}", file.read_bytes()
+        headers = {"Content-Type": IMAGE_TYPE, "Docker-Content-Digest": digest}
+        upstream.scripts[f"/v2/{NAME}/blobs/{digest}"] = [Reply(200, body)]
+        upstream.scripts[f"/v2/{NAME}/manifests/{digest}"] = [Reply(200, body, headers)]
+    for tag, each in tags.items():
+        upstream.scripts[f"/v2/{NAME}/manifests/{tag}"] = upstream.scripts[f"/v2/{NAME}/manifests/{each['digest']}"]
+
+
+async def test_a_registry_is_asked_for_no_more_than_is_needed(scene: Scene) -> None:
+    """A second run asks for the lists, and for the digest of each tag. An API that is missing is asked for once."""
+    for number in range(4):
+        scene.layout.tag(scene.layout.add_image([LAYER], f"a{number}"), f"v{number}")
+    async with running() as upstream, upstream.client() as client:
+        serve_layout(upstream, scene.layout)
+        source = RegistrySource(client)
+        assert (await scene.run(source)).tags_copied == 4
+        upstream.seen.clear()
+        assert (await scene.run(source)).tags_unchanged == 4
+    manifests = [f"/v2/{NAME}/manifests/v{number}" for number in range(4)]
+    assert upstream.asked[:2] == ["/v2/_catalog?n=1000", f"/v2/{NAME}/tags/list?n=1000"]
+    assert sorted(upstream.asked[2:]) == manifests
+    assert {seen.method for seen in upstream.seen[2:]} == {"HEAD"}
+
+
+async def test_tags_that_are_deleted_meanwhile(scene: Scene) -> None:
+    """They are counted, and no problem: the source may change."""
+    scene.layout.tag(scene.layout.add_image([LAYER]), "gone")
+    async with running() as upstream, upstream.client() as client:
+        serve_layout(upstream, scene.layout)
+        del upstream.scripts[f"/v2/{NAME}/manifests/gone"]
+        tally = await scene.run(RegistrySource(client))
+    assert (tally.tags_gone, tally.problems) == (1, [])
+
+
+async def test_a_source_that_fails_again_and_again(scene: Scene) -> None:
+    """The import gives up, and says why."""
+    async with running() as upstream, upstream.client() as client:
+        tags = [f"v{number}" for number in range(2 * MOST_FAILURES)]
+        upstream.scripts[f"/v2/{NAME}/tags/list"] = [Reply(200, json.dumps({"tags": tags}).encode())]
+        for tag in tags:
+            upstream.scripts[f"/v2/{NAME}/manifests/{tag}"] = [Reply(503)]
+        with pytest.raises(SourceGone, match="10 times in a row"):
+            await scene.run(RegistrySource(client), repositories=[NAME])
+
+
+async def test_names_that_cannot_be_here(scene: Scene) -> None:
+    """They are named, and everything else is copied."""
+    scene.layout.tag(plain_image(scene.layout), "v1")
+    async with running() as upstream, upstream.client() as client:
+        serve_layout(upstream, scene.layout)
+        upstream.scripts["/v2/_catalog"] = [Reply(200, json.dumps({"repositories": ["Upper", NAME]}).encode())]
+        upstream.scripts[f"/v2/{NAME}/tags/list"] = [Reply(200, b'{"tags": ["v1", "no tag"]}')]
+        tally = await scene.run(RegistrySource(client))
+    assert sorted(problem.partition(": ")[0] for problem in tally.problems) == ["Upper", f"{NAME}:no tag"]
+    assert tally.tags_copied == 1
