@@ -60,6 +60,7 @@ class MirroredBlobs:
         if copy.size_bytes is None or copy.size_bytes <= INLINE_LIMIT_BYTES:
             await copy.ended.wait()  # so that an error is an answer, and not a cut
         copy.raise_error()
+        copy.expect()
         return copy if copy.value is None else copy.value
 
     @property

@@ -24,6 +24,7 @@ from zotpy.mirror.window import Window
 
 START_S = 5.0
 """How long readers may keep a copy waiting, beside the pace below."""
+EXPECTED_S = 2.0
 PACE_BYTES_PER_S = 4 * MIB
 """The copy waits for no reader that is slower than this."""
 Rest = Callable[[BlobValue, Span], AbstractAsyncContextManager[AsyncIterator[bytes]]]
@@ -47,6 +48,7 @@ class Copy:
         self.error: Exception | None = None
         self._readers: set[CopyReads] = set()
         self._began = trio.current_time()
+        self._expected_until = -1.0
         self._moved = trio.Event()
         self._grown = trio.Event()
 
@@ -92,6 +94,7 @@ class Copy:
         async with AsyncExitStack() as stack:
             reads = CopyReads(self, span, stack)
             self._readers.add(reads)
+            self.moved()
             try:
                 yield reads
             finally:
@@ -99,6 +102,10 @@ class Copy:
                 self.moved()
                 if not self._readers and self.ended.is_set():
                     self.window.close()
+
+    def expect(self) -> None:
+        """Wait for a reader to open for a moment: whoever asked for the blob sends the head of an answer first."""
+        self._expected_until = trio.current_time() + EXPECTED_S
 
     def moved(self) -> None:
         """Take note that a reader has taken bytes, or has left."""
@@ -109,12 +116,17 @@ class Copy:
         await self._grown.wait()
 
     async def _taken(self, end: int) -> None:
-        """Wait until a reader has the bytes before `end`; or no reader is in the window, or one waits behind it."""
-        while (places := [reads.at for reads in self._readers]) and min(places) >= self.window.start:
-            if max(places) >= end:
+        """Wait until a reader has the bytes before `end`; or one waits behind the window, or there is none."""
+        while True:
+            places = [reads.at for reads in self._readers]
+            if places and (min(places) < self.window.start or max(places) >= end):
+                return
+            until = float("inf") if places else self._expected_until
+            if until <= trio.current_time():
                 return
             self._moved = trio.Event()
-            await self._moved.wait()
+            with trio.move_on_at(until):
+                await self._moved.wait()
 
     def _wake(self) -> None:
         self._grown.set()

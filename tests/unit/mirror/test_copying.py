@@ -1,0 +1,156 @@
+"""A copy and its readers: who waits for whom, and what a reader gets who is far behind."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from zotpy.core.errors import TryAgain
+from zotpy.core.ranges import Span
+from zotpy.core.record_values import BlobValue
+from zotpy.core.units import KIB, MIB
+from zotpy.memory.budget import MemoryBudget
+from zotpy.memory.readers import Readers
+from zotpy.mirror.copying import START_S, Copy
+from zotpy.mirror.window import LEAST_BYTES, MOST_PIECES, Window
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+PIECE = 64 * KIB
+BODY = b"".join(bytes([number]) * PIECE for number in range(48))
+"""3 MiB, each piece of which differs from the others."""
+VALUE = BlobValue(len(BODY), "data")
+
+
+@asynccontextmanager
+async def bucket(value: BlobValue, span: Span) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Read what is in the bucket."""
+    assert value is VALUE
+
+    async def pieces() -> AsyncIterator[bytes]:
+        await trio.lowlevel.checkpoint()
+        yield BODY[span.start : span.end]
+
+    yield pieces()
+
+
+def a_copy(budget_bytes: int = MIB) -> Copy:
+    """Begin a copy of the body, with memory for little more than the least window."""
+    copy = Copy(Window(Readers(MemoryBudget(budget_bytes, budget_bytes // 4), 1)), bucket)
+    copy.begin(len(BODY))
+    return copy
+
+
+async def fill(copy: Copy, pieces: int = 48) -> None:
+    """Offer the body piece by piece."""
+    for number in range(pieces):
+        await trio.lowlevel.checkpoint()
+        await copy.offer(BODY[number * PIECE : (number + 1) * PIECE])
+
+
+async def read(copy: Copy, span: Span | None = None) -> bytes:
+    """Read a span whole."""
+    found = bytearray()
+    async with copy.open(span or Span(0, len(BODY))) as pieces:
+        async for piece in pieces:
+            found += piece
+    return bytes(found)
+
+
+async def test_a_reader_far_behind_goes_on_in_the_bucket(autojump_clock: trio.testing.MockClock) -> None:
+    """The window is bounded, and the copy waits for it only as long as for any slow reader."""
+    del autojump_clock
+    copy = a_copy()
+    async with copy.open(Span(0, len(BODY))) as slow:
+        first = await _first(copy, slow)
+        began = trio.current_time()
+        await fill_from(copy, 1)
+        assert copy.window.end - copy.window.start <= LEAST_BYTES
+        assert trio.current_time() - began <= START_S + len(BODY) / (4 * MIB)
+        copy.end(VALUE, None)
+        assert first + b"".join([piece async for piece in slow]) == BODY
+    assert copy.window.start == copy.window.end
+
+
+async def _first(copy: Copy, pieces: AsyncIterator[bytes]) -> bytes:
+    await copy.offer(BODY[:PIECE])
+    return await anext(pieces)
+
+
+async def fill_from(copy: Copy, number: int) -> None:
+    """Offer the rest of the body."""
+    for each in range(number, 48):
+        await copy.offer(BODY[each * PIECE : (each + 1) * PIECE])
+
+
+async def test_a_good_reader_sets_the_pace(autojump_clock: trio.testing.MockClock) -> None:
+    """The copy waits for it, so it never falls behind: 8 MiB/s is more than what is asked of it."""
+    del autojump_clock
+    copy, found = a_copy(), bytearray()
+    copy.expect()
+
+    async def pull() -> None:
+        async with copy.open(Span(0, len(BODY))) as pieces:
+            async for piece in pieces:
+                assert copy.window.start <= len(found)
+                found.extend(piece)
+                await trio.sleep(PIECE / (8 * MIB))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pull)
+        await fill(copy)
+        copy.end(VALUE, None)
+    assert found == BODY
+
+
+async def test_the_last_byte_waits_for_the_blob() -> None:
+    """Everything else is handed out before."""
+    copy, found = a_copy(64 * MIB), bytearray()
+
+    async def pull() -> None:
+        async with copy.open(Span(0, len(BODY))) as pieces:
+            async for piece in pieces:
+                found.extend(piece)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pull)
+        await fill(copy)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(found) == len(BODY) - 1
+        copy.end(VALUE, None)
+    assert found == BODY
+
+
+@pytest.mark.parametrize("error", [TryAgain("the upstream broke off"), None])
+async def test_all_readers_hear_why_a_copy_has_failed(error: TryAgain | None) -> None:
+    """Each raises an error of its own; without an error the process is about to end."""
+    copy, heard = a_copy(64 * MIB), list[TryAgain]()
+
+    async def pull(span: Span) -> None:
+        with pytest.raises(TryAgain) as raised:
+            await read(copy, span)
+        heard.append(raised.value)
+
+    async with trio.open_nursery() as nursery:
+        for span in (Span(0, len(BODY)), Span(len(BODY) - 1, len(BODY))):
+            nursery.start_soon(partial(pull, span))
+        await fill(copy, 3)
+        copy.end(None, error)
+    assert len(heard) == 2
+    assert heard[0] is not heard[1]
+
+
+def test_very_small_pieces_are_bounded_in_number() -> None:
+    """Each costs memory beside its bytes."""
+    window = Window(Readers(MemoryBudget(64 * MIB, 16 * MIB), 1))
+    for _ in range(2 * MOST_PIECES):
+        while not window.has_room(1):
+            window.drop_oldest()
+        window.add(b"x")
+    assert window.end - window.start == MOST_PIECES
+    window.close()
