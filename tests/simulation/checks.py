@@ -137,7 +137,11 @@ class Checks:
 
     def _check_seen(self, repo: RepositoryName, digest: Digest) -> None:
         """Check that a visible manifest is whole, acknowledged or not, except for what was deleted by name."""
+        if self.history.is_mirrored((repo, digest)):
+            return
         for child in MANIFESTS[digest].children:
+            if self.history.is_mirrored((repo, child)):
+                continue
             if not self.history.deletes.get((repo, child)) and not self.has_manifest(repo, child):
                 raise Broken(_say(f"child of {NAMES[str(digest)]}", repo, child, "is missing"))
         for blob in MANIFESTS[digest].blobs:

@@ -98,6 +98,7 @@ class Client:
                     partial(self.keep_blob, repo, blob),
                     partial(self.pull, repo, manifest),
                     partial(self.leave_upload, repo, blob),
+                    partial(self.mirror_image, repo, manifest),
                 ),
                 weights=self.theme.weights,
             )
@@ -110,6 +111,15 @@ class Client:
         for blob in manifest.blobs:
             await self.keep_blob(repo, blob)
         return await self.push_manifest(repo, manifest, tag)
+
+    async def mirror_image(self, repo: RepositoryName, manifest: Manifest) -> None:
+        """Fetch a manifest from an upstream, and then one of its blobs, or none, as clients ask for them."""
+        keep = partial(self.registry.manifests.keep, repo, manifest.digest, manifest.content, manifest.media_type)
+        await self._do(Operation("mirror", repo, manifest.digest), keep)
+        await self.scheduler.wait(self.theme.waits)
+        for blob in manifest.blobs:
+            if self.rng.random() < 0.7:
+                await self._upload(repo, blob)
 
     async def push_manifest(self, repo: RepositoryName, manifest: Manifest, tag: Tag | None) -> bool:
         """Push a manifest alone."""

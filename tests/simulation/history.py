@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from zotpy.core.digests import Digest
     from zotpy.core.names import RepositoryName, Tag
 
-What = Literal["push", "delete", "delete tag", "keep blob", "see blob", "delete blob", "pull"]
+What = Literal["push", "mirror", "delete", "delete tag", "keep blob", "see blob", "delete blob", "pull"]
 PROMISED_S = GRACE_S / 2 - DEADLINE_S
 """How long a client may rely on a blob that it pushed, mounted, or saw with a HEAD."""
 
@@ -104,6 +104,7 @@ class History:
         if digest is not None:
             lists = {
                 "push": self.pushes,
+                "mirror": self.pushes,
                 "delete": self.deletes,
                 "keep blob": self.kept,
                 "see blob": self.kept,
@@ -118,6 +119,7 @@ class History:
         """Return the manifests and the blobs that must exist, whole, in an order that follows from the seed."""
         reasons: dict[Name, list[Operation]] = {}
         blobs: dict[Name, None] = {}
+        there: dict[Name, None] = {}
         tagged = {(repo, digest) for repo, _, digest in self.obliged_tags()} if self.retains else set()
         for name, children, needed in NEEDS:
             pushes: Sequence[Operation] = self.pushes.get(name, ())
@@ -126,6 +128,10 @@ class History:
                 continue
             deletes = self.deletes.get(name, ())
             lasts = not self.retains or name in tagged
+            came, blobs_that_came = self._mirrored(pushes, deletes, needed)
+            there |= dict.fromkeys([name] if came else [])
+            blobs |= dict.fromkeys(blobs_that_came)
+            pushes = [push for push in pushes if push.what == "push"]
             pushes = [
                 push
                 for push in pushes
@@ -147,7 +153,25 @@ class History:
                 promised = keep.acknowledged and now_s < keep.promised_until_s
                 if promised and keep.is_after(self.blob_deletes.get(name, ())):
                     blobs[name] = None
-        return {name: None for name, because in reasons.items() if because}.keys(), blobs.keys()
+        found = {name: None for name, because in reasons.items() if because} | there
+        return found.keys(), blobs.keys()
+
+    def _mirrored(
+        self, pushes: Sequence[Operation], deletes: Sequence[Operation], needed: Sequence[Name]
+    ) -> tuple[bool, list[Name]]:
+        """Say whether a manifest must exist that came from an upstream, and name the blobs that came after it."""
+        mirrored = [push for push in pushes if push.what == "mirror" and push.acknowledged and push.is_after(deletes)]
+        kept = {name: [keep for keep in self.kept.get(name, ()) if keep.acknowledged] for name in needed}
+        came = [
+            name
+            for name, keeps in kept.items()
+            if not self.blob_deletes.get(name) and any(keep.is_after([push]) for keep in keeps for push in mirrored)
+        ]
+        return bool(mirrored), came
+
+    def is_mirrored(self, name: Name) -> bool:
+        """Say whether a manifest may have come before what it needs."""
+        return any(push.what == "mirror" for push in self.pushes.get(name, ()))
 
     def gone(self) -> Iterator[Name]:
         """Yield the manifests that must not exist."""

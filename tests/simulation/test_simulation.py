@@ -97,6 +97,13 @@ def test_what_was_kept_between_two_requests_stays_whole(seeds: Callable[[int], r
 
 
 @pytest.mark.timeout(1200)
+def test_what_comes_after_a_manifest_of_an_upstream_stays_whole(seeds: Callable[[int], range]) -> None:
+    """Replicas fetch the same content at once, and are killed, while collectors delete what is not needed."""
+    failure = first_failure(seeds(OF_ONE_THEME), "mirrored")
+    assert failure is None, str(failure)
+
+
+@pytest.mark.timeout(1200)
 def test_reads_that_share_calls_are_never_older_than_their_requests(seeds: Callable[[int], range]) -> None:
     """Where all clients have one replica: what was acknowledged before a request began, that request sees."""
     failure = first_failure(seeds(OF_ONE_THEME), "joined")

@@ -70,9 +70,9 @@ class Theme:
     """Collectors delete manifests that no tag names, and referrers of what does not exist any more."""
 
 
-MIXED = Theme(weights=(10, 1, 4, 1, 1, 2, 1, 1))
+MIXED = Theme(weights=(10, 1, 4, 1, 1, 2, 1, 1, 0))
 FADING = Theme(
-    weights=(0, 0, 0, 0, 0, 1, 0, 0),
+    weights=(0, 0, 0, 0, 0, 1, 0, 0, 0),
     manifests=(ONE, TWO),
     focus=(1,),
     clients=(1, 1, 2),
@@ -102,7 +102,7 @@ LINGERING = replace(
 )
 """The same, and a note that was written in vain is found again much later."""
 RIVALS = Theme(
-    weights=(0, 7, 6, 1, 0, 0, 0, 0),
+    weights=(0, 7, 6, 1, 0, 0, 0, 0, 0),
     repos=REPOS[:1],
     manifests=(ONE, THREE, REFERRER, INDEX),
     focus=(1,),
@@ -123,7 +123,7 @@ RIVALS = Theme(
 """The same manifest pushed and deleted at once."""
 DUEL = replace(
     RIVALS,
-    weights=(0, 1, 1, 0, 0, 0, 0, 0),
+    weights=(0, 1, 1, 0, 0, 0, 0, 0, 0),
     clients=(2,),
     things=(1,),
     collectors=(0,),
@@ -132,7 +132,7 @@ DUEL = replace(
     tagged=0.9,
 )
 """One push against one DELETE."""
-REVIVED = replace(DUEL, weights=(0, 1, 2, 0, 0, 0, 0, 0), things=(4,), deleted=1.0, age=(0.0, 0.4))
+REVIVED = replace(DUEL, weights=(0, 1, 2, 0, 0, 0, 0, 0, 0), things=(4,), deleted=1.0, age=(0.0, 0.4))
 """The same, of a manifest that was deleted shortly before."""
 HALF_GONE = replace(
     FADING,
@@ -161,7 +161,7 @@ HURRIED = replace(
 """Two collections within one request."""
 RENOUNCED = replace(
     FADING,
-    weights=(0, 0, 0, 0, 2, 3, 0, 0),
+    weights=(0, 0, 0, 0, 2, 3, 0, 0, 0),
     repos=REPOS[:1],
     clients=(1, 2),
     things=(2, 4),
@@ -173,7 +173,7 @@ RENOUNCED = replace(
 """An old blob is wanted, then deleted, while it is being collected."""
 IMMUTABLE = replace(
     RIVALS,
-    weights=(0, 7, 5, 0, 0, 0, 0, 0),
+    weights=(0, 7, 5, 0, 0, 0, 0, 0, 0),
     manifests=(ONE, TWO, THREE),
     focus=(1, 2, 2),
     tagged=0.7,
@@ -182,7 +182,7 @@ IMMUTABLE = replace(
 )
 """Manifests pushed by tags that must not move, and deleted, at once."""
 CRASHING = Theme(
-    weights=(6, 2, 2, 0, 0, 2, 0, 0),
+    weights=(6, 2, 2, 0, 0, 2, 0, 0, 0),
     repos=REPOS[:1],
     manifests=(THREE, REFERRER),
     focus=(1,),
@@ -200,7 +200,7 @@ CRASHING = Theme(
 )
 """An actor that wrote half of something never comes back."""
 RETAINED = Theme(
-    weights=(2, 8, 1, 4, 0, 0, 1, 0),
+    weights=(2, 8, 1, 4, 0, 0, 1, 0, 0),
     repos=REPOS[:1],
     manifests=(INDEX, ONE, THREE, REFERRER),
     focus=(2, 3, 4),
@@ -234,7 +234,7 @@ KEPT = replace(
 """Blobs whose PUT comes late, while collectors delete what no lease names."""
 SUSPENDED = replace(
     FADING,
-    weights=(1, 4, 1, 1, 0, 6, 0, 0),
+    weights=(1, 4, 1, 1, 0, 6, 0, 0, 0),
     age=(0.0, 1.3),
     there=0.7,
     deleted=0.7,
@@ -249,7 +249,7 @@ SUSPENDED = replace(
 """Processes whose hosts are suspended for longer than a grace, between any two calls."""
 JOINED = replace(
     RIVALS,
-    weights=(0, 4, 3, 1, 0, 0, 6, 0),
+    weights=(0, 4, 3, 1, 0, 0, 6, 0, 0),
     clients=(3, 4),
     things=(2, 3),
     collectors=(0,),
@@ -261,6 +261,22 @@ JOINED = replace(
     shares=True,
 )
 """Clients of one replica that push, delete and pull the same manifest at once."""
+MIRRORED = replace(
+    FADING,
+    weights=(1, 1, 1, 0, 0, 1, 1, 0, 6),
+    manifests=(ONE, TWO, THREE),
+    focus=(1, 2),
+    clients=(2, 2, 3),
+    things=(1, 2, 3),
+    collectors=(1, 1, 2),
+    passes=(1, 2, 3),
+    there=0.5,
+    age=(0.0, 1.3),
+    deleted=0.5,
+    waits=1.5,
+    crashes=2.0,
+)
+"""Replicas keep manifests of an upstream before what these need, which comes much later, or never."""
 THEMES = {
     "mixed": MIXED,
     "fading": FADING,
@@ -277,9 +293,10 @@ THEMES = {
     "kept": KEPT,
     "suspended": SUSPENDED,
     "joined": JOINED,
+    "mirrored": MIRRORED,
 }
 
 
 def draw(rng: random.Random) -> Theme:
     """Draw a theme."""
-    return rng.choices(tuple(THEMES.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2, 0, 0, 0, 0, 2, 0))[0]
+    return rng.choices(tuple(THEMES.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2, 0, 0, 0, 0, 2, 0, 0))[0]
