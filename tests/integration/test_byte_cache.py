@@ -128,6 +128,30 @@ async def test_answers_are_those_without_a_cache(
         assert [(await client.get(URL)).status_code for client in (cached, plain)] == [404, 404]
 
 
+async def test_the_entry_decides_whether_lost_data_is_served(
+    bucket: Bucket, prefix: str, nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    """Data that the store has lost is served from the cache until somebody notes the loss: then it is lost everywhere.
+
+    A push heals the blob at both, and the cache fills anew.
+    """
+    async with (
+        serving(bucket, prefix, nursery, tmp_path) as (cached, store),
+        serving(bucket, prefix, nursery, None) as (plain, _),
+    ):
+        await push(plain)
+        assert (await cached.get(URL)).content == CONTENT
+        await settled()
+        [data] = (await store.list("data/", limit=2)).objects
+        await store.delete(data.key)
+        assert (await cached.get(URL)).content == CONTENT
+        assert (await plain.get(URL)).status_code == 404
+        assert [(await client.get(URL)).status_code for client in (cached, plain)] == [404, 404]
+        await push(plain)
+        for _ in range(2):
+            assert [(await client.get(URL)).content == CONTENT for client in (cached, plain)] == [True, True]
+
+
 def said(answer: httpx.Response) -> tuple[dict[str, str], bytes]:
     """Return head and body, without the date and the boundary, which is drawn for each answer."""
     kind = answer.headers.get("content-type", "")
