@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import httpx
@@ -15,7 +17,8 @@ from tests.blackbox.cluster import Replica
 from tests.blackbox.images import Layout, as_json, large_layer, small_layer, stored_blobs
 from tests.blackbox.imports import Target
 from tests.blackbox.others import PASSWORD, USER, Distribution, write_users
-from tests.blackbox.registry_api import digest_of, http_client
+from tests.blackbox.registry_api import digest_of, http_client, pulled_blobs
+from tests.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -221,3 +224,23 @@ def test_what_cannot_be_copied_is_named(source: Distribution, target: Target, tm
     assert done.returncode == 1
     assert f"not copied: {REPO}:broken" in done.stderr
     assert "1 repositories, 1 tags copied" in done.stdout
+
+
+def test_a_killed_import_leaves_nothing_that_is_not_whole(source: Distribution, target: Target) -> None:
+    """Whatever it had copied counts, no tag leads to something that is missing, and the next run does the rest."""
+    with http_client(source.url) as client:
+        for number in range(20):
+            push_docker_image(client, f"many/app{number}", "v1")
+    words = [sys.executable, "-m", "zotpy", "import", "-c", str(target.replica.settings), source.url, "--at-once", "1"]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
+        target.replica.start()
+        with http_client(target.replica.url) as client:
+            wait_until(lambda: bool(client.get("/v2/_catalog").json()["repositories"]), "the first image is here")
+            killed.kill()
+            for repo in client.get("/v2/_catalog").json()["repositories"]:
+                if client.head(f"/v2/{repo}/manifests/v1").is_success:
+                    assert len(pulled_blobs(client, repo, "v1")) == 3
+    told = target.told(source.url)
+    assert told["tags_copied"] + told["tags_unchanged"] == 20
+    checked = target.run("--read", "all", command="fsck")
+    assert "0 problems, 0 left" in checked.stdout, checked.stdout + checked.stderr
