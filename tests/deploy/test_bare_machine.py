@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 INSTALL_DEADLINE_S = 900.0
-SOME_TESTS = ("tests/unit/core", "tests/unit/test_layers.py", "tests/blackbox/test_releases.py")
+SOME_TESTS = (
+    "tests/unit/core",
+    "tests/unit/test_layers.py",
+    "tests/blackbox/test_releases.py::test_a_client_meets_both_releases_within_one_push",
+)
 """Of the fast ones, and of those with real servers and clients; `ZOTPY_TEST_BARE=all` runs every test there."""
 
 pytestmark = pytest.mark.timeout(2 * INSTALL_DEADLINE_S if os.environ.get(RUNS) != "all" else 3 * 3600)
