@@ -37,9 +37,10 @@ MAY_IMPORT = {
     "zotpy.settings zotpy.store structlog trio",
     "zotpy.collector": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.settings zotpy.store structlog trio",
     "zotpy.bell": "trio",
+    "zotpy.files": "zotpy.core",
     "zotpy.watching": "zotpy.bell trio",
-    "zotpy.auth": "zotpy.bell zotpy.cel zotpy.core zotpy.settings zotpy.watching argon2 bcrypt cryptography httpx "
-    "joserfc passlib sansldap structlog trio",
+    "zotpy.auth": "zotpy.bell zotpy.cel zotpy.core zotpy.files zotpy.settings zotpy.watching argon2 bcrypt "
+    "cryptography httpx joserfc passlib sansldap structlog trio",
     "zotpy.upstream": "zotpy.core zotpy.settings httpx trio",
     "zotpy.web": "zotpy.auth zotpy.bell zotpy.bucket zotpy.concurrency zotpy.core zotpy.http zotpy.http.server "
     "zotpy.memory zotpy.mirror zotpy.registry zotpy.registry.pushing zotpy.store quart quart_trio structlog trio",
@@ -50,7 +51,7 @@ MAY_IMPORT = {
     "zotpy.restarts": "",
     "zotpy.services": "trio",
     "zotpy.embedded": "zotpy.concurrency zotpy.restarts zotpy.s3 zotpy.s3.wire crc32c cryptography structlog trio",
-    "zotpy.config": "zotpy.cel zotpy.core zotpy.settings yaml",
+    "zotpy.config": "zotpy.cel zotpy.core zotpy.files zotpy.settings yaml",
     "zotpy.startup": "zotpy zotpy.release zotpy.settings structlog",
     "zotpy.systemd": "structlog trio",
     "zotpy.storage": "zotpy.core zotpy.embedded zotpy.http zotpy.s3 zotpy.settings zotpy.startup zotpy.store "

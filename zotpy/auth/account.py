@@ -13,6 +13,7 @@ import structlog
 
 from zotpy.auth.directory import Server
 from zotpy.core.chains import accept_usual_chains
+from zotpy.files import read_bounded
 from zotpy.settings import LdapSettings
 from zotpy.watching import Watched
 
@@ -79,10 +80,8 @@ def _context(settings: LdapSettings) -> ssl.SSLContext:
 
 def _read_credentials(file: Path) -> tuple[str, str]:
     """Return the name and the password of the service account. An error never repeats what the file says."""
-    with file.open("rb") as opened:
-        content = opened.read(LARGEST_FILE_BYTES + 1)
     try:
-        found = json.loads(content) if len(content) <= LARGEST_FILE_BYTES else None
+        found = json.loads(read_bounded(file, LARGEST_FILE_BYTES))
     except (ValueError, RecursionError):
         found = None
     named = {str(name).lower(): value for name, value in found.items()} if isinstance(found, dict) else {}

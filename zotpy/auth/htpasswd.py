@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from zotpy.auth.hashes import HashUnusable, PasswordHash
+from zotpy.files import read_bounded
 from zotpy.watching import Watched, reason_of
 
 LARGEST_FILE_BYTES = 4 * 1024 * 1024
@@ -69,13 +70,8 @@ class Htpasswd(Watched[Users]):
 
 
 def _read(file: Path) -> Users:
-    with file.open("rb") as opened:
-        content = opened.read(LARGEST_FILE_BYTES + 1)
-    if len(content) > LARGEST_FILE_BYTES:
-        msg = f"the file is longer than {LARGEST_FILE_BYTES // 1024 // 1024} MiB"
-        raise ValueError(msg)
     try:
-        return Users.parse(content.decode())
+        return Users.parse(read_bounded(file, LARGEST_FILE_BYTES).decode())
     except UnicodeDecodeError as error:
         msg = "the file is not UTF-8"
         raise ValueError(msg) from error

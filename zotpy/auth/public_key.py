@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
+from zotpy.files import read_bounded
+
 PublicKey = RSAKey | ECKey | OKPKey
 LONGEST_FILE_BYTES = 64 * 1024
 LEAST_RSA_BITS = 2048
@@ -20,11 +22,7 @@ _HOW = "write a certificate or a public key in PEM (RSA, EC or Ed25519), or a JW
 
 def read_public_key(file: Path) -> PublicKey:
     """Read the key in a file. Raises `OSError`, `ValueError`."""
-    with file.open("rb") as opened:
-        content = opened.read(LONGEST_FILE_BYTES + 1)
-    if len(content) > LONGEST_FILE_BYTES:
-        msg = f"the file is longer than {LONGEST_FILE_BYTES // 1024} KiB: {_HOW}"
-        raise ValueError(msg)
+    content = read_bounded(file, LONGEST_FILE_BYTES, _HOW)
     if b"PRIVATE KEY" in content:
         msg = f"the file has a private key, which only the token service should have: {_HOW}"
         raise ValueError(msg)

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from zotpy.config.errors import ConfigError
+from zotpy.files import read_bounded
 
 LARGEST_FILE_BYTES = 1 << 18
 MOST_VALUES = 50_000
@@ -23,7 +24,7 @@ DEEPEST = 50
 def read_document(file: Path) -> dict[str, Any]:
     """Read a file. It is JSON if it begins with a brace. Raises `ConfigError`."""
     try:
-        document = _parse(_read(file).decode("utf-8-sig"))
+        document = _parse(read_bounded(file, LARGEST_FILE_BYTES, "name a configuration of zotpy").decode("utf-8-sig"))
     except OSError as error:
         raise ConfigError([f"{file}: {error.strerror}"]) from error
     except RecursionError as error:
@@ -45,16 +46,6 @@ def _place_of(error: yaml.MarkedYAMLError) -> str:
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
     reason = ": ".join(each for each in (error.context, error.problem) if each)
     return f"{where}this is not YAML: {' '.join(reason.split())}"
-
-
-def _read(file: Path) -> bytes:
-    """Read the file, which may be a pipe. Raises `OSError`, `ValueError`."""
-    with file.open("rb") as opened:
-        content = opened.read(LARGEST_FILE_BYTES + 1)
-    if len(content) > LARGEST_FILE_BYTES:
-        msg = f"the file is longer than {LARGEST_FILE_BYTES // 1024} KiB: name a configuration of zotpy"
-        raise ValueError(msg)
-    return content
 
 
 def _parse(text: str) -> object:
