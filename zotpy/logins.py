@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from zotpy.auth import passwords
 from zotpy.auth.api_keys import ApiKeyChecks
 from zotpy.auth.authenticator import Authenticator, BearerReader, Renewer
+from zotpy.auth.claims import Names
 from zotpy.auth.grants import Grants
 from zotpy.auth.htpasswd import Htpasswd
 from zotpy.auth.passwords import PasswordChecks
@@ -58,6 +59,8 @@ class Ground:
     store: Store
     clock: StoreClock
     """What time it is, for the end of tokens and keys."""
+    reads: Callable[[], Names] = frozenset
+    """Returns which claims of callers the rules read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ def by_oidc(ground: Ground) -> Kind | None:
     except (OSError, ValueError) as error:
         msg = f"http.auth.bearer.oidc: the authorities of an issuer cannot be read: {error}"
         raise StartupError(msg) from error
-    tokens = oidc.WorkloadTokens(issuers, ground.clock.now)
+    tokens = oidc.WorkloadTokens(issuers, ground.clock.now, ground.reads)
     services = tuple(Service(each.keys.keep_current) for each in issuers)
     return Kind(authenticators=(tokens,), bearers=(tokens,), renewers={oidc.KIND: tokens}, services=services)
 
@@ -196,7 +199,7 @@ async def make_door(settings: Settings, bell: Bell, grants: Grants, store: Store
 
     Where there is a login, there are tokens.
     """
-    ground = Ground(settings, bell, store, StoreClock())
+    ground = Ground(settings, bell, store, StoreClock(), grants.named_claims)
     kinds = [kind for make in KINDS if (kind := make(ground)) is not None]
     if not kinds:
         return Door() if settings.http.access is None else Door(partial(admit_nobody_by_name, grants))
@@ -234,7 +237,7 @@ async def _open_tokens(ground: Ground, grants: Grants, kinds: Sequence[Kind]) ->
     renewers = {name: each for kind in kinds for name, each in kind.renewers.items()}
     service = _own_service(ground.settings)
     lifetimes = auth.token_lifetime_s, auth.session_lifetime_s
-    return Tokens(keys, service, *lifetimes, renewers, grants.counting, ground.clock.now)
+    return Tokens(keys, service, *lifetimes, renewers, grants.counting, ground.clock.now, grants.named_claims)
 
 
 def _own_service(settings: Settings) -> str:

@@ -67,6 +67,7 @@ _APISERVER = Covered("deploy/test_apiserver.py::test_an_overlay_is_taken_and_sta
 _BUILT = Covered("deploy/test_release.py::test_the_same_commit_gives_the_same_files")
 _INSTALLED = Covered("deploy/test_release.py::test_its_files_install_on_a_bare_machine")
 _PROMTOOL = Covered("deploy/test_monitoring.py::test_every_expression_asks_for_series_that_exist")
+_CONDITIONS = Covered("docs/test_access_page.py::test_the_conditions_of_the_page_decide_as_it_says")
 _RULES = Covered("docs/test_access_page.py::test_the_rules_of_the_page_decide_as_it_says")
 _SYSTEMD = Shell("systemd does not run where tests do")
 _CLUSTER = Shell("nodes and pods of a cluster are not there")
@@ -107,6 +108,10 @@ WAYS: dict[str, dict[str, Way]] = {
         "zotpy access -c /etc/zotpy/config.yaml --user builder --repo team/app --action create": _RULES,
         "zotpy access -c /etc/zotpy/config.yaml --user builder --repo team/app --action update": _RULES,
         "zotpy access -c /etc/zotpy/config.yaml --repo public/tool --action read": _RULES,
+        "zotpy access -c /etc/zotpy/config.yaml --user builder --repo prod/app --action create"
+        " --claim ref=refs/heads/main --tag v1": _CONDITIONS,
+        "zotpy access -c /etc/zotpy/config.yaml --user builder --repo prod/app --action create"
+        " --claim ref=refs/heads/next --tag v1": _CONDITIONS,
         "zotpy access -c /etc/zotpy/config.yaml --user root --repo public/tool --action delete": _RULES,
     },
     "docs/benchmarks.md": {

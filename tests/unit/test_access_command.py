@@ -131,6 +131,72 @@ def test_without_rules_a_login_is_enough(tmp_path: Path, capsys: pytest.CaptureF
     assert "the configuration has no http.accessControl" in capsys.readouterr().out
 
 
+CONDITIONAL = {
+    "repositories": {
+        "prod/**": {
+            "policies": [
+                {
+                    "users": ["ci"],
+                    "actions": ["create"],
+                    "conditions": [
+                        {"expression": "req.claims.ref == 'main'", "message": "only main"},
+                        {"expression": "req.tag == '' || req.tag.startsWith('v')"},
+                    ],
+                }
+            ]
+        }
+    },
+    "adminPolicy": {"users": ["root"], "actions": ["read"], "conditions": [{"expression": "req.client.ip == '::1'"}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("--user ci --action create --claim ref=main --tag v1", "allowed: ci: create in prod/app: " + PATH),
+        (
+            "--user ci --action create --claim ref=other",
+            'policies[0] grants it, but its conditions are not fulfilled ("only main")\n',
+        ),
+        ("--user ci --action create --claim ref=main --tag x", "policies[0] grants it, but its conditions are not"),
+        (
+            "--user ci --action create",
+            f"{PATH}.repositories[prod/**].policies[0] grants it, but its conditions are not",
+        ),
+        ('--user ci --action create --claim ref=["main"]', "refused: ci: create in prod/app: "),
+        ('--user ci --action create --claim ref="main"', "allowed: "),
+        ("--user root --action read --client ::1", f"allowed: root: read in prod/app: {PATH}.adminPolicy"),
+        ("--user root --action read", f"{PATH}.adminPolicy grants it, but its conditions are not fulfilled\n"),
+        ("--user eve --action create", "neither "),
+    ],
+)
+def test_conditions_are_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: str, told: str) -> None:
+    """By the claims, the tag and the address that the command is given."""
+    file = write(tmp_path, {"accessControl": CONDITIONAL})
+    code = main(["access", "-c", str(file), "--repo", "prod/app", *arguments.split()])
+    said = capsys.readouterr().out
+    assert told in said
+    assert code == (0 if said.startswith("allowed: ") else 1)
+
+
+def test_a_claim_needs_a_name_and_a_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Anything else is no answer."""
+    file = write(tmp_path, {"accessControl": CONDITIONAL})
+    for given in ("ref", "=main"):
+        asked = ["--repo", "prod/app", "--action", "read", "--claim", given]
+        assert main(["access", "-c", str(file), *asked]) == 2
+    assert "'=main' is no claim: write NAME=VALUE" in capsys.readouterr().err
+
+
+def test_verify_tells_of_a_condition_that_keeps_blobs_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of zot's examples has it: nobody can push new content by it."""
+    for text, warns in (("req.referenceType == 'digest'", 1), ("req.reference == '' || req.tag == 'a'", 0)):
+        policy = {"users": ["alice"], "actions": ["create"], "conditions": [{"expression": text}]}
+        rules = {"repositories": {"**": {"policies": [policy]}}}
+        assert main(["verify", "-c", str(write(tmp_path, {"accessControl": rules}))]) == 0
+        assert capsys.readouterr().out.count("is false for blobs") == warns
+
+
 def test_verify_tells_of_surprises(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What works as written and hardly as it was meant is a warning, and the file is good."""
     rules = {"repositories": {"**": {"policies": [{"users": ["*"], "actions": ["read"]}], "anonymousPolicy": ["read"]}}}

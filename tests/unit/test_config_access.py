@@ -99,15 +99,27 @@ def test_zots_words_are_read() -> None:
         ({"groups": {"a": ["alice"]}}, ".groups.a", "write settings as names and values"),
         ({"metrics": {"anonymousPolicy": ["create"]}}, ".metrics.anonymousPolicy", "'create' is no action: write read"),
         (
-            {"repositories": {"**": {"policies": [{"conditions": [{"expression": "true"}]}]}}},
-            ".repositories[**].policies[0].conditions",
-            "zotpy does not support this yet",
+            {"repositories": {"**": {"policies": [{"conditions": [{"expression": "req.tga == 'a'"}]}]}}},
+            ".repositories[**].policies[0].conditions[0].expression",
+            "is no expression that can be used: 1:4: undeclared reference to 'req.tga'",
         ),
         (
-            {"adminPolicy": {"conditions": [{"expression": "true"}]}},
-            ".adminPolicy.conditions",
-            "zotpy does not support",
+            {"adminPolicy": {"conditions": [{"expression": "req.tag"}]}},
+            ".adminPolicy.conditions[0].expression",
+            "is of the type string, and bool is needed",
         ),
+        (
+            {"adminPolicy": {"conditions": [{"message": "x"}]}},
+            ".adminPolicy.conditions[0].expression",
+            "write an expression",
+        ),
+        (
+            {"adminPolicy": {"conditions": [{"expression": "true", "message": 1}]}},
+            ".adminPolicy.conditions[0].message",
+            "write what callers are told",
+        ),
+        ({"adminPolicy": {"conditions": [{}] * 33}}, ".adminPolicy.conditions", "has 33 expressions"),
+        ({"adminPolicy": {"conditions": ["true"]}}, ".adminPolicy.conditions[0]", "write settings as names"),
         ({"repositories": {"**": {"immutableTags": "v*"}}}, ".repositories[**].immutableTags", "write a list"),
         (
             {"repositories": {"**": {"immutableTags": ["v[", "*"]}}},

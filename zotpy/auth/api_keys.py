@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from zotpy.auth.basic import Credentials
+from zotpy.auth.claims import UNKNOWN
 from zotpy.auth.key_scopes import KeyScopes
 from zotpy.auth.permission import Identity
 from zotpy.auth.places import Places
@@ -57,7 +58,7 @@ class ApiKeyChecks:
             raise Unauthorized(msg)
         if remembered is None:
             self.on_use(api_key)
-        return Identity(api_key.owner, api_key.groups, KIND, scopes=found.scopes, key=api_key.uuid)
+        return Identity(api_key.owner, api_key.groups, KIND, scopes=found.scopes, key=api_key.uuid, claims=UNKNOWN)
 
     async def _look_up(self, credentials: Credentials) -> _Found:
         """Find a key in the bucket, and remember it. Raises `Unauthorized`, `TooManyRequests`."""

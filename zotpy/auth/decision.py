@@ -22,6 +22,10 @@ class Decision:
     """The pattern that counts for the repository; `None`: no pattern matches its name."""
     index: int | None = None
     """Which of the pattern's policies granted it, from 0."""
+    reason: str = ""
+    """For a refusal, the message of the condition that was in the way; empty: none has one."""
+    conditions: str = ""
+    """For a refusal, the path of the policy that would grant it without its conditions; empty: none would."""
 
     @property
     def is_allowed(self) -> bool:

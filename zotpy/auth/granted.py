@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from zotpy.auth.actions import Action
+from zotpy.auth.conditions import HOPED, UNJUDGED, Circumstances, Listing
+from zotpy.auth.decision import Decision
 from zotpy.auth.permission import Identity
 from zotpy.auth.policy import ON_REPOSITORIES, Policies
 from zotpy.core.errors import Denied, RegistryError, Unauthorized
@@ -15,16 +17,18 @@ class Granted:
 
     policies: Policies
     identity: Identity
+    circumstances: Circumstances = UNJUDGED
 
     @property
     def is_open(self) -> bool:
-        """Say whether the caller may do everything everywhere, as an admin with all actions may."""
+        """Say whether the caller may do everything everywhere, as an admin with all actions and no conditions may."""
         return all(self.policies.is_admin(self.identity, action) for action in ON_REPOSITORIES)
 
     def require(self, action: Action, repo: RepositoryName | None, reference: str = "") -> None:
         """Return if the caller may do this. Raises `Unauthorized` if they have not logged in, otherwise `Denied`."""
         if not self.allows(action, repo, reference):
-            raise refusal(self.identity, action, repo)
+            reason = "" if repo is None else self._decision(action, repo, reference).reason
+            raise refusal(self.identity, action, repo, reason)
 
     def allows(self, action: Action, repo: RepositoryName | None, reference: str = "") -> bool:
         """Say whether the caller may do this.
@@ -32,40 +36,43 @@ class Granted:
         A push is allowed if the caller has one of the two actions that it may need. Which one it needs is known only
         when the tag is written: see `zotpy.web.push_rights`.
         """
-        del reference
-        if action is Action.CATALOG and repo is not None:
-            action = Action.READ
-        if action in {Action.CONNECT, Action.CATALOG}:
+        if action in {Action.CONNECT, Action.CATALOG} and repo is None:
             return bool(self.identity.name) or self.policies.admits_anonymous
         if action is Action.KEYS:
             return bool(self.identity.name)
         if action is Action.METRICS:
             return self.policies.may_read_metrics(self.identity)
-        if repo is None:
-            return False
-        return any(self.policies.decide(self.identity, each, repo.text).is_allowed for each in _asked(action))
+        return repo is not None and self._decision(action, repo, reference).is_allowed
 
     def rule_of(self, action: Action, repo: RepositoryName | None, reference: str = "") -> str:
         """Name the rule that decides this."""
-        del reference
         if action is Action.METRICS:
             return "http.accessControl.metrics"
-        if repo is None:
-            return "http.accessControl"
-        decisions = [self.policies.decide(self.identity, each, repo.text) for each in _asked(action)]
-        return next((each for each in decisions if each.is_allowed), decisions[0]).rule
+        return "http.accessControl" if repo is None else self._decision(action, repo, reference).rule
+
+    def _decision(self, action: Action, repo: RepositoryName, reference: str) -> Decision:
+        """Return the decision that allows it, otherwise one that refuses it, with the reason of a condition if any."""
+        asked, circumstances = (
+            (Action.CREATE, Action.UPDATE) if action is Action.PUSH else (action,),
+            self.circumstances,
+        )
+        if action is Action.CATALOG:
+            asked, circumstances = (Action.READ,), Listing(circumstances)
+        decisions = [self.policies.decide(self.identity, each, repo.text, reference, circumstances) for each in asked]
+        return max(decisions, key=lambda each: (each.is_allowed, bool(each.reason)))
 
     def is_fixed(self, action: Action, repo: RepositoryName, tag: Tag) -> bool:
         """Say whether a tag is immutable, and the `adminPolicy` does not grant the caller this action."""
-        return self.policies.is_immutable(repo.text, tag.text) and not self.policies.is_admin(self.identity, action)
+        if not self.policies.is_immutable(repo.text, tag.text):
+            return False
+        return not self.policies.is_admin(self.identity, action, repo.text, tag.text, self.circumstances)
 
     def detects_collisions(self, repo: RepositoryName) -> bool:
-        """Say whether a rule grants the caller `detectManifestCollision`."""
-        return self.policies.decide(self.identity, Action.DETECT_COLLISION, repo.text).is_allowed
+        """Say whether a rule grants the caller `detectManifestCollision`, whatever its conditions are.
 
-
-def _asked(action: Action) -> tuple[Action, ...]:
-    return (Action.CREATE, Action.UPDATE) if action is Action.PUSH else (action,)
+        The action takes something away, so a condition that fails must not give it back.
+        """
+        return self.policies.decide(self.identity, Action.DETECT_COLLISION, repo.text, "", HOPED).is_allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +107,19 @@ class Unruled:
         return False
 
 
-def refusal(identity: Identity, action: Action, repo: RepositoryName | None) -> RegistryError:
-    """Return the error of a caller who may not do this. It tells nothing of the repository, nor of the rules."""
+def refusal(identity: Identity, action: Action, repo: RepositoryName | None, reason: str = "") -> RegistryError:
+    """Return the error of a caller who may not do this. It tells nothing of the repository, nor of the rules.
+
+    `reason` is the message that the operator has written for this case.
+    """
     detail = {"action": str(action)} | ({} if repo is None else {"repository": repo.text})
+    detail |= {"reason": reason} if reason else {}
     what = _WHAT[action] + ("" if repo is None else f" {repo}")
     if not identity.name and identity.can_log_in:
         return Unauthorized(f"log in to {what}", detail=detail)
     who, needed = identity.name or "an anonymous caller", _NEED.get(action, f"the action {action}")
-    return Denied(f"{who} may not {what}: ask the registry's operator for {needed}", detail=detail)
+    why = reason or f"ask the registry's operator for {needed}"
+    return Denied(f"{who} may not {what}: {why}", detail=detail)
 
 
 _WHAT = {

@@ -1,5 +1,7 @@
 """What callers may do under the rules that hold now, which a reload replaces."""
 
+from zotpy.auth.claims import Names
+from zotpy.auth.conditions import Circumstances
 from zotpy.auth.granted import Granted, Unruled
 from zotpy.auth.limited import Keyed, Limited
 from zotpy.auth.permission import Identity, Nothing, Permission, Unrestricted
@@ -7,8 +9,9 @@ from zotpy.auth.policy import Policies
 from zotpy.settings import AccessSettings
 
 
-def everything_to_users(identity: Identity) -> Permission:
+def everything_to_users(identity: Identity, circumstances: Circumstances) -> Permission:
     """Let every user do everything, and nobody else anything: so it is if there are logins and no rules."""
+    del circumstances
     return Unrestricted(identity) if identity.name else Nothing(identity)
 
 
@@ -27,27 +30,29 @@ class Grants:
         """Say whether a tag of the repository with this name is immutable now."""
         return self._policies is not None and self._policies.is_immutable(name, tag)
 
-    def __call__(self, identity: Identity) -> Permission:
-        """Say what a caller may do."""
+    def __call__(self, identity: Identity, circumstances: Circumstances) -> Permission:
+        """Say what a caller may do. `circumstances` judge the conditions of the rules."""
+        rules = self._by_rules(identity, circumstances)
         if identity.access is not None:
-            rules = self._by_token(identity) if identity.access.is_final else self._by_rules(identity)
-            return Limited(rules, identity.access)
-        if identity.scopes is not None:
-            return Keyed(self._by_rules(identity), identity.scopes)
-        return self._by_rules(identity)
+            return Limited(self._by_token(identity) if identity.access.is_final else rules, identity.access)
+        return rules if identity.scopes is None else Keyed(rules, identity.scopes)
 
     def _by_token(self, identity: Identity) -> Permission:
         """Ask no rule about a token whose access is final, but for immutable tags."""
         return Unrestricted(identity) if self._policies is None else Unruled(self._policies, identity)
 
-    def _by_rules(self, identity: Identity) -> Permission:
+    def _by_rules(self, identity: Identity, circumstances: Circumstances) -> Permission:
         if self._policies is not None:
-            return Granted(self._policies, identity)
-        return everything_to_users(identity)
+            return Granted(self._policies, identity, circumstances)
+        return everything_to_users(identity, circumstances)
 
     def counting(self, groups: frozenset[str]) -> frozenset[str]:
         """Return which of these groups the rules name. A token need not carry the others."""
         return frozenset() if self._policies is None else groups & self._policies.named_groups
+
+    def named_claims(self) -> Names:
+        """Return which claims the rules read; `None`: any. A token need not carry the others."""
+        return frozenset() if self._policies is None else self._policies.named_claims
 
 
 def _policies(access: AccessSettings | None) -> Policies | None:

@@ -2,16 +2,21 @@
 
 Of all patterns that match the name of a repository, the longest one counts, and only that one. Its policies, its
 `defaultPolicy` for those who have logged in and its `anonymousPolicy` for those who have not are asked in this order.
-What none of them grants, the `adminPolicy` may still grant, in every repository. No action implies another.
+What none of them grants, the `adminPolicy` may still grant, in every repository. No action implies another. A policy
+with conditions grants only what all of them allow (`zotpy.auth.conditions`).
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import lru_cache
 
 from zotpy.auth.actions import Action
+from zotpy.auth.claims import Names, joined
+from zotpy.auth.conditions import UNJUDGED, Circumstances, Condition, Question
 from zotpy.auth.decision import Decision, Grantor
 from zotpy.auth.permission import Identity
-from zotpy.settings import AccessSettings, GrantSettings, RuleSettings
+from zotpy.cel.environments import of_request
+from zotpy.settings import AccessSettings, ConditionSettings, GrantSettings, RuleSettings
 
 REMEMBERED = 4096
 """For how many names of repositories a replica remembers which pattern counts."""
@@ -23,6 +28,7 @@ class Policies:
     """All rules of a replica. They never change, so a reload makes others."""
 
     def __init__(self, settings: AccessSettings) -> None:
+        """Compile the conditions. Raises `ValueError`, `ModuleNotFoundError` if one cannot be compiled."""
         self.settings = settings
         groups = defaultdict[str, set[str]](set)
         for group, users in settings.groups.items():
@@ -32,6 +38,10 @@ class Policies:
         grants = [settings.admin, *(each for rule in settings.rules for each in rule.policies)]
         self.named_groups = frozenset(group for grant in grants for group in grant.groups)
         """All groups that a rule names."""
+        self._compiled = {each.conditions: _compiled(each.conditions) for each in grants if each.conditions}
+        every = [condition for conditions in self._compiled.values() for condition in conditions]
+        self.named_claims: Names = joined(each.expression.fields_of("req.claims") for each in every)
+        """All claims that a condition reads."""
         self.rule_of = lru_cache(REMEMBERED)(self._rule_of)
         """Return the rule of the longest pattern that matches the name of a repository; `None`: none does."""
 
@@ -42,28 +52,64 @@ class Policies:
         """Return the groups of a caller: those that the login gave, and those of `accessControl.groups`."""
         return identity.groups | self._groups.get(identity.name, frozenset())
 
-    def decide(self, identity: Identity, action: Action, name: str) -> Decision:
-        """Decide about one of `ON_REPOSITORIES` in the repository with this name."""
+    def decide(
+        self,
+        identity: Identity,
+        action: Action,
+        name: str,
+        reference: str = "",
+        circumstances: Circumstances = UNJUDGED,
+    ) -> Decision:
+        """Decide about one of `ON_REPOSITORIES` in the repository with this name.
+
+        `reference` is the tag or digest that it is about. `circumstances` judge the conditions of policies; without any
+        no condition is fulfilled.
+        """
         rule = self.rule_of(name)
         pattern = None if rule is None else rule.pattern
+        question = self._question(identity, action, name, reference)
+        reason = conditions = ""
         if rule is not None:
             if identity.name:
-                groups = self.groups_of(identity)
                 for index, policy in enumerate(rule.policies):
-                    if action in policy.actions and _concerns(policy, identity, groups):
-                        return Decision(Grantor.POLICY, pattern, index)
+                    if action in policy.actions and _concerns(policy, question):
+                        told = circumstances.refuses(self._conditions_of(policy), question)
+                        if told is None:
+                            return Decision(Grantor.POLICY, pattern, index)
+                        reason, conditions = told or reason, Decision(Grantor.POLICY, pattern, index).rule
                 if action in rule.default:
                     return Decision(Grantor.DEFAULT, pattern)
             elif action in rule.anonymous:
                 return Decision(Grantor.ANONYMOUS, pattern)
-        if self.is_admin(identity, action):
-            return Decision(Grantor.ADMIN, pattern)
-        return Decision(None, pattern)
+        if question.is_admin and action in self.settings.admin.actions:
+            told = circumstances.refuses(self._conditions_of(self.settings.admin), question)
+            if told is None:
+                return Decision(Grantor.ADMIN, pattern)
+            reason, conditions = told or reason, Decision(Grantor.ADMIN, pattern).rule
+        return Decision(None, pattern, reason=reason, conditions=conditions)
 
-    def is_admin(self, identity: Identity, action: Action) -> bool:
-        """Say whether the `adminPolicy` grants an action, in every repository."""
+    def is_admin(
+        self,
+        identity: Identity,
+        action: Action,
+        name: str = "",
+        reference: str = "",
+        circumstances: Circumstances = UNJUDGED,
+    ) -> bool:
+        """Say whether the `adminPolicy` grants an action, in every repository if it has no conditions."""
+        question = self._question(identity, action, name, reference)
+        if not question.is_admin or action not in self.settings.admin.actions:
+            return False
+        return circumstances.refuses(self._conditions_of(self.settings.admin), question) is None
+
+    def _question(self, identity: Identity, action: Action, name: str, reference: str) -> Question:
+        groups = self.groups_of(identity) if identity.name else frozenset[str]()
         admin = self.settings.admin
-        return bool(identity.name) and action in admin.actions and _concerns(admin, identity, self.groups_of(identity))
+        is_admin = bool(identity.name) and (identity.name in admin.users or not admin.groups.isdisjoint(groups))
+        return Question(identity.name, groups, identity.claims, is_admin, action, name, reference)
+
+    def _conditions_of(self, grant: GrantSettings) -> Sequence[Condition]:
+        return self._compiled[grant.conditions] if grant.conditions else ()
 
     def is_immutable(self, name: str, tag: str) -> bool:
         """Say whether only the `adminPolicy` lets anybody move or delete a tag of the repository with this name."""
@@ -82,5 +128,9 @@ class Policies:
         return any(rule.anonymous for rule in self.settings.rules)
 
 
-def _concerns(grant: GrantSettings, identity: Identity, groups: frozenset[str]) -> bool:
-    return identity.name in grant.users or not grant.groups.isdisjoint(groups)
+def _concerns(grant: GrantSettings, question: Question) -> bool:
+    return question.user in grant.users or not grant.groups.isdisjoint(question.groups)
+
+
+def _compiled(conditions: Sequence[ConditionSettings]) -> Sequence[Condition]:
+    return tuple(Condition(of_request(each.expression), each.message) for each in conditions)

@@ -6,6 +6,7 @@ carries one needs no password, no directory service and no store. Checked tokens
 The end of a token is a time of the store's clock, with `LEEWAY_S` for hosts of the store that differ.
 """
 
+import json
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from zotpy.auth.authenticator import Renewer
+from zotpy.auth.claims import NO_CLAIMS, Claims, Names
 from zotpy.auth.permission import Identity
 from zotpy.auth.scopes import Access, Scope, scopes_of, written
 from zotpy.auth.signed import NotSigned, header_of, sign, verify
@@ -24,6 +26,8 @@ ISSUER = "zotpy"
 LEEWAY_S = 60.0
 CONTINUES_S = 24 * 3600.0
 """For how long after the end of a token an upload that was begun with it can go on."""
+LONGEST_CLAIMS = 4096
+"""Bytes, of claims that our own tokens carry for the rules."""
 EXPIRED = "the token has expired: get another one"
 _ACCESS, _REFRESH = "access", "refresh"
 
@@ -86,16 +90,27 @@ class Tokens(Generic[KeysT]):
     counting: Callable[[frozenset[str]], frozenset[str]] = lambda groups: groups
     """Says which groups a token needs to carry."""
     clock: Callable[[], float] = time.time
+    reads: Callable[[], Names] = frozenset
+    """Says which claims a token needs to carry."""
     verified: Verified = field(default_factory=Verified, init=False, repr=False)
     _losses: int = field(default=0, init=False)
 
     def issue(self, identity: Identity, scopes: Sequence[Scope]) -> Issued:
-        """Write a token that is good for these scopes."""
+        """Write a token that is good for these scopes. Raises `TokenInvalid` if the caller's claims are too long."""
         now = int(self.clock())
         lifetime_s = int(self.lifetime_s)
         who = replace(identity, groups=self.counting(identity.groups))
         claims = {**self._claims(who, _ACCESS, now, lifetime_s), "access": written(scopes)}
+        if identity.claims is not NO_CLAIMS:
+            claims["claims"] = self._short(identity.claims.kept(self.reads()))
         return Issued(sign(claims, self.keys.current), now, lifetime_s)
+
+    def _short(self, claims: Claims) -> Mapping[str, object]:
+        """Write claims for a token of requests, which carries them in every head. Raises `TokenInvalid`."""
+        found = claims.written()
+        if len(json.dumps(found)) > LONGEST_CLAIMS:
+            _refuse(f"the claims that the rules of this registry read have more than {LONGEST_CLAIMS} bytes")
+        return found
 
     def issue_refresh(self, identity: Identity) -> str | None:
         """Write a refresh token. `None`: logins of this kind have none.
@@ -183,7 +198,8 @@ class Tokens(Generic[KeysT]):
 
 def _identity(claims: Mapping[str, Any]) -> Identity:
     """Read who the caller is, from what this registry itself has written."""
-    return Identity(str(claims["sub"]), frozenset(map(str, claims["groups"])), str(claims["kind"]))
+    brought = Claims.parse(claims["claims"]) if "claims" in claims else NO_CLAIMS
+    return Identity(str(claims["sub"]), frozenset(map(str, claims["groups"])), str(claims["kind"]), claims=brought)
 
 
 def _number(claims: Mapping[str, Any], name: str) -> float:

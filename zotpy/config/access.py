@@ -4,19 +4,21 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, groupby
 
+from zotpy.cel.environments import of_request
+from zotpy.cel.expressions import Failed
 from zotpy.config.errors import NestedProblems
+from zotpy.config.expressions import Expressions
 from zotpy.config.files import read_variable
-from zotpy.config.foreign import asks
 from zotpy.config.overlaps import can_match_same
-from zotpy.config.sections import Sections
 from zotpy.core.globs import MOST_RIVALS, read_glob, rivalry
 from zotpy.settings.access import AccessSettings, GrantSettings, RuleSettings, TagSettings, Words
+from zotpy.settings.logins import ConditionSettings
 
 COLLISION = "detectManifestCollision"
 ACTIONS = ("read", "create", "update", "delete", COLLISION)
+_OF_REFERENCE = frozenset({"req.reference", "req.referenceType", "req.tag", "req.digest"})
 MOST_PATTERNS = 1000
 MOST_TAG_PATTERNS = 100
-_NOT_YET = "zotpy does not support this yet, and ignoring it would allow more than you ask for: remove it"
 
 
 def read_access_control(value: object) -> AccessSettings:
@@ -36,6 +38,13 @@ def surprises(access: AccessSettings) -> Iterator[str]:
     for path, grant in [*grants, (".adminPolicy", access.admin)]:
         if "*" in grant.users:
             yield f'http.accessControl{path}: users: ["*"] is one user whose name is *: for all users use defaultPolicy'
+        for each in grant.conditions:
+            variables = of_request(each.expression).variables
+            if "create" in grant.actions and variables and variables <= _OF_REFERENCE and _refuses_blobs(each):
+                yield (
+                    f"http.accessControl{path}: the condition {each.expression!r} is false for blobs, which have no tag"
+                    " and no digest in req, so nobody can push new content by it: add || req.reference == ''"
+                )
     for rule in access.rules:
         if not can_match_same(rule.pattern, "**"):
             yield (
@@ -49,7 +58,15 @@ def surprises(access: AccessSettings) -> Iterator[str]:
             )
 
 
-class _Reading(Sections):
+def _refuses_blobs(condition: ConditionSettings) -> bool:
+    """Say whether a condition that reads nothing but the reference is false if there is none."""
+    try:
+        return not of_request(condition.expression).yes_or_no(dict.fromkeys(_OF_REFERENCE, ""))
+    except Failed:
+        return True
+
+
+class _Reading(Expressions):
     """Reads the section, and notes each mistake with its path."""
 
     def access(self, value: object) -> AccessSettings:
@@ -131,12 +148,11 @@ class _Reading(Sections):
 
     def _grant(self, value: object, path: str) -> GrantSettings:
         parts = self._section(value, path, ("users", "groups", "actions", "conditions"))
-        if asks(parts.get("conditions")):
-            self._note(f"{path}.conditions", _NOT_YET)
         return GrantSettings(
             self._words(parts.get("users"), f"{path}.users"),
             self._words(parts.get("groups"), f"{path}.groups"),
             self._actions(parts.get("actions"), f"{path}.actions"),
+            self._conditions(parts.get("conditions"), f"{path}.conditions", of_request, needs_message=False),
         )
 
     def _group(self, value: object, path: str) -> Words:

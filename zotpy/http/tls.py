@@ -74,6 +74,11 @@ class TLSStream(trio.abc.Stream):
         return self._object.getpeercert(binary_form=True)
 
     @property
+    def version(self) -> str:
+        """The version of the protocol, such as `1.3`; empty before the handshake."""
+        return (self._object.version() or "").removeprefix("TLSv")
+
+    @property
     def has_bytes(self) -> bool:
         """Whether the last read left bytes here: the next one then does not wait."""
         return self._has_bytes

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from zotpy.settings.logins import ConditionSettings
+
 Words = frozenset[str]
 
 
@@ -14,6 +16,8 @@ class GrantSettings:
     users: Words = frozenset()
     groups: Words = frozenset()
     actions: Words = frozenset()
+    conditions: tuple[ConditionSettings, ...] = ()
+    """All must be true, otherwise it grants nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from quart import Response
 
 from zotpy.auth.actions import Action
 from zotpy.auth.basic import LONGEST_NAME_BYTES, Credentials
+from zotpy.auth.conditions import HOPED
 from zotpy.auth.permission import Identity, Permission
 from zotpy.auth.scopes import CATALOG, EVERYTHING, ON_REPOSITORIES, REGISTRY, REPOSITORY, Access, Scope, read_scopes
 from zotpy.auth.tokens import Tokens
@@ -91,8 +92,11 @@ class Desk:
         return _exchangeable(await self.login.caller(call.request))
 
     def _answer(self, call: Call, identity: Identity, asked: Form, refresh: str | None) -> Response:
-        """Write the tokens. Raises `Unauthorized` if the caller may not even ask whether the registry is there."""
-        permission = self.login.grant(identity)
+        """Write the tokens. Raises `Unauthorized` if the caller may not even ask whether the registry is there.
+
+        Conditions of rules are judged at each request that brings the token, so here they are taken for fulfilled.
+        """
+        permission = self.login.grant(identity, HOPED)
         permission.require(Action.CONNECT, None)
         scopes = list(read_scopes(asked.get("scope", ())))
         if len(scopes) > MOST_SCOPES:

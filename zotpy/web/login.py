@@ -6,12 +6,14 @@ from typing import Protocol
 
 from zotpy.auth.authenticator import Authenticator, BearerReader
 from zotpy.auth.basic import Bearer, Credentials, read_authorization
+from zotpy.auth.conditions import Circumstances
 from zotpy.auth.grants import everything_to_users
 from zotpy.auth.permission import Identity, Permission
 from zotpy.auth.refusals import Refusals
 from zotpy.auth.tokens import EXPIRED, TokenEnded
 from zotpy.core.errors import TokenInvalid, Unauthorized
 from zotpy.http.server.bodies import BoundedRequest
+from zotpy.web.facts import judge_of
 from zotpy.web.other_sites import refuse_other_sites
 
 ANONYMOUS = Identity(kind="anonymous")
@@ -19,14 +21,13 @@ NOBODY = Identity(kind="anonymous", can_log_in=False)
 PING = "/v2"
 UPLOAD = "/v2/<path:name>/blobs/uploads/<upload_id>"
 """The rule of requests that go on with an upload."""
-Grant = Callable[[Identity], Permission]
-"""Says what a caller may do."""
+Grant = Callable[[Identity, Circumstances], Permission]
+"""Says what a caller may do in these circumstances."""
 
 
 async def admit_nobody_by_name(grant: Grant, request: BoundedRequest) -> Permission:
     """Let everybody in as an anonymous caller, whatever credentials they carry: the registry has no login."""
-    del request
-    return grant(NOBODY)
+    return grant(NOBODY, judge_of(request))
 
 
 class Recognizer(Protocol):
@@ -68,7 +69,7 @@ class Login:
         if identity is ANONYMOUS and request.path.rstrip("/") == PING:
             msg = "log in with a user name and a password, or get a token"
             raise Unauthorized(msg)
-        return self.grant(identity)
+        return self.grant(identity, judge_of(request))
 
     async def caller(self, request: BoundedRequest) -> Identity:
         """Return who makes a request; `ANONYMOUS` without credentials. Raises as `admit`."""

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from tests.unit.auth.rules import ALICE, ANONYMOUS, BOB, grant, policies
 from zotpy.auth.actions import Action
+from zotpy.auth.claims import Claims
+from zotpy.auth.conditions import Facts, Judge
 from zotpy.auth.decision import Decision, Grantor
 from zotpy.auth.granted import Granted
 from zotpy.auth.permission import Identity
@@ -159,7 +161,23 @@ def test_metrics_need_their_own_words() -> None:
 words = st.sets(st.sampled_from(ACTIONS)).map(sorted)
 people = st.sets(st.sampled_from(["alice", "bob", "carol"]), max_size=2).map(sorted)
 teams = st.sets(st.sampled_from(["a", "b"])).map(sorted)
-grants = st.fixed_dictionaries({"users": people, "groups": teams, "actions": words})
+CONDITIONS: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "req.tag.startsWith('v')": lambda req: req["reference"].startswith("v"),
+    "req.referenceType == 'digest'": lambda req: ":" in req["reference"],
+    "req.action in ['read', 'delete']": lambda req: req["action"] in {"read", "delete"},
+    "'a' in req.user.groups": lambda req: "a" in req["groups"],
+    "req.repository != 'x' && !req.auth.anonymous": lambda req: req["repository"] != "x",
+    "req.auth.admin": lambda req: bool(req["admin"]),
+    "req.claims.env == 'prod'": lambda req: req["claims"].get("env") == "prod",
+    "!(req.claims.env == 'prod')": lambda req: req["claims"].get("env", "prod") != "prod",
+    "req.claims.env": lambda _: False,
+    "1 / 0 == 1": lambda _: False,
+}
+"""An error, such as a claim that is missing, is as false as any."""
+conditions = st.lists(st.sampled_from(sorted(CONDITIONS)), max_size=2).map(
+    lambda texts: [{"expression": text, "message": text} for text in texts]
+)
+grants = st.fixed_dictionaries({"users": people, "groups": teams, "actions": words, "conditions": conditions})
 TAG_MATCHES: dict[str, Callable[[str], bool]] = {
     "*": lambda _: True,
     "v*": lambda tag: tag.startswith("v"),
@@ -184,7 +202,9 @@ sections = st.fixed_dictionaries(
         "groups": st.dictionaries(st.sampled_from(["a", "b"]), st.fixed_dictionaries({"users": people})),
     }
 )
-callers = st.builds(Identity, st.sampled_from(["", "alice", "bob", "dave"]), st.frozensets(st.sampled_from(["a", "c"])))
+claims = st.sampled_from([Claims(), Claims({"env": "prod"}), Claims({"env": "test"}), Claims({}, frozenset())])
+names, logins = st.sampled_from(["", "alice", "bob", "dave"]), st.frozensets(st.sampled_from(["a", "c"]))
+callers = st.builds(Identity, names, logins, claims=claims)
 MATCHES: dict[str, Callable[[str], bool]] = {
     "x*": lambda name: "/" not in name and fnmatchcase(name, "x*"),
     "*y*": lambda name: "/" not in name and fnmatchcase(name, "*y*"),
@@ -194,8 +214,32 @@ MATCHES: dict[str, Callable[[str], bool]] = {
 }
 
 
-@given(sections, callers, st.sampled_from(ACTIONS), st.sampled_from(["x", "xy", "y", "x/y", "x/y/z", "x/y/z/q", "z"]))
-def test_decisions_are_those_of_zots_words(section: Any, caller: Identity, action: str, name: str) -> None:
+def fulfilled(section: Any, policy: Any, caller: Identity, asked: tuple[str, str, str]) -> bool:
+    """Say whether a policy's conditions are, in the words of zot's documentation."""
+    action, name, reference = asked
+    groups = {*caller.groups, *(group for group, of in section["groups"].items() if caller.name in of["users"])}
+    admin = section["adminPolicy"]
+    facts = {
+        "action": action,
+        "repository": name,
+        "reference": reference,
+        "groups": groups,
+        "claims": caller.claims.values if caller.claims.known is None else {},
+        "admin": caller.name in admin["users"] or groups & set(admin["groups"]),
+    }
+    return all(CONDITIONS[each["expression"]](facts) for each in policy["conditions"])
+
+
+@given(
+    sections,
+    callers,
+    st.sampled_from(ACTIONS),
+    st.sampled_from(["x", "xy", "y", "x/y", "x/y/z", "x/y/z/q", "z"]),
+    st.sampled_from(["", "v1", "latest", "sha256:44136fa3"]),
+)
+def test_decisions_are_those_of_zots_words(
+    section: Any, caller: Identity, action: str, name: str, reference: str
+) -> None:
     """A model that says in a few lines what zot's documentation says decides the same."""
     matching = [pattern for pattern in section["repositories"] if MATCHES[pattern](name)]
     repository = section["repositories"][max(matching, key=len)] if matching else {}
@@ -203,14 +247,16 @@ def test_decisions_are_those_of_zots_words(section: Any, caller: Identity, actio
 
     def has(policy: Any) -> bool:
         who = caller.name in policy["users"] or groups & set(policy["groups"])
-        return bool(caller.name and who and action in policy["actions"])
+        is_meant = bool(caller.name and who and action in policy["actions"])
+        return is_meant and fulfilled(section, policy, caller, (action, name, reference))
 
     expected = (
         any(has(policy) for policy in repository.get("policies", []))
         or action in repository.get("defaultPolicy" if caller.name else "anonymousPolicy", [])
         or has(section["adminPolicy"])
     )
-    assert Policies(read_access_control(section)).decide(caller, Action(action), name).is_allowed == expected
+    decided = Policies(read_access_control(section)).decide(caller, Action(action), name, reference, Judge(Facts))
+    assert decided.is_allowed == expected
 
 
 @given(
@@ -227,8 +273,9 @@ def test_immutable_tags_are_those_of_the_documentation(
     admin = section["adminPolicy"]
     groups = {*caller.groups, *(group for group, of in section["groups"].items() if caller.name in of["users"])}
     is_admin = bool(caller.name) and (caller.name in admin["users"] or bool(groups & set(admin["groups"])))
-    expected = is_immutable and not is_exception and not (is_admin and action in admin["actions"])
-    granted = Granted(Policies(read_access_control(section)), caller)
+    is_granted = is_admin and action in admin["actions"] and fulfilled(section, admin, caller, (action, name, tag))
+    expected = is_immutable and not is_exception and not is_granted
+    granted = Granted(Policies(read_access_control(section)), caller, Judge(Facts))
     assert granted.is_fixed(Action(action), RepositoryName(name), Tag(tag)) == expected
 
 

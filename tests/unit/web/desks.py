@@ -71,6 +71,7 @@ class Scene:
     tokens: Tokens[TokenKeys]
     clock: Clock
     store: MemoryStore
+    grants: Grants
     users: dict[str, Users] = field(default_factory=dict)
 
     @property
@@ -115,13 +116,15 @@ async def giving(
     keys = await TokenKeys.open(store, session_s + 86400)
     workloads = () if oidc is None else (oidc,)
     renewers: dict[str, Renewer] = {KIND: checks, **({} if oidc is None else {"oidc": oidc})}
-    tokens = Tokens(keys, SERVICE, 300.0, session_s, renewers, grants.counting, clock)
+    tokens = Tokens(keys, SERVICE, 300.0, session_s, renewers, grants.counting, clock, grants.named_claims)
+    if oidc is not None:
+        oidc.reads = grants.named_claims
     login = Login([*workloads, checks], [tokens, *bearers, *workloads], grant=grants)
     challenges, desk = Challenges("Our registry", SERVICE, realm), Desk(login, tokens)
     async with serving(
         nursery, admit=login.admit, challenge=challenges, more_routes=desk.routes, proxies=proxies
     ) as replica:
-        yield Scene(replica, tokens, clock, store, users)
+        yield Scene(replica, tokens, clock, store, grants, users)
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from tests.unit.auth.hashed import PASSWORD
 from tests.unit.auth.rules import grant, policies
 from tests.unit.web.serving import CONFIG, REPO, UPLOADS, Replica, digest_of, image, serving
 from tests.unit.web.test_logins import ALICE, BOB, login
+from zotpy.auth.conditions import UNJUDGED
 from zotpy.auth.granted import Granted
 from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.http.server.proxies import TrustedProxies
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import trio
     from trio.testing import MockClock
 
+    from zotpy.auth.conditions import Circumstances
     from zotpy.auth.permission import Identity, Permission
 
 CONTROL = policies(
@@ -35,9 +37,9 @@ CONTROL = policies(
 TEAM = "http.accessControl.repositories[team/*]"
 
 
-def permission(identity: Identity) -> Permission:
+def permission(identity: Identity, circumstances: Circumstances = UNJUDGED) -> Permission:
     """Return what a caller may do."""
-    return Granted(CONTROL, identity)
+    return Granted(CONTROL, identity, circumstances)
 
 
 @pytest.fixture

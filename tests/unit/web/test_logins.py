@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import trio
 
     from zotpy.auth.basic import Credentials
+    from zotpy.auth.conditions import Circumstances
     from zotpy.web.login import Grant
 
 PATHS = (
@@ -200,7 +201,8 @@ async def test_a_login_counts_for_the_address_of_its_client(
 async def test_anonymous_callers_get_what_is_granted_but_no_ping(nursery: trio.Nursery) -> None:
     """docker, podman and crane send credentials only if `/v2/` was refused. Wrong ones never count as none."""
 
-    def grant(identity: Identity) -> Permission:
+    def grant(identity: Identity, circumstances: Circumstances) -> Permission:
+        del circumstances
         return Unrestricted(identity)
 
     async with serving(nursery, admit=login(grant).admit, challenge=Challenges("Our registry")) as replica:

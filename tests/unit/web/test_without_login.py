@@ -10,6 +10,7 @@ import pytest
 from tests.unit.auth.rules import policies
 from tests.unit.web.serving import CONFIG, REPO, Replica, codes_of, serving
 from zotpy.auth.actions import Action
+from zotpy.auth.conditions import UNJUDGED
 from zotpy.auth.grants import Grants
 from zotpy.auth.permission import Identity
 from zotpy.auth.scopes import Access
@@ -56,7 +57,7 @@ async def test_what_is_not_granted_is_denied(replica: Replica, method: str, path
 def test_tokens_whose_access_is_final_move_no_immutable_tag() -> None:
     """No policy is asked about such a token. An immutable tag is no matter of policies."""
     grants = Grants(policies(repositories={"**": {"immutableTags": ["v*"]}}).settings)
-    token = grants(Identity("robot", access=Access(frozenset(), is_final=True)))
+    token = grants(Identity("robot", access=Access(frozenset(), is_final=True)), UNJUDGED)
     assert token.is_fixed(Action.UPDATE, RepositoryName(REPO), Tag("v1"))
     assert not token.is_fixed(Action.UPDATE, RepositoryName(REPO), Tag("latest"))
     assert not token.is_open

@@ -282,6 +282,12 @@ class BoundedRequest:
         return certificate
 
     @property
+    def tls_version(self) -> str:
+        """The version of TLS of the connection, such as `1.3`; empty without TLS."""
+        version: str = "" if self.connection is None else self.connection.wire.tls_version
+        return version
+
+    @property
     def has_body(self) -> bool:
         """Whether a body follows the head."""
         return self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers

@@ -61,6 +61,11 @@ class Wire:
         """The client's certificate, DER, if it has shown one that was verified in the handshake."""
         return None if self._tls is None else self._tls.peer_certificate()
 
+    @property
+    def tls_version(self) -> str:
+        """The version of TLS, such as `1.3`; empty without TLS."""
+        return "" if self._tls is None else self._tls.version
+
     async def receive(self, left_bytes: int | None, most_bytes: int) -> bytes:
         """Receive up to `most_bytes`, none at the end. `left_bytes` of a body are still to come (`None`: unknown).
 
