@@ -150,15 +150,30 @@ async def watched(watch: Callable[[], Awaitable[object]], call: Callable[[], Awa
     return result
 
 
-@contextmanager
-def within_deadline(deadline_s: float) -> Iterator[None]:
-    """Give up what relies on a reference read at the beginning, before the collector may delete it."""
-    try:
-        with trio.fail_after(deadline_s):
-            yield
-    except trio.TooSlowError as error:
-        msg = "the store did not answer within the deadline: try again"
-        raise TryAgain(msg) from error
+class within_deadline:  # noqa: N801 - a context manager; generators would take longer for each request
+    """Gives up what relies on a reference read at the beginning, before the collector may delete it.
+
+    Raises `TryAgain` then, also in place of a `trio.TooSlowError` of what is inside.
+    """
+
+    __slots__ = ("_limit", "_scope")
+
+    def __init__(self, deadline_s: float) -> None:
+        """Give up after so many seconds from now on."""
+        self._limit = trio.move_on_after(deadline_s)
+
+    def __enter__(self) -> None:
+        """Begin."""
+        self._scope = self._limit.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the scope, and raise what it says."""
+        self._limit.__exit__(kind, error, traceback)
+        if self._scope.cancelled_caught or isinstance(error, trio.TooSlowError):
+            msg = "the store did not answer within the deadline: try again"
+            raise TryAgain(msg) from (error if isinstance(error, trio.TooSlowError) else None)
 
 
 @contextmanager

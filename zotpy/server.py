@@ -37,7 +37,7 @@ from zotpy.store.interface import Store, StoreError
 from zotpy.store.observed import ObservedStore
 from zotpy.store.space import Space, SpacedStore
 from zotpy.systemd import Systemd
-from zotpy.telemetry.logs import at_every_level
+from zotpy.telemetry.logs import at_every_level, shows
 from zotpy.telemetry.metrics import Metrics
 from zotpy.web.app import METRICS_PATH, create_app
 
@@ -184,7 +184,10 @@ def report(metrics: Metrics, answered: Answered, ended: float, *, quiet: Collect
         metrics.on_cut(answered.cut)
     if answered.login:
         metrics.on_login(answered.login)
-    say = log.debug if answered.route in quiet and answered.status == HTTPStatus.OK else log.info
+    is_quiet = answered.route in quiet and answered.status == HTTPStatus.OK
+    if not shows("debug" if is_quiet else "info"):
+        return
+    say = log.debug if is_quiet else log.info
     say(
         "request",
         method=answered.method,

@@ -11,7 +11,7 @@ from zotpy.bucket.sweeps import list_all
 from zotpy.core import keys
 from zotpy.core.errors import UploadUnknown
 from zotpy.core.framing import frame, unframe
-from zotpy.core.tokens import SigningKey, UploadToken, token_key_id
+from zotpy.core.tokens import ShownToken, SigningKey, UploadToken
 from zotpy.store.interface import KeyMissing, Store
 
 SECRET_BYTES = 32
@@ -46,11 +46,11 @@ class Keyring:
 
         Raises `UploadUnknown`.
         """
-        key_id = token_key_id(text)
-        if key_id not in self._known and not await self._fetch(key_id):
+        shown = ShownToken.read(text)
+        if shown.key_id not in self._known and not await self._fetch(shown.key_id):
             msg = "this upload was begun at another registry: begin a new one here with POST"
             raise UploadUnknown(msg)
-        return UploadToken.verify(text, repo, upload_id, self._known[key_id], owner)
+        return shown.verify(repo, upload_id, self._known[shown.key_id], owner)
 
     async def _fetch(self, key_id: str) -> bool:
         if len(key_id) != _KEY_ID_LENGTH or not key_id.isalnum():

@@ -10,6 +10,8 @@ from typing import Any
 
 from zotpy.core.pieces import SMALL_BYTES, Pieces
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), sort_keys=True)
+
 
 class FramingError(Exception):
     """The object does not hold a value that this version can read."""
@@ -17,8 +19,7 @@ class FramingError(Exception):
 
 def frame(header: dict[str, Any], body: bytes | bytearray = b"") -> bytes:
     """Write a value."""
-    line = json.dumps(header, separators=(",", ":"), sort_keys=True).encode()
-    return b"\n".join([line, body])
+    return b"\n".join([_ENCODER.encode(header).encode(), body])
 
 
 def framed(header: dict[str, Any], body: bytes | Pieces) -> bytes | Pieces:

@@ -15,6 +15,7 @@ from zotpy.core.errors import UploadUnknown
 
 _LONGEST = 512
 """Tokens have some 140 characters. A longer text is not decoded."""
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +40,41 @@ class UploadToken:
 
     def sign(self, key: SigningKey) -> str:
         """Write the token for the query of a Location."""
-        payload = json.dumps({"k": key.key_id, "a": self.algorithm, "o": self.offset}, separators=(",", ":")).encode()
-        return f"{_encode(payload)}.{_encode(self._mac(payload, key))}"
+        payload = _ENCODER.encode({"k": key.key_id, "a": self.algorithm, "o": self.offset}).encode()
+        return f"{_encode(payload)}.{_encode(self.mac(payload, key))}"
 
-    def _mac(self, payload: bytes, key: SigningKey) -> bytes:
+    def mac(self, payload: bytes, key: SigningKey) -> bytes:
+        """Compute the signature of what a text says, `payload`, and of what only the request says."""
         signed = b"\0".join([self.repo.encode(), self.upload_id.encode(), payload])
         if self.owner:  # its hash, because a name may be like a payload, which is JSON and has no zero byte
             signed += b"\0" + hashlib.sha256(self.owner.encode()).digest()
         return hmac.digest(key.secret, signed, hashlib.sha256)
 
+
+@dataclass(frozen=True, slots=True)
+class ShownToken:
+    """A token as a client has brought it back: read, and not verified."""
+
+    key_id: str
+    """Which key has signed it, as it says."""
+    algorithm: str
+    offset: int
+    _payload: bytes
+    _mac: bytes
+
     @classmethod
-    def verify(cls, text: str, repo: str, upload_id: str, key: SigningKey, owner: str = "") -> Self:
-        """Read a token that `key` signed for this upload of this owner. Raises `UploadUnknown`."""
+    def read(cls, text: str) -> Self:
+        """Read a text. Raises `UploadUnknown`."""
         payload, mac = _split(text)
         fields = _fields(payload)
-        token = cls(repo, upload_id, str(fields["a"]), int(str(fields["o"])), owner)
-        if not hmac.compare_digest(token._mac(payload, key), mac):
+        return cls(str(fields["k"]), str(fields["a"]), int(str(fields["o"])), payload, mac)
+
+    def verify(self, repo: str, upload_id: str, key: SigningKey, owner: str = "") -> UploadToken:
+        """Return the token if `key` has signed it for this upload of this owner. Raises `UploadUnknown`."""
+        token = UploadToken(repo, upload_id, self.algorithm, self.offset, owner)
+        if not hmac.compare_digest(token.mac(self._payload, key), self._mac):
             raise _unknown()
         return token
-
-
-def token_key_id(text: str) -> str:
-    """Read which key signed a token. Raises `UploadUnknown`."""
-    payload, _ = _split(text)
-    return str(_fields(payload)["k"])
 
 
 def _unknown() -> UploadUnknown:

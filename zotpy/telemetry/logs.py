@@ -8,7 +8,7 @@ import logging
 import sys
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor
@@ -16,6 +16,8 @@ from structlog.typing import EventDict, Processor
 _THRESHOLDS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _ZOT_NAMES = {"warning": "warn", "critical": "fatal"}
 _STREAMS = {"stdout": lambda: sys.stdout, "stderr": lambda: sys.stderr}
+_shown_from = logging.NOTSET
+"""The least level of which lines appear."""
 _files: list[TextIO] = []
 """The log's file, and the one before."""
 at_every_level = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET))
@@ -28,6 +30,7 @@ def configure_logs(level: str = "info", form: str = "auto", output: str = "stder
     Raises `OSError` if a file cannot be opened, and then changes nothing. Called again, it opens the file again. The
     one before stays open until the next time, for tasks that are writing a line.
     """
+    global _shown_from  # noqa: PLW0603 - structlog keeps the rest of it in a global as well
     stream: TextIO = _STREAMS[output]() if output in _STREAMS else open(output, "a", encoding="utf-8")  # noqa: PTH123, SIM115 - stays open
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -42,11 +45,17 @@ def configure_logs(level: str = "info", form: str = "auto", output: str = "stder
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
+    _shown_from = _THRESHOLDS[level]
     _route_standard_logging(stream, _THRESHOLDS[level], shared, last)
     if output not in _STREAMS:
         _files.append(stream)
     while len(_files) > 2:  # noqa: PLR2004 - this one and the one before
         _files.pop(0).close()
+
+
+def shows(level: Literal["debug", "info"]) -> bool:
+    """Say whether a line of this level appears: to ask costs less than to make one that does not."""
+    return _THRESHOLDS[level] >= _shown_from
 
 
 def _renderers(stream: TextIO, form: str) -> list[Processor]:

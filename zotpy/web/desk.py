@@ -58,7 +58,7 @@ class Desk:
 
     async def by_query(self, call: Call) -> Response:
         """Answer docker's GET. `offline_token=true` asks for a refresh token besides."""
-        asked = call.request.args.to_dict(flat=False)
+        asked = call.request.args.by_name
         identity = await self._caller(call)
         refresh = self.tokens.issue_refresh(identity) if _is_true(asked, "offline_token") else None
         return self._answer(call, identity, asked, refresh)

@@ -15,7 +15,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.documents import read_document
 from zotpy.core.errors import DigestInvalid, ManifestInvalid, UploadUnknown
 from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX, ManifestLimits, parse_manifest, parse_pushed
-from zotpy.core.tokens import token_key_id
+from zotpy.core.tokens import ShownToken
 from zotpy.settings import Settings
 
 LIMITS = Settings().manifest.limits
@@ -193,7 +193,7 @@ def test_an_endless_token_is_refused_by_its_length() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(UploadUnknown):
-            token_key_id(text)
+            ShownToken.read(text)
         assert peak_bytes() < MIB
     finally:
         tracemalloc.stop()

@@ -75,6 +75,43 @@ async def test_an_ordinary_request_starts_no_task(replica: Replica, request_line
         assert spawned.count == 0
 
 
+@pytest.mark.parametrize(
+    ("head", "body", "status", "most"),
+    [
+        ("GET /v2/", b"", 200, 1),
+        (f"GET /v2/{REPO}/manifests/v1", b"", 200, 1),
+        (f"HEAD /v2/{REPO}/blobs/{ABSENT}", b"", 404, 2),
+        (f"POST {UPLOADS}", b"", 202, 0),
+        (f"POST {UPLOADS}?digest={digest_of(CONTENT)}", CONTENT, 201, 2),
+    ],
+    ids=["ping", "manifest", "missing", "begin", "push"],
+)
+async def test_an_ordinary_request_opens_few_scopes(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch, head: str, body: bytes, status: int, most: int
+) -> None:
+    """A read can be cancelled, and what relies on a record has a deadline. Each further scope would cost 5 us."""
+    await replica.push_image("v1")
+    client = await connect(replica)
+    request = f"{head} HTTP/1.1\r\nHost: replica\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    opened = 0
+    enter = trio.CancelScope.__enter__
+
+    def counted(scope: trio.CancelScope) -> trio.CancelScope:
+        nonlocal opened
+        opened += 1
+        return enter(scope)
+
+    async with client.stream:
+        for _ in range(2):  # the first one also makes the tasks of the connection
+            monkeypatch.setattr(trio.CancelScope, "__enter__", counted)
+            opened = 0
+            await client.stream.send_all(request)
+            answer = bytes(await client.stream.receive_some(65536))
+            monkeypatch.undo()
+            assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert opened <= most
+
+
 @pytest.mark.parametrize("has_tls", [False, True])
 async def test_a_read_ends_when_its_client_leaves(nursery: trio.Nursery, tmp_path: Path, *, has_tls: bool) -> None:
     """The store has not answered yet, and nobody waits for it any more."""
@@ -185,7 +222,7 @@ async def test_others_get_a_turn_between_requests_that_came_together(replica: Re
     handle = app.handle_request
 
     async def noting(request: BoundedRequest) -> Response:
-        order.append(int(request.args["client"]))
+        order.append(int(request.args.get("client", "")))
         return await handle(request)
 
     with patch.object(app, "handle_request", noting), trio.fail_after(DEADLINE_S):

@@ -13,12 +13,12 @@ from urllib.parse import parse_qsl
 
 import trio
 from quart.wrappers.response import ResponseBody
-from werkzeug.datastructures import ImmutableMultiDict, MIMEAccept, MultiDict
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from zotpy.core.errors import ClientStalled
 from zotpy.http.server.cuts import Cut
-from zotpy.http.server.fields import Fields
+from zotpy.http.server.fields import Fields, Parameters
 from zotpy.http.server.proxies import Reached
 
 if TYPE_CHECKING:
@@ -260,14 +260,14 @@ class BoundedRequest:
         self.held: Held | None = None
         """The memory that its body and its answer take. It is given back once the answer was sent, or cannot be
         sent."""
-        self._args: MultiDict[str, str] | None = None
+        self._args: Parameters | None = None
 
     @property
-    def args(self) -> "MultiDict[str, str]":
-        """The parameters in its query, as Quart reads them."""
+    def args(self) -> Parameters:
+        """The parameters in its query, read as Quart reads them."""
         if self._args is None:
             parsed = parse_qsl(self.query, keep_blank_values=True, errors="werkzeug.url_quote") if self.query else ()
-            self._args = ImmutableMultiDict(parsed)
+            self._args = Parameters(parsed)
         return self._args
 
     @property

@@ -1,6 +1,6 @@
-"""The header fields of a request, as handlers ask for them."""
+"""The header fields of a request and the parameters of its query, as handlers ask for them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol, Self, overload
 
 
@@ -20,19 +20,48 @@ class Headers(Protocol):
     def __contains__(self, key: str) -> bool: ...
 
 
-class Fields:
-    """Header fields by name, in any case. A name may have several values."""
+class Parameters:
+    """The parameters of a query by name. A name may have several values."""
 
     __slots__ = ("_values",)
 
     def __init__(self, listed: Iterable[tuple[str, str]] = ()) -> None:
-        """Take names in lower case and their values, in the order of the request."""
+        """Take names and their values, in the order of the request."""
         self._values: dict[str, list[str]] = {}
         for name, value in listed:
             if name in self._values:
                 self._values[name].append(value)
             else:
                 self._values[name] = [value]
+
+    @property
+    def by_name(self) -> Mapping[str, list[str]]:
+        """All names with their values."""
+        return self._values
+
+    @overload
+    def get(self, key: str) -> str | None: ...
+
+    @overload
+    def get(self, key: str, default: str) -> str: ...
+
+    def get(self, key: str, default: str | None = None) -> str | None:
+        """Return the first value of a name."""
+        found = self._values.get(key)
+        return default if found is None else found[0]
+
+    def getlist(self, key: str) -> list[str]:
+        """Return all values of a name, in their order."""
+        return list(self._values.get(key, ()))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+
+class Fields(Parameters):
+    """Header fields by name, in any case. A name may have several values. They are given with names in lower case."""
+
+    __slots__ = ()
 
     @classmethod
     def decode(cls, listed: Iterable[tuple[bytes, bytes]]) -> Self:

@@ -93,9 +93,9 @@ class PartPipeline:
             self.account.part_is_full()
             await self._hashing.end(self._filling)
         end = self._end + len(self._filling)
-        state = self._state_after(self._next_number, end, self._hashing.state(), self._filling)
-        is_same = (state.offset, len(state.parts)) == (self.state.offset, len(self.state.parts))
-        return replace(state, tail_part=self.state.tail_part if is_same else self._tail_part)
+        is_same = (end, self._next_number - 1) == (self.state.offset, len(self.state.parts))
+        tail_part = self.state.tail_part if is_same else self._tail_part
+        return self._state_after(self._next_number, end, self._hashing.state(), self._filling, tail_part)
 
     async def _send_parts(self, body: Body) -> None:
         """Take the rest of a body that is more than one part, or whose end is sent, and send it meanwhile."""
@@ -136,10 +136,17 @@ class PartPipeline:
             self._filling.append(piece)
         self.state.tail.clear()
 
-    def _state_after(self, next_number: int, offset: int, hash_state: bytes | None, tail: Pieces) -> UploadState:
+    def _state_after(
+        self,
+        next_number: int,
+        offset: int,
+        hash_state: bytes | None,
+        tail: Pieces,
+        tail_part: SentPart | None = None,
+    ) -> UploadState:
         sent = tuple(self._parts[number] for number in range(len(self.state.parts) + 1, next_number))
         parts = self.state.parts + sent
-        return replace(self.state, offset=offset, parts=parts, hash_state=hash_state, tail=tail, tail_part=None)
+        return replace(self.state, offset=offset, parts=parts, hash_state=hash_state, tail=tail, tail_part=tail_part)
 
     async def _receive(self, body: Body, *, only_what_fits: bool = False) -> None:
         """Take the body, or as much as fits into the part that is being filled: `_beyond` is then what does not."""

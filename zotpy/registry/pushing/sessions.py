@@ -41,7 +41,8 @@ class Session:
 
     def at(self, offset: int) -> "Session":
         """Return the session after a request that made this many bytes safe."""
-        return Session(self.repo, replace(self.token, offset=offset))
+        token = self.token
+        return Session(self.repo, UploadToken(token.repo, token.upload_id, token.algorithm, offset, token.owner))
 
 
 @dataclass(frozen=True, slots=True)

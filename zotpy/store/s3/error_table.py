@@ -51,6 +51,8 @@ class store_errors:  # noqa: N801 - a context manager; as a generator it takes t
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Raise a `StoreError` in place of an error of the S3 client, which is its cause."""
+        if error is None:
+            return
         if isinstance(error, S3Refused):
             raise _kind_of(error)(str(error)) from error
         if isinstance(error, S3Unavailable | ResponseError):
