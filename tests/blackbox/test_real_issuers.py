@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -10,12 +14,12 @@ import pytest
 from tests.blackbox.cluster import Replica
 from tests.blackbox.images import Layout, stored_blobs
 from tests.blackbox.test_logins import KINDS, LoggingIn, address, is_ready
+from tests.faults.pushers import Pushers
 from tests.peers.issuers import Issuer, OidcProvider, Zitadel
 from tests.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.servers import Bucket
 
@@ -65,6 +69,13 @@ def scene(request: pytest.FixtureRequest, bucket: Bucket, tmp_path_factory: pyte
         issuer.stop()
 
 
+@pytest.fixture
+def short_directory() -> Iterator[Path]:
+    """Return a directory whose path is short enough for podman."""
+    with tempfile.TemporaryDirectory(prefix="p") as made:
+        yield Path(made)
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_a_client_pushes_and_pulls_with_its_token_as_the_password(
     scene: Scene, small: Layout, repository: str, tmp_path: Path, kind: type[LoggingIn]
@@ -78,6 +89,18 @@ def test_a_client_pushes_and_pulls_with_its_token_as_the_password(
     log = scene.replica.process.log_tail(0)
     assert f'"user": "ci:{scene.issuer.login[0]}", "login": "oidc"' in log
     assert token.rpartition(".")[2] not in log
+
+
+@pytest.mark.parametrize("client", ["podman", "helm", "cosign", "containerd", "jib"])
+async def test_other_clients_push_with_it(scene: Scene, repository: str, short_directory: Path, client: str) -> None:
+    """The token is where `docker login` keeps a password, or in the client's environment."""
+    token, host = scene.issuer.token(AUDIENCE), address(scene.replica)
+    job = Pushers(short_directory, host)
+    kept = {"auth": base64.b64encode(f"job:{token}".encode()).decode()}
+    (short_directory / "home" / ".docker" / "config.json").write_text(json.dumps({"auths": {host: kept}}))
+    job.env |= {"PUSH_USER": "job", "PUSH_SECRET": token}
+    await job.prepare(client)
+    assert await job.push(client, repository) is None
 
 
 def test_a_token_is_a_bearer_of_its_own(scene: Scene, repository: str) -> None:

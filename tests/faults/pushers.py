@@ -69,7 +69,7 @@ class Pushers:
         return await self._tried(self._words(client, repo))
 
     async def pull(self, client: str, repo: str) -> Failed | None:
-        """Pull once what the same client has pushed: podman, containerd, helm or jib. `None` if it succeeded."""
+        """Pull what a client has pushed: podman, containerd, helm, cosign or jib. `None` if it succeeded."""
         target = f"{self.host}/{repo}:v1"
         to = self.directory / "pulled" / client
         to.mkdir(parents=True)
@@ -79,6 +79,8 @@ class Pushers:
             words = [str(self._library("containerd-push")), "pull", str(to), target]
         elif client == "helm":
             words = [self._program("helm"), "pull", f"oci://{self.host}/{repo}/chart", "--plain-http", "-d", str(to)]
+        elif client == "cosign":
+            words = [self._program("cosign"), "save", "--allow-http-registry", "--dir", str(to), target]
         else:
             words = [*self._jib(), "pull", target, str(to)]
         return await self._tried(words)

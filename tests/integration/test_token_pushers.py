@@ -107,7 +107,7 @@ async def test_a_token_that_ends_too_soon_ends_the_push(story: Story, short_dire
     assert (await made.push(client, "team/app")) is None
 
 
-@pytest.mark.parametrize("client", ["podman", "containerd", "helm", "jib"])
+@pytest.mark.parametrize("client", ["podman", "containerd", "helm", "cosign", "jib"])
 async def test_a_client_without_a_login_pulls_what_everybody_may_pull(
     story: Story, short_directory: Path, client: str
 ) -> None:
@@ -123,7 +123,7 @@ async def test_a_client_without_a_login_pulls_what_everybody_may_pull(
     stranger = Pushers(short_directory / "s", host)
     before = len(story.seen)
     assert await stranger.pull(client, "public/app") is None, story.seen[before:]
-    assert (("GET", TOKENS, 200) in story.seen[before:]) == (client == "podman")
+    assert (("GET", TOKENS, 200) in story.seen[before:]) == (client in {"podman", "cosign"})
     refused = await Pushers(short_directory / "t", host).pull(client, "team/app")
     assert refused is not None
     assert any(word in refused.printed.lower() for word in ("401", "unauthorized", "pull access denied")), (
