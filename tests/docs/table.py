@@ -160,6 +160,9 @@ WAYS: dict[str, dict[str, Way]] = {
         "zotpy verify -c /etc/zot/config.json": Run(),
         "zotpy import -c /etc/zotpy/config.yaml https://old.example": Run(),
         "zotpy import -c /etc/zotpy/config.yaml zot:/var/lib/registry": Run(),
+        "zotpy import -c /etc/zotpy/config.yaml zot:/etc/zot/config.json": Covered(
+            "blackbox/test_zot_bucket.py::test_the_bucket_of_a_zot"
+        ),
         "zotpy import -c /etc/zotpy/config.yaml oci:/srv/layout --as team/layout": Run(),
         "zotpy export -c /etc/zotpy/config.yaml --to zot:/srv/zot": Run(),
         "zotpy export -c /etc/zotpy/config.yaml team/app --tags 'v*' --to oci-archive:/srv/app.tar": Run(),

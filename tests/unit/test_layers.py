@@ -70,9 +70,10 @@ MAY_IMPORT = {
     "zotpy.workers": "zotpy.auth zotpy.bell zotpy.concurrency zotpy.listening zotpy.reloading zotpy.restarts "
     "zotpy.server zotpy.services zotpy.settings zotpy.startup zotpy.storage zotpy.systemd zotpy.telemetry structlog "
     "trio",
-    "zotpy.layouts": "zotpy.core zotpy.upstream trio",
-    "zotpy.importing": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.layouts zotpy.memory zotpy.registry "
-    "zotpy.registry.pushing zotpy.settings zotpy.startup zotpy.storage zotpy.store zotpy.upstream trio",
+    "zotpy.layouts": "zotpy.core zotpy.store zotpy.upstream trio",
+    "zotpy.importing": "zotpy.bucket zotpy.concurrency zotpy.config zotpy.core zotpy.layouts zotpy.memory "
+    "zotpy.registry zotpy.registry.pushing zotpy.settings zotpy.startup zotpy.storage zotpy.store zotpy.store.opening "
+    "zotpy.upstream trio",
     "zotpy.exporting": "zotpy.concurrency zotpy.core zotpy.importing zotpy.layouts zotpy.registry zotpy.settings "
     "zotpy.store trio",
     "zotpy.inspection": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.settings zotpy.store trio",

@@ -23,6 +23,7 @@ A source is
   oci:DIR                   an OCI layout; name its repository with --as
   oci-archive:FILE          a tar of one
   zot:DIR                   the directory of a zot: storage.rootDirectory of its configuration
+  zot:FILE                  the configuration of a zot, whose directory or bucket is read
 
 Digests stay as they are. Signatures and other referrers come along. Run the command again to copy what is new: it
 asks what each tag names, and reads nothing that is here already. So let it run while the old registry is used, run it a

@@ -16,8 +16,9 @@ from zotpy.importing.places import FilesPlace, Place, RegistryPlace, parse_place
 from zotpy.importing.selection import Selection, is_pattern
 from zotpy.importing.sources import RegistrySource, Source
 from zotpy.importing.tally import Tally
+from zotpy.importing.zot_trees import open_tree, zot_settings
 from zotpy.layouts.files import archive_files, directory_files
-from zotpy.layouts.source import one_layout, tree_of_layouts
+from zotpy.layouts.source import one_layout
 from zotpy.registry.registry import Registry
 from zotpy.settings import Settings
 from zotpy.settings.upstream import UpstreamSettings
@@ -34,6 +35,8 @@ class Job:
     upstream: UpstreamSettings
     name: str = ""
     """The repository of one layout."""
+    tree: Settings | None = None
+    """Where a zot keeps its images."""
 
     async def run(self, registry: Registry, is_immutable: IsImmutable, tally: Tally) -> None:
         """Copy it. Raises `UpstreamError`, `SourceGone`, `StoreError`."""
@@ -48,15 +51,16 @@ class Job:
         if isinstance(place, RegistryPlace):
             async with open_upstream(self.upstream) as upstream:
                 yield RegistrySource(upstream)
-        elif place.kind == "zot":
-            yield tree_of_layouts(place.path, longest_bytes)
+        elif self.tree is not None:
+            async with open_tree(self.tree, longest_bytes) as source:
+                yield source
         else:
             files = directory_files(place.path) if place.kind == "oci" else await archive_files(place.path)
             yield one_layout(files, self.name, longest_bytes)
 
 
 def plan(options: Namespace, settings: Settings) -> list[Job]:
-    """Read the arguments. Raises `ValueError` with a sentence that says what is wrong."""
+    """Read the arguments. Raises `ConfigError`, and `ValueError` with a sentence that says what is wrong."""
     tags = [read_glob(text, "v1.*") for text in options.tags] + [_regex(text) for text in options.tags_regex]
     selection = Selection(
         tags=tags,
@@ -97,10 +101,11 @@ def _job_of_files(text: str, place: FilesPlace, options: Namespace, settings: Se
         raise ValueError(msg)
     if options.name:
         _check_name(options.name)
+    tree = zot_settings(place.path) if place.kind == "zot" else None
     upstream = UpstreamSettings(
         "", requests_in_flight=options.at_once, longest_manifest_bytes=settings.manifest.max_size_bytes
     )
-    return Job(text, place, selection, upstream, options.name)
+    return Job(text, place, selection, upstream, options.name, tree)
 
 
 def _login(options: Namespace, place: RegistryPlace) -> tuple[str, str]:

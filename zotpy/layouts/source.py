@@ -169,13 +169,14 @@ def _names_below(root: Path) -> Sequence[str]:
         raise NotAtUpstream(msg)
     for directory, below, files in os.walk(root):
         here = Path(directory).relative_to(root).as_posix()
-        if "index.json" in files and _is_name(here):
+        if "index.json" in files and is_name(here):
             found.append(here)
         below[:] = sorted(name for name in below if name not in {"blobs", ".uploads", "_trivy"})
     return found
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
+    """Say whether a repository can have this name."""
     try:
         RepositoryName.parse(text)
     except NameInvalid:

@@ -39,6 +39,15 @@ async def open_s3_store(config: S3Config, prefix: str = "", *, create_bucket: bo
         yield store
 
 
+@asynccontextmanager
+async def open_for_reading(config: S3Config, prefix: str = "") -> AsyncIterator[S3Store]:
+    """Connect to a bucket that is not ours, and write nothing to it, not even a probe. Raises `StoreError`."""
+    async with AsyncExitStack() as stack:
+        with store_errors():
+            client = await stack.enter_async_context(open_client(config))
+        yield S3Store(client, prefix)
+
+
 async def _find_bucket(store: S3Store, *, create: bool) -> None:
     """Check that the bucket exists. Some services create a missing one with the first write to it."""
     try:
