@@ -67,13 +67,14 @@ class Policies:
         """
         rule = self.rule_of(name)
         pattern = None if rule is None else rule.pattern
-        question = self._question(identity, action, name, reference)
+        asked = identity, action, name, reference
         reason = conditions = ""
         if rule is not None:
             if identity.name:
+                groups = self.groups_of(identity)
                 for index, policy in enumerate(rule.policies):
-                    if action in policy.actions and _concerns(policy, question):
-                        told = circumstances.refuses(self._conditions_of(policy), question)
+                    if action in policy.actions and _concerns(policy, identity, groups):
+                        told = self._refuses(policy, circumstances, asked)
                         if told is None:
                             return Decision(Grantor.POLICY, pattern, index)
                         reason, conditions = told or reason, Decision(Grantor.POLICY, pattern, index).rule
@@ -81,8 +82,8 @@ class Policies:
                     return Decision(Grantor.DEFAULT, pattern)
             elif action in rule.anonymous:
                 return Decision(Grantor.ANONYMOUS, pattern)
-        if question.is_admin and action in self.settings.admin.actions:
-            told = circumstances.refuses(self._conditions_of(self.settings.admin), question)
+        if action in self.settings.admin.actions and self._names_admin(identity):
+            told = self._refuses(self.settings.admin, circumstances, asked)
             if told is None:
                 return Decision(Grantor.ADMIN, pattern)
             reason, conditions = told or reason, Decision(Grantor.ADMIN, pattern).rule
@@ -97,19 +98,24 @@ class Policies:
         circumstances: Circumstances = UNJUDGED,
     ) -> bool:
         """Say whether the `adminPolicy` grants an action, in every repository if it has no conditions."""
-        question = self._question(identity, action, name, reference)
-        if not question.is_admin or action not in self.settings.admin.actions:
+        if action not in self.settings.admin.actions or not self._names_admin(identity):
             return False
-        return circumstances.refuses(self._conditions_of(self.settings.admin), question) is None
+        return self._refuses(self.settings.admin, circumstances, (identity, action, name, reference)) is None
 
-    def _question(self, identity: Identity, action: Action, name: str, reference: str) -> Question:
-        groups = self.groups_of(identity) if identity.name else frozenset[str]()
-        admin = self.settings.admin
-        is_admin = bool(identity.name) and (identity.name in admin.users or not admin.groups.isdisjoint(groups))
-        return Question(identity.name, groups, identity.claims, is_admin, action, name, reference)
+    def _names_admin(self, identity: Identity) -> bool:
+        """Say whether the `adminPolicy` names a caller, whatever it grants."""
+        return bool(identity.name) and _concerns(self.settings.admin, identity, self.groups_of(identity))
 
-    def _conditions_of(self, grant: GrantSettings) -> Sequence[Condition]:
-        return self._compiled[grant.conditions] if grant.conditions else ()
+    def _refuses(
+        self, grant: GrantSettings, circumstances: Circumstances, asked: tuple[Identity, Action, str, str]
+    ) -> str | None:
+        """Return `None` if all conditions of a grant are fulfilled, otherwise the message of the one that is not."""
+        if not grant.conditions:
+            return None
+        identity, action, name, reference = asked
+        groups, is_admin = self.groups_of(identity), self._names_admin(identity)
+        question = Question(identity.name, groups, identity.claims, is_admin, action, name, reference)
+        return circumstances.refuses(self._compiled[grant.conditions], question)
 
     def is_immutable(self, name: str, tag: str) -> bool:
         """Say whether only the `adminPolicy` lets anybody move or delete a tag of the repository with this name."""
@@ -128,8 +134,8 @@ class Policies:
         return any(rule.anonymous for rule in self.settings.rules)
 
 
-def _concerns(grant: GrantSettings, question: Question) -> bool:
-    return question.user in grant.users or not grant.groups.isdisjoint(question.groups)
+def _concerns(grant: GrantSettings, identity: Identity, groups: frozenset[str]) -> bool:
+    return identity.name in grant.users or not grant.groups.isdisjoint(groups)
 
 
 def _compiled(conditions: Sequence[ConditionSettings]) -> Sequence[Condition]:
