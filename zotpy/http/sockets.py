@@ -8,6 +8,8 @@ import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
 
 import trio
 
@@ -53,6 +55,26 @@ def write_in_bites(opened: trio.socket.SocketType, unsent_bytes: int = UNSENT_BY
         opened.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, unsent_bytes)
 
 
+def send_buffer_of(tcp_wmem: str, wmem_max: str) -> int | None:
+    """Return how far the system lets a send buffer grow, in bytes; `None` if none may begin with that much.
+
+    The texts are those of the settings `net.ipv4.tcp_wmem` and `net.core.wmem_max` (tcp(7), socket(7)). Raises
+    `ValueError`, `IndexError`.
+    """
+    longest_bytes = int(tcp_wmem.split()[2])
+    return longest_bytes if longest_bytes <= 2 * int(wmem_max) else None  # the system doubles what is asked for
+
+
+@cache
+def longest_send_buffer() -> int | None:
+    """Return the same for this system; `None` also if it does not say."""
+    settings = Path("/proc/sys/net")
+    try:
+        return send_buffer_of((settings / "ipv4/tcp_wmem").read_text(), (settings / "core/wmem_max").read_text())
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 class Unsent:
     """How much the system holds of what one connection sends, before it is on its way."""
 
@@ -60,6 +82,7 @@ class Unsent:
         """Begin with `UNSENT_BYTES`. `shares` says how much one of the long bodies may have."""
         self._shares = shares
         self._unsent_bytes = UNSENT_BYTES
+        self._is_grown = False
 
     @contextmanager
     def long_body(self, opened: trio.socket.SocketType) -> Iterator[None]:
@@ -70,9 +93,21 @@ class Unsent:
             if unsent_bytes != self._unsent_bytes:
                 self._unsent_bytes = unsent_bytes
                 write_in_bites(opened, unsent_bytes)
+            self._grow(opened)
             yield
         finally:
             self._shares.bodies -= 1
+
+    def _grow(self, opened: trio.socket.SocketType) -> None:
+        """Let the send buffer be as long at once as the system would let it grow.
+
+        It grows with what is on its way. So if the peer's window is small, the buffer has room for less than a bite,
+        and is called writable when a third of that is free. How much may be unsent is limited all the same.
+        """
+        if not self._is_grown:
+            self._is_grown = True
+            if (longest_bytes := longest_send_buffer()) is not None:
+                opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, longest_bytes // 2)
 
 
 class LeastReadable:

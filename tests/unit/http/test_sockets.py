@@ -10,7 +10,16 @@ import trio
 
 from zotpy.core.pieces import Pieces
 from zotpy.core.units import MIB
-from zotpy.http.sockets import MOST_BITE_BYTES, SHARED_BYTES, UNSENT_BYTES, Shares, Unsent, receive_here
+from zotpy.http.sockets import (
+    MOST_BITE_BYTES,
+    SHARED_BYTES,
+    UNSENT_BYTES,
+    Shares,
+    Unsent,
+    longest_send_buffer,
+    receive_here,
+    send_buffer_of,
+)
 from zotpy.s3.connection import StoreConnection
 from zotpy.s3.link import LONG_BYTES
 from zotpy.s3.messages import Signed
@@ -36,6 +45,22 @@ async def test_long_bodies_share_what_the_system_holds() -> None:
             assert unsent_bytes(opened) == MOST_BITE_BYTES // 2
             raise ZeroDivisionError
         assert shares.bodies == 4 * SHARED_BYTES // MOST_BITE_BYTES - 1
+
+
+async def test_a_long_body_has_a_long_send_buffer_from_its_beginning() -> None:
+    """The system lets one grow with what is on its way, which is little if the peer's window is small."""
+    with trio.socket.socket() as opened:
+        before = opened.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        with Unsent(Shares()).long_body(opened):
+            assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == (longest_send_buffer() or before)
+
+
+@pytest.mark.parametrize(
+    ("wmem_max", "expected"), [("4194304\n", 4 * MIB), ("2097152\n", 4 * MIB), ("2097151\n", None), ("212992\n", None)]
+)
+def test_a_send_buffer_is_never_shorter_than_it_may_grow(wmem_max: str, expected: int | None) -> None:
+    """One that was asked for grows no more. If the system gives less than it may grow to, none is asked for."""
+    assert send_buffer_of("4096\t16384\t4194304\n", wmem_max) == expected
 
 
 @pytest.mark.parametrize(("size_bytes", "expected"), [(LONG_BYTES - MIB // 2, UNSENT_BYTES), (LONG_BYTES, 2 * MIB)])
