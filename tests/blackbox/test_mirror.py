@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from tests.blackbox.cluster import Cluster
+from bench.servers.processes import Process, accepts
+from tests.blackbox.clients import Client
+from tests.blackbox.cluster import Cluster, Replica
 from tests.blackbox.images import stored_blobs
 from tests.blackbox.mirrors import UpstreamProgram, mirrored
+from tests.processes import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.blackbox.clients import Client
     from tests.blackbox.images import Layout
     from tests.servers import Bucket
 
@@ -95,6 +100,20 @@ def test_podman_pulls(podman: Client, crane: Client, mirror: Cluster, upstream: 
     podman("pull", "--tls-verify=false", f"{mirror.address}/hub/podman/app:v1")
 
 
+def test_helm_pulls_a_chart(
+    client_environment: dict[str, str], mirror: Cluster, upstream: UpstreamProgram, tmp_path: Path
+) -> None:
+    """A chart that was pushed upstream comes by way of the mirror, byte by byte."""
+    helm = Client("helm", client_environment)
+    helm("create", "chart", cwd=tmp_path)
+    helm("package", "chart", cwd=tmp_path)
+    helm("push", "--plain-http", "chart-0.1.0.tgz", f"oci://{upstream.address}/charts", cwd=tmp_path)
+    (tmp_path / "pulled").mkdir()
+    chart = f"oci://{mirror.address}/hub/charts/chart"
+    helm("pull", "--plain-http", chart, "--version", "0.1.0", cwd=tmp_path / "pulled")
+    assert (tmp_path / "pulled" / "chart-0.1.0.tgz").read_bytes() == (tmp_path / "chart-0.1.0.tgz").read_bytes()
+
+
 def test_containerd_pulls_with_one_entry_for_all_registries(
     crane: Client, mirror: Cluster, upstream: UpstreamProgram, index: Layout, tmp_path: Path
 ) -> None:
@@ -122,6 +141,46 @@ def test_a_tag_that_moves_upstream_moves_here(
     for layout in (image, small):
         crane("push", layout.path, there)
         assert crane("digest", here) == crane("digest", there) == crane("digest", here)
+
+
+def test_a_replica_that_is_killed_costs_the_others_a_retry(
+    crane: Client, bucket: Bucket, upstream: UpstreamProgram, image: Layout, tmp_path: Path
+) -> None:
+    """A client that was cut goes on at another replica, from the byte it has; that one fetches the blob again."""
+    crane("push", image.path, f"{upstream.address}/killed/app:v1")
+    layer = max(
+        json.loads(crane("manifest", f"{upstream.address}/killed/app:v1"))["layers"], key=lambda one: one["size"]
+    )
+    port = free_port()
+    way = f"127.0.0.1:{port}={upstream.address}"
+    relay = Process.of_module("relay", "bench.servers.relay", ["--way", way, "--rate-mb", "4"], tmp_path)
+    cluster = Cluster(bucket, "mirror-killed", tmp_path)
+    for replica in cluster.replicas:
+        replica.configure(mirrored(f"http://127.0.0.1:{port}"))
+    first, second = cluster.replicas
+    try:
+        relay.start(lambda: accepts(port))
+        cluster.start()
+        path = f"/v2/hub/killed/app/blobs/{layer['digest']}"
+        found = _pull_until_killed(first, path)
+        assert len(found) < layer["size"]
+        rest = httpx.get(second.url + path, headers={"Range": f"bytes={len(found)}-"}, timeout=120)
+        assert rest.status_code == 206
+        assert f"sha256:{hashlib.sha256(found + rest.content).hexdigest()}" == layer["digest"]
+    finally:
+        cluster.stop()
+        relay.kill()
+
+
+def _pull_until_killed(replica: Replica, path: str) -> bytes:
+    """Kill a replica after the first MiB, and return what came until then."""
+    found = bytearray()
+    with suppress(httpx.HTTPError), httpx.stream("GET", replica.url + path) as answer:
+        for piece in answer.iter_raw():
+            found += piece
+            if len(found) > 1 << 20:
+                replica.process.kill()
+    return bytes(found)
 
 
 def test_what_was_pulled_once_is_served_without_the_upstream(
