@@ -18,7 +18,7 @@ from zotpy.auth.permission import Identity
 from zotpy.auth.public_key import PublicKey, read_public_key
 from zotpy.auth.scopes import Access, earliest_end, scopes_of
 from zotpy.auth.token_times import end_of
-from zotpy.auth.tokens import CONTINUES_S, EXPIRED, TokenEnded
+from zotpy.auth.tokens import CONTINUES_S, EXPIRED, LEEWAY_S, TokenEnded
 from zotpy.auth.verified import Verified
 from zotpy.core.errors import TokenInvalid
 from zotpy.watching import Watched
@@ -63,7 +63,8 @@ class OutsideTokens(Watched[PublicKey]):
         claims = shown.claims
         until = self._checked(claims, now)
         name = claims.get("sub", "")
-        scopes = list(scopes_of(claims.get("access"), now))
+        moment = min(now, until - LEEWAY_S - 1)  # an entry that ends with its token lasts as long as that
+        scopes = list(scopes_of(claims.get("access"), moment))
         identity = Identity(str(name or ""), kind=KIND, access=Access.of(scopes, is_final=True))
         if now >= until:
             if now < until + CONTINUES_S:

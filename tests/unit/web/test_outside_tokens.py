@@ -204,6 +204,22 @@ async def test_an_entry_that_ends_before_its_token_is_not_remembered_longer(
         assert (await begin(scene, token)).status_code == 401
 
 
+async def test_an_upload_outlives_a_token_whose_entries_end_with_it(nursery: trio.Nursery, tmp_path: Path) -> None:
+    """Some services write the end into each entry as well. An entry that ended before the token lets nothing go on."""
+    now = [NOW]
+    file = tmp_path / "key.pem"
+    file.write_bytes(KEY.as_pem(private=False))
+    outside = OutsideTokens(file, SERVICE, clock=lambda: now[0])
+    async with giving(nursery, bearers=[outside]) as scene:
+        for ends, status in ((300, 202), (200, 401)):
+            now[0] = NOW
+            token = sign(KEY, access=[{**PULL_PUSH[0], "exp": int(NOW) + ends}])
+            location = (await begin(scene, token)).headers["Location"]
+            for passed in (330, 3000):
+                now[0] = NOW + passed
+                assert (await scene.client.patch(location, headers=bearer(token), content=b"")).status_code == status
+
+
 def written_forms() -> list[bytes]:
     """Return the public key in each form that a file may have: a certificate, which may have expired, is one."""
     private = KEY.private_key
