@@ -128,9 +128,11 @@ class Importer:
 
     async def _referrer(self, repo: Repository, digest: Digest) -> None:
         try:
-            self.tally.referrers_copied += await self.copier.manifest(repo, digest)
+            is_new = await self.copier.manifest(repo, digest)
         except NotAtUpstream:
             self.tally.tags_gone += 1  # deleted since it was listed
+        else:
+            self.tally.referrers_copied += is_new
 
     def _note(self, where: str, error: Exception) -> None:
         """Note a failure. Raises `SourceGone` after too many in a row for which the source is to blame."""

@@ -226,3 +226,18 @@ async def test_names_that_cannot_be_here(scene: Scene) -> None:
         tally = await scene.run(RegistrySource(client))
     assert sorted(problem.partition(": ")[0] for problem in tally.problems) == ["Upper", f"{NAME}:no tag"]
     assert tally.tags_copied == 1
+
+
+async def test_referrers_are_counted_once(scene: Scene) -> None:
+    """Many tags of one image ask for its signatures at the same time."""
+    image = plain_image(scene.layout)
+    for number in range(6):
+        scene.layout.tag(image, f"v{number}")
+    empty = scene.layout.add_blob(b"{}", "application/vnd.oci.empty.v1+json")
+    for number in range(5):
+        signature = {"schemaVersion": 2, "config": empty, "layers": [empty], "subject": image, "annotations": {}}
+        content = json.dumps(signature | {"annotations": {"number": str(number)}}).encode()
+        scene.layout.tagged.append(scene.layout.add_blob(content, IMAGE_TYPE))
+    scene.layout.tag(image, "last")
+    tally = await scene.run()
+    assert (tally.tags_copied + tally.tags_unchanged, tally.referrers_copied, tally.problems) == (7, 5, [])
