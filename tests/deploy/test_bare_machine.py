@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.blackbox.registry_api import http_client, push_blob
-from tests.deploy.bare import CHECKOUT, INSIDE, RUNS, BareRoot, is_ready
+from tests.deploy.bare import CHECKOUT, INSIDE, NO_NOTICE, RUNS, BareRoot, is_ready
 from tests.processes import descendants, free_port, has_ended, wait_until
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def test_readme_begins_with_the_two_commands() -> None:
 def test_one_command_runs_a_registry(machine: BareRoot, tmp_path: Path) -> None:
     """`sh deploy/try` installs all that it needs and serves; what is pushed is there after a restart."""
     port = free_port()
-    trial = machine.process("sh", "deploy/try", "--port", str(port), log_path=tmp_path / "try.log")
+    command = ("env", NO_NOTICE, "sh", "deploy/try", "--port", str(port))
+    trial = machine.process(*command, log_path=tmp_path / "try.log")
     url = f"http://127.0.0.1:{port}"
 
     try:

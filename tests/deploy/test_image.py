@@ -18,6 +18,7 @@ from tests.blackbox.balancer import answers
 from tests.blackbox.clients import Client, isolated_environment
 from tests.blackbox.cluster import replica_settings
 from tests.blackbox.registry_api import http_client, push_blob
+from tests.deploy.bare import NO_NOTICE
 from tests.deploy.images import BUILD_DEADLINE_S, CHECKOUT, CONTAINER, Builder, Root
 from tests.processes import Process, descendants, free_port, missing
 from tests.unit.test_release import VERSION
@@ -153,7 +154,8 @@ def test_only_the_data_belongs_to_the_user(root: Root) -> None:
 def test_registry_takes_the_image_that_it_runs_in(builder: Builder, image: str, container: str, tmp_path: Path) -> None:
     """The image serves as it comes; pushed there and pulled back it is the same, and SIGTERM ends it in order."""
     port = free_port()
-    command = ["buildah", "run", container, "--", "zotpy", "serve", "--address", "127.0.0.1", "--port", str(port)]
+    serve = ["zotpy", "serve", "--address", "127.0.0.1", "--port", str(port)]
+    command = ["buildah", "run", "--env", NO_NOTICE, container, "--", *serve]
     process = Process("container", command, tmp_path / "container.log", builder.environ)
     try:
         process.start(lambda: answers(f"http://127.0.0.1:{port}"))

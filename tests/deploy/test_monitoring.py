@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.blackbox.balancer import answers
 from tests.blackbox.registry_api import http_client, push_blob
+from tests.deploy.bare import NO_NOTICE
 from tests.processes import Process, free_port
 from zotpy.http.server.cuts import Cut
 from zotpy.mirror import events
@@ -103,7 +104,8 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     port = free_port()
     zotpy = [sys.executable, "-m", "zotpy"]
     root = ["--root", str(directory / "root")]
-    replica = Process("zotpy", [*zotpy, "serve", "--port", str(port), *root], directory / "zotpy.log")
+    serve = ["env", NO_NOTICE, *zotpy, "serve", "--port", str(port), *root]
+    replica = Process("zotpy", serve, directory / "zotpy.log")
     try:
         replica.start(lambda: answers(f"http://127.0.0.1:{port}"))
         with http_client(f"http://127.0.0.1:{port}") as client:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.blackbox.registry_api import http_client, push_blob
-from tests.deploy.bare import CHECKOUT, BareRoot, is_ready
+from tests.deploy.bare import CHECKOUT, NO_NOTICE, BareRoot, is_ready
 from tests.docs.pages import blocks
 from tests.processes import free_port
 from tests.unit.test_release import VERSION
@@ -112,7 +112,7 @@ def test_its_files_install_on_a_bare_machine(directory: Path, tmp_path: Path) ->
         assert any("pip install" in command for command in commands)
         script = "\n".join(["set -eux", "apt-get update -qq", *commands, "exec /opt/registry/bin/zotpy serve"])
         port = free_port()
-        there = ["env", f"ZOTPY_HTTP_PORT={port}", "sh", "-c", f"cd /srv/release && {{ {script}\n}}"]
+        there = ["env", f"ZOTPY_HTTP_PORT={port}", NO_NOTICE, "sh", "-c", f"cd /srv/release && {{ {script}\n}}"]
         program = machine.process(*there, log_path=tmp_path / "machine.log")
         url = f"http://127.0.0.1:{port}"
 

@@ -199,7 +199,7 @@ def registry(checkout: Path, tmp_path: Path) -> Iterator[str]:
     """Return the address of a registry that was started by the command of the page about settings."""
     port = free_port()
     file = checkout / "config.yaml"
-    file.write_text(f"http: {{port: {port}}}\nstorage: {{rootDirectory: {tmp_path / 'root'}}}\n")
+    file.write_text(f"http: {{port: {port}, drainNotice: 0s}}\nstorage: {{rootDirectory: {tmp_path / 'root'}}}\n")
     (command,) = [command for command in commands_of("docs/configuration.md") if command.startswith("zotpy serve")]
     process = Process("docs", ["bash", "-c", f"cd {checkout} && exec {command}"], tmp_path / "serve.log", environment())
 
