@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import uuid
+from functools import cache
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
-from httpx._config import DEFAULT_TIMEOUT_CONFIG
+from httpx._config import DEFAULT_TIMEOUT_CONFIG, create_ssl_context
+from httpx._transports import default
 from hypothesis import settings
 
 from tests.processes import needed
 from tests.servers import Bucket, MotoServer, SeaweedServer
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
 
 pytest_plugins = ["tests.simulation.options", "tests.spread"]
@@ -22,6 +27,22 @@ for phase in ("connect", "read", "write", "pool"):  # five seconds without these
     setattr(DEFAULT_TIMEOUT_CONFIG, phase, CLIENT_TIMEOUT_S)
 settings.register_profile("zotpy", deadline=None)  # a busy machine may need more than 200 ms for an example
 settings.load_profile("zotpy")
+
+
+def shared_ssl_context(verify: ssl.SSLContext | str | bool = True, **options: object) -> ssl.SSLContext:  # noqa: FBT001, FBT002 - as httpx has it
+    """Return what a client of httpx trusts. Reading all authorities takes 20 ms, for thousands of clients."""
+    if verify is True and options.get("cert") is None and options.get("trust_env", True):
+        return _usual_ssl_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    return create_ssl_context(verify, **options)  # type: ignore[arg-type]
+
+
+@cache
+def _usual_ssl_context(*_: str | None) -> ssl.SSLContext:
+    """Return a context by these two variables, which httpx reads."""
+    return create_ssl_context()
+
+
+patch.object(default, "create_ssl_context", shared_ssl_context).start()
 
 
 def pytest_configure() -> None:

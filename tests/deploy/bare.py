@@ -102,7 +102,7 @@ def base() -> Path:
     debootstrap = find_program("debootstrap", "apt-get install debootstrap debian-archive-keyring")
     archive.parent.mkdir(parents=True, exist_ok=True)
     unfinished = archive.with_suffix(f".{os.getpid()}")
-    root = unfinished.with_suffix(".root")
+    root = archive.with_suffix(f".{os.getpid()}.root")  # another process may make one meanwhile
     try:
         command: list[str | Path] = [debootstrap, "--variant=minbase", f"--include={PACKAGES}", RELEASE, root]
         subprocess.run(command, capture_output=True, timeout=DEBOOTSTRAP_DEADLINE_S, check=True)

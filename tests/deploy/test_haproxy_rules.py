@@ -339,10 +339,11 @@ def test_pulls_at_once_do_not_wait_for_each_other(tmp_path: Path) -> None:
         answer_empty(seen)
 
     with edge_before(Backend(wait_for_all), directory=tmp_path) as edge:
-        get = f"{edge.url}/v2/"
-        clients = [Thread(target=httpx.get, args=[get], kwargs={"timeout": DEADLINE_S}) for _ in range(together)]
-        for client in clients:
-            client.start()
-        for client in clients:
-            client.join()
+        without_limit = httpx.Limits(max_connections=None)
+        with httpx.Client(timeout=DEADLINE_S, limits=without_limit) as client:
+            pulls = [Thread(target=client.get, args=[f"{edge.url}/v2/"]) for _ in range(together)]
+            for pull in pulls:
+                pull.start()
+            for pull in pulls:
+                pull.join()
     assert len(arrived) == together
