@@ -206,3 +206,15 @@ def test_a_store_that_cannot_be_reached_is_one_line(command: str, tmp_path: Path
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("zotpy: the bucket 'b' at http://127.0.0.1:9 cannot be used: ")
+
+
+def test_a_registry_copies_itself_while_it_runs(site: Site, tmp_path: Path) -> None:
+    """An import and an export share the store that the replica runs; the source here is the replica itself."""
+    told = site.told("import", site.url, "--destination", "copy")
+    assert (told["tags_copied"], told["blobs_mounted"], told["problems"]) == (1, 1, [])
+    with http_client(site.url) as client:
+        assert client.get(f"/v2/copy/{REPO}/manifests/v1").content == manifest()
+    archive = tmp_path / "copy.tar"
+    assert site.told("export", f"copy/{REPO}", "--to", f"oci-archive:{archive}")["tags"] == 1
+    site.process.stop()
+    assert site.told("import", f"oci-archive:{archive}", "--as", f"copy/{REPO}")["tags_unchanged"] == 1
