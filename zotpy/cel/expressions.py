@@ -60,8 +60,8 @@ class Expression:
     """Those of the environment that it uses."""
     tree: Node = field(compare=False, repr=False)
     _compiled: "cel.Expression" = field(compare=False, repr=False)
-    _costs: tuple[float, ...] = field(compare=False, repr=False)
-    """For each of `_INPUTS`."""
+    _costs: dict[Size, float] = field(compare=False, repr=False)
+    """For those of `_INPUTS` that were needed so far."""
 
     def cost(self, data: Mapping[str, Any]) -> float:
         """Return what an evaluation costs at most. Raises `Failed` if that is too much."""
@@ -69,9 +69,10 @@ class Expression:
             given = sum((size_of(value) for value in data.values()), Size(0, 0))
         except ValueError as error:
             raise Failed(str(error)) from error
-        fitting = zip(_INPUTS, self._costs, strict=True)
-        costs = (cost for most, cost in fitting if given.size <= most.size and given.items <= most.items)
-        if (cost := min(costs, default=MOST_COST + 1)) > MOST_COST:
+        most = next((each for each in _INPUTS if given.size <= each.size and given.items <= each.items), None)
+        if most is not None and most not in self._costs:
+            self._costs[most] = cost_of(self.tree, most)
+        if most is None or (cost := self._costs[most]) > MOST_COST:
             msg = f"its input has {given.size:.0f} bytes in {given.items:.0f} values, with which it could take too long"
             raise Failed(msg)
         return cost
@@ -160,19 +161,19 @@ class Environment:
         return Expression(text, used, tree, compiled, _bearable(tree))
 
 
-def _bearable(tree: Node) -> tuple[float, ...]:
-    """Return the costs that are bearable. Raises `ValueError` if not even a short input is."""
+def _bearable(tree: Node) -> dict[Size, float]:
+    """Return what a short input costs. Raises `ValueError` if that is too much."""
     try:
-        costs = tuple(cost_of(tree, given) for given in _INPUTS)
+        cost = cost_of(tree, LEAST_INPUT)
     except Unbounded as error:
         msg = f"could hold up a replica: it {error}"
         raise ValueError(msg) from error
-    if costs[0] > MOST_COST:
+    if cost > MOST_COST:
         msg = (
             f"could hold up a replica: {LEAST_INPUT.size} bytes of input in {LEAST_INPUT.items} values take it too long"
         )
         raise ValueError(msg)
-    return costs
+    return {LEAST_INPUT: cost}
 
 
 def _explained(problem: str) -> str:

@@ -109,7 +109,7 @@ async def _told_to_stop(link: socket.socket, bell: Bell, grants: Grants) -> bool
         if line == STOP:
             return True
         reload = Reload.decode(line)
-        grants.renew(reload.access)
+        await trio.to_thread.run_sync(grants.renew, reload.access)  # conditions take milliseconds each
         reopen_logs(reload.log)
         bell.ring()
     return False
