@@ -19,7 +19,7 @@ from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.importing.sources import Source
 from zotpy.importing.tally import Tally
 from zotpy.registry.registry import Registry
-from zotpy.upstream import ManifestBody, NotAtUpstream
+from zotpy.upstream import ManifestBody, NotAtUpstream, UpstreamRefused
 
 DEEPEST = 8
 """How many indexes may be inside each other, and referrers upon each other."""
@@ -155,6 +155,8 @@ class Copier:
         """Copy a blob, or the manifest that it is after all. If the source has neither, the push decides."""
         try:
             await self.blob(repo, digest)
+        except UpstreamRefused:
+            raise
         except NotAtUpstream:
             if digest in facts.guessed:
                 with suppress(NotAtUpstream):
@@ -164,6 +166,8 @@ class Copier:
         """Copy a manifest, or the blob that it is after all."""
         try:
             await self.manifest(repo, digest, depth + 1)
+        except UpstreamRefused:
+            raise
         except NotAtUpstream:
             if digest in facts.guessed:
                 with suppress(NotAtUpstream):

@@ -16,7 +16,7 @@ from zotpy.importing.copying import Copier, TooDeep
 from zotpy.importing.selection import Selection, companion_of, is_pattern
 from zotpy.importing.sources import Source
 from zotpy.importing.tally import Tally
-from zotpy.upstream import NotAtUpstream, UpstreamError, UpstreamUnavailable
+from zotpy.upstream import NotAtUpstream, UpstreamError, UpstreamRefused, UpstreamUnavailable
 
 MOST_FAILURES = 10
 """After so many tags in a row for which the source did not answer, the import gives up."""
@@ -89,26 +89,26 @@ class Importer:
                     self._note(where, error)
                     return
                 await trio.sleep(error.retry_after_s)
-            except NotAtUpstream as error:
-                await self._note_absent(repo, tag, where, error)
-                return
             except (RegistryError, UpstreamError, TooDeep) as error:
-                self._note(where, error)
+                is_absent = isinstance(error, NotAtUpstream) and not isinstance(error, UpstreamRefused)
+                if not is_absent or not await self._is_gone(repo, tag):
+                    self._note(where, error)
                 return
             else:
                 self._failures = 0
                 return
 
-    async def _note_absent(self, repo: Repository, tag: str, where: str, error: NotAtUpstream) -> None:
-        """Note what the source does not have, unless the tag itself was deleted there since it was listed."""
+    async def _is_gone(self, repo: Repository, tag: str) -> bool:
+        """Say whether the tag itself was deleted at the source since it was listed, and count it then."""
         try:
             await self.source.digest_of(repo.source, tag)
-        except NotAtUpstream:
-            self.tally.tags_gone += 1
-        except UpstreamError as other:
-            self._note(where, other)
-        else:
-            self._note(where, error)
+        except NotAtUpstream as error:
+            is_gone = not isinstance(error, UpstreamRefused)
+            self.tally.tags_gone += is_gone
+            return is_gone
+        except UpstreamError:
+            return False
+        return False
 
     async def _referrers(self, repo: Repository, digest: Digest) -> None:
         """Copy the referrers of a manifest and of all that it names, and theirs."""
@@ -129,6 +129,8 @@ class Importer:
     async def _referrer(self, repo: Repository, digest: Digest) -> None:
         try:
             is_new = await self.copier.manifest(repo, digest)
+        except UpstreamRefused:
+            raise
         except NotAtUpstream:
             self.tally.tags_gone += 1  # deleted since it was listed
         else:

@@ -80,14 +80,6 @@ class UpstreamRegistry:
             finally:
                 await reader.close()
 
-    async def has_blob(self, repo: str, digest: Digest) -> bool:
-        """Ask whether a blob exists."""
-        try:
-            await self._host.read(self._request(repo, f"blobs/{digest}", "HEAD"), 0)
-        except NotAtUpstream:
-            return False
-        return True
-
     def tags(self, repo: str) -> AsyncIterator[str]:
         """Iterate over the tags of a repository. Raises `NotAtUpstream`."""
         return Names(self._host, self._request(repo, f"tags/list?n={PAGE_NAMES}"), "tags")

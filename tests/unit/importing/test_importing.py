@@ -241,3 +241,17 @@ async def test_referrers_are_counted_once(scene: Scene) -> None:
     scene.layout.tag(image, "last")
     tally = await scene.run()
     assert (tally.tags_copied + tally.tags_unchanged, tally.referrers_copied, tally.problems) == (7, 5, [])
+
+
+@pytest.mark.parametrize("what", ["manifests/refused", "blobs/{}"])
+async def test_what_the_source_refuses_is_a_problem(scene: Scene, what: str) -> None:
+    """Some registries keep back images by a policy: they are there, and were not copied."""
+    scene.layout.tag(scene.layout.add_image([LAYER]), "refused")
+    async with running() as upstream, upstream.client() as client:
+        serve_layout(upstream, scene.layout)
+        refusal = b'{"errors":[{"code":"DENIED","message":"kept back by a policy"}]}'
+        upstream.scripts[f"/v2/{NAME}/{what.format(Digest.of(LAYER.content))}"] = [Reply(412, refusal)]
+        tally = await scene.run(RegistrySource(client))
+    (problem,) = tally.problems
+    assert "kept back by a policy" in problem
+    assert (tally.tags_gone, tally.tags_copied) == (0, 0)

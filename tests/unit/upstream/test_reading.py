@@ -160,9 +160,8 @@ async def test_what_does_not_exist_and_what_is_refused() -> None:
         upstream.scripts[MANIFEST] = [Reply(403, b"<html>")]
         with pytest.raises(UpstreamRefused, match=r"status 403$"):
             await client.get_manifest(REPO, "latest")
-        assert not await client.has_blob(REPO, DIGEST)
-        upstream.scripts[BLOB_PATH] = [Reply(200, BLOB)]
-        assert await client.has_blob(REPO, DIGEST)
+        with pytest.raises(NotAtUpstream):
+            await read(client)
 
 
 async def test_passing_trouble_is_waited_out(mock_clock: MockClock) -> None:
