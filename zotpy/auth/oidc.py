@@ -63,6 +63,7 @@ class WorkloadTokens:
         self.clock = clock
         self.reads = reads
         self.verified = Verified()
+        self._read_before: Names = frozenset()
 
     async def read(self, token: str) -> Identity | None:
         """Return whose token this is. `None`: it is by none of the issuers, or is for somebody else.
@@ -70,6 +71,9 @@ class WorkloadTokens:
         Raises `TokenInvalid`, `TokenEnded`, `Unavailable`, `TooManyRequests`.
         """
         now = self.clock()
+        if (reads := self.reads()) != self._read_before:
+            self._read_before = reads
+            self.verified.clear()  # what is remembered may lack a claim that the rules of now read
         if (identity := self.verified.recall(token, now)) is not None:
             return identity
         if (shown := read_token(token)) is None:

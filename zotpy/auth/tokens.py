@@ -101,8 +101,8 @@ class Tokens(Generic[KeysT]):
         lifetime_s = int(self.lifetime_s)
         who = replace(identity, groups=self.counting(identity.groups))
         claims = {**self._claims(who, _ACCESS, now, lifetime_s), "access": written(scopes)}
-        if identity.claims is not NO_CLAIMS:
-            claims["claims"] = self._short(identity.claims.kept(self.reads()))
+        has_claims = identity.claims is not NO_CLAIMS
+        claims["claims"] = self._short(identity.claims.kept(self.reads())) if has_claims else None
         return Issued(sign(claims, self.keys.current), now, lifetime_s)
 
     def _short(self, claims: Claims) -> Mapping[str, object]:
@@ -150,7 +150,7 @@ class Tokens(Generic[KeysT]):
             return None
         until = _number(claims, "exp") + LEEWAY_S
         access = Access.of(scopes_of(claims.get("access"), now))
-        identity = replace(_identity(claims), access=access)
+        identity = replace(_identity(claims), access=access, claims=_brought(claims))
         if now >= until:
             if now < until + CONTINUES_S:
                 raise TokenEnded(identity)
@@ -198,8 +198,12 @@ class Tokens(Generic[KeysT]):
 
 def _identity(claims: Mapping[str, Any]) -> Identity:
     """Read who the caller is, from what this registry itself has written."""
-    brought = Claims.parse(claims["claims"]) if "claims" in claims else NO_CLAIMS
-    return Identity(str(claims["sub"]), frozenset(map(str, claims["groups"])), str(claims["kind"]), claims=brought)
+    return Identity(str(claims["sub"]), frozenset(map(str, claims["groups"])), str(claims["kind"]))
+
+
+def _brought(claims: Mapping[str, Any]) -> Claims:
+    """Read what else the login said of the caller. Nothing is known of it if the token is of an older replica."""
+    return NO_CLAIMS if claims.get("claims", ()) is None else Claims.parse(claims.get("claims"))
 
 
 def _number(claims: Mapping[str, Any], name: str) -> float:

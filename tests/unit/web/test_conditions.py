@@ -11,6 +11,7 @@ import pytest
 from tests.unit.web.desks import ALICE, NOW, bearer, claims_of, giving
 from tests.unit.web.issuers import CiService, ci_service
 from tests.unit.web.serving import codes_of
+from zotpy.auth.signed import sign
 from zotpy.config.access import read_access_control
 from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.settings import ClaimTerm
@@ -118,10 +119,22 @@ async def test_tokens_carry_the_claims_that_rules_read(nursery: trio.Nursery, ci
                 assert (await scene.client.post(UPLOADS, headers=headers)).status_code == status
         raw = ci.token(ref="main")
         token = await scene.token(("ci", raw.encode()), SCOPE)
+        assert (await scene.client.post(UPLOADS, headers=bearer(raw))).status_code == 202
         scene.grants.renew(read_access_control(rules(main, condition("!has(req.claims.environment)"))))
         assert (await scene.client.post(UPLOADS, headers=bearer(token))).status_code == 403
+        assert (await scene.client.post(UPLOADS, headers=bearer(raw))).status_code == 202
         again = await scene.token(("ci", ci.token(ref="main", run=2).encode()), SCOPE)
         assert (await scene.client.post(UPLOADS, headers=bearer(again))).status_code == 202
+
+
+async def test_a_token_of_an_older_replica_has_unknown_claims(nursery: trio.Nursery) -> None:
+    """It says nothing of them. One of today says that there are none."""
+    async with giving(nursery, rules=rules(condition("!has(req.claims.ref)"))) as scene:
+        token = await scene.token(ALICE, SCOPE)
+        assert (await scene.client.post(UPLOADS, headers=bearer(token))).status_code == 202
+        written = {name: value for name, value in claims_of(token).items() if name != "claims"}
+        old = sign(written, scene.tokens.keys.current)
+        assert (await scene.client.post(UPLOADS, headers=bearer(old))).status_code == 403
 
 
 async def test_a_refreshed_token_has_the_claims_of_the_job(nursery: trio.Nursery, ci: CiService) -> None:
