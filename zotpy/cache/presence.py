@@ -1,6 +1,6 @@
 """Which bytes of a file the system has in memory: to send these waits for no disk.
 
-Nothing on Linux sends from a file and refuses to wait for its disk. So a byte in each 64 KiB is read with `RWF_NOWAIT`
+Nothing on Linux sends from a file and refuses to wait for its disk. So a byte in each 128 KiB is read with `RWF_NOWAIT`
 (preadv2(2)), which takes a microsecond. The system reads a file ahead, and forgets it, in longer runs. If a shorter run
 between two such bytes is missing nevertheless, one read of the disk is waited for.
 """
@@ -10,7 +10,7 @@ from itertools import chain
 
 from zotpy.core.units import KIB
 
-STEP_BYTES = 64 * KIB
+STEP_BYTES = 128 * KIB
 _ROOM = bytearray(1)
 """What is read is of no use."""
 

@@ -12,15 +12,13 @@ import pytest
 import trio
 import trio.testing
 
-from tests.processes import missing
 from tests.unit.cache.support import Events, settled
 from tests.unit.registry.support import Script
 from tests.unit.still_clock import passing
 from tests.unit.web.certificates import write_certificate
 from tests.unit.web.raw import RawClient, connect_narrow
 from tests.unit.web.serving import BUDGET_BYTES, PART_BYTES, REPO, SETTINGS, digest_of, listening
-from zotpy.cache.presence import present_bytes
-from zotpy.cache.shelf import Shelf
+from zotpy.cache.memory_shelf import MemoryShelf
 from zotpy.core.units import KIB, MIB
 from zotpy.http.server.cuts import Cut
 from zotpy.http.server.hypercorn_config import ServerConfig
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from zotpy.cache.shelf import CachedFile
     from zotpy.http.server.sending import Answered
 
 CONTENT = os.urandom(24 * MIB + 5)
@@ -51,11 +50,25 @@ class Cached:
 
     client: httpx.AsyncClient
     port: int
+    store: MemoryStore
     script: Script
     registry: Registry
     ended: trio.MemoryReceiveChannel[Answered]
-    file: Path
-    """Where the cache has the blob."""
+    shelf: MemoryShelf
+    """Its files are like those on a disk whose bytes the system has in memory, on every file system."""
+
+    @property
+    def file(self) -> CachedFile | None:
+        """Return the file of the blob, if the cache has it."""
+        (data_id,) = {key.removeprefix("data/") for key in self.store.objects if key.startswith("data/")}
+        return self.shelf.find(data_id, len(CONTENT))
+
+    def truncate(self, size_bytes: int) -> None:
+        """Cut the file of the blob."""
+        assert self.file is not None
+        descriptor = self.shelf.open_file(self.file)
+        os.ftruncate(descriptor, size_bytes)
+        os.close(descriptor)
 
     async def pulling(self) -> RawClient:
         """Ask for the blob with a small window, and read nothing."""
@@ -66,36 +79,29 @@ class Cached:
 
 
 @asynccontextmanager
-async def caching(root: Path, nursery: trio.Nursery, config: ServerConfig | None = None) -> AsyncIterator[Cached]:
+async def caching(nursery: trio.Nursery, config: ServerConfig | None = None) -> AsyncIterator[Cached]:
     """Serve a blob that is in the cache. At the end nothing uses its file, and no memory is held."""
-    shelf, script = Shelf.open(root, 64 * MIB), Script()
+    shelf, store, script = MemoryShelf(64 * MIB), MemoryStore(), Script()
     budget = MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES)
-    registry = await open_registry(FaultyStore(MemoryStore(), script), SETTINGS, budget, cached=(shelf, Events()))
+    registry = await open_registry(FaultyStore(store, script), SETTINGS, budget, cached=(shelf, Events()))
     assert registry.blobs.cache is not None
     nursery.start_soon(registry.blobs.cache.keep_filling)
     async with listening(nursery, registry, config or ServerConfig()) as (client, ended, _):
-        pushed = await client.post(
-            f"/v2/{REPO}/blobs/uploads/", params={"digest": digest_of(CONTENT)}, content=CONTENT, timeout=60.0
-        )
+        client.timeout = 60.0
+        pushed = await client.post(f"/v2/{REPO}/blobs/uploads/", params={"digest": digest_of(CONTENT)}, content=CONTENT)
         assert pushed.status_code == 201
-        assert (await client.get(URL, timeout=60.0)).content == CONTENT
+        assert (await client.get(URL)).content == CONTENT
         await settled()
-        [file] = set((root / "0").iterdir()) - {root / "0" / "lock"}
         while (await ended.receive()).method != "GET":
             pass
-        _need_presence(file)
-        yield Cached(client, client.base_url.port or 0, script, registry, ended, file)
+        cached = Cached(client, client.base_url.port or 0, store, script, registry, ended, shelf)
+        assert cached.shelf.used_bytes == len(CONTENT)
+        yield cached
         await settled()
         assert budget.used_bytes == 0
-        found = shelf.find(file.name.partition(".")[0], len(CONTENT))
-        assert found is None or (found.users, found.descriptor) == (0, None)
+        file = cached.file
+        assert file is None or (file.users, file.descriptor) == (0, None)
     shelf.close()
-
-
-def _need_presence(file: Path) -> None:
-    with file.open("rb") as opened:
-        if not present_bytes(opened.fileno(), 0, len(CONTENT)):
-            missing("a file system is needed that knows RWF_NOWAIT: TMPDIR=...")
 
 
 @pytest.fixture
@@ -112,9 +118,9 @@ def from_files(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return noted
 
 
-async def test_a_pull_is_sent_from_the_file(nursery: trio.Nursery, tmp_path: Path, from_files: list[int]) -> None:
+async def test_a_pull_is_sent_from_the_file(nursery: trio.Nursery, from_files: list[int]) -> None:
     """All of it, and each range, takes no copy; what is reported is what was sent."""
-    async with caching(tmp_path, nursery) as cached:
+    async with caching(nursery) as cached:
         from_files.clear()
         assert (await cached.client.get(URL)).content == CONTENT
         assert sum(from_files) == len(CONTENT)
@@ -129,11 +135,9 @@ async def test_a_pull_is_sent_from_the_file(nursery: trio.Nursery, tmp_path: Pat
             assert sum(from_files) == (await cached.ended.receive()).sent_bytes == len(answer.content)
 
 
-async def test_what_has_no_single_run_of_bytes_is_copied(
-    nursery: trio.Nursery, tmp_path: Path, from_files: list[int]
-) -> None:
+async def test_what_has_no_single_run_of_bytes_is_copied(nursery: trio.Nursery, from_files: list[int]) -> None:
     """HEAD sends no body. Several ranges, and requests that go through hypercorn, are sent from memory."""
-    async with caching(tmp_path, nursery) as cached:
+    async with caching(nursery) as cached:
         from_files.clear()
         assert (await cached.client.head(URL)).headers["Content-Length"] == str(len(CONTENT))
         several = await cached.client.get(URL, headers={"Range": "bytes=0-9,1000-1009"})
@@ -146,68 +150,64 @@ async def test_tls_encrypts_here(nursery: trio.Nursery, tmp_path: Path, from_fil
     """With TLS the same bytes come, and none from the file by itself."""
     config = ServerConfig()
     config.certfile, config.keyfile = map(str, write_certificate(tmp_path))
-    async with caching(tmp_path / "cache", nursery, config) as cached:
+    async with caching(nursery, config) as cached:
         assert (await cached.client.get(URL)).content == CONTENT
         assert from_files == []
 
 
-async def test_a_file_that_is_cut_in_the_middle(nursery: trio.Nursery, tmp_path: Path, from_files: list[int]) -> None:
-    """The client gets the rest from the store, and the file is deleted."""
-    async with caching(tmp_path, nursery) as cached:
+async def test_a_file_that_is_cut_in_the_middle(nursery: trio.Nursery, from_files: list[int]) -> None:
+    """The client gets the rest from the store, and the file is on no shelf any more."""
+    async with caching(nursery) as cached:
         from_files.clear()
         client = await cached.pulling()
         async with client.stream:
             while not any(from_files):
                 await trio.lowlevel.checkpoint()
-            os.truncate(cached.file, sum(from_files) + 3)
+            cached.truncate(sum(from_files) + 3)
             assert await client.receive() == (200, CONTENT)
         assert 0 < sum(from_files) < len(CONTENT)
         await settled()
-        assert not cached.file.exists()
+        assert cached.file is None
         assert (await cached.ended.receive()).sent_bytes == len(CONTENT)
 
 
-async def test_a_file_that_is_cut_while_the_store_is_down(
-    nursery: trio.Nursery, tmp_path: Path, from_files: list[int]
-) -> None:
+async def test_a_file_that_is_cut_while_the_store_is_down(nursery: trio.Nursery, from_files: list[int]) -> None:
     """Then the answer ends with what was sent, as a pull from the store would."""
-    async with caching(tmp_path, nursery) as cached:
+    async with caching(nursery) as cached:
         from_files.clear()
         cached.script.fail("before", "read", "data/", StoreUnavailable("down"))
         client = await cached.pulling()
         async with client.stream:
             while not any(from_files):
                 await trio.lowlevel.checkpoint()
-            os.truncate(cached.file, sum(from_files))
+            cached.truncate(sum(from_files))
             with pytest.raises((h11.RemoteProtocolError, trio.BrokenResourceError)):
                 await client.receive()
         assert (await cached.ended.receive()).cut is Cut.STORE_FAILED
 
 
-async def test_a_client_that_reads_nothing_is_cut(
-    nursery: trio.Nursery, mock_clock: trio.testing.MockClock, tmp_path: Path
-) -> None:
+async def test_a_client_that_reads_nothing_is_cut(nursery: trio.Nursery, mock_clock: trio.testing.MockClock) -> None:
     """After the stall timeout, as one that is sent bytes from memory."""
     config = ServerConfig()
     config.send_stall_s = SOON_S
-    async with caching(tmp_path, nursery, config) as cached:
+    async with caching(nursery, config) as cached:
         client = await cached.pulling()
         async with client.stream, passing(mock_clock):
             assert (await cached.ended.receive()).cut is Cut.READS_NO_MORE
 
 
-async def test_a_client_that_leaves(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_a_client_that_leaves(nursery: trio.Nursery) -> None:
     """Its file is closed, and it is reported as gone."""
-    async with caching(tmp_path, nursery) as cached:
+    async with caching(nursery) as cached:
         client = await cached.pulling()
         async with client.stream:
             await client.stream.receive_some(KIB)
         assert (await cached.ended.receive()).cut is Cut.GONE
 
 
-async def test_a_slow_client_holds_no_memory(nursery: trio.Nursery, tmp_path: Path, from_files: list[int]) -> None:
+async def test_a_slow_client_holds_no_memory(nursery: trio.Nursery, from_files: list[int]) -> None:
     """While it reads nothing, others pull and push with all memory; then it gets the rest."""
-    async with caching(tmp_path, nursery) as cached:
+    async with caching(nursery) as cached:
         from_files.clear()
         client = await cached.pulling()
         async with client.stream:
