@@ -38,8 +38,10 @@ def test_the_conditions_of_the_page_decide_as_it_says(tmp_path: Path, capsys: py
     _, session = [block.text for block in blocks(PAGE) if block.text.startswith("$ zotpy access")]
     users, file = tmp_path / "htpasswd", tmp_path / "config.yaml"
     users.write_text("")
+    issuer = {"issuer": "https://ci.example.com", "audiences": ["registry"]}
+    auth = {"htpasswd": {"path": str(users)}, "bearer": {"oidc": [issuer]}}
     section: dict[str, Any] = {"groups": {"ci": {"users": ["builder"]}}, **yaml.safe_load(rules)}
-    file.write_text(yaml.safe_dump({"http": {"auth": {"htpasswd": {"path": str(users)}}, "accessControl": section}}))
+    file.write_text(yaml.safe_dump({"http": {"auth": auth, "accessControl": section}}))
     assert load_settings(file, {}).warnings == ()
     check_session(session, file, capsys)
 

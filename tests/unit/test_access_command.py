@@ -197,6 +197,16 @@ def test_verify_tells_of_a_condition_that_keeps_blobs_out(tmp_path: Path, capsys
         assert capsys.readouterr().out.count("is false for blobs") == warns
 
 
+def test_verify_tells_of_claims_that_nobody_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only an issuer of tokens says claims of its callers."""
+    assert main(["verify", "-c", str(write(tmp_path, {"accessControl": CONDITIONAL}))]) == 0
+    assert "has conditions on req.claims, and no login brings claims" in capsys.readouterr().out
+    issuer = {"issuer": "https://ci.example.com", "audiences": ["registry"]}
+    auth = {"bearer": {"oidc": [issuer]}}
+    assert main(["verify", "-c", str(write(tmp_path, {"auth": auth, "accessControl": CONDITIONAL}))]) == 0
+    assert "req.claims" not in capsys.readouterr().out
+
+
 def test_verify_tells_of_surprises(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What works as written and hardly as it was meant is a warning, and the file is good."""
     rules = {"repositories": {"**": {"policies": [{"users": ["*"], "actions": ["read"]}], "anonymousPolicy": ["read"]}}}

@@ -58,6 +58,13 @@ def surprises(access: AccessSettings) -> Iterator[str]:
             )
 
 
+def reads_claims(access: AccessSettings) -> bool:
+    """Say whether any condition reads claims of callers."""
+    grants = [access.admin, *(each for rule in access.rules for each in rule.policies)]
+    texts = {condition.expression for grant in grants for condition in grant.conditions}
+    return any("req.claims" in of_request(text).variables for text in texts)
+
+
 def _refuses_blobs(condition: ConditionSettings) -> bool:
     """Say whether a condition that reads nothing but the reference is false if there is none."""
     try:

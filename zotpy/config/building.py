@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from zotpy.config.access import surprises
+from zotpy.config.access import reads_claims, surprises
 from zotpy.config.logins import Values, auth_settings, broken_logins, open_logins
 from zotpy.config.schema import DRIVER
 from zotpy.config.values import size_text
@@ -58,6 +58,7 @@ def build(
             *limited(values.get("upload", {}), gc),
             *(surprises(access) if access is not None else ()),
             *unlocked(values),
+            *claimless(values),
             *open_logins(values),
         ),
         source=source,
@@ -79,6 +80,16 @@ def unlocked(values: Values) -> Iterator[str]:
         is_ruled = values.get("http", {}).get("access") is not None
         what = "what http.accessControl grants to anonymous callers" if is_ruled else "everything"
         yield f"http.auth has no login, so everybody may do {what}: name a file of users in http.auth.htpasswd.path"
+
+
+def claimless(values: Values) -> Iterator[str]:
+    """Say that no caller has what conditions read."""
+    access = values.get("http", {}).get("access")
+    if access is not None and not auth_settings(values).issuers and reads_claims(access):
+        yield (
+            "http.accessControl has conditions on req.claims, and no login brings claims: only tokens of an issuer in"
+            " http.auth.bearer.oidc have them"
+        )
 
 
 def raised(retention: RetentionSettings, gc: GcSettings) -> Iterator[str]:
