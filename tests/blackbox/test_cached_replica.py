@@ -19,7 +19,7 @@ from tests.powercuts.disk import needs_mounts, run
 from tests.processes import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import httpx
@@ -35,16 +35,20 @@ DISK_BYTES = 48 * MIB
 
 
 @contextmanager
-def started(replica: Replica, cache: Path | None, **settings: object) -> Iterator[httpx.Client]:
-    """Run a replica with its cache there, and return a client of it."""
-    section = {} if cache is None else {"cache": {"directory": str(cache), "size": "1GiB"}}
-    replica.configure({**section, **settings})  # type: ignore[dict-item]
+def started(replica: Replica, **settings: Mapping[str, object]) -> Iterator[httpx.Client]:
+    """Run a replica with these settings besides, and return a client of it."""
+    replica.configure(settings)
     try:
         replica.process.start(lambda: is_ready(replica.url))
         with http_client(replica.url) as client:
             yield client
     finally:
         replica.process.stop()
+
+
+def below(directory: Path) -> dict[str, object]:
+    """Return the settings of a cache in a directory."""
+    return {"directory": str(directory), "size": "1GiB"}
 
 
 def reads(client: httpx.Client) -> dict[str, float]:
@@ -74,7 +78,7 @@ def test_a_full_disk_fails_no_pull(bucket: Bucket, prefix: str, tmp_path: Path) 
     blobs = [os.urandom(BLOB_BYTES) for _ in range(3)]
     replica = Replica(0, bucket, prefix, tmp_path)
     try:
-        with started(replica, disk) as client:
+        with started(replica, cache=below(disk)) as client:
             for content in blobs:
                 push_blob(client, REPO, content)
             for content in blobs:
@@ -92,7 +96,7 @@ def test_a_directory_that_goes(bucket: Bucket, prefix: str, tmp_path: Path) -> N
     """What was in it comes from the store again, and so does what would be kept in it."""
     first, second = os.urandom(BLOB_BYTES), os.urandom(BLOB_BYTES)
     replica, cache = Replica(0, bucket, prefix, tmp_path), tmp_path / "cache"
-    with started(replica, cache) as client:
+    with started(replica, cache=below(cache)) as client:
         for content in (first, second):
             push_blob(client, REPO, content)
         pull(client, first)
@@ -130,6 +134,25 @@ def test_workers_share_a_directory_and_a_restart_keeps_it(
             registry.process.stop()
 
 
+def test_memory_in_place_of_a_directory(bucket: Bucket, prefix: str, tmp_path: Path) -> None:
+    """A second pull costs the store no data. A blob that is longer than the memory goes past it."""
+    short, long = os.urandom(BLOB_BYTES), os.urandom(BLOB_BYTES + MIB)
+    replica = Replica(0, bucket, prefix, tmp_path)
+    with started(replica, cache={"memory": f"{BLOB_BYTES}B"}) as client:
+        for content in (short, long):
+            push_blob(client, REPO, content)
+            pull(client, content)
+        wait_until(lambda: used_bytes(client) == BLOB_BYTES, "it is kept")
+        pull(client, short)
+        assert reads(client) == {"filled": 1, "passed": 1, "hit": 1, "failures": 0}
+
+
+def used_bytes(client: httpx.Client) -> float:
+    """Return how much the cache says that it holds."""
+    families = text_string_to_metric_families(client.get("/metrics").raise_for_status().text)
+    return sum(one.value for family in families for one in family.samples if one.name == "zotpy_cache_used_bytes")
+
+
 def test_what_is_cached_is_no_more_open(bucket: Bucket, prefix: str, tmp_path: Path) -> None:
     """Who may not read a repository gets nothing of it from the cache, nor does one that does not have the blob."""
     content = os.urandom(BLOB_BYTES)
@@ -141,7 +164,7 @@ def test_what_is_cached_is_no_more_open(bucket: Bucket, prefix: str, tmp_path: P
     replica = Replica(0, bucket, prefix, tmp_path)
     written = json.loads(replica.settings.read_text())["http"]
     http = {**written, "auth": {"htpasswd": {"path": str(users)}}, "accessControl": rules}
-    with started(replica, tmp_path / "cache", http=http) as client:
+    with started(replica, cache=below(tmp_path / "cache"), http=http) as client:
         url = f"/v2/{REPO}/blobs/{digest_of(content)}"
         client.auth = ("alice", "secret")
         push_blob(client, REPO, content)
