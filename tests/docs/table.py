@@ -123,6 +123,8 @@ WAYS: dict[str, dict[str, Way]] = {
         ".venv/bin/python bench/run.py small-images tags --replicas 1 --access --against open --turns 5": Parsed(),
         ".venv/bin/python bench/run.py push images pull --replicas 2 --link-mb 8 --layer-mib 8 --store versitygw"
         " --against distribution": Parsed(),
+        ".venv/bin/python bench/run.py push images pull --replicas 2 --link-mb 25 --layer-mib 8 --store versitygw"
+        " --against distribution": Parsed(),
         "ZOTPY_BENCH_PASSWORD=... .venv/bin/python bench/run.py --target https://registry.example --user ci"
         " --clients 16": Parsed(),
     },
