@@ -55,9 +55,16 @@ def scene(request: pytest.FixtureRequest, bucket: Bucket, tmp_path_factory: pyte
         "issuer": issuer.url,
         "audiences": [AUDIENCE],
         "claims": {"repository_owner": "acme"},
-        "claimMapping": {"username": "'ci:' + claims.client_id"},
+        "claimMapping": {
+            "username": "'ci:' + claims.client_id",
+            "validations": [{"expression": "has(claims.exp) && 'acme' in [claims.repository_owner]", "message": "no"}],
+            "groups": "['owner-' + claims.repository_owner]",
+        },
     }
-    rules = {"**": {"policies": [{"users": [f"ci:{issuer.login[0]}"], "actions": ["read", "create", "update"]}]}}
+    is_meant = f"req.claims.aud == '{AUDIENCE}' || '{AUDIENCE}' in req.claims.aud"  # a text, or a list of them
+    condition = {"expression": f"req.user.username == 'ci:' + req.claims.client_id && ({is_meant})"}
+    policy = {"groups": ["owner-acme"], "actions": ["read", "create", "update"], "conditions": [condition]}
+    rules = {"**": {"policies": [policy]}}
     replica = Replica(0, bucket, f"issuers/{kind.name}", directory)
     replica.configure({"http": {"auth": {"bearer": {"oidc": [entry]}}, "accessControl": {"repositories": rules}}})
     try:
@@ -71,8 +78,8 @@ def scene(request: pytest.FixtureRequest, bucket: Bucket, tmp_path_factory: pyte
 
 @pytest.fixture
 def short_directory() -> Iterator[Path]:
-    """Return a directory whose path is short enough for podman."""
-    with tempfile.TemporaryDirectory(prefix="p") as made:
+    """Return a directory whose path is short enough for podman, which takes no name with a _ at its end."""
+    with tempfile.TemporaryDirectory(prefix="p", suffix="p") as made:
         yield Path(made)
 
 
