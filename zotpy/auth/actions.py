@@ -9,6 +9,8 @@ class Action(StrEnum):
     A policy grants the first five on a repository. None of them implies another.
     """
 
+    __hash__ = str.__hash__  # an enumeration's own is written in Python, and each request looks actions up
+
     READ = "read"
     """Pull, or list what a repository has."""
     CREATE = "create"

@@ -36,6 +36,8 @@ class Granted:
         A push is allowed if the caller has one of the two actions that it may need. Which one it needs is known only
         when the tag is written: see `zotpy.web.push_rights`.
         """
+        if repo is not None and action in ON_REPOSITORIES:  # what most requests ask
+            return self._decision(action, repo, reference).is_allowed
         if action in {Action.CONNECT, Action.CATALOG} and repo is None:
             return bool(self.identity.name) or self.policies.admits_anonymous
         if action is Action.KEYS:

@@ -41,6 +41,8 @@ class Metrics:
         """What counts one kind of request: to look it up by its labels costs more than to count. It is as bounded."""
         self._of_calls: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         """The same for one kind of call to the store."""
+        self._of_logins: dict[str, Counter] = {}
+        """The same for one kind of login."""
         self._gauges: list[tuple[Gauge, Callable[[], float]]] = []
         build = Gauge(
             "zotpy_build_info",
@@ -217,7 +219,9 @@ class Metrics:
 
     def on_login(self, login: str) -> None:
         """Count one request by how its caller is known: `anonymous`, or a kind of login. The user is no label."""
-        self.logins.labels(login).inc()
+        if (count := self._of_logins.get(login)) is None:
+            count = self._of_logins[login] = self.logins.labels(login)
+        count.inc()
 
     def on_audit_lost(self, reason: str, lines: int) -> None:
         """Count lines that the audit log does not have. `reason` is `full` or `failed`."""

@@ -2,7 +2,7 @@
 
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -74,7 +74,7 @@ def answer_content(content: Content, spans: tuple[Span, ...] | None, source: Ope
             (span,) = spans
             headers["Content-Range"] = content_range(span, content.size_bytes)
     headers["Content-Length"] = str(span.length if form is None else form.length)
-    return _with(Answer(_body(source, span, form), status, content_type=media_type), headers)
+    return Answer(_body(source, span, form), status, headers, media_type)
 
 
 def _body(source: Opener | bytes | None, span: Span, form: ByteRanges | None) -> StreamedBody | bytes:
@@ -83,11 +83,6 @@ def _body(source: Opener | bytes | None, span: Span, form: ByteRanges | None) ->
     if form is None:
         return source[span.start : span.end] if isinstance(source, bytes) else StreamedBody(source(span))
     return StreamedBody(PartsReader(form, partial(open_inline, source) if isinstance(source, bytes) else source))
-
-
-def _with(response: Response, headers: Mapping[str, str]) -> Response:
-    response.headers.update(dict(headers))
-    return response
 
 
 class PartsReader:

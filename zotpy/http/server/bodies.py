@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import parse_qsl
 
 import trio
-from quart.wrappers.response import ResponseBody
+from quart.wrappers.response import DataBody, ResponseBody
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
@@ -296,6 +296,11 @@ class BoundedRequest:
 def body_of(request: BoundedRequest) -> BoundedBody:
     """Return the body, to be read once."""
     return request.body
+
+
+def in_memory(data: bytes) -> ResponseBody:
+    """Return a response body that is here already."""
+    return DataBody(data)
 
 
 class StreamedBody(ResponseBody):

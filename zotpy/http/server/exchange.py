@@ -142,11 +142,12 @@ class Exchange:
         self.answered.status = response.status_code
         body, wire = response.response, self._connection.wire
         is_early = not self.request.body.finished
-        if is_early or self._app.draining or (self._incoming is not None and self._incoming.has_surplus):
+        ends = is_early or self._app.draining or (self._incoming is not None and self._incoming.has_surplus)
+        if ends:
             # What the client still sends of a body would be read as its next request. And in a drain it would send its
             # next one while we close, and could not know whether that was received.
             response.headers["Connection"] = "close"
-        self.is_last = self._connection.is_last_request or response.headers.get("Connection") == "close"
+        self.is_last = ends or self._connection.is_last_request
         head = self._connection.heads.write(response, is_last=self.is_last)
         wire.pace.begin(holds=not isinstance(body, DataBody) or self.request.held is not None)
         if isinstance(body, DataBody):
