@@ -51,6 +51,8 @@ class Watched(Generic[Content]):
         try:
             self.latest = await trio.to_thread.run_sync(self._read)
         except OSError as error:  # perhaps no file handle was left, so the next look tries again
+            # As they are now: had they changed after the look, the next one would tell the same again.
+            signature = await trio.to_thread.run_sync(signature_of, *self.files)
             told, self._told = self._told, (signature, str(error))
             if told != self._told:
                 self.on_unusable(error)
