@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import httpx
@@ -101,15 +102,16 @@ def base() -> Path:
         return archive
     debootstrap = find_program("debootstrap", "apt-get install debootstrap debian-archive-keyring")
     archive.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = archive.with_suffix(f".{os.getpid()}")
-    root = archive.with_suffix(f".{os.getpid()}.root")  # another process may make one meanwhile
+    directory = Path(tempfile.mkdtemp(prefix=".making-", dir=archive.parent))
+    root, unfinished = directory / "root", directory / "root.tar"
     try:
-        command: list[str | Path] = [debootstrap, "--variant=minbase", f"--include={PACKAGES}", RELEASE, root]
+        # In a mount namespace of its own: if it is killed, the /proc that it has mounted there is gone with it.
+        command: list[str | Path] = ["unshare", "--mount", debootstrap, "--variant=minbase", f"--include={PACKAGES}"]
+        command += [RELEASE, root]
         subprocess.run(command, capture_output=True, timeout=DEBOOTSTRAP_DEADLINE_S, check=True)
         shutil.rmtree(root / "var/cache/apt/archives")
         subprocess.run(["tar", "--create", "--file", unfinished, "--directory", root, "."], check=True)
         unfinished.rename(archive)
     finally:
-        shutil.rmtree(root, ignore_errors=True)
-        unfinished.unlink(missing_ok=True)
+        shutil.rmtree(directory, ignore_errors=True)
     return archive
