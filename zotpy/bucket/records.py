@@ -107,9 +107,11 @@ class Records:
             seen = await self.look(repo, kind, digest)
             return None if seen.value is None else await self._renew(repo, kind, digest, seen, seen.value)
 
-    async def read_blob(self, repo: RepositoryName, digest: Digest) -> BlobValue | None:
-        """Return a blob's value, or `None`."""
-        return _blob(await self.read(repo, "blobs", digest))
+    async def read_blob(
+        self, repo: RepositoryName, digest: Digest, *, by_entry_alone: bool = False
+    ) -> BlobValue | None:
+        """Return a blob's value, or `None`. `by_entry_alone`: a record without an entry counts as missing."""
+        return _blob((await self.look(repo, "blobs", digest, by_entry_alone=by_entry_alone)).value)
 
     async def rely_on_blob(
         self, repo: RepositoryName, digest: Digest, reliance: Reliance, *, by_entry_alone: bool = False

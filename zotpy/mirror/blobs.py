@@ -8,7 +8,7 @@ from functools import partial
 import structlog
 import trio
 
-from zotpy.bucket.reliance import Reliance, in_time
+from zotpy.concurrency import beside
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, DigestInvalid, SizeInvalid, TryAgain
 from zotpy.core.names import RepositoryName
@@ -19,6 +19,7 @@ from zotpy.mirror.copying import Copy
 from zotpy.mirror.events import MirrorEvents
 from zotpy.mirror.flights import Tasks
 from zotpy.mirror.manifests import unanswered
+from zotpy.mirror.present import Present
 from zotpy.mirror.rules import Origin
 from zotpy.mirror.source import BlobSource
 from zotpy.mirror.turns import Turns
@@ -49,7 +50,7 @@ class MirroredBlobs:
 
         Raises `BlobUnknown`, `TryAgain`, `TooManyRequests`.
         """
-        if (repo, digest) in self.absent:
+        if self.is_absent(repo, digest):
             raise unknown(digest)
         copy = self._copies.get((repo, digest))
         if copy is None:
@@ -62,6 +63,10 @@ class MirroredBlobs:
         copy.raise_error()
         copy.expect()
         return copy if copy.value is None else copy.value
+
+    def is_absent(self, repo: RepositoryName, digest: Digest) -> bool:
+        """Say whether no upstream had the blob a moment ago."""
+        return (repo, digest) in self.absent
 
     @property
     def under_way(self) -> int:
@@ -107,33 +112,35 @@ class MirroredBlobs:
     ) -> BlobValue:
         source = BlobSource(self.upstreams, origins, digest, copy, self.events)
         try:
-            stream = await source.open()
-            copy.begin(stream.length)
-            if (value := await self._linked(repo, digest, stream.length)) is not None:
+            value = await self._without_bytes(source, repo, digest, copy)
+            if value is not None:
                 self.events.on_mirror_copy("linked")
                 return value
             session = self.registry.uploads.begin(repo, digest.algorithm)
-            value = await self.registry.uploads.finish(session, digest, source, None, stream.length)
+            value = await self.registry.uploads.finish(session, digest, source, None, copy.size_bytes)
             self.events.on_mirror_copy("copied")
             return value
         finally:
             with trio.CancelScope(shield=True):
                 await source.close()
 
-    async def _linked(self, repo: RepositoryName, digest: Digest, size_bytes: int | None) -> BlobValue | None:
-        """Make the blob exist without its bytes, if another repository has them. The upstream has just shown it."""
-        records, hints = self.registry.mounts.records, self.registry.mounts.hints
-        if size_bytes is not None and size_bytes <= INLINE_LIMIT_BYTES:  # such a blob has no hint
-            return await records.read_blob(repo, digest)
+    async def _without_bytes(
+        self, source: BlobSource, repo: RepositoryName, digest: Digest, copy: Copy
+    ) -> BlobValue | None:
+        """Open the blob at the upstream, and return it without its bytes if the bucket has them. Both take a while."""
+        registry = self.registry
+        present = Present(registry.mounts.records, registry.mounts.hints, registry.settings.gc.deadline_s)
 
-        async def write(reliance: Reliance) -> BlobValue | None:
-            value = await records.rely_on_blob(repo, digest, reliance) or await hints.find(digest, reliance)
-            if value is None or (size_bytes is not None and value.size_bytes != size_bytes):
-                return None
-            await records.write(repo, "blobs", digest, value, reliance)
+        async def ask() -> None:
+            copy.begin((await source.open()).length)
+
+        try:
+            may_be_here = await beside(partial(present.may_have, repo, digest), ask)
+        except UpstreamError:
+            if (value := await present.own(repo, digest)) is None:
+                raise
             return value
-
-        return await in_time(self.registry.settings.gc.deadline_s, write)
+        return await present.linked(repo, digest, copy.size_bytes) if may_be_here else None
 
     def _explained(self, repo: RepositoryName, digest: Digest, error: Exception) -> Exception:
         """Return what those who wait are told, and log what the operator should know."""

@@ -64,6 +64,10 @@ class Mirror:
             return await self.registry.manifests.stat(repo, reference)
         return await self.manifests.stat(found, repo, reference)
 
+    def fetches(self, repo: RepositoryName, digest: Digest) -> bool:
+        """Say whether a blob that is not here is fetched, so that it need not be looked for by its leases before."""
+        return bool(self._origins(repo)) and not self.blobs.is_absent(repo, digest)
+
     async def fetch(self, repo: RepositoryName, digest: Digest) -> BlobValue | Copy:
         """Fetch a blob that is not here. Raises `BlobUnknown`, `TryAgain`, `TooManyRequests`."""
         found = self._origins(repo)

@@ -47,9 +47,13 @@ class Blobs:
 
         return await self._whole(repo, digest, partial(in_time, self.settings.gc.deadline_s, rely))
 
-    async def find(self, repo: RepositoryName, digest: Digest) -> BlobValue:
-        """Find a blob for reading it (GET). Raises `BlobUnknown`."""
-        return await self._whole(repo, digest, partial(self.records.read_blob, repo, digest))
+    async def find(self, repo: RepositoryName, digest: Digest, *, by_entry_alone: bool = False) -> BlobValue:
+        """Find a blob for reading it (GET). Raises `BlobUnknown`.
+
+        `by_entry_alone`: one call says that it is missing, although a lease may exist, for which the caller then looks.
+        """
+        read = partial(self.records.read_blob, repo, digest, by_entry_alone=by_entry_alone)
+        return await self._whole(repo, digest, read)
 
     async def _whole(
         self, repo: RepositoryName, digest: Digest, read: Callable[[], Awaitable[BlobValue | None]]

@@ -45,13 +45,15 @@ async def read(call: Call) -> Response:
 
 async def _find(call: Call, wanted: Digest) -> BlobValue | Copy:
     """Find a blob here; otherwise begin to copy it from the upstream of the repository. Raises `BlobUnknown`."""
-    blobs = call.registry.blobs
+    repo, blobs, mirror = call.repo, call.registry.blobs, call.context.mirror
+    is_fetched = mirror is not None and mirror.fetches(repo, wanted)
+    find = blobs.stat if call.is_head else partial(blobs.find, by_entry_alone=is_fetched)
     try:
-        return await (blobs.stat(call.repo, wanted) if call.is_head else blobs.find(call.repo, wanted))
+        return await find(repo, wanted)
     except BlobUnknown:
-        if call.context.mirror is None:
+        if mirror is None or not is_fetched:
             raise
-    return await call.context.mirror.fetch(call.repo, wanted)
+    return await mirror.fetch(repo, wanted)
 
 
 def _redirect(url: str, digest: Digest) -> Response:

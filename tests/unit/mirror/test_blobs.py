@@ -24,6 +24,7 @@ from tests.unit.mirror.support import (
 from tests.unit.registry.support import sent, until
 from tests.unit.s3.scripted import Drop, Reply
 from tests.unit.upstream.upstreams import Upstream, ranged
+from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.core.units import KIB, MIB
@@ -223,6 +224,18 @@ async def test_an_upstream_that_is_down_is_said_to_be() -> None:
         upstream.scripts[LAYER_PATH] = [Reply(503)]
         answer = await replica.client.get(HERE)
         assert (answer.status_code, answer.headers["Retry-After"]) == (429, "5")
+
+
+async def test_a_blob_that_lost_its_entry_is_served_although_the_upstream_is_down() -> None:
+    """Its lease says that it is here; for a mirrored repository that is asked last."""
+    repo, digest = RepositoryName(LOCAL), Digest.parse(LAYER_DIGEST)
+    async with world() as (upstream, replica):
+        session = replica.registry.uploads.begin(repo, "sha256")
+        await replica.registry.uploads.finish(session, digest, sent(LAYER), None, len(LAYER))
+        replica.store.objects.pop(keys.entry(repo, "blobs", digest))
+        upstream.scripts[LAYER_PATH] = [Reply(503)]
+        assert (await replica.client.get(HERE)).content == LAYER
+        assert keys.entry(repo, "blobs", digest) in replica.store.objects
 
 
 async def test_bytes_that_another_repository_has_are_not_fetched() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeVar
+
 import trio
 
 from tests.calls import CallLog
@@ -10,7 +12,12 @@ from tests.unit.registry.support import until
 from tests.unit.upstream.upstreams import Upstream
 from zotpy.store.memory_store import MemoryStore
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
 V1 = image()
+BEFORE_THE_UPSTREAM = ["get entries", "put mirror"]
+T = TypeVar("T")
 
 
 async def counted(interval_s: float) -> dict[str, list[str]]:
@@ -46,9 +53,38 @@ async def test_without_an_interval_no_note_is_read_or_written() -> None:
     assert not [call for call in calls["tag"] if call.endswith("mirror")]
 
 
-async def test_a_blob_costs_its_push_and_seven_calls() -> None:
+async def test_a_blob_costs_its_push_and_six_calls() -> None:
     """It is looked for twice, the turn is taken and given back, and the hints are asked for bytes that are here."""
     calls = await counted(0.0)
     assert sorted(call for call in calls["blob"] if call.endswith("mirror")) == ["delete mirror", "put mirror"]
-    parts, of_a_push, of_the_mirror = 3, 6, 7
+    parts, of_a_push, of_the_mirror = 3, 6, 6
     assert len(calls["blob"]) == parts + of_a_push + of_the_mirror
+
+
+class Impatient(CallLog):
+    """Answers what is asked of it after the first two calls only once the upstream was asked as well."""
+
+    upstream: Upstream | None = None
+    """`None`: it answers everything at once."""
+
+    async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
+        """Wait for the upstream from the third call on."""
+        upstream = self.upstream
+        if upstream is not None and len(self.calls) >= len(BEFORE_THE_UPSTREAM):
+            await until(lambda: bool(upstream.asked))
+        return await super().call(operation, key, run)
+
+
+async def test_the_upstream_is_asked_for_a_blob_after_two_calls() -> None:
+    """The entry says that the blob is not here, and the turn that nobody else fetches it: the rest can wait."""
+    async with trio.open_nursery() as nursery:
+        upstream, memory = Upstream(), MemoryStore()
+        await upstream.server.start(nursery)
+        give(upstream, V1)
+        log = Impatient(memory)
+        async with mirroring(nursery, [mirrored(upstream.url)], memory, log) as replica:
+            with log.counted() as calls:
+                log.upstream = upstream
+                assert (await replica.client.get(HERE)).content == LAYER
+        assert [f"{call.operation} {call.key.partition('/')[0]}" for call in calls.made[:2]] == BEFORE_THE_UPSTREAM
+        nursery.cancel_scope.cancel()
