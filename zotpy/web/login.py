@@ -1,7 +1,7 @@
 """Who makes a request, by the credentials that it carries, and so what it may do."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from zotpy.auth.authenticator import Authenticator, BearerReader
@@ -75,7 +75,7 @@ class Login:
         """Return who makes a request; `ANONYMOUS` without credentials. Raises as `admit`."""
         shown = read_authorization(request.headers.getlist("Authorization"))
         if isinstance(shown, Credentials):
-            return await self.identify(replace(shown, client=request.reached.client))
+            return await self.identify(Credentials(shown.name, shown.password, request.reached.client))
         if isinstance(shown, Bearer):
             return await self.read(shown.token, continues=request.route == UPLOAD)
         for recognizer in self.recognizers:
