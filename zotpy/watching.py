@@ -50,15 +50,13 @@ class Watched(Generic[Content]):
         self._seen = signature
         try:
             self.latest = await trio.to_thread.run_sync(self._read)
-        except OSError as error:  # perhaps no file handle was left, so the next look tries again
-            # As they are now: had they changed after the look, the next one would tell the same again.
-            signature = await trio.to_thread.run_sync(signature_of, *self.files)
-            told, self._told = self._told, (signature, str(error))
-            if told != self._told:
+        except (OSError, ValueError) as error:
+            if await trio.to_thread.run_sync(signature_of, *self.files) != signature:
+                return  # they have changed meanwhile, so the next look reads them again, and tells of them once
+            # What could not be opened is tried again at each look: perhaps no file handle was left.
+            told, self._told = self._told, (signature, str(error)) if isinstance(error, OSError) else None
+            if self._told is None or told != self._told:
                 self.on_unusable(error)
-        except ValueError as error:
-            self._told = None
-            self.on_unusable(error)
         else:
             self._told = None
             self.on_renewed()
