@@ -18,6 +18,7 @@ from zotpy.commands.export import add_export
 from zotpy.commands.fsck import add_fsck
 from zotpy.commands.gc import add_gc
 from zotpy.commands.import_ import add_import
+from zotpy.commands.sync import add_sync
 from zotpy.config import ConfigError, load_settings
 from zotpy.http.private_parts import SERVER
 from zotpy.libraries import LibraryChanged, check
@@ -45,6 +46,7 @@ _EXAMPLES = """examples:
                                         copy what another registry has and this one has not
   zotpy export -c /etc/zotpy/config.yaml team/app --to oci-archive:app.tar
                                         write a repository into a file, for a machine without a network
+  zotpy sync -c /etc/zotpy/config.yaml  copy what is new in the registries of extensions.sync with a pollInterval
 
 exit codes: 0 done, 1 failed, 2 wrong arguments or configuration
 """
@@ -180,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     add_fsck(commands)
     add_import(commands)
     add_export(commands)
+    add_sync(commands)
     return parser
 
 

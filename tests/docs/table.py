@@ -177,6 +177,12 @@ WAYS: dict[str, dict[str, Way]] = {
         "zotpy import -c /etc/zotpy/config.yaml --credentials-file /srv/logins.json"
         " 'https://old.example/team/**'": Run(),
     },
+    "docs/mirror.md": {
+        "zotpy sync -c /etc/zotpy/config.yaml": Covered("blackbox/test_sync.py::test_runs_one_after_another"),
+        "zotpy sync -c /etc/zotpy/config.yaml --registry https://registry.example.org --json": Covered(
+            "blackbox/test_sync.py::test_what_is_named"
+        ),
+    },
     "docs/configuration.md": {
         "zotpy serve -c config.yaml": Run(),
         "zotpy verify -c config.yaml": Run(),

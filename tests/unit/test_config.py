@@ -209,7 +209,7 @@ def test_all_problems_are_reported_at_once(load: Load) -> None:
         ({"extensions": {"lint": {"mandatoryAnnotations": ["a"]}}}, "extensions.lint"),
         ({"extensions": {"lint": {"enable": "sure"}}}, "extensions.lint.enable"),
         (
-            {"extensions": {"sync": {"registries": [{"urls": ["u"]}, {"urls": ["u"], "OnlySigned": True}]}}},
+            {"extensions": {"sync": {"registries": [{"urls": ["u"]}, {"urls": ["u"], "OnlySigned": "perhaps"}]}}},
             "extensions.sync.registries[1].onlySigned",
         ),
         ({"extensions": {"events": {"sinks": [{"type": "http", "address": "http://x"}]}}}, "extensions.events"),

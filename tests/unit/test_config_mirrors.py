@@ -63,7 +63,14 @@ def test_a_section_of_zot_is_read(tmp_path: Path) -> None:
                         {"prefix": "**", "tags": {"regex": "^v", "excludeRegex": "rc", "semver": True}},
                     ],
                 },
-                {"urls": ["https://elsewhere.example.com"]},
+                {
+                    "urls": ["https://elsewhere.example.com"],
+                    "pollInterval": "6h",
+                    "onlySigned": True,
+                    "syncLegacyCosignTags": False,
+                    "content": [{"prefix": "a"}],
+                },
+                {"urls": ["https://nowhere.example.com"]},
             ],
         },
     )
@@ -86,12 +93,26 @@ def test_a_section_of_zot_is_read(tmp_path: Path) -> None:
                 requests_at_once=7,
                 requests_per_second=2.5,
                 timeout_s=600.0,
+                has_content=True,
             ),
+            MirroredRegistry(
+                ("https://elsewhere.example.com",),
+                (MirroredContent("a"),),
+                on_demand=False,
+                poll_interval_s=21600.0,
+                has_content=True,
+                only_signed=True,
+                cosign_tags=False,
+            ),
+            MirroredRegistry(("https://nowhere.example.com",), on_demand=False),
         ),
         credentials=credentials,
     )
-    (warning,) = settings.warnings
-    assert warning.startswith("extensions.sync.downloadDir has no effect: ")
+    assert settings.mirror.mirrored == settings.mirror.registries[:1]
+    assert settings.mirror.polled == settings.mirror.registries[1:2]
+    ignored, polled = settings.warnings
+    assert ignored.startswith("extensions.sync.downloadDir has no effect: ")
+    assert polled.endswith("run `zotpy sync`")
 
 
 def test_an_entry_alone_has_the_defaults(tmp_path: Path) -> None:
@@ -108,6 +129,7 @@ def test_an_entry_alone_has_the_defaults(tmp_path: Path) -> None:
     ("entry", "path"),
     [
         ({"pollInterval": "6h"}, "pollInterval"),
+        ({"pollInterval": "5s", "content": [{"prefix": "a"}]}, "pollInterval"),
         ({"onlySigned": True}, "onlySigned"),
         ({"credentialHelper": "ecr"}, "credentialHelper"),
         ({"oauth2CredentialHelper": {"tokenURL": "https://x"}}, "oauth2CredentialHelper"),

@@ -76,10 +76,12 @@ MAY_IMPORT = {
     "zotpy.upstream trio",
     "zotpy.exporting": "zotpy.concurrency zotpy.core zotpy.importing zotpy.layouts zotpy.registry zotpy.settings "
     "zotpy.store trio",
+    "zotpy.syncing": "zotpy.core zotpy.importing zotpy.mirror zotpy.registry zotpy.settings zotpy.startup "
+    "zotpy.upstream structlog",
     "zotpy.inspection": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.settings zotpy.store trio",
     "zotpy.commands": "zotpy.auth zotpy.bucket zotpy.collecting zotpy.collector zotpy.concurrency zotpy.config "
     "zotpy.core zotpy.exporting zotpy.importing zotpy.inspection zotpy.layouts zotpy.settings zotpy.startup "
-    "zotpy.storage zotpy.store zotpy.telemetry zotpy.upstream prometheus_client rich structlog trio",
+    "zotpy.storage zotpy.store zotpy.syncing zotpy.telemetry zotpy.upstream prometheus_client rich structlog trio",
     "zotpy.cli": "zotpy zotpy.commands zotpy.config zotpy.http zotpy.libraries zotpy.release zotpy.server "
     "zotpy.settings zotpy.startup zotpy.telemetry zotpy.workers structlog trio",
     "zotpy.__main__": "zotpy.cli",

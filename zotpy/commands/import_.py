@@ -1,7 +1,6 @@
 """`zotpy import`: copies repositories of another registry, or of OCI layouts, into the bucket."""
 
 import argparse
-import json
 import re
 import sys
 from functools import partial
@@ -93,7 +92,8 @@ def _rate(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from zotpy.commands.shared import look_at_bucket, read_settings  # noqa: PLC0415 - what `--help` does without
+    from zotpy.commands.copied import tell  # noqa: PLC0415 - what `--help` does without
+    from zotpy.commands.shared import look_at_bucket, read_settings  # noqa: PLC0415 - the same
     from zotpy.config import ConfigError  # noqa: PLC0415 - the same
     from zotpy.importing.jobs import plan  # noqa: PLC0415 - the same
     from zotpy.importing.tally import Tally  # noqa: PLC0415 - the same
@@ -108,7 +108,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         done = look_at_bucket(partial(_import, settings, jobs, tally))
     finally:  # what was copied, before the store failed or the user pressed Ctrl-C
-        _tell(options, tally)
+        tell(tally, as_json=options.json)
     return 0 if done and not tally.problems else 1
 
 
@@ -133,19 +133,3 @@ async def _import(settings: "Settings", jobs: "list[Job]", tally: "Tally") -> bo
             return True
 
         return await shown(tally, do_all)
-
-
-def _tell(options: argparse.Namespace, tally: "Tally") -> None:
-    from zotpy.commands.shared import size  # noqa: PLC0415
-
-    if options.json:
-        print(json.dumps(tally.as_dict(), indent=2))  # noqa: T201 - said at the terminal
-        return
-    for problem in tally.problems:
-        print(f"not copied: {problem}", file=sys.stderr)  # noqa: T201 - the same
-    if tally.problems_unnamed:
-        print(f"not copied: {tally.problems_unnamed} more", file=sys.stderr)  # noqa: T201 - the same
-    tags = f"{tally.tags_copied} tags copied, {tally.tags_unchanged} unchanged"
-    blobs = f"{tally.blobs_copied} blobs ({size(tally.bytes_copied)})"
-    print(f"{tally.repositories} repositories, {tags}")  # noqa: T201 - the same
-    print(f"{tally.manifests_copied} manifests, {tally.referrers_copied} referrers and {blobs} copied")  # noqa: T201

@@ -37,7 +37,7 @@ def build(
 ) -> Settings:
     """Put the settings together; the values must not contradict each other."""
     retention, gc = RetentionSettings(**values.get("retention", {})), GcSettings(**values.get("gc", {}))
-    access = values.get("http", {}).get("access")
+    access, mirror = values.get("http", {}).get("access"), MirrorSettings(**values.get("mirror", {}))
     storage = {"root_directory": default_root(environ), **values.get("storage", {})}
     return Settings(
         http=HttpSettings(**values.get("http", {})),
@@ -51,7 +51,7 @@ def build(
         lists=ListSettings(**values.get("lists", {})),
         retention=retention,
         metrics=MetricsSettings(**values.get("metrics", {})),
-        mirror=MirrorSettings(**values.get("mirror", {})),
+        mirror=mirror,
         warnings=(
             *warnings,
             *raised(retention, gc),
@@ -60,6 +60,7 @@ def build(
             *unlocked(values),
             *claimless(values),
             *open_logins(values),
+            *polled(mirror),
         ),
         source=source,
     )
@@ -72,6 +73,15 @@ def counting(upload: UploadSettings, gc: GcSettings) -> UploadSettings:
         hold_timeout_s=min(upload.hold_timeout_s, HOLD_PER_DEADLINE * gc.deadline_s),
         body_idle_timeout_s=max(upload.body_idle_timeout_s, upload.body_stall_timeout_s),
     )
+
+
+def polled(mirror: MirrorSettings) -> Iterator[str]:
+    """Say that a replica copies nothing that no client asked for."""
+    if mirror.polled:
+        yield (
+            "extensions.sync.registries has pollInterval, and a replica does not copy by itself: let a timer or a"
+            " CronJob run `zotpy sync`"
+        )
 
 
 def unlocked(values: Values) -> Iterator[str]:

@@ -24,15 +24,14 @@ from zotpy.settings.mirror import MirroredContent, MirroredRegistry, MirroredTag
 
 MOST_REGISTRIES, MOST_URLS, MOST_CONTENT = 64, 8, 256
 LONGEST_INTERVAL_S = 30 * 86400.0
+LEAST_POLL_S = 60.0
 _NAME = re.compile(r"(?:[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*", re.ASCII)
 _REFUSED = {
-    "pollInterval": "zotpy mirrors on demand only, and has no timer yet: remove this and set onDemand to true",
-    "onlySigned": "zotpy looks at no signatures yet: remove this",
     "credentialHelper": "zotpy asks no helper for credentials yet: write them into credentialsFile, and remove this",
     "oauth2CredentialHelper": "zotpy asks no token service of your own yet: remove this, and use credentialsFile",
 }
-_IGNORED = ("preserveDigest", "syncLegacyCosignTags", "disableHTTP2", "maxIdleConnsPerHost", "onDemand")
-"""What is so in any case: digests are preserved, cosign's tags are tags like others, and HTTP/1.1 is spoken."""
+_IGNORED = ("preserveDigest", "disableHTTP2", "maxIdleConnsPerHost")
+"""What is so in any case: digests are preserved, and HTTP/1.1 is spoken."""
 _REGISTRY: dict[str, tuple[str, Reader]] = {
     "tlsVerify": ("tls_verify", read_flag),
     "maxRetries": ("max_retries", read_count(0, 100)),
@@ -41,8 +40,10 @@ _REGISTRY: dict[str, tuple[str, Reader]] = {
     "manifestCheckInterval": ("check_interval_s", read_between(0, LONGEST_INTERVAL_S)),
     "reqConcurrent": ("requests_at_once", read_count(1, 1000)),
     "syncTimeout": ("timeout_s", read_duration),
+    "onlySigned": ("only_signed", read_flag),
+    "syncLegacyCosignTags": ("cosign_tags", read_flag),
 }
-_KNOWN = (*_REGISTRY, *_REFUSED, *_IGNORED, "urls", "content", "certDir", "reqPerSec")
+_KNOWN = (*_REGISTRY, *_REFUSED, *_IGNORED, "urls", "content", "certDir", "reqPerSec", "onDemand", "pollInterval")
 T = TypeVar("T")
 
 
@@ -65,7 +66,7 @@ class _Reading(Sections):
     """Reads registries, and notes each mistake with its path."""
 
     def registry(self, value: object, path: str) -> MirroredRegistry | None:
-        """Read one of them; `None` if nothing is fetched from it on demand."""
+        """Read one of them; `None` if something is wrong with any."""
         parts = self._section(value, path, _KNOWN)
         for name, problem in _REFUSED.items():
             if asks(parts.get(name)):
@@ -88,10 +89,26 @@ class _Reading(Sections):
         if len(content) > MOST_CONTENT:
             self._note(f"{path}.content", f"write at most {MOST_CONTENT}")
         if content:
-            fields["content"] = tuple(content)
+            fields |= {"content": tuple(content), "has_content": True}
         urls = self._urls(parts.get("urls"), f"{path}.urls")
         is_on = self._read(read_flag, parts.get("onDemand", False), f"{path}.onDemand", default=False)
-        return MirroredRegistry(urls, **fields) if is_on and not self.problems else None
+        self._polling(parts, path, fields, is_on=is_on)
+        return MirroredRegistry(urls, on_demand=is_on, **fields) if not self.problems else None
+
+    def _polling(self, parts: dict[str, Any], path: str, fields: dict[str, Any], *, is_on: bool) -> None:
+        """Read what `zotpy sync` needs."""
+        if asks(parts.get("pollInterval")):
+            read = read_between(LEAST_POLL_S, LONGEST_INTERVAL_S)
+            interval_s = self._read(read, parts["pollInterval"], f"{path}.pollInterval", default=LEAST_POLL_S)
+            fields["poll_interval_s"] = interval_s
+            if "content" not in fields:
+                self._note(f"{path}.pollInterval", 'say with content what is copied; for everything, prefix: "**"')
+        if is_on and fields.get("only_signed"):
+            self._note(
+                f"{path}.onlySigned",
+                "zotpy looks for signatures in `zotpy sync` alone, and not when a client asks: set onDemand to"
+                " false, or remove this",
+            )
 
     def _urls(self, value: object, path: str) -> tuple[str, ...]:
         listed = self._list(value, path)

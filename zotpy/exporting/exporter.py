@@ -58,9 +58,9 @@ class Exporter:
         tags = await self._tags()
         companions = {tag: its_stem for tag in tags if (its_stem := companion_of(tag)) is not None}
         for tag in tags:
-            if tag not in companions and self.selection.wants_tag(tag):
+            if tag not in companions and self.selection.wants_tag(self.repo.text, tag):
                 await self._tag(tag)
-        for tag in self.selection.belonging(companions, self._done):
+        for tag in self.selection.belonging(self.repo.text, companions, self._done):
             await self._tag(tag)
         await self.writer.finish(list(self._listed.values()))
         self.exported.repositories += 1

@@ -3,7 +3,7 @@
 So the order is that of a push, and an import that is stopped anywhere leaves nothing that is not whole.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,12 +12,15 @@ from typing import Protocol
 import trio
 
 from zotpy.concurrency import gather
+from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, ManifestUnknown
 from zotpy.core.manifest_facts import ManifestFacts, parse_manifest
 from zotpy.core.names import Reference, RepositoryName, Tag
+from zotpy.importing.selection import companion_of
 from zotpy.importing.sources import Source
 from zotpy.importing.tally import Tally
+from zotpy.registry.manifests import Found
 from zotpy.registry.registry import Registry
 from zotpy.upstream import ManifestBody, NotAtUpstream, UpstreamRefused
 
@@ -72,6 +75,18 @@ class Locks:
                 self._held[what] = lock, users - 1
 
 
+@dataclass(frozen=True, slots=True)
+class Mirroring:
+    """Tags that follow those of the source. A tag that was pushed here is ours, and stays."""
+
+    admits: Callable[[str, Digest], Awaitable[bool]] | None = None
+    """Says whether an image of a repository, as the source names it, may come; `None`: each may."""
+
+    async def takes(self, repo: str, tag: Tag, digest: Digest) -> bool:
+        """Say whether what a tag names may come. What belongs to an image comes with it."""
+        return self.admits is None or companion_of(tag.text) is not None or await self.admits(repo, digest)
+
+
 @dataclass(eq=False, slots=True)
 class Copier:
     """Copies manifests and blobs of one source. Raises `RegistryError`, `UpstreamError`, `StoreError`, `TooDeep`."""
@@ -82,6 +97,8 @@ class Copier:
     tally: Tally
     at_once: int
     """How many blobs of one manifest are copied at once."""
+    mirroring: Mirroring | None = None
+    """How tags are copied that follow the source; `None`: what is copied is ours from then on."""
     locks: Locks = field(default_factory=Locks)
     places: trio.Semaphore = field(init=False)
     """For the blobs that are copied at once, of all manifests."""
@@ -89,26 +106,43 @@ class Copier:
     def __post_init__(self) -> None:
         self.places = trio.Semaphore(self.at_once)
 
-    async def tag(self, repo: Names, tag: Tag) -> Digest:
-        """Copy a tag, unless it names the same manifest here already. Return the digest of its manifest."""
+    async def tag(self, repo: Names, tag: Tag) -> Digest | None:
+        """Copy a tag, unless it names the same manifest here already. Return the digest of its manifest.
+
+        `None`: the tag does not follow the source.
+        """
         here = await self._find(repo.target, tag)
         if here is not None:
+            if self.mirroring is not None and not here.value.is_mirrored:
+                self.tally.tags_kept += 1
+                return None
             there = await self.source.digest_of(repo.source, tag.text)
-            if here == there:
+            if here.digest == there and await self._is_whole(repo, here):
                 self.tally.tags_unchanged += 1
-                return here
+                return there
         body = await self.source.manifest(repo.source, tag.text)
-        if here == body.digest:
+        if here is not None and here.digest == body.digest and await self._is_whole(repo, here):
             self.tally.tags_unchanged += 1
-            return here
-        await self._copy(repo, body, tag)
+            return body.digest
+        if self.mirroring is not None and not await self.mirroring.takes(repo.source, tag, body.digest):
+            self.tally.tags_unsigned += 1
+            return None
+        await self._copy(repo, body, tag, here=here)
         self.tally.tags_copied += 1
         return body.digest
+
+    async def _is_whole(self, repo: Names, tagged: Found) -> bool:
+        """Say whether all is here that a tag leads to: a mirror on demand fetches parts only when clients ask."""
+        if not tagged.value.is_mirrored:
+            return True
+        found = await self._find(repo.target, tagged.digest)
+        return self.mirroring is not None and found is not None and not found.value.is_mirrored
 
     async def manifest(self, repo: Names, digest: Digest, depth: int = 0) -> bool:
         """Copy a manifest with what it names, and return `True`, unless it is here already."""
         async with self.locks.only((repo.target, digest)):
-            if await self._find(repo.target, digest) is not None:
+            found = await self._find(repo.target, digest)
+            if found is not None and not found.value.is_mirrored:
                 self.tally.manifests_present += 1
                 return False
             await self._copy(repo, await self.source.manifest(repo.source, str(digest)), digest, depth)
@@ -130,8 +164,10 @@ class Copier:
                 waiting += [(child, depth + 1) for child in new]
         return found
 
-    async def _copy(self, repo: Names, body: ManifestBody, reference: Reference, depth: int = 0) -> None:
-        """Copy what a manifest names, then make it exist here."""
+    async def _copy(
+        self, repo: Names, body: ManifestBody, reference: Reference, depth: int = 0, here: Found | None = None
+    ) -> None:
+        """Copy what a manifest names, then make it exist here. `here` is what the tag named before."""
         if depth > DEEPEST:
             msg = f"manifests name each other more than {DEEPEST} deep"
             raise TooDeep(msg)
@@ -141,15 +177,21 @@ class Copier:
         calls += [partial(self._child_or_other, repo, facts, digest, depth) for digest in facts.manifests]
         await gather(*calls, limit=self.at_once)
         tags = [reference] if isinstance(reference, Tag) else []
-        await self.registry.manifests.push(
-            repo.target,
-            body.digest,
-            body.content,
-            media_type,
-            extra_tags=tags,
-            immutable=[tag for tag in tags if self.is_immutable(repo.target.text, tag.text)],
-        )
+        immutable = [tag for tag in tags if self.is_immutable(repo.target.text, tag.text)]
+        manifests, content = self.registry.manifests, body.content
+        if self.mirroring is not None and isinstance(reference, Tag):
+            whole, condition = (body.digest, content, media_type), self._unless_pushed(here)
+            await manifests.follow(repo.target, whole, reference, condition, is_immutable=bool(immutable))
+        else:
+            await manifests.push(repo.target, body.digest, content, media_type, extra_tags=tags, immutable=immutable)
         self.tally.manifests_copied += 1
+
+    def _unless_pushed(self, here: Found | None) -> Condition | None:
+        """Return what keeps a tag that follows the source from replacing one that is pushed here meanwhile."""
+        features = self.registry.store.features
+        if not (features.conditional_create and features.conditional_replace):
+            return None
+        return Condition.absent() if here is None else Condition.names(here.digest)
 
     async def _blob_or_other(self, repo: Names, facts: ManifestFacts, digest: Digest, depth: int) -> None:
         """Copy a blob, or the manifest that it is after all. If the source has neither, the push decides."""
@@ -192,9 +234,9 @@ class Copier:
                 await self.registry.uploads.finish(session, digest, body, None, stream.length)
             self.tally.blobs_copied += 1
 
-    async def _find(self, repo: RepositoryName, reference: Reference) -> Digest | None:
+    async def _find(self, repo: RepositoryName, reference: Reference) -> Found | None:
         try:
-            return (await self.registry.manifests.stat(repo, reference)).digest
+            return await self.registry.manifests.stat(repo, reference)
         except ManifestUnknown:
             return None
 

@@ -9,11 +9,10 @@ import trio
 
 from zotpy.concurrency import plain_errors
 from zotpy.core.digests import Digest
-from zotpy.core.errors import RegistryError, TooManyRequests, TryAgain
-from zotpy.core.globs import read_glob
+from zotpy.core.errors import PreconditionFailed, RegistryError, TooManyRequests, TryAgain
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.importing.copying import Copier, TooDeep
-from zotpy.importing.selection import Selection, companion_of, is_pattern
+from zotpy.importing.selection import Choice, companion_of
 from zotpy.importing.sources import Source
 from zotpy.importing.tally import Tally
 from zotpy.upstream import NotAtUpstream, UpstreamError, UpstreamRefused, UpstreamUnavailable
@@ -47,21 +46,18 @@ class Importer:
 
     source: Source
     copier: Copier
-    selection: Selection
+    selection: Choice
     tally: Tally
     at_once: int
+    timeout_s: float = float("inf")
+    """How long one tag may take."""
     _failures: int = 0
 
     async def run(self) -> None:
         """Copy it all. What cannot be copied is noted. Raises `UpstreamError`, `SourceGone`, `StoreError`."""
-        await for_each(self._repositories(), self.at_once, self._repository)
-
-    def _repositories(self) -> AsyncIterator[str]:
-        wanted = self.selection.repositories
-        if wanted and not any(map(is_pattern, wanted)):
-            return Listed(wanted)
-        patterns = [read_glob(text) for text in wanted]
-        return Chosen(self.source.repositories(), lambda name: not patterns or any(p.match(name) for p in patterns))
+        await for_each(Listed(self.selection.named), self.at_once, self._repository)
+        if self.selection.needs_list:
+            await for_each(Chosen(self.source.repositories(), self.selection.wants), self.at_once, self._repository)
 
     async def _repository(self, name: str) -> None:
         try:
@@ -71,9 +67,9 @@ class Importer:
             self._note(name, error)
             return
         companions = {tag: its_stem for tag in tags if (its_stem := companion_of(tag)) is not None}
-        ordinary = [tag for tag in tags if tag not in companions and self.selection.wants_tag(tag)]
+        ordinary = [tag for tag in tags if tag not in companions and self.selection.wants_tag(name, tag)]
         await for_each(Listed(ordinary), self.at_once, partial(self._tag, repo))
-        belonging = self.selection.belonging(companions, repo.copied)
+        belonging = self.selection.belonging(name, companions, repo.copied)
         await for_each(Listed(belonging), self.at_once, partial(self._tag, repo))
         self.tally.repositories += 1
 
@@ -82,13 +78,18 @@ class Importer:
         where = f"{repo.source}:{tag}"
         for attempt in range(ATTEMPTS):
             try:
-                digest = await self.copier.tag(repo, Tag.parse(tag))
-                await self._referrers(repo, digest)
-            except (TryAgain, TooManyRequests) as error:
+                with trio.fail_after(self.timeout_s):
+                    digest = await self.copier.tag(repo, Tag.parse(tag))
+                    if digest is not None:
+                        await self._referrers(repo, digest)
+            except (TryAgain, TooManyRequests, PreconditionFailed) as error:
                 if attempt + 1 == ATTEMPTS:
                     self._note(where, error)
                     return
-                await trio.sleep(error.retry_after_s)
+                await trio.sleep(0 if isinstance(error, PreconditionFailed) else error.retry_after_s)
+            except trio.TooSlowError:
+                self.tally.add_problem(f"{where}: it was not here after {self.timeout_s:g} s")
+                return
             except (RegistryError, UpstreamError, TooDeep) as error:
                 is_absent = isinstance(error, NotAtUpstream) and not isinstance(error, UpstreamRefused)
                 if not is_absent or not await self._is_gone(repo, tag):

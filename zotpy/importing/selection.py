@@ -3,17 +3,58 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
 
 from zotpy.core.digests import Digest
+from zotpy.core.globs import read_glob
 from zotpy.core.names import RepositoryName
 
 _COMPANION = re.compile(r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{121})(?:\..*)?")
 _GLOB_SIGNS = frozenset("*?[{\\")
 
 
+class Choice(Protocol):
+    """What is copied. Repositories have the names of the source."""
+
+    @property
+    def named(self) -> Sequence[str]:
+        """Repositories that are copied without a look at the source's list."""
+        ...
+
+    @property
+    def needs_list(self) -> bool:
+        """Whether the source must list its repositories."""
+        ...
+
+    @property
+    def referrers(self) -> bool:
+        """Whether signatures and other referrers come along."""
+        ...
+
+    def wants(self, repo: str) -> bool:
+        """Say whether a repository of the list is copied."""
+        ...
+
+    def target(self, repo: str) -> RepositoryName:
+        """Return what a repository is called here. Raises `NameInvalid`."""
+        ...
+
+    def wants_tag(self, repo: str, tag: str) -> bool:
+        """Say whether a tag is copied for its own sake."""
+        ...
+
+    def belonging(self, repo: str, companions: Mapping[str, str], copied: Iterable[Digest]) -> Sequence[str]:
+        """Return which of the tags that belong to images come along.
+
+        `companions` are those tags with the stems of their images, `copied` the images that come.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which repositories and tags, and what they are called here."""
+    """Which repositories and tags, and what they are called here; see `Choice`."""
 
     repositories: Sequence[str] = ()
     """Names, or patterns as in `accessControl`; none: all repositories."""
@@ -26,27 +67,45 @@ class Selection:
     referrers: bool = True
     """Whether signatures and other referrers come along."""
 
-    def wants_tag(self, tag: str) -> bool:
-        """Say whether a tag is imported for its own sake."""
+    @property
+    def named(self) -> Sequence[str]:
+        """See `Choice`."""
+        return () if any(map(is_pattern, self.repositories)) else self.repositories
+
+    @property
+    def needs_list(self) -> bool:
+        """See `Choice`."""
+        return not self.named
+
+    def wants(self, repo: str) -> bool:
+        """See `Choice`."""
+        return not self.repositories or any(_compiled(text).match(repo) for text in self.repositories)
+
+    def wants_tag(self, repo: str, tag: str) -> bool:
+        """See `Choice`."""
+        del repo
         if any(pattern.fullmatch(tag) for pattern in self.excluded):
             return False
         return not self.tags or any(pattern.fullmatch(tag) for pattern in self.tags)
 
-    def belonging(self, companions: Mapping[str, str], copied: Iterable[Digest]) -> Sequence[str]:
-        """Return which of the tags that belong to images come along.
-
-        `companions` are those tags with the stems of their images, `copied` the images that come.
-        """
+    def belonging(self, repo: str, companions: Mapping[str, str], copied: Iterable[Digest]) -> Sequence[str]:
+        """See `Choice`."""
+        del repo
         if not self.referrers:
             return []
         if not self.tags and not self.excluded:
             return list(companions)
-        stems = set(map(stem, copied))
-        return [tag for tag, its_stem in companions.items() if its_stem in stems]
+        return of_images(companions, copied)
 
     def target(self, repo: str) -> RepositoryName:
-        """Return what a repository is called here. Raises `NameInvalid`."""
+        """See `Choice`."""
         return RepositoryName.parse(f"{self.destination}/{repo}" if self.destination else repo)
+
+
+def of_images(companions: Mapping[str, str], copied: Iterable[Digest]) -> Sequence[str]:
+    """Return which tags belong to images that come; see `Choice.belonging`."""
+    stems = set(map(stem, copied))
+    return [tag for tag, its_stem in companions.items() if its_stem in stems]
 
 
 def is_pattern(text: str) -> bool:
@@ -66,3 +125,8 @@ def companion_of(tag: str) -> str | None:
 def stem(digest: Digest) -> str:
     """Return how tags begin that belong to an image."""
     return f"{digest.algorithm}-{digest.hex}"[:128]
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return read_glob(pattern)

@@ -15,6 +15,10 @@ class Tally:
     tags_copied: int = 0
     tags_unchanged: int = 0
     """They name the same manifest here already."""
+    tags_kept: int = 0
+    """They were pushed here, and a mirror replaces no such tags."""
+    tags_unsigned: int = 0
+    """They have no signature, and only signed ones were to be copied."""
     tags_gone: int = 0
     """They were deleted at the source while the import ran."""
     manifests_copied: int = 0

@@ -53,7 +53,14 @@ def origins(registries: tuple[MirroredRegistry, ...], repo: RepositoryName) -> I
 
 def local_name(registry: MirroredRegistry, name: RepositoryName) -> RepositoryName | None:
     """Return what a repository of an upstream is called here; `None`: it is not mirrored."""
-    return next((found for content in registry.content if (found := here(content, name)) is not None), None)
+    found = content_of(registry, name)
+    return None if found is None else found[1]
+
+
+def content_of(registry: MirroredRegistry, name: RepositoryName) -> tuple[MirroredContent, RepositoryName] | None:
+    """Return the content that a repository of an upstream belongs to, and what it is called here."""
+    named = ((content, here(content, name)) for content in registry.content)
+    return next(((content, found) for content, found in named if found is not None), None)
 
 
 def is_of(registry: MirroredRegistry, namespace: str) -> bool:

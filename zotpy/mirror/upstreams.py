@@ -100,12 +100,17 @@ class Upstreams:
 
 
 @asynccontextmanager
-async def open_upstreams(settings: MirrorSettings, longest_manifest_bytes: int) -> AsyncIterator[Upstreams]:
-    """Open a client for each address. Raises `ValueError` for certificates or credentials that cannot be read."""
+async def open_upstreams(
+    settings: MirrorSettings, longest_manifest_bytes: int, registries: Iterable[MirroredRegistry] | None = None
+) -> AsyncIterator[Upstreams]:
+    """Open a client for each address of these registries; `None`: of those that are mirrored on demand.
+
+    Raises `ValueError` for certificates or credentials that cannot be read.
+    """
     known = await logins(settings.credentials)
     async with AsyncExitStack() as stack:
         opened = {}
-        for registry in settings.mirrored:
+        for registry in settings.mirrored if registries is None else registries:
             upstreams = []
             for url in registry.urls:
                 own = _settings(registry, url, known.get(urlsplit(url).netloc), longest_manifest_bytes)

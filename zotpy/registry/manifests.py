@@ -146,6 +146,25 @@ class Manifests:
         await ManifestPushes(self.records, self.pointers, self.settings).run(push, until_left)
         return Pushed(digest, facts.subject)
 
+    async def follow(
+        self,
+        repo: RepositoryName,
+        body: tuple[Digest, bytes, str | None],
+        tag: Tag,
+        condition: Condition | None,
+        *,
+        is_immutable: bool,
+    ) -> None:
+        """Make a manifest of an upstream exist with all that it names, and a tag that follows the upstream name it.
+
+        `body` is its digest, its bytes and its media type. Raises what `push` raises.
+        """
+        digest, content, content_type = body
+        _, facts = await read_apart(len(content), partial(self._read, digest, content, content_type))
+        value, immutable = ManifestValue(facts.media_type, content), [tag] if is_immutable else []
+        push = ManifestPush(repo, digest, value, facts, [tag], condition, immutable, is_tag_mirrored=True)
+        await ManifestPushes(self.records, self.pointers, self.settings).run(push)
+
     async def keep(self, repo: RepositoryName, reference: Reference, content: bytes, content_type: str | None) -> Found:
         """Make a manifest of an upstream exist. What it names may be missing: it comes when a client asks for it.
 
@@ -154,7 +173,7 @@ class Manifests:
         digest, facts = await read_apart(len(content), partial(self._read, reference, content, content_type))
         value = ManifestValue(facts.media_type, content, is_mirrored=True)
         tags = [reference] if isinstance(reference, Tag) else []
-        push = ManifestPush(repo, digest, value, facts, tags, None)
+        push = ManifestPush(repo, digest, value, facts, tags, None, may_miss=True)
         await ManifestPushes(self.records, self.pointers, self.settings).run(push)
         return Found(digest, value, len(content))
 

@@ -1,4 +1,4 @@
-"""Which other registries are mirrored on demand: `extensions.sync`, in zot's words."""
+"""Which other registries are mirrored, on demand and by `zotpy sync`: `extensions.sync`, in zot's words."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,12 +52,22 @@ class MirroredRegistry:
     requests_per_second: float | None = None
     """How many requests one replica begins at each host; `None`: as many as come."""
     timeout_s: float = 3 * 3600.0
-    """How long the copy of one blob may take."""
+    """How long the copy of one blob may take, or by `zotpy sync` of one tag."""
+    on_demand: bool = True
+    """Whether a replica fetches from it what clients ask for."""
+    poll_interval_s: float | None = None
+    """How often `zotpy sync` copies it; `None`: only if it is named."""
+    has_content: bool = False
+    """Whether `content` was given."""
+    only_signed: bool = False
+    """Whether `zotpy sync` leaves out tags without a signature. Its keys are not looked at."""
+    cosign_tags: bool = True
+    """Whether `zotpy sync` copies cosign's tags, such as `sha256-<hex>.sig`."""
 
 
 @dataclass(frozen=True, slots=True)
 class MirrorSettings:
-    """All registries that are mirrored on demand."""
+    """All registries that are mirrored."""
 
     enable: bool = True
     registries: tuple[MirroredRegistry, ...] = ()
@@ -67,5 +77,10 @@ class MirrorSettings:
 
     @property
     def mirrored(self) -> tuple[MirroredRegistry, ...]:
-        """The registries to ask; none if mirroring is turned off."""
-        return self.registries if self.enable else ()
+        """The registries to ask when a client asks; none if mirroring is turned off."""
+        return tuple(each for each in self.registries if each.on_demand) if self.enable else ()
+
+    @property
+    def polled(self) -> tuple[MirroredRegistry, ...]:
+        """The registries that `zotpy sync` copies; none if mirroring is turned off."""
+        return tuple(each for each in self.registries if each.poll_interval_s) if self.enable else ()

@@ -62,11 +62,11 @@ def test_tags_that_belong_to_an_image(tag: str, its_stem: str | None) -> None:
 def test_tags_are_chosen() -> None:
     """A tag must match one pattern as a whole, and none of those that leave it out."""
     chosen = Selection(tags=[re.compile(r"v1\..*"), re.compile("latest")], excluded=[re.compile(".*-rc")])
-    assert [tag for tag in ("v1.0", "v1.0-rc", "latest", "v2.0", "xv1.0") if chosen.wants_tag(tag)] == [
+    assert [tag for tag in ("v1.0", "v1.0-rc", "latest", "v2.0", "xv1.0") if chosen.wants_tag("app", tag)] == [
         "v1.0",
         "latest",
     ]
-    assert Selection().wants_tag("anything")
+    assert Selection().wants_tag("app", "anything")
 
 
 def test_names_here() -> None:

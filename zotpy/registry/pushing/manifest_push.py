@@ -12,7 +12,7 @@ between, that entry serves as well.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from zotpy.bucket.entries import Seen
@@ -51,6 +51,10 @@ class ManifestPush:
     condition: Condition | None
     immutable: Collection[Tag] = ()
     """Of the tags, those that may name no other manifest than this one once they exist."""
+    may_miss: bool = False
+    """Whether what the manifest names may be missing: it comes when a client asks for it."""
+    is_tag_mirrored: bool = False
+    """Whether the tags are those of an upstream, and not ours."""
     etags: dict[Tag, str] = field(default_factory=dict)
     """For a conditional push: the tags that it may replace."""
 
@@ -95,8 +99,8 @@ class ManifestPushes:
             is_guessed, other = digest in push.facts.guessed, keys.OTHER_KIND[kind]
             if is_guessed and await self.records.rely(push.repo, other, digest, reliance) is not None:
                 return
-            may_miss = (kind == "manifests" or is_guessed) and self.settings.manifest.allow_sparse_indexes
-            if not (may_miss or push.value.is_mirrored):
+            is_sparse = (kind == "manifests" or is_guessed) and self.settings.manifest.allow_sparse_indexes
+            if not (is_sparse or push.may_miss):
                 missing.append(str(digest))
             if len(missing) >= MOST_NAMED:
                 raise ManifestBlobUnknown(sorted(missing))
@@ -175,8 +179,9 @@ class ManifestPushes:
 
     def _names_of(self, push: ManifestPush, lease: Lease) -> list[Call]:
         repo, digest, value = push.repo, push.digest, push.value
+        named = replace(value, is_mirrored=True) if push.is_tag_mirrored else value
         calls: list[Call] = [
-            partial(self.pointers.tags.write, repo, tag, digest, value, push.condition_of(tag), push.etags, lease.due)
+            partial(self.pointers.tags.write, repo, tag, digest, named, push.condition_of(tag), push.etags, lease.due)
             for tag in push.tags
         ]
         if push.facts.subject is not None:

@@ -1,0 +1,95 @@
+"""`zotpy sync`: copies what is new in the registries of `extensions.sync`."""
+
+import argparse
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+from zotpy.commands.arguments import add_bucket_arguments
+
+if TYPE_CHECKING:
+    from zotpy.importing.tally import Tally
+    from zotpy.settings import Settings
+    from zotpy.syncing.jobs import Job
+
+_DESCRIPTION = """Copy what is new in other registries, while replicas serve.
+
+The registries are those of extensions.sync.registries with a pollInterval. Their content says which repositories and
+tags are copied, and what they are called here. Signatures and other referrers come along. The source lists its
+repositories, unless each prefix is a name without stars.
+
+A tag follows the source: if it names another image there, the next run copies that. A tag that was pushed here stays as
+it is. Nothing is deleted here that the source has deleted. The command can be stopped anywhere: the next run copies the
+rest. Run it from a timer or a CronJob.
+
+exit codes: 0 everything is here, 1 something could not be copied, 2 wrong arguments or configuration
+"""
+
+
+def add_sync(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = commands.add_parser(
+        "sync", help="copy what is new in mirrored registries", description=_DESCRIPTION, formatter_class=raw
+    )
+    add_bucket_arguments(parser)
+    parser.add_argument(
+        "--registry",
+        metavar="URL",
+        action="append",
+        default=[],
+        help="only this registry, with a pollInterval or without: an address of it, or its place in the list, from 0;"
+        " repeatable",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from zotpy.commands.copied import tell  # noqa: PLC0415 - what `--help` does without
+    from zotpy.commands.shared import look_at_bucket, read_settings  # noqa: PLC0415 - the same
+    from zotpy.config import ConfigError  # noqa: PLC0415 - the same
+    from zotpy.importing.tally import Tally  # noqa: PLC0415 - the same
+    from zotpy.syncing.jobs import plan  # noqa: PLC0415 - the same
+
+    settings = read_settings(options, {})
+    try:
+        jobs = plan(settings.mirror, options.registry)
+    except ValueError as error:
+        raise ConfigError([str(error)]) from error
+    if not jobs:
+        _complain("nothing to copy: no registry of extensions.sync has a pollInterval")
+    tally = Tally()
+    done = None
+    try:
+        done = look_at_bucket(partial(_sync, settings, jobs, tally)) if jobs else True
+    finally:  # what was copied, before the store failed or the user pressed Ctrl-C
+        tell(tally, as_json=options.json)
+    return 0 if done and not tally.problems else 1
+
+
+async def _sync(settings: "Settings", jobs: "list[Job]", tally: "Tally") -> bool:
+    """Do all jobs, and say whether all registries answered to the end. One that does not holds up no other."""
+    from zotpy.auth.grants import Grants  # noqa: PLC0415
+    from zotpy.commands.progress import shown  # noqa: PLC0415
+    from zotpy.importing.importer import SourceGone  # noqa: PLC0415
+    from zotpy.importing.target import open_target  # noqa: PLC0415
+    from zotpy.upstream import UpstreamError  # noqa: PLC0415
+
+    is_immutable = Grants(settings.http.access).is_immutable
+    async with open_target(settings) as registry:
+
+        async def do_all() -> bool:
+            is_good = True
+            for job in jobs:
+                try:
+                    await job.run(registry, is_immutable, tally)
+                except (UpstreamError, SourceGone) as error:
+                    _complain(f"{job.title}: {error}")
+                    is_good = False
+            return is_good
+
+        return await shown(tally, do_all)
+
+
+def _complain(text: str) -> None:
+    print(f"zotpy: {text}", file=sys.stderr)  # noqa: T201 - said at the terminal

@@ -1,0 +1,103 @@
+"""One run of `zotpy sync`: each registry is copied in turn, from the first of its addresses that answers to the end."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from zotpy.importing.copying import Copier, IsImmutable, Mirroring
+from zotpy.importing.importer import Importer, SourceGone
+from zotpy.importing.sources import RegistrySource
+from zotpy.importing.tally import Tally
+from zotpy.mirror.upstreams import Upstream, open_upstreams
+from zotpy.registry.registry import Registry
+from zotpy.settings.mirror import MirroredRegistry, MirrorSettings
+from zotpy.startup import StartupError
+from zotpy.syncing.choice import MirroredChoice
+from zotpy.syncing.signatures import is_signed
+from zotpy.upstream import UpstreamUnavailable
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One registry."""
+
+    settings: MirrorSettings
+    registry: MirroredRegistry
+
+    @property
+    def title(self) -> str:
+        """The registry, for people."""
+        return self.registry.urls[0]
+
+    async def run(self, here: Registry, is_immutable: IsImmutable, tally: Tally) -> None:
+        """Copy what is new. What cannot be copied is noted.
+
+        Raises `UpstreamError`, `SourceGone`, `StoreError`, and `StartupError` for certificates or credentials that
+        cannot be read.
+        """
+        longest_bytes = here.settings.manifest.max_size_bytes
+        async with AsyncExitStack() as stack:
+            opening = open_upstreams(self.settings, longest_bytes, [self.registry])
+            try:
+                upstreams = await stack.enter_async_context(opening)
+            except ValueError as error:
+                raise StartupError(str(error)) from error
+            *others, last = upstreams.by_registry[self.registry]
+            for upstream in others:
+                noted = len(tally.problems)
+                try:
+                    await self._copy(upstream, here, is_immutable, tally)
+                except (UpstreamUnavailable, SourceGone) as error:
+                    log.warning("upstream_unavailable", upstream=upstream.url, reason=str(error))
+                    del tally.problems[noted:]  # the next address is asked for the same
+                else:
+                    return
+            await self._copy(last, here, is_immutable, tally)
+
+    async def _copy(self, upstream: Upstream, here: Registry, is_immutable: IsImmutable, tally: Tally) -> None:
+        registry, client = self.registry, upstream.manifests
+        source, at_once = RegistrySource(client), registry.requests_at_once
+        mirroring = Mirroring(partial(is_signed, client) if registry.only_signed else None)
+        copier = Copier(source, here, is_immutable, tally, at_once, mirroring)
+        await Importer(source, copier, MirroredChoice(registry), tally, at_once, registry.timeout_s).run()
+
+
+def plan(settings: MirrorSettings, wanted: Sequence[str]) -> list[Job]:
+    """Return what is copied: the registries that are named, or else those that have a `pollInterval`.
+
+    Raises `ValueError` with a sentence that says what is wrong.
+    """
+    chosen = [_named(settings, text) for text in wanted] if wanted else settings.polled
+    return [Job(settings, registry) for registry in dict.fromkeys(chosen)]
+
+
+def _named(settings: MirrorSettings, text: str) -> MirroredRegistry:
+    """Find a registry by its place in the list, or by one of its addresses."""
+    if not settings.enable:
+        msg = "extensions.sync.enable is false"
+        raise ValueError(msg)
+    if text.isdecimal() and text.isascii():
+        found = settings.registries[int(text) : int(text) + 1]
+    else:
+        found = tuple(each for each in settings.registries if set(_urls(text)) & set(each.urls))
+    if not found:
+        known = ", ".join(each.urls[0] for each in settings.registries) or "none"
+        msg = f"--registry {text}: no such registry in extensions.sync.registries, which has {known}"
+        raise ValueError(msg)
+    if not found[0].has_content:
+        msg = f'--registry {text}: say with content what is copied; for everything, prefix: "**"'
+        raise ValueError(msg)
+    return found[0]
+
+
+def _urls(text: str) -> Iterator[str]:
+    text = text.rstrip("/")
+    yield text
+    if "://" not in text:
+        yield f"https://{text}"
+        yield f"http://{text}"
