@@ -91,16 +91,19 @@ def by_api_keys(ground: Ground) -> Kind | None:
 
 
 def by_oidc(ground: Ground) -> Kind | None:
-    """Take the tokens of issuers, such as those of CI jobs. Nobody asks an issuer before its first token is here."""
+    """Take the tokens of issuers, such as those of CI jobs. Nobody asks an issuer before its first token is here.
+
+    With `http.auth.openid` there is this login, even if it lets nobody in: a registry without any would be open.
+    """
     auth = ground.settings.auth
-    if not auth.issuers:
+    if not auth.all_issuers and auth.openid is None:
         return None
     from zotpy.auth import oidc  # noqa: PLC0415 - only such registries need its libraries
     from zotpy.auth.issuer_keys import IssuerKeys, trust  # noqa: PLC0415
 
     try:
         issuers = [
-            oidc.Issuer(each, IssuerKeys(each.issuer, trust(each), auth.checks_waiting)) for each in auth.issuers
+            oidc.Issuer(each, IssuerKeys(each.issuer, trust(each), auth.checks_waiting)) for each in auth.all_issuers
         ]
     except (OSError, ValueError) as error:
         msg = f"http.auth.bearer.oidc: the authorities of an issuer cannot be read: {error}"

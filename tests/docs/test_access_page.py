@@ -56,6 +56,15 @@ def test_the_expressions_of_the_page_can_be_used(tmp_path: Path) -> None:
     assert len(issuer.validations) == 2
 
 
+def test_the_provider_of_the_page_is_a_login(tmp_path: Path) -> None:
+    """The warnings say who logs in by it, and nothing else."""
+    (section,) = [text for text in yaml_blocks() if "openid:" in text]
+    file = tmp_path / "config.yaml"
+    file.write_text(section)
+    (told,) = load_settings(file, {}).warnings
+    assert "users of https://sso.example.com log in with an ID token for the client registry" in told
+
+
 def yaml_blocks() -> list[str]:
     """Return the pieces of configurations in the page."""
     return re.findall(r"^```yaml\n(.*?)^```", (CHECKOUT / PAGE).read_text(), re.DOTALL | re.MULTILINE)

@@ -19,7 +19,15 @@ from zotpy.config.policies import read_policies
 from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, variable_of
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES
 from zotpy.http.server.hypercorn_config import ServerConfig
-from zotpy.settings import IssuerSettings, MirroredRegistry, S3Settings, Settings, UploadSettings
+from zotpy.settings import (
+    ClaimTerm,
+    IssuerSettings,
+    MirroredRegistry,
+    OpenidSettings,
+    S3Settings,
+    Settings,
+    UploadSettings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -533,6 +541,16 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "http.auth.bearer.oidc": (
         '{"issuer": "https://a", "audiences": ["b"]}',
         (IssuerSettings("https://a", frozenset({"b"})),),
+    ),
+    "http.auth.openid": (
+        '{"providers": {"oidc": {"issuer": "https://a", "clientid": "b"}}}',
+        OpenidSettings(
+            (
+                IssuerSettings(
+                    "https://a", frozenset({"b"}), username=(ClaimTerm("email"),), groups="groups", client="b"
+                ),
+            )
+        ),
     ),
     "http.auth.tokenLifetime": ("10m", 600.0),
     "http.auth.sessionLifetime": ("0", 0.0),

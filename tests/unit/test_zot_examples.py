@@ -11,17 +11,14 @@ from tests.unit.auth.hashed import BCRYPT
 from tests.unit.web.certificates import write_certificate
 from zotpy.auth.grants import Grants
 from zotpy.bell import Bell
-from zotpy.config import ConfigError, load_settings
+from zotpy.config import load_settings
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.logins import make_door
 from zotpy.store.memory_store import MemoryStore
+from zotpy.web.dispatch import admit_everybody
 
 EXAMPLES = Path(__file__).parent / "zot_examples"
-BROWSERS = {"config-openid.json", "config-openid-claim-mapping.json"}
-"""Those with logins by a browser, which zotpy does not have."""
-FILES = sorted(
-    file.name for file in EXAMPLES.iterdir() if file.suffix in {".json", ".yaml"} and file.name not in BROWSERS
-)
+FILES = sorted(file.name for file in EXAMPLES.iterdir() if file.suffix in {".json", ".yaml"})
 ABSOLUTE = {"/etc/zot/auth.crt": "test/data/server.cert", "/tmp/zotpasswd": "test/data/htpasswd"}  # noqa: S108 - zot's
 ABSOLUTE["/tmp/zot-test-htpasswd"] = "test/data/htpasswd"  # noqa: S108 - the same
 """Files that an example names where a test must not write, and those that take their place."""
@@ -39,6 +36,9 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     key.rename(data / "server.key")
     (data / "htpasswd").write_text(f"test:{BCRYPT}\n")
     (examples / "config-ldap-credentials.json").write_text(json.dumps({"bindDN": "cn=zot", "bindPassword": "secret"}))
+    for provider in ("github", "gitlab", "google", "oidc"):
+        credentials = {"clientid": "client_id", "clientsecret": "client_secret"}
+        (examples / f"config-openid-{provider}-credentials.json").write_text(json.dumps(credentials))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -64,15 +64,26 @@ async def test_an_example_starts_as_it_is(checkout: Path, name: str) -> None:
         ServerConfig().use_certificate(http.tls_cert, http.tls_key, http.tls_ca, http.tls_min_version)
 
 
-@pytest.mark.parametrize("name", sorted(BROWSERS))
-def test_logins_by_browser_are_refused_and_named(checkout: Path, name: str) -> None:
-    """Nothing else of these files is in the way."""
-    with pytest.raises(ConfigError) as raised:
-        load_settings(put(checkout, name), {})
-    told = [each.partition(": ")[0] for each in raised.value.problems]
-    assert told == ["http.auth.openid", *(["http.accessControl"] if "mapping" in name else [])]
+async def test_nobody_passes_the_doors_of_the_examples_with_browsers(checkout: Path) -> None:
+    """All providers but GitHub give ID tokens. The warnings say who can log in, and what has no effect."""
+    settings = load_settings(put(checkout, "config-openid.json"), {})
+    issuers = ["https://accounts.google.com", "https://gitlab.com", "http://127.0.0.1:5556/dex"]
+    assert [each.issuer for each in settings.auth.all_issuers] == issuers
+    assert {each.client for each in settings.auth.all_issuers} == {"client_id"}
+    told = [each for each in settings.warnings if each.startswith("http.auth.openid")]
+    assert [each.partition(" ")[0] for each in told] == [
+        *["http.auth.openid"] * 3,
+        "http.auth.openid.providers.github",
+        *["http.auth.openid:"] * 3,
+    ]
+    mapped = load_settings(put(checkout, "config-openid-claim-mapping.json"), {})
+    (issuer,) = mapped.auth.all_issuers
+    assert ([each.text for each in issuer.username], issuer.groups) == (["preferred_username"], "groups")
+    for each in (settings, mapped):
+        door = await make_door(each, Bell(), Grants(each.http.access), MemoryStore())
+        assert door.admit is not admit_everybody
 
 
 def test_no_example_is_left_out() -> None:
-    """A file that a later zot has must be put into one of the two lists."""
-    assert len(FILES) == 14
+    """A file that a later zot has must be put beside them."""
+    assert len(FILES) == 16

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import structlog
 
 from zotpy.auth.claims import Claims, Names, joined
+from zotpy.auth.id_tokens import READ_BY_CHECKS, check_claims
 from zotpy.auth.permission import Identity
 from zotpy.cel.environments import of_claims
 from zotpy.cel.expressions import Allowance, Expression, Failed
@@ -39,6 +40,7 @@ class ClaimMapping:
         expressions = [*(each for _, each in self._variables), *(each for each, _ in self._validations)]
         expressions += [each for each in (self._username, self._groups) if each is not None]
         plain = frozenset({"iss", "aud", *settings.claims, *terms, *([settings.groups] if settings.groups else [])})
+        plain |= READ_BY_CHECKS if settings.client else frozenset()
         self.reads: Names = joined([plain, *(each.fields_of("claims") for each in expressions)])
         """The claims that decide who somebody is."""
 
@@ -46,8 +48,10 @@ class ClaimMapping:
         """Return the user of these claims. Raises `TokenInvalid` if the configuration refuses such claims."""
         for name, values in self.settings.claims.items():
             if values.isdisjoint(texts_of(claims.values.get(name))):
-                msg = f"the claim {name} of the token has no value that http.auth.bearer.oidc allows"
+                msg = f"the claim {name} of the token has no value that the configuration allows"
                 raise TokenInvalid(msg)
+        if self.settings.client:
+            check_claims(self.settings, claims.values)
         return _Evaluation(self.settings, claims).identity(
             self._variables, self._validations, self._username, self._groups
         )

@@ -42,6 +42,8 @@ class ShownToken:
 
     algorithm: str
     kid: str | None
+    kind: object
+    """The header's `typ`, whatever it has there; `None`: it has none."""
     claims: Mapping[str, Any]
     _signed: jws.CompactSignature = field(repr=False)
 
@@ -65,7 +67,7 @@ def read_token(text: str) -> ShownToken | None:
     algorithm, kid = header.get("alg"), header.get("kid")
     if algorithm not in ALGORITHMS or "crit" in header or not isinstance(kid, str | None):
         return None
-    return ShownToken(algorithm, kid, claims, signed) if isinstance(claims, dict) else None
+    return ShownToken(algorithm, kid, header.get("typ"), claims, signed) if isinstance(claims, dict) else None
 
 
 def audiences_of(claims: Mapping[str, Any]) -> list[Any]:

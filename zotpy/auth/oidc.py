@@ -13,6 +13,7 @@ from typing import Any
 from zotpy.auth.basic import Credentials
 from zotpy.auth.claim_mapping import KIND, ClaimMapping
 from zotpy.auth.claims import Claims, Names, joined
+from zotpy.auth.id_tokens import check_kind
 from zotpy.auth.issuer_keys import IssuerKeys
 from zotpy.auth.jwt import LONGEST_TOKEN, ShownToken, audiences_of, read_token
 from zotpy.auth.permission import Identity
@@ -98,6 +99,8 @@ class WorkloadTokens:
         if not any(shown.is_signed_by(key) for key in keys):
             msg = f"no key of {issuer.settings.issuer} has signed the token: get another one"
             raise TokenInvalid(msg)
+        if issuer.settings.client:
+            check_kind(shown.kind)
         identity = self._identity(issuer, Claims(shown.claims))
         if now >= until:
             raise TokenEnded(identity)

@@ -95,10 +95,10 @@ def unlocked(values: Values) -> Iterator[str]:
 def claimless(values: Values) -> Iterator[str]:
     """Say that no caller has what conditions read."""
     access = values.get("http", {}).get("access")
-    if access is not None and not auth_settings(values).issuers and reads_claims(access):
+    if access is not None and not auth_settings(values).all_issuers and reads_claims(access):
         yield (
             "http.accessControl has conditions on req.claims, and no login brings claims: only tokens of an issuer in"
-            " http.auth.bearer.oidc have them"
+            " http.auth.bearer.oidc or http.auth.openid have them"
         )
 
 

@@ -35,7 +35,7 @@ def read_issuers(value: object) -> tuple[IssuerSettings, ...]:
     if not isinstance(entries, list) or not 0 < len(entries) <= MOST_ISSUERS:
         msg = f"write a list of 1 to {MOST_ISSUERS} issuers"
         raise ValueError(msg)
-    reading = _Reading()
+    reading = IssuerReading()
     found = [reading.issuer(each, f"[{index}]") for index, each in enumerate(entries)]
     if reading.problems:
         raise NestedProblems(reading.problems)
@@ -46,13 +46,14 @@ def open_issuers(issuers: Sequence[IssuerSettings]) -> Iterator[str]:
     """Say which issuers give tokens to people whom nobody here knows."""
     for each in issuers:
         if each.issuer.rstrip("/") in PUBLIC and not (each.claims or each.validations):
+            where, such = ("openid", "hd or groups_direct") if each.client else ("bearer.oidc", "repository_owner")
             yield (
-                f"http.auth.bearer.oidc: {each.issuer} gives everybody a token, so everybody can log in: say in claims"
-                " which values its claims must have, such as repository_owner"
+                f"http.auth.{where}: {each.issuer} gives everybody a token, so everybody can log in: say in claims"
+                f" which values its claims must have, such as {such}"
             )
 
 
-class _Reading(Expressions):
+class IssuerReading(Expressions):
     """Reads entries, and notes each mistake with its path."""
 
     def issuer(self, value: object, path: str) -> IssuerSettings:
@@ -63,7 +64,7 @@ class _Reading(Expressions):
                 f"{path}.{_SKIP}", "tokens must have the issuer as their iss: write what they have, and remove this"
             )
         issuer, audiences = parts.get("issuer"), self._words(parts.get("audiences"), f"{path}.audiences")
-        if not isinstance(issuer, str) or not _is_safe(issuer):
+        if not isinstance(issuer, str) or not is_safe(issuer):
             self._note(f"{path}.issuer", "write the https URL that the claim iss has")
             issuer = ""
         if not audiences and not isinstance(parts.get("audiences"), str):
@@ -73,13 +74,13 @@ class _Reading(Expressions):
         return IssuerSettings(
             issuer,
             audiences,
-            {name: self._values(each, f"{path}.claims.{name}") for name, each in claims.items()},
+            {name: self._allowed(each, f"{path}.claims.{name}") for name, each in claims.items()},
             authorities=self._pem(parts.get("certificateAuthority"), f"{path}.certificateAuthority"),
             authorities_file=self._file(parts.get("certificateAuthorityFile"), f"{path}.certificateAuthorityFile"),
             **mapping,
         )
 
-    def _values(self, value: object, path: str) -> frozenset[str]:
+    def _allowed(self, value: object, path: str) -> frozenset[str]:
         """Read which values a claim may have: one, or a list of them."""
         listed = value if isinstance(value, list) else [value]
         texts = [str(each).lower() if isinstance(each, bool) else each for each in listed]
@@ -147,7 +148,7 @@ class _Reading(Expressions):
             return None
 
 
-def _is_safe(issuer: str) -> bool:
+def is_safe(issuer: str) -> bool:
     """Say whether nobody can pose as the issuer: it has TLS, or is on this machine."""
     try:
         url = urlsplit(issuer)

@@ -1,10 +1,10 @@
 """From the values of `http.auth` to its settings, and what in them contradicts itself or is a risk."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from zotpy.config.issuers import open_issuers
+from zotpy.config.openid import tell
 from zotpy.config.places import is_here
 from zotpy.settings import AuthSettings, BearerSettings, LdapSettings, MtlsSettings
 
@@ -18,11 +18,14 @@ _NEEDED = {"address": "address", "base_dn": "baseDN", "user_attribute": "userAtt
 
 
 def auth_settings(values: Values) -> AuthSettings:
-    """Put the settings of all logins together. One of which something is missing counts as none."""
+    """Put the settings of all logins together. One of which something is missing counts as none.
+
+    With `http.auth.openid` users can make API keys, unless the file says otherwise, as in zot.
+    """
     ldap, mtls = values.get("ldap", {}), values.get("mtls", {})
     shows_certificates = values.get("http", {}).get("tls_ca") is not None or mtls.get("proxy_header") is not None
     return AuthSettings(
-        **values.get("auth", {}),
+        **{"apikey": "openid" in values.get("auth", {}), **values.get("auth", {})},
         ldap=LdapSettings(**ldap) if ldap.keys() >= _NEEDED.keys() else None,
         mtls=MtlsSettings(**mtls) if shows_certificates else None,
         bearer=BearerSettings(**values.get("bearer", {})),
@@ -69,9 +72,16 @@ def _broken_bearer(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
 def open_logins(values: Values) -> Iterator[str]:
     """Say which settings let others read or change what a login depends on."""
     auth = auth_settings(values)
-    if auth.apikey and not replace(auth, apikey=False).has_login:
+    if auth.openid is not None:
+        yield from tell(auth.openid)
+        if not auth.lets_anybody_in:
+            yield (
+                "http.auth.openid is the only login, and none of its providers gives ID tokens, so nobody can log in:"
+                " configure another provider or login, too"
+            )
+    elif auth.apikey and not auth.lets_anybody_in:
         yield "http.auth.apikey is the only login, so nobody can make a key: configure another login, too"
-    yield from open_issuers(auth.issuers)
+    yield from open_issuers(auth.all_issuers)
     if (ldap := auth.ldap) is None:
         return
     if ldap.insecure and not ldap.start_tls and not is_here(ldap.address):

@@ -11,6 +11,7 @@ from zotpy.config.certificates import (
 )
 from zotpy.config.issuers import read_issuers
 from zotpy.config.mirrors import read_mirrors
+from zotpy.config.openid import read_openid
 from zotpy.config.places import read_address, read_bucket, read_endpoint, read_networks, read_origin
 from zotpy.config.policies import read_policies
 from zotpy.config.values import (
@@ -90,6 +91,7 @@ LEAVES = {
     "http.auth.bearer.service": Leaf("bearer", "service", read_realm),
     "http.auth.bearer.issuer": Leaf("bearer", "issuer", read_text),
     "http.auth.bearer.oidc": Leaf("auth", "issuers", read_issuers),
+    "http.auth.openid": Leaf("auth", "openid", read_openid),
     "http.auth.apikey": Leaf("auth", "apikey", read_flag),
     "http.auth.apiKeysPerUser": Leaf("auth", "api_keys_per_user", read_count(1, 1000)),
     "http.auth.tokenLifetime": Leaf("auth", "token_lifetime_s", read_between(60, 3600)),
@@ -189,6 +191,7 @@ LOCKS = {
     "http.auth.ldap.address": "nobody would have to log in: name the server, or remove http.auth.ldap",
     "http.auth.bearer.cert": "no token would be asked for: name the file of the public key, or remove http.auth.bearer",
     "http.auth.bearer.oidc": "no token would be asked for: write a list of issuers, or remove it",
+    "http.auth.openid": "nobody would have to log in: name a provider, or remove it",
     "http.tls.cacert": "no client would be asked for a certificate: name the file of authorities, or remove it",
     "http.accessControl": "every user could do everything: write the rules, or remove the setting",
 }
@@ -248,7 +251,6 @@ WITHOUT_EFFECT = {
 REFUSED = {
     "http.auth.bearer.awsSecretsManager": "zotpy reads no keys from there: name a file with the public key in cert",
     "http.auth.bearer.upstreamTokenEndpoint": "zotpy passes no requests on: name the token service in realm",
-    "http.auth.openid": "zotpy has no login by browser: use http.auth.htpasswd, ldap or apikey, and remove this",
     "http.ratelimit": "zotpy does not limit rates yet: limit them at the proxy, and remove this",
     "storage.maxRepos": "replicas do not count repositories: let the proxy refuse new names, and remove this",
     f"{DRIVER}.encrypt": "zotpy does not ask for encryption: set the bucket's default encryption, and remove this",

@@ -20,6 +20,7 @@ from zotpy.settings.logins import (
     IssuerSettings,
     LdapSettings,
     MtlsSettings,
+    OpenidSettings,
     ProxyHeader,
     VariableSettings,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "MirroredRegistry",
     "MirroredTags",
     "MtlsSettings",
+    "OpenidSettings",
     "PolicySettings",
     "ProxyHeader",
     "RetentionSettings",

@@ -97,7 +97,7 @@ class ConditionSettings:
 
 @dataclass(frozen=True, slots=True)
 class IssuerSettings:
-    """An entry of `http.auth.bearer.oidc`: an issuer of tokens, such as the one of a CI service."""
+    """An issuer of tokens: an entry of `http.auth.bearer.oidc`, such as a CI service, or one of `http.auth.openid`."""
 
     issuer: str
     """Its URL, below which its discovery document is found. The claim `iss` must be the same."""
@@ -121,6 +121,20 @@ class IssuerSettings:
     """The authorities that its certificate may be of, in PEM; empty: the system's."""
     authorities_file: Path | None = None
     """The same, in a file."""
+    client: str = ""
+    """Only ID tokens for this client count; empty: any token for one of `audiences`."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenidSettings:
+    """`http.auth.openid`: providers whose ID tokens are a login."""
+
+    issuers: tuple[IssuerSettings, ...] = ()
+    """Those that give ID tokens. Without any, this login lets nobody in."""
+    idle: tuple[str, ...] = ()
+    """Providers that give none, by their names in the file."""
+    unused: tuple[str, ...] = ()
+    """Names of settings in the file that only a login by browser needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +159,8 @@ class AuthSettings:
     bearer: BearerSettings = BearerSettings()
     issuers: tuple[IssuerSettings, ...] = ()
     """Whose tokens are a login."""
+    openid: OpenidSettings | None = None
+    """Also whose ID tokens. If it is given, callers must log in, even if none of its providers can be used."""
 
     apikey: bool = False
     """Whether users can make API keys, and log in with them."""
@@ -158,5 +174,15 @@ class AuthSettings:
     @property
     def has_login(self) -> bool:
         """Say whether there is any way to log in. Without one everybody may do everything."""
+        return self.apikey or self.openid is not None or self.lets_anybody_in
+
+    @property
+    def lets_anybody_in(self) -> bool:
+        """Say whether anybody can log in who has no API key yet."""
         kinds = (self.htpasswd, self.ldap, self.mtls, self.bearer.key)
-        return self.apikey or bool(self.issuers) or any(each is not None for each in kinds)
+        return bool(self.all_issuers) or any(each is not None for each in kinds)
+
+    @property
+    def all_issuers(self) -> tuple[IssuerSettings, ...]:
+        """Whose tokens are a login, those of `openid` included."""
+        return self.issuers + (self.openid.issuers if self.openid is not None else ())
