@@ -58,8 +58,10 @@ class MirroredBlobs:
             self.tasks.start(partial(self._run, tuple(origins), repo, digest, copy))
             self._copies[repo, digest] = copy
         await copy.begun.wait()
-        if copy.size_bytes is None or copy.size_bytes <= INLINE_LIMIT_BYTES:
-            await copy.ended.wait()  # so that an error is an answer, and not a cut
+        if copy.size_bytes is None:
+            await copy.ended.wait()
+        elif copy.size_bytes <= INLINE_LIMIT_BYTES:
+            await copy.confirmed.wait()  # so that an error is an answer, and not a cut
         copy.raise_error()
         copy.expect()
         return copy if copy.value is None else copy.value
@@ -117,7 +119,9 @@ class MirroredBlobs:
                 self.events.on_mirror_copy("linked")
                 return value
             session = self.registry.uploads.begin(repo, digest.algorithm)
-            value = await self.registry.uploads.finish(session, digest, source, None, copy.size_bytes)
+            value = await self.registry.uploads.finish(
+                session, digest, source, None, copy.size_bytes, on_right=copy.confirm
+            )
             self.events.on_mirror_copy("copied")
             return value
         finally:

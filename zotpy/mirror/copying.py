@@ -2,7 +2,7 @@
 
 It runs in a task of the process, so whoever asked first may leave. The bytes go through the pipeline of pushes: they
 are hashed once and sent as parts, and the blob exists only if they have its digest. The last byte is handed to a reader
-only after that, so no client ends well with wrong bytes.
+only once they are known to have it, so no client ends well with wrong bytes. No reader waits for the store to end.
 
 A reader takes bytes from a window of the last ones. The copy goes at the pace of its fastest reader, as long as that is
 a good one, because a reader behind the window has to wait: parts of an unfinished multipart cannot be read. Such a
@@ -42,11 +42,14 @@ class Copy:
         """The length of the blob; `None`: the upstream has not said it."""
         self.begun = trio.Event()
         """The upstream has answered, or the copy has ended."""
+        self.confirmed = trio.Event()
+        """All bytes are known to be right, or the copy has ended."""
         self.ended = trio.Event()
         self.value: BlobValue | None = None
         """The blob in the bucket, once the copy has ended well."""
         self.error: Exception | None = None
         self._readers: set[CopyReads] = set()
+        self._is_right = False
         self._began = trio.current_time()
         self._expected_until = -1.0
         self._moved = trio.Event()
@@ -71,10 +74,17 @@ class Copy:
         self.window.add(piece)
         self._wake()
 
+    def confirm(self) -> None:
+        """Take note that all bytes were offered and have the digest: the last one may be handed out."""
+        self._is_right = True
+        self.confirmed.set()
+        self._wake()
+
     def end(self, value: BlobValue | None, error: Exception | None) -> None:
         """Take note of how the copy has ended."""
         self.value, self.error = value, error
         self.begun.set()
+        self.confirmed.set()
         self.ended.set()
         self._wake()
         if not self._readers:
@@ -128,6 +138,11 @@ class Copy:
             with trio.move_on_at(until):
                 await self._moved.wait()
 
+    def limit(self) -> int:
+        """Return which byte may not be handed out yet: the last one comes once all are known to be right."""
+        end = self.window.end
+        return end if self._is_right or self.size_bytes is None else min(end, self.size_bytes - 1)
+
     def _wake(self) -> None:
         self._grown.set()
         self._grown = trio.Event()
@@ -159,8 +174,8 @@ class CopyReads:
                 await copy.ended.wait()
                 copy.raise_error()
                 await self._go_on_in_bucket()
-            elif self.at < self._limit():
-                piece = window.read(self.at)[: min(self._limit(), self._end) - self.at]
+            elif self.at < (limit := copy.limit()):
+                piece = window.read(self.at)[: min(limit, self._end) - self.at]
                 self.at += len(piece)
                 copy.moved()
                 return piece
@@ -171,11 +186,6 @@ class CopyReads:
                 else:
                     await copy.grows()
         return await anext(self._rest)
-
-    def _limit(self) -> int:
-        """Return which byte may not be handed out yet: the last one comes after the blob exists."""
-        size_bytes, end = self._copy.size_bytes, self._copy.window.end
-        return end if self._copy.value is not None or size_bytes is None else min(end, size_bytes - 1)
 
     async def _go_on_in_bucket(self) -> None:
         value = self._copy.value

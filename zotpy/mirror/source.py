@@ -59,6 +59,9 @@ class BlobSource:
             assert self._pieces is not None  # noqa: S101 - it is open
             try:
                 piece = await anext(self._pieces)
+            except StopAsyncIteration:
+                await self.close()  # its place is free for another blob while the store takes in this one
+                raise
             except UpstreamUnavailable:
                 self._count_break()
                 stream = await self.open()

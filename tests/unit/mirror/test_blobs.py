@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 import pytest
@@ -28,10 +28,16 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.core.units import KIB, MIB
+from zotpy.store.memory_store import MemoryStore
+from zotpy.store.wrapper import StoreWrapper
 
 if TYPE_CHECKING:
-    from tests.unit.mirror.support import MirrorReplica
+    from collections.abc import Awaitable, Callable
 
+    from tests.unit.mirror.support import MirrorReplica
+    from zotpy.store.interface import Store
+
+T = TypeVar("T")
 CONFIG_HERE = f"/v2/{LOCAL}/blobs/{Digest.of(CONFIG)}"
 CONFIG_PATH = f"/v2/{NAME}/blobs/{Digest.of(CONFIG)}"
 
@@ -77,20 +83,43 @@ async def test_the_first_bytes_come_before_the_last_ones_are_there() -> None:
             assert not await exists(replica)
             gate.set()
             assert beginning + b"".join([piece async for piece in rest]) == LAYER  # type: ignore[attr-defined]
+        await until(lambda: not replica.mirror.blobs.under_way)
         assert await exists(replica)
         assert (await replica.client.get(HERE)).content == LAYER
         assert upstream.asked == [LAYER_PATH]
 
 
-async def test_the_last_byte_comes_after_the_blob_exists() -> None:
-    """A client that has all bytes can rely on the blob at any replica."""
-    async with world() as (upstream, replica):
-        upstream.scripts[LAYER_PATH] = [Reply(200, LAYER)]
-        async with replica.client.stream("GET", HERE) as answer:
-            received = 0
-            async for piece in answer.aiter_raw():
-                received += len(piece)
-                assert received < len(LAYER) or await exists(replica)
+class Closed(StoreWrapper):
+    """Answers no call that completes a multipart before the gate opens."""
+
+    def __init__(self, store: Store) -> None:
+        """Stand in front of `store`."""
+        super().__init__(store)
+        self.gate = trio.Event()
+
+    async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
+        """Wait at the gate."""
+        if operation == "complete_multipart":
+            await self.gate.wait()
+        return await super().call(operation, key, run)
+
+
+async def test_no_client_and_no_other_blob_waits_until_the_store_has_a_blob() -> None:
+    """The digest is what the last byte waits for. The upstream's place is free once it has sent all."""
+    memory = MemoryStore()
+    store = Closed(memory)
+    async with trio.open_nursery() as nursery:
+        upstream = Upstream()
+        await upstream.server.start(nursery)
+        upstream.scripts[LAYER_PATH], upstream.scripts[CONFIG_PATH] = [Reply(200, LAYER)], [Reply(200, CONFIG)]
+        async with mirroring(nursery, [mirrored(upstream.url, requests_at_once=1)], memory, store) as replica:
+            assert (await replica.client.get(HERE)).content == LAYER
+            assert (await replica.client.get(CONFIG_HERE)).content == CONFIG
+            assert not await exists(replica)
+            store.gate.set()
+            await until(lambda: not replica.mirror.blobs.under_way)
+            assert await exists(replica)
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_small_blob_is_answered_once_it_is_here() -> None:

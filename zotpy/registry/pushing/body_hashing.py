@@ -19,6 +19,8 @@ class BodyHashing:
     """`None` if the digest can only be told by reading back."""
     on_hashed: Callable[[PartInFlight], None]
     """Called with each part that was hashed."""
+    on_ended: Callable[[], None] = lambda: None
+    """Called when all of the body was hashed."""
     skip_bytes: int = 0
     """How many of the first bytes an earlier request hashed: its tail begins this body."""
     _parts: "trio.MemorySendChannel[PartInFlight | Pieces] | None" = field(default=None, init=False)
@@ -34,6 +36,7 @@ class BodyHashing:
         """Hash the last bytes: at once if there was no part, else by the task, which then ends."""
         if self._parts is None:
             await self._hash(tail)
+            self.on_ended()
             return
         async with self._parts:
             await self._parts.send(tail)
@@ -48,6 +51,7 @@ class BodyHashing:
             async for part in parts:
                 if isinstance(part, Pieces):
                     await self._hash(part)
+                    self.on_ended()
                     continue
                 await self._hash(part.body)
                 if part.is_checkpoint:

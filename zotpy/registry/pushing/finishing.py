@@ -46,11 +46,12 @@ class Finishing:
         span: Span | None,
         length_bytes: int | None,
         account: Account,
+        on_right: Callable[[], None] | None,
     ) -> BlobValue:
         """See `zotpy.registry.pushing.uploads.Uploads.finish`."""
         promised_bytes = promised(span, length_bytes)
         opening = partial(self.sessions.open, session, span, promised_bytes, digest.algorithm)
-        ending = Ending(session.repo, digest)
+        ending = Ending(session.repo, digest, on_right)
         remembered = self.recent.take(session.key, session.token.offset, digest)
         try:
             if promised_bytes == 0 and remembered is not None:
@@ -84,7 +85,7 @@ class Finishing:
     ) -> BlobValue:
         """Take the last chunk after what is saved. Raises `_Outdated` if that was only remembered, and is old."""
         pipeline = self.intake.pipeline(saved.state, account)
-        pipeline.on_begun = on_begun
+        pipeline.on_begun, pipeline.on_hashed = on_begun, lambda: ending.hashed(pipeline.hasher)
         try:
             try:
                 state = await pipeline.run(body)

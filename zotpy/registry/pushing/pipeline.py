@@ -57,6 +57,8 @@ class PartPipeline:
     """Why the body ended before its end, if it did. The bytes before the cut are safe all the same."""
     on_begun: Callable[[], None] = lambda: None
     """Called when the account holds the tail of the request before."""
+    on_hashed: Callable[[], None] = lambda: None
+    """Called when `hasher` has all bytes, while parts may still be under way to the store."""
     _filling: Pieces = field(default_factory=Pieces)
     _beyond: bytes = b""
     """Received, and not taken yet: it does not fit into the first part."""
@@ -70,7 +72,7 @@ class PartPipeline:
     def __post_init__(self) -> None:
         state = self.state
         self._sender = PartSender(self.store, state.data_id, state.multipart_id, self._multipart_begun)
-        self._hashing = BodyHashing(self.hasher, self._settle)
+        self._hashing = BodyHashing(self.hasher, self._settle, self._hashed_all)
         self._in_flight = PartsInFlight(self.account)
         self._checkpoints = Checkpoints(self.checkpoint, self.limits.checkpoint_bytes)
 
@@ -233,6 +235,9 @@ class PartPipeline:
         if (reached := self._in_flight.settle(part)) is not None:
             state = partial(self._state_after, reached.number + 1, reached.end, reached.hash_state, Pieces())
             self._nursery.start_soon(self._checkpoints.reach, reached.number, state)
+
+    def _hashed_all(self) -> None:
+        self.on_hashed()
 
     def _multipart_begun(self, data_id: str, multipart_id: str) -> None:
         self.state = replace(self.state, data_id=data_id, multipart_id=multipart_id)

@@ -17,6 +17,7 @@ from zotpy.concurrency import cleaning_up, gather
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid
+from zotpy.core.hashing import Hasher
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import INLINE_LIMIT_BYTES, BlobValue
 from zotpy.core.upload_state import Kept, SentPart, UploadState
@@ -30,10 +31,17 @@ class Ending:
 
     repo: RepositoryName
     digest: Digest
+    on_right: Callable[[], None] | None = None
+    """Called once the bytes are known to have the digest."""
     older: BlobValue | None = None
     """Where some repository has this digest already."""
     looked: Reliance | None = None
     """When an older copy was looked for, within the deadline of the commit; `None`: not yet."""
+
+    def hashed(self, hasher: Hasher | None) -> None:
+        """Take note that all bytes were hashed, unless only the store can tell the digest."""
+        if self.on_right is not None and hasher is not None and hasher.digest() == self.digest:
+            self.on_right()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 `zotpy.core.upload_state` has the table of what each request may do.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from zotpy.bucket.keyring import Keyring
@@ -129,15 +130,18 @@ class Uploads:
         span: Span | None,
         length_bytes: int | None,
         account: Account | None = None,
+        on_right: Callable[[], None] | None = None,
     ) -> BlobValue:
         """Take the last chunk, which may be all or nothing, and make the blob exist (end-6 and end-4b).
+
+        `on_right` is called as soon as the bytes are known to have the digest, which is before the blob exists.
 
         Raises `DigestInvalid`, `SizeInvalid`, `UploadInvalid`, which end the upload. Raises `ChunkOutOfOrder`,
         `ClientStalled`, `StoreError`, after which what earlier requests sent still exists. Raises `UploadUnknown`.
         """
         finishing = Finishing(self.sessions, self.commits, self.intake, self.settings, self.recent)
         account = account or self.budget.account()
-        return await finishing.finish(session, digest, body, span, length_bytes, account)
+        return await finishing.finish(session, digest, body, span, length_bytes, account, on_right)
 
     @property
     def intake(self) -> Intake:
