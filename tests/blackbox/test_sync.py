@@ -87,11 +87,16 @@ def test_runs_one_after_another(upstream: UpstreamProgram, here: Target, crane: 
 
 
 def test_an_upstream_that_is_down(upstream: UpstreamProgram, here: Target) -> None:
-    """It is named, the exit code says so, and what is here stays."""
+    """It is named, the exit code says so, and what is here stays. The next look of a timer tries again."""
     upstream.process.kill()
-    done = here.run(command="sync")
-    assert done.returncode == 1
-    assert f"zotpy: {upstream.url}: " in done.stderr
+    for _ in range(2):
+        done = here.run("--due", command="sync")
+        assert done.returncode == 1
+        assert f"zotpy: {upstream.url}: " in done.stderr
+    upstream.start()
+    assert here.told("--due", command="sync")["problems"] == []
+    upstream.process.kill()
+    assert here.told("--due", command="sync")["repositories"] == 0
     assert accepts(here.replica.port)
 
 

@@ -178,6 +178,7 @@ WAYS: dict[str, dict[str, Way]] = {
         " 'https://old.example/team/**'": Run(),
     },
     "docs/mirror.md": {
+        "zotpy sync -c /etc/zotpy/config.yaml --due": Covered("blackbox/test_sync.py::test_an_upstream_that_is_down"),
         "zotpy sync -c /etc/zotpy/config.yaml": Covered("blackbox/test_sync.py::test_runs_one_after_another"),
         "zotpy sync -c /etc/zotpy/config.yaml --registry https://registry.example.org --json": Covered(
             "blackbox/test_sync.py::test_what_is_named"

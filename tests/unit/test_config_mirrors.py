@@ -112,7 +112,7 @@ def test_a_section_of_zot_is_read(tmp_path: Path) -> None:
     assert settings.mirror.polled == settings.mirror.registries[1:2]
     ignored, polled = settings.warnings
     assert ignored.startswith("extensions.sync.downloadDir has no effect: ")
-    assert polled.endswith("run `zotpy sync`")
+    assert polled.endswith("run `zotpy sync --due`")
 
 
 def test_an_entry_alone_has_the_defaults(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Notes of the mirror that are too old to count: of tags and referrers that nobody asks for, and of copies that ended.
+"""Notes of the mirror that are too old to count: of tags, referrers and registries, and of copies that ended.
 
 Each may be lost at any time: what it says is then asked of the upstream once more.
 """
@@ -10,7 +10,7 @@ from zotpy.collector.collection import Collection
 from zotpy.core import keys
 
 LONGEST_S = 31 * 86400.0
-"""The longest `manifestCheckInterval` is 30 days."""
+"""The longest `manifestCheckInterval` or `pollInterval` is 30 days."""
 
 
 @dataclass(frozen=True, slots=True)

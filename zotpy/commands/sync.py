@@ -20,7 +20,8 @@ repositories, unless each prefix is a name without stars.
 
 A tag follows the source: if it names another image there, the next run copies that. A tag that was pushed here stays as
 it is. Nothing is deleted here that the source has deleted. The command can be stopped anywhere: the next run copies the
-rest. Run it from a timer or a CronJob.
+rest. Let a timer or a CronJob run it every few minutes with --due: it then copies each registry once in its
+pollInterval, also if several hosts do so.
 
 exit codes: 0 everything is here, 1 something could not be copied, 2 wrong arguments or configuration
 """
@@ -40,6 +41,9 @@ def add_sync(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         default=[],
         help="only this registry, with a pollInterval or without: an address of it, or its place in the list, from 0;"
         " repeatable",
+    )
+    parser.add_argument(
+        "--due", action="store_true", help="only registries whose last run ended a pollInterval ago or more"
     )
     parser.set_defaults(run=_run)
 
@@ -61,13 +65,13 @@ def _run(options: argparse.Namespace) -> int:
     tally = Tally()
     done = None
     try:
-        done = look_at_bucket(partial(_sync, settings, jobs, tally)) if jobs else True
+        done = look_at_bucket(partial(_sync, settings, jobs, tally, only_due=options.due)) if jobs else True
     finally:  # what was copied, before the store failed or the user pressed Ctrl-C
         tell(tally, as_json=options.json)
     return 0 if done and not tally.problems else 1
 
 
-async def _sync(settings: "Settings", jobs: "list[Job]", tally: "Tally") -> bool:
+async def _sync(settings: "Settings", jobs: "list[Job]", tally: "Tally", *, only_due: bool) -> bool:
     """Do all jobs, and say whether all registries answered to the end. One that does not holds up no other."""
     from zotpy.auth.grants import Grants  # noqa: PLC0415
     from zotpy.commands.progress import shown  # noqa: PLC0415
@@ -81,6 +85,8 @@ async def _sync(settings: "Settings", jobs: "list[Job]", tally: "Tally") -> bool
         async def do_all() -> bool:
             is_good = True
             for job in jobs:
+                if only_due and not await job.is_due(registry):
+                    continue
                 try:
                     await job.run(registry, is_immutable, tally)
                 except (UpstreamError, SourceGone) as error:

@@ -80,7 +80,7 @@ def polled(mirror: MirrorSettings) -> Iterator[str]:
     if mirror.polled:
         yield (
             "extensions.sync.registries has pollInterval, and a replica does not copy by itself: let a timer or a"
-            " CronJob run `zotpy sync`"
+            " CronJob run `zotpy sync --due`"
         )
 
 

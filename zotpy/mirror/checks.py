@@ -56,6 +56,18 @@ class Checks:
             return None
         return (found.store_time - found.last_modified).total_seconds()
 
+    async def copied_s(self, content: Digest) -> float | None:
+        """Return how long ago a registry was copied to the end; `None`: never, as far as known."""
+        try:
+            found = await self.store.get(keys.mirror_run(content))
+        except KeyMissing:
+            return None
+        return (found.store_time - found.last_modified).total_seconds()
+
+    async def note_copied(self, content: Digest) -> None:
+        """Note that it was just copied."""
+        await self.store.put(keys.mirror_run(content), b"")
+
     async def note_asked(self, repo: RepositoryName, subject: Digest) -> None:
         """Note that an upstream was just asked for them."""
         await self.store.put(keys.mirror_referrers(repo, subject), b"")

@@ -7,10 +7,12 @@ from functools import partial
 
 import structlog
 
+from zotpy.core.digests import Digest
 from zotpy.importing.copying import Copier, IsImmutable, Mirroring
 from zotpy.importing.importer import Importer, SourceGone
 from zotpy.importing.sources import RegistrySource
 from zotpy.importing.tally import Tally
+from zotpy.mirror.checks import Checks
 from zotpy.mirror.upstreams import Upstream, open_upstreams
 from zotpy.registry.registry import Registry
 from zotpy.settings.mirror import MirroredRegistry, MirrorSettings
@@ -34,6 +36,16 @@ class Job:
         """The registry, for people."""
         return self.registry.urls[0]
 
+    @property
+    def _content(self) -> Digest:
+        """Stands for what is copied: a change of it is due at once."""
+        return Digest.of(repr((self.registry.urls, self.registry.content)).encode())
+
+    async def is_due(self, here: Registry) -> bool:
+        """Say whether `pollInterval` has passed since a run came to its end, by the store's clock."""
+        copied_s = await Checks(here.store).copied_s(self._content)
+        return copied_s is None or copied_s >= (self.registry.poll_interval_s or 0.0)
+
     async def run(self, here: Registry, is_immutable: IsImmutable, tally: Tally) -> None:
         """Copy what is new. What cannot be copied is noted.
 
@@ -56,8 +68,10 @@ class Job:
                     log.warning("upstream_unavailable", upstream=upstream.url, reason=str(error))
                     del tally.problems[noted:]  # the next address is asked for the same
                 else:
-                    return
-            await self._copy(last, here, is_immutable, tally)
+                    break
+            else:
+                await self._copy(last, here, is_immutable, tally)
+        await Checks(here.store).note_copied(self._content)
 
     async def _copy(self, upstream: Upstream, here: Registry, is_immutable: IsImmutable, tally: Tally) -> None:
         registry, client = self.registry, upstream.manifests

@@ -17,10 +17,11 @@ async def test_old_notes_are_deleted_and_young_ones_stay() -> None:
     bucket = await Bucket.open()
     await bucket.store.put(keys.mirror_check(REPO, V1), b"old")
     await bucket.store.put(keys.mirror_copy(Digest.of(b"")), b"old")
+    await bucket.store.put(keys.mirror_run(Digest.of(b"")), b"")
     bucket.clock.advance(LONGEST_S + 60)
     await bucket.store.put(keys.mirror_check(REPO, Tag("young")), b"young")
     await bucket.collect(dry_run=True)
-    assert len(keys_below(bucket.store, keys.MIRROR)) == 3
+    assert len(keys_below(bucket.store, keys.MIRROR)) == 4
     await bucket.collect()
     assert keys_below(bucket.store, keys.MIRROR) == [keys.mirror_check(REPO, Tag("young"))]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.unit.mirror.support import CONFIG, LAYER, LAYER_PATH, LOCAL, NAME, TAG_THERE, give, image, manifest, mirrored
-from tests.unit.registry.support import open_replica
+from tests.unit.registry.support import Clock, open_replica
 from tests.unit.s3.scripted import Reply
 from tests.unit.upstream.upstreams import Upstream, running
 from zotpy.core.digests import Digest
@@ -225,6 +226,24 @@ async def test_the_next_address_is_asked(store: MemoryStore) -> None:
         assert (tally.tags_copied, tally.problems) == (12, [])
         with pytest.raises(SourceGone):
             await sync(await open_replica(MemoryStore()), first.url)
+
+
+async def test_a_registry_is_due_once_in_its_interval() -> None:
+    """By the store's clock, after a run that came to its end. Other content is due at once."""
+    clock = Clock()
+    registry = await open_replica(MemoryStore(clock))
+    async with running() as upstream:
+        list_tags(upstream)
+        settings = mirrored(upstream.url, poll_interval_s=600.0)
+        job = Job(MirrorSettings(registries=(settings,)), settings)
+        assert await job.is_due(registry)
+        await job.run(registry, lambda _, __: False, Tally())
+        clock.advance(599)
+        assert not await job.is_due(registry)
+        other = replace(job, registry=replace(settings, content=(MirroredContent("other"),)))
+        assert await other.is_due(registry)
+        clock.advance(1)
+        assert await job.is_due(registry)
 
 
 async def test_immutable_tags_stay(store: MemoryStore) -> None:
