@@ -31,7 +31,7 @@ class Upstream:
     url: str
     manifests: UpstreamRegistry
     blobs: UpstreamRegistry
-    """A client of its own: manifests do not wait until blobs were read."""
+    """With places of its own: manifests do not wait until blobs were read. A blob needs no login after its manifest."""
     rests_until: float = field(default=-1.0)
     """Until when it is not asked, on trio's clock."""
 
@@ -114,8 +114,8 @@ async def open_upstreams(
             upstreams = []
             for url in registry.urls:
                 own = _settings(registry, url, known.get(urlsplit(url).netloc), longest_manifest_bytes)
-                manifests, blobs = [await stack.enter_async_context(open_upstream(own)) for _ in range(2)]
-                upstreams.append(Upstream(url, manifests, blobs))
+                manifests = await stack.enter_async_context(open_upstream(own))
+                upstreams.append(Upstream(url, manifests, manifests.with_own_places()))
             opened[registry] = tuple(upstreams)
         yield Upstreams(opened)
 

@@ -42,14 +42,18 @@ class Request:
 class UpstreamHost:
     """A client of one host."""
 
-    def __init__(self, sender: Sender, credentials: Credentials | None = None) -> None:
-        """Ask nobody yet."""
+    def __init__(self, sender: Sender, credentials: Credentials | None = None, logins: Logins | None = None) -> None:
+        """Ask nobody yet. `logins` are those of another client of the same host; without them it has its own."""
         self.settings = sender.settings
         self.ratelimit_remaining: int | None = None
         """How many requests the upstream still answers, as it last said (`ratelimit-remaining`); `None`: never."""
         self._sender = sender
         self._places = trio.Semaphore(sender.settings.requests_in_flight)
-        self._logins = Logins(credentials or fixed(sender.settings), self._ask_for_token)
+        self._logins = logins or Logins(credentials or fixed(sender.settings), self._ask_for_token)
+
+    def with_own_places(self) -> "UpstreamHost":
+        """Return a client of the same host, with the same connections and logins, and places of its own."""
+        return UpstreamHost(self._sender, logins=self._logins)
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:

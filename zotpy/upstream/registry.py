@@ -40,6 +40,10 @@ class UpstreamRegistry:
         """How many requests the upstream still answers, as it last said; `None`: it never did."""
         return self._host.ratelimit_remaining
 
+    def with_own_places(self) -> "UpstreamRegistry":
+        """Return a client whose requests do not wait for those of this one. Connections and logins are the same."""
+        return UpstreamRegistry(self._host.with_own_places())
+
     async def head_manifest(self, repo: str, reference: str) -> ManifestHead:
         """Ask which manifest a tag or digest names now. Raises `NotAtUpstream`."""
         request = self._request(repo, f"manifests/{reference}", "HEAD", _ACCEPT)

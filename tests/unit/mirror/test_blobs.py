@@ -17,6 +17,10 @@ from tests.unit.mirror.support import (
     LAYER_PATH,
     LOCAL,
     NAME,
+    TAG_HERE,
+    TAG_THERE,
+    give,
+    image,
     mirrored,
     mirroring,
     world,
@@ -120,6 +124,16 @@ async def test_no_client_and_no_other_blob_waits_until_the_store_has_a_blob() ->
             await until(lambda: not replica.mirror.blobs.under_way)
             assert await exists(replica)
         nursery.cancel_scope.cancel()
+
+
+async def test_a_blob_comes_over_the_connection_of_its_manifest() -> None:
+    """So its first byte waits neither for a connection nor for a login."""
+    async with world() as (upstream, replica):
+        give(upstream, image())
+        for path in (TAG_HERE, HERE):
+            assert (await replica.client.get(path)).status_code == 200
+        assert upstream.asked == [TAG_THERE, LAYER_PATH]
+        assert upstream.server.connections == 1
 
 
 async def test_a_small_blob_is_answered_once_it_is_here() -> None:

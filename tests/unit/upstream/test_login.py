@@ -14,6 +14,7 @@ from tests.unit.still_clock import passing
 from tests.unit.upstream.upstreams import (
     BLOB,
     BLOB_PATH,
+    DIGEST,
     IMAGE,
     IMAGE_TYPE,
     MANIFEST,
@@ -63,6 +64,18 @@ async def test_a_token_is_fetched_once_and_used_for_all_requests_of_a_repository
     token = "/token?service=here&scope=repository%3Ateam%2Fapp%3Apull"
     assert upstream.asked == [MANIFEST, token, MANIFEST, MANIFEST, MANIFEST]
     assert "authorization" not in upstream.seen[1].headers
+
+
+async def test_a_client_with_own_places_uses_the_login_and_the_connection() -> None:
+    """Its requests run although all places of the other are taken, and log in no second time."""
+    async with upstream_and_client(requests_in_flight=1) as (upstream, client):
+        guarded(upstream)
+        upstream.scripts[BLOB_PATH] = [Reply(200, BLOB)]
+        await client.get_manifest(REPO, "latest")
+        async with client.blob(REPO, DIGEST):
+            await client.with_own_places().get_manifest(REPO, "latest")
+    assert [seen.headers.get("authorization") for seen in upstream.seen[2:]] == ["Bearer token-1"] * 3
+    assert upstream.server.connections == 2
 
 
 async def test_the_token_service_gets_the_login() -> None:
