@@ -86,7 +86,7 @@ def test_pods_know_issuers_of_tokens(index: int, tmp_path: Path, monkeypatch: py
     assert main([*asked, "ci:acme/other"]) == 1
 
 
-@pytest.mark.parametrize("unit", ["zotpy@.service", "zotpy-gc.service"])
+@pytest.mark.parametrize("unit", ["zotpy@.service", "zotpy-gc.service", "zotpy-sync.service"])
 def test_systemd_takes_the_drop_in(unit: str, tmp_path: Path) -> None:
     """It finds nothing wrong with the unit and its drop-in together, and would find a name that it does not know."""
     program = tmp_path / "opt/zotpy/current/bin/zotpy"

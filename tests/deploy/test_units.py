@@ -41,7 +41,8 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_systemd_finds_nothing_wrong(root: Path) -> None:
     """Each section, name and value is one that systemd knows; what it only warns of is a failure, too."""
     units = sorted(path.name for path in (root / "etc/systemd/system").iterdir())
-    assert units == ["zotpy-gc.service", "zotpy-gc.timer", "zotpy.target", "zotpy@5001.service"]
+    others = [f"zotpy-{name}.{kind}" for name in ("gc", "sync") for kind in ("service", "timer")]
+    assert units == [*others, "zotpy.target", "zotpy@5001.service"]
     for name in units:
         verified = analyze("verify", "--man=no", root / "etc/systemd/system" / name)
         # Units of this machine that others depend on may have faults of their own.
@@ -56,7 +57,7 @@ def test_mistake_in_a_unit_is_found(root: Path) -> None:
     assert "WatchDogSeconds" in analyze("verify", "--man=no", unit).stderr
 
 
-@pytest.mark.parametrize("name", ["zotpy@5001.service", "zotpy-gc.service"])
+@pytest.mark.parametrize("name", ["zotpy@5001.service", "zotpy-gc.service", "zotpy-sync.service"])
 def test_services_are_hardened(root: Path, name: str) -> None:
     """`systemd-analyze security` counts an exposure below 1.5 of 10, where a service without any hardening has 9.6."""
     judged = ("security", "--offline=true", f"--threshold={MOST_EXPOSED}")
@@ -68,13 +69,13 @@ def test_services_are_hardened(root: Path, name: str) -> None:
     assert analyze(*judged, unit).returncode != 0
 
 
-def test_both_services_are_hardened_alike() -> None:
-    """The collector runs with exactly the restrictions that replicas have."""
+def test_all_services_are_hardened_alike() -> None:
+    """The collector and `zotpy sync` run with exactly the restrictions that replicas have."""
     alike = [
         (UNITS / name).read_text().partition("DynamicUser=")[2].partition("[Install]")[0].strip()
-        for name in ("zotpy@.service", "zotpy-gc.service")
+        for name in ("zotpy@.service", "zotpy-gc.service", "zotpy-sync.service")
     ]
-    assert alike[0] == alike[1] != ""
+    assert alike[0] == alike[1] == alike[2] != ""
 
 
 def test_systemd_waits_for_the_end_of_draining() -> None:
