@@ -44,6 +44,8 @@ class Question:
     repository: str
     reference: str
     """The tag or digest of a manifest; empty: it is about neither."""
+    has_all_groups: bool = True
+    """Whether the user is in no other groups than `groups`."""
 
 
 class Circumstances(Protocol):
@@ -173,6 +175,14 @@ def _few(texts: Sequence[str]) -> list[str]:
     return [_short(each) for each in texts]
 
 
+def _groups(question: Question) -> list[str]:
+    """Return all groups of the user. With some of them missing, a condition would take the user for an outsider."""
+    if not question.has_all_groups:
+        msg = "it reads groups, and the token does not carry all groups of its user"
+        raise Failed(msg)
+    return _few(sorted(question.groups))
+
+
 def _reference(question: Question, *, is_digest: bool) -> str:
     return _short(question.reference) if (":" in question.reference) is is_digest else ""
 
@@ -194,7 +204,7 @@ _READERS: Mapping[str, Callable[[Facts, Question, Expression], Any]] = {
     "req.tag": lambda _, question, __: _reference(question, is_digest=False),
     "req.digest": lambda _, question, __: _reference(question, is_digest=True),
     "req.user.username": lambda _, question, __: _short(question.user),
-    "req.user.groups": lambda _, question, __: _few(sorted(question.groups)),
+    "req.user.groups": lambda _, question, __: _groups(question),
     "req.auth.anonymous": lambda _, question, __: not question.user,
     "req.auth.admin": lambda _, question, __: question.is_admin,
     "req.client.ip": lambda facts, _, __: facts.client,

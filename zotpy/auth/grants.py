@@ -8,6 +8,9 @@ from zotpy.auth.permission import Identity, Nothing, Permission, Unrestricted
 from zotpy.auth.policy import Policies
 from zotpy.settings import AccessSettings
 
+LONGEST_GROUPS = 4096
+"""Bytes, of groups that a token carries because a condition reads groups."""
+
 
 def everything_to_users(identity: Identity, circumstances: Circumstances) -> Permission:
     """Let every user do everything, and nobody else anything: so it is if there are logins and no rules."""
@@ -47,8 +50,15 @@ class Grants:
         return everything_to_users(identity, circumstances)
 
     def counting(self, groups: frozenset[str]) -> frozenset[str]:
-        """Return which of these groups the rules name. A token need not carry the others."""
-        return frozenset() if self._policies is None else groups & self._policies.named_groups
+        """Return which of these groups the rules need to know. A token need not carry the others.
+
+        They are those that policies name, and all if a condition reads groups. Too many for a token are not all.
+        """
+        if self._policies is None:
+            return frozenset()
+        if self._policies.reads_groups and sum(len(group.encode()) for group in groups) <= LONGEST_GROUPS:
+            return groups
+        return groups & self._policies.named_groups
 
     def named_claims(self) -> Names:
         """Return which claims the rules read; `None`: any. A token need not carry the others."""

@@ -59,7 +59,8 @@ class PasswordChecks:
     async def renew(self, identity: Identity, noted: Mapping[str, object]) -> Identity | None:
         """Return the user, if they exist and have the same password."""
         stored = self.users().hashes.get(identity.name)
-        return identity if stored is not None and noted.get("hash") == _fingerprint(stored) else None
+        is_same = stored is not None and noted.get("hash") == _fingerprint(stored)
+        return Identity(identity.name, kind=KIND) if is_same else None
 
     async def are_good(self, credentials: Credentials) -> bool:
         """Say whether the user exists and has this password.

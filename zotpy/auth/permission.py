@@ -32,6 +32,8 @@ class Identity:
     """The id of the caller's API key, which is no secret; empty: the caller has shown none."""
     claims: Claims = field(default=NO_CLAIMS, compare=False, repr=False)
     """What else the login says of the caller, as far as settings read it."""
+    has_all_groups: bool = True
+    """Whether `groups` are all that the login said. A token may carry only those that the rules name."""
     can_log_in: bool = True
     """Whether there is any way to log in, for a caller who has not."""
 

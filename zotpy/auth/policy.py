@@ -42,6 +42,8 @@ class Policies:
         every = [condition for conditions in self._compiled.values() for condition in conditions]
         self.named_claims: Names = joined(each.expression.fields_of("req.claims") for each in every)
         """All claims that a condition reads."""
+        self.reads_groups = any("req.user.groups" in each.expression.variables for each in every)
+        """Whether a condition reads which groups a user is in, with or without a name."""
         self.rule_of = lru_cache(REMEMBERED)(self._rule_of)
         """Return the rule of the longest pattern that matches the name of a repository; `None`: none does."""
 
@@ -114,7 +116,9 @@ class Policies:
             return None
         identity, action, name, reference = asked
         groups, is_admin = self.groups_of(identity), self._names_admin(identity)
-        question = Question(identity.name, groups, identity.claims, is_admin, action, name, reference)
+        question = Question(
+            identity.name, groups, identity.claims, is_admin, action, name, reference, identity.has_all_groups
+        )
         return circumstances.refuses(self._compiled[grant.conditions], question)
 
     def is_immutable(self, name: str, tag: str) -> bool:

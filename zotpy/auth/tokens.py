@@ -99,8 +99,7 @@ class Tokens(Generic[KeysT]):
         """Write a token that is good for these scopes. Raises `TokenInvalid` if the caller's claims are too long."""
         now = int(self.clock())
         lifetime_s = int(self.lifetime_s)
-        who = replace(identity, groups=self.counting(identity.groups))
-        claims = {**self._claims(who, _ACCESS, now, lifetime_s), "access": written(scopes)}
+        claims = {**self._claims(identity, _ACCESS, now, lifetime_s), "access": written(scopes)}
         has_claims = identity.claims is not NO_CLAIMS
         claims["claims"] = self._short(identity.claims.kept(self.reads())) if has_claims else None
         return Issued(sign(claims, self.keys.current), now, lifetime_s)
@@ -120,17 +119,18 @@ class Tokens(Generic[KeysT]):
         renewer = self.renewers.get(identity.kind)
         if renewer is None or self.session_s <= 0:
             return None
-        who = replace(identity, groups=self.counting(identity.groups))
-        claims = self._claims(who, _REFRESH, int(self.clock()), int(self.session_s))
+        claims = self._claims(identity, _REFRESH, int(self.clock()), int(self.session_s))
         return sign({**claims, "login": renewer.note(identity)}, self.keys.current)
 
     def _claims(self, identity: Identity, use: str, now: int, lifetime_s: int) -> dict[str, object]:
+        groups = self.counting(identity.groups)
         return {
             "iss": ISSUER,
             "aud": self.service,
             "use": use,
             "sub": identity.name,
-            "groups": sorted(identity.groups),
+            "groups": sorted(groups),
+            "all_groups": identity.has_all_groups and groups == identity.groups,
             "kind": identity.kind,
             "iat": now,
             "exp": now + lifetime_s,
@@ -198,7 +198,9 @@ class Tokens(Generic[KeysT]):
 
 def _identity(claims: Mapping[str, Any]) -> Identity:
     """Read who the caller is, from what this registry itself has written."""
-    return Identity(str(claims["sub"]), frozenset(map(str, claims["groups"])), str(claims["kind"]))
+    groups = frozenset(map(str, claims["groups"]))
+    has_all = claims.get("all_groups") is True  # an older replica does not say
+    return Identity(str(claims["sub"]), groups, str(claims["kind"]), has_all_groups=has_all)
 
 
 def _brought(claims: Mapping[str, Any]) -> Claims:

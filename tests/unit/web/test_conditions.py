@@ -152,6 +152,42 @@ async def test_a_refreshed_token_has_the_claims_of_the_job(nursery: trio.Nursery
         assert (await scene.client.post(UPLOADS, headers=bearer(token))).status_code == 403
 
 
+async def test_a_token_has_the_groups_that_conditions_read(nursery: trio.Nursery, ci: CiService) -> None:
+    """All of them, since it may ask for a group that no policy names. Groups that are unknown fulfil nothing."""
+    logins = ci.logins(username=(ClaimTerm("actor"),), groups="groups")
+    plain, no_guests = rules(groups=["dev"]), rules(condition("!('guests' in req.user.groups)"), groups=["dev"])
+    async with giving(nursery, rules=plain, oidc=logins) as scene:
+        before = {}
+        for groups, status in ((["dev"], 202), (["dev", "guests"], 403), (["dev", "others"], 202)):
+            raw = ci.token(groups=groups)
+            login = ("ci", raw.encode())
+            before[await scene.token(login, SCOPE)] = groups
+            scene.grants.renew(read_access_control(no_guests))
+            granted = await scene.grant(login, SCOPE, offline_token="true")
+            form = {"grant_type": "refresh_token", "refresh_token": granted["refresh_token"], "scope": SCOPE}
+            for token in (raw, granted["token"], (await scene.post(**form)).json()["token"]):
+                assert (await scene.client.post(UPLOADS, headers=bearer(token))).status_code == status, groups
+            scene.grants.renew(read_access_control(plain))
+        scene.grants.renew(read_access_control(no_guests))
+        for token, groups in before.items():  # of a time when no rule read groups
+            status = 202 if groups == ["dev"] else 403
+            assert (await scene.client.post(UPLOADS, headers=bearer(token))).status_code == status, groups
+
+
+async def test_more_groups_than_a_token_has_room_for_are_unknown(nursery: trio.Nursery, ci: CiService) -> None:
+    """Only those that policies name are in the token then. Conditions on groups fail, and all other rules hold."""
+    logins = ci.logins(username=(ClaimTerm("actor"),), groups="groups")
+    given = rules(condition("!('guests' in req.user.groups)"), groups=["dev"])
+    given["repositories"]["team/**"]["defaultPolicy"] = ["read"]
+    async with giving(nursery, rules=given, oidc=logins) as scene:
+        raw = ci.token(groups=["dev", *(f"a group of many, number {number}" for number in range(200))])
+        token = await scene.token(("ci", raw.encode()), SCOPE)
+        assert claims_of(token)["groups"] == ["dev"]
+        assert (await scene.client.post(UPLOADS, headers=bearer(raw))).status_code == 202
+        assert (await scene.client.post(UPLOADS, headers=bearer(token))).status_code == 403
+        assert (await scene.client.get("/v2/team/app/tags/list", headers=bearer(token))).status_code == 404
+
+
 async def test_claims_that_are_too_long_get_no_token(nursery: trio.Nursery, ci: CiService) -> None:
     """A token is in the head of each request."""
     async with giving(
