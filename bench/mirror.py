@@ -2,36 +2,36 @@
 
 The upstream is CNCF distribution on a directory, behind a relay in which each request waits and each connection has a
 rate. A client pulls a manifest by tag and then its layers, three at a time, as docker does. It prints seconds for each
-pull, seconds until the first byte of the first layer, and what the mirror costs in CPU time.
+pull, seconds until the first byte of the first layer, what it costs in CPU time, and how much the upstream sent. Then
+many clients pull another image at once, by way of two replicas.
 """
 
 import argparse
 import hashlib
 import json
+import math
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
 from bench.clients.connection import Connection
 from bench.measures import GIB, MIB, ProcessTree
-from bench.servers.peers import find_or_build_peer
-from bench.servers.processes import Process, accepts, free_port
-from bench.servers.registries import Place, zotpy_server
-from bench.servers.stores import SeaweedServer, make_bucket
+from bench.servers.mirrored import IMAGE_TYPE, Way, distribution, push, running, way
+from bench.servers.processes import Process
+from bench.servers.registries import Place, RegistryServer, zotpy_server
+from bench.servers.stores import Bucket, SeaweedServer, make_bucket
 
 AT_ONCE = 3
-IMAGE_TYPE = "application/vnd.oci.image.manifest.v1+json"
-NAME = "bench/app"
+NAME, CROWDED = "bench/app", "bench/crowded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,98 +83,95 @@ class Client:
         return bytes(content), first[0] - began
 
 
-def push(port: int, name: str, layers: Sequence[bytes]) -> None:
-    """Push an image of these layers as `v1`."""
-    connection, described = Connection(port), list[dict[str, object]]()
-    for layer in [b"{}", *layers]:
-        digest = f"sha256:{hashlib.sha256(layer).hexdigest()}"
-        location = connection.call("POST", f"/v2/{name}/blobs/uploads/", {"Content-Length": "0"}).headers["location"]
-        target = location.partition(f":{port}")[2] or location
-        joint = "&" if "?" in target else "?"
-        connection.call("PUT", f"{target}{joint}digest={digest}", {"Content-Length": str(len(layer))}, [(layer,)])
-        described.append({"mediaType": "application/octet-stream", "digest": digest, "size": len(layer)})
-    manifest = json.dumps(
-        {"schemaVersion": 2, "mediaType": IMAGE_TYPE, "config": described[0], "layers": described[1:]}
-    ).encode()
-    headers = {"Content-Type": IMAGE_TYPE, "Content-Length": str(len(manifest))}
-    answer = connection.call("PUT", f"/v2/{name}/manifests/v1", headers, [(manifest,)])
-    connection.close()
-    if answer.status != 201:  # noqa: PLR2004 - created
-        msg = f"the push ended with {answer.status}: {answer.body!r}"
-        raise ValueError(msg)
+def crowd(clients: Sequence[Client]) -> Pull:
+    """Let all clients pull at once, and return the last of everything."""
+    with ThreadPoolExecutor(len(clients)) as pool:
+        pulls = list(pool.map(Client.pull, clients))
+    return Pull(max(pull.seconds for pull in pulls), max(pull.first_byte_s for pull in pulls))
 
 
-@contextmanager
-def running(process: Process, port: int) -> Iterator[Process]:
-    """Run a program until the end of the block."""
-    process.start(lambda: accepts(port))
-    try:
-        yield process
-    finally:
-        process.kill()
+def replica_of(bucket: Bucket, directory: Path, name: str, upstream: str) -> RegistryServer:
+    """Prepare a replica that mirrors the upstream; all of them share the bucket."""
+    replica = zotpy_server(bucket, "mirror", directory, Place(name))
+    path = directory / f"{name}.json"
+    entry = {"urls": [upstream], "onDemand": True, "content": [{"prefix": "**", "destination": "/hub"}]}
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps(settings | {"extensions": {"sync": {"registries": [entry]}}}))
+    return replica
 
 
-def distribution(directory: Path, name: str, upstream: str = "") -> tuple[Process, int]:
-    """Prepare distribution on a directory, as a proxy if an upstream is given."""
-    port = free_port()
-    settings: dict[str, Any] = {
-        "version": "0.1",
-        "log": {"level": "error", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(directory / name)}},
-        "http": {"addr": f"127.0.0.1:{port}", "secret": "bench"},
-    }
-    if upstream:
-        settings["proxy"] = {"remoteurl": upstream}
-    file = directory / f"{name}.yml"
-    file.write_text(yaml.safe_dump(settings))
-    environment = {"PATH": os.environ["PATH"], "OTEL_TRACES_EXPORTER": "none"}
-    return Process(name, [find_or_build_peer("registry"), "serve", file], directory / f"{name}.log", environment), port
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """What all pulls are measured with."""
+
+    relay: Way
+
+    def row(self, what: str, pull: Callable[[], Pull], size_bytes: int, *processes: Process) -> dict[str, Any]:
+        """Measure one pull of so many bytes, and what it costs these processes."""
+        trees = [ProcessTree(process.pid) for process in processes]
+        before_s, before = sum(tree.cpu_s() for tree in trees), self.relay.counts()
+        found = pull()
+        requests, sent_bytes = (after - earlier for after, earlier in zip(self.relay.counts(), before, strict=True))
+        return {
+            "pull": what,
+            "seconds": found.seconds,
+            "first_byte_s": found.first_byte_s,
+            "cpu_s": sum(tree.cpu_s() for tree in trees) - before_s if trees else None,
+            "size_bytes": size_bytes,
+            "upstream_requests": requests,
+            "upstream_sent_bytes": sent_bytes,
+        }
 
 
-def measured(console: Console, delay_ms: float, rate_mb: float, layers: Sequence[bytes]) -> Iterator[dict[str, Any]]:
+def measured(console: Console, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Measure all pulls, one after another."""
+    layers = [os.urandom(options.layer_mib * MIB) for _ in range(options.layers)]
+    crowded = [os.urandom(options.crowd_mib * MIB)]
+    size_bytes = sum(map(len, layers))
     with tempfile.TemporaryDirectory(prefix="zotpy-mirror") as text, ExitStack() as stack:
         directory = Path(text)
         process, there = distribution(directory, "upstream")
         stack.enter_context(running(process, there))
-        console.print("pushing the image to the upstream")
+        console.print("pushing the images to the upstream")
         push(there, NAME, layers)
-        relayed = free_port()
-        options = ["--way", f"127.0.0.1:{relayed}=127.0.0.1:{there}", "--delay-ms", str(delay_ms)]
-        relay = Process.of_module("relay", "bench.servers.relay", [*options, "--rate-mb", str(rate_mb)], directory)
-        stack.enter_context(running(relay, relayed))
-        upstream = f"http://127.0.0.1:{relayed}"
+        push(there, CROWDED, crowded)
+        relay = way(directory, there, options.delay_ms, options.rate_mb)
+        stack.enter_context(running(relay.process, relay.port))
         store = SeaweedServer(directory)
         store.start()
         stack.callback(store.process.kill)
         bucket = store.bucket("mirror")
         make_bucket(bucket)
-        replica = zotpy_server(bucket, "mirror", directory, Place("mirror"))
-        settings = json.loads((directory / "mirror.json").read_text())
-        entry = {"urls": [upstream], "onDemand": True, "content": [{"prefix": "**", "destination": "/hub"}]}
-        settings["extensions"] = {"sync": {"registries": [entry]}}
-        (directory / "mirror.json").write_text(json.dumps(settings))
-        replica.start()
-        stack.callback(replica.process.kill)
-        proxy, proxied = distribution(directory, "proxy", upstream)
+        replicas = [replica_of(bucket, directory, name, relay.url) for name in ("mirror", "second-mirror")]
+        for each in replicas:
+            each.start()
+            stack.callback(each.process.kill)
+            push(each.port, NAME, layers[:0])  # opens connections to the store
+        replica, row = replicas[0], Measuring(relay).row
+        proxy, proxied = distribution(directory, "proxy", relay.url)
         stack.enter_context(running(proxy, proxied))
-        push(replica.port, NAME, layers[:0])  # opens connections to the store
         mirrored, local = Client(replica.port, f"hub/{NAME}"), Client(replica.port, "own/app")
-        yield _row("from the upstream", Client(relayed, NAME).pull)
-        yield _row("zotpy, first", mirrored.pull, replica.process)
-        yield _row("zotpy, unchanged", mirrored.pull, replica.process)
-        push(replica.port, "own/app", layers)
-        yield _row("zotpy, own image", local.pull, replica.process)
-        yield _row("distribution's proxy, first", Client(proxied, NAME).pull, proxy)
-        yield _row("distribution's proxy, unchanged", Client(proxied, NAME).pull, proxy)
+        yield row("from the upstream", Client(relay.port, NAME).pull, size_bytes)
+        yield row("zotpy, first", mirrored.pull, size_bytes, replica.process)
+        yield row("zotpy, unchanged", mirrored.pull, size_bytes, replica.process)
+        yield row("a push to zotpy", pushing(replica.port, "own/app", layers), size_bytes, replica.process)
+        yield row("zotpy, own image", local.pull, size_bytes, replica.process)
+        yield row("distribution's proxy, first", Client(proxied, NAME).pull, size_bytes, proxy)
+        yield row("distribution's proxy, unchanged", Client(proxied, NAME).pull, size_bytes, proxy)
+        many = [Client(replicas[number % 2].port, f"hub/{CROWDED}") for number in range(options.crowd)]
+        name = f"{options.crowd} clients of two replicas"
+        yield row(name, lambda: crowd(many), sum(map(len, crowded)), *(each.process for each in replicas))
 
 
-def _row(what: str, pull: Callable[[], Pull], process: Process | None = None) -> dict[str, Any]:
-    tree = None if process is None else ProcessTree(process.pid)
-    before_s = 0.0 if tree is None else tree.cpu_s()
-    found = pull()
-    cpu_s = None if tree is None else tree.cpu_s() - before_s
-    return {"pull": what, "seconds": found.seconds, "first_byte_s": found.first_byte_s, "cpu_s": cpu_s}
+def pushing(port: int, name: str, layers: Sequence[bytes]) -> Callable[[], Pull]:
+    """Return what pushes an image; there is no first byte."""
+
+    def run() -> Pull:
+        began = time.monotonic()
+        push(port, name, layers)
+        return Pull(time.monotonic() - began, math.nan)
+
+    return run
 
 
 def main() -> None:
@@ -182,19 +179,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.mirror", description=__doc__)
     parser.add_argument("--layers", type=int, default=5)
     parser.add_argument("--layer-mib", type=int, default=100)
+    parser.add_argument("--crowd", type=int, default=32, help="how many clients pull an image of one layer at once")
+    parser.add_argument("--crowd-mib", type=int, default=20, help="how long that layer is")
     parser.add_argument("--delay-ms", type=float, default=40.0, help="of each request to the upstream")
     parser.add_argument("--rate-mb", type=float, default=50.0, help="of each connection to the upstream")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
-    console = Console(stderr=True)
-    layers = [os.urandom(options.layer_mib * MIB) for _ in range(options.layers)]
-    rows = list(measured(console, options.delay_ms, options.rate_mb, layers))
-    share = options.layers * options.layer_mib * MIB / GIB
-    table = Table("pull", "s", "first byte, s", "CPU s/GiB")
+    rows = list(measured(Console(stderr=True), options))
+    table = Table("pull", "s", "first byte, s", "CPU s/GiB", "upstream sent", "in requests")
     for row in rows:
-        cpu = "" if row["cpu_s"] is None else f"{row['cpu_s'] / share:.2f}"
-        table.add_row(row["pull"], f"{row['seconds']:.2f}", f"{row['first_byte_s']:.3f}", cpu)
-    Console().print(table)
+        cpu = "" if row["cpu_s"] is None else f"{row['cpu_s'] * GIB / row['size_bytes']:.2f}"
+        first = "" if math.isnan(row["first_byte_s"]) else f"{row['first_byte_s']:.3f}"
+        sent = f"{row['upstream_sent_bytes'] / row['size_bytes']:.2f}"
+        table.add_row(row["pull"], f"{row['seconds']:.2f}", first, cpu, sent, str(row["upstream_requests"]))
+    Console(width=120).print(table)
     if options.json is not None:
         options.json.write_text(json.dumps({"options": vars(options) | {"json": None}, "pulls": rows}, indent=2))
 
