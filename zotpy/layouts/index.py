@@ -1,7 +1,7 @@
 """`index.json`: which manifests a layout has, and which tags name them (image-layout.md, *index.json file*)."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,12 +29,13 @@ class Index:
     """What the index of one layout says."""
 
     tags: Mapping[str, Listed] = field(default_factory=dict)
-    manifests: Sequence[Listed] = ()
+    manifests: Mapping[Digest, Listed] = field(default_factory=dict)
     """All of them, each once."""
 
     def media_type_of(self, digest: Digest) -> str:
         """Return the media type of a manifest; empty if it is not listed."""
-        return next((each.media_type for each in self.manifests if each.digest == digest), "")
+        listed = self.manifests.get(digest)
+        return "" if listed is None else listed.media_type
 
 
 def read_index(content: bytes, where: str) -> Index:
@@ -56,7 +57,7 @@ def read_index(content: bytes, where: str) -> Index:
             tags[tag] = found
     if not tags and len(manifests) == 1:
         tags = {ONLY: next(iter(manifests.values()))}
-    return Index(tags, list(manifests.values()))
+    return Index(tags, manifests)
 
 
 def media_type_by_fields(content: bytes) -> str:

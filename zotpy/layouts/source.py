@@ -101,14 +101,14 @@ class LayoutSource:
     async def _look_for_referrers(self, repo: str, index: Index) -> Mapping[Digest, Sequence[Digest]]:
         """Read every manifest that the index lists."""
         found: dict[Digest, list[Digest]] = {}
-        for listed in index.manifests:
+        for digest in index.manifests:
             try:
-                body = await self.manifest(repo, str(listed.digest))
+                body = await self.manifest(repo, str(digest))
                 facts = await trio.to_thread.run_sync(parse_manifest, body.content, body.media_type or None)
             except (UpstreamError, ManifestInvalid):
                 continue  # if a tag needs it, its copy says what is wrong
             if facts.subject is not None:
-                found.setdefault(facts.subject, []).append(listed.digest)
+                found.setdefault(facts.subject, []).append(digest)
         return found
 
     async def _layout(self, repo: str) -> _Layout:

@@ -144,4 +144,4 @@ def read_token(body: bytes) -> tuple[str, float]:
     life_s = document.get("expires_in")
     if isinstance(life_s, bool) or not isinstance(life_s, int | float) or not life_s > 0:
         life_s = USUAL_LIFE_S
-    return token, min(float(life_s), LONGEST_LIFE_S)
+    return token, float(min(life_s, LONGEST_LIFE_S))

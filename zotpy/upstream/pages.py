@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from zotpy.upstream.errors import UpstreamBroken
+from zotpy.upstream.errors import UpstreamBroken, words_of
 
 MOST_BYTES = 8 * 1024
 """A longer header is not read."""
-_LINK = re.compile(r"\s*<([^<>]{0,4096})>((?:\s*;\s*[^\s;,=\"]+(?:\s*=\s*(?:\"[^\"]*\"|[^\s;,\"]*))?)*)\s*(?:,|\Z)")
+_LINK = re.compile(
+    r"\s*+<([^<>]{0,4096}+)>((?:\s*+;\s*+[^\s;,=\"]++(?:\s*+=\s*+(?:\"[^\"]*+\"|[^\s;,\"]*+))?+)*+)\s*+(?:,|\Z)"
+)
+"""Nothing is tried twice: otherwise a header of 100 bytes could take years."""
 _NEXT = re.compile(r";\s*rel\s*=\s*(?:\"(?:[^\"]*\s)?next(?:\s[^\"]*)?\"|next)\s*(?:;|\Z)", re.IGNORECASE)
 
 
@@ -18,17 +21,28 @@ def next_page(here: str, lines: Sequence[str]) -> str | None:
     """Return path and query of the page after the one at `here`, or `None`: this is the last one.
 
     It is always one of the same host, whatever host the header names: registries behind proxies often do not know
-    their own.
+    their own. Raises `UpstreamBroken` if it cannot be read.
     """
     for line in lines:
         position = 0 if len(line) <= MOST_BYTES else len(line)
         while (found := _LINK.match(line, position)) is not None and found.end() > position:
             position = found.end()
             if _NEXT.search(found[2]):
-                parts = urlsplit(urljoin(here, found[1]))
-                target = parts.path + (f"?{parts.query}" if parts.query else "")
+                target = _target(here, found[1])
                 return target if target.startswith("/") and target != here else None
     return None
+
+
+def _target(here: str, link: str) -> str:
+    """Return path and query of a link. Raises `UpstreamBroken`."""
+    try:
+        parts = urlsplit(urljoin(here, link))
+    except ValueError:
+        parts = None
+    if parts is None or not (parts.path + parts.query).isprintable():
+        msg = f"the page after {words_of(here)} has a URL that cannot be read: {words_of(link)!r}"
+        raise UpstreamBroken(msg)
+    return parts.path + (f"?{parts.query}" if parts.query else "")
 
 
 def media_type_of(header: str | None) -> str:

@@ -40,7 +40,7 @@ def as_unavailable(url: httpx.URL) -> Iterator[None]:
     except (httpx.TimeoutException, trio.TooSlowError) as error:
         msg = f"{origin_of(url)} does not answer in time"
         raise UpstreamUnavailable(msg) from error
-    except (httpx.HTTPError, OSError) as error:
+    except (httpx.HTTPError, OSError, UnicodeError) as error:  # the last: a host that cannot be a name
         why = words_of(str(error) or str(error.__cause__ or "") or type(error).__name__)
         msg = f"{origin_of(url)} cannot be reached, or breaks off: {why}"
         raise UpstreamUnavailable(msg) from error
@@ -105,15 +105,16 @@ class Sender:
         """Return where a redirection or a challenge leads. Raises `UpstreamBroken` if nobody should go there."""
         try:
             url = here.join(location)
+            host = url.host
         except (httpx.InvalidURL, ValueError) as error:
             msg = f"{self.origin} leads to a URL that cannot be read"
             raise UpstreamBroken(msg) from error
-        if not location or not url.host or (here.scheme, url.scheme) not in _SCHEMES:
+        if not location or not host or (here.scheme, url.scheme) not in _SCHEMES:
             msg = f"{self.origin} leads to {words_of(str(url))!r}: not a URL of HTTP, or one without TLS"
             raise UpstreamBroken(msg)
         own = httpx.URL(self.origin).host
-        if url.host != own and leads_inside(await _addresses(url.host), await _addresses(own)):
-            msg = f"{self.origin} leads to {url.host}, which is an address inside this machine or its cloud"
+        if host != own and leads_inside(await _addresses(host), await _addresses(own)):
+            msg = f"{self.origin} leads to {host}, which is an address inside this machine or its cloud"
             raise UpstreamBroken(msg)
         return url
 

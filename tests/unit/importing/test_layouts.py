@@ -49,6 +49,12 @@ def test_tags_of_an_index(manifests: object, tags: dict[str, Digest]) -> None:
     assert found.tags == {tag: Listed(digest, IMAGE) for tag, digest in tags.items()}
 
 
+def test_an_index_tells_media_types() -> None:
+    """Those of the manifests that it lists."""
+    found = read_index(json.dumps({"manifests": [descriptor(ONE)]}).encode(), "here")
+    assert (found.media_type_of(ONE), found.media_type_of(TWO)) == (IMAGE, "")
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b"[" * 100_000])
 def test_what_is_no_index(content: bytes) -> None:
     """It is the source's fault."""

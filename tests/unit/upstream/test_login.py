@@ -24,7 +24,7 @@ from tests.unit.upstream.upstreams import (
     running,
     upstream_and_client,
 )
-from zotpy.upstream import UpstreamBroken, UpstreamRefused
+from zotpy.upstream import UpstreamBroken, UpstreamError, UpstreamRefused
 from zotpy.upstream.login import Login
 
 if TYPE_CHECKING:
@@ -201,6 +201,15 @@ async def test_a_redirection_to_nowhere_is_refused(location: str) -> None:
     async with upstream_and_client() as (upstream, client):
         upstream.scripts[BLOB_PATH] = [Reply(307, headers={"Location": location})]
         with pytest.raises(UpstreamBroken, match="leads to"):
+            await read(client)
+
+
+@pytest.mark.parametrize("host", ["xn--a", "xn--", "a..b", "a" * 64, "[::1", "127.0.0.1:99999"])
+async def test_a_host_that_is_no_name_is_a_fault_of_the_upstream(host: str) -> None:
+    """Whoever asked for the blob gets a plain error."""
+    async with upstream_and_client() as (upstream, client):
+        upstream.scripts[BLOB_PATH] = [Reply(307, headers={"Location": f"http://{host}/"})]
+        with pytest.raises(UpstreamError):
             await read(client)
 
 

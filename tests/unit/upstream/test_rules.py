@@ -9,6 +9,7 @@ import pytest
 from zotpy.settings.upstream import UpstreamSettings
 from zotpy.upstream.addresses import leads_inside
 from zotpy.upstream.challenge import Challenge, read_challenges
+from zotpy.upstream.errors import UpstreamBroken
 from zotpy.upstream.login import LONGEST_LIFE_S, read_token
 from zotpy.upstream.pages import next_page
 from zotpy.upstream.waiting import remaining, retry_after_s, wait_before_retry_s
@@ -104,12 +105,20 @@ def test_the_rest_of_a_rate_limit(header: str | None, left: int | None) -> None:
         (["</v2/a/tags/list?next>; rel=last"], None),
         (["</next>; rel=next" + " " * 9000], None),
         (["next"], None),
+        (["</next>" + ";a=  " * 1000 + '"'], None),
         ([], None),
     ],
 )
 def test_links(lines: list[str], target: str | None) -> None:
-    """A page that follows itself is the last one."""
+    """A page that follows itself is the last one. No header takes long to read."""
     assert next_page("/v2/a/tags/list", lines) == target
+
+
+@pytest.mark.parametrize("link", ["http://[", "//[::1", "?last=\x01", "/v2/\x7f"])
+def test_links_that_cannot_be_read(link: str) -> None:
+    """It is the upstream's fault."""
+    with pytest.raises(UpstreamBroken, match="cannot be read"):
+        next_page("/v2/a/tags/list", [f"<{link}>; rel=next"])
 
 
 @pytest.mark.parametrize(
@@ -120,6 +129,8 @@ def test_links(lines: list[str], target: str | None) -> None:
         (b'{"token": "t", "expires_in": -5}', 60.0),
         (b'{"token": "t", "expires_in": "300"}', 60.0),
         (b'{"token": "t", "expires_in": 1e99}', LONGEST_LIFE_S),
+        (b'{"token": "t", "expires_in": 1' + b"0" * 400 + b"}", LONGEST_LIFE_S),
+        (b'{"token": "t", "expires_in": NaN}', 60.0),
     ],
 )
 def test_how_long_a_token_lasts(answer: bytes, life_s: float) -> None:
