@@ -61,6 +61,7 @@ _MAKE_KEY = (
     "curl -u alice https://registry.example.com/zot/auth/apikey -d"
     ' \'{"label": "ci", "scopes": ["repository:team/*:pull,push"], "expirationDate": "2027-06-30T00:00:00Z"}\''
 )
+_DEVICE = Covered("blackbox/test_real_id_tokens.py::test_a_person_pushes_and_pulls_with_an_id_token_as_the_password")
 _EDGE = Covered("deploy/test_haproxy_clients.py::test_crane_pushes_and_skopeo_copies_over_tls")
 _IMAGE = Covered("deploy/test_image.py::test_registry_takes_the_image_that_it_runs_in")
 _APISERVER = Covered("deploy/test_apiserver.py::test_an_overlay_is_taken_and_stays")
@@ -104,6 +105,13 @@ WAYS: dict[str, dict[str, Way]] = {
         "curl -u alice -X DELETE 'https://registry.example.com/zot/auth/apikey?id=UUID'": Covered(
             "unit/web/test_api_keys.py::test_a_revoked_key_is_refused"
         ),
+        "curl -sS https://sso.example.com/device/auth -d client_id=registry -d 'scope=openid profile'"
+        " >asked.json": _DEVICE,
+        "jq -r .verification_uri_complete asked.json": _DEVICE,
+        "curl -sS https://sso.example.com/token -d client_id=registry -d"
+        ' device_code="$(jq -r .device_code asked.json)" -d grant_type=urn:ietf:params:oauth:grant-type:device_code'
+        " >given.json": _DEVICE,
+        "jq -r .id_token given.json | docker login -u me --password-stdin registry.example.com": _DEVICE,
         "zotpy access -c /etc/zotpy/config.yaml --user alice --repo team/app --action update": _RULES,
         "zotpy access -c /etc/zotpy/config.yaml --user builder --repo team/app --action create": _RULES,
         "zotpy access -c /etc/zotpy/config.yaml --user builder --repo team/app --action update": _RULES,
