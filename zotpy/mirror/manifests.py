@@ -15,8 +15,9 @@ import structlog
 
 from zotpy.bucket.long_reads import Room
 from zotpy.concurrency import gather
+from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
-from zotpy.core.errors import ManifestInvalid, ManifestTooLarge, ManifestUnknown, TryAgain
+from zotpy.core.errors import ManifestInvalid, ManifestTooLarge, ManifestUnknown, PreconditionFailed, TryAgain
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.mirror.checks import Absent, Check, Checks
 from zotpy.mirror.events import MirrorEvents
@@ -132,13 +133,28 @@ class MirroredManifests:
         body = await self.upstreams.first(origins, partial(_get, wanted))
         self.events.on_mirror_check("changed")
         try:
-            kept = await self.manifests.keep(repo, _naming(reference, body), body.content, body.media_type or None)
+            kept = await self.manifests.keep(
+                repo,
+                _naming(reference, body),
+                body.content,
+                body.media_type or None,
+                self._unless_pushed(reference, found),
+            )
+        except PreconditionFailed:
+            return await self.manifests.find(repo, reference)  # it was pushed here meanwhile, or fetched by others
         except (ManifestInvalid, ManifestTooLarge) as error:
             log.warning("upstream_manifest_refused", repository=repo.text, reference=str(reference), reason=str(error))
             msg = f"the upstream's manifest cannot be kept here: {error.message}"
             raise ManifestUnknown(msg, detail=error.detail) from error
         await self._remember(repo, reference, kept.digest, interval_s)
         return kept
+
+    def _unless_pushed(self, reference: Reference, found: Found | None) -> Condition | None:
+        """Return what keeps a tag from replacing one that is pushed here meanwhile. `found` is what it named before."""
+        features = self.manifests.store.features
+        if not (isinstance(reference, Tag) and features.conditional_create and features.conditional_replace):
+            return None
+        return Condition.absent() if found is None else Condition.names(found.digest)
 
     async def _remember(self, repo: RepositoryName, reference: Reference, digest: Digest, interval_s: float) -> None:
         if interval_s and isinstance(reference, Tag):

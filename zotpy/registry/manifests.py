@@ -165,15 +165,23 @@ class Manifests:
         push = ManifestPush(repo, digest, value, facts, [tag], condition, immutable, is_tag_mirrored=True)
         await ManifestPushes(self.records, self.pointers, self.settings).run(push)
 
-    async def keep(self, repo: RepositoryName, reference: Reference, content: bytes, content_type: str | None) -> Found:
+    async def keep(
+        self,
+        repo: RepositoryName,
+        reference: Reference,
+        content: bytes,
+        content_type: str | None,
+        condition: Condition | None = None,
+    ) -> Found:
         """Make a manifest of an upstream exist. What it names may be missing: it comes when a client asks for it.
 
-        Raises `ManifestInvalid`, `ManifestTooLarge`, `DigestInvalid`.
+        Raises `ManifestInvalid`, `ManifestTooLarge`, `DigestInvalid`, and `PreconditionFailed` if the condition does
+        not hold for the tag.
         """
         digest, facts = await read_apart(len(content), partial(self._read, reference, content, content_type))
         value = ManifestValue(facts.media_type, content, is_mirrored=True)
         tags = [reference] if isinstance(reference, Tag) else []
-        push = ManifestPush(repo, digest, value, facts, tags, None, may_miss=True)
+        push = ManifestPush(repo, digest, value, facts, tags, condition, may_miss=True)
         await ManifestPushes(self.records, self.pointers, self.settings).run(push)
         return Found(digest, value, len(content))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
-from tests.unit.mirror.support import LOCAL, NAME, TAG_HERE, TAG_THERE, give, image, world
+from tests.unit.mirror.support import LOCAL, NAME, TAG_HERE, TAG_THERE, give, image, manifest, world
 from tests.unit.s3.scripted import Drop, Reply
 from zotpy.core.digests import Digest
 from zotpy.core.manifest_facts import OCI_IMAGE
@@ -114,6 +116,35 @@ async def test_a_tag_that_was_pushed_here_is_ours() -> None:
         assert (await replica.client.put(TAG_HERE, content=ours, headers=headers)).status_code == 201
         assert (await replica.client.get(TAG_HERE)).content == ours
         assert requests(upstream) == []
+
+
+@pytest.mark.parametrize("has_old", [False, True])
+async def test_a_tag_that_is_pushed_during_a_fetch_stays(*, has_old: bool) -> None:
+    """The upstream is slow, and a push comes first: the pull gives what was pushed, and nothing replaces it."""
+    ours = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
+    headers = {"Content-Type": "application/vnd.oci.image.index.v1+json"}
+    async with world() as (upstream, replica):
+        if has_old:
+            give(upstream, V1)
+            assert (await replica.client.get(TAG_HERE)).content == V1
+        gate, digest = trio.Event(), give(upstream, V2)
+        slow = replace(manifest(V2), gate=gate)
+        upstream.scripts[f"/v2/{NAME}/manifests/{digest}"] = [slow]
+        upstream.scripts[TAG_THERE] = [lambda seen: manifest(V2) if seen.method == "HEAD" else slow]
+        upstream.seen.clear()
+        pulled = list[bytes]()
+
+        async def pull() -> None:
+            pulled.append((await replica.client.get(TAG_HERE)).content)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pull)
+            while not any(each.method == "GET" for each in upstream.seen):
+                await trio.lowlevel.checkpoint()
+            assert (await replica.client.put(TAG_HERE, content=ours, headers=headers)).status_code == 201
+            gate.set()
+        assert pulled == [ours]
+        assert (await replica.client.get(TAG_HERE)).content == ours
 
 
 async def test_other_repositories_are_not_asked_for() -> None:
