@@ -225,14 +225,22 @@ class Copier:
             else:
                 self.tally.blobs_present += 1
                 return
-            if await self.registry.mounts.mount(repo.target, digest, None) is not None:
-                self.tally.blobs_mounted += 1
+            if self.mirroring is None and await self._is_mounted(repo, digest):
                 return
             async with self.places, self.source.blob(repo.source, digest) as stream:
+                # A mirror's upstream must have the blob: its manifests may name one that others here may not read.
+                if self.mirroring is not None and await self._is_mounted(repo, digest):
+                    return
                 session = self.registry.uploads.begin(repo.target, digest.algorithm)
                 body = _Counted(stream.pieces(), self.tally)
                 await self.registry.uploads.finish(session, digest, body, None, stream.length)
             self.tally.blobs_copied += 1
+
+    async def _is_mounted(self, repo: Names, digest: Digest) -> bool:
+        """Take a blob from another repository here, and say whether one has it."""
+        value = await self.registry.mounts.mount(repo.target, digest, None)
+        self.tally.blobs_mounted += value is not None
+        return value is not None
 
     async def _find(self, repo: RepositoryName, reference: Reference) -> Found | None:
         try:

@@ -16,7 +16,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, ManifestUnknown
 from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import RepositoryName, Tag
-from zotpy.importing.importer import SourceGone
+from zotpy.importing.importer import Listed, SourceGone
 from zotpy.importing.selection import stem
 from zotpy.importing.tally import Tally
 from zotpy.settings import MirroredContent, MirrorSettings
@@ -175,6 +175,27 @@ async def test_an_image_whose_layer_the_upstream_has_lost_is_a_problem(store: Me
         (problem,) = tally.problems
         assert problem.startswith(f"{NAME}:v1: ")
         assert await named(registry) is None
+
+
+@pytest.mark.parametrize("has_layer", [False, True])
+async def test_a_layer_of_another_repository_comes_if_the_upstream_has_it(
+    store: MemoryStore, *, has_layer: bool
+) -> None:
+    """No manifest of an upstream makes a private blob readable under the mirror's name."""
+    registry = await open_replica(store)
+    async with running() as upstream:
+        list_tags(upstream, "v1")
+        give(upstream, image())
+        private = RepositoryName.parse("team/private")
+        session = registry.uploads.begin(private, "sha256")
+        await registry.uploads.finish(session, Digest.of(LAYER), Listed([LAYER]), None, len(LAYER))
+        if not has_layer:
+            del upstream.scripts[LAYER_PATH]
+        tally = await sync(registry, upstream.url)
+        assert (tally.blobs_mounted, len(tally.problems)) == ((1, 0) if has_layer else (0, 1))
+        if not has_layer:
+            with pytest.raises(BlobUnknown):
+                await registry.blobs.stat(REPO, Digest.of(LAYER))
 
 
 @pytest.mark.parametrize("artifact_type", ["application/vnd.cncf.notary.signature", "application/vnd.example.sbom"])
