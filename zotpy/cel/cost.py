@@ -12,7 +12,7 @@ of that size.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from zotpy.cel.tree import Call, Collection, Constant, Field, Fold, Name, Node
@@ -27,6 +27,8 @@ MOST_LEVELS = 16
 LONGEST_PATTERN = 256
 _COPIED = 3
 """What an item of a list costs that is copied at each step, of which there are half of all on average."""
+_CONVERTED = 50
+"""What a value of the input costs that is converted: at each use of its variable, beside its bytes."""
 _REPEATED = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 _MOST_DIGITS = 1350
 """What one clause of `format` may add: a number with a thousand digits behind the point."""
@@ -74,9 +76,12 @@ def size_of(value: Any, levels: int = MOST_LEVELS) -> Size:
     return sum(below, Size(ITEM_BYTES))
 
 
-def cost_of(tree: Node, given: Size) -> float:
-    """Return what an evaluation costs at most whose input is so long. Raises `Unbounded`."""
-    return _bound(tree, {}, _Place(given)).cost
+def cost_of(tree: Node, given: Size, single: frozenset[str] = frozenset()) -> float:
+    """Return what an evaluation costs at most whose input is so long. Raises `Unbounded`.
+
+    `single` names the variables that are neither lists nor maps.
+    """
+    return _bound(tree, {}, _Place(given, single)).cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ class _Place:
     """Where in an expression a node is."""
 
     given: Size
+    single: frozenset[str]
     loops: int = 0
     times: float = 1
     """How often it is evaluated at most."""
@@ -94,8 +100,7 @@ def _bound(node: Node, known: Mapping[str, Size], place: _Place) -> Bound:
     if isinstance(node, Constant):
         return Bound(node.size_bytes + ITEM_BYTES, 1, 1)
     if isinstance(node, Name):
-        given = known.get(node.name, place.given)
-        return Bound(given.size, given.items, given.size + 1)  # each use converts or copies it
+        return _variable(node.name, known, place)
     if isinstance(node, Field):
         of = _bound(node.of, known, place)
         return Bound(of.size, of.items, of.cost + 1)
@@ -111,6 +116,14 @@ def _bound(node: Node, known: Mapping[str, Size], place: _Place) -> Bound:
     return Bound(found.size, found.items, before + cost)
 
 
+def _variable(name: str, known: Mapping[str, Size], place: _Place) -> Bound:
+    """Bound a variable of a loop, or one of the input. Each use copies it, or converts it besides."""
+    if (held := known.get(name)) is not None:
+        return Bound(held.size, held.items, held.size + 1)
+    items = 1 if name in place.single else place.given.items
+    return Bound(place.given.size, items, place.given.size + _CONVERTED * items + 1)
+
+
 def _fold(node: Fold, known: Mapping[str, Size], place: _Place) -> Bound:
     """Bound a loop. The values that it steps through are together no longer than what it steps through.
 
@@ -123,15 +136,16 @@ def _fold(node: Fold, known: Mapping[str, Size], place: _Place) -> Bound:
     over, beginning = _bound(node.over, known, place), _bound(node.beginning, known, place)
     items = len(node.over.items) if isinstance(node.over, Collection) else over.items
     steps = min(items, MOST_STEPS / place.times + 1)
-    within = _Place(place.given, place.loops + 1, place.times * max(steps, 1))
+    within = replace(place, loops=place.loops + 1)
+    often = replace(within, times=place.times * max(steps, 1))
     grown, cost = Size(beginning.size, beginning.items), over.cost + beginning.cost
-    for value, times in ((_SMALL, steps), (over, min(steps, 1))):
+    for value, times, there in ((_SMALL, steps, often), (over, min(steps, 1), within)):
         inner = {**known, **dict.fromkeys(node.variables, value), node.so_far: Size(0, 0)}
-        found = [_bound(each, inner, within) for each in node.steps]
+        found = [_bound(each, inner, there) for each in node.steps]
         cost += times * sum(each.cost for each in found)
         if not (isinstance(node.steps[-1], Call) and node.steps[-1].function in _LOGIC):
             grown += Size(times * found[-1].size, times * found[-1].items)
-            cost += _COPIED * times * steps  # a list that is collected is copied at each step
+            cost += _COPIED * times * min(items, MOST_STEPS)  # a list that is collected is copied at each step
     result = _bound(node.result, {**known, node.so_far: grown}, place)
     return Bound(result.size, result.items, cost + result.cost)
 
@@ -149,6 +163,18 @@ def _call(node: Call, sizes: Sequence[Size]) -> tuple[Size, float]:
         msg = f"calls {name}, and nothing is known of what that costs"
         raise Unbounded(msg)
     return special(node.arguments, sizes)
+
+
+def _clock(arguments: Sequence[Node], sizes: Sequence[Size]) -> tuple[Size, float]:
+    """Bound a look at a clock, perhaps that of a time zone.
+
+    The library opens a file that has the name of the zone, and never forgets it. So no request may choose the name.
+    """
+    zones = arguments[1:]
+    if not all(isinstance(zone, Constant) and zone.text is not None for zone in zones):
+        msg = "reads the clock of a time zone that is no text in quotes"
+        raise Unbounded(msg)
+    return _SMALL, sum(each.size for each in sizes) + 1
 
 
 def _replace(_: Sequence[Node], sizes: Sequence[Size]) -> tuple[Size, float]:
@@ -192,11 +218,13 @@ def _matches(arguments: Sequence[Node], sizes: Sequence[Size]) -> tuple[Size, fl
     return _SMALL, 15 * states + 3 * sizes[0].size * states
 
 
+_CLOCKS = """
+    getFullYear getMonth getDayOfYear getDayOfMonth getDate getDayOfWeek getHours getMinutes getSeconds getMilliseconds
+"""
 _LOGIC = frozenset({"_&&_", "_||_", "!_", "@not_strictly_false"})
 _TO_SMALL = """
     _==_ _!=_ _<_ _<=_ _>_ _>=_ @in _-_ _*_ _/_ _%_ -_ size type int uint double bool timestamp duration hasValue
-    contains startsWith endsWith indexOf lastIndexOf getFullYear getMonth getDayOfYear getDayOfMonth getDate
-    getDayOfWeek getHours getMinutes getSeconds getMilliseconds optional.none
+    contains startsWith endsWith indexOf lastIndexOf optional.none
 """
 _TO_AS_MUCH = """
     _+_ _?_:_ _[_] _?._ _[?_] string bytes dyn charAt lowerAscii upperAscii substring trim reverse strings.quote
@@ -210,6 +238,7 @@ _SPECIAL: Mapping[str, Callable[[Sequence[Node], Sequence[Size]], tuple[Size, fl
     "split": _split,
     "format": _format,
     "matches": _matches,
+    **dict.fromkeys(_CLOCKS.split(), _clock),
     "sets.contains": _sets,
     "sets.equivalent": _sets,
     "sets.intersects": _sets,

@@ -60,6 +60,8 @@ class Expression:
     """Those of the environment that it uses."""
     tree: Node = field(compare=False, repr=False)
     _compiled: "cel.Expression" = field(compare=False, repr=False)
+    _single: frozenset[str] = field(compare=False, repr=False)
+    """Variables that are neither lists nor maps."""
     _costs: dict[Size, float] = field(compare=False, repr=False)
     """For those of `_INPUTS` that were needed so far."""
 
@@ -71,7 +73,7 @@ class Expression:
             raise Failed(str(error)) from error
         most = next((each for each in _INPUTS if given.size <= each.size and given.items <= each.items), None)
         if most is not None and most not in self._costs:
-            self._costs[most] = cost_of(self.tree, most)
+            self._costs[most] = cost_of(self.tree, most, self._single)
         if most is None or (cost := self._costs[most]) > MOST_COST:
             msg = f"its input has {given.size:.0f} bytes in {given.items:.0f} values, with which it could take too long"
             raise Failed(msg)
@@ -158,13 +160,14 @@ class Environment:
             msg = f"is of the type {kind.lower()}, and {wanted} is needed"
             raise ValueError(msg)
         used = frozenset(node.name for node in walk(tree) if isinstance(node, Name)) & self.variables.keys()
-        return Expression(text, used, tree, compiled, _bearable(tree))
+        single = frozenset(name for name in used if self.variables[name] not in {"list", "map"})
+        return Expression(text, used, tree, compiled, single, _bearable(tree, single))
 
 
-def _bearable(tree: Node) -> dict[Size, float]:
+def _bearable(tree: Node, single: frozenset[str]) -> dict[Size, float]:
     """Return what a short input costs. Raises `ValueError` if that is too much."""
     try:
-        cost = cost_of(tree, LEAST_INPUT)
+        cost = cost_of(tree, LEAST_INPUT, single)
     except Unbounded as error:
         msg = f"could hold up a replica: it {error}"
         raise ValueError(msg) from error
@@ -219,7 +222,11 @@ def _equivalent(these: Sequence[Any], those: Sequence[Any]) -> bool:
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    """Compare as CEL does: a yes is no number."""
+    """Compare as CEL does: a yes is no number, in lists and maps neither."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same(value, other[name]) for name, value in one.items())
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 

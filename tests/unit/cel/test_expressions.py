@@ -51,6 +51,7 @@ def env() -> Environment:
         "claims.groups.map(g, 'ci:' + g) == ['ci:a', 'ci:b'] && claims.groups.filter(g, g > 'a') == ['b']",
         "sets.contains(claims.groups, ['b']) && sets.intersects(['x', 'a'], claims.groups)",
         "sets.equivalent([1, 2.0], [2, 1]) && !sets.contains([1], [true]) && !sets.intersects([], claims.groups)",
+        "!sets.contains([[1]], [[yes]]) && !sets.contains([{'a': 1}], [{'a': yes}])",
         "claims.sub.split('/')[1].upperAscii() == 'APP' && claims.sub.replace('repo:', '') == 'acme/app'",
         "base64.encode(b'a') == 'YQ==' && '%s-%d'.format([req.tag, 1]) == 'v1-1' && ['a', 'b'].join('.') == 'a.b'",
         "1 / 0 == 1 || true",
@@ -81,6 +82,11 @@ def test_an_expression_has_all_that_zot_gives_it(env: Environment, text: str) ->
         ("req.tag.matches('((a{1,10}){1,10}){1,9}')", "bool", "could hold up a replica"),
         ("req.tag.replace('a', req.tag) == ''", "bool", "could hold up a replica"),
         ("claims.a.map(x, claims.b.map(y, x + y)) == []", "bool", "could hold up a replica"),
+        (
+            "timestamp('2026-11-29T12:00:00Z').getHours(claims.zone) == 12",
+            "bool",
+            "a time zone that is no text in quotes",
+        ),
         ("claims.a.all(a, a.all(b, b.all(c, c.all(d, d == 1))))", "bool", "has more than 3 loops within each other"),
     ],
 )
@@ -178,6 +184,22 @@ def test_the_tree_is_that_of_the_library(env: Environment) -> None:
     assert isinstance(tree, Fold)
     assert tree.variables == ("x",)
     assert Call("startsWith", (Name("x"), Constant("v", 1))) in list(walk(tree))
+
+
+def test_a_loop_within_a_loop_may_take_all_that_there_is(env: Environment) -> None:
+    """In one of its turns: the list of that turn is copied at each step, which grows with the square of its length."""
+    expression = env.compile("claims.a.exists(x, size(x.map(y, y)) == 0)", "bool")
+    assert not expression.yes_or_no({"claims": {"a": [["b"] * 50]}})
+    with pytest.raises(Failed, match="could take too long"):
+        expression.yes_or_no({"claims": {"a": [[], ["b"] * 800]}})
+
+
+def test_each_value_of_the_input_costs_something_at_each_use(env: Environment) -> None:
+    """The library converts all of them anew, which takes longer than to copy their bytes."""
+    texts = ("claims.a == []", "claims.a == [1] || claims.a == [2]")
+    once, twice = (env.compile(text, "bool").cost({"claims": {"a": [1.0] * 500}}) for text in texts)
+    assert once > 500 * 40
+    assert twice > 2 * 500 * 40
 
 
 @given(st.binary(max_size=100))
