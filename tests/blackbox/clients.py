@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 CLIENT_DEADLINE_S = 180.0
 INSTALL = {
     "crane": "go install github.com/google/go-containerregistry/cmd/crane@latest",
+    "cosign": "sh tests/run builds it from tests/clients.txt",
     "helm": "go install helm.sh/helm/v3/cmd/helm@latest",
     "oras": "go install oras.land/oras/cmd/oras@latest",
     "regctl": "go install github.com/regclient/regclient/cmd/regctl@latest",

@@ -220,6 +220,24 @@ async def test_only_signed_images(store: MemoryStore, artifact_type: str) -> Non
         )
 
 
+@pytest.mark.parametrize("told", [None, "application/vnd.oci.empty.v1+json"])
+async def test_a_list_that_does_not_say_what_referrers_are(store: MemoryStore, told: str | None) -> None:
+    """Then the referrers are read: cosign writes such a list where the registry has none of its own."""
+    registry = await open_replica(store)
+    async with running() as upstream:
+        list_tags(upstream, "v1")
+        digest = give(upstream, image())
+        bundle = json.dumps(
+            json.loads(image("signature")) | {"artifactType": "application/vnd.dev.sigstore.bundle.v0.3+json"}
+        ).encode()
+        of_bundle, gone = str(Digest.of(bundle)), "sha256:" + "0" * 64
+        listed = {"manifests": [{"digest": each, "artifactType": told} for each in ("odd", gone, of_bundle)]}
+        upstream.scripts[REFERRERS + digest] = [Reply(200, json.dumps(listed).encode(), {"Content-Type": OCI_INDEX})]
+        assert (await sync(registry, upstream.url, only_signed=True)).tags_unsigned == 1
+        upstream.scripts[f"/v2/{NAME}/manifests/{of_bundle}"] = [manifest(bundle)]
+        assert (await sync(registry, upstream.url, only_signed=True)).tags_copied == 1
+
+
 async def test_an_upstream_without_a_list(store: MemoryStore) -> None:
     """Names are enough. A pattern beside them is a failure, after the names were copied."""
     registry = await open_replica(store)
