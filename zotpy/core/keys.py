@@ -24,7 +24,7 @@ directory, and a listing below one repository never strays into another.
     ├── meta/token-keys/<number>               the keys that sign the tokens of callers, one for each 30 days
     ├── mirror/checks/<repo>!/<tag>            what the upstream said a tag names; its Last-Modified says when
     ├── mirror/referrers/<repo>!/<alg>/<hex>   empty; its Last-Modified says when the upstream was asked for referrers
-    ├── mirror/copies/<alg>/<hex>              which replica copies a blob from its upstream; written anew while it does
+    ├── mirror/copies/<alg>/<hex>/<source>     which replica copies a blob from its upstream; written anew while it does
     └── mirror/runs/<hex>                      empty; its Last-Modified says when `zotpy sync` has copied a registry
 
 The store adds the prefix: no key here has it.
@@ -274,9 +274,9 @@ def mirror_referrers(repo: RepositoryName, subject: Digest) -> str:
     return f"{MIRROR}referrers/{repo}!/{subject.algorithm}/{subject.hex}"
 
 
-def mirror_copy(digest: Digest) -> str:
-    """Name what says that a replica copies a blob from an upstream."""
-    return f"{MIRROR}copies/{digest.algorithm}/{digest.hex}"
+def mirror_copy(digest: Digest, source: str) -> str:
+    """Name what says that a replica copies a blob; `source` stands for the upstreams that it may come from."""
+    return f"{MIRROR}copies/{digest.algorithm}/{digest.hex}/{source}"
 
 
 def mirror_run(content: Digest) -> str:

@@ -104,7 +104,7 @@ class MirroredBlobs:
     async def _copy(self, origins: tuple[Origin, ...], repo: RepositoryName, digest: Digest, copy: Copy) -> BlobValue:
         look = partial(self.registry.blobs.records.read_blob, repo, digest)
         work = partial(self._copy_alone, origins, repo, digest, copy)
-        value, has_worked = await Turns(self.registry.store).alone(digest, look, work)
+        value, has_worked = await Turns(self.registry.store, source_of(origins)).alone(digest, look, work)
         if not has_worked:
             self.events.on_mirror_copy("shared")
         return value
@@ -166,6 +166,11 @@ class MirroredBlobs:
         if isinstance(error, trio.TooSlowError):
             return TryAgain("the upstream of this repository is too slow: try again")
         return error
+
+
+def source_of(origins: Sequence[Origin]) -> str:
+    """Return what stands for the upstreams of a repository, the same at all replicas."""
+    return Digest.of("\n".join(origin.registry.urls[0] for origin in origins).encode()).hex[:16]
 
 
 def unknown(digest: Digest) -> BlobUnknown:

@@ -1,9 +1,11 @@
 """Who of all replicas copies a blob: one at a time, by an object in the bucket that says so.
 
-A replica that begins a copy creates `mirror/copies/<digest>`, on the condition that it does not exist, and writes it
-anew every few seconds while it copies. The others look at it until it is gone, and then find the blob, or begin in
-turn. If it was not written for `SILENT_S`, by the store's clock, its holder has stopped: one of the others takes its
-place, on the condition that the object is still the one that it saw.
+A replica that begins a copy creates `mirror/copies/<digest>/<source>`, on the condition that it does not exist, and
+writes it anew every few seconds while it copies. The others look at it until it is gone, and then find the blob, or
+begin in turn. If it was not written for `SILENT_S`, by the store's clock, its holder has stopped: one of the others
+takes its place, on the condition that the object is still the one that it saw.
+
+Each set of upstreams has turns of its own: a slow one keeps nobody from what another has.
 
 Only upstreams are saved by this. If two replicas copy the same blob, each copy is right.
 """
@@ -35,6 +37,8 @@ class Turns:
     """The turns of all digests."""
 
     store: Store
+    source: str
+    """Stands for the upstreams that are asked."""
 
     async def alone(
         self, digest: Digest, look: Callable[[], Awaitable[T | None]], work: Callable[[], Awaitable[T]]
@@ -46,7 +50,7 @@ class Turns:
         """
         if not (self.store.features.conditional_create and self.store.features.conditional_replace):
             return await work(), True
-        key, has_waited = keys.mirror_copy(digest), False
+        key, has_waited = keys.mirror_copy(digest, self.source), False
         while (turn := await self._take(key)) is None:
             has_waited = True
             await trio.sleep(POLL_S * random.uniform(0.5, 1.5))  # noqa: S311 - no secret

@@ -10,6 +10,8 @@ from zotpy.upstream.errors import UpstreamBroken, words_of
 
 MOST_BYTES = 8 * 1024
 """A longer header is not read."""
+MOST_SIGNS = 100_000
+"""Of `{`, `[` and `,` in a list of descriptors. `json.loads` holds up all other requests until it is done."""
 _LINK = re.compile(
     r"\s*+<([^<>]{0,4096}+)>((?:\s*+;\s*+[^\s;,=\"]++(?:\s*+=\s*+(?:\"[^\"]*+\"|[^\s;,\"]*+))?+)*+)\s*+(?:,|\Z)"
 )
@@ -74,6 +76,9 @@ def read_names(content: bytes, field: str, what: str) -> list[str]:
 
 def read_descriptors(content: bytes, what: str) -> list[dict[str, Any]]:
     """Read the descriptors of an index. What is no descriptor is left out. Raises `UpstreamBroken`."""
+    if sum(map(content.count, (b"{", b"[", b","))) > MOST_SIGNS:
+        msg = f"{what} has more values than are read"
+        raise UpstreamBroken(msg)
     listed = read_object(content, what).get("manifests") or []
     if not isinstance(listed, list):
         msg = f"{what} has no list of manifests"

@@ -20,6 +20,7 @@ from zotpy.upstream.sending import open_sender
 
 PAGE_NAMES = 1000
 MOST_REFERRERS = 10_000
+MOST_REFERRER_PAGES = 100
 _ACCEPT = ", ".join([*sorted(INDEXES | IMAGES), "application/vnd.oci.artifact.manifest.v1+json", "*/*;q=0.1"])
 
 
@@ -99,6 +100,8 @@ class UpstreamRegistry:
     async def referrers(self, repo: str, digest: Digest) -> list[dict[str, Any]]:
         """List the descriptors of manifests whose subject is this digest, at most `MOST_REFERRERS`.
 
+        No more than `MOST_REFERRER_PAGES` pages are read.
+
         If the upstream has no referrers API, they are those of the tag that clients maintain instead of it
         (distribution spec, *Referrers Tag Schema*).
         """
@@ -110,7 +113,10 @@ class UpstreamRegistry:
         found: list[dict[str, Any]] = []
         pages = Pages(self._host, self._request(repo, f"referrers/{digest}", accept=OCI_INDEX))
         try:
-            while (page := await pages.next()) is not None and len(found) < MOST_REFERRERS:
+            for _ in range(MOST_REFERRER_PAGES):
+                page = await pages.next()
+                if page is None or len(found) >= MOST_REFERRERS:
+                    break
                 media_type, content = page
                 if media_type != OCI_INDEX:
                     return None

@@ -16,7 +16,7 @@ async def test_old_notes_are_deleted_and_young_ones_stay() -> None:
     """A dry run deletes none."""
     bucket = await Bucket.open()
     await bucket.store.put(keys.mirror_check(REPO, V1), b"old")
-    await bucket.store.put(keys.mirror_copy(Digest.of(b"")), b"old")
+    await bucket.store.put(keys.mirror_copy(Digest.of(b""), "a"), b"old")
     await bucket.store.put(keys.mirror_run(Digest.of(b"")), b"")
     bucket.clock.advance(LONGEST_S + 60)
     await bucket.store.put(keys.mirror_check(REPO, Tag("young")), b"young")

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from tests.unit.mirror.support import HERE, LAYER, LAYER_DIGEST, LAYER_PATH, mirrored, mirroring
+from tests.unit.mirror.support import HERE, LAYER, LAYER_DIGEST, LAYER_PATH, LOCAL, mirrored, mirroring
 from tests.unit.registry.support import Clock, until
 from tests.unit.s3.scripted import Reply
-from tests.unit.upstream.upstreams import Upstream
+from tests.unit.upstream.upstreams import Upstream, running
 from zotpy.core import keys
 from zotpy.core.digests import Digest
+from zotpy.core.names import RepositoryName
+from zotpy.mirror.blobs import source_of
+from zotpy.mirror.rules import origins
 from zotpy.mirror.turns import SILENT_S, Turns
+from zotpy.settings import MirroredContent
 from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
@@ -24,7 +28,12 @@ if TYPE_CHECKING:
 
     from tests.unit.mirror.support import MirrorReplica
 
-KEY = keys.mirror_copy(Digest.parse(LAYER_DIGEST))
+REPO = RepositoryName.parse(LOCAL)
+
+
+def key_at(upstream: Upstream) -> str:
+    """Name the turn of the layer from an upstream."""
+    return keys.mirror_copy(Digest.parse(LAYER_DIGEST), source_of(list(origins((mirrored(upstream.url),), REPO))))
 
 
 @asynccontextmanager
@@ -51,14 +60,34 @@ async def test_two_replicas_fetch_a_blob_once() -> None:
         upstream.scripts[LAYER_PATH] = [Reply(200, LAYER, gate=gate, gate_at=1000)]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pull, first.client, found)
-            await until(lambda: KEY in first.store.objects)
+            await until(lambda: key_at(upstream) in first.store.objects)
             nursery.start_soon(pull, second.client, found)
             await until(lambda: second.mirror.blobs.under_way == 1)
             gate.set()
         assert found == [LAYER, LAYER]
         assert upstream.asked == [LAYER_PATH]
         await until(lambda: not first.mirror.blobs.under_way and not second.mirror.blobs.under_way)
-        assert KEY not in first.store.objects
+        assert key_at(upstream) not in first.store.objects
+
+
+async def test_a_slow_upstream_keeps_nobody_from_another() -> None:
+    """Both have the same layer, and a client asks for it at the other one."""
+    gate, found = trio.Event(), list[bytes]()
+    async with running() as slow, running() as fast, trio.open_nursery() as nursery:
+        slow.scripts[LAYER_PATH] = [Reply(200, LAYER, gate=gate, gate_at=1000)]
+        fast.scripts[LAYER_PATH] = [Reply(200, LAYER)]
+        registries = [
+            mirrored(slow.url, content=(MirroredContent(destination="hub"),)),
+            mirrored(fast.url, content=(MirroredContent(destination="other"),)),
+        ]
+        async with mirroring(nursery, registries) as replica:
+            async with trio.open_nursery() as pulls:
+                pulls.start_soon(pull, replica.client, found)
+                await until(lambda: key_at(slow) in replica.store.objects)
+                assert (await replica.client.get(HERE.replace("/hub/", "/other/"))).content == LAYER
+                gate.set()
+            assert found == [LAYER]
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_replica_that_fails_leaves_the_turn_to_the_other() -> None:
@@ -68,7 +97,7 @@ async def test_a_replica_that_fails_leaves_the_turn_to_the_other() -> None:
         upstream.scripts[LAYER_PATH] = [Reply(200, b"?" * len(LAYER), gate=gate, gate_at=1000), Reply(200, LAYER)]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(first.client.head, HERE)
-            await until(lambda: KEY in first.store.objects)
+            await until(lambda: key_at(upstream) in first.store.objects)
             nursery.start_soon(pull, second.client, found)
             await until(lambda: second.mirror.blobs.under_way == 1)
             gate.set()
@@ -80,7 +109,7 @@ async def test_the_turn_of_a_replica_that_was_killed_is_taken_over() -> None:
     clock, found = Clock(), list[bytes]()
     async with two(clock) as (upstream, first, _):
         upstream.scripts[LAYER_PATH] = [Reply(200, LAYER)]
-        await first.store.put(KEY, b"of a replica that was killed")
+        await first.store.put(key_at(upstream), b"of a replica that was killed")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pull, first.client, found)
             await until(lambda: first.mirror.blobs.under_way == 1)
@@ -106,7 +135,7 @@ async def test_a_turn_is_kept_as_long_as_its_holder_works(autojump_clock: trio.t
     results: list[tuple[str, bool]] = []
 
     async def take() -> None:
-        results.append(await Turns(memory).alone(Digest.of(b""), look, work))
+        results.append(await Turns(memory, "a").alone(Digest.of(b""), look, work))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(take)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from tests.unit.s3.scripted import Drop, Endless, Reply, Stall
+from tests.unit.s3.scripted import Drop, Endless, Reply, Seen, Stall
 from tests.unit.still_clock import passing
 from tests.unit.upstream.upstreams import (
     BLOB,
@@ -28,6 +28,8 @@ from tests.unit.upstream.upstreams import (
 from zotpy.core.digests import Digest
 from zotpy.core.manifest_facts import OCI_INDEX
 from zotpy.upstream import NotAtUpstream, UpstreamBroken, UpstreamRefused, UpstreamUnavailable
+from zotpy.upstream.pages import MOST_SIGNS
+from zotpy.upstream.registry import MOST_REFERRER_PAGES
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -246,6 +248,25 @@ async def test_a_page_that_is_no_page_is_refused(page: bytes) -> None:
         upstream.scripts[f"/v2/{REPO}/tags/list"] = [Reply(200, page)]
         with pytest.raises(UpstreamBroken):
             assert [tag async for tag in client.tags(REPO)]
+
+
+async def test_a_list_of_referrers_is_bounded() -> None:
+    """Neither empty pages that never end nor a page of many values hold up a replica."""
+    target = f"/v2/{REPO}/referrers/{IMAGE_DIGEST}"
+    async with upstream_and_client() as (upstream, client):
+
+        def page(_: Seen) -> Reply:
+            link = f"<{target}?last={len(upstream.seen)}>; rel=next"
+            return Reply(200, b'{"manifests":[]}', {"Content-Type": OCI_INDEX, "Link": link})
+
+        upstream.scripts[target] = [page]
+        assert await client.referrers(REPO, IMAGE_DIGEST) == []
+        assert len(upstream.seen) == MOST_REFERRER_PAGES
+        upstream.scripts[target] = [
+            Reply(200, b'{"manifests":[' + b"{}," * MOST_SIGNS + b"{}]}", {"Content-Type": OCI_INDEX})
+        ]
+        with pytest.raises(UpstreamBroken, match="more values"):
+            await client.referrers(REPO, IMAGE_DIGEST)
 
 
 async def test_referrers_come_from_the_api_or_from_the_tag() -> None:
