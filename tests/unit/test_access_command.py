@@ -137,12 +137,17 @@ CONDITIONAL = {
             "policies": [
                 {
                     "users": ["ci"],
-                    "actions": ["create"],
+                    "actions": ["create", "detectManifestCollision"],
                     "conditions": [
                         {"expression": "req.claims.ref == 'main'", "message": "only main"},
                         {"expression": "req.tag == '' || req.tag.startsWith('v')"},
                     ],
-                }
+                },
+                {
+                    "users": ["ci"],
+                    "actions": ["create"],
+                    "conditions": [{"expression": "req.client.ip == '::1'"}],
+                },
             ]
         }
     },
@@ -159,6 +164,10 @@ CONDITIONAL = {
             'policies[0] grants it, but its conditions are not fulfilled ("only main")\n',
         ),
         ("--user ci --action create --claim ref=main --tag x", "policies[0] grants it, but its conditions are not"),
+        (
+            "--user ci --action detectManifestCollision --claim ref=other",
+            "allowed: ci: detectManifestCollision in prod",
+        ),
         (
             "--user ci --action create",
             f"{PATH}.repositories[prod/**].policies[0] grants it, but its conditions are not",

@@ -1,6 +1,6 @@
 """What was decided about an action, and by which rule."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -34,7 +34,12 @@ class Decision:
 
     @property
     def rule(self) -> str:
-        """Name the rule by its path in the configuration. For a refusal it is that of the pattern, if one matches."""
+        """Name the rule by its path in the configuration.
+
+        For a refusal it is the policy whose conditions were in the way, otherwise the pattern, if one matches.
+        """
+        if self.conditions:
+            return self.conditions
         if self.grantor is Grantor.ADMIN:
             return "http.accessControl.adminPolicy"
         if self.pattern is None:
@@ -43,3 +48,12 @@ class Decision:
         if self.grantor is None:
             return path
         return f"{path}.{self.grantor}" + ("" if self.index is None else f"[{self.index}]")
+
+    def because(self, granted: "Decision", reason: str) -> "Decision":
+        """Return this refusal with a decision that conditions were in the way of, and their message if they have one.
+
+        Of several such decisions a later one counts if it has a message.
+        """
+        if self.conditions and not reason:
+            return self
+        return replace(self, reason=reason, conditions=granted.rule)

@@ -70,26 +70,28 @@ class Policies:
         rule = self.rule_of(name)
         pattern = None if rule is None else rule.pattern
         asked = identity, action, name, reference
-        reason = conditions = ""
+        refused = Decision(None, pattern)
         if rule is not None:
             if identity.name:
                 groups = self.groups_of(identity)
                 for index, policy in enumerate(rule.policies):
                     if action in policy.actions and _concerns(policy, identity, groups):
                         told = self._refuses(policy, circumstances, asked)
+                        granted = Decision(Grantor.POLICY, pattern, index)
                         if told is None:
-                            return Decision(Grantor.POLICY, pattern, index)
-                        reason, conditions = told or reason, Decision(Grantor.POLICY, pattern, index).rule
+                            return granted
+                        refused = refused.because(granted, told)
                 if action in rule.default:
                     return Decision(Grantor.DEFAULT, pattern)
             elif action in rule.anonymous:
                 return Decision(Grantor.ANONYMOUS, pattern)
         if action in self.settings.admin.actions and self._names_admin(identity):
             told = self._refuses(self.settings.admin, circumstances, asked)
+            granted = Decision(Grantor.ADMIN, pattern)
             if told is None:
-                return Decision(Grantor.ADMIN, pattern)
-            reason, conditions = told or reason, Decision(Grantor.ADMIN, pattern).rule
-        return Decision(None, pattern, reason=reason, conditions=conditions)
+                return granted
+            refused = refused.because(granted, told)
+        return refused
 
     def is_admin(
         self,

@@ -44,7 +44,7 @@ def add_access(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _run(options: argparse.Namespace) -> int:
     from zotpy.auth.actions import Action  # noqa: PLC0415 - what `--help` does without
     from zotpy.auth.claims import Claims  # noqa: PLC0415
-    from zotpy.auth.conditions import Facts, Judge  # noqa: PLC0415
+    from zotpy.auth.conditions import HOPED, Circumstances, Facts, Judge  # noqa: PLC0415
     from zotpy.auth.permission import Identity  # noqa: PLC0415
     from zotpy.auth.policy import Policies  # noqa: PLC0415
     from zotpy.config import ConfigError, load_settings  # noqa: PLC0415
@@ -66,7 +66,10 @@ def _run(options: argparse.Namespace) -> int:
         return 0 if is_allowed else 1
     policies = Policies(access)
     identity = Identity(options.user, frozenset(options.group), claims=Claims(_claims(options.claim)))
-    action, tag, judge = Action(options.action), options.tag or "", Judge(lambda: Facts(client=options.client))
+    action, tag = Action(options.action), options.tag or ""
+    judge: Circumstances = Judge(lambda: Facts(client=options.client))
+    if action is Action.DETECT_COLLISION:  # conditions do not switch it off
+        judge = HOPED
     decision = policies.decide(identity, action, name, tag, judge)
     is_fixed = action in {Action.UPDATE, Action.DELETE} and not policies.is_admin(identity, action, name, tag, judge)
     if tag and decision.is_allowed and is_fixed and policies.is_immutable(name, tag):

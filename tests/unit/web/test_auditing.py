@@ -138,6 +138,25 @@ async def test_refusals_are_noted_with_the_rule(audited: Replica, noted: list[En
     assert [entry["login"] for entry in noted[2:]] == ["anonymous", ""]
 
 
+async def test_a_refusal_by_a_condition_names_its_policy(nursery: trio.Nursery, noted: list[Entry]) -> None:
+    """And not only the pattern: without the condition the policy would have granted it."""
+    conditional = {**grant("create", users="alice"), "conditions": [{"expression": "req.userAgent == 'good'"}]}
+    control = policies(repositories={"team/*": {"policies": [grant("read", users="alice"), conditional]}})
+
+    def by_rules(identity: Identity, circumstances: Circumstances = UNJUDGED) -> Permission:
+        return Granted(control, identity, circumstances)
+
+    audit = Audit(noted.append)
+    audit.arrivals.is_new("alice", "htpasswd", "127.0.0.1")
+    async with serving(nursery, admit=login(by_rules).admit, audit=audit) as replica:
+        await replica.client.post(UPLOADS, auth=ALICE)
+        await replica.client.delete(f"/v2/{REPO}/manifests/v1", auth=ALICE)
+    assert [short(entry)[2:] for entry in noted] == [
+        ("create", REPO, f"{TEAM}.policies[1]", "refused", 403),
+        ("delete", REPO, TEAM, "refused", 403),
+    ]
+
+
 async def test_a_mount_says_whether_its_source_may_be_read(audited: Replica, noted: list[Entry]) -> None:
     """A client sees only that an upload begins."""
     await audited.client.post(UPLOADS, params={"mount": digest_of(CONFIG), "from": "secret/a"}, auth=ALICE)
