@@ -24,7 +24,7 @@ if __name__ == "__main__":
 from rich.console import Console
 
 from bench.cluster.abilities import ability, null_registry
-from bench.cluster.measuring import Place, measure
+from bench.cluster.measuring import Place, measure_something
 from bench.cluster.options import Options, options_from
 from bench.cluster.plots import NoPlots, draw
 from bench.cluster.results import Report
@@ -150,7 +150,7 @@ def _measure_one(
     what = f"{workload}, {place.replicas} x {place.registry}"
     screen.begin(f"{what}: preparing")
     try:
-        run = measure(generator, place, workload, options, screen.teller(what), turn)
+        run = measure_something(generator, place, workload, options, screen.teller(what), turn)
     except LoadFailed as error:
         report.failures.append(f"{what}: {error}")
         screen.done(f"{what}: {error}")

@@ -24,6 +24,8 @@ UNKNOWN_LINK_BYTES_PER_S = 200e6
 EXISTENCE, WHOLE_BLOBS = 100, 1
 """How much each process of the generator checks; with chaos, everything."""
 EVERYTHING = 1_000_000
+LONGER = (4, 16)
+"""How many times the duration a run has that is repeated, as its clients finished nothing within it."""
 ALL, SENT = "all", "sent"
 """Of the store calls, and the bytes that the store has sent; an operation is named as S3 does."""
 
@@ -68,6 +70,17 @@ class _Driven:
     after: _Used
     calls_before: Counter[str] | None
     calls_after: Counter[str] | None
+
+
+def measure_something(fleet: Fleet, place: Place, workload: str, options: Options, tell: Tell, turn: int = 1) -> Run:
+    """Run one workload, again for a longer time if its clients finished nothing. Raises `LoadFailed`."""
+    run = measure(fleet, place, workload, options, tell, turn)
+    for times in LONGER:
+        if run.throughput or run.errors or run.lost:
+            break
+        longer = replace(options, seed=f"{options.seed}x{times}", duration_s=options.duration_s * times)
+        run = measure(fleet, place, workload, longer, tell, turn)
+    return run
 
 
 def measure(fleet: Fleet, place: Place, workload: str, options: Options, tell: Tell, turn: int = 1) -> Run:
