@@ -30,6 +30,8 @@ from zotpy.upstream.errors import NotAtUpstream, UpstreamBroken, UpstreamError
 
 MOST_COPIES = 16
 """How many blobs one replica copies at once: each holds some MiB beside the memory budget."""
+OF_ONE_SOURCE = MOST_COPIES // 2
+"""How many of them come from the same upstreams, unless their `reqConcurrent` is higher: a slow one leaves places."""
 log = structlog.get_logger()
 
 
@@ -44,6 +46,7 @@ class MirroredBlobs:
     events: MirrorEvents
     _copies: dict[tuple[RepositoryName, Digest], Copy] = field(default_factory=dict)
     _places: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(MOST_COPIES))
+    _places_of: dict[str, trio.CapacityLimiter] = field(default_factory=dict)
 
     async def fetch(self, origins: Sequence[Origin], repo: RepositoryName, digest: Digest) -> BlobValue | Copy:
         """Begin to copy a blob that is not here, or join those who wait for it. Return it, or what streams it.
@@ -91,7 +94,7 @@ class MirroredBlobs:
         error: Exception | None = None
         holds, settings = self.registry.holds, self.registry.settings
         try:
-            async with self._places:
+            async with self._places_at(origins), self._places:
                 timeout_s = max(origin.registry.timeout_s for origin in origins)
                 with holds.held(holds.patience(settings.upload.hold_timeout_s)), trio.fail_after(timeout_s):
                     value = await self._copy(origins, repo, digest, copy)
@@ -100,6 +103,11 @@ class MirroredBlobs:
         finally:
             del self._copies[repo, digest]
             copy.end(value, error)
+
+    def _places_at(self, origins: tuple[Origin, ...]) -> trio.CapacityLimiter:
+        """Return the places for copies from the upstreams of a repository."""
+        most = max(OF_ONE_SOURCE, *(origin.registry.requests_at_once for origin in origins))
+        return self._places_of.setdefault(source_of(origins), trio.CapacityLimiter(most))
 
     async def _copy(self, origins: tuple[Origin, ...], repo: RepositoryName, digest: Digest, copy: Copy) -> BlobValue:
         look = partial(self.registry.blobs.records.read_blob, repo, digest)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from tests.unit.mirror.support import HERE, LAYER, LAYER_DIGEST, LAYER_PATH, LOCAL, mirrored, mirroring
+from tests.unit.mirror.support import HERE, LAYER, LAYER_DIGEST, LAYER_PATH, LOCAL, NAME, mirrored, mirroring
 from tests.unit.registry.support import Clock, until
 from tests.unit.s3.scripted import Reply
 from tests.unit.upstream.upstreams import Upstream, running
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
-from zotpy.mirror.blobs import source_of
+from zotpy.mirror.blobs import MOST_COPIES, source_of
 from zotpy.mirror.rules import origins
 from zotpy.mirror.turns import SILENT_S, Turns
 from zotpy.settings import MirroredContent
@@ -48,9 +48,9 @@ async def two(clock: Clock | None = None) -> AsyncIterator[tuple[Upstream, Mirro
         nursery.cancel_scope.cancel()
 
 
-async def pull(client: httpx.AsyncClient, found: list[bytes]) -> None:
-    """Pull the layer."""
-    found.append((await client.get(HERE)).content)
+async def pull(client: httpx.AsyncClient, found: list[bytes], path: str = HERE) -> None:
+    """Pull a layer."""
+    found.append((await client.get(path)).content)
 
 
 async def test_two_replicas_fetch_a_blob_once() -> None:
@@ -87,6 +87,31 @@ async def test_a_slow_upstream_keeps_nobody_from_another() -> None:
                 assert (await replica.client.get(HERE.replace("/hub/", "/other/"))).content == LAYER
                 gate.set()
             assert found == [LAYER]
+        nursery.cancel_scope.cancel()
+
+
+async def test_many_blobs_of_a_slow_upstream_leave_places_for_another() -> None:
+    """More of them are asked for than a replica copies at once."""
+    gate, found = trio.Event(), list[bytes]()
+    layers = [bytes([number]) * len(LAYER) for number in range(MOST_COPIES + 1)]
+    paths = [f"/blobs/{Digest.of(layer)}" for layer in layers]
+    async with running() as slow, running() as fast, trio.open_nursery() as nursery:
+        slow.scripts.update(
+            {f"/v2/{NAME}{path}": [Reply(200, layer, gate=gate)] for path, layer in zip(paths, layers, strict=True)}
+        )
+        fast.scripts[LAYER_PATH] = [Reply(200, LAYER)]
+        registries = [
+            mirrored(slow.url, content=(MirroredContent(destination="hub"),)),
+            mirrored(fast.url, content=(MirroredContent(destination="other"),)),
+        ]
+        async with mirroring(nursery, registries) as replica:
+            async with trio.open_nursery() as pulls:
+                for path in paths:
+                    pulls.start_soon(pull, replica.client, found, f"/v2/{LOCAL}{path}")
+                await until(lambda: replica.mirror.blobs.under_way == len(paths))
+                assert (await replica.client.get(HERE.replace("/hub/", "/other/"))).content == LAYER
+                gate.set()
+            assert sorted(found) == layers
         nursery.cancel_scope.cancel()
 
 
