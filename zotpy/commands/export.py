@@ -17,11 +17,11 @@ _DESCRIPTION = """Write repositories into OCI layouts, while replicas serve.
 
 The target is
   oci:DIR           a layout, for one repository
-  oci-archive:FILE  a tar of one
-  zot:DIR           a directory with a layout for each repository, which zot can serve: its storage.rootDirectory
+  oci-archive:FILE  a tar of an OCI layout, for one repository
+  zot:DIR           a directory with a layout for each repository, which zot can serve as its storage.rootDirectory
 
-Every tag is written with all that it names, its signatures and other referrers. The bytes are compared with their
-digests. In a directory, a second run writes only what is new; its index is replaced when everything else is there.
+Every tag is written with its manifests, blobs, signatures and other referrers. The digest of everything is verified. In
+a directory, a second run writes only what is new, and replaces the index last.
 
 exit codes: 0 everything is written, 1 something could not be written, 2 wrong arguments or configuration
 """

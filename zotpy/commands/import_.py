@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 _DESCRIPTION = """Copy repositories into the registry, while its replicas serve and the source may change.
 
 A source is
-  HOST[:PORT][/REPOSITORY]  a registry; with http:// before it without TLS. Without a repository, all of them.
+  HOST[:PORT][/REPOSITORY]  a registry; write http:// before it if it has no TLS. Without a repository, all are copied.
                             A repository may be a pattern, such as team/**.
   oci:DIR                   an OCI layout; name its repository with --as
-  oci-archive:FILE          a tar of one
-  zot:DIR                   the directory of a zot: storage.rootDirectory of its configuration
-  zot:FILE                  the configuration of a zot, whose directory or bucket is read
+  oci-archive:FILE          a tar of an OCI layout; the same
+  zot:DIR                   zot's data directory: storage.rootDirectory of its configuration
+  zot:FILE                  zot's configuration; its directory or bucket is read
 
-Digests stay as they are. Signatures and other referrers come along. Run the command again to copy what is new: it
-asks what each tag names, and reads nothing that is here already. So let it run while the old registry is used, run it a
-last time when nobody pushes there any more, and switch over.
+Digests stay the same. Signatures and other referrers are copied as well. Run the command again to copy what is new: it
+asks for the digest of each tag, and reads nothing that was already copied. So run it while the old registry is used.
+Run it a last time when nobody pushes there any more, and switch over.
 
 Logins come from --username and --password-file, from --credentials-file, or from docker's config.json.
 

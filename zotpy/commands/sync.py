@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """Copy what is new in other registries, while replicas serve.
 
-The registries are those of extensions.sync.registries with a pollInterval. Their content says which repositories and
-tags are copied, and what they are called here. Signatures and other referrers come along. The source lists its
-repositories, unless each prefix is a name without stars.
+Copies from each registry of extensions.sync.registries that has a pollInterval. The setting content says which
+repositories and tags are copied, and their names in this registry. Signatures and other referrers are copied as well.
+The source must list its repositories, unless each prefix is a full name without stars.
 
-A tag follows the source: if it names another image there, the next run copies that. A tag that was pushed here stays as
-it is. Nothing is deleted here that the source has deleted. The command can be stopped anywhere: the next run copies the
-rest. Let a timer or a CronJob run it every few minutes with --due: it then copies each registry once in its
-pollInterval, also if several hosts do so.
+Tags follow the source: if a tag names another image there, the next run copies that image. A tag that a client has
+pushed to this registry stays as it is. If the source deletes something, the copy stays. You can stop the command at any
+moment: the next run copies the rest.
+
+Run it with --due every few minutes from a timer or a CronJob. It then copies from each registry once in its
+pollInterval, also if several hosts run it.
 
 exit codes: 0 everything is here, 1 something could not be copied, 2 wrong arguments or configuration
 """
@@ -39,11 +41,13 @@ def add_sync(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         metavar="URL",
         action="append",
         default=[],
-        help="only this registry, with a pollInterval or without: an address of it, or its place in the list, from 0;"
-        " repeatable",
+        help="copy only this registry, even without a pollInterval: one of its addresses, or its place in the list,"
+        " from 0; repeatable",
     )
     parser.add_argument(
-        "--due", action="store_true", help="only registries whose last run ended a pollInterval ago or more"
+        "--due",
+        action="store_true",
+        help="copy only registries whose last run failed, or ended at least a pollInterval ago",
     )
     parser.set_defaults(run=_run)
 
