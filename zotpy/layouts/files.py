@@ -1,5 +1,6 @@
 """The files of a layout: those of a directory, or those of an uncompressed tar."""
 
+import io
 import os
 import stat
 import tarfile
@@ -19,6 +20,8 @@ T = TypeVar("T")
 PIECE_BYTES = 256 * KIB
 MOST_MEMBERS = 200_000
 """Files in one tar."""
+LONGEST_HEAD_BYTES = 1024 * KIB
+"""What the head of a member may have, such as its name."""
 
 
 class Files(Protocol):
@@ -129,19 +132,33 @@ async def archive_files(archive: Path) -> Files:
     return _Found(find)
 
 
+class _Heads(io.FileIO):
+    """A tar of which only the heads of members are read, and no long ones."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read what tarfile asks for, which is as much as a head says. Raises `tarfile.ReadError`."""
+        if size is None or not 0 <= size <= LONGEST_HEAD_BYTES:
+            msg = "the head of a file is too long"
+            raise tarfile.ReadError(msg)
+        return super().read(size) or b""
+
+
 def _members(archive: Path) -> Mapping[str, _Place]:
     """Find where the bytes of each file are. Links are left out: no layout needs them."""
     found: dict[str, _Place] = {}
     try:
-        with tarfile.open(archive, "r:") as tar:
+        with _Heads(archive) as heads, tarfile.open(fileobj=heads, mode="r:") as tar:
             for number, member in enumerate(tar):
                 if number == MOST_MEMBERS:
                     msg = f"{archive} has more than {MOST_MEMBERS} files"
                     raise UpstreamBroken(msg)
+                if member.size < 0:
+                    msg = "a file has a negative length"
+                    raise tarfile.ReadError(msg)
                 if member.isreg() and not member.issparse():
                     name = member.name.removeprefix("./")
                     found[name] = _Place(archive, member.offset_data, member.size)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, OverflowError) as error:
         msg = f"{archive} is no uncompressed tar: {error}"
         raise UpstreamBroken(msg) from error
     return found

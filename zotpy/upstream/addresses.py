@@ -9,8 +9,11 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 _NAT64 = ip_network("64:ff9b::/96")
-_METADATA = ip_network("fd00:ec2::/32")
-"""AWS answers here as at 169.254.169.254."""
+_METADATA = [
+    ip_network(text)
+    for text in ("fd00:ec2::/32", "fd20:ce::254/128", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32")
+]
+"""AWS, Google, Alibaba, Azure and Oracle answer here, beside 169.254.169.254."""
 
 
 def leads_inside(targets: Iterable[str], upstream: Iterable[str]) -> bool:
@@ -30,7 +33,7 @@ def _is_inside(text: str) -> bool:
     except ValueError:
         return False
     special = address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast
-    return special or address in _METADATA or str(address) == "255.255.255.255"
+    return special or any(address in network for network in _METADATA) or str(address) == "255.255.255.255"
 
 
 def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

@@ -62,6 +62,18 @@ def test_what_is_no_index(content: bytes) -> None:
         read_index(content, "here")
 
 
+@pytest.mark.parametrize("size", [-1, -512, -1024, 2**60, 2**87])
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+async def test_a_tar_whose_lengths_are_wrong_is_refused(tmp_path: Path, size: int, kind: bytes) -> None:
+    """Neither the list of its files nor a read takes more memory than is allowed."""
+    head = tarfile.TarInfo("index.json")
+    head.size, head.type = size, kind
+    archive = tmp_path / "tar"
+    archive.write_bytes(head.tobuf(tarfile.GNU_FORMAT) + b"x" * 4096)
+    with pytest.raises(UpstreamBroken):
+        await (await archive_files(archive)).read("index.json", 1000)
+
+
 async def test_files_of_a_directory_and_of_a_tar(tmp_path: Path) -> None:
     """Both give the same bytes, whole or in pieces, and no more than is allowed."""
     (tmp_path / "in" / "blobs").mkdir(parents=True)

@@ -23,6 +23,7 @@ PUBLIC = "93.184.215.14"
     [
         *("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "localhost", "a.localhost."),
         *("169.254.169.254", "fe80::1%eth0", "fd00:ec2::254", "0.0.0.0", "::", "224.0.0.1", "255.255.255.255"),  # noqa: S104 - an address that is refused
+        *("fd20:ce::254", "100.100.100.200", "168.63.129.16", "192.0.0.192", "::ffff:100.100.100.200"),
     ],
 )
 def test_a_public_upstream_leads_nobody_inside(inside: str) -> None:
