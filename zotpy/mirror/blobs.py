@@ -120,6 +120,10 @@ class MirroredBlobs:
     async def _copy_alone(
         self, origins: tuple[Origin, ...], repo: RepositoryName, digest: Digest, copy: Copy
     ) -> BlobValue:
+        records = self.registry.blobs.records
+        if (value := await records.read_blob(repo, digest, by_entry_alone=True)) is not None:
+            self.events.on_mirror_copy("shared")  # another copy ended between the request's look and our turn
+            return value
         source = BlobSource(self.upstreams, origins, digest, copy, self.events)
         try:
             value = await self._without_bytes(source, repo, digest, copy)

@@ -22,10 +22,10 @@ class Present:
     """How long what was read may be relied on, in seconds."""
 
     async def may_have(self, repo: RepositoryName, digest: Digest) -> bool:
-        """Say whether one of the calls below may find the blob. It writes nothing, so nobody need have shown it."""
+        """Say whether one of the calls below may find the blob, which has no entry. It writes nothing."""
         find = partial(self.hints.find, digest, Reliance(self.deadline_s))
-        found = await gather(partial(self.records.read_blob, repo, digest), find)
-        return any(value is not None for value in found)
+        found = await gather(partial(self.records.leases.find, repo, "blobs", digest), find)
+        return any(found)
 
     async def own(self, repo: RepositoryName, digest: Digest) -> BlobValue | None:
         """Return a blob of the repository itself, also if its record has lost its entry."""

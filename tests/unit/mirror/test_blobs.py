@@ -108,6 +108,36 @@ class Closed(StoreWrapper):
         return await super().call(operation, key, run)
 
 
+class Overtaken(StoreWrapper):
+    """Lets something happen before a turn is taken."""
+
+    before: Callable[[], Awaitable[object]] | None = None
+
+    async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
+        """Do it once."""
+        before = self.before
+        if before is not None and operation == "put" and key.startswith("mirror/copies/"):
+            self.before = None
+            await before()
+        return await super().call(operation, key, run)
+
+
+async def test_a_copy_that_ended_before_the_turn_was_taken_is_not_made_again() -> None:
+    """The request did not find the blob, but another replica brought it before its turn: no upstream is asked."""
+    memory = MemoryStore()
+    store = Overtaken(memory)
+    async with trio.open_nursery() as nursery:
+        upstream = Upstream()
+        await upstream.server.start(nursery)
+        async with mirroring(nursery, [mirrored(upstream.url)], memory, store) as replica:
+            uploads = replica.registry.uploads
+            session = uploads.begin(RepositoryName(LOCAL), "sha256")
+            store.before = partial(uploads.finish, session, Digest.parse(LAYER_DIGEST), sent(LAYER), None, len(LAYER))
+            assert (await replica.client.get(HERE)).content == LAYER
+        assert upstream.asked == []
+        nursery.cancel_scope.cancel()
+
+
 async def test_no_client_and_no_other_blob_waits_until_the_store_has_a_blob() -> None:
     """The digest is what the last byte waits for. The upstream's place is free once it has sent all."""
     memory = MemoryStore()
