@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zotpy.auth.actions import Action
@@ -22,6 +22,8 @@ from zotpy.core.names import RepositoryName
 from zotpy.store.memory_store import MemoryStore
 
 NOW = 1_800_000_000.0
+EXAMPLES = 500
+"""Of so many some fail surely if tokens leave out a group or a claim that rules read."""
 APP = RepositoryName("team/app")
 SCOPES = tuple(read_scopes(["repository:team/app:pull,push,delete registry:catalog:*"]))
 ACTIONS = ["read", "create", "update", "delete"]
@@ -41,10 +43,9 @@ CONDITIONS = [
 ]
 GRANTS = st.fixed_dictionaries(
     {
-        "users": st.sampled_from([[], ["alice"]]),
-        "groups": st.lists(st.sampled_from(GROUPS), min_size=1, max_size=2, unique=True),
-        "actions": st.lists(st.sampled_from(ACTIONS), min_size=1, unique=True),
-        "conditions": st.lists(st.sampled_from(CONDITIONS).map(lambda text: {"expression": text}), max_size=2),
+        "groups": st.lists(st.sampled_from(GROUPS), min_size=1, max_size=1),
+        "actions": st.just(ACTIONS),
+        "conditions": st.sampled_from(CONDITIONS).map(lambda text: [{"expression": text}]),
     }
 )
 RULES = st.fixed_dictionaries(
@@ -53,7 +54,6 @@ RULES = st.fixed_dictionaries(
             {"team/**": st.fixed_dictionaries({"policies": st.lists(GRANTS, min_size=1, max_size=2)})}
         ),
         "groups": st.just({"local": {"users": ["alice"]}}),
-        "adminPolicy": GRANTS,
     }
 )
 CLAIMS = st.dictionaries(st.sampled_from(["a", "b", "c"]), st.just("x")).map(Claims)
@@ -72,6 +72,7 @@ def store() -> MemoryStore:
     return MemoryStore(lambda: datetime.fromtimestamp(NOW, UTC))
 
 
+@settings(max_examples=EXAMPLES)
 @given(before=RULES, after=st.none() | RULES, user=USERS)
 async def test_a_token_gives_no_more_than_its_login(
     store: MemoryStore, before: dict[str, Any], after: dict[str, Any] | None, user: Identity
