@@ -26,9 +26,6 @@ from zotpy.upstream import ManifestBody, NotAtUpstream, UpstreamRefused
 
 DEEPEST = 8
 """How many indexes may be inside each other, and referrers upon each other."""
-_SAY_NOTHING = {"", "application/octet-stream", "text/plain"}
-"""Types of servers that do not know what a manifest is: its own field counts."""
-
 IsImmutable = Callable[[str, str], bool]
 
 
@@ -171,7 +168,7 @@ class Copier:
         if depth > DEEPEST:
             msg = f"manifests name each other more than {DEEPEST} deep"
             raise TooDeep(msg)
-        media_type = None if body.media_type in _SAY_NOTHING else body.media_type
+        media_type = body.told_type
         facts = await trio.to_thread.run_sync(parse_manifest, body.content, media_type)
         calls = [partial(self._blob_or_other, repo, facts, digest, depth) for digest in facts.blobs]
         calls += [partial(self._child_or_other, repo, facts, digest, depth) for digest in facts.manifests]

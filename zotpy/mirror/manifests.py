@@ -137,7 +137,7 @@ class MirroredManifests:
                 repo,
                 _naming(reference, body),
                 body.content,
-                body.media_type or None,
+                body.told_type,
                 self._unless_pushed(reference, found),
             )
         except PreconditionFailed:

@@ -6,6 +6,9 @@ from typing import Protocol
 
 from zotpy.core.digests import Digest
 
+_SAY_NOTHING = {"", "application/octet-stream", "application/json", "text/plain", "text/html"}
+"""Types of servers that do not know what a manifest is: its own field counts."""
+
 
 @dataclass(frozen=True, slots=True)
 class ManifestHead:
@@ -28,6 +31,11 @@ class ManifestBody:
     """The Content-Type without parameters; empty if the upstream sends none."""
     digest: Digest
     """That of the content."""
+
+    @property
+    def told_type(self) -> str | None:
+        """What the upstream says that the manifest is; `None`: nothing that counts."""
+        return None if self.media_type.lower() in _SAY_NOTHING else self.media_type
 
 
 class BlobStream(Protocol):

@@ -169,6 +169,15 @@ async def test_a_mirrored_manifest_needs_nothing_yet() -> None:
         assert answer.json()["errors"][0]["code"] == "MANIFEST_BLOB_UNKNOWN"
 
 
+@pytest.mark.parametrize("told", ["text/html; charset=utf-8", "application/octet-stream", "application/json"])
+async def test_a_type_that_says_nothing_is_not_kept(told: str) -> None:
+    """What the manifest says of itself counts: a browser must not be told that it is a page."""
+    async with world() as (upstream, replica):
+        upstream.scripts[TAG_THERE] = [Reply(200, V1, {"Content-Type": told})]
+        for _ in range(2):
+            assert (await replica.client.get(TAG_HERE)).headers["Content-Type"] == OCI_IMAGE
+
+
 async def test_wrong_bytes_are_not_kept() -> None:
     """A manifest that has another digest than it should is an error of the upstream's, and nothing is stored."""
     async with world() as (upstream, replica):
