@@ -127,7 +127,7 @@ class Site:
     stack: ExitStack
     is_alone: bool
     is_cached: bool
-    """Ours keeps bytes of blobs on its own disk."""
+    """Whether zotpy runs with its byte cache on disk; a peer runs as always."""
     certificate: Certificate | None
 
     def trees(self) -> dict[str, ProcessTree]:

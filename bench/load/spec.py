@@ -29,7 +29,7 @@ class Terms:
     tls: bool = False
     """Between clients and a replica that is alone."""
     cached: bool = False
-    """Ours keeps bytes of blobs on its own disk."""
+    """Whether zotpy runs with its byte cache on disk; a peer runs as always."""
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def test_a_tree_as_zot_keeps_it(targets: tuple[Target, Target], layout: Layout, 
         (["--to", "oci:out"], "takes one repository"),
         (["a/*", "--to", "oci-archive:out"], "takes one repository"),
         (["A", "--to", "zot:out"], "is not a repository name"),
-        (["a", "--to", "out"], "is no target"),
+        (["a", "--to", "out"], "is not a target"),
     ],
 )
 def test_arguments_that_cannot_be(targets: tuple[Target, Target], arguments: list[str], said: str) -> None:

@@ -72,7 +72,7 @@ def test_its_pods_are_like_those_of_the_collector(others: tuple[str, ...], tmp_p
 
 
 def test_timers_look_for_what_is_due() -> None:
-    """Both of them, as the command takes it."""
+    """The systemd unit and the CronJob run `zotpy sync --due` with arguments that the command accepts."""
     unit = ConfigParser(strict=False, interpolation=None)
     unit.read(UNITS / "zotpy-sync.service")
     [container] = pod_of(yaml_of("components/sync/cronjob.yaml"), "zotpy-sync")["containers"]

@@ -189,12 +189,12 @@ def test_conditions_are_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_a_claim_needs_a_name_and_a_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Anything else is no answer."""
+    """`--claim` without a name or a value is refused, and ends with exit code 2."""
     file = write(tmp_path, {"accessControl": CONDITIONAL})
     for given in ("ref", "=main"):
         asked = ["--repo", "prod/app", "--action", "read", "--claim", given]
         assert main(["access", "-c", str(file), *asked]) == 2
-    assert "'=main' is no claim: write NAME=VALUE" in capsys.readouterr().err
+    assert "'=main' is not a claim: write NAME=VALUE" in capsys.readouterr().err
 
 
 def test_verify_tells_of_a_condition_that_keeps_blobs_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

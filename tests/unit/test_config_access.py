@@ -101,7 +101,7 @@ def test_zots_words_are_read() -> None:
         (
             {"repositories": {"**": {"policies": [{"conditions": [{"expression": "req.tga == 'a'"}]}]}}},
             ".repositories[**].policies[0].conditions[0].expression",
-            "is no expression that can be used: 1:4: undeclared reference to 'req.tga'",
+            "is not a valid expression: 1:4: undeclared reference to 'req.tga'",
         ),
         (
             {"adminPolicy": {"conditions": [{"expression": "req.tag"}]}},
@@ -116,7 +116,7 @@ def test_zots_words_are_read() -> None:
         (
             {"adminPolicy": {"conditions": [{"expression": "true", "message": 1}]}},
             ".adminPolicy.conditions[0].message",
-            "write what callers are told",
+            "write the message for callers",
         ),
         ({"adminPolicy": {"conditions": [{}] * 33}}, ".adminPolicy.conditions", "has 33 expressions"),
         ({"adminPolicy": {"conditions": ["true"]}}, ".adminPolicy.conditions[0]", "write settings as names"),

@@ -161,5 +161,5 @@ def test_a_mistake_is_named_with_its_path(tmp_path: Path, entry: dict[str, Any],
 
 
 def test_an_entry_that_is_no_section_is_refused(tmp_path: Path) -> None:
-    """Neither a text nor a number names a registry."""
+    """An entry of `registries` must be a section, not a string or a number."""
     assert problems_of(tmp_path, 5)[0].startswith("extensions.sync.registries[0]: ")

@@ -68,7 +68,7 @@ def test_a_file_has_the_id_of_the_client(tmp_path: Path) -> None:
 
 
 def test_what_only_browsers_need_is_named(tmp_path: Path) -> None:
-    """Once each, and only if it asks for something."""
+    """A warning names each setting once, and only if it has a value."""
     given = {**ENTRY, "scopes": ["openid"], "clientsecret": "x", "keypath": ""}
     providers = {"oidc": given, "github": {"scopes": ["user"], "authurl": "https://github.example.com/a"}}
     unused = "callbackAllowOrigins, clientsecret, scopes, authurl"
@@ -125,7 +125,7 @@ def test_conditions_may_read_claims(tmp_path: Path) -> None:
     ids=str,
 )
 def test_what_is_refused(tmp_path: Path, changed: dict[str, Any], path: str) -> None:
-    """Each with its path."""
+    """Each message begins with the path of the wrong setting."""
     found = problems(tmp_path, {"auth": {"openid": {"providers": {"oidc": {**ENTRY, **changed}}}}})
     assert all(each.startswith(f"http.auth.openid.providers.oidc.{path}: ") for each in found)
 

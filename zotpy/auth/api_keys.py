@@ -15,7 +15,7 @@ from zotpy.core.errors import Unauthorized
 
 KIND = "apikey"
 REMEMBER_S = 30.0
-"""How long a key that was found counts without a look: so long may a revoked key still be good at a replica."""
+"""How long a key that was found counts without another read: a revoked key may be valid at a replica for this long."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ class Authenticator(Protocol):
 
         Raises `Unauthorized` if the password belongs to this kind of login beyond doubt and is not good, such as a key
         that has expired: no other kind is asked then. Raises `TooManyRequests` if too many are being checked, and
-        `Unavailable` if whoever would know does not answer.
+        `Unavailable` if the service that knows the login does not answer.
         """
         ...
 
@@ -30,7 +30,7 @@ class BearerReader(Protocol):
         """Return who has this token. `None`: it is not of this kind, so the next reader is asked.
 
         Raises `Unauthorized` if the token is of this kind and is not good: no other reader is asked then. Raises
-        `Unavailable` if whoever would know does not answer. `token` may be any text of up to 64 KiB.
+        `Unavailable` if the service that knows the login does not answer. `token` may be any text of up to 64 KiB.
         """
         ...
 
@@ -48,6 +48,6 @@ class Renewer(Protocol):
     async def renew(self, identity: Identity, noted: Mapping[str, object]) -> Identity | None:
         """Return the identity as it is today. `None`: this login counts no more.
 
-        Raises `Unavailable` if whoever would know does not answer.
+        Raises `Unavailable` if the service that knows the login does not answer.
         """
         ...

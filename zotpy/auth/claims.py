@@ -44,7 +44,7 @@ class Claims:
         """Return the claims that an expression reads, with numbers as zot has them. Raises `Failed`."""
         if self.known is not None and (names is None or not names <= self.known):
             unknown = "any" if names is None else ", ".join(sorted(names - self.known))
-            msg = f"it reads claims that this login does not bring: {unknown}"
+            msg = f"it reads claims that this login does not provide: {unknown}"
             raise Failed(msg)
         read = self.values if names is None else {name: self.values[name] for name in names if name in self.values}
         return {name: _with_doubles(value, MOST_LEVELS) for name, value in read.items()}

@@ -17,7 +17,7 @@ READ_BY_CHECKS = frozenset({"azp", "email_verified", "events", "typ"})
 def check_kind(kind: object) -> None:
     """Raise `TokenInvalid` if the header's `typ` is that of another kind of token, such as `at+jwt` (RFC 9068)."""
     if kind is not None and str(kind).lower().removeprefix("application/") != "jwt":
-        msg = "the token is no ID token, by its header: send the ID token"
+        msg = "the header of the token is not that of an ID token: send the ID token"
         raise TokenInvalid(msg)
 
 
@@ -30,10 +30,10 @@ def check_claims(settings: IssuerSettings, claims: Mapping[str, Any]) -> None:
     audience, made_for = claims.get("aud"), claims.get("azp")
     is_shared = isinstance(audience, list) and len(audience) > 1
     if made_for != settings.client and (made_for is not None or is_shared):
-        msg = f"the token was made for another client than {settings.client}: log in with this client"
+        msg = f"the token was issued for another client than {settings.client}: log in with this client"
         raise TokenInvalid(msg)
     if claims.get("typ") not in (None, "ID") or "events" in claims:
-        msg = "the token is no ID token, by its claims: send the ID token"
+        msg = "the claims of the token are not those of an ID token: send the ID token"
         raise TokenInvalid(msg)
     is_by_email = any(term.is_claim and term.text == "email" for term in settings.username)
     if is_by_email and claims.get("email_verified", True) not in (True, "true"):

@@ -25,7 +25,7 @@ from zotpy.memory.readers import Readers, Turn
 MOST_FILLINGS = 16
 """How many downloads are under way at once: each holds some MiB beside the memory budget."""
 PAUSE_S = 60.0
-"""After the disk has failed, no new file is begun for so long."""
+"""How long no new file is begun after the disk has failed."""
 Outcome = Literal["hit", "shared", "filled", "passed"]
 
 log = structlog.get_logger()

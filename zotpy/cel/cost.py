@@ -131,7 +131,7 @@ def _fold(node: Fold, known: Mapping[str, Size], place: _Place) -> Bound:
     all others with next to nothing.
     """
     if place.loops == MOST_LOOPS:
-        msg = f"has more than {MOST_LOOPS} loops within each other"
+        msg = f"has more than {MOST_LOOPS} nested loops"
         raise Unbounded(msg)
     over, beginning = _bound(node.over, known, place), _bound(node.beginning, known, place)
     items = len(node.over.items) if isinstance(node.over, Collection) else over.items
@@ -160,7 +160,7 @@ def _call(node: Call, sizes: Sequence[Size]) -> tuple[Size, float]:
     if name in _LINEAR:
         return everything + _SMALL, everything.size + 1
     if (special := _SPECIAL.get(name)) is None:
-        msg = f"calls {name}, and nothing is known of what that costs"
+        msg = f"calls {name}, and zotpy does not know what that costs"
         raise Unbounded(msg)
     return special(node.arguments, sizes)
 
@@ -207,7 +207,7 @@ def _matches(arguments: Sequence[Node], sizes: Sequence[Size]) -> tuple[Size, fl
     """Bound a match by RE2, which takes time linear in the text and in the states of the pattern."""
     pattern = arguments[-1]
     if not isinstance(pattern, Constant) or pattern.text is None:
-        msg = "matches a pattern that is no text in quotes"
+        msg = "matches a pattern that is not a string in quotes"
         raise Unbounded(msg)
     if pattern.size_bytes > LONGEST_PATTERN or re.search(r"\\[pP]", pattern.text):
         msg = f"matches a pattern that has more than {LONGEST_PATTERN} bytes, or classes of Unicode such as \\pL"

@@ -91,7 +91,7 @@ class Expression:
         """Evaluate it to a list of texts. Raises `Failed`, also if the result is something else."""
         found: list[Any] = self._evaluate(data, list, allowance)
         if not all(isinstance(each, str) for each in found):
-            msg = "the result is no list of texts"
+            msg = "the result is not a list of strings"
             raise Failed(msg)
         return found
 
@@ -182,7 +182,7 @@ def _bearable(tree: Node, single: frozenset[str]) -> dict[Size, float]:
 def _explained(problem: str) -> str:
     """Return the first line of what the library says, without its codes."""
     lines = [line.removeprefix("INVALID_ARGUMENT: ").removeprefix("ERROR: ") for line in problem.splitlines()]
-    return f"is no expression that can be used: {lines[0].removeprefix('<input>:')[:300]}" if lines else "is empty"
+    return f"is not a valid expression: {lines[0].removeprefix('<input>:')[:300]}" if lines else "is empty"
 
 
 @cache

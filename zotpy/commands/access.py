@@ -12,9 +12,12 @@ ACTIONS = ("read", "create", "update", "delete", "detectManifestCollision")
 _DESCRIPTION = """Say whether a caller may do something in a repository, and which rule of http.accessControl decides.
 
 Without --user the caller is anonymous, somebody who has not logged in. The command knows the groups of
-http.accessControl.groups. Name others that the login says with --group. Conditions are judged by the time of now, and
-by what --tag, --claim and --client say; everything else of the request is empty. A value of --claim is JSON, such as
-true or ["a", "b"], or a text. It starts nothing and sends nothing.
+http.accessControl.groups. If the login gives the user other groups, name them with --group.
+
+Conditions are evaluated with the current time, and with the values of --tag, --claim and --client. All other properties
+of the request are empty. The value of --claim is JSON, such as true or ["a", "b"]; anything else is a string.
+
+The command starts nothing and sends nothing.
 
 exit codes: 0 allowed, 1 refused, 2 wrong arguments or configuration
 """
@@ -29,12 +32,16 @@ def add_access(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="the configuration: YAML or JSON")
     parser.add_argument("--user", default="", metavar="U", help="the name of the user (default: an anonymous caller)")
     parser.add_argument(
-        "--group", action="append", default=[], metavar="G", help="a group that the login says; may be repeated"
+        "--group", action="append", default=[], metavar="G", help="a group that the login gives the user; repeatable"
     )
     parser.add_argument("--repo", required=True, metavar="R", help="the name of the repository, such as team/app")
     parser.add_argument("--tag", metavar="T", help="the tag, for conditions and immutable tags")
     parser.add_argument(
-        "--claim", action="append", default=[], metavar="NAME=VALUE", help="a claim of the token, for conditions"
+        "--claim",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a claim of the token, for conditions; repeatable",
     )
     parser.add_argument("--client", default="", metavar="IP", help="the address of the client, for conditions")
     parser.add_argument("--action", required=True, choices=ACTIONS, help="what the user wants to do")
@@ -88,7 +95,7 @@ def _claims(given: list[str]) -> dict[str, object]:
     for each in given:
         name, equals, value = each.partition("=")
         if not name or not equals:
-            raise ConfigError([f"--claim: {each!r} is no claim: write NAME=VALUE"])
+            raise ConfigError([f"--claim: {each!r} is not a claim: write NAME=VALUE"])
         try:
             found[name] = json.loads(value)
         except (ValueError, RecursionError):

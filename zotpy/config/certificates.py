@@ -64,7 +64,7 @@ def read_uri_pattern(value: object) -> re.Pattern[str] | None:
     try:
         pattern = re.compile(value, re.ASCII)
     except (re.error, RecursionError, OverflowError) as error:
-        msg = f"this is no regular expression: {error}"
+        msg = f"this is not a regular expression: {error}"
         raise ValueError(msg) from error
     if not pattern.groups:
         msg = "put the name into a group, such as ^spiffe://example.org/ns/([^/]+)$"

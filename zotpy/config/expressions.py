@@ -42,7 +42,7 @@ class Expressions(Sections):
                 continue
             message = parts.get("message", "")
             if not isinstance(message, str) or len(message) > LONGEST_MESSAGE or (needs_message and not message):
-                self._note(f"{where}.message", f"write what callers are told, in {LONGEST_MESSAGE} characters at most")
+                self._note(f"{where}.message", f"write the message for callers, at most {LONGEST_MESSAGE} characters")
                 continue
             if self._expression(parts.get("expression"), f"{where}.expression", read) is not None:
                 found.append(ConditionSettings(str(parts["expression"]), message))

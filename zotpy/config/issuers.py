@@ -108,7 +108,7 @@ class IssuerReading(Expressions):
             else:
                 fields["username"], is_fixed = terms, not any(term.is_claim for term in terms)
             if is_fixed:
-                self._note(f"{path}.username", "all would be one user: write a claim, such as claims.sub")
+                self._note(f"{path}.username", "all callers would be one user: write a claim, such as claims.sub")
         if parts.get("groups"):
             groups = parts["groups"]
             terms = _terms(groups)

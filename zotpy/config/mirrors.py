@@ -102,7 +102,7 @@ class _Reading(Sections):
             interval_s = self._read(read, parts["pollInterval"], f"{path}.pollInterval", default=LEAST_POLL_S)
             fields["poll_interval_s"] = interval_s
             if "content" not in fields:
-                self._note(f"{path}.pollInterval", 'say with content what is copied; for everything, prefix: "**"')
+                self._note(f"{path}.pollInterval", 'name what to copy in content; for everything, write prefix: "**"')
         if is_on and fields.get("only_signed"):
             self._note(
                 f"{path}.onlySigned",
@@ -161,7 +161,7 @@ def _read_pattern(value: object) -> str:
     text = value.strip("/") if isinstance(value, str) else ""
     read_glob(text, "library/**")
     if rivalry(text) > MOST_RIVALS:
-        msg = f"{text!r} has too many stars that compete: write several entries"
+        msg = f"{text!r} has too many stars that can match the same text: write several entries"
         raise ValueError(msg)
     return text
 

@@ -16,4 +16,4 @@ class FilePiece:
     length: int
     """1 or more."""
     taken_bytes: int = 0
-    """What the sender says. 0: the file could not be sent, so whoever yields it must read it, and find out why."""
+    """What the sender says. 0: the file could not be sent, so its owner must read it, and find out why."""

@@ -57,7 +57,7 @@ def plan(repositories: Sequence[str], to: str, tags: Sequence[str], *, referrers
     """Read the arguments. Raises `ValueError` with a sentence that says what is wrong."""
     place = parse_files(to)
     if place is None:
-        msg = f"{to!r} is no target: write oci:DIR, oci-archive:FILE or zot:DIR"
+        msg = f"{to!r} is not a target: write oci:DIR, oci-archive:FILE or zot:DIR"
         raise ValueError(msg)
     if place.kind != "zot" and (len(repositories) != 1 or is_pattern(repositories[0])):
         msg = f"{place.kind}: takes one repository: name it, or write several to zot:DIR"

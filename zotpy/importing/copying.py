@@ -166,7 +166,7 @@ class Copier:
     ) -> None:
         """Copy what a manifest names, then make it exist here. `here` is what the tag named before."""
         if depth > DEEPEST:
-            msg = f"manifests name each other more than {DEEPEST} deep"
+            msg = f"indexes are nested more than {DEEPEST} deep"
             raise TooDeep(msg)
         media_type = body.told_type
         facts = await trio.to_thread.run_sync(parse_manifest, body.content, media_type)

@@ -97,7 +97,7 @@ def _job(text: str, options: Namespace, settings: Settings, selection: Selection
 def _job_of_files(text: str, place: FilesPlace, options: Namespace, settings: Settings, selection: Selection) -> Job:
     """Return the job for a layout, or for a tree of them."""
     if (place.kind == "zot") == bool(options.name):
-        msg = f"{text}: --as REPOSITORY names the repository of oci: and oci-archive:, and of no other source"
+        msg = f"{text}: --as REPOSITORY is only for the sources oci: and oci-archive:"
         raise ValueError(msg)
     if options.name:
         _check_name(options.name)
@@ -127,7 +127,7 @@ def _regex(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
-        msg = f"{text!r} is no regular expression: {error}"
+        msg = f"{text!r} is not a regular expression: {error}"
         raise ValueError(msg) from error
 
 

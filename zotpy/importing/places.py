@@ -40,7 +40,7 @@ def parse_place(text: str) -> Place:
         return files
     found = _HOST.fullmatch(text)
     if found is None:
-        msg = f"{text!r} is no source: write HOST[:PORT][/REPOSITORY], oci:DIR, oci-archive:FILE or zot:DIR"
+        msg = f"{text!r} is not a source: write HOST[:PORT][/REPOSITORY], oci:DIR, oci-archive:FILE or zot:DIR"
         raise ValueError(msg)
     scheme, host, port, repository = found.groups()
     if scheme is None and port is None and "." not in host and host != "localhost":

@@ -111,7 +111,7 @@ def directory_files(root: Path) -> Files:
         file = root / path
         found = file.stat()
         if not stat.S_ISREG(found.st_mode):
-            msg = f"{file} is no file"
+            msg = f"{file} is not a file"
             raise NotAtUpstream(msg)
         return _Place(file, 0, found.st_size)
 
@@ -159,7 +159,7 @@ def _members(archive: Path) -> Mapping[str, _Place]:
                     name = member.name.removeprefix("./")
                     found[name] = _Place(archive, member.offset_data, member.size)
     except (tarfile.TarError, ValueError, OverflowError) as error:
-        msg = f"{archive} is no uncompressed tar: {error}"
+        msg = f"{archive} is not an uncompressed tar: {error}"
         raise UpstreamBroken(msg) from error
     return found
 

@@ -44,7 +44,7 @@ def read_index(content: bytes, where: str) -> Index:
         document = json.loads(content)
         listed = document["manifests"] or []
     except (ValueError, RecursionError, TypeError, KeyError) as error:
-        msg = f"{where} is no index of an OCI layout"
+        msg = f"{where} is not the index of an OCI layout"
         raise UpstreamBroken(msg) from error
     tags: dict[str, Listed] = {}
     manifests: dict[Digest, Listed] = {}

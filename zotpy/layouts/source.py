@@ -165,7 +165,7 @@ def _names_below(root: Path) -> Sequence[str]:
     """Find the layouts. One may be inside the directory of another. Raises `NotAtUpstream`."""
     found = []
     if not root.is_dir():
-        msg = f"{root} is no directory"
+        msg = f"{root} is not a directory"
         raise NotAtUpstream(msg)
     for directory, below, files in os.walk(root):
         here = Path(directory).relative_to(root).as_posix()

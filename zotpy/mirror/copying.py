@@ -1,8 +1,8 @@
 """One copy of a blob from an upstream to the bucket, and the clients who read behind it.
 
-It runs in a task of the process, so whoever asked first may leave. The bytes go through the pipeline of pushes: they
-are hashed once and sent as parts, and the blob exists only if they have its digest. The last byte is handed to a reader
-only once they are known to have it, so no client ends well with wrong bytes. No reader waits for the store to end.
+It runs in a task of the process, so the client that asked first may leave. The bytes go through the pipeline of pushes:
+they are hashed once and sent as parts, and the blob exists only if they have its digest. The last byte is handed to a
+reader only once they are known to have it, so no client ends well with wrong bytes. No reader waits for the store.
 
 A reader takes bytes from a window of the last ones. The copy goes at the pace of its fastest reader, as long as that is
 a good one, because a reader behind the window has to wait: parts of an unfinished multipart cannot be read. Such a
@@ -114,7 +114,7 @@ class Copy:
                     self.window.close()
 
     def expect(self) -> None:
-        """Wait for a reader to open for a moment: whoever asked for the blob sends the head of an answer first."""
+        """Wait for a reader to open for a moment: the request for the blob sends the head of its answer first."""
         self._expected_until = trio.current_time() + EXPECTED_S
 
     def moved(self) -> None:

@@ -1,4 +1,4 @@
-"""Work that is done once for all who wait for it, in a task of the process: whoever asked first may leave."""
+"""Work that is done once for all requests that wait for it, in a task of the process: the first one may leave."""
 
 from collections.abc import Awaitable, Callable, Hashable
 from copy import copy
@@ -36,7 +36,7 @@ class Tasks:
             msg = "this replica is starting or stopping: try again"
             raise Unavailable(msg)
         if self._count >= MOST:
-            msg = f"this replica fetches {MOST} things from other registries already: try again"
+            msg = f"this replica already fetches {MOST} manifests and blobs from other registries: try again"
             raise TooManyRequests(msg)
         self._count += 1
         self._nursery.start_soon(self._do, work)

@@ -38,7 +38,7 @@ class MirroredChoice:
         """See `Choice`."""
         if (found := self._find(repo)) is not None:
             return found[1]
-        msg = f"{repo} has no name here"
+        msg = f"{repo} has no name in this registry"
         raise NameInvalid(msg)
 
     def wants_tag(self, repo: str, tag: str) -> bool:

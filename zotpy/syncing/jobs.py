@@ -104,7 +104,7 @@ def _named(settings: MirrorSettings, text: str) -> MirroredRegistry:
         msg = f"--registry {text}: no such registry in extensions.sync.registries, which has {known}"
         raise ValueError(msg)
     if not found[0].has_content:
-        msg = f'--registry {text}: say with content what is copied; for everything, prefix: "**"'
+        msg = f'--registry {text}: name what to copy in content; for everything, write prefix: "**"'
         raise ValueError(msg)
     return found[0]
 

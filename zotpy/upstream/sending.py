@@ -125,7 +125,7 @@ async def open_sender(settings: UpstreamSettings) -> AsyncIterator[Sender]:
     try:
         origin = origin_of(httpx.URL(settings.url))
     except httpx.InvalidURL as error:
-        msg = f"{settings.url!r} is no URL: write one such as https://registry.example"
+        msg = f"{settings.url!r} is not a URL: write one such as https://registry.example"
         raise ValueError(msg) from error
     client = httpx.AsyncClient(
         verify=await trio.to_thread.run_sync(tls_context, settings),

@@ -123,7 +123,7 @@ class Desk:
 def _exchangeable(identity: Identity) -> Identity:
     """Return a caller who may get a token. One that is good for requests gets no other: else none would ever end."""
     if isinstance(identity.access, Access):
-        msg = "a token for requests cannot be exchanged for another one: log in, or bring a refresh token"
+        msg = "an access token cannot be exchanged for another token: log in, or send a refresh token"
         raise Unauthorized(msg)
     return identity
 

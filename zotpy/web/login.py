@@ -111,5 +111,5 @@ class Login:
             raise TokenInvalid(EXPIRED) from ended
         except Unauthorized as error:
             raise TokenInvalid(error.message, detail=error.detail) from error
-        msg = "the token is none that this registry knows: log in again"
+        msg = "this registry does not recognize the token: log in again"
         raise TokenInvalid(msg)

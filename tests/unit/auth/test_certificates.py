@@ -183,7 +183,7 @@ def test_usual_patterns_are_taken(text: str) -> None:
         ("((a*)b)*", "a repeat in it"),
         ("(?:(a+)x){2,}", "a repeat in it"),
         ("(.*)(.*)(.*)(.*)x", "4 repeats without a bound"),
-        ("(", "no regular expression"),
+        ("(", "not a regular expression"),
         ("abc", "put the name into a group"),
         (5, "in quotes"),
         ("(x)" * 200, "write a regular expression"),

@@ -89,7 +89,7 @@ def test_every_variable_can_be_read() -> None:
     ("reference", "kind"), [("", ""), ("v1", "tag"), (DIGEST, "digest")], ids=["none", "tag", "digest"]
 )
 def test_a_reference_is_a_tag_or_a_digest(reference: str, kind: str) -> None:
-    """Or there is none."""
+    """`req.referenceType` is `tag` or `digest`, and empty if the request has no reference."""
     text = f"req.referenceType == '{kind}' && req.tag + req.digest == req.reference"
     assert decide(text, reference=reference).is_allowed
 

@@ -65,9 +65,9 @@ def test_an_expression_has_all_that_zot_gives_it(env: Environment, text: str) ->
 @pytest.mark.parametrize(
     ("text", "wanted", "told"),
     [
-        ("", "bool", "is no expression that can be used: 1:1: Syntax error"),
-        ("req.tag ==", "bool", "is no expression that can be used: 1:11: Syntax error"),
-        ("req.tga == 'v1'", "bool", "is no expression that can be used: 1:4: undeclared reference to 'req.tga'"),
+        ("", "bool", "is not a valid expression: 1:1: Syntax error"),
+        ("req.tag ==", "bool", "is not a valid expression: 1:11: Syntax error"),
+        ("req.tga == 'v1'", "bool", "is not a valid expression: 1:4: undeclared reference to 'req.tga'"),
         ("req['tag'] == 'v1'", "bool", "undeclared reference to 'req'"),
         ("req.tag == 1", "bool", "found no matching overload for '_==_' applied to '(string, int)'"),
         ("req.tag", "bool", "is of the type string, and bool is needed"),
@@ -76,7 +76,7 @@ def test_an_expression_has_all_that_zot_gives_it(env: Environment, text: str) ->
         ("claims.sub == 'a'", "list", "is of the type bool, and list is needed"),
         ("'a' " + "+ 'a'" * LONGEST_EXPRESSION, "string", "an expression may have 4096"),
         ("(" * 500 + "yes" + ")" * 500, "bool", "recursion limit"),
-        ("req.tag.matches(claims.sub)", "bool", "matches a pattern that is no text in quotes"),
+        ("req.tag.matches(claims.sub)", "bool", "matches a pattern that is not a string in quotes"),
         (r"req.tag.matches('\\pL{1,100}')", "bool", "matches a pattern that has more than 256 bytes, or classes of"),
         ("req.tag.matches('" + "a" * 300 + "')", "bool", "matches a pattern that has more than 256 bytes"),
         ("req.tag.matches('((a{1,10}){1,10}){1,9}')", "bool", "could hold up a replica"),
@@ -87,7 +87,7 @@ def test_an_expression_has_all_that_zot_gives_it(env: Environment, text: str) ->
             "bool",
             "a time zone that is no text in quotes",
         ),
-        ("claims.a.all(a, a.all(b, b.all(c, c.all(d, d == 1))))", "bool", "has more than 3 loops within each other"),
+        ("claims.a.all(a, a.all(b, b.all(c, c.all(d, d == 1))))", "bool", "has more than 3 nested loops"),
     ],
 )
 def test_what_is_wrong_is_said_at_the_start(env: Environment, text: str, wanted: str, told: str) -> None:

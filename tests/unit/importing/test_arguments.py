@@ -39,7 +39,7 @@ def test_sources(text: str, place: RegistryPlace) -> None:
 @pytest.mark.parametrize("text", ["", "team/app", "ftp://registry.example", "a b", "http://"])
 def test_what_is_no_source(text: str) -> None:
     """A name without a dot may be a repository, so it is no host."""
-    with pytest.raises(ValueError, match=r"no source|no host"):
+    with pytest.raises(ValueError, match=r"not a source|no host"):
         parse_place(text)
 
 

@@ -155,7 +155,7 @@ async def test_immutable_tags_do_not_move(scene: Scene) -> None:
 
 
 async def test_indexes_inside_each_other(scene: Scene) -> None:
-    """There is an end to it."""
+    """A tag whose indexes are nested too deep is not copied, and is named as a problem."""
     inner = plain_image(scene.layout)
     for _ in range(10):
         inner = index(scene.layout, inner)

@@ -58,7 +58,7 @@ def test_an_index_tells_media_types() -> None:
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b"[" * 100_000])
 def test_what_is_no_index(content: bytes) -> None:
     """It is the source's fault."""
-    with pytest.raises(UpstreamBroken, match="is no index"):
+    with pytest.raises(UpstreamBroken, match="is not the index"):
         read_index(content, "here")
 
 
@@ -97,7 +97,7 @@ async def test_files_of_a_directory_and_of_a_tar(tmp_path: Path) -> None:
 async def test_what_is_no_tar(tmp_path: Path) -> None:
     """A compressed tar would have to be read from its beginning for each blob."""
     (tmp_path / "other").write_bytes(b"other")
-    with pytest.raises(UpstreamBroken, match="no uncompressed tar"):
+    with pytest.raises(UpstreamBroken, match="not an uncompressed tar"):
         await archive_files(tmp_path / "other")
     with pytest.raises(NotAtUpstream):
         await archive_files(tmp_path / "none")

@@ -44,7 +44,7 @@ def list_tags(upstream: Upstream, *tags: str) -> None:
 
 
 async def sync(registry: Registry, *urls: str, **changed: Any) -> Tally:
-    """Run once."""
+    """Copy once from a registry with these addresses and settings, and return what was copied."""
     settings = mirrored(*urls, on_demand=False, has_content=True, **changed)
     tally = Tally()
     await Job(MirrorSettings(registries=(settings,)), settings).run(registry, lambda _, tag: tag == "fixed", tally)
