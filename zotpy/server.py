@@ -107,7 +107,7 @@ async def run_replica(
             app.report = partial(report, metrics, quiet=PROBES | {settings.metrics.path})
             app.dispatcher.audit = None if audit is None else audit[0]
             collect_less()
-            mirror = await stack.enter_async_context(_mirror(registry, settings, metrics))
+            mirror = await stack.enter_async_context(_mirror(registry, settings, metrics, grants))
             if mirror is not None:
                 app.use(mirror)
 
@@ -145,14 +145,17 @@ async def _space(settings: StorageSettings) -> Space:
 
 
 @asynccontextmanager
-async def _mirror(registry: Registry, settings: Settings, metrics: Metrics) -> AsyncIterator[Mirror | None]:
+async def _mirror(
+    registry: Registry, settings: Settings, metrics: Metrics, grants: Grants
+) -> AsyncIterator[Mirror | None]:
     """Open the mirror, if registries are mirrored. Raises `StartupError`."""
     if not settings.mirror.mirrored:
         yield None
         return
     async with AsyncExitStack() as stack:
         try:
-            mirror = await stack.enter_async_context(open_mirror(settings.mirror, registry, metrics))
+            opened = open_mirror(settings.mirror, registry, metrics, grants.is_immutable)
+            mirror = await stack.enter_async_context(opened)
         except ValueError as error:
             raise StartupError(str(error)) from error
         yield mirror

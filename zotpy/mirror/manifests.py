@@ -3,11 +3,12 @@
 - By digest: what is in the bucket is right for ever, and no upstream is asked.
 - By tag: the upstream is asked with HEAD which manifest the tag names, at most once in `manifestCheckInterval` and tag,
   by whichever replica. If it does not answer, what is in the bucket is served with a warning.
-- A tag that was pushed here is ours: no upstream is asked.
+- A tag that was pushed here is ours: no upstream is asked. Nor is one for a tag that exists and is immutable here.
 
 A manifest from an upstream is stored before what it names, byte by byte as it came.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -43,6 +44,8 @@ class MirroredManifests:
     absent: Absent
     flights: Flights[Found | None]
     events: MirrorEvents
+    is_immutable: Callable[[str, str], bool]
+    """Says whether a tag, the second, of a repository is immutable now."""
 
     async def find(
         self, origins: tuple[Origin, ...], repo: RepositoryName, reference: Reference, room: Room | None = None
@@ -83,7 +86,7 @@ class MirroredManifests:
 
         interval_s = min((origin.registry.check_interval_s for origin in origins), default=0.0)
         await gather(look, *([remember] if interval_s and isinstance(reference, Tag) else []))
-        if found is not None and (not origins or not isinstance(reference, Tag) or not found.value.is_mirrored):
+        if found is not None and (not origins or self._is_settled(repo, reference, found)):
             return found
         if found is not None and check is not None and check.digest == found.digest and check.age_s < interval_s:
             return found
@@ -93,6 +96,12 @@ class MirroredManifests:
         except UpstreamError as error:
             return self._without_upstream(repo, reference, found, error)
         return fetched or found or await self.manifests.find(repo, reference, room)
+
+    def _is_settled(self, repo: RepositoryName, reference: Reference, found: Found) -> bool:
+        """Say whether no upstream may change what was found."""
+        if not isinstance(reference, Tag) or not found.value.is_mirrored:
+            return True
+        return self.is_immutable(repo.text, reference.text)
 
     def _without_upstream(
         self, repo: RepositoryName, reference: Reference, found: Found | None, error: UpstreamError

@@ -1,6 +1,6 @@
 """The mirror of a replica, put together."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -119,13 +119,19 @@ class Mirror:
 
 @asynccontextmanager
 async def open_mirror(
-    settings: MirrorSettings, registry: Registry, events: MirrorEvents | None = None
+    settings: MirrorSettings,
+    registry: Registry,
+    events: MirrorEvents | None = None,
+    is_immutable: Callable[[str, str], bool] = lambda *_: False,
 ) -> AsyncIterator[Mirror]:
-    """Open the clients of all upstreams. Nothing is fetched before `Mirror.tasks` runs. Raises `ValueError`."""
+    """Open the clients of all upstreams. Nothing is fetched before `Mirror.tasks` runs. Raises `ValueError`.
+
+    `is_immutable` says whether a tag, the second, of a repository is immutable now.
+    """
     events, tasks, absent = events or Unwatched(), Tasks(), Absent()
     async with open_upstreams(settings, registry.settings.manifest.max_size_bytes) as upstreams:
         checks, flights = Checks(registry.store), Flights[Found | None](tasks)
-        manifests = MirroredManifests(registry.manifests, upstreams, checks, absent, flights, events)
+        manifests = MirroredManifests(registry.manifests, upstreams, checks, absent, flights, events, is_immutable)
         blobs = MirroredBlobs(registry, upstreams, absent, tasks, events)
         referrers = MirroredReferrers(manifests, upstreams, checks, Flights[None](tasks))
         yield Mirror(settings, registry, upstreams, tasks, manifests, blobs, referrers)

@@ -21,7 +21,7 @@ from zotpy.store.memory_store import MemoryStore
 from zotpy.web.app import RegistryApp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Collection, Sequence
 
     import httpx
     import trio
@@ -92,13 +92,15 @@ async def mirroring(
     memory: MemoryStore | None = None,
     store: Store | None = None,
     events: MirrorEvents | None = None,
+    immutable: Collection[str] = (),
 ) -> AsyncIterator[MirrorReplica]:
-    """Run a replica over a store."""
+    """Run a replica over a store, in which some tags are immutable."""
     memory = memory or MemoryStore()
     settings = replace(SETTINGS, mirror=MirrorSettings(registries=tuple(registries)))
     registry = await open_registry(store or memory, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
     async with AsyncExitStack() as stack:
-        mirror = await stack.enter_async_context(open_mirror(settings.mirror, registry, events))
+        opened = open_mirror(settings.mirror, registry, events, lambda _, tag: tag in immutable)
+        mirror = await stack.enter_async_context(opened)
         nursery.start_soon(mirror.tasks.run)
         apps = list[RegistryApp]()
 
@@ -111,13 +113,13 @@ async def mirroring(
 
 
 @asynccontextmanager
-async def world(**changed: Any) -> AsyncIterator[tuple[Upstream, MirrorReplica]]:
+async def world(immutable: Collection[str] = (), **changed: Any) -> AsyncIterator[tuple[Upstream, MirrorReplica]]:
     """Run an upstream and a replica that mirrors it below `hub`."""
     import trio  # noqa: PLC0415 - for types alone elsewhere
 
     async with trio.open_nursery() as nursery:
         upstream = Upstream()
         await upstream.server.start(nursery)
-        async with mirroring(nursery, [mirrored(upstream.url, **changed)]) as replica:
+        async with mirroring(nursery, [mirrored(upstream.url, **changed)], immutable=immutable) as replica:
             yield upstream, replica
         nursery.cancel_scope.cancel()

@@ -118,6 +118,17 @@ async def test_a_tag_that_was_pushed_here_is_ours() -> None:
         assert requests(upstream) == []
 
 
+async def test_a_tag_that_is_immutable_here_stays() -> None:
+    """It is fetched once. No upstream is asked for it again, as nothing that one says could change it."""
+    async with world(immutable=[TAG_HERE.rpartition("/")[2]]) as (upstream, replica):
+        give(upstream, V1)
+        assert (await replica.client.get(TAG_HERE)).content == V1
+        give(upstream, V2)
+        upstream.seen.clear()
+        assert (await replica.client.get(TAG_HERE)).content == V1
+        assert requests(upstream) == []
+
+
 @pytest.mark.parametrize("has_old", [False, True])
 async def test_a_tag_that_is_pushed_during_a_fetch_stays(*, has_old: bool) -> None:
     """The upstream is slow, and a push comes first: the pull gives what was pushed, and nothing replaces it."""
