@@ -136,7 +136,7 @@ def test_what_was_measured_before_an_interruption_is_kept(tmp_path: Path, monkey
             raise KeyboardInterrupt
         return measure(fleet, place, workload, options, tell, turn)
 
-    monkeypatch.setattr("bench.run.measure", interrupt)
+    monkeypatch.setattr("bench.run.measure_something", interrupt)
     with serving(NullRegistry()) as url:
         found = measured(tmp_path, "tags", "heads", "--target", url, status=1)
     assert [one["workload"] for one in found["runs"]] == ["tags"]
