@@ -30,12 +30,12 @@ from zotpy.mirror.mirror import Mirror, open_mirror
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.reloading import keep_reloading
 from zotpy.services import Service, run_beside
-from zotpy.settings import Settings, StorageSettings
+from zotpy.settings import Settings
 from zotpy.startup import StartupError, announce, collect_less
-from zotpy.storage import open_store
+from zotpy.storage import look_at_space, open_store
 from zotpy.store.interface import Store, StoreError
 from zotpy.store.observed import ObservedStore
-from zotpy.store.space import Space, SpacedStore
+from zotpy.store.space import SpacedStore
 from zotpy.systemd import Systemd
 from zotpy.telemetry.logs import at_every_level, shows
 from zotpy.telemetry.metrics import Metrics
@@ -89,7 +89,7 @@ async def run_replica(
     audit = open_audit(settings.log, metrics, bell)
     try:
         async with open_store(settings) as store, AsyncExitStack() as stack:
-            health, space = Health(store), await _space(settings.storage)
+            health, space = Health(store), await look_at_space(settings.storage)
             await prepare_hashing()
             guarded = GuardedStore(SpacedStore(store, space), health)
             observed = ObservedStore(guarded, metrics)
@@ -135,13 +135,6 @@ async def run_replica(
         cause = first_cause(group)
         log_others(group, cause)
         raise cause from group
-
-
-async def _space(settings: StorageSettings) -> Space:
-    """Look at the disk of the embedded store. A service elsewhere says by itself when it is full."""
-    space = Space(settings.s3.disk if settings.s3 else settings.root_directory, settings.reserved)
-    await space.look()
-    return space
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from zotpy.settings import S3Settings, Settings, StorageSettings
 from zotpy.startup import StartupError
 from zotpy.store.interface import Store, StoreError
 from zotpy.store.opening import open_s3_store
+from zotpy.store.space import Space
 from zotpy.store.synced import SyncedStore
 
 
@@ -26,6 +27,13 @@ async def open_store(settings: Settings, *, beside_a_replica: bool = False) -> A
         _open_s3(s3, s3_config(s3, settings)) as store,
     ):
         yield store
+
+
+async def look_at_space(settings: StorageSettings) -> Space:
+    """Look at the disk of the embedded store. A service elsewhere says by itself when it is full."""
+    space = Space(settings.s3.disk if settings.s3 else settings.root_directory, settings.reserved)
+    await space.look()
+    return space
 
 
 @asynccontextmanager

@@ -54,10 +54,8 @@ class Granted:
 
     def _decision(self, action: Action, repo: RepositoryName, reference: str) -> Decision:
         """Return the decision that allows it, otherwise one that refuses it, with the reason of a condition if any."""
-        asked, circumstances = (
-            (Action.CREATE, Action.UPDATE) if action is Action.PUSH else (action,),
-            self.circumstances,
-        )
+        asked = (Action.CREATE, Action.UPDATE) if action is Action.PUSH else (action,)
+        circumstances = self.circumstances
         if action is Action.CATALOG:
             asked, circumstances = (Action.READ,), Listing(circumstances)
         decisions = [self.policies.decide(self.identity, each, repo.text, reference, circumstances) for each in asked]

@@ -1,6 +1,6 @@
 """One repository written into one layout: blobs, manifests, and the index last."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -17,8 +17,20 @@ from zotpy.importing.selection import Selection, companion_of
 from zotpy.layouts.index import REF_NAME
 from zotpy.layouts.writing import LayoutWriter, WrongContent
 from zotpy.registry.blobs import open_inline
+from zotpy.registry.lists import Page
 from zotpy.registry.manifests import Found
 from zotpy.registry.registry import Registry
+
+
+async def all_names(read: Callable[[str], Awaitable[Page]]) -> Sequence[str]:
+    """Return a list whole. `read` returns the page after a name."""
+    found: list[str] = []
+    more = True
+    while more:
+        page = await read(found[-1] if found else "")
+        found += page.names
+        more = page.more and bool(page.names)
+    return found
 
 
 @dataclass(slots=True)
@@ -66,13 +78,7 @@ class Exporter:
         self.exported.repositories += 1
 
     async def _tags(self) -> Sequence[str]:
-        found: list[str] = []
-        more = True
-        while more:
-            page = await self.registry.lists.tags(self.repo, None, found[-1] if found else "")
-            found += page.names
-            more = page.more and bool(page.names)
-        return found
+        return await all_names(partial(self.registry.lists.tags, self.repo, None))
 
     async def _tag(self, tag: str) -> None:
         """Write what a tag names, unless it was deleted since it was listed."""

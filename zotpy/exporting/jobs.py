@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from zotpy.core.errors import NameInvalid
 from zotpy.core.globs import read_glob
 from zotpy.core.names import RepositoryName
-from zotpy.exporting.exporter import Exported, Exporter
+from zotpy.exporting.exporter import Exported, Exporter, all_names
 from zotpy.importing.places import FilesPlace, parse_files
 from zotpy.importing.selection import Selection, is_pattern
 from zotpy.layouts.writing import DirectoryWriter, LayoutWriter, open_archive
@@ -40,12 +41,7 @@ class Job:
         if wanted and not any(map(is_pattern, wanted)):
             return [RepositoryName.parse(name) for name in wanted]
         patterns = [read_glob(text) for text in wanted]
-        found: list[str] = []
-        more = True
-        while more:
-            page = await registry.lists.catalog(None, found[-1] if found else "")
-            found += page.names
-            more = page.more and bool(page.names)
+        found = await all_names(partial(registry.lists.catalog, None))
         return [
             RepositoryName.parse(name)
             for name in found

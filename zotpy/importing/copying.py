@@ -12,7 +12,6 @@ from typing import Protocol
 import trio
 
 from zotpy.concurrency import gather
-from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, ManifestUnknown
 from zotpy.core.manifest_facts import ManifestFacts, parse_manifest
@@ -177,18 +176,11 @@ class Copier:
         immutable = [tag for tag in tags if self.is_immutable(repo.target.text, tag.text)]
         manifests, content = self.registry.manifests, body.content
         if self.mirroring is not None and isinstance(reference, Tag):
-            whole, condition = (body.digest, content, media_type), self._unless_pushed(here)
+            whole, condition = (body.digest, content, media_type), manifests.as_seen(here)
             await manifests.follow(repo.target, whole, reference, condition, is_immutable=bool(immutable))
         else:
             await manifests.push(repo.target, body.digest, content, media_type, extra_tags=tags, immutable=immutable)
         self.tally.manifests_copied += 1
-
-    def _unless_pushed(self, here: Found | None) -> Condition | None:
-        """Return what keeps a tag that follows the source from replacing one that is pushed here meanwhile."""
-        features = self.registry.store.features
-        if not (features.conditional_create and features.conditional_replace):
-            return None
-        return Condition.absent() if here is None else Condition.names(here.digest)
 
     async def _blob_or_other(self, repo: Names, facts: ManifestFacts, digest: Digest, depth: int) -> None:
         """Copy a blob, or the manifest that it is after all. If the source has neither, the push decides."""

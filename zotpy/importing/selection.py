@@ -9,6 +9,7 @@ from typing import Protocol
 from zotpy.core.digests import Digest
 from zotpy.core.globs import read_glob
 from zotpy.core.names import RepositoryName
+from zotpy.upstream.registry import fallback_tag
 
 _COMPANION = re.compile(r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{121})(?:\..*)?")
 _GLOB_SIGNS = frozenset("*?[{\\")
@@ -104,7 +105,7 @@ class Selection:
 
 def of_images(companions: Mapping[str, str], copied: Iterable[Digest]) -> Sequence[str]:
     """Return which tags belong to images that come; see `Choice.belonging`."""
-    stems = set(map(stem, copied))
+    stems = set(map(fallback_tag, copied))
     return [tag for tag, its_stem in companions.items() if its_stem in stems]
 
 
@@ -114,17 +115,12 @@ def is_pattern(text: str) -> bool:
 
 
 def companion_of(tag: str) -> str | None:
-    """Return the `stem` of the image that such a tag belongs to, or `None`: it belongs to none.
+    """Return the `fallback_tag` of the image that such a tag belongs to, or `None`: it belongs to none.
 
     cosign names signatures `sha256-<hex>.sig`. Clients of registries without the referrers API maintain `sha256-<hex>`.
     """
     found = _COMPANION.fullmatch(tag)
     return None if found is None else found[1]
-
-
-def stem(digest: Digest) -> str:
-    """Return how tags begin that belong to an image."""
-    return f"{digest.algorithm}-{digest.hex}"[:128]
 
 
 @lru_cache(maxsize=1024)

@@ -15,19 +15,16 @@ from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.settings import Settings
 from zotpy.startup import StartupError
-from zotpy.storage import open_store
+from zotpy.storage import look_at_space, open_store
 from zotpy.store.interface import Store, StoreError
-from zotpy.store.space import Space, SpacedStore
+from zotpy.store.space import SpacedStore
 
 
 @asynccontextmanager
 async def open_target(settings: Settings) -> AsyncIterator[Registry]:
     """Open the registry of the configuration. If the bucket is empty, it is begun. Raises `StartupError`."""
     async with open_store(settings, beside_a_replica=_is_used(settings)) as store:
-        storage = settings.storage
-        space = Space(storage.s3.disk if storage.s3 else storage.root_directory, storage.reserved)
-        await space.look()
-        health = Health(store)
+        health, space = Health(store), await look_at_space(settings.storage)
         await prepare_hashing()
         registry = await open_registry_on(GuardedStore(SpacedStore(store, space), health), settings)
         with plain_errors():

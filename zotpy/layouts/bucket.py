@@ -11,16 +11,13 @@ from typing import Self
 import trio
 
 from zotpy.core.digests import Digest
-from zotpy.layouts.source import LayoutSource, is_name
+from zotpy.layouts.source import GLOBAL, HIDDEN, LayoutSource, is_name
 from zotpy.store.interface import KeyMissing, Listed, Store, StoreError
 from zotpy.upstream import BlobStream, NotAtUpstream, UpstreamBroken, UpstreamUnavailable
 
 PAGE = 1000
 MOST_OBJECTS = 5_000_000
 """How many objects are looked through for the bytes behind links."""
-GLOBAL = "_blobstore"
-"""Where newer releases of zot keep the bytes of all blobs."""
-_HIDDEN = {"blobs", ".uploads", GLOBAL, "_trivy"}
 
 
 class BucketFiles:
@@ -43,7 +40,7 @@ class BucketFiles:
                 keys = [listed.key for listed in page.objects]
                 if f"{directory}index.json" in keys and is_name(directory[:-1]):
                     found.append(directory[:-1])
-                waiting += [each for each in page.directories if each.split("/")[-2] not in _HIDDEN]
+                waiting += [each for each in page.directories if each.split("/")[-2] not in HIDDEN]
                 after = max([*keys, *page.directories], default="")
                 more = page.truncated and bool(after)
         return sorted(found)

@@ -38,6 +38,11 @@ class Index:
         return "" if listed is None else listed.media_type
 
 
+def path_of(digest: Digest) -> str:
+    """Return where content is in a layout."""
+    return f"blobs/{digest.algorithm}/{digest.hex}"
+
+
 def read_index(content: bytes, where: str) -> Index:
     """Read it. What is no descriptor of content that can be stored here is left out. Raises `UpstreamBroken`."""
     try:

@@ -16,10 +16,14 @@ from zotpy.core.manifest_facts import parse_manifest
 from zotpy.core.names import RepositoryName
 from zotpy.core.units import MIB
 from zotpy.layouts.files import Files, directory_files
-from zotpy.layouts.index import Index, media_type_by_fields, read_index
+from zotpy.layouts.index import Index, media_type_by_fields, path_of, read_index
 from zotpy.upstream import BlobStream, ManifestBody, NotAtUpstream, UpstreamBroken, UpstreamError
 
 LONGEST_INDEX_BYTES = 256 * MIB
+GLOBAL = "_blobstore"
+"""Where newer releases of zot keep the bytes of all blobs."""
+HIDDEN = frozenset({"blobs", ".uploads", GLOBAL, "_trivy"})
+"""Directories of a zot in which no repositories are."""
 REMEMBERED = 16
 """Of how many layouts the index is remembered; more than are copied at once by default."""
 
@@ -124,7 +128,7 @@ class LayoutSource:
             return layout
 
     def _path(self, repo: str, digest: Digest) -> str:
-        return f"{self._base_of(repo)}blobs/{digest.algorithm}/{digest.hex}"
+        return self._base_of(repo) + path_of(digest)
 
 
 class _Later(AsyncIterator[str]):
@@ -171,7 +175,7 @@ def _names_below(root: Path) -> Sequence[str]:
         here = Path(directory).relative_to(root).as_posix()
         if "index.json" in files and is_name(here):
             found.append(here)
-        below[:] = sorted(name for name in below if name not in {"blobs", ".uploads", "_trivy"})
+        below[:] = sorted(name for name in below if name not in HIDDEN)
     return found
 
 

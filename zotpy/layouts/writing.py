@@ -13,6 +13,8 @@ import trio
 
 from zotpy.core.digests import Digest
 from zotpy.core.hashing import Hasher, new_hasher
+from zotpy.core.manifest_facts import OCI_INDEX
+from zotpy.layouts.index import path_of
 
 VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 
@@ -37,16 +39,11 @@ class LayoutWriter(Protocol):
         ...
 
 
-def path_of(digest: Digest) -> str:
-    """Return where content is in a layout."""
-    return f"blobs/{digest.algorithm}/{digest.hex}"
-
-
 def index_of(manifests: Sequence[dict[str, Any]]) -> bytes:
     """Return the index as it is written."""
     document = {
         "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "mediaType": OCI_INDEX,
         "manifests": list(manifests),
     }
     return json.dumps(document, separators=(",", ":")).encode()

@@ -97,7 +97,8 @@ class MirroredBlobs:
             async with self._places_at(origins), self._places:
                 timeout_s = max(origin.registry.timeout_s for origin in origins)
                 with holds.held(holds.patience(settings.upload.hold_timeout_s)), trio.fail_after(timeout_s):
-                    value = await self._copy(origins, repo, digest, copy)
+                    work = partial(self._copy_alone, origins, repo, digest, copy)
+                    value = await Turns(self.registry.store, source_of(origins)).alone(digest, work)
         except Exception as caught:  # noqa: BLE001 - each of those who wait raises it
             error = self._explained(repo, digest, caught)
         finally:
@@ -108,14 +109,6 @@ class MirroredBlobs:
         """Return the places for copies from the upstreams of a repository."""
         most = max(OF_ONE_SOURCE, *(origin.registry.requests_at_once for origin in origins))
         return self._places_of.setdefault(source_of(origins), trio.CapacityLimiter(most))
-
-    async def _copy(self, origins: tuple[Origin, ...], repo: RepositoryName, digest: Digest, copy: Copy) -> BlobValue:
-        look = partial(self.registry.blobs.records.read_blob, repo, digest)
-        work = partial(self._copy_alone, origins, repo, digest, copy)
-        value, has_worked = await Turns(self.registry.store, source_of(origins)).alone(digest, look, work)
-        if not has_worked:
-            self.events.on_mirror_copy("shared")
-        return value
 
     async def _copy_alone(
         self, origins: tuple[Origin, ...], repo: RepositoryName, digest: Digest, copy: Copy

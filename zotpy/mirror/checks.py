@@ -12,7 +12,7 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid
 from zotpy.core.names import Reference, RepositoryName, Tag
-from zotpy.store.interface import KeyMissing, Store
+from zotpy.store.interface import Fetched, KeyMissing, Store
 
 ABSENT_S = 60.0
 """How long it is remembered that no upstream has something."""
@@ -42,7 +42,7 @@ class Checks:
             digest = Digest.parse(found.body.decode("ascii", "replace"))
         except (KeyMissing, DigestInvalid):
             return None
-        return Check(digest, (found.store_time - found.last_modified).total_seconds())
+        return Check(digest, _age_s(found))
 
     async def write(self, repo: RepositoryName, tag: Tag, digest: Digest) -> None:
         """Note that the upstream has just said that the tag names this manifest."""
@@ -50,19 +50,17 @@ class Checks:
 
     async def asked_s(self, repo: RepositoryName, subject: Digest) -> float | None:
         """Return how long ago an upstream was asked for the referrers of a manifest; `None`: never, as far as known."""
-        try:
-            found = await self.store.get(keys.mirror_referrers(repo, subject))
-        except KeyMissing:
-            return None
-        return (found.store_time - found.last_modified).total_seconds()
+        return await self._noted_s(keys.mirror_referrers(repo, subject))
 
     async def copied_s(self, content: Digest) -> float | None:
         """Return how long ago a registry was copied to the end; `None`: never, as far as known."""
+        return await self._noted_s(keys.mirror_run(content))
+
+    async def _noted_s(self, key: str) -> float | None:
         try:
-            found = await self.store.get(keys.mirror_run(content))
+            return _age_s(await self.store.get(key))
         except KeyMissing:
             return None
-        return (found.store_time - found.last_modified).total_seconds()
 
     async def note_copied(self, content: Digest) -> None:
         """Note that it was just copied."""
@@ -71,6 +69,10 @@ class Checks:
     async def note_asked(self, repo: RepositoryName, subject: Digest) -> None:
         """Note that an upstream was just asked for them."""
         await self.store.put(keys.mirror_referrers(repo, subject), b"")
+
+
+def _age_s(note: Fetched) -> float:
+    return (note.store_time - note.last_modified).total_seconds()
 
 
 class Absent:

@@ -16,7 +16,6 @@ import structlog
 
 from zotpy.bucket.long_reads import Room
 from zotpy.concurrency import gather
-from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestInvalid, ManifestTooLarge, ManifestUnknown, PreconditionFailed, TryAgain
 from zotpy.core.names import Reference, RepositoryName, Tag
@@ -147,7 +146,7 @@ class MirroredManifests:
                 _naming(reference, body),
                 body.content,
                 body.told_type,
-                self._unless_pushed(reference, found),
+                self.manifests.as_seen(found) if isinstance(reference, Tag) else None,
             )
         except PreconditionFailed:
             return await self.manifests.find(repo, reference)  # it was pushed here meanwhile, or fetched by others
@@ -157,13 +156,6 @@ class MirroredManifests:
             raise ManifestUnknown(msg, detail=error.detail) from error
         await self._remember(repo, reference, kept.digest, interval_s)
         return kept
-
-    def _unless_pushed(self, reference: Reference, found: Found | None) -> Condition | None:
-        """Return what keeps a tag from replacing one that is pushed here meanwhile. `found` is what it named before."""
-        features = self.manifests.store.features
-        if not (isinstance(reference, Tag) and features.conditional_create and features.conditional_replace):
-            return None
-        return Condition.absent() if found is None else Condition.names(found.digest)
 
     async def _remember(self, repo: RepositoryName, reference: Reference, digest: Digest, interval_s: float) -> None:
         if interval_s and isinstance(reference, Tag):

@@ -40,25 +40,19 @@ class Turns:
     source: str
     """Stands for the upstreams that are asked."""
 
-    async def alone(
-        self, digest: Digest, look: Callable[[], Awaitable[T | None]], work: Callable[[], Awaitable[T]]
-    ) -> tuple[T, bool]:
-        """Return what `look` finds once no other replica works, otherwise what `work` returns; and whether it worked.
+    async def alone(self, digest: Digest, work: Callable[[], Awaitable[T]]) -> T:
+        """Return what `work` returns, once no other replica works.
 
-        `work` begins with looking by itself: another replica may have ended just before. Without conditional writes no
-        replica waits for another.
+        `work` looks first whether the blob is here: another replica may have ended just before. Without conditional
+        writes no replica waits for another.
         """
         if not (self.store.features.conditional_create and self.store.features.conditional_replace):
-            return await work(), True
-        key, has_waited = keys.mirror_copy(digest, self.source), False
-        while (turn := await self._take(key)) is None:
-            has_waited = True
+            return await work()
+        key = keys.mirror_copy(digest, self.source)
+        while (turn := await self._take(key)) is None:  # noqa: ASYNC110 - another replica does not tell
             await trio.sleep(POLL_S * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
-        if has_waited and (found := await look()) is not None:
-            await turn.give_back()
-            return found, False
         try:
-            return await watched(turn.keep, work), True
+            return await watched(turn.keep, work)
         finally:
             await turn.give_back()
 

@@ -165,6 +165,13 @@ class Manifests:
         push = ManifestPush(repo, digest, value, facts, [tag], condition, immutable, is_tag_mirrored=True)
         await ManifestPushes(self.records, self.pointers, self.settings).run(push)
 
+    def as_seen(self, found: Found | None) -> Condition | None:
+        """Return the condition that a tag still names what was found (`None`: nothing); `None`: the store has none."""
+        features = self.store.features
+        if not (features.conditional_create and features.conditional_replace):
+            return None
+        return Condition.absent() if found is None else Condition.names(found.digest)
+
     async def keep(
         self,
         repo: RepositoryName,

@@ -5,8 +5,8 @@ from typing import Any
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid, ManifestInvalid
 from zotpy.core.manifest_facts import parse_manifest
-from zotpy.importing.selection import stem
 from zotpy.upstream import NotAtUpstream, UpstreamRefused, UpstreamRegistry
+from zotpy.upstream.registry import fallback_tag
 
 MOST_READ = 20
 """How many referrers of one image are read to learn what they are."""
@@ -21,7 +21,7 @@ _SAY_NOTHING = {None, "", "application/vnd.oci.empty.v1+json"}
 async def is_signed(upstream: UpstreamRegistry, repo: str, digest: Digest) -> bool:
     """Say whether a manifest has a tag of cosign's, or a signature among its referrers. Raises `UpstreamError`."""
     try:
-        await upstream.head_manifest(repo, f"{stem(digest)}.sig")
+        await upstream.head_manifest(repo, f"{fallback_tag(digest)}.sig")
     except UpstreamRefused:
         raise
     except NotAtUpstream:

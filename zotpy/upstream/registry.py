@@ -150,7 +150,7 @@ async def open_upstream(
 
 
 def fallback_tag(subject: Digest) -> str:
-    """Return the tag under which clients list referrers at registries without the API."""
+    """Return the tag under which clients list referrers at registries without the API. cosign's begin with it, too."""
     return f"{subject.algorithm}-{subject.hex}"[:128]
 
 

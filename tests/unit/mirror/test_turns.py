@@ -149,18 +149,17 @@ async def test_a_turn_is_kept_as_long_as_its_holder_works(autojump_clock: trio.t
     memory = MemoryStore(lambda: datetime.fromtimestamp(trio.current_time(), UTC))
     began: list[float] = []
 
-    async def work() -> str:
+    async def work() -> tuple[str, bool]:
+        if len(began) == 1 and trio.current_time() >= began[0] + 10 * SILENT_S:
+            return "found", False
         began.append(trio.current_time())
         await trio.sleep(10 * SILENT_S)
-        return "done"
-
-    async def look() -> str | None:
-        return "found" if len(began) == 1 and trio.current_time() >= began[0] + 10 * SILENT_S else None
+        return "done", True
 
     results: list[tuple[str, bool]] = []
 
     async def take() -> None:
-        results.append(await Turns(memory, "a").alone(Digest.of(b""), look, work))
+        results.append(await Turns(memory, "a").alone(Digest.of(b""), work))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(take)

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from zotpy.core.digests import Digest
-from zotpy.importing.selection import stem
 from zotpy.settings import MirroredContent, MirroredRegistry, MirroredTags, MirrorSettings
 from zotpy.syncing.choice import MirroredChoice
 from zotpy.syncing.jobs import plan
+from zotpy.upstream.registry import fallback_tag
 
 VERSIONS = MirroredTags(re.compile(r"^v"))
 IMAGE, OTHER = Digest.of(b"an image"), Digest.of(b"another")
-SIGNATURE, LIST = f"{stem(IMAGE)}.sig", stem(OTHER)
-COMPANIONS = {SIGNATURE: stem(IMAGE), LIST: stem(OTHER)}
+SIGNATURE, LIST = f"{fallback_tag(IMAGE)}.sig", fallback_tag(OTHER)
+COMPANIONS = {SIGNATURE: fallback_tag(IMAGE), LIST: fallback_tag(OTHER)}
 
 
 def choice(*content: MirroredContent, **changed: Any) -> MirroredChoice:

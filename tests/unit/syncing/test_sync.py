@@ -17,12 +17,12 @@ from zotpy.core.errors import BlobUnknown, ManifestUnknown
 from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.importing.importer import Listed, SourceGone
-from zotpy.importing.selection import stem
 from zotpy.importing.tally import Tally
 from zotpy.settings import MirroredContent, MirrorSettings
 from zotpy.store.memory_store import MemoryStore
 from zotpy.syncing.jobs import Job
 from zotpy.upstream import UpstreamUnavailable
+from zotpy.upstream.registry import fallback_tag
 
 if TYPE_CHECKING:
     from zotpy.registry.registry import Registry
@@ -211,7 +211,7 @@ async def test_only_signed_images(store: MemoryStore, artifact_type: str) -> Non
         is_signature = "signature" in artifact_type
         tally = await sync(registry, upstream.url, only_signed=True)
         assert (tally.tags_copied, tally.tags_unsigned) == ((1, 0) if is_signature else (0, 1))
-        tag = f"{stem(Digest.parse(digest))}.sig"
+        tag = f"{fallback_tag(Digest.parse(digest))}.sig"
         list_tags(upstream, "v1", tag)
         upstream.scripts[f"/v2/{NAME}/manifests/{tag}"] = [manifest(image("signature"))]
         tally = await sync(registry, upstream.url, only_signed=True)
