@@ -112,7 +112,7 @@ def replica_settings(
 ) -> dict[str, Any]:
     """Return the settings of one replica, named as zot names them.
 
-    When it is told to end, it gives no notice: tests ask for its readiness, so it would listen for 10 s more.
+    It ends without a notice. With one it would listen for 10 s more, because tests ask for its readiness.
     """
     return {
         "distSpecVersion": "1.1.1",

@@ -12,6 +12,7 @@ import pytest
 from tests.blackbox.clients import Client, isolated_environment
 from tests.blackbox.cluster import Cluster
 from tests.blackbox.images import SMALL_PACKAGES, Layer, Layout, large_layer, small_layer
+from tests.blackbox.imports import Target
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -50,6 +51,16 @@ def repository(request: pytest.FixtureRequest) -> str:
     """Return a repository name that no other test uses."""
     module = request.node.path.stem.removeprefix("test_")
     return f"{module}/{re.sub('[^a-z0-9]+', '-', request.node.name.removeprefix('test_').lower()).strip('-')}"
+
+
+@pytest.fixture
+def target(bucket: Bucket, prefix: str, tmp_path: Path) -> Iterator[Target]:
+    """Return a registry whose bucket is empty, and whose replica is not started."""
+    made = Target(bucket, prefix, tmp_path / "target")
+    try:
+        yield made
+    finally:
+        made.replica.process.kill()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import bcrypt
 import yaml
 
 from bench.servers.peers import find_or_build_peer
+from tests.blackbox.balancer import answers
 from tests.processes import Process, free_port, needed
 
 if TYPE_CHECKING:
@@ -17,16 +18,16 @@ USER, PASSWORD = "alice", "correct-horse"
 
 
 class Distribution:
-    """CNCF distribution on a directory of this machine."""
+    """CNCF distribution on a directory of this machine, and what it was asked."""
 
-    def __init__(self, directory: Path, user: str = "") -> None:
+    def __init__(self, directory: Path, user: str = "", *, logs_access: bool = False) -> None:
         """Write its settings; nothing is started yet. If a user is named, nobody else gets in."""
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.url = f"http://{self.address}"
         settings: dict[str, Any] = {
             "version": "0.1",
-            "log": {"level": "error", "accesslog": {"disabled": True}},
+            "log": {"level": "error", "accesslog": {"disabled": not logs_access}},
             "storage": {"filesystem": {"rootdirectory": str(directory / "data")}, "delete": {"enabled": True}},
             "http": {"addr": self.address, "secret": "of-the-tests"},
         }
@@ -39,6 +40,15 @@ class Distribution:
         command: list[str | Path] = [program, "serve", file]
         environment = {"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"}
         self.process = Process("distribution", command, directory / "distribution.log", environment)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self.process.start(lambda: answers(self.url))
+
+    def gets(self) -> list[str]:
+        """Return the paths of blobs that it was asked to send so far, in order, if it logs access."""
+        lines = self.process.log_tail(0).splitlines()
+        return [line.split('"GET ')[1].split()[0] for line in lines if '"GET /v2/' in line and "/blobs/" in line]
 
 
 def write_users(directory: Path, user: str = USER) -> Path:

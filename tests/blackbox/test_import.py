@@ -11,11 +11,9 @@ import httpx
 import pytest
 
 from bench.servers.processes import accepts
-from tests.blackbox.balancer import answers
 from tests.blackbox.clients import Client, isolated_environment
 from tests.blackbox.cluster import Replica
 from tests.blackbox.images import Layout, as_json, large_layer, small_layer, stored_blobs
-from tests.blackbox.imports import Target
 from tests.blackbox.others import PASSWORD, USER, Distribution, write_users
 from tests.blackbox.registry_api import digest_of, http_client, pulled_blobs
 from tests.processes import wait_until
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.blackbox.imports import Target
     from tests.servers import Bucket
 
 DOCKER_IMAGE = "application/vnd.docker.distribution.manifest.v2+json"
@@ -32,21 +31,11 @@ REPO = "team/app"
 
 
 @pytest.fixture
-def target(bucket: Bucket, prefix: str, tmp_path: Path) -> Iterator[Target]:
-    """Return a registry whose bucket is empty, and whose replica is not started."""
-    made = Target(bucket, prefix, tmp_path / "target")
-    try:
-        yield made
-    finally:
-        made.replica.process.kill()
-
-
-@pytest.fixture
 def source(tmp_path: Path) -> Iterator[Distribution]:
     """Return a running distribution without content."""
     (tmp_path / "source").mkdir()
     made = Distribution(tmp_path / "source")
-    made.process.start(lambda: answers(made.url))
+    made.start()
     try:
         yield made
     finally:

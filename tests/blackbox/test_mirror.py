@@ -20,7 +20,8 @@ from bench.servers.processes import Process, accepts
 from tests.blackbox.clients import Client
 from tests.blackbox.cluster import Cluster, Replica
 from tests.blackbox.images import stored_blobs
-from tests.blackbox.mirrors import UpstreamProgram, mirrored
+from tests.blackbox.mirrors import mirrored
+from tests.blackbox.others import Distribution
 from tests.processes import free_port
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ PLAIN = "--src-tls-verify=false"
 
 
 @pytest.fixture(scope="module")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpstreamProgram]:
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Distribution]:
     """Return a running upstream."""
-    program = UpstreamProgram(tmp_path_factory.mktemp("upstream"))
+    program = Distribution(tmp_path_factory.mktemp("upstream"), logs_access=True)
     try:
         program.start()
         yield program
@@ -44,7 +45,7 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpstreamProgr
 
 
 @pytest.fixture(scope="module")
-def mirror(upstream: UpstreamProgram, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def mirror(upstream: Distribution, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Return two replicas that mirror it, behind a balancer."""
     cluster = Cluster(bucket, "mirror", tmp_path_factory.mktemp("mirror"))
     for replica in cluster.replicas:
@@ -57,7 +58,7 @@ def mirror(upstream: UpstreamProgram, bucket: Bucket, tmp_path_factory: pytest.T
 
 
 def test_crane_pulls_bit_for_bit(
-    crane: Client, mirror: Cluster, upstream: UpstreamProgram, index: Layout, tmp_path: Path
+    crane: Client, mirror: Cluster, upstream: Distribution, index: Layout, tmp_path: Path
 ) -> None:
     """An index of two platforms has all its bytes, and digests are those of the upstream."""
     crane("push", index.path, f"{upstream.address}/crane/app:v1")
@@ -69,7 +70,7 @@ def test_crane_pulls_bit_for_bit(
 
 
 def test_many_pulls_at_two_replicas_are_one_at_the_upstream(
-    crane: Client, mirror: Cluster, upstream: UpstreamProgram, image: Layout, tmp_path: Path
+    crane: Client, mirror: Cluster, upstream: Distribution, image: Layout, tmp_path: Path
 ) -> None:
     """The upstream sends each blob once, however many clients begin at the same time."""
     crane("push", image.path, f"{upstream.address}/many/app:v1")
@@ -86,7 +87,7 @@ def test_many_pulls_at_two_replicas_are_one_at_the_upstream(
 
 
 def test_skopeo_copies_bit_for_bit(
-    skopeo: Client, crane: Client, mirror: Cluster, upstream: UpstreamProgram, image: Layout, tmp_path: Path
+    skopeo: Client, crane: Client, mirror: Cluster, upstream: Distribution, image: Layout, tmp_path: Path
 ) -> None:
     """The copy has the digests of the upstream."""
     crane("push", image.path, f"{upstream.address}/skopeo/app:v1")
@@ -94,14 +95,14 @@ def test_skopeo_copies_bit_for_bit(
     assert stored_blobs(tmp_path / "pulled").keys() >= stored_blobs(image.path).keys()
 
 
-def test_podman_pulls(podman: Client, crane: Client, mirror: Cluster, upstream: UpstreamProgram, small: Layout) -> None:
+def test_podman_pulls(podman: Client, crane: Client, mirror: Cluster, upstream: Distribution, small: Layout) -> None:
     """An image arrives in its store by way of the mirror."""
     crane("push", small.path, f"{upstream.address}/podman/app:v1")
     podman("pull", "--tls-verify=false", f"{mirror.address}/hub/podman/app:v1")
 
 
 def test_helm_pulls_a_chart(
-    client_environment: dict[str, str], mirror: Cluster, upstream: UpstreamProgram, tmp_path: Path
+    client_environment: dict[str, str], mirror: Cluster, upstream: Distribution, tmp_path: Path
 ) -> None:
     """A chart that was pushed upstream comes by way of the mirror, byte by byte."""
     helm = Client("helm", client_environment)
@@ -115,7 +116,7 @@ def test_helm_pulls_a_chart(
 
 
 def test_containerd_pulls_with_one_entry_for_all_registries(
-    crane: Client, mirror: Cluster, upstream: UpstreamProgram, index: Layout, tmp_path: Path
+    crane: Client, mirror: Cluster, upstream: Distribution, index: Layout, tmp_path: Path
 ) -> None:
     """Its `ns=` says which registry is meant, and another one is not served."""
     crane("push", index.path, f"{upstream.address}/containerd/app:v1")
@@ -134,7 +135,7 @@ def _pull(program: Path, directory: Path, reference: str, mirror: Cluster) -> su
 
 
 def test_a_tag_that_moves_upstream_moves_here(
-    crane: Client, mirror: Cluster, upstream: UpstreamProgram, image: Layout, small: Layout
+    crane: Client, mirror: Cluster, upstream: Distribution, image: Layout, small: Layout
 ) -> None:
     """Without manifestCheckInterval the next pull sees it, at every replica."""
     here, there = f"{mirror.address}/hub/moves/app:v1", f"{upstream.address}/moves/app:v1"
@@ -144,7 +145,7 @@ def test_a_tag_that_moves_upstream_moves_here(
 
 
 def test_a_replica_that_is_killed_costs_the_others_a_retry(
-    crane: Client, bucket: Bucket, upstream: UpstreamProgram, image: Layout, tmp_path: Path
+    crane: Client, bucket: Bucket, upstream: Distribution, image: Layout, tmp_path: Path
 ) -> None:
     """A client that was cut goes on at another replica, from the byte it has; that one fetches the blob again."""
     crane("push", image.path, f"{upstream.address}/killed/app:v1")
@@ -187,7 +188,7 @@ def test_what_was_pulled_once_is_served_without_the_upstream(
     crane: Client, bucket: Bucket, image: Layout, tmp_path: Path
 ) -> None:
     """If the upstream is down, a tag comes with a warning, and all blobs of it are here."""
-    upstream = UpstreamProgram(tmp_path)
+    upstream = Distribution(tmp_path, logs_access=True)
     cluster = Cluster(bucket, "mirror-down", tmp_path)
     for replica in cluster.replicas:
         replica.configure(mirrored(upstream.url, maxRetries=0))

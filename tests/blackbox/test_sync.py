@@ -11,7 +11,8 @@ from tests.blackbox.balancer import answers
 from tests.blackbox.clients import Client, isolated_environment
 from tests.blackbox.images import Layout, large_layer, small_layer, stored_blobs
 from tests.blackbox.imports import Target
-from tests.blackbox.mirrors import UpstreamProgram, mirrored
+from tests.blackbox.mirrors import mirrored
+from tests.blackbox.others import Distribution
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +24,10 @@ REPO = "team/app"
 
 
 @pytest.fixture
-def upstream(tmp_path: Path) -> Iterator[UpstreamProgram]:
+def upstream(tmp_path: Path) -> Iterator[Distribution]:
     """Return a running distribution without content."""
     (tmp_path / "upstream").mkdir()
-    made = UpstreamProgram(tmp_path / "upstream")
+    made = Distribution(tmp_path / "upstream", logs_access=True)
     try:
         made.start()
         yield made
@@ -35,7 +36,7 @@ def upstream(tmp_path: Path) -> Iterator[UpstreamProgram]:
 
 
 @pytest.fixture
-def here(bucket: Bucket, prefix: str, upstream: UpstreamProgram, tmp_path: Path) -> Iterator[Target]:
+def here(bucket: Bucket, prefix: str, upstream: Distribution, tmp_path: Path) -> Iterator[Target]:
     """Return a registry that mirrors it every six hours. Its replica runs, and fetches nothing on demand."""
     made = Target(bucket, prefix, tmp_path / "here")
     made.replica.configure(mirrored(upstream.url, onDemand=False, pollInterval="6h"))
@@ -52,7 +53,7 @@ def crane(tmp_path: Path) -> Client:
     return Client("crane", isolated_environment(tmp_path / "crane"))
 
 
-def test_runs_one_after_another(upstream: UpstreamProgram, here: Target, crane: Client, tmp_path: Path) -> None:
+def test_runs_one_after_another(upstream: Distribution, here: Target, crane: Client, tmp_path: Path) -> None:
     """The second copies nothing, the third a new tag and one that moved; and a tag that was pushed here stays."""
     images = [Layout(tmp_path / name) for name in ("first", "second", "ours")]
     for image, layers in zip(images, (["h11"], ["h11", "sniffio"], ["sniffio"]), strict=True):
@@ -86,7 +87,7 @@ def test_runs_one_after_another(upstream: UpstreamProgram, here: Target, crane: 
     assert "0 problems, 0 left" in checked.stdout, checked.stdout + checked.stderr
 
 
-def test_only_what_cosign_has_signed(upstream: UpstreamProgram, here: Target, crane: Client, tmp_path: Path) -> None:
+def test_only_what_cosign_has_signed(upstream: Distribution, here: Target, crane: Client, tmp_path: Path) -> None:
     """Its signature comes along, and it verifies it here. distribution has no list of referrers: cosign writes one."""
     content = [{"prefix": REPO, "destination": "/hub"}]
     here.replica.configure(mirrored(upstream.url, onDemand=False, pollInterval="6h", onlySigned=True, content=content))
@@ -107,7 +108,7 @@ def test_only_what_cosign_has_signed(upstream: UpstreamProgram, here: Target, cr
     cosign("verify", *known, f"{here.address}/hub/{REPO}:signed")
 
 
-def test_an_upstream_that_is_down(upstream: UpstreamProgram, here: Target) -> None:
+def test_an_upstream_that_is_down(upstream: Distribution, here: Target) -> None:
     """It is named, the exit code says so, and what is here stays. The next look of a timer tries again."""
     upstream.process.kill()
     for _ in range(2):
@@ -121,7 +122,7 @@ def test_an_upstream_that_is_down(upstream: UpstreamProgram, here: Target) -> No
     assert accepts(here.replica.port)
 
 
-def test_what_is_named(upstream: UpstreamProgram, here: Target, crane: Client, tmp_path: Path) -> None:
+def test_what_is_named(upstream: Distribution, here: Target, crane: Client, tmp_path: Path) -> None:
     """A registry without an interval is copied only if it is named."""
     image = Layout(tmp_path / "image")
     image.tag(image.add_image([small_layer("h11")]), "image")

@@ -9,24 +9,13 @@ import pytest
 import trio
 
 from tests.blackbox.images import Layout, large_layer, small_layer
-from tests.blackbox.imports import Target
 from zotpy.store.opening import open_s3_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.blackbox.imports import Target
     from tests.servers import Bucket
-
-
-@pytest.fixture
-def target(bucket: Bucket, prefix: str, tmp_path: Path) -> Iterator[Target]:
-    """Return a registry whose bucket is empty."""
-    made = Target(bucket, prefix, tmp_path / "target")
-    try:
-        yield made
-    finally:
-        made.replica.process.kill()
 
 
 @pytest.fixture

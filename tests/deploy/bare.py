@@ -20,7 +20,7 @@ DEBOOTSTRAP_DEADLINE_S = 600.0
 RUNS = "ZOTPY_TEST_BARE"
 """The environment variable that is `all` to run every test there; the clients written in Python are then made there."""
 NO_NOTICE = "ZOTPY_HTTP_DRAINNOTICE=0s"
-"""For a registry whose readiness is asked for: when it is told to end, it would listen for 10 s more."""
+"""For a registry whose readiness tests ask for: with a notice of its end, it would listen for 10 s more."""
 INSIDE = Path("srv/zotpy")
 CERTIFICATES = Path("etc/ssl/certs/ca-certificates.crt")
 # What this machine believes package indexes by: the root believes them, too.

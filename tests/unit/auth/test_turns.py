@@ -61,7 +61,7 @@ async def test_a_turn_that_comes_to_one_who_leaves_is_passed_on(nursery: trio.Nu
     st.integers(1, 3),
 )
 def test_no_turn_is_lost_and_none_is_given_twice(asked: list[tuple[str, bool, int]], at_once: int) -> None:
-    """Whoever asks, and leaves while waiting or at work."""
+    """Clients of several addresses ask, and some leave while they wait or work."""
 
     async def run() -> None:
         turns, working, most = Turns(at_once), 0, 0

@@ -31,7 +31,7 @@ def nothing() -> Run:
 def test_it_is_repeated_until_something_is_measured(
     monkeypatch: pytest.MonkeyPatch, outcomes: list[Run], count: int
 ) -> None:
-    """Each time with other content, as what was pushed once is not pushed again; what went wrong is told at once."""
+    """Each repetition pushes other content, as a registry does not take the same content twice. Errors end it."""
     left, asked = list(outcomes), []
 
     def measure(*arguments: Any) -> Run:

@@ -292,7 +292,7 @@ async def test_what_no_upstream_has_is_absent_for_a_minute() -> None:
 
 
 async def test_an_upstream_that_is_down_is_said_to_be() -> None:
-    """The client is told to try again."""
+    """The answer asks the client to try again."""
     async with world() as (upstream, replica):
         upstream.scripts[LAYER_PATH] = [Reply(503)]
         answer = await replica.client.get(HERE)

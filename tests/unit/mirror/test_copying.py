@@ -1,4 +1,4 @@
-"""A copy and its readers: who waits for whom, and what a reader gets who is far behind."""
+"""A copy and its readers: when the copy waits for a reader, and what a reader far behind gets."""
 
 from __future__ import annotations
 
