@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from quart import Response
 
-from zotpy.http.server.bodies import StreamedBody, in_memory
+from zotpy.http.server.answer_bodies import StreamedBody, in_memory
 
 _NONE: Mapping[str, str] = {}
 

@@ -8,7 +8,8 @@ from quart_trio import QuartTrio
 
 from zotpy.auth.actions import Action
 from zotpy.bucket.health import Health
-from zotpy.http.server.bodies import BoundedBody, BoundedRequest, body_of
+from zotpy.http.server.bodies import BoundedBody
+from zotpy.http.server.bounded_request import BoundedRequest
 from zotpy.http.server.connections import BoundedConnection
 from zotpy.http.server.proxies import TrustedProxies
 from zotpy.http.server.sending import Answered
@@ -86,7 +87,7 @@ class RegistryApp(QuartTrio):
 
     async def handle_request(self, request: BoundedRequest) -> Response:  # type: ignore[override]  # never Quart's
         """Answer, and hold the request if the store does not answer; see `zotpy.store.holds`."""
-        settings, holds, body = self.context.registry.settings, self.context.registry.holds, body_of(request)
+        settings, holds, body = self.context.registry.settings, self.context.registry.holds, request.body
         limit_s = (
             settings.upload.hold_timeout_s
             if brings_body(request)

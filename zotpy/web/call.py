@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from zotpy.auth.permission import Identity, Permission
 from zotpy.core.names import RepositoryName
-from zotpy.http.server.bodies import BoundedBody, BoundedRequest, body_of
+from zotpy.http.server.bodies import BoundedBody
+from zotpy.http.server.bounded_request import BoundedRequest
 from zotpy.memory.accounts import Account
 from zotpy.registry.registry import Registry
 from zotpy.web.context import Context
@@ -49,7 +50,7 @@ class Call:
     @property
     def body(self) -> BoundedBody:
         """The body of the request, to be read once."""
-        return body_of(self.request)
+        return self.request.body
 
     def hold(self) -> Account:
         """Open an account for what the answer takes in memory until it was sent."""

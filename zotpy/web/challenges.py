@@ -13,7 +13,7 @@ from zotpy.auth.basic import quoted
 from zotpy.auth.scopes import needed_scope
 from zotpy.core.errors import TokenInvalid
 from zotpy.core.names import RepositoryName
-from zotpy.http.server.bodies import BoundedRequest
+from zotpy.http.server.bounded_request import BoundedRequest
 from zotpy.web.call import namespace_of
 
 TOKEN_PATH = "/zot/auth/token"  # noqa: S105 - where tokens are given

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from zotpy.auth.certificates import Naming, Subject, subject_of, subject_of_forwarded
 from zotpy.auth.permission import Identity
 from zotpy.core.errors import Unauthorized
-from zotpy.http.server.bodies import BoundedRequest
+from zotpy.http.server.bounded_request import BoundedRequest
 
 LONGEST_HEADER = 16 * 1024
 

@@ -16,7 +16,7 @@ from zotpy.auth.permission import UNASKED, UNRESTRICTED, Permission
 from zotpy.concurrency import first_cause
 from zotpy.core.errors import Unsupported
 from zotpy.core.names import RepositoryName
-from zotpy.http.server.bodies import BoundedRequest
+from zotpy.http.server.bounded_request import BoundedRequest
 from zotpy.web.auditing import Audit, Trail
 from zotpy.web.call import Call
 from zotpy.web.challenges import Challenge, no_challenge

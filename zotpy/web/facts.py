@@ -3,7 +3,7 @@
 from functools import partial
 
 from zotpy.auth.conditions import Facts, Judge
-from zotpy.http.server.bodies import BoundedRequest
+from zotpy.http.server.bounded_request import BoundedRequest
 
 
 def judge_of(request: BoundedRequest) -> Judge:

@@ -12,7 +12,7 @@ from zotpy.auth.permission import Identity, Permission
 from zotpy.auth.refusals import Refusals
 from zotpy.auth.tokens import EXPIRED, TokenEnded
 from zotpy.core.errors import TokenInvalid, Unauthorized
-from zotpy.http.server.bodies import BoundedRequest
+from zotpy.http.server.bounded_request import BoundedRequest
 from zotpy.web.facts import judge_of
 from zotpy.web.other_sites import refuse_other_sites
 

@@ -7,7 +7,7 @@ Other programs send neither. No browser adds a token by itself.
 """
 
 from zotpy.core.errors import Denied
-from zotpy.http.server.bodies import BoundedRequest
+from zotpy.http.server.bounded_request import BoundedRequest
 
 _OWN = frozenset({"same-origin", "none"})
 """`none`: the user has begun the request, and no page."""

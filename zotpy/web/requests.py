@@ -6,7 +6,7 @@ from zotpy.core.digests import Digest, parse_algorithm
 from zotpy.core.errors import DigestInvalid, TagInvalid
 from zotpy.core.names import Tag
 from zotpy.core.ranges import Span, parse_chunk_range, parse_content_length
-from zotpy.http.server.bodies import BoundedRequest
+from zotpy.http.server.bounded_request import BoundedRequest
 
 
 def required_digest(request: BoundedRequest) -> Digest:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import trio
 
     from zotpy.auth.permission import Identity
-    from zotpy.http.server.bodies import BoundedRequest
+    from zotpy.http.server.bounded_request import BoundedRequest
 
 CONTROL = policies(
     repositories={

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import trio
 
     from zotpy.core.names import RepositoryName, Tag
-    from zotpy.http.server.bodies import BoundedRequest
+    from zotpy.http.server.bounded_request import BoundedRequest
 
 NEEDS = {
     ("GET", "/"): None,

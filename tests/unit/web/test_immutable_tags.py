@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
     from zotpy.auth.permission import Permission
-    from zotpy.http.server.bodies import BoundedRequest
+    from zotpy.http.server.bounded_request import BoundedRequest
 
 ROOT = Identity("root", kind="htpasswd")
 ALL = "read create update delete"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from quart import Response
 
-    from zotpy.http.server.bodies import BoundedRequest
+    from zotpy.http.server.bounded_request import BoundedRequest
 
 DEADLINE_S = 60.0
 HOST = "HTTP/1.1\r\nHost: replica\r\n\r\n"

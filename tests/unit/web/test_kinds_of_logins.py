@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import trio
 
     from zotpy.auth.basic import Credentials
-    from zotpy.http.server.bodies import BoundedRequest
+    from zotpy.http.server.bounded_request import BoundedRequest
 
 
 @dataclass(slots=True)

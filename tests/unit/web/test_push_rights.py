@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import httpx
 
     from zotpy.auth.permission import Identity, Permission
-    from zotpy.http.server.bodies import BoundedRequest
+    from zotpy.http.server.bounded_request import BoundedRequest
 
 BOTH, CREATE, UPDATE = "create update", "create", "update"
 ABSENT_TAG, PRESENT_TAG = {"If-None-Match": "*"}, {"If-Match": "*"}

@@ -1,25 +1,17 @@
-"""Bodies with backpressure, in and out.
+"""Bodies of requests, with backpressure.
 
 Quart's own request body reads ahead without bound: if a handler does not read, the process grows by the whole body.
 Here the reader of the body receives from the server, one piece at a time, so nothing is received before it is wanted.
 The server in turn stops reading the socket. Nothing is buffered twice.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
-from urllib.parse import parse_qsl
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Self
 
 import trio
-from quart.wrappers.response import DataBody, ResponseBody
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header
 
 from zotpy.core.errors import ClientStalled
 from zotpy.http.server.cuts import Cut
-from zotpy.http.server.fields import Fields, Parameters
-from zotpy.http.server.proxies import Reached
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent
@@ -28,8 +20,6 @@ if TYPE_CHECKING:
 
 PROGRESS_BYTES = 64 * 1024
 """How much a client must send of a body each time that it may keep us waiting, unless the body ends."""
-LINGER_S = 30.0
-"""How long an unread body is received and dropped after the answer, like nginx's lingering_close."""
 
 
 class BoundedBody:
@@ -193,133 +183,3 @@ class BoundedBody:
         """Take what the client still sends until it has sent all or left, however long that takes."""
         while await self._next_piece():
             pass
-
-
-class Held(Protocol):
-    """Memory that a request holds."""
-
-    def close(self) -> None:
-        """Give it back."""
-        ...
-
-
-class BoundedRequest:
-    """A request with such a body, as handlers see it. It answers as Quart's does, and reads only what is asked for."""
-
-    __slots__ = (
-        "_args",
-        "body",
-        "connection",
-        "headers",
-        "held",
-        "http_version",
-        "key",
-        "login",
-        "method",
-        "path",
-        "query",
-        "raw_path",
-        "reached",
-        "route",
-        "takes_files",
-        "user",
-    )
-
-    def __init__(
-        self,
-        method: str,
-        raw_path: str,
-        query: str,
-        headers: Fields,
-        *,
-        http_version: str = "1.1",
-        connection: Any = None,
-    ) -> None:
-        """`raw_path` is the path without its percent signs. `connection` is ours, if the server is."""
-        self.method = method
-        self.raw_path = raw_path
-        self.path = "/" + raw_path.lstrip("/")
-        """The same with one slash at its beginning."""
-        self.query = query
-        self.headers = headers
-        self.http_version = http_version
-        self.connection = connection
-        self.body = BoundedBody()
-        self.reached = Reached()
-        """How its client has reached us."""
-        self.route = "none"
-        """The rule that its path matches, such as `/v2/<path:name>/blobs/<digest>`."""
-        self.user = ""
-        """Who makes it; empty if they have not said."""
-        self.key = ""
-        """The id of the API key by which the caller has logged in, which is no secret; empty: by something else."""
-        self.login = ""
-        """How the caller is known, such as `htpasswd` or `anonymous`; empty if nobody asks, or if the login failed."""
-        self.takes_files = False
-        """Pieces of its answer may be in files (`zotpy.core.file_pieces`)."""
-        self.held: Held | None = None
-        """The memory that its body and its answer take. It is given back once the answer was sent, or cannot be
-        sent."""
-        self._args: Parameters | None = None
-
-    @property
-    def args(self) -> Parameters:
-        """The parameters in its query, read as Quart reads them."""
-        if self._args is None:
-            parsed = parse_qsl(self.query, keep_blank_values=True, errors="werkzeug.url_quote") if self.query else ()
-            self._args = Parameters(parsed)
-        return self._args
-
-    @property
-    def accept_mimetypes(self) -> MIMEAccept:
-        """The media types that its client prefers."""
-        return parse_accept_header(self.headers.get("Accept"), MIMEAccept)
-
-    @property
-    def peer_certificate(self) -> bytes | None:
-        """The certificate, DER, that the other end of the connection has shown, and that was verified."""
-        certificate: bytes | None = None if self.connection is None else self.connection.wire.peer_certificate
-        return certificate
-
-    @property
-    def tls_version(self) -> str:
-        """The version of TLS of the connection, such as `1.3`; empty without TLS."""
-        version: str = "" if self.connection is None else self.connection.wire.tls_version
-        return version
-
-    @property
-    def has_body(self) -> bool:
-        """Whether a body follows the head."""
-        return self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers
-
-
-def body_of(request: BoundedRequest) -> BoundedBody:
-    """Return the body, to be read once."""
-    return request.body
-
-
-def in_memory(data: bytes) -> ResponseBody:
-    """Return a response body that is here already."""
-    return DataBody(data)
-
-
-class StreamedBody(ResponseBody):
-    """A response body out of a reader that must be entered and left in the task that sends."""
-
-    def __init__(self, reader: AbstractAsyncContextManager[AsyncIterator[bytes]]) -> None:
-        """Stream from `reader`, which is entered only when the response is sent."""
-        self._reader = reader
-        self._stack = AsyncExitStack()
-        self._chunks: AsyncIterator[bytes]
-
-    async def __aenter__(self) -> Self:
-        self._chunks = await self._stack.enter_async_context(self._reader)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._stack.__aexit__(kind, error, traceback)
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._chunks

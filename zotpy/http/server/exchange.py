@@ -19,7 +19,7 @@ from quart.wrappers.response import DataBody, ResponseBody
 from zotpy.core.errors import RegistryError
 from zotpy.core.file_pieces import FilePiece
 from zotpy.http.server.answer_heads import HeadInvalid
-from zotpy.http.server.bodies import BoundedRequest
+from zotpy.http.server.bounded_request import BoundedRequest
 from zotpy.http.server.cuts import Cut
 from zotpy.http.server.heads import Head
 from zotpy.http.server.incoming import Incoming

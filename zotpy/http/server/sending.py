@@ -7,7 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 import trio
 from quart import Response
 
-from zotpy.http.server.bodies import LINGER_S, BoundedBody, BoundedRequest
+from zotpy.http.server.bodies import BoundedBody
+from zotpy.http.server.bounded_request import BoundedRequest
 from zotpy.http.server.cuts import Cut
 from zotpy.http.server.proxies import Reached, TrustedProxies
 
@@ -15,6 +16,8 @@ READS = frozenset({"GET", "HEAD", "OPTIONS"})
 """The methods of requests that change nothing: they are of no use once their client has left."""
 TOGETHER_BYTES = 64 * 1024
 """A longer piece is not copied behind the head."""
+LINGER_S = 30.0
+"""How long an unread body is received and dropped after the answer, like nginx's lingering_close."""
 
 
 @dataclass(slots=True)

@@ -17,7 +17,8 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 
 from zotpy.concurrency import plain_errors
 from zotpy.core.errors import RegistryError
-from zotpy.http.server.bodies import BoundedBody, BoundedRequest, body_of
+from zotpy.http.server.bodies import BoundedBody
+from zotpy.http.server.bounded_request import BoundedRequest
 from zotpy.http.server.cuts import Cut
 from zotpy.http.server.envelope import envelope
 from zotpy.http.server.fields import Fields
@@ -48,9 +49,9 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
                 await self.handle_request(nursery, request, send)
                 nursery.cancel_scope.cancel()
             return
-        body_of(request).come_from(receive, self._ask_for_body)
+        request.body.come_from(receive, self._ask_for_body)
         if not request.has_body:
-            await body_of(request).drop()  # only its end, which hypercorn sends with the head
+            await request.body.drop()  # only its end, which hypercorn sends with the head
         await self.handle_request(None, request, send)
 
     def _request(self) -> BoundedRequest:
@@ -73,7 +74,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         self, nursery: trio.Nursery, request: BoundedRequest, receive: "ASGIReceiveCallable"
     ) -> None:
         """Wait until the client has left: a read is then useless."""
-        body = body_of(request)
+        body = request.body
         message_type = ""
         while message_type != "http.disconnect" and not body.lost:
             message = await receive()
@@ -91,7 +92,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         """Answer, and report the request."""
         del nursery
         answered = Answered(request.method, "", request.path, request.reached, started=trio.current_time())
-        self.app.prepare_body(body_of(request), self._connection())  # type: ignore[attr-defined]
+        self.app.prepare_body(request.body, self._connection())  # type: ignore[attr-defined]
         self.app.under_way += 1  # type: ignore[attr-defined]
         try:
             await self._answer(request, send, answered)
@@ -103,7 +104,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             self.app.under_way -= 1  # type: ignore[attr-defined]
             if request.held is not None:
                 request.held.close()
-            answered.cut = self._why_cut(body_of(request)) or answered.cut
+            answered.cut = self._why_cut(request.body) or answered.cut
             answered.received_bytes = request.body.received_bytes
             answered.route = request.route
             answered.user, answered.login = request.user, request.login
@@ -113,7 +114,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         is_spoken = request.http_version.startswith("1.")  # why not HTTP/2, `zotpy/http/server/connections.py` says
         response = await self.app.handle_request(request) if is_spoken else _other_version()  # type: ignore[arg-type]
         answered.status = response.status_code
-        body = body_of(request)
+        body = request.body
         counted = counting(self._noting_the_end(send), answered)
         if request.has_body and not body.finished:
             if not self._is_waited_at():
