@@ -164,7 +164,7 @@ async def test_a_request_that_comes_while_another_takes_long_is_answered_after_i
             await parked.reached.wait()
             await stream.send_all(f"GET /nothing {HOST}".encode())
             [connection] = connections
-            await until(lambda: bool(connection._ahead))
+            await until(lambda: bool(connection.exchanges.ahead))
             parked.go_on.set()
             received = b""
             while received.count(b"HTTP/1.1 ") < 2 or not received.endswith(b"}"):

@@ -22,8 +22,7 @@ from hypercorn.typing import AppWrapper
 from zotpy.core.file_pieces import FilePiece
 from zotpy.http import http1
 from zotpy.http.server.admission import Admission, Entry
-from zotpy.http.server.exchange import Exchange
-from zotpy.http.server.heads import read_head
+from zotpy.http.server.exchanges import Exchanges
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.protocol import JoiningProtocol, join, left_of_body
 from zotpy.http.server.vigil import Vigil
@@ -40,7 +39,7 @@ log = structlog.get_logger()
 class BoundedConnection(TCPServer):
     """A connection that ends where its client reads no more, has closed its side, or asks nothing for too long.
 
-    The task that reads it answers ordinary requests itself, see `zotpy.http.server.exchange`.
+    The task that reads it answers ordinary requests itself, see `zotpy.http.server.exchanges`.
     """
 
     config: ServerConfig
@@ -57,14 +56,11 @@ class BoundedConnection(TCPServer):
         self.is_refused = False
         """Too many connections exist: its requests are answered with 429."""
         self._running = trio.CancelScope()
-        self._vigil = Vigil(self._receive_behind)
+        self.exchanges = Exchanges(self)
+        self.vigil = Vigil(self.exchanges.receive_behind)
         self.heads = self.config.answer_heads
         self.peer = ("", "http")
         """The address of the peer, empty if it has none, and the scheme."""
-        self._exchange: Exchange | None = None
-        """The request that the task which reads is answering."""
-        self._ahead = b""
-        """What was received behind it."""
         self._reading = trio.CancelScope()
         self._read_until = math.inf
 
@@ -89,17 +85,17 @@ class BoundedConnection(TCPServer):
     def give_way(self) -> None:
         """Close, because others need what it holds. No request is under way."""
         if hasattr(self, "protocol"):
-            self._vigil.end()
+            self.vigil.end()
         else:  # in the handshake
             self._running.cancel()
 
     async def protocol_send(self, event: Event) -> None:
         """Send bytes, or cut the connection."""
         if isinstance(event, Updated):
-            self._note_idle(is_idle=event.idle)
+            self.note_idle(is_idle=event.idle)
             return
         if not isinstance(event, RawData):
-            await self._end()
+            await self.end()
             return
         if not await self.send(event.data):
             await self.protocol.handle(Closed())
@@ -123,7 +119,7 @@ class BoundedConnection(TCPServer):
             self.send_lock.release()
         return True
 
-    async def _end(self) -> None:
+    async def end(self) -> None:
         """Close our side, and the connection when the client has closed its own, or after `END_S`.
 
         A socket that is closed with unread bytes resets the connection, and the reset can overtake the last answer (RFC
@@ -157,23 +153,24 @@ class BoundedConnection(TCPServer):
         """Say whether only a part of a request's head has arrived."""
         return math.isinf(self._read_until) and self.http1.connection.unfinished_bytes > 0
 
-    def _note_idle(self, *, is_idle: bool, watches: bool = False) -> None:
+    def note_idle(self, *, is_idle: bool, watches: bool = False) -> None:
+        """Note that no request is under way, or that one has begun; `watches` as in `Vigil.begin`."""
         if is_idle:
             self.admission.note_idle(self)
-            self._vigil.rest(self.config.keep_alive_timeout)
+            self.vigil.rest(self.config.keep_alive_timeout)
         else:
             self.admission.note_busy(self)
-            self._vigil.begin(watches=watches)
+            self.vigil.begin(watches=watches)
 
     async def _idle_timeout(self) -> None:
         """Close the connection if it was idle for too long, or if it is idle and the server ends."""
-        await self._vigil.until_over(self.context.terminated)
+        await self.vigil.until_over(self.context.terminated)
         if not self.has_ended:
             with trio.CancelScope(shield=True):
                 if self._is_in_head():
                     await self.http1.refuse(408, _LATE_HEAD)
                     self.http1.connection.forget_received()
-                    await self._end()
+                    await self.end()
                 else:
                     await self._initiate_server_close()
 
@@ -181,7 +178,7 @@ class BoundedConnection(TCPServer):
         join(self.protocol)
         client = self.http1.client
         self.peer = (client[0] if client else "", "https" if self.http1.ssl else "http")
-        self._note_idle(is_idle=True)
+        self.note_idle(is_idle=True)
         write_in_bites(self.wire.socket)
         try:
             await self._read_on()
@@ -189,7 +186,7 @@ class BoundedConnection(TCPServer):
             self.wire.patience.end()
         self.has_ended = True
         await self.protocol.handle(Closed())
-        self._vigil.end()  # no task waits for the connection to be idle for long, once its client has left
+        self.vigil.end()  # no task waits for the connection to be idle for long, once its client has left
 
     async def _read_on(self) -> None:
         """Read to the end of what the client sends, or of what we want of it."""
@@ -208,7 +205,7 @@ class BoundedConnection(TCPServer):
         if data and not math.isinf(self._read_until):
             return True  # we have closed our side, and wait for the client to close its own
         try:
-            if data and self.http1.connection.is_idle and not (data := await self._answer_here(bytes(data))):
+            if data and self.http1.connection.is_idle and not (data := await self.exchanges.answer(bytes(data))):
                 return not self.has_ended
             await self.protocol.handle(RawData(bytes(data)))
         except Exception:
@@ -216,34 +213,8 @@ class BoundedConnection(TCPServer):
             return False
         self.wire.patience.note(len(data), in_body=left_of_body(self.protocol) != 0)
         if self._is_in_head() and self.admission.note_head(self, self.http1.connection.unfinished_bytes):
-            self._vigil.limit(self.config.head_timeout_s)
+            self.vigil.limit(self.config.head_timeout_s)
         return len(data) > 0
-
-    async def _answer_here(self, received: bytes) -> bytes:
-        """Answer ordinary requests, and return the beginning of another one, if there is any."""
-        app, is_last = self.config.application, False
-        if app is None or self.is_refused:
-            return received
-        while not is_last and not self.has_ended and received:
-            head = read_head(received, self.config.h11_max_incomplete_size)
-            if head is None:
-                return received
-            received = received[head.end :]
-            self._note_idle(is_idle=False, watches=head.length == 0 and not received)
-            self._exchange = Exchange(self, app, head, received)
-            self.http1.keep_alive_requests += 1
-            await self._exchange.run()
-            await self._vigil.watch_no_more()
-            is_last = self._exchange.is_last or self.context.terminated.is_set()
-            received, self._ahead = self._exchange.behind + self._ahead, b""
-            self._exchange = None
-            self.wire.patience.note(0, in_body=False)
-            self._note_idle(is_idle=True)
-            if received:  # some hundred requests may be in one piece: others get a turn after each
-                await trio.lowlevel.checkpoint()
-        if is_last:
-            await self._end()
-        return b""
 
     async def receive_of_body(self, left_bytes: int | None) -> bytes | bytearray:
         """Receive more of a body of which so much is left (`None`: unknown), nothing at its end."""
@@ -257,20 +228,7 @@ class BoundedConnection(TCPServer):
 
     def watch(self, *, is_due: bool) -> None:
         """Watch the client, if that is due, once its request has taken long: all of its body is here."""
-        self._vigil.begin(watches=is_due)
-
-    async def _receive_behind(self) -> None:
-        """Receive once while a request takes long: perhaps its client has left."""
-        try:
-            received = await self.wire.receive(0, http1.MOST_AHEAD_BYTES)
-        except (trio.ClosedResourceError, trio.BrokenResourceError, OSError):
-            received = b""
-        if received:
-            self._ahead = bytes(received)
-        else:
-            self.has_ended = True
-            if self._exchange is not None:
-                self._exchange.client_left()
+        self.vigil.begin(watches=is_due)
 
     @property
     def is_last_request(self) -> bool:
