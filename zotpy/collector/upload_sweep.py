@@ -40,8 +40,8 @@ class UploadSweep:
         if state is None or not await self.collection.delete_seen(listed):
             return
         self.collection.summary.uploads_ended += 1
-        if state.data_id is not None and state.multipart_id is not None:
-            await self._abort(keys.data(state.data_id), state.multipart_id)
+        if state.multipart is not None:
+            await self._abort(state.multipart.key, state.multipart.multipart_id)
 
     async def _read(self, listed: Listed) -> UploadState | None:
         try:
@@ -78,8 +78,8 @@ class UploadSweep:
         async for page in pages(self.collection.store, keys.UPLOADS):
             for listed in page.objects:
                 state = await self._read(listed)
-                if state is not None and state.multipart_id is not None:
-                    await owned.add([(state.multipart_id, "")])
+                if state is not None and state.multipart is not None:
+                    await owned.add([(state.multipart.multipart_id, "")])
 
     async def _abort(self, key: str, multipart_id: str) -> None:
         self.collection.summary.multiparts_aborted += 1

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Self
 
+from zotpy.core import keys
 from zotpy.core.framing import FramingError, framed, unframe
 from zotpy.core.hashing import Hasher, new_hasher, resume_hasher
 from zotpy.core.parts import PartPlan, equal_parts
@@ -40,6 +41,19 @@ class SentPart:
     number: int
     etag: str
     crc32c: str
+
+
+@dataclass(frozen=True, slots=True)
+class BegunMultipart:
+    """The multipart of an upload: the data object that it is to become, and the store's own id."""
+
+    data_id: str
+    multipart_id: str
+
+    @property
+    def key(self) -> str:
+        """The key of the data object."""
+        return keys.data(self.data_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +72,8 @@ class UploadState:
     algorithm: str
     plan: PartPlan
     offset: int = 0
-    data_id: str | None = None
-    multipart_id: str | None = None
+    multipart: BegunMultipart | None = None
+    """`None`: no part was sent yet."""
     parts: tuple[SentPart, ...] = ()
     hash_state: bytes | None = None
     tail: Pieces = field(default_factory=Pieces, repr=False)
@@ -102,8 +116,8 @@ class UploadState:
             "partSize": self.plan.first_bytes,
             "growth": [self.plan.equal_count, self.plan.largest_bytes],
             "offset": self.offset,
-            "data": self.data_id,
-            "multipart": self.multipart_id,
+            "data": None if self.multipart is None else self.multipart.data_id,
+            "multipart": None if self.multipart is None else self.multipart.multipart_id,
             "parts": [_listed(part) for part in self.parts],
             "hash": None if self.hash_state is None else base64.b64encode(self.hash_state).decode(),
             "cancelled": self.cancelled or self.kept is not None,
@@ -124,8 +138,7 @@ class UploadState:
                 algorithm=str(header["algorithm"]),
                 plan=_plan(int(header["partSize"]), header.get("growth")),
                 offset=int(header["offset"]),
-                data_id=header["data"],
-                multipart_id=header["multipart"],
+                multipart=_multipart(header["data"], header["multipart"]),
                 parts=tuple(map(_part, header["parts"])),
                 hash_state=None if header["hash"] is None else base64.b64decode(header["hash"]),
                 tail=Pieces(tail),
@@ -148,6 +161,10 @@ def _part(value: object) -> SentPart:
         raise TypeError(value)
     number, etag, crc = value
     return SentPart(int(number), str(etag), str(crc))
+
+
+def _multipart(data_id: object, multipart_id: object) -> BegunMultipart | None:
+    return None if data_id is None or multipart_id is None else BegunMultipart(str(data_id), str(multipart_id))
 
 
 def _kept(value: object) -> Kept | None:

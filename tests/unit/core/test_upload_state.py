@@ -10,7 +10,7 @@ from zotpy.core.framing import FramingError, frame, unframe
 from zotpy.core.hashing import new_hasher
 from zotpy.core.parts import PartPlan, equal_parts
 from zotpy.core.pieces import Pieces
-from zotpy.core.upload_state import Kept, SentPart, UploadState
+from zotpy.core.upload_state import BegunMultipart, Kept, SentPart, UploadState
 
 PLAN = PartPlan(8, 32, 1000)
 TEXT = st.text(max_size=20)
@@ -21,8 +21,7 @@ STATES = st.builds(
     algorithm=st.sampled_from(["sha256", "sha512"]),
     plan=st.builds(PartPlan, st.integers(1, 2**33), st.integers(1, 2**33), st.integers(1, 10_000)),
     offset=st.integers(0, 2**50),
-    data_id=st.none() | TEXT,
-    multipart_id=st.none() | TEXT,
+    multipart=st.none() | st.builds(BegunMultipart, TEXT, TEXT),
     parts=PARTS,
     hash_state=st.none() | st.binary(max_size=216),
     tail=st.binary(max_size=300).map(Pieces),
@@ -79,7 +78,7 @@ def test_a_state_comes_back(state: UploadState) -> None:
     read = UploadState.decode(bytes(state.encode()))
     assert read.encode() == state.encode()
     assert bytes(read.tail) == bytes(state.tail)
-    for name in ("algorithm", "plan", "offset", "data_id", "multipart_id", "parts", "hash_state", "tail_part"):
+    for name in ("algorithm", "plan", "offset", "multipart", "parts", "hash_state", "tail_part"):
         assert getattr(read, name) == getattr(state, name)
     assert read.cancelled == state.cancelled
 
@@ -132,7 +131,7 @@ def test_a_tombstone_keeps_nothing_of_the_upload(state: UploadState) -> None:
     tombstone = UploadState.decode(bytes(state.tombstone().encode()))
     assert tombstone.cancelled
     assert (tombstone.offset, tombstone.sent_bytes, len(tombstone.tail), tombstone.parts) == (0, 0, 0, ())
-    assert (tombstone.data_id, tombstone.multipart_id, tombstone.hash_state) == (None, None, None)
+    assert (tombstone.multipart, tombstone.hash_state) == (None, None)
 
 
 @pytest.mark.parametrize("field", sorted(unframe(written())[0].keys() - {"v", "growth"}))

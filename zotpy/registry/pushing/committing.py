@@ -9,7 +9,6 @@ from zotpy.bucket.hints import Hints
 from zotpy.bucket.records import Records
 from zotpy.bucket.reliance import Reliance, in_time
 from zotpy.concurrency import gather
-from zotpy.core import keys
 from zotpy.core.errors import DigestInvalid, TooLate
 from zotpy.core.hashing import Hasher, new_hasher
 from zotpy.core.record_values import BlobValue
@@ -69,22 +68,21 @@ class Commit:
         also be young enough to be named, like kept ones (see `zotpy.registry.pushing.kept`). Their age is at most what
         the store says: some stores count from when the multipart was begun.
         """
-        data_id = state.data_id
-        if data_id is None or state.multipart_id is None:
+        if (multipart := state.multipart) is None:
             return None
 
         async def name(reliance: Reliance) -> BlobValue | None:
             if (value := await self.records.rely_on_blob(ending.repo, ending.digest, reliance)) is not None:
                 await forget()
                 return value
-            listing = await self.store.list(keys.data(data_id), limit=1)
+            listing = await self.store.list(multipart.key, limit=1)
             for data in listing.objects:
                 if (listing.store_time - data.last_modified).total_seconds() < self.settings.gc.grace_s / 2:
                     try:
                         await self.placing.read_back(data.key, data.size_bytes, ending.digest)
                     except DigestInvalid:
                         return None
-                    value = BlobValue(data.size_bytes, data_id)
+                    value = BlobValue(data.size_bytes, multipart.data_id)
                     reliance.note(listing.store_time)
                     await self._record(ending, Placed(value, is_new=True), forget, reliance)
             return value

@@ -27,7 +27,7 @@ from zotpy.concurrency import plain_errors
 from zotpy.core.errors import ClientStalled
 from zotpy.core.hashing import Hasher
 from zotpy.core.pieces import Pieces
-from zotpy.core.upload_state import SentPart, UploadState
+from zotpy.core.upload_state import BegunMultipart, SentPart, UploadState
 from zotpy.memory.accounts import Account
 from zotpy.registry.pushing.body_hashing import BodyHashing
 from zotpy.registry.pushing.checkpoints import Checkpoint, Checkpoints
@@ -70,8 +70,7 @@ class PartPipeline:
     _checkpoints: Checkpoints = field(init=False)
 
     def __post_init__(self) -> None:
-        state = self.state
-        self._sender = PartSender(self.store, state.data_id, state.multipart_id, self._multipart_begun)
+        self._sender = PartSender(self.store, lambda: self.state.multipart, self._multipart_begun)
         self._hashing = BodyHashing(self.hasher, self._settle, self._hashed_all)
         self._in_flight = PartsInFlight(self.account)
         self._checkpoints = Checkpoints(self.checkpoint, self.limits.checkpoint_bytes)
@@ -239,5 +238,5 @@ class PartPipeline:
     def _hashed_all(self) -> None:
         self.on_hashed()
 
-    def _multipart_begun(self, data_id: str, multipart_id: str) -> None:
-        self.state = replace(self.state, data_id=data_id, multipart_id=multipart_id)
+    def _multipart_begun(self, multipart: BegunMultipart) -> None:
+        self.state = replace(self.state, multipart=multipart)

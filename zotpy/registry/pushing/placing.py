@@ -117,10 +117,9 @@ class Placing:
 
     async def _complete(self, ending: Ending, state: UploadState, reliance: Reliance, *, unread: bool) -> Placed:
         """Send the last part and complete the multipart, unless an older copy exists by now."""
-        if state.data_id is None or state.multipart_id is None:
+        if (multipart := state.multipart) is None:
             msg = "an upload with parts has no multipart"
             raise ContentRejected(msg)
-        key = keys.data(state.data_id)
         last, older = await gather(
             partial(self._last_part, state), partial(self._older, ending, state.offset, reliance)
         )
@@ -128,16 +127,17 @@ class Placing:
             return Placed(older, surplus=[partial(self.drop_multipart, state)])
         sent = state.parts + ((last,) if isinstance(last, SentPart) else ())
         parts = [Part(part.number, part.etag, part.crc32c) for part in sent]
-        stored = await self.store.complete_multipart(key, state.multipart_id, parts)
+        stored = await self.store.complete_multipart(multipart.key, multipart.multipart_id, parts)
         if unread or not stored.verified:
-            await self.read_back(key, state.offset, ending.digest)
+            await self.read_back(multipart.key, state.offset, ending.digest)
         reliance.note(stored.store_time)
-        return Placed(BlobValue(state.offset, state.data_id), is_new=True)
+        return Placed(BlobValue(state.offset, multipart.data_id), is_new=True)
 
     async def _last_part(self, state: UploadState) -> SentPart | None:
-        if not state.tail or state.data_id is None or state.multipart_id is None:
+        if not state.tail or (multipart := state.multipart) is None:
             return None
-        part = await self.store.put_part(keys.data(state.data_id), state.multipart_id, len(state.parts) + 1, state.tail)
+        number = len(state.parts) + 1
+        part = await self.store.put_part(multipart.key, multipart.multipart_id, number, state.tail)
         return SentPart(part.number, part.etag, part.crc32c)
 
     async def read_back(self, key: str, size_bytes: int, digest: Digest) -> None:
@@ -157,10 +157,10 @@ class Placing:
 
     async def drop_multipart(self, state: UploadState) -> None:
         """Abort the upload's multipart; never raises a `StoreError`."""
-        if state.data_id is None or state.multipart_id is None:
+        if state.multipart is None:
             return
         with cleaning_up():
-            await self.store.abort_multipart(keys.data(state.data_id), state.multipart_id)
+            await self.store.abort_multipart(state.multipart.key, state.multipart.multipart_id)
 
     async def _drop_data(self, data_id: str) -> None:
         """Delete bytes that no lease names; never raises a `StoreError`."""

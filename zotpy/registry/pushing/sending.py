@@ -7,7 +7,7 @@ import trio
 
 from zotpy.core import keys
 from zotpy.core.pieces import Pieces
-from zotpy.core.upload_state import SentPart
+from zotpy.core.upload_state import BegunMultipart, SentPart
 from zotpy.store.interface import Store
 
 
@@ -16,25 +16,23 @@ class PartSender:
     """Sends parts, several at once and in any order."""
 
     store: Store
-    data_id: str | None
-    multipart_id: str | None
-    """`None`: the multipart does not exist yet."""
-    on_begun: Callable[[str, str], None]
-    """Called with both ids when the multipart has been created."""
+    multipart: Callable[[], BegunMultipart | None]
+    """Says which multipart the upload has. `None`: it does not exist yet."""
+    on_begun: Callable[[BegunMultipart], None]
+    """Called when the multipart has been created. From then on `multipart` returns it."""
     _beginning: trio.Lock = field(default_factory=trio.Lock)
 
     async def send(self, number: int, body: Pieces) -> SentPart:
         """Send one part. Raises `StoreError`."""
-        data_id, multipart_id = await self._ids()
-        part = await self.store.put_part(keys.data(data_id), multipart_id, number, body)
+        multipart = await self._begun()
+        part = await self.store.put_part(multipart.key, multipart.multipart_id, number, body)
         return SentPart(part.number, part.etag, part.crc32c)
 
-    async def _ids(self) -> tuple[str, str]:
-        """Return the ids of the multipart. The first part creates it, and the others wait for that."""
+    async def _begun(self) -> BegunMultipart:
+        """Return the multipart. The first part creates it, and the others wait for that."""
         async with self._beginning:
-            if self.data_id is None or self.multipart_id is None:
+            if (multipart := self.multipart()) is None:
                 data_id = keys.new_id()
-                self.multipart_id = await self.store.create_multipart(keys.data(data_id))
-                self.data_id = data_id
-                self.on_begun(data_id, self.multipart_id)
-            return self.data_id, self.multipart_id
+                multipart = BegunMultipart(data_id, await self.store.create_multipart(keys.data(data_id)))
+                self.on_begun(multipart)
+            return multipart

@@ -70,4 +70,4 @@ class SavedState:
 
     def names_multipart(self) -> bool:
         """Say whether a state in the store may name a multipart: then it must stay."""
-        return self.in_doubt or self.state.multipart_id is not None
+        return self.in_doubt or self.state.multipart is not None

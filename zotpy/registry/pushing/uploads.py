@@ -161,6 +161,6 @@ class Uploads:
         except BaseException:
             await self.intake.drop_unsaved(saved, mine)
             raise
-        if there.multipart_id != mine.multipart_id:
+        if there.multipart != mine.multipart:
             await self.commits.placing.drop_multipart(mine)
         return refused(there.offset)
