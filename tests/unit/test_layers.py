@@ -61,8 +61,10 @@ MAY_IMPORT = {
     "zotpy.startup zotpy.web structlog trio",
     "zotpy.collecting": "zotpy.collector zotpy.settings zotpy.store structlog trio",
     "zotpy.auditing": "zotpy.bell zotpy.services zotpy.settings zotpy.startup zotpy.telemetry zotpy.web",
-    "zotpy.logins": "zotpy.auth zotpy.bell zotpy.bucket zotpy.core zotpy.services zotpy.settings zotpy.startup "
-    "zotpy.store zotpy.web",
+    "zotpy.login_kinds": "zotpy.auth zotpy.bell zotpy.bucket zotpy.services zotpy.settings zotpy.startup zotpy.store "
+    "zotpy.web",
+    "zotpy.logins": "zotpy.auth zotpy.bell zotpy.bucket zotpy.core zotpy.login_kinds zotpy.services zotpy.settings "
+    "zotpy.startup zotpy.store zotpy.web",
     "zotpy.server": "zotpy.auditing zotpy.auth zotpy.bell zotpy.bucket zotpy.cache zotpy.collecting zotpy.concurrency "
     "zotpy.core zotpy.http.server zotpy.listening zotpy.logins zotpy.memory zotpy.mirror zotpy.registry "
     "zotpy.reloading zotpy.services zotpy.settings zotpy.startup zotpy.storage zotpy.store zotpy.systemd "

@@ -6,8 +6,8 @@ from typing import Any
 
 from zotpy.config.access import reads_claims, surprises
 from zotpy.config.logins import Values, auth_settings, broken_logins, open_logins
+from zotpy.config.quantities import size_text
 from zotpy.config.schema import DRIVER
-from zotpy.config.values import size_text
 from zotpy.settings import (
     CacheSettings,
     GcSettings,

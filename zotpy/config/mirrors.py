@@ -10,15 +10,9 @@ from zotpy.config.errors import NestedProblems
 from zotpy.config.files import read_variable
 from zotpy.config.foreign import asks
 from zotpy.config.policies import read_regex
+from zotpy.config.quantities import read_between, read_count, read_duration
 from zotpy.config.sections import Sections
-from zotpy.config.values import (
-    Reader,
-    read_between,
-    read_count,
-    read_duration,
-    read_flag,
-    read_path,
-)
+from zotpy.config.values import Reader, read_flag, read_path
 from zotpy.core.globs import MOST_RIVALS, read_glob, rivalry
 from zotpy.settings.mirror import MirroredContent, MirroredRegistry, MirroredTags
 

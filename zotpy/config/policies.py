@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from zotpy.config.errors import NestedProblems
+from zotpy.config.quantities import read_count, read_duration
 from zotpy.config.suggestions import closest
-from zotpy.config.values import Reader, read_count, read_duration, read_flag
+from zotpy.config.values import Reader, read_flag
 from zotpy.core.globs import read_glob
 from zotpy.settings.retained import KeepTagsSettings, PolicySettings
 

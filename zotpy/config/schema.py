@@ -14,16 +14,25 @@ from zotpy.config.mirrors import read_mirrors
 from zotpy.config.openid import read_openid
 from zotpy.config.places import read_address, read_bucket, read_endpoint, read_networks, read_origin
 from zotpy.config.policies import read_policies
-from zotpy.config.values import (
-    Reader,
-    read_any_text,
-    read_audit_output,
+from zotpy.config.quantities import (
     read_between,
-    read_choice,
     read_count,
     read_delay,
     read_duration,
     read_expiry,
+    read_session,
+    read_share,
+    read_silence,
+    read_size,
+    read_wait,
+    read_window,
+    read_workers,
+)
+from zotpy.config.values import (
+    Reader,
+    read_any_text,
+    read_audit_output,
+    read_choice,
     read_file,
     read_flag,
     read_log_output,
@@ -33,14 +42,7 @@ from zotpy.config.values import (
     read_path,
     read_prefix,
     read_realm,
-    read_session,
-    read_share,
-    read_silence,
-    read_size,
     read_text,
-    read_wait,
-    read_window,
-    read_workers,
 )
 from zotpy.core.units import KIB, MIB
 
