@@ -6,6 +6,7 @@ and `[!a-c]` are one character, and `{a,b}` is either. A backslash takes the nex
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 OPEN, OR, CLOSE = "(?:", "|", ")"
 """The pieces of a regular expression that `{`, `,` and `}` become."""
@@ -17,6 +18,10 @@ MOST_TEXTS = 1000
 """For how many texts the braces of a pattern may stand: `{a,a}` 30 times would hold a replica for minutes."""
 MOST_RIVALS = 3
 """Stars of a pattern that compete: with one more a name of 255 characters holds a replica for most of a second."""
+SIGN = re.compile(r"[*?\[{\\]")
+"""A character that means more than itself. A text without any is a pattern for that text alone."""
+MOST_REMEMBERED = 1024
+"""How many patterns `matches` need not read again."""
 _MANY_SEGMENTS = {ANYTHING, BELOW, BELOW_AND_SLASH, ABOVE}
 _ENDS = {"", "/", ",", "}"}
 """What may be on either side of `**`, and the end of the pattern."""
@@ -37,6 +42,16 @@ def read_glob(value: object, example: str = "prod/*") -> re.Pattern[str]:
     if (count := texts(value)) > MOST_TEXTS:
         raise PatternError(value, f"its braces stand for {count:.2g} texts, and at most {MOST_TEXTS} can be compared")
     return re.compile(rf"\A(?:{''.join(pieces(value))})\Z", re.DOTALL)
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Say whether a name matches a pattern as a whole. Raises `ValueError`."""
+    return _remembered(pattern).match(name) is not None
+
+
+@lru_cache(MOST_REMEMBERED)
+def _remembered(pattern: str) -> re.Pattern[str]:
+    return read_glob(pattern)
 
 
 def texts(text: str) -> int:

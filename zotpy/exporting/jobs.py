@@ -40,13 +40,8 @@ class Job:
         wanted = self.selection.repositories
         if wanted and not any(map(is_pattern, wanted)):
             return [RepositoryName.parse(name) for name in wanted]
-        patterns = [read_glob(text) for text in wanted]
         found = await all_names(partial(registry.lists.catalog, None))
-        return [
-            RepositoryName.parse(name)
-            for name in found
-            if not patterns or any(pattern.match(name) for pattern in patterns)
-        ]
+        return [RepositoryName.parse(name) for name in found if self.selection.wants(name)]
 
 
 def plan(repositories: Sequence[str], to: str, tags: Sequence[str], *, referrers: bool) -> Job:

@@ -3,21 +3,22 @@
 So the order is that of a push, and an import that is stopped anywhere leaves nothing that is not whole.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 import trio
 
 from zotpy.concurrency import gather
 from zotpy.core.digests import Digest
-from zotpy.core.errors import BlobUnknown, ManifestUnknown
+from zotpy.core.errors import ManifestUnknown
 from zotpy.core.manifest_facts import ManifestFacts, parse_manifest
 from zotpy.core.names import Reference, RepositoryName, Tag
+from zotpy.importing.blobs import BlobCopier
+from zotpy.importing.locks import Locks
 from zotpy.importing.selection import companion_of
-from zotpy.importing.sources import Source
+from zotpy.importing.sources import Names, Source
 from zotpy.importing.tally import Tally
 from zotpy.registry.manifests import Found
 from zotpy.registry.registry import Registry
@@ -28,47 +29,8 @@ DEEPEST = 8
 IsImmutable = Callable[[str, str], bool]
 
 
-class Names(Protocol):
-    """A repository."""
-
-    @property
-    def source(self) -> str:
-        """What the source calls it."""
-        ...
-
-    @property
-    def target(self) -> RepositoryName:
-        """What it is called here."""
-        ...
-
-
 class TooDeep(Exception):
     """Manifests name each other too deeply."""
-
-
-@dataclass(eq=False, slots=True)
-class Locks:
-    """Lets only one task at a time copy something: the others then find it here.
-
-    Who copies a manifest copies what it names meanwhile. No manifest names itself, so nobody waits for ever.
-    """
-
-    _held: dict[Hashable, tuple[trio.Lock, int]] = field(default_factory=dict)
-
-    @asynccontextmanager
-    async def only(self, what: Hashable) -> AsyncIterator[None]:
-        """Wait until nobody else copies it."""
-        lock, users = self._held.get(what, (trio.Lock(), 0))
-        self._held[what] = lock, users + 1
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._held[what]
-            if users == 1:
-                del self._held[what]
-            else:
-                self._held[what] = lock, users - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +57,12 @@ class Copier:
     """How many blobs of one manifest are copied at once."""
     mirroring: Mirroring | None = None
     """How tags are copied that follow the source; `None`: what is copied is ours from then on."""
-    locks: Locks = field(default_factory=Locks)
-    places: trio.Semaphore = field(init=False)
-    """For the blobs that are copied at once, of all manifests."""
+    _locks: Locks = field(default_factory=Locks)
+    _blobs: BlobCopier = field(init=False)
 
     def __post_init__(self) -> None:
-        self.places = trio.Semaphore(self.at_once)
+        is_mirror = self.mirroring is not None
+        self._blobs = BlobCopier(self.source, self.registry, self.tally, self.at_once, is_mirror)
 
     async def tag(self, repo: Names, tag: Tag) -> Digest | None:
         """Copy a tag, unless it names the same manifest here already. Return the digest of its manifest.
@@ -136,7 +98,7 @@ class Copier:
 
     async def manifest(self, repo: Names, digest: Digest, depth: int = 0) -> bool:
         """Copy a manifest with what it names, and return `True`, unless it is here already."""
-        async with self.locks.only((repo.target, digest)):
+        async with self._locks.only((repo.target, digest)):
             found = await self._find(repo.target, digest)
             if found is not None and not found.value.is_mirrored:
                 self.tally.manifests_present += 1
@@ -185,7 +147,7 @@ class Copier:
     async def _blob_or_other(self, repo: Names, facts: ManifestFacts, digest: Digest, depth: int) -> None:
         """Copy a blob, or the manifest that it is after all. If the source has neither, the push decides."""
         try:
-            await self.blob(repo, digest)
+            await self._blobs.copy(repo, digest)
         except UpstreamRefused:
             raise
         except NotAtUpstream:
@@ -202,53 +164,10 @@ class Copier:
         except NotAtUpstream:
             if digest in facts.guessed:
                 with suppress(NotAtUpstream):
-                    await self.blob(repo, digest)
-
-    async def blob(self, repo: Names, digest: Digest) -> None:
-        """Copy a blob, unless it is here already, or in another repository here."""
-        async with self.locks.only(digest):
-            try:
-                await self.registry.blobs.stat(repo.target, digest)
-            except BlobUnknown:
-                pass
-            else:
-                self.tally.blobs_present += 1
-                return
-            if self.mirroring is None and await self._is_mounted(repo, digest):
-                return
-            async with self.places, self.source.blob(repo.source, digest) as stream:
-                # A mirror's upstream must have the blob: its manifests may name one that others here may not read.
-                if self.mirroring is not None and await self._is_mounted(repo, digest):
-                    return
-                session = self.registry.uploads.begin(repo.target, digest.algorithm)
-                body = _Counted(stream.pieces(), self.tally)
-                await self.registry.uploads.finish(session, digest, body, None, stream.length)
-            self.tally.blobs_copied += 1
-
-    async def _is_mounted(self, repo: Names, digest: Digest) -> bool:
-        """Take a blob from another repository here, and say whether one has it."""
-        value = await self.registry.mounts.mount(repo.target, digest, None)
-        self.tally.blobs_mounted += value is not None
-        return value is not None
+                    await self._blobs.copy(repo, digest)
 
     async def _find(self, repo: RepositoryName, reference: Reference) -> Found | None:
         try:
             return await self.registry.manifests.stat(repo, reference)
         except ManifestUnknown:
             return None
-
-
-class _Counted:
-    """Bytes that are counted on their way."""
-
-    def __init__(self, pieces: AsyncIterator[bytes], tally: Tally) -> None:
-        self._pieces = pieces
-        self._tally = tally
-
-    def __aiter__(self) -> "_Counted":
-        return self
-
-    async def __anext__(self) -> bytes:
-        piece = await anext(self._pieces)
-        self._tally.bytes_copied += len(piece)
-        return piece

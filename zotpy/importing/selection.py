@@ -3,16 +3,14 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol
 
 from zotpy.core.digests import Digest
-from zotpy.core.globs import read_glob
+from zotpy.core.globs import SIGN, matches
 from zotpy.core.names import RepositoryName
 from zotpy.upstream.registry import fallback_tag
 
 _COMPANION = re.compile(r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{121})(?:\..*)?")
-_GLOB_SIGNS = frozenset("*?[{\\")
 
 
 class Choice(Protocol):
@@ -80,7 +78,7 @@ class Selection:
 
     def wants(self, repo: str) -> bool:
         """See `Choice`."""
-        return not self.repositories or any(_compiled(text).match(repo) for text in self.repositories)
+        return not self.repositories or any(matches(text, repo) for text in self.repositories)
 
     def wants_tag(self, repo: str, tag: str) -> bool:
         """See `Choice`."""
@@ -111,7 +109,7 @@ def of_images(companions: Mapping[str, str], copied: Iterable[Digest]) -> Sequen
 
 def is_pattern(text: str) -> bool:
     """Say whether a name of a repository is a pattern, for which the source must list its repositories."""
-    return not _GLOB_SIGNS.isdisjoint(text)
+    return SIGN.search(text) is not None
 
 
 def companion_of(tag: str) -> str | None:
@@ -121,8 +119,3 @@ def companion_of(tag: str) -> str | None:
     """
     found = _COMPANION.fullmatch(tag)
     return None if found is None else found[1]
-
-
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return read_glob(pattern)

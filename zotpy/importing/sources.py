@@ -6,7 +6,22 @@ from typing import Protocol
 
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid
+from zotpy.core.names import RepositoryName
 from zotpy.upstream import BlobStream, ManifestBody, UpstreamRegistry
+
+
+class Names(Protocol):
+    """What one repository is called."""
+
+    @property
+    def source(self) -> str:
+        """What the source calls it."""
+        ...
+
+    @property
+    def target(self) -> RepositoryName:
+        """What it is called here."""
+        ...
 
 
 class Source(Protocol):

@@ -14,17 +14,15 @@ A name here is `destination`, then the name at the upstream. With `stripPrefix` 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from urllib.parse import urlsplit
 
 from zotpy.core.errors import NameInvalid
-from zotpy.core.globs import read_glob
+from zotpy.core.globs import SIGN, matches
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.settings.mirror import MirroredContent, MirroredRegistry, MirroredTags
 
 DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 """All of them are the same registry: clients say the first, and its address is another."""
-_META = re.compile(r"[*?\[{\\]")
 _VERSION = re.compile(r"v?\d+(?:\.\d+){0,2}(?:-[0-9A-Za-z.-]+)?", re.ASCII)
 
 
@@ -77,12 +75,12 @@ def there(content: MirroredContent, repo: RepositoryName) -> RepositoryName | No
         return None
     if content.strip_prefix:
         rest = "/".join(part for part in (literal_head(content.prefix), rest) if part)
-    return _named(rest) if rest and _matches(content.prefix, rest) else None
+    return _named(rest) if rest and matches(content.prefix, rest) else None
 
 
 def here(content: MirroredContent, name: RepositoryName) -> RepositoryName | None:
     """Return what we call a repository of the upstream; `None`: it is not of this content, or has no name here."""
-    if not _matches(content.prefix, name.text):
+    if not matches(content.prefix, name.text):
         return None
     rest = _below(literal_head(content.prefix), name.text) if content.strip_prefix else name.text
     return None if rest is None else _named("/".join(part for part in (content.destination, rest) if part))
@@ -102,8 +100,8 @@ def literal_head(pattern: str) -> str:
 
     All of a pattern is literal if nothing in it has a meaning of its own.
     """
-    meta = _META.search(pattern)
-    return pattern if meta is None else pattern[: meta.start()].rpartition("/")[0]
+    sign = SIGN.search(pattern)
+    return pattern if sign is None else pattern[: sign.start()].rpartition("/")[0]
 
 
 def _below(directory: str, name: str) -> str | None:
@@ -120,12 +118,3 @@ def _named(text: str) -> RepositoryName | None:
         return RepositoryName.parse(text)
     except NameInvalid:
         return None
-
-
-def _matches(pattern: str, name: str) -> bool:
-    return _compiled(pattern).match(name) is not None
-
-
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return read_glob(pattern)
