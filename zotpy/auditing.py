@@ -16,7 +16,7 @@ def open_audit(settings: LogSettings, metrics: Metrics, bell: Bell) -> tuple[Aud
     if settings.audit is None:
         return None
     try:
-        written = AuditLog(settings.audit, settings.audit_memory_bytes, metrics.on_audit_lost)
+        written = AuditLog(settings.audit, settings.audit_memory_bytes, metrics.requests.on_audit_lost)
     except OSError as error:
         msg = f"log.audit: {settings.audit} cannot be opened: {error.strerror}"
         raise StartupError(msg) from error

@@ -92,13 +92,13 @@ async def run_replica(
             health, space = Health(store), await look_at_space(settings.storage)
             await prepare_hashing()
             guarded = GuardedStore(SpacedStore(store, space), health)
-            observed = ObservedStore(guarded, metrics)
+            observed = ObservedStore(guarded, metrics.store)
             shelf = await open_shelf(settings)
             registry = await _open(observed, settings, metrics, shelf)
             door = await make_door(settings, bell, grants, observed)
-            metrics.watch_budget(registry.budget, registry.blobs.readers)
-            metrics.watch_space(space)
-            metrics.watch_cache(lambda: 0 if shelf is None else shelf.used_bytes)
+            metrics.gauges.watch_budget(registry.budget, registry.blobs.readers)
+            metrics.gauges.watch_space(space)
+            metrics.gauges.watch_cache(lambda: 0 if shelf is None else shelf.used_bytes)
             metrics_path = settings.metrics.path if settings.metrics.enable else None
             app = create_app(
                 registry, health, metrics.render, metrics_path, space, door.admit, door.challenge, door.routes
@@ -125,7 +125,7 @@ async def run_replica(
                 *(() if mirror is None else [Service(mirror.tasks.run), Service(mirror.keep_counting)]),
                 *(() if registry.blobs.cache is None else [Service(registry.blobs.cache.keep_filling)]),
                 Service(space.keep_looking),
-                Service(metrics.keep_published),
+                Service(metrics.gauges.keep_published),
                 Service(health.keep_looking),
                 Service(registry.pulls.keep_written, finish=registry.pulls.write_last),
                 Service(partial(keep_collecting, guarded, settings, grants.is_immutable), stops_at_drain=True),
@@ -147,7 +147,7 @@ async def _mirror(
         return
     async with AsyncExitStack() as stack:
         try:
-            opened = open_mirror(settings.mirror, registry, metrics, grants.is_immutable)
+            opened = open_mirror(settings.mirror, registry, metrics.mirror, grants.is_immutable)
             mirror = await stack.enter_async_context(opened)
         except ValueError as error:
             raise StartupError(str(error)) from error
@@ -158,9 +158,9 @@ async def _open(store: Store, settings: Settings, metrics: Metrics, shelf: Shelf
     part_bytes, longest_wait_s = settings.upload.part_size_bytes, settings.http.busy_timeout_s
     budget = MemoryBudget(settings.upload.memory_budget_bytes, part_bytes + MIB, longest_wait_s=longest_wait_s)
     try:
-        cached = None if shelf is None else (shelf, metrics)
+        cached = None if shelf is None else (shelf, metrics.cache)
         return await open_registry(
-            store, settings, budget, metrics.on_read_back, metrics.on_damage, metrics.on_join, cached
+            store, settings, budget, metrics.store.on_read_back, metrics.store.on_damage, metrics.store.on_join, cached
         )
     except (LayoutError, StoreError) as error:
         raise StartupError(str(error)) from error
@@ -172,13 +172,13 @@ def report(metrics: Metrics, answered: Answered, ended: float, *, quiet: Collect
     `quiet` are the routes of probes and scrapes.
     """
     seconds = ended - answered.started
-    metrics.on_request(
+    metrics.requests.on_request(
         answered.method, answered.route, answered.status, seconds, answered.received_bytes, answered.sent_bytes
     )
     if answered.cut is not None:
-        metrics.on_cut(answered.cut)
+        metrics.requests.on_cut(answered.cut)
     if answered.login:
-        metrics.on_login(answered.login)
+        metrics.requests.on_login(answered.login)
     is_quiet = answered.route in quiet and answered.status == HTTPStatus.OK
     if not shows("debug" if is_quiet else "info"):
         return

@@ -23,7 +23,8 @@ from zotpy.http.server.cuts import Cut
 from zotpy.mirror import events
 from zotpy.store.interface import Store
 from zotpy.store.observed import OUTCOMES
-from zotpy.telemetry.metrics import METHODS, Metrics
+from zotpy.telemetry.metrics import Metrics
+from zotpy.telemetry.series import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,8 +94,10 @@ def selectors(node: object) -> Iterator[promql_parser.VectorSelector]:
 
 def labels_of_series() -> dict[str, set[str]]:
     """Return the labels of every metric of requests and calls, by its name without a suffix."""
-    metrics = [metric for metric in vars(Metrics()).values() if hasattr(metric, "_labelnames")]
-    return {metric._name: set(metric._labelnames) for metric in metrics}
+    metrics = Metrics()
+    groups = (metrics.requests, metrics.store, metrics.cache, metrics.mirror)
+    series = [metric for group in groups for metric in vars(group).values() if hasattr(metric, "_labelnames")]
+    return {metric._name: set(metric._labelnames) for metric in series}
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ async def test_a_storm_is_two_calls_unless_the_setting_is_off(joins: bool, calls
     settings = Settings(storage=StorageSettings(join_reads=joins))
     log, metrics = CallLog(MemoryStore()), Metrics()
     budget = MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES)
-    registry = await open_registry(log, settings, budget, on_join=metrics.on_join)
+    registry = await open_registry(log, settings, budget, on_join=metrics.store.on_join)
     pushed = await registry.manifests.push(REPO, TAG, CONTENT, OCI_INDEX)
     blob = await push(registry, b"a blob")
     reads: tuple[Callable[[], Awaitable[object]], ...] = (

@@ -42,7 +42,7 @@ def worker(directory: Path, index: int) -> tuple[Metrics, Account]:
 def watched(metrics: Metrics) -> tuple[Metrics, Account]:
     """Watch a budget of 100 bytes."""
     budget = MemoryBudget(100, 10)
-    metrics.watch_budget(budget, Readers(budget, 1))
+    metrics.gauges.watch_budget(budget, Readers(budget, 1))
     return metrics, budget.account()
 
 
@@ -60,7 +60,7 @@ def samples(metrics: Metrics) -> dict[str, float]:
 def ask(metrics: Metrics, count: int) -> None:
     """Count requests, of five bytes each."""
     for _ in range(count):
-        metrics.on_request("GET", "/v2/", 200, 0.5, 0, 5)
+        metrics.requests.on_request("GET", "/v2/", 200, 0.5, 0, 5)
 
 
 async def test_one_process_shows_itself() -> None:
@@ -77,11 +77,11 @@ def test_methods_that_no_endpoint_takes_are_one_series() -> None:
     """Any token is a method: the number and the length of the series are bounded, whatever clients send."""
     metrics = Metrics()
     for method in ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"):
-        metrics.on_request(method, "/v2/", 200, 0.5, 0, 5)
+        metrics.requests.on_request(method, "/v2/", 200, 0.5, 0, 5)
     before = len(metrics.render())
     for number in range(2000):
-        metrics.on_request(f"M{number}" + "x" * number, "none", 405, 0.5, 0, 5)
-    metrics.on_request("get", "none", 405, 0.5, 0, 5)
+        metrics.requests.on_request(f"M{number}" + "x" * number, "none", 405, 0.5, 0, 5)
+    metrics.requests.on_request("get", "none", 405, 0.5, 0, 5)
     families = text_string_to_metric_families(metrics.render().decode())
     counted = {
         sample.labels["method"]: sample.value
@@ -97,7 +97,7 @@ async def test_pulls_that_wait_are_shown(nursery: trio.Nursery) -> None:
     """A pull that finds neither memory nor a place is shown until it goes on."""
     metrics, budget = Metrics(), MemoryBudget(100, 10)
     readers = Readers(budget, 1)
-    metrics.watch_budget(budget, readers)
+    metrics.gauges.watch_budget(budget, readers)
     for _ in range(2):
         nursery.start_soon(readers.begin, readers.account(), 1000)
     await trio.testing.wait_all_tasks_blocked()
@@ -113,7 +113,7 @@ async def test_workers_are_added_up(directory: Path) -> None:
     ask(first, 2)
     ask(second, 3)
     await account.acquire(30)
-    first.publish()
+    first.gauges.publish()
     for metrics in (first, second):
         shown = samples(metrics)
         assert shown["zotpy_http_requests_total"] == 5
@@ -128,7 +128,7 @@ async def test_a_dead_worker_holds_nothing_but_has_counted(directory: Path) -> N
     second, _ = worker(directory, 2)
     ask(first, 2)
     await account.acquire(30)
-    first.publish()
+    first.gauges.publish()
     forget_gauges(directory, 1)
     shown = samples(second)
     assert shown["zotpy_http_requests_total"] == 2

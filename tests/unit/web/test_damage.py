@@ -127,7 +127,7 @@ async def test_damage_is_counted() -> None:
     store, metrics = MemoryStore(), Metrics()
     settings = Settings(upload=UploadSettings(part_size_bytes=PART_BYTES))
     registry = await open_registry(
-        store, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES), on_damage=metrics.on_damage
+        store, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES), on_damage=metrics.store.on_damage
     )
     await push(registry, BODY)
     value = await registry.blobs.find(REPO, DIGEST)
