@@ -113,8 +113,9 @@ async def test_answers_are_those_without_a_cache(
         serving(bucket, prefix, nursery, None) as (plain, _),
     ):
         await push(plain)
-        assert (await cached.get(URL)).content == CONTENT
-        await settled()
+        for _ in range(2):  # the second time the cache verifies what it has
+            assert (await cached.get(URL)).content == CONTENT
+            await settled()
         before = store.sent_bytes
         asked = [{"Range": text} for text in RANGES]
         asked += [{"If-None-Match": f'"{DIGEST}"'}, {"Range": "bytes=0-9", "If-Range": '"other"'}, {}]

@@ -5,7 +5,6 @@ Whether the blob exists, its entry has said before. Nothing that fails here fail
 not give come from the store.
 """
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -15,9 +14,11 @@ from typing import Literal, Protocol
 import structlog
 import trio
 
-from zotpy.cache.filling import Filling, Source, on_disk
-from zotpy.cache.reading import CacheReads
+from zotpy.cache.filling import Filling, Source
+from zotpy.cache.open_files import OpenFiles
+from zotpy.cache.reading import CacheReads, Supply
 from zotpy.cache.shelf import CachedFile, Shelf
+from zotpy.cache.verifying import Verification
 from zotpy.core.digests import Digest
 from zotpy.core.ranges import Span
 from zotpy.memory.readers import Readers, Turn
@@ -65,12 +66,14 @@ class ByteCache:
         self._readers = readers
         self._events = events
         self._fillings: dict[str, Filling] = {}
+        self._verifications: dict[CachedFile, Verification] = {}
+        self._open_files = OpenFiles(shelf, self.failed)
         self._nursery: trio.Nursery | None = None
         self._paused_until = -1.0
         self._is_failing = False
 
     async def keep_filling(self) -> None:
-        """Run the downloads, until cancelled."""
+        """Run the downloads, and the comparisons of what they brought, until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:
@@ -83,19 +86,20 @@ class ByteCache:
         self, wanted: Wanted, span: Span, turn: Turn, source: Source, filling_source: Source
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Stream bytes as `source` does. `filling_source` reads for a download, which may outlive this read."""
-        file, filling = self._choose(wanted, span, filling_source)
+        file, supply = self._choose(wanted, span, filling_source)
         if file is None:
             async with source(span) as chunks:
                 yield chunks
             return
         file.users += 1
+        filling = supply if isinstance(supply, Filling) else None
         try:
             if filling is None:
-                await self._open_file(file)
+                await self._open_files.open(file)
             account = self._readers.account()
             async with AsyncExitStack() as stack:
                 rest = partial(_enter, stack, source)
-                reads = CacheReads(file, filling, span, self._readers, account, turn, rest, self)
+                reads = CacheReads(file, supply, span, self._readers, account, turn, rest, self)
                 stack.callback(reads.close)
                 yield reads
         finally:
@@ -108,27 +112,53 @@ class ByteCache:
     def failed(self, file: CachedFile, error: OSError) -> None:
         """Note that the disk has failed. It is said once, until a file is filled again."""
         self._events.on_cache_failure()
-        file.is_broken = file.is_listed
-        self.shelf.forget(file)
+        self._open_files.drop(file)
         self._paused_until = trio.current_time() + PAUSE_S
         if not self._is_failing:
             self._is_failing = True
             log.warning("cache_failed", reason=str(error), effect="pulls come from the store")
 
-    def _choose(self, wanted: Wanted, span: Span, source: Source) -> tuple[CachedFile | None, Filling | None]:
-        """Return the file to read, with its download if that is under way; no file: read past the cache."""
+    def _choose(self, wanted: Wanted, span: Span, source: Source) -> tuple[CachedFile | None, Supply | None]:
+        """Return the file to read, with what it still waits for; no file: read past the cache."""
+        is_whole = span.length == wanted.size_bytes
         file = self.shelf.find(wanted.data_id, wanted.size_bytes)
         if file is not None:
-            self._events.on_cache_read("hit")
-            return file, None
+            verification = None if file.is_verified else self._verify(file, wanted.digest)
+            is_hit = file.is_verified or (is_whole and verification is not None)
+            self._events.on_cache_read("hit" if is_hit else "passed")
+            return (file, verification) if is_hit else (None, None)
         filling = self._fillings.get(wanted.data_id)
         if filling is not None and (span.start <= filling.filled_bytes) and not filling.has_ended:
             self._events.on_cache_read("shared")
             return filling.file, filling
-        is_whole = span.length == wanted.size_bytes
         filling = self._begin(wanted, source) if filling is None and is_whole else None
         self._events.on_cache_read("passed" if filling is None else "filled")
         return (None, None) if filling is None else (filling.file, filling)
+
+    def _verify(self, file: CachedFile, digest: Digest) -> Verification | None:
+        """Have a file compared with its digest. `None`: the process is about to end."""
+        verification = self._verifications.get(file)
+        if verification is None and self._nursery is not None:
+            verification = self._verifications[file] = Verification(self.shelf, file, digest)
+            file.users += 1
+            self._nursery.start_soon(self._run_verification, verification)
+        return verification
+
+    async def _run_verification(self, verification: Verification) -> None:
+        """Run to the end, whether or not a read still waits for it: once in the life of a file."""
+        file = verification.file
+        try:
+            if await self._open_files.open(file):
+                await verification.run()
+        finally:
+            verification.end()
+            del self._verifications[file]
+            if verification.disk_error is not None:
+                self.failed(file, verification.disk_error)
+            elif verification.is_wrong:
+                log.error("cache_refused_bytes", data=file.data_id, reason="they do not have the blob's digest")
+                self._open_files.drop(file)
+            await self._leave(file, None)
 
     def _begin(self, wanted: Wanted, source: Source) -> Filling | None:
         """Begin a download, if there is room for one."""
@@ -143,7 +173,7 @@ class ByteCache:
         if evicted is None:
             return None
         self._events.on_cache_evictions(len(evicted))
-        filling = Filling(self.shelf, CachedFile(wanted.data_id, wanted.size_bytes), wanted.digest)
+        filling = Filling(self.shelf, CachedFile(wanted.data_id, wanted.size_bytes))
         self._fillings[wanted.data_id] = filling
         filling.file.users += 1
         self._nursery.start_soon(self._fill, filling, source, evicted)
@@ -156,49 +186,16 @@ class ByteCache:
             self._remove(filling)
             if filling.disk_error is not None:
                 self.failed(filling.file, filling.disk_error)
-            elif filling.is_damaged:
-                log.error("cache_refused_bytes", data=filling.file.data_id, reason="they do not have the blob's digest")
             elif filling.file.is_listed:
                 self._is_failing = False
             await self._leave(filling.file, None)
 
-    async def _open_file(self, file: CachedFile) -> None:
-        """Open a file, unless it is open or cannot be opened."""
-        if file.descriptor is not None:
-            return
-        try:
-            with trio.CancelScope(shield=True):
-                descriptor = await on_disk(partial(self.shelf.open_file, file))
-        except OSError as error:
-            self.failed(file, error)
-            return
-        if file.descriptor is None:
-            file.descriptor = descriptor
-        else:  # another read was faster
-            os.close(descriptor)
-
     async def _leave(self, file: CachedFile, filling: Filling | None) -> None:
-        """Use a file no more. The last one closes it; if only its download is left and is not done, that ends."""
-        file.users -= 1
-        if filling is not None and file.users == 1 and filling.filled_bytes < file.size_bytes:
+        """Use a file no more. If only its download is left and is not done, that ends."""
+        if filling is not None and file.users == 2 and filling.filled_bytes < file.size_bytes:  # noqa: PLR2004 - it and we
             self._remove(filling)
             filling.scope.cancel()
-        if file.users == 0 and (file.descriptor is not None or file.is_broken):
-            descriptor, file.descriptor = file.descriptor, None
-            is_useless = file.is_broken and not self._is_known(file.data_id)
-            file.is_broken = False
-            with trio.CancelScope(shield=True):
-                await on_disk(partial(self._close, descriptor, file if is_useless else None))
-
-    def _close(self, descriptor: int | None, useless: CachedFile | None) -> None:
-        """Close and delete, in a thread: to close a deleted file may take long."""
-        try:
-            if descriptor is not None:
-                os.close(descriptor)
-            if useless is not None:
-                self.shelf.delete(useless)
-        except OSError as error:
-            log.warning("cache_failed", reason=str(error), effect="a file was not deleted")
+        await self._open_files.leave(file, is_known=self._is_known)
 
     def _is_known(self, data_id: str) -> bool:
         """Say whether another file of this name exists, or is about to."""

@@ -1,7 +1,8 @@
 """One download of a blob into the cache, for all who wait for it.
 
 It runs at the pace of the store, in a task of the process: the client that asked first may leave. Once nobody waits for
-it any more, it ends. Others read behind it what is on the disk already.
+it any more, it ends. Others read behind it what is on the disk already. Its bytes are hashed later, if ever
+(`zotpy.cache.verifying`).
 """
 
 import os
@@ -14,8 +15,6 @@ from typing import TypeVar
 import trio
 
 from zotpy.cache.shelf import CachedFile, Shelf
-from zotpy.core.digests import Digest
-from zotpy.core.hashing import Hasher, new_hasher
 from zotpy.core.pieces import Buffer
 from zotpy.core.ranges import Span
 from zotpy.core.units import MIB
@@ -24,17 +23,17 @@ T = TypeVar("T")
 Source = Callable[[Span], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 """Reads bytes of the blob from the store."""
 BATCH_BYTES = MIB
-"""One hand-over to a thread hashes and writes about this many bytes."""
+"""One hand-over to a thread writes about this many bytes."""
 BATCH_PIECES = 256
 """Fewer than the system takes with one call."""
 DISK = trio.CapacityLimiter(4)
-"""Threads that wait for the disk. Those that hash for pushes are others."""
+"""Threads that wait for the disk. Those that hash are others."""
 
 
 class Filling:
     """How far a download is."""
 
-    def __init__(self, shelf: Shelf, file: CachedFile, digest: Digest) -> None:
+    def __init__(self, shelf: Shelf, file: CachedFile) -> None:
         """Begin with nothing. The room for `file` is counted as used."""
         self.file = file
         self.filled_bytes = 0
@@ -42,23 +41,24 @@ class Filling:
         self.has_ended = False
         self.disk_error: OSError | None = None
         """Why the disk takes no more: the rest can be read from the store."""
-        self.is_damaged = False
-        """The bytes of the store do not have the digest."""
         self.scope = trio.CancelScope()
         self._error: Exception | None = None
         self._shelf = shelf
-        self._digest = digest
         self._part = shelf.part(file.data_id)
         self._grown = trio.Event()
 
-    async def reach(self, at: int) -> None:
-        """Wait until the byte at `at` is here, or the download has ended without it. Raises what the store raised."""
+    async def reach(self, at: int) -> int:
+        """Wait until the byte at `at` is here, or the download has ended without it. Return how many bytes are here.
+
+        Raises what the store raised.
+        """
         while self.filled_bytes <= at and not self.has_ended:
             await self._grown.wait()
         if self.filled_bytes <= at and self._error is not None:
             error = copy(self._error)  # each reader raises its own: a traceback holds the frames of one task
             error.__cause__ = self._error.__cause__
             raise error
+        return self.filled_bytes
 
     async def run(self, source: Source, evicted: list[CachedFile]) -> None:
         """Download all. What goes wrong is for the readers."""
@@ -78,7 +78,6 @@ class Filling:
                     await on_disk(self._drop_part)
 
     async def _fill(self, source: Source, evicted: list[CachedFile]) -> None:
-        hasher = new_hasher(self._digest.algorithm)
         with trio.CancelScope(shield=True):  # the files in `evicted` are on no shelf any more
             await on_disk(partial(self._begin, evicted))
         batch: list[Buffer] = []
@@ -88,12 +87,9 @@ class Filling:
                 batch.append(chunk)
                 batch_bytes += len(chunk)
                 if batch_bytes >= BATCH_BYTES or len(batch) == BATCH_PIECES:
-                    await self._write(hasher, batch)
+                    await self._write(batch)
                     batch_bytes = 0
-            await self._write(hasher, batch)
-        if hasher.digest() != self._digest:
-            self.is_damaged = True
-            return
+            await self._write(batch)
         assert self.file.descriptor is not None  # noqa: S101 - for the type checker
         await on_disk(partial(self._shelf.keep, self._part, self.file.descriptor, self.file))
         self._shelf.list(self.file)
@@ -103,11 +99,11 @@ class Filling:
             self._shelf.delete(file)
         self.file.descriptor = self._shelf.begin(self._part)
 
-    async def _write(self, hasher: Hasher, batch: list[Buffer]) -> None:
+    async def _write(self, batch: list[Buffer]) -> None:
         if not batch:
             return
         assert self.file.descriptor is not None  # noqa: S101 - for the type checker
-        self.filled_bytes += await on_disk(partial(_write, self.file.descriptor, hasher, batch, self.filled_bytes))
+        self.filled_bytes += await on_disk(partial(_write, self.file.descriptor, batch, self.filled_bytes))
         batch.clear()
         self._grown.set()
         self._grown = trio.Event()
@@ -124,11 +120,9 @@ async def on_disk(run: Callable[[], T]) -> T:
     return await trio.to_thread.run_sync(run, limiter=DISK)
 
 
-def _write(descriptor: int, hasher: Hasher, batch: list[Buffer], at: int) -> int:
-    """Hash and write the pieces of a batch. Return their length."""
+def _write(descriptor: int, batch: list[Buffer], at: int) -> int:
+    """Write the pieces of a batch. Return their length."""
     begin = at
-    for piece in batch:
-        hasher.update(piece)
     written = os.pwritev(descriptor, batch, at)
     for piece in batch:
         done = min(written, len(piece))

@@ -52,6 +52,9 @@ class MemoryShelf(Shelf):
         if before is not None:
             os.close(before)
 
+    def note_verified(self, file: CachedFile) -> None:
+        """Do nothing: no other process ever asks."""
+
     def delete(self, file: CachedFile) -> None:
         """Delete a complete file. Those who have it open can still read it."""
         if (kept := self._kept.pop(file.name, None)) is not None:

@@ -8,8 +8,9 @@ from typing import Protocol
 
 import trio
 
-from zotpy.cache.filling import Filling, on_disk
-from zotpy.cache.shelf import CachedFile, Shelf
+from zotpy.cache.filling import on_disk
+from zotpy.cache.shelf import SHRUNK, CachedFile, Shelf
+from zotpy.cache.verifying import WrongBytes
 from zotpy.core.file_pieces import FilePiece
 from zotpy.core.ranges import Span
 from zotpy.core.units import KIB, MIB
@@ -36,17 +37,24 @@ class Reporting(Protocol):
         """Note that the disk has failed."""
 
 
+class Supply(Protocol):
+    """Says which bytes of a file may be read: it is being filled, or compared with its digest."""
+
+    async def reach(self, at: int) -> int:
+        """Wait until the byte at `at` may be read. Return how many may be, from the first on; no more: it never may."""
+
+
 class CacheReads:
     """The iterator. Bytes that the disk does not give come from `rest`.
 
-    It holds memory only for a piece that is on the disk: while it waits for the download it holds nothing that the
-    download may need. If the answer takes pieces of files, it holds none for what the system has in memory.
+    It holds memory only for a piece that is on the disk: while it waits for its supply it holds nothing that a download
+    may need. If the answer takes pieces of files, it holds none for what the system has in memory.
     """
 
     def __init__(
         self,
         file: CachedFile,
-        filling: Filling | None,
+        supply: Supply | None,
         span: Span,
         readers: Readers,
         account: Account,
@@ -56,8 +64,8 @@ class CacheReads:
     ) -> None:
         """Read `span`. Memory for its pieces is booked on `account`."""
         self._file = file
-        self._filling = filling
-        self._at, self._end = span.start, span.end
+        self._supply = supply
+        self._start, self._at, self._end = span.start, span.start, span.end
         self._readers = readers
         self._account = account
         self._turn = turn
@@ -103,11 +111,16 @@ class CacheReads:
             self._cache.served(taken_bytes)
 
     async def _next_piece(self) -> memoryview | FilePiece | None:
-        """Return the next piece once it is on the disk; `None`: the disk has failed, or never gets it."""
-        here = self._file.size_bytes
-        if self._filling is not None:
-            await self._filling.reach(self._at)
-            here = self._filling.filled_bytes
+        """Return the next piece once it may be read; `None`: it never may, or the disk has failed.
+
+        Raises `WrongBytes` if bytes before it were wrong, and are sent.
+        """
+        try:
+            here = self._file.size_bytes if self._supply is None else await self._supply.reach(self._at)
+        except WrongBytes:
+            if self._at > self._start:
+                raise
+            return None
         size_bytes = min(here, self._end) - self._at
         if size_bytes <= 0 or self._file.descriptor is None:
             return None
@@ -149,7 +162,7 @@ class CacheReads:
         if not count:
             count = await on_disk(partial(os.preadv, descriptor, [room], self._at))
         if not count:
-            raise OSError(errno.EIO, "the file is shorter than before", self._file.name)
+            raise OSError(errno.EIO, SHRUNK, self._file.name)
         return room[:count]
 
     def _free_buffer(self, size_bytes: int) -> bytearray:

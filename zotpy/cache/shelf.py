@@ -1,7 +1,9 @@
 """The files of the cache: which exist, how long they are, and which is deleted first.
 
-A file that is complete and has its digest is called `<data id>.<length>`; one that is being filled ends in `.part`. The
-directory is the only index, so it survives a restart. Every process holds the lock of a directory of its own (`0`, `1`,
+A file that is complete is called `<data id>.<length>`; one that is being filled ends in `.part`. Its owner may write to
+a complete file until its bytes were compared with the blob's digest. From then on it is read-only: its mode says so,
+because a file that others are about to open by its name can change its mode, but not its name. The directory is the
+only index, so it survives a restart. Every process holds the lock of a directory of its own (`0`, `1`,
 and so on), because two that count the same files would delete each other's.
 """
 
@@ -9,6 +11,7 @@ import errno
 import fcntl
 import os
 import re
+import stat
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,7 @@ from zotpy.cache.presence import present_bytes
 
 PART = ".part"
 LOCK = "lock"
+SHRUNK = "the file is shorter than before"
 MOST_PLACES = 64
 """How many processes may share a directory: as many as there are workers."""
 _NAME = re.compile(r"([0-9A-Za-z]{1,64})\.(\d{1,19})", re.ASCII)
@@ -34,6 +38,8 @@ class CachedFile:
     users: int = 0
     is_listed: bool = False
     """It is complete, and is on the shelf."""
+    is_verified: bool = False
+    """Its bytes have the blob's digest."""
     is_broken: bool = False
     """The disk failed to give its bytes: the last user deletes it."""
 
@@ -92,7 +98,9 @@ class Shelf:
         for entry in os.scandir(self.directory):
             match, status = _NAME.fullmatch(entry.name), entry.stat(follow_symlinks=False)
             if match is not None and status.st_size == int(match[2]) and entry.is_file(follow_symlinks=False):
-                found.append((status.st_mtime_ns, CachedFile(match[1], status.st_size, is_listed=True)))
+                is_verified = not status.st_mode & stat.S_IWUSR
+                file = CachedFile(match[1], status.st_size, is_listed=True, is_verified=is_verified)
+                found.append((status.st_mtime_ns, file))
             elif match is not None or entry.name.endswith(PART):
                 Path(entry.path).unlink()
         for _, file in sorted(found, key=lambda dated: dated[0]):
@@ -183,6 +191,11 @@ class Shelf:
         """Give a filled file its name, once its bytes are on the disk: a power cut leaves no other ones under it."""
         os.fdatasync(descriptor)
         part.rename(self.directory / file.name)
+
+    def note_verified(self, file: CachedFile) -> None:
+        """Note on the disk that an open file has its digest. Raises `OSError`."""
+        assert file.descriptor is not None  # noqa: S101 - for the type checker
+        os.fchmod(file.descriptor, stat.S_IRUSR)
 
     def delete(self, file: CachedFile) -> None:
         """Delete a complete file. Those who have it open can still read it."""

@@ -14,6 +14,7 @@ from zotpy.cache.byte_cache import ByteCache, Wanted
 from zotpy.cache.filling import DISK
 from zotpy.cache.memory_shelf import MemoryShelf
 from zotpy.cache.shelf import Shelf
+from zotpy.cache.verifying import HASHING
 from zotpy.core.digests import Digest
 from zotpy.core.ranges import Span
 from zotpy.core.units import MIB
@@ -140,6 +141,6 @@ async def bench(root: Path | None, limit_bytes: int = LIMIT_BYTES) -> AsyncItera
 async def settled() -> None:
     """Wait until the disk and all tasks have done what they can."""
     await trio.testing.wait_all_tasks_blocked()
-    while DISK.borrowed_tokens:
+    while DISK.borrowed_tokens or HASHING.borrowed_tokens:
         await trio.to_thread.run_sync(os.sched_yield)
         await trio.testing.wait_all_tasks_blocked()

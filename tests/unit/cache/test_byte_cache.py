@@ -10,7 +10,6 @@ import pytest
 import trio
 
 from tests.unit.cache.support import CONTENT, LIMIT_BYTES, Bench, Origin, bench, settled
-from zotpy.core.digests import Digest
 from zotpy.core.ranges import Span
 from zotpy.core.units import MIB
 from zotpy.store.interface import StoreUnavailable
@@ -141,16 +140,6 @@ async def test_the_store_breaks_off(tmp_path: Path) -> None:
         assert got == [CONTENT[: 2 * MIB]] * 2
         await settled()
         assert (cached.names(), cached.shelf.used_bytes, origin.opened) == (set(), 0, 1)
-
-
-async def test_bytes_without_the_digest_are_not_kept(tmp_path: Path) -> None:
-    """The read gets them as from the store, whose client compares them; the next one asks the store again."""
-    origin, digest = Origin(), Digest.of(b"others")
-    async with bench(tmp_path) as cached:
-        for reads in (1, 2):
-            assert await cached.read(origin, digest=digest) == CONTENT
-            await settled()
-            assert (cached.names(), cached.shelf.used_bytes, origin.opened) == (set(), 0, reads)
 
 
 async def test_a_full_disk_fails_no_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
