@@ -5,6 +5,7 @@ ends in LF alone, and bytes after an answer that ends the connection. A body of 
 except for what came with the head: the caller reads that body to where it is wanted, and says how much that was.
 """
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -24,6 +25,7 @@ class AnswerParser:
     __slots__ = (
         "_body",
         "_fault",
+        "_fields",
         "_interim",
         "_is_chunked",
         "_is_head",
@@ -55,6 +57,8 @@ class AnswerParser:
         self._is_head = method == "HEAD"
         self._is_chunked = False
         self._body: list[bytes] = []
+        self._fields: list[tuple[bytes, bytes]] = []
+        """The headers as they came, in their order; behind the head those of a trailer, which nobody reads."""
         self._interim = 0
         self._quiet_bytes = 0
         """How much came since the last byte of a body."""
@@ -120,10 +124,8 @@ class AnswerParser:
             self.has_more = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header. That of a trailer is dropped."""
-        if not self.has_head:
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1").rstrip()
-            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+        """Keep a header. An answer has some ten of them, so they are read together at the end of the head."""
+        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Find out how the body ends."""
@@ -132,7 +134,7 @@ class AnswerParser:
             return
         self.status = status = parser.get_status_code()
         if 100 <= status < 200:  # noqa: PLR2004 - an interim answer
-            self.headers.clear()
+            self._fields.clear()
             self._interim += 1
             if self._interim > MOST_INTERIM_ANSWERS:
                 self._fault = f"more than {MOST_INTERIM_ANSWERS} interim answers before the final one"
@@ -144,7 +146,8 @@ class AnswerParser:
 
     def _frame(self, status: int, parser: HttpResponseParser) -> None:
         """Read from the headers how long the body is. llhttp has refused what contradicts itself."""
-        coding, length = self.headers.get("transfer-encoding"), self.headers.get("content-length")
+        self.headers = headers = _headers_of(self._fields)
+        coding, length = headers.get("transfer-encoding"), headers.get("content-length")
         self.has_head = True
         if self._is_head or status in _WITHOUT_BODY:  # the length is that of a body that does not come (RFC 9110, 8.6)
             self.is_over = True
@@ -176,3 +179,17 @@ class AnswerParser:
     def on_message_complete(self) -> None:
         """Note the end of the answer."""
         self.is_over = self.has_head
+
+
+def _headers_of(fields: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Read names and values. No name and no value has a line's end: llhttp has refused it."""
+    names = b"\n".join([name for name, _ in fields]).decode("latin-1").lower().split("\n")
+    values = [value.rstrip() for value in b"\n".join([value for _, value in fields]).decode("latin-1").split("\n")]
+    headers = dict(zip(names, values, strict=True))
+    if len(headers) == len(fields):
+        return headers
+    headers.clear()
+    for key, text in zip(names, values, strict=True):  # a name comes more than once, or there is none
+        if key:
+            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers

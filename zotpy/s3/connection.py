@@ -35,7 +35,7 @@ class StoreConnection:
         """Whether an idle connection was unused for too long, or was ended by the service."""
         if self._link is None or self._idle_until is None:
             return False
-        return trio.current_time() > self._idle_until or self._link.socket.is_readable()
+        return trio.current_time() > self._idle_until or self._link.has_news()
 
     async def send(self, request: Signed) -> AnswerParser:
         """Send a request, and receive the head of its answer. Raises `TransportError`."""

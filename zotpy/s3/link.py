@@ -7,6 +7,7 @@ and after each write. Bodies are read up to 1 MiB at once, because each read cos
 
 import math
 import os
+import select
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -45,6 +46,12 @@ class Link:
         self._service = service
         self._least = LeastReadable()
         self._unsent = Unsent(service.sent)
+        self._poll = select.poll()
+        self._poll.register(socket.fileno(), select.POLLIN)
+
+    def has_news(self) -> bool:
+        """Say whether the socket has bytes to read, or the end of the connection."""
+        return bool(self._poll.poll(0))
 
     def let_any_byte_wake(self) -> None:
         """Tell the system that no more of an answer is waited for."""

@@ -14,6 +14,9 @@ from zotpy.s3.answer_parser import AnswerParser
 from zotpy.s3.connection import StoreConnection
 from zotpy.s3.messages import Signed
 
+LOOK_EVERY_S = 1.0
+"""How often the connection that has been idle for the longest is looked at: to ask the system costs a call."""
+
 
 class ConnectionPool:
     """At most `limit` connections. `connect` makes one if none is idle."""
@@ -23,6 +26,8 @@ class ConnectionPool:
         self._connect = connect
         self._places = trio.CapacityLimiter(limit)
         self._idle: deque[StoreConnection] = deque()
+        self._look_at = 0.0
+        """When the oldest idle connection is looked at again, on trio's clock."""
 
     @property
     def idle(self) -> int:
@@ -61,8 +66,10 @@ class ConnectionPool:
                 self._idle.append(connection)
             else:
                 await _close(connection)
-            while self._idle and self._idle[0].has_expired():  # the one that has been unused for the longest
-                await _close(self._idle.popleft())
+            if (now := trio.current_time()) >= self._look_at:
+                self._look_at = now + LOOK_EVERY_S
+                while self._idle and self._idle[0].has_expired():  # the one that has been unused for the longest
+                    await _close(self._idle.popleft())
         finally:
             self._places.release_on_behalf_of(request)
 

@@ -168,8 +168,9 @@ def _seconds(text: str) -> float | None:
 
 def _words(text: str, longest: int) -> str:
     """Make one short line of a text of the store, without characters that a terminal or a log would obey."""
-    line = " ".join(text.split())
-    line = "".join(sign if sign.isprintable() else "?" for sign in line[: longest + 1])
+    line = " ".join(text.split())[: longest + 1]
+    if not line.isprintable():
+        line = "".join(sign if sign.isprintable() else "?" for sign in line)
     return line if len(line) <= longest else f"{line[:longest]}…"
 
 
