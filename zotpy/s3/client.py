@@ -20,8 +20,9 @@ from zotpy.s3.errors import AmbiguousRefusal
 from zotpy.s3.failures import failure_of, no_answer, read_whole, refused_or_unavailable, unavailable
 from zotpy.s3.messages import Answer, Request, Signed
 from zotpy.s3.pacing import Pacer
+from zotpy.s3.time_limits import TOO_SLOW, AttemptTime
 from zotpy.s3.transport import Response, S3Transport, Transport
-from zotpy.s3.transport_errors import TransportError
+from zotpy.s3.transport_errors import ReadTimeout, TransportError
 from zotpy.s3.wire import signing
 from zotpy.s3.wire.retry import Failure, delay_before_retry
 
@@ -60,14 +61,15 @@ class S3Client:
         """Make a call and read its answer whole. Raises `S3Refused`, `S3Unavailable`."""
         checksum = await checksum_of(request.body, self._checksum_header) if request.checksum else ""
         ambiguous = is_cured = False
-        attempt = 0
+        attempt, until = 0, trio.current_time() + self.config.deadline_s
         last = Failure()
-        with trio.move_on_after(self.config.deadline_s):
-            while True:
-                attempt += 1
-                keys, ahead = await self._credentials(), self.clock.ahead
+        while trio.current_time() < until:
+            attempt += 1
+            time = AttemptTime(self.config.read_timeout_s, until)
+            with time.scope:
+                keys, ahead = self._credentials.at_hand or await self._later_keys(time), self.clock.ahead
                 try:
-                    response, body = await self._attempt(request, checksum, keys)
+                    response, body = await self._attempt(request, checksum, keys, time)
                 except TransportError as error:
                     last = no_answer(error)
                 else:
@@ -77,28 +79,47 @@ class S3Client:
                         crc = checksum if self.sends_crcs else ""
                         return Answer(response.status, response.headers, body, crc, ambiguous)
                     last = failure
-                    if not is_cured and await self._cure(failure, response, keys, ahead):
-                        is_cured = True
-                        continue
-                if last.asks_to_slow_down:
-                    self.pacer.slowed_down()
-                jitter = random.random()  # noqa: S311 - no secret
-                delay = delay_before_retry(self.config.retry, attempt, last, jitter, resend_damaged=request.checksum)
-                if delay is None:
-                    raise refused_or_unavailable(request, last, self.config.bucket, ambiguous=ambiguous)
-                ambiguous = ambiguous or last.is_ambiguous
-                await trio.sleep(delay)
+                    if not is_cured and (failure.is_refused_keys or failure.is_refused_signature):
+                        time.wait_for_others()
+                        if await self._cure(failure, response, keys, ahead):
+                            is_cured = True
+                            continue
+            if time.scope.cancelled_caught:
+                if time.is_over:
+                    break
+                last = no_answer(ReadTimeout(TOO_SLOW))
+            delay = self._delay(request, attempt, last)
+            if delay is None:
+                raise refused_or_unavailable(request, last, self.config.bucket, ambiguous=ambiguous)
+            ambiguous = ambiguous or last.is_ambiguous
+            await trio.sleep_until(min(until, trio.current_time() + delay))
         raise unavailable(request, last, f"no success within {self.config.deadline_s:g} s")
 
-    async def _attempt(self, request: Request, checksum: str, keys: signing.Keys) -> tuple[Response, bytes]:
+    def _delay(self, request: Request, attempt: int, failure: Failure) -> float | None:
+        """Return how many seconds to wait before the next attempt, or `None` to give up."""
+        if failure.asks_to_slow_down:
+            self.pacer.slowed_down()
+        jitter = random.random()  # noqa: S311 - no secret
+        return delay_before_retry(self.config.retry, attempt, failure, jitter, resend_damaged=request.checksum)
+
+    async def _later_keys(self, time: AttemptTime) -> signing.Keys:
+        time.wait_for_others()
+        return await self._credentials()
+
+    async def _attempt(
+        self, request: Request, checksum: str, keys: signing.Keys, time: AttemptTime
+    ) -> tuple[Response, bytes]:
         """Send once and read the answer. Large bodies wait for their turn."""
         if len(request.body) > HASHED_BODY_BYTES:
+            time.wait_for_others()
             async with self.pacer.slot():
-                return await self._exchange(request, checksum, keys)
-        return await self._exchange(request, checksum, keys)
+                return await self._exchange(request, checksum, keys, time)
+        return await self._exchange(request, checksum, keys, time)
 
-    async def _exchange(self, request: Request, checksum: str, keys: signing.Keys) -> tuple[Response, bytes]:
-        response = await self._send(request, checksum, keys)
+    async def _exchange(
+        self, request: Request, checksum: str, keys: signing.Keys, time: AttemptTime
+    ) -> tuple[Response, bytes]:
+        response = await self._send(request, checksum, keys, time)
         try:
             return response, await read_whole(request, response)
         finally:
@@ -123,7 +144,7 @@ class S3Client:
             failure = None
             keys, ahead = await self._credentials(), self.clock.ahead
             try:
-                response = await self._send(request, "", keys, streamed=True)
+                response = await self._send(request, "", keys)
                 stack.push_async_callback(response.aclose)
                 if not response.is_success:
                     failure = failure_of(request, response, await read_whole(request, response))
@@ -157,7 +178,10 @@ class S3Client:
     def _path(self, key: str | None) -> str:
         return signing.quote_path(f"{self._base}/{key or ''}") if key is not None or not self._base else self._base
 
-    async def _send(self, request: Request, checksum: str, keys: signing.Keys, *, streamed: bool = False) -> Response:
+    async def _send(
+        self, request: Request, checksum: str, keys: signing.Keys, time: AttemptTime | None = None
+    ) -> Response:
+        """Send a request. Without a `time` its answer is streamed."""
         path = self._path(request.key)
         payload = signing.UNSIGNED
         headers = {"host": self._host, **(request.headers or {})}
@@ -171,7 +195,9 @@ class S3Client:
             signed["content-length"] = str(len(request.body))
         query = signing.encode_query(request.query)
         target = f"{path}?{query}" if query else path
-        return await self._transport.send(Signed(request.method, target, signed, request.body), streamed=streamed)
+        return await self._transport.send(
+            Signed(request.method, target, signed, request.body, time), streamed=time is None
+        )
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ Nothing else is between the client and the socket. With httpx's objects and h11 
 """
 
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -15,6 +16,9 @@ from zotpy.s3.messages import Signed
 from zotpy.s3.service import Service
 from zotpy.s3.transport_errors import LocalProtocolError, WriteError
 from zotpy.s3.wire.request_head import request_head
+
+if TYPE_CHECKING:
+    from zotpy.s3.time_limits import AttemptTime
 
 READ_HEAD_BYTES = 64 * 1024
 READ_BYTES = 1024 * 1024
@@ -29,6 +33,8 @@ class StoreConnection:
         self._idle_until: float | None = None
         self._link: Link | None = None
         self._answer: AnswerParser | None = None
+        self._time: AttemptTime | None = None
+        """What limits the request under way; `None`: each of its waits has a limit of its own."""
         self._room = Room(service.slabs)
 
     def has_expired(self) -> bool:
@@ -40,15 +46,18 @@ class StoreConnection:
     async def send(self, request: Signed) -> AnswerParser:
         """Send a request, and receive the head of its answer. Raises `TransportError`."""
         self._idle_until = None
+        self._time = time = request.time
         if self._link is None:
+            if time is not None:
+                time.wait_for_others()
             self._link = Link(self._service, *await self._service.connect())
         link = self._link
         buffers = self._encoded(request)
         with suppress(WriteError):  # the service may have answered, and closed, before it read all
-            await link.send(buffers, len(buffers[0]) + len(request.body))
+            await link.send(buffers, len(buffers[0]) + len(request.body), time)
         self._answer = answer = AnswerParser(request.method)
         while not answer.has_head:
-            answer.feed(await link.read(READ_HEAD_BYTES))
+            answer.feed(await link.read(READ_HEAD_BYTES, time=time))
         return answer
 
     async def receive(self) -> bytes | memoryview:
@@ -63,7 +72,7 @@ class StoreConnection:
                 return b""
             if answer.left_bytes:
                 return await self._receive_known(link, answer)
-            answer.feed(await link.read(READ_BYTES))
+            answer.feed(await link.read(READ_BYTES, time=self._time))
 
     async def _receive_known(self, link: Link, answer: AnswerParser) -> bytes | memoryview:
         """Receive the next bytes of a body of known length; those of a long one where they stay until they are sent."""
@@ -71,9 +80,9 @@ class StoreConnection:
         received: bytes | memoryview
         room = self._room.offer(left_bytes) if link.secured is None else None
         if room is None:
-            received = await link.read(min(left_bytes, READ_BYTES), left_bytes)
+            received = await link.read(min(left_bytes, READ_BYTES), left_bytes, self._time)
         else:
-            received = self._room.fill(await link.read_into(room, left_bytes))
+            received = self._room.fill(await link.read_into(room, left_bytes, self._time))
         if not received:
             answer.feed(b"")
         answer.pass_over(len(received))
@@ -93,7 +102,7 @@ class StoreConnection:
         is_done = answer.is_over and answer.stays_open and not answer.has_more
         if is_done and (link.secured is None or link.secured.is_empty):
             answer.close()
-            self._answer = None
+            self._answer = self._time = None
             link.let_any_byte_wake()  # a byte that comes now makes the connection unusable: `has_expired`
             self._idle_until = trio.current_time() + self._service.keepalive_s
             return True

@@ -42,6 +42,11 @@ log = structlog.get_logger()
 class Credentials(Protocol):
     """What gives the keys for the next request."""
 
+    @property
+    def at_hand(self) -> Keys | None:
+        """Keys that are valid now, if that is known without a wait."""
+        ...
+
     async def __call__(self) -> Keys:
         """Return keys that are valid now. Raises `S3Unavailable` if none are."""
         ...
@@ -63,15 +68,15 @@ class StaticKeys:
 
     def __init__(self, keys: Keys) -> None:
         """Keep the keys."""
-        self._keys = keys
+        self.at_hand = keys
 
     async def __call__(self) -> Keys:
         """See `Credentials`."""
-        return self._keys
+        return self.at_hand
 
     async def renew(self, refused: Keys) -> bool:
         """See `Credentials`."""
-        return refused != self._keys
+        return refused != self.at_hand
 
 
 def _botocore_session() -> Any:
@@ -98,11 +103,16 @@ class AwsChain:
         self._now = now
         self._lock = trio.Lock()
 
+    @property
+    def at_hand(self) -> Keys | None:
+        """See `Credentials`."""
+        return None if self._is_due() else self._keys
+
     async def __call__(self) -> Keys:
         """See `Credentials`."""
-        keys = self._keys
-        if keys is not None and not self._is_due():
+        if (keys := self.at_hand) is not None:
             return keys
+        keys = self._keys
         if keys is not None and self._lock.statistics().locked and not self._has_expired():
             return keys  # another request renews them; these still sign
         async with self._lock:

@@ -19,7 +19,7 @@ from zotpy.core.pieces import Buffer
 from zotpy.http.sockets import LeastReadable, Unsent, received_bytes
 from zotpy.http.tls import TLSStream
 from zotpy.s3.service import Service
-from zotpy.s3.time_limits import TOO_SLOW, time_limit
+from zotpy.s3.time_limits import TOO_SLOW, AttemptTime, time_limit
 from zotpy.s3.transport_errors import ReadError, ReadTimeout, WriteError, WriteTimeout
 
 Taken = TypeVar("Taken", bytes, int)
@@ -61,24 +61,27 @@ class Link:
         """Close at once: it waits for nothing."""
         await trio.aclose_forcefully(self._stream)
 
-    async def send(self, buffers: Sequence[Buffer], length: int) -> None:
+    async def send(self, buffers: Sequence[Buffer], length: int, time: AttemptTime | None = None) -> None:
         """Send a request of this length. At most `silence_s` may pass without progress.
 
         The system holds more of a long one, so that each turn of the event loop sends many bytes. Raises `WriteError`,
         `WriteTimeout`.
         """
         if length < LONG_BYTES:
-            await self._send_all(buffers)
+            await self._send_all(buffers, time)
         else:
             with self._unsent.long_body(self.socket):
-                await self._send_all(buffers)
+                await self._send_all(buffers, time)
 
-    async def _send_all(self, buffers: Sequence[Buffer]) -> None:
-        if self.secured is not None:
-            await self._encrypt_all(buffers)
-            return
+    async def _send_all(self, buffers: Sequence[Buffer], time: AttemptTime | None) -> None:
         left = deque(buffers)
-        if not self._write(left):
+        if self.secured is None and self._write(left):
+            return
+        if time is not None:
+            time.wait_for_others()
+        if self.secured is not None:
+            await self._encrypt_all(left)
+        else:
             with time_limit(WriteTimeout, WriteError, self._service.silence_s) as scope:
                 while True:
                     await trio.lowlevel.wait_writable(self.socket)
@@ -108,25 +111,27 @@ class Link:
                 with time_limit(WriteTimeout, WriteError, self._service.silence_s):
                     await self._stream.send_all(view[start : start + TLS_SLICE_BYTES])
 
-    async def read(self, most_bytes: int, left_bytes: int = 0) -> bytes:
+    async def read(self, most_bytes: int, left_bytes: int = 0, time: AttemptTime | None = None) -> bytes:
         """Wait for bytes, and return those that are here, none at the end. `left_bytes` have to come, 0 if unknown.
 
-        Raises `ReadError`, `ReadTimeout`.
+        `time` limits the wait, if it is given. Raises `ReadError`, `ReadTimeout`.
         """
         if self.secured is None:
-            return await self._take(left_bytes, lambda: os.read(self.socket.fileno(), most_bytes))
+            return await self._take(left_bytes, lambda: os.read(self.socket.fileno(), most_bytes), time)
+        if time is not None:
+            time.wait_for_others()
         await self._gather_records(self.secured, left_bytes)
         with time_limit(ReadTimeout, ReadError, self._service.silence_s):
             return await self.secured.receive_some(most_bytes)
 
-    async def read_into(self, room: memoryview, left_bytes: int) -> int:
+    async def read_into(self, room: memoryview, left_bytes: int, time: AttemptTime | None = None) -> int:
         """Wait for bytes, and put those that are here into `room`: how many, 0 at the end. Not with TLS. As `read`."""
-        return await self._take(left_bytes, lambda: os.readv(self.socket.fileno(), [room]))
+        return await self._take(left_bytes, lambda: os.readv(self.socket.fileno(), [room]), time)
 
-    async def _take(self, left_bytes: int, take: Callable[[], Taken]) -> Taken:
+    async def _take(self, left_bytes: int, take: Callable[[], Taken], time: AttemptTime | None) -> Taken:
         """Wait for bytes, and take those that are here. Raises as `read`."""
         while True:
-            is_late = await self._wait(left_bytes)
+            is_late = await self._wait(left_bytes, time)
             try:  # also after the timeout: what came in time is taken, even if it is little
                 return take()
             except BlockingIOError:
@@ -134,10 +139,16 @@ class Link:
             except OSError as error:
                 raise ReadError(str(error)) from error
 
-    async def _wait(self, left_bytes: int) -> bool:
+    async def _wait(self, left_bytes: int, time: AttemptTime | None) -> bool:
         """Wait until the socket has bytes, or until it was silent for too long, and say that."""
         self._ask_for_many(left_bytes)
         try:
+            if time is not None and self._least.least_bytes == 1:
+                time.wait_for_answer()
+                await trio.lowlevel.wait_readable(self.socket)
+                return False
+            if time is not None:
+                time.wait_for_others()
             with trio.move_on_after(self._service.silence_s) as scope:
                 await trio.lowlevel.wait_readable(self.socket)
         except (OSError, trio.ClosedResourceError) as error:

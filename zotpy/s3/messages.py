@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from zotpy.core.pieces import Pieces
+from zotpy.s3.time_limits import AttemptTime
 from zotpy.s3.wire import signing
 
 LONGEST_DOCUMENT_BYTES = 4 * 1024 * 1024
@@ -38,6 +39,8 @@ class Signed:
     headers: Mapping[str, str]
     """With `host`, and with the length of the body if it has one."""
     body: Body = b""
+    time: AttemptTime | None = None
+    """What limits the waits for the service; `None`: the connection limits each of them."""
 
 
 @dataclass(frozen=True, slots=True)

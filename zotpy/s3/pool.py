@@ -47,6 +47,8 @@ class ConnectionPool:
         try:
             self._places.acquire_on_behalf_of_nowait(request)
         except trio.WouldBlock:
+            if request.time is not None:
+                request.time.wait_for_others()
             await self._places.acquire_on_behalf_of(request)
         try:
             connection = await self._take()

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 import crc32c
 import pytest
+import trio
+import trio.testing
 
 from tests.unit.s3.scripted import READ_TIMEOUT_S, Drop, Reply, ScriptedServer, Stall
+from tests.unit.still_clock import STILL_S
 from zotpy.core.pieces import Pieces
 from zotpy.s3.client import HASHED_BODY_BYTES, AmbiguousRefusal, Request, open_client
 from zotpy.s3.errors import S3Refused, S3Unavailable
 from zotpy.s3.wire import signing
 
 if TYPE_CHECKING:
-    import trio
     from trio.testing import MockClock
 
     from tests.unit.s3.scripted import Act
@@ -56,6 +58,40 @@ async def test_a_store_that_never_answers_is_asked_again(nursery: trio.Nursery, 
     nursery.start_soon(server.when_silent, 1, READ_TIMEOUT_S)
     async with open_client(server.config()) as client:
         assert (await client.call(GET)).body == b"late"
+
+
+async def test_each_silence_of_an_answer_is_measured_anew(nursery: trio.Nursery, mock_clock: MockClock) -> None:
+    """An answer may take nearly the read timeout before each of its pieces."""
+    pieces = [b"HTTP/1.1 200 OK\r\n", b"Content-Length: 6\r\n\r\n", b"slo", b"wly"]
+
+    async def drip(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        for piece in pieces:
+            await trio.testing.wait_all_tasks_blocked(STILL_S)
+            mock_clock.jump(0.9 * READ_TIMEOUT_S)
+            await stream.send_all(piece)
+
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    nursery.start_soon(trio.serve_listeners, drip, [listener])
+    config = ScriptedServer([], listener.socket.getsockname()[1]).config(deadline_s=10 * READ_TIMEOUT_S)
+    async with open_client(config) as client:
+        assert (await client.call(GET)).body == b"slowly"
+
+
+async def test_silence_after_a_part_of_an_answer_ends_the_attempt(nursery: trio.Nursery, mock_clock: MockClock) -> None:
+    """A store that stops in the middle of an answer is asked again when it was silent for the read timeout."""
+    server = await ScriptedServer([Reply(200, b"slowly", gate=trio.Event(), gate_at=3), Reply(200, b"again")]).start(
+        nursery
+    )
+
+    async def be_silent() -> None:
+        await server.when_silent(1, 0.5 * READ_TIMEOUT_S)
+        await trio.testing.wait_all_tasks_blocked(STILL_S)
+        mock_clock.jump(READ_TIMEOUT_S)
+
+    nursery.start_soon(be_silent)
+    async with open_client(server.config()) as client:
+        assert (await client.call(GET)).body == b"again"
 
 
 async def test_a_call_ends_with_its_last_attempt(nursery: trio.Nursery) -> None:

@@ -9,12 +9,15 @@ import pytest
 import trio
 import trio.testing
 
-from tests.unit.s3.scripted import Act, Drop, Reply, ScriptedServer, Stall
+from tests.unit.s3.scripted import READ_TIMEOUT_S, Act, Drop, Reply, ScriptedServer, Stall
+from tests.unit.still_clock import STILL_S
 from zotpy.s3.client import Request, S3Client
 from zotpy.s3.errors import S3Unavailable
+from zotpy.s3.messages import Signed
 from zotpy.s3.transport import S3Transport
 
 GET = Request("GetObject", "GET", "key")
+PING = Signed("GET", "/", {"host": "store"})
 
 
 class Fixture:
@@ -80,6 +83,49 @@ async def test_a_waiting_call_goes_on_when_others_are_cancelled(nursery: trio.Nu
             calls.cancel_scope.cancel()
         assert fixture.server.connections == 3
         assert (fixture.pool.busy, fixture.pool.idle) == (0, 1)
+
+
+async def test_a_wait_for_a_place_is_no_silence_of_the_store(
+    nursery: trio.Nursery, mock_clock: trio.testing.MockClock
+) -> None:
+    """A call may wait for a connection up to its deadline. Then the store has the whole read timeout to answer."""
+    gate = trio.Event()
+    async with AsyncExitStack() as stack:
+        fixture = await started(nursery, stack, Reply(), Reply(), Reply(body=b"late", gate=gate))
+        held = [await fixture.transport.send(replace(PING), streamed=False) for _ in range(2)]
+        answers: list[bytes] = []
+
+        async def call() -> None:
+            answers.append((await fixture.client.call(GET)).body)
+
+        async with trio.open_nursery() as calls:
+            calls.start_soon(call)
+            await trio.testing.wait_all_tasks_blocked(STILL_S)
+            mock_clock.jump(1.5 * READ_TIMEOUT_S)
+            for response in held:
+                await response.aclose()
+            while len(fixture.server.seen) < 3:
+                await trio.testing.wait_all_tasks_blocked(STILL_S)
+            mock_clock.jump(0.9 * READ_TIMEOUT_S)
+            await trio.testing.wait_all_tasks_blocked(STILL_S)
+            gate.set()
+        assert (answers, len(fixture.server.seen)) == ([b"late"], 3)
+
+
+async def test_an_idle_connection_that_nobody_takes_is_closed(
+    nursery: trio.Nursery, mock_clock: trio.testing.MockClock
+) -> None:
+    """Where one connection does all the work, the other one is closed once it has been idle for too long."""
+    async with AsyncExitStack() as stack:
+        fixture = await started(nursery, stack, Reply())
+        held = [await fixture.transport.send(replace(PING), streamed=False) for _ in range(2)]
+        for response in held:
+            await response.aclose()
+        assert fixture.pool.idle == 2
+        for _ in range(2):
+            mock_clock.jump(0.6 * fixture.transport.service.keepalive_s)
+            await fixture.client.call(GET)
+        assert fixture.pool.idle == 1
 
 
 async def test_a_connection_that_the_store_closed_is_not_used(nursery: trio.Nursery) -> None:

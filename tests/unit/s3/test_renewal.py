@@ -29,6 +29,8 @@ def refused(code: str, ahead: timedelta = timedelta()) -> Reply:
 class Rotated:
     """Keys of which there are others once the first are refused."""
 
+    at_hand = None
+
     def __init__(self, *names: str) -> None:
         """Give each access key in turn."""
         self._names = list(names)
