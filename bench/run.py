@@ -5,6 +5,7 @@
     python bench/run.py push-cpu small-images --turns 5 --against commit:HEAD~20
     python bench/run.py --target https://registry.example --user ci --clients 16
     python bench/run.py push small --replicas 4 --chaos
+    python bench/run.py --cost --against distribution      what the store calls of 1,000 CI builds cost
 
 docs/benchmarks.md explains every figure.
 """
@@ -24,6 +25,7 @@ if __name__ == "__main__":
 from rich.console import Console
 
 from bench.cluster.abilities import ability, null_registry
+from bench.cluster.costs import cost_table
 from bench.cluster.measuring import Place, measure_something
 from bench.cluster.options import Options, options_from
 from bench.cluster.plots import NoPlots, draw
@@ -65,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, SystemExit):  # what was measured so far is worth keeping
         report.failures.append("interrupted: not everything was run")
     show(console, report)
+    if options.cost:
+        console.print(cost_table(report))
     _write(options, report, console)
     return 0 if report.is_valid else 1
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.cluster.costs import PRICES, cost_rows
 from bench.cluster.results import Report, read_report
 from bench.cluster.runs import Run
 from bench.cluster.tables import TEXTS, cells, filled, notes, ordered
@@ -16,7 +17,8 @@ def document(report: Report) -> str:
     """Return the figures, the CPU of each part, the limits, and what makes it invalid if anything does."""
     said = [f"- {note}" for note in (*notes(report), *(f"INVALID: {error}" for error in report.errors))]
     rows = [dict(cells(report, run)) for run in ordered(report)]
-    return "\n".join([*_table(rows), "", *_table([_parts(run) for run in ordered(report)]), "", *said, ""])
+    costs = [*_table(cost_rows(report)), "", f"- {PRICES}", ""] if report.settings.get("cost") else []
+    return "\n".join([*costs, *_table(rows), "", *_table([_parts(run) for run in ordered(report)]), "", *said, ""])
 
 
 def _parts(run: Run) -> dict[str, str]:

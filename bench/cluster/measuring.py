@@ -27,7 +27,7 @@ EVERYTHING = 1_000_000
 LONGER = (4, 16)
 """How many times the duration a run has that is repeated, as its clients finished nothing within it."""
 ALL, SENT = "all", "sent"
-"""Of the store calls, and the bytes that the store has sent; an operation is named as S3 does."""
+"""The store calls, and the bytes that the store has sent; an operation is named as S3 does."""
 
 Tell = Callable[[SoFar], None]
 
@@ -163,11 +163,11 @@ def _wait_until(moment: float, fleet: Fleet, tell: Tell) -> None:
 
 
 def _store_calls(place: Place) -> Counter[str] | None:
-    """Return the counts so far, all and by operation as the replicas say, outside the time in which CPU is counted."""
-    if place.site is None or place.cluster is None:
+    """Return the counts so far, all and by operation, outside the time in which CPU is counted."""
+    if place.site is None:
         return None
-    calls, sent_bytes = place.site.way.counts()
-    return place.cluster.store_operations() + Counter({ALL: calls, SENT: sent_bytes})
+    calls, sent_bytes, operations = place.site.way.counts()
+    return operations + Counter({ALL: calls, SENT: sent_bytes})
 
 
 def _run(place: Place, load: Load, outcome: Outcome) -> Run:

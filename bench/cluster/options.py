@@ -21,6 +21,8 @@ from bench.servers.stores import STORES
 MOST_LINK_MB, LINK_MB_PER_CORE = 25.0, 4.0
 COMMIT = "commit:"
 """How a revision of git is named, as a peer."""
+BUILDS = "builds"
+"""The workload whose cost is told."""
 OPEN = "open"
 """How this build is named, as a peer, where everybody may do everything and nobody guesses passwords."""
 PEERS = [*(name for name in REGISTRIES if name != "zotpy"), OPEN]
@@ -62,6 +64,8 @@ class Options:
     guesses_per_s: float = 0.0
     """Wrong passwords, while the load runs."""
     chaos: bool = False
+    cost: bool = False
+    """Whether to say what the calls to the store cost at S3's prices."""
     seed: str = "1"
     output: Path = field(default_factory=lambda: Path("reports") / f"bench-{datetime.now(UTC):%Y%m%d-%H%M%S}")
 
@@ -105,7 +109,7 @@ def options_from(arguments: Sequence[str] | None) -> Options:
     parser = _parser()
     parsed = parser.parse_args(arguments)
     try:
-        workloads = named(parsed.workloads)
+        workloads = named(parsed.workloads or ((BUILDS,) if parsed.cost else DEFAULT))
     except KeyError as unknown:
         parser.error(f"unknown: {unknown.args[0]}")
     if flows := set(parsed.flows or ()) - set(get_args(Flow)):
@@ -223,6 +227,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--guesses", type=_AMOUNT, dest="guesses_per_s", metavar="N", help="wrong passwords a second meanwhile")
     add("--against", metavar="PEER", help=f"{', '.join(PEERS)} (this build without --access and --guesses), {COMMIT}REV"
         f" for this program at a revision of git, or a command with {' '.join(COMMAND_FIELDS)} in braces")  # fmt: skip
+    add("--cost", action="store_true", help=f"what the store calls cost at S3's prices; unless named, of {BUILDS}")
     add("--chaos", action="store_true", help="kill replicas while it runs; nothing acknowledged may be lost")
     group = parser.add_argument_group("a registry that runs already")
     add = group.add_argument
@@ -231,4 +236,5 @@ def _parser() -> argparse.ArgumentParser:
     add("--ca-file", metavar="FILE", help="the authority of its certificate, PEM")
     add("--insecure", action="store_true", help="accept any certificate")
     parser.set_defaults(**{one.name: getattr(defaults, one.name) for one in fields(Options)})
+    parser.set_defaults(workloads=())  # what that means depends on other options
     return parser

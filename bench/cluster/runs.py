@@ -83,7 +83,7 @@ class Run:
     store_sent_mib: float | None = None
     """What the store has sent for each of them, heads and bodies."""
     store_operations: dict[str, float] = field(default_factory=dict)
-    """The same as the replicas tell it, by operation."""
+    """The calls for each of them by operation."""
     acknowledged: int = 0
     checked: int = 0
     read_back_bytes: int = 0

@@ -1,11 +1,9 @@
 """What is measured: a store at a distance, and on it one or more clusters, each of replicas behind a balancer."""
 
-import re
 import socket
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +21,6 @@ from bench.servers.registries import REGISTRIES, Prepare, RegistryServer, comman
 from bench.servers.stores import STORES, Bucket, StoreServer, make_bucket
 
 BUCKET = "zotpy-bench"
-_STORE_CALLS = re.compile(r'^zotpy_store_calls_total\{.*?operation="(\w+)".*\} (\S+)$', re.MULTILINE)
 
 
 class StoreWay:
@@ -42,11 +39,11 @@ class StoreWay:
         """Start it and wait until it takes connections. Raises `NotReady`."""
         self.process.start(lambda: accepts(self._counts_port) and accepts(self.port))
 
-    def counts(self) -> tuple[int, int]:
-        """Return how many calls there were, and how many bytes the store has sent."""
+    def counts(self) -> tuple[int, int, Counter[str]]:
+        """Return how many calls there were, how many bytes the store has sent, and the calls of each operation."""
         with socket.create_connection(("127.0.0.1", self._counts_port)) as connection:
-            calls, sent_bytes = map(int, connection.makefile().read().split())
-            return calls, sent_bytes
+            (calls, sent_bytes), *operations = (line.split() for line in connection.makefile())
+        return int(calls), int(sent_bytes), Counter({name: int(count) for name, count in operations})
 
 
 class Cluster:
@@ -95,16 +92,6 @@ class Cluster:
         """Return the processes of this cluster by name."""
         found = {f"replica{index}": ProcessTree(one.process.pid) for index, one in enumerate(self.replicas)}
         return found if self._balancer is None else {**found, "balancer": ProcessTree(self._balancer.process.pid)}
-
-    def store_operations(self) -> Counter[str]:
-        """Return how often the replicas say that they called the store, by operation; nothing if they do not say."""
-        counts: Counter[str] = Counter()
-        for replica in self.replicas:
-            url = f"http://{replica.place.host}:{replica.port}/metrics"
-            with suppress(OSError), urllib.request.urlopen(url, timeout=10) as answer:
-                for operation, value in _STORE_CALLS.findall(answer.read().decode()):
-                    counts[operation] += int(float(value))
-        return counts
 
 
 @dataclass(frozen=True)

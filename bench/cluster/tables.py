@@ -19,7 +19,7 @@ SHA256 = "sha256_cpu_s_per_gib"
 """Of the machine: what hashing alone costs there, by which seconds of two machines compare."""
 REFRESH_PER_S = 2
 """Refreshing costs CPU, which is measured here."""
-TEXTS = {"workload", "registry", "limit", "wanted"}
+TEXTS = {"workload", "registry", "limit", "wanted", "calls/op"}
 
 
 def cells(report: Report, run: Run) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """What clients do: what is there before, what each has ready, and what it does again and again."""
 
 import math
+import time
 
 from bench.clients.blobs import blob_is_there, check_version, pull_blob
 from bench.clients.connection import Connection, Refused
@@ -117,6 +118,25 @@ def prepare_images(client: Client) -> None:
         client.images.append(image)
         ready_bytes += sum(blob.size_bytes for blob in image.blobs) - sum(blob.size_bytes for blob in base)
     client.images.reverse()
+
+
+BUILDS = 8
+"""Of each client in `builds`."""
+
+
+def prepare_builds(client: Client) -> None:
+    """Make the images that are built."""
+    base = base_layers(client.load)
+    client.images += [ci_image(client, f"build-{client.index}-{number}", base) for number in range(BUILDS)]
+
+
+def builds(client: Client) -> None:
+    """Push images as CI does, each of the base that is there and layers of its own, and pull each of them once."""
+    for image in client.images:
+        began = time.monotonic()
+        if client.push_image("bench/images", image):
+            pull_image(client, "bench/images", image)
+            client.journal.operations.append(("build", began, time.monotonic()))
 
 
 def push_image(client: Client) -> None:

@@ -123,6 +123,8 @@ def _of_one_replica() -> Iterable[Workload]:
         terms = replace(slow, flows=(flow,))
         yield Workload(f"small-images {flow}", "op/s", "push of an image", step, group="small-images", terms=terms,
                        goal=Goal("times", 3))  # fmt: skip
+    built = replace(near, clients=4)
+    yield Workload("builds", "op/s", "build", steps.builds, steps.seed_base, steps.prepare_builds, "", built, once=True)
     at_once = Terms(clients=4, store_delay_ms=0, store_rate_mb_per_s=0, alone=True)
     kinds = {"ping": steps.ping, "manifest": steps.get_manifest, "head": steps.head_blob, "blob": steps.get_blob}
     for kind, step in kinds.items():

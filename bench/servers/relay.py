@@ -5,7 +5,7 @@ call, and with hundreds of calls a second it would be the relay that is measured
 It relies on what holds for S3 clients: a call begins with the first bytes that a client sends after an answer (RFC 9112
 without pipelining), where an interim answer, 100 (Continue), is none. Where each connection has a rate, the kernel
 keeps it (SO_MAX_PACING_RATE, socket(7)), which costs nothing here. Whoever connects to the port for counts is told how
-many calls there were, and how many bytes came back.
+many calls there were, how many bytes came back, and how many calls there were of each operation of S3.
 
 As a link, where the kernel may not be asked for one, all connections share one rate in each direction: those of the
 replica's clients and those to its store. Every byte is received and sent once more, which costs more CPU than a link
@@ -15,9 +15,12 @@ that the kernel shapes.
 import argparse
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+
+from bench.servers.calls import operation_of
 
 CONTINUE = b"HTTP/1.1 100"
 MB = 1_000_000
@@ -52,6 +55,7 @@ class Way:
     calls: int = 0
     sent_bytes: int = 0
     """From the store, heads and bodies."""
+    operations: Counter[str] = field(default_factory=Counter)
 
     def pace(self, transport: asyncio.BaseTransport) -> None:
         """Bound what is sent on a connection, if it has a rate."""
@@ -170,7 +174,9 @@ class ClientSide(_Side):
     def data_received(self, data: bytes) -> None:
         """Pass on what belongs to the call under way; hold what begins one."""
         begins, self.store.answered = self.store.answered, False
-        self._client_way.calls += begins
+        if begins:
+            self._client_way.calls += 1
+            self._client_way.operations[operation_of(data)] += 1
         if begins and self._client_way.delay_s:
             self.hold(data, self._client_way.delay_s)
         else:
@@ -187,7 +193,8 @@ async def serve(ways: Sequence[tuple[str, int, Way]], counts_port: int | None = 
 
 
 def _tell(way: Way, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"%d %d\n" % (way.calls, way.sent_bytes))
+    lines = [f"{way.calls} {way.sent_bytes}", *(f"{name} {count}" for name, count in way.operations.items())]
+    writer.write("".join(f"{line}\n" for line in lines).encode())
     writer.close()  # once that is sent
 
 

@@ -10,6 +10,7 @@ import pytest
 from bench import run
 from bench.cluster.results import read_report, verdict
 from bench.load.workloads import DEFAULT, WORKLOADS
+from bench.servers.calls import OTHER
 from bench.servers.processes import CHECKOUT
 from tests.bench.runs import measured
 from tests.processes import missing
@@ -98,3 +99,15 @@ def test_what_cannot_be_meant_is_refused(arguments: list[str], error: str, capsy
     with pytest.raises(SystemExit):
         run.main(arguments)
     assert error in capsys.readouterr().err
+
+
+def test_the_store_calls_of_builds_are_counted_and_priced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each call is named as S3 does, they add up to all calls, and the table says what 1,000 builds cost."""
+    found = measured(tmp_path, "--cost", *QUICK)
+    [one] = found["runs"]
+    operations = one["store_operations"]
+    assert (found["valid"], one["workload"]) == (True, "builds")
+    assert one["store_calls"] == pytest.approx(sum(operations.values()))
+    assert {"GetObject", "PutObject"} <= operations.keys()
+    assert OTHER not in operations
+    assert "USD for 1,000" in capsys.readouterr().out

@@ -128,6 +128,7 @@ WAYS: dict[str, dict[str, Way]] = {
         ".venv/bin/python bench/run.py": Parsed(),
         ".venv/bin/python bench/run.py push pull --against distribution --replicas 2": Parsed(),
         ".venv/bin/python bench/run.py push tags --chaos --replicas 4": Parsed(),
+        ".venv/bin/python bench/run.py --cost --against distribution --store versitygw": Parsed(),
         ".venv/bin/python bench/run.py small-images tags --replicas 1 --access --against open --turns 5": Parsed(),
         ".venv/bin/python bench/run.py push images pull --replicas 2 --link-mb 8 --layer-mib 8 --store versitygw"
         " --against distribution": Parsed(),
