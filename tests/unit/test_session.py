@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 INNER = """
-import json, os, pathlib, subprocess, tempfile, time
+import json, os, pathlib, subprocess, sys, tempfile, time
 
 def test_that_waits():
     # One that is our child, and one that has lost its parent and our process group.
@@ -29,6 +29,7 @@ def test_that_waits():
     directory = pathlib.Path(tempfile.gettempdir())
     (directory / "large").write_bytes(bytes(1000))
     told = {"pids": [os.getpid(), child.pid, int(orphan.stdout)], "directory": str(directory)}
+    told["keeps_bytecode"] = not sys.dont_write_bytecode
     pathlib.Path("told.part").write_text(json.dumps(told))
     pathlib.Path("told.part").rename("told")
     while not pathlib.Path("go-on").exists():
@@ -47,6 +48,7 @@ class Run:
         (directory / "conftest.py").write_text("from tests.conftest import pytest_configure\n")
         (directory / "tmp").mkdir()
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(directory / "tmp")}
+        environ["PYTHONDONTWRITEBYTECODE"] = "1"
         command = ["setsid", sys.executable, "-m", "tests.session", "-q", "-p", "no:cacheprovider", *arguments]
         self.pids: list[int] = []
         self.process = Process("session", command, directory / "log", environ, directory)
@@ -57,6 +59,7 @@ class Run:
         told = json.loads((self.directory / "told").read_text())
         self.pids = told["pids"]
         self.temporary = Path(told["directory"])
+        self.keeps_bytecode: bool = told["keeps_bytecode"]
 
     def go_on(self) -> None:
         """Let the test end."""
@@ -155,3 +158,8 @@ def test_what_is_mounted_is_not_emptied(tmp_path: Path) -> None:
     session.delete(tmp_path / "run")
     assert (kept / "file").exists()
     assert not (tmp_path / "run").exists()
+
+
+def test_python_keeps_what_it_compiles(run: Run) -> None:
+    """Programs that the tests start find modules compiled, also where the environment says that Python shall not."""
+    assert run.keeps_bytecode
