@@ -88,7 +88,7 @@ async def test_a_push_and_a_pull_outlive_their_tokens(
 ) -> None:
     """The bodies of uploads are sent once, with tokens that have ended. For the rest clients get others.
 
-    skopeo and podman go by the end that the token's answer names, and get another one before. regctl sends passwords.
+    skopeo, podman and regctl go by the end that the token's answer names, and get another one before.
     """
     client = kind(tmp_path, f"127.0.0.1:{story.scene.replica.port}")
     await run(client, partial(client.words, "pässword"))

@@ -1,8 +1,10 @@
 """What an answer 401 says about how to log in: `WWW-Authenticate`, a header line for each scheme.
 
-Clients read these lines with little care. Most take the first one, so Bearer comes first. containerd sees only the
-first of several challenges in one line, so each has its own. It fetches another token only if the challenge has
-`error="invalid_token"`.
+Below `/v2` the only challenge is Bearer, as at the large public registries. docker's daemon would answer each challenge
+that it reads, the last one last: beside a token it would send the password, and it would give up if it has none, as
+after `docker login`, which keeps a refresh token, or without a login. Basic is offered where no token is to be had, at
+the endpoint that gives tokens, and where people come with other programs (`/metrics`). Each challenge has a line of its
+own. containerd fetches another token only if the challenge has `error="invalid_token"`.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,7 +49,7 @@ class Challenges:
         lines = []
         if self.service and request.path != TOKEN_PATH and (realm := self.token_realm or _realm_at(request)):
             lines.append(self._bearer(realm, request, needs, repo, error))
-        if self.basic_realm is not None:
+        if self.basic_realm is not None and not (lines and below_v2(request.path)):
             lines.append(f"Basic realm={quoted(self.basic_realm)}")
         return lines
 
@@ -63,6 +65,11 @@ class Challenges:
         scope = "" if needs is None else needed_scope(needs, told)
         parameters = {"realm": realm, "service": self.service, "scope": scope, "error": _what_is_wrong(request, error)}
         return "Bearer " + ",".join(f"{name}={quoted(value)}" for name, value in parameters.items() if value)
+
+
+def below_v2(path: str) -> bool:
+    """Whether a path is of the registry's API (OCI distribution-spec), where registry clients ask."""
+    return path == "/v2" or path.startswith("/v2/")
 
 
 def _realm_at(request: BoundedRequest) -> str:

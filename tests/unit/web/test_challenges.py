@@ -50,14 +50,18 @@ def challenges(answer: httpx.Response) -> list[str]:
 async def test_each_request_names_the_scope_that_it_needs(
     nursery: trio.Nursery, method: str, path: str, scope: str
 ) -> None:
-    """Bearer comes first, each scheme has a line of its own, and there is no `error` without a token."""
+    """Bearer is the only challenge to registry clients, and there is no `error` without a token.
+
+    docker's daemon answers every challenge that it is given, and gives up at Basic if it has no password.
+    """
     rules = {"repositories": {"hidden/**": {"defaultPolicy": ["read"]}}}
     async with giving(nursery, rules) as scene:
         realm = f"http://127.0.0.1:{scene.replica.port}{TOKEN_PATH}"
         answer = await scene.client.request(method, path)
-        assert challenges(answer) == [bearer(realm, scope), BASIC]
+        expected = [bearer(realm, scope), *([] if path.startswith("/v2") else [BASIC])]
+        assert challenges(answer) == expected
         wrong = await scene.client.request(method, path, auth=("alice", "wrong"))
-        assert challenges(wrong) == [bearer(realm, scope), BASIC]
+        assert challenges(wrong) == expected
 
 
 @pytest.mark.parametrize(
@@ -89,7 +93,7 @@ async def test_a_trusted_proxy_says_how_the_client_reaches_us(
     """The realm is below what the client asked, and the scope has the name that the client knows."""
     async with giving(nursery, proxies=TRUSTED) as scene:
         answer = await scene.client.get("/v2/hidden/x/tags/list", headers=headers)
-        assert challenges(answer) == [bearer(realm, f"repository:{name}hidden/x:pull"), BASIC]
+        assert challenges(answer) == [bearer(realm, f"repository:{name}hidden/x:pull")]
 
 
 async def test_a_proxy_that_nobody_trusts_makes_no_realm(nursery: trio.Nursery) -> None:
@@ -108,7 +112,7 @@ async def test_a_configured_url_comes_before_what_requests_say(nursery: trio.Nur
     realm = f"https://r.example.com{TOKEN_PATH}"
     async with giving(nursery, realm=realm, proxies=TRUSTED) as scene:
         headers = {"X-Forwarded-Proto": "http", "X-Forwarded-Host": "other.example.com"}
-        assert challenges(await scene.client.get("/v2/", headers=headers)) == [bearer(realm), BASIC]
+        assert challenges(await scene.client.get("/v2/", headers=headers)) == [bearer(realm)]
 
 
 async def test_a_name_behind_a_prefix_is_that_of_the_registry(nursery: trio.Nursery) -> None:
