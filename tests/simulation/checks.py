@@ -88,6 +88,11 @@ class Checks:
         if not is_right and operation.digest is not None:
             raise Broken(_say(f"a {operation.what} of", operation.repo, operation.digest, "found nothing there"))
 
+    def fail_stale(self, operation: Operation) -> None:
+        """Raise `Broken`: a request found what had been deleted before it began."""
+        if operation.digest is not None:
+            raise Broken(_say(f"a {operation.what} of", operation.repo, operation.digest, "found what was deleted"))
+
     def has_manifest(self, repo: RepositoryName, digest: Digest) -> bool:
         """Whether a manifest can be pulled by its digest."""
         try:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 FAILED = (RegistryError, StoreError, trio.TooSlowError)
 """What `zotpy.web.errors` asks the client to try again after."""
+READS = ("pull", "see blob")
 NOT_FOUND = (BlobUnknown, ManifestBlobUnknown, ManifestUnknown)
 
 
@@ -82,6 +83,7 @@ class Client:
     async def work(self, count: int) -> None:
         """Do this many things."""
         for _ in range(count):
+            await self._rest()
             repo, manifest = self.rng.choice(self.theme.repos), self.rng.choice(self.manifests)
             blob = self.rng.choice(
                 [blob for one in self.manifests for blob in one.blobs[self.theme.first_blob :]] or list(BLOBS)
@@ -103,6 +105,13 @@ class Client:
                 weights=self.theme.weights,
             )
             await thing()
+
+    async def _rest(self) -> None:
+        """Do nothing for a while, and as long as the host is suspended."""
+        if self.theme.rest_s:
+            await trio.sleep(self.rng.uniform(0.0, self.rng.choice(self.theme.rest_s)))
+            while self.actor.frozen_until_s > self.scheduler.clock.now_s:  # noqa: ASYNC110 - nothing tells when
+                await trio.sleep(self.actor.frozen_until_s - self.scheduler.clock.now_s)
 
     async def push_image(self, repo: RepositoryName, manifest: Manifest, tag: Tag | None) -> bool:
         """Push a manifest with everything that it needs. Return whether it was acknowledged."""
@@ -143,7 +152,7 @@ class Client:
 
     async def keep_blob(self, repo: RepositoryName, digest: Digest) -> bool:
         """Make a blob exist as a client does: look first, or mount, or send it at once."""
-        way = self.rng.choice(("look", "look", "mount", "send", "send"))
+        way = self.rng.choice(self.theme.ways)
         if way == "look" and await self._do(
             Operation("see blob", repo, digest), partial(self.registry.blobs.stat, repo, digest)
         ):
@@ -225,6 +234,7 @@ class Client:
         scheduler.steps += 1  # so it comes after what has ended, even at this very moment
         operation.began, operation.began_s = scheduler.steps, scheduler.clock.now_s
         before: Any = history.obliged(scheduler.clock.now_s)
+        gone = self._gone() if operation.what in READS else set()
         history.add(operation)
         self.actor.operation = operation
         scheduler.note(self.actor.name, f"begins: {operation.what}", str(operation.digest), operation.tag or "")
@@ -247,4 +257,11 @@ class Client:
             scheduler.note(self.actor.name, "is told", str(operation.digest), said or operation.acknowledged)
         if operation.acknowledged:
             self.checks.check_whole()
+            if (operation.repo, operation.digest) in gone & self._gone():
+                self.checks.fail_stale(operation)
         return operation.acknowledged
+
+    def _gone(self) -> set[tuple[RepositoryName, Digest | None]]:
+        """Return what must not exist, as a DELETE of it was acknowledged, and nobody has begun to send it again."""
+        history = self.checks.history
+        return {*history.gone(), *history.gone_blobs()}

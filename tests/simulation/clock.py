@@ -16,11 +16,13 @@ from unittest.mock import patch
 import trio.abc
 
 from tests.simulation.calls import ACTOR
-from zotpy.bucket import reliance
+from zotpy.bucket import promise, reliance
 from zotpy.registry.pushing import states
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.simulation.calls import Actor
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -62,6 +64,11 @@ class StepClock(trio.abc.Clock):
         return 0.0
 
 
+def boot_s(clock: StepClock, _: Actor | None) -> float:
+    """Return the time by the clock of an actor's host that goes on while the host is suspended."""
+    return clock.now_s
+
+
 @contextmanager
 def own_clocks(clock: StepClock) -> Iterator[None]:
     """Make the deadlines and the times of a process' code follow its own clock."""
@@ -86,6 +93,7 @@ def own_clocks(clock: StepClock) -> Iterator[None]:
     with (
         patch.object(reliance, "local_s", local_s),
         patch.object(states, "local_s", local_s),
+        patch.object(promise, "boot_s", lambda: boot_s(clock, ACTOR.get(None))),
         patch.object(trio, "fail_after", lambda *args, **options: noted(fail_after(*args, **options))),
         patch.object(trio, "move_on_after", lambda *args, **options: noted(move_on_after(*args, **options))),
     ):

@@ -17,9 +17,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from tests.simulation import clock as clocks
+from zotpy.bucket import promise
 from zotpy.bucket.deletions import Deletions
 from zotpy.bucket.entries import Entries, Seen
 from zotpy.bucket.pointers import Pointers
+from zotpy.bucket.promise import Promise
+from zotpy.bucket.promised_entries import Name, PromisedEntries
 from zotpy.bucket.records import Records
 from zotpy.bucket.reliance import Reliance
 from zotpy.bucket.sweeps import list_all
@@ -182,7 +186,7 @@ def renewal_swaps() -> AbstractContextManager[Any]:
         self: Entries, repo: RepositoryName, kind: keys.Kind, digest: Digest, seen: Seen, value: Value, lease: Lease
     ) -> Seen:
         stored = await self.store.put(keys.entry(repo, kind, digest), value.encode(lease, seen.epoch))
-        return Seen(value, stored.etag, seen.epoch, is_young=True)
+        return Seen(value, stored.etag, seen.epoch, young_for_s=1.0)
 
     return patch.object(Entries, "replace", put)
 
@@ -309,6 +313,37 @@ def next_call() -> AbstractContextManager[Any]:
     return patch.object(JoiningStore, "_place", lambda _, line: line.sharing)
 
 
+def promised_wait() -> AbstractContextManager[Any]:
+    """Let a DELETE answer while other replicas may still answer from memory."""
+
+    async def answer_at_once(_: Promise) -> None:
+        return
+
+    return patch.object(Promise, "run_out", answer_at_once)
+
+
+def moment_before() -> AbstractContextManager[Any]:
+    """Count the promise from the end of the read, not from before it."""
+    original = PromisedEntries.keep
+
+    def keep(self: PromisedEntries, name: Name, seen: Seen, began_s: float | None) -> None:
+        original(self, name, seen, None if began_s is None else promise.boot_s())
+
+    return patch.object(PromisedEntries, "keep", keep)
+
+
+def promised_margin() -> AbstractContextManager[Any]:
+    """Let a HEAD tell a client to rely on a lease that was just young enough when it was read."""
+    return patch.object(PromisedEntries, "_is_young_enough", lambda _, kept: kept.young_for_s > 0)
+
+
+def awake_clock() -> AbstractContextManager[Any]:
+    """Measure the promise with a clock that stops while the host is suspended."""
+    return patch.object(
+        clocks, "boot_s", lambda clock, actor: clock.now_s - (0.0 if actor is None else actor.stopped_s)
+    )
+
+
 RULES = {
     rule.__name__: rule
     for rule in (
@@ -337,5 +372,9 @@ RULES = {
         indexes_first,
         staying_together,
         next_call,
+        promised_wait,
+        moment_before,
+        promised_margin,
+        awake_clock,
     )
 }

@@ -22,6 +22,8 @@ from tests.simulation.contents import INLINE_BYTES, MANIFESTS, NAMES, PART_BYTES
 from tests.simulation.history import History
 from tests.simulation.scheduler import DEADLINE_S, GRACE_S, Odds, Scheduler
 from tests.simulation.themes import Theme, draw
+from zotpy.bucket.promise import Promise
+from zotpy.bucket.promised_entries import PromisedEntries
 from zotpy.collector import Collector, CollectorSettings
 from zotpy.concurrency import plain_errors
 from zotpy.core.record_values import INLINE_LIMIT_BYTES
@@ -75,6 +77,7 @@ class Schedule:
         self.store: MemoryStore = kind(self.clock.date)
         odds = Odds.draw(self.rng, self.theme)
         self.scheduler = Scheduler(self.clock, self.rng, odds, self._after_effect)
+        self.promised_s = self.rng.choice(self.theme.promised_s) if self.theme.promised_s else 0.0
 
     def run(self) -> None:
         """Run it. Raises what is wrong."""
@@ -112,11 +115,12 @@ class Schedule:
                 self.scheduler.pass_time(self.rng.uniform(*self.rng.choice(self.theme.rests)) * GRACE_S)
             await self._end()
 
-    async def _registry(self, store: Store) -> Registry:
-        return await open_registry(store, SETTINGS, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
+    async def _registry(self, store: Store, promised_s: float = 0.0) -> Registry:
+        promised = PromisedEntries(Promise(promised_s, promised_s))
+        return await open_registry(store, SETTINGS, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES), promised=promised)
 
     async def _client(self, actor: Actor, focus: list[Manifest], registry: Registry | None = None) -> Client:
-        registry = registry or await self._registry(ParkedStore(self.store, actor, self.scheduler))
+        registry = registry or await self._registry(ParkedStore(self.store, actor, self.scheduler), self.promised_s)
         return Client(actor, registry, self.scheduler, self.checks, self.rng, focus, self.theme)
 
     async def _prepare(self, focus: list[Manifest]) -> None:

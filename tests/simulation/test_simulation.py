@@ -52,6 +52,10 @@ WITNESSES = {
     "indexes_first": ("retained", 76),
     "staying_together": ("retained", 6),
     "next_call": ("joined", 1351),
+    "promised_wait": ("promised", 0),
+    "moment_before": ("promised", 567),
+    "promised_margin": ("relied", 6),
+    "awake_clock": ("promised", 2),
 }
 """For each rule the theme that shows its lack soonest, and a seed that shows it."""
 
@@ -108,6 +112,14 @@ def test_reads_that_share_calls_are_never_older_than_their_requests(seeds: Calla
     """Where all clients have one replica: what was acknowledged before a request began, that request sees."""
     failure = first_failure(seeds(OF_ONE_THEME), "joined")
     assert failure is None, str(failure)
+
+
+@pytest.mark.timeout(1200)
+def test_what_is_answered_from_memory_was_not_deleted_before(seeds: Callable[[int], range]) -> None:
+    """While replicas remember entries and are suspended: nothing that a DELETE has acknowledged is found again."""
+    for theme in ("promised", "relied"):
+        failure = first_failure(seeds(OF_ONE_THEME), theme)
+        assert failure is None, str(failure)
 
 
 @pytest.mark.timeout(1200)

@@ -62,6 +62,12 @@ class Theme:
     """Blobs are sent by a PATCH, whose bytes are kept as data, and a PUT without any."""
     waits: float = 0.0
     """How many graces a client may wait between these; a collector waits half as long before each collection."""
+    ways: tuple[str, ...] = ("look", "look", "mount", "send", "send")
+    """What a client does first to make a blob exist."""
+    rest_s: tuple[float, ...] = ()
+    """For how many seconds a client rests before each thing at most; drawn for each. Empty: it does not."""
+    promised_s: tuple[float, ...] = ()
+    """For how many seconds replicas may answer from memory; empty: they may not."""
     shares: bool = False
     """The clients of a round have one replica, whose reads may share calls."""
     immutable: bool = False
@@ -261,6 +267,41 @@ JOINED = replace(
     shares=True,
 )
 """Clients of one replica that push, delete and pull the same manifest at once."""
+PROMISED = replace(
+    FADING,
+    weights=(1, 1, 2, 0, 2, 3, 6, 0, 0),
+    repos=REPOS[:1],
+    manifests=(ONE, TWO, THREE),
+    clients=(2, 2, 3),
+    things=(3, 5, 8),
+    collectors=(0, 0, 1),
+    passes=(1, 2),
+    rounds=(1, 2),
+    stay=(0.0, 0.2, 0.6),
+    deleted=0.5,
+    age=(0.0, 0.6),
+    rests=((0.0, 0.1), (0.4, 0.7)),
+    long_pauses=0.1,
+    waits=1.0,
+    first_blob=0,
+    suspended=0.5,
+    rest_s=(0.0, 30.0, 150.0),
+    promised_s=(20.0, 200.0),
+)
+"""Replicas answer for entries from memory, while what they remember is deleted."""
+RELIED = replace(
+    LINGERING,
+    things=(2, 3, 4),
+    age=(0.1, 0.28),
+    rests=((0.25, 0.45),),
+    manifests=(ONE,),
+    pauses=0.0,
+    crashes=0.0,
+    ways=("look",),
+    rest_s=(150.0,),
+    promised_s=(200.0,),
+)
+"""A client relies on what its replica remembers of a blob that nothing names, until a collector comes."""
 MIRRORED = replace(
     FADING,
     weights=(1, 1, 1, 0, 0, 1, 1, 0, 6),
@@ -294,9 +335,11 @@ THEMES = {
     "suspended": SUSPENDED,
     "joined": JOINED,
     "mirrored": MIRRORED,
+    "promised": PROMISED,
+    "relied": RELIED,
 }
 
 
 def draw(rng: random.Random) -> Theme:
     """Draw a theme."""
-    return rng.choices(tuple(THEMES.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2, 0, 0, 0, 0, 2, 0, 0))[0]
+    return rng.choices(tuple(THEMES.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2, 0, 0, 0, 0, 2, 0, 0, 0, 0))[0]

@@ -62,11 +62,15 @@ class Deletions:
     async def delete(
         self, repo: RepositoryName, digest: Digest, room: Room | None = None, judge: Judge = every_tag
     ) -> None:
-        """Delete a manifest with its tags and its referrer entry. Raises `ManifestUnknown`, and what `judge` raises."""
+        """Delete a manifest with its tags and its referrer entry, and wait until no replica promises it.
+
+        Raises `ManifestUnknown`, and what `judge` raises.
+        """
         looked: Looked | None = None
         for _ in range(ATTEMPTS):
             there = await self.look(repo, digest, room)
             if there is None and looked is None:
+                await self._wait_for_others(repo, digest)
                 raise unknown(digest)
             if there is not None:  # each time anew: a push may have overtaken us to add a tag
                 judge(there.tags.keys())
@@ -76,7 +80,15 @@ class Deletions:
         else:
             raise overtaken(digest)
         if (done := there or looked) is not None:
-            await self.delete_names(repo, digest, done)
+            promise = self.records.promised.promise
+            wait = [promise.run_out] if promise.wait_s > 0 else []
+            await gather(partial(self.delete_names, repo, digest, done), *wait)
+
+    async def _wait_for_others(self, repo: RepositoryName, digest: Digest) -> None:
+        """Wait if another DELETE has just written the tombstone, or this one, whose answer was lost."""
+        promise = self.records.promised.promise
+        if promise.wait_s > 0 and (await self.records.entries.look(repo, "manifests", digest)).is_tombstone:
+            await promise.run_out()
 
     async def look(self, repo: RepositoryName, digest: Digest, room: Room | None = None) -> Looked | None:
         """Read the entry, then all names; `None` if the manifest does not exist."""

@@ -29,8 +29,8 @@ class Seen:
     """The ETag of the entry, which may be a tombstone; `None`: no entry exists."""
     epoch: str = ""
     """After which deletion the entry was written."""
-    is_young: bool = False
-    """The lease is younger than half the grace period."""
+    young_for_s: float = 0.0
+    """How much longer the lease is younger than half the grace, in seconds; not above 0: it is older."""
     time: datetime | None = None
     """The store's time when it was read; `None`: nothing could be read."""
     is_lost: bool = False
@@ -39,6 +39,11 @@ class Seen:
     """Only the beginning of the value was read."""
     is_tombstone: bool = False
     """The record was deleted, and its tombstone still exists, or a late entry that took its place."""
+
+    @property
+    def is_young(self) -> bool:
+        """Whether the lease is younger than half the grace."""
+        return self.young_for_s > 0
 
     def continues(self, earlier: "Seen") -> bool:
         """Whether the record exists, and was not deleted since it was seen earlier, however often it was written."""
@@ -71,8 +76,8 @@ class Entries:
             return Seen(None, fetched.etag, entry.epoch, time=fetched.store_time, is_tombstone=True), False
         if entry.is_lost:
             return Seen(None, fetched.etag, entry.epoch, time=fetched.store_time, is_lost=True), False
-        young = entry.lease is not None and self._is_young(entry.lease, fetched.store_time)
-        return Seen(entry.value, fetched.etag, entry.epoch, young, fetched.store_time, is_cut=is_cut), False
+        young_for_s = 0.0 if entry.lease is None else self._young_for_s(entry.lease, fetched.store_time)
+        return Seen(entry.value, fetched.etag, entry.epoch, young_for_s, fetched.store_time, is_cut=is_cut), False
 
     async def read_blob(self, repo: RepositoryName, digest: Digest) -> BlobValue | None:
         """Return what a blob's entry says, without looking further: one GET."""
@@ -100,7 +105,8 @@ class Entries:
         if stored is None:
             return None
         _require(lease, stored)
-        return Seen(value, stored.etag, seen.epoch, is_young=True, time=stored.store_time)
+        young_for_s = self._young_for_s(lease, stored.store_time)
+        return Seen(value, stored.etag, seen.epoch, young_for_s, stored.store_time)
 
     async def mark_lost(self, repo: RepositoryName, digest: Digest, seen: Seen, value: BlobValue) -> bool:
         """Say in the entry, if it is still the one seen, that the blob's data is missing: clients push it again."""
@@ -129,8 +135,8 @@ class Entries:
         except KeyMissing:
             return None
 
-    def _is_young(self, lease: Lease, now: datetime) -> bool:
-        return (now - lease.time).total_seconds() < self.times.grace_s / 2
+    def _young_for_s(self, lease: Lease, now: datetime) -> float:
+        return self.times.grace_s / 2 - (now - lease.time).total_seconds()
 
 
 def _require(lease: Lease, stored: Stored) -> None:

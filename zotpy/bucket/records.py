@@ -10,6 +10,9 @@ not to push. Such a request needs a lease young enough to outlive what it is abo
 - If no entry exists, the request lists the leases. If it finds one, it treats it like an older one. If not, the record
   does not exist. (A HEAD does not list them: mostly the blob does not exist. See `Records.rely`.)
 
+With a promise of the bucket (`zotpy.bucket.promise`), reads and HEADs may be answered from memory for a few seconds.
+What writes anything always reads the record first.
+
 All ages are the store's own time, from one answer of the store: no replica's clock decides anything. What is written
 says by when it had to be written (`zotpy.bucket.reliance`). A late entry and a late lease count as missing.
 
@@ -26,6 +29,7 @@ import trio
 from zotpy.bucket.entries import Entries, Seen
 from zotpy.bucket.leases import Leases
 from zotpy.bucket.long_reads import Read, beginnings
+from zotpy.bucket.promised_entries import PromisedEntries
 from zotpy.bucket.reliance import Reliance
 from zotpy.core import keys
 from zotpy.core.digests import Digest
@@ -48,6 +52,7 @@ class Records:
 
     store: Store
     times: GcSettings
+    promised: PromisedEntries = field(default_factory=PromisedEntries)
     _renewals: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(4))
     """Reads long records. Each is held in memory as a whole."""
 
@@ -62,7 +67,9 @@ class Records:
         return Leases(self.store)
 
     async def read(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read | None = None) -> Value | None:
-        """Return the value for answering a read, or `None`: one GET if the entry exists."""
+        """Return the value for answering a read, or `None`: one GET if the entry exists, or none if it is promised."""
+        if (remembered := self.promised.find((repo, kind, digest))) is not None:
+            return remembered
         return (await self.look(repo, kind, digest, read)).value
 
     async def rely(
@@ -111,7 +118,16 @@ class Records:
         self, repo: RepositoryName, digest: Digest, *, by_entry_alone: bool = False
     ) -> BlobValue | None:
         """Return a blob's value, or `None`. `by_entry_alone`: a record without an entry counts as missing."""
+        if (remembered := self.promised.find((repo, "blobs", digest))) is not None:
+            return _blob(remembered)
         return _blob((await self.look(repo, "blobs", digest, by_entry_alone=by_entry_alone)).value)
+
+    def promised_blob(self, repo: RepositoryName, digest: Digest) -> BlobValue | None:
+        """Return a blob from memory whose lease outlives the deadline; `None`: ask the store.
+
+        For a HEAD. What writes something that relies on a blob uses `rely`: it then sees a DELETE that is under way.
+        """
+        return _blob(self.promised.rely((repo, "blobs", digest)))
 
     async def rely_on_blob(
         self, repo: RepositoryName, digest: Digest, reliance: Reliance, *, by_entry_alone: bool = False
@@ -142,12 +158,14 @@ class Records:
         *,
         by_entry_alone: bool = False,
     ) -> Seen:
-        """Read the entry; or the newest lease, if the entry is late or missing (see `rely`).
+        """Read the entry, never from memory; or the newest lease, if the entry is late or missing (see `rely`).
 
         `read` may cut either.
         """
         read = read or self.store.get
+        began_s = self.promised.begin()
         seen, is_entry_late = await self.entries.look_and_date(repo, kind, digest, read)
+        self.promised.keep((repo, kind, digest), seen, began_s)
         if not is_entry_late and (by_entry_alone or seen.etag is not None):
             return seen
         found = await self.leases.read_newest(repo, kind, digest, read)
@@ -159,14 +177,20 @@ class Records:
         await self.entries.write(repo, kind, digest, value, lease)
 
     async def delete(self, repo: RepositoryName, kind: Kind, digest: Digest) -> bool:
-        """Delete the record as it is now; `False` if it does not exist."""
+        """Delete the record as it is now, and wait until no replica promises it; `False` if it does not exist."""
         for attempt in range(ATTEMPTS):
             seen = await self.look(repo, kind, digest)
-            if seen.value is None and not seen.is_lost:
-                return attempt > 0  # by another request, or by this one, whose answer was lost
-            if await self.entries.bury(repo, kind, digest, seen):
-                return True
+            is_gone = seen.value is None and not seen.is_lost
+            if not is_gone and not await self.entries.bury(repo, kind, digest, seen):
+                continue
+            if not is_gone or seen.is_tombstone:
+                await self.promised.promise.run_out()
+            return not is_gone or attempt > 0  # by another request, or by this one, whose answer was lost
         raise overtaken(digest)
+
+    def forget(self, repo: RepositoryName, kind: Kind, digest: Digest) -> None:
+        """Read the record from the store the next time, because its bytes are damaged in memory or there."""
+        self.promised.forget((repo, kind, digest))
 
 
 def _blob(value: Value | None) -> BlobValue | None:

@@ -41,6 +41,9 @@ class Blobs:
         Clients ask this before they push a blob, which mostly does not exist yet. That takes one call, so a blob whose
         entry is lost counts as missing, too. When it is pushed again, it gets its entry.
         """
+        remembered = self.records.promised_blob(repo, digest)
+        if remembered is not None and is_whole(remembered, digest):
+            return remembered
 
         async def rely(reliance: Reliance) -> BlobValue | None:
             return await self.records.rely_on_blob(repo, digest, reliance, by_entry_alone=True)
@@ -65,6 +68,7 @@ class Blobs:
                 raise _unknown(digest)
             if is_whole(value, digest):
                 return value
+            self.records.forget(repo, "blobs", digest)
         raise self.damage.of_record(repo, digest)
 
     def open(

@@ -95,6 +95,7 @@ class Manifests:
     async def _undamaged(self, repo: RepositoryName, reference: Reference, digest: Digest, read: Read) -> Found:
         """Read bytes again that were not those that were pushed: from the same object, and a tag's from its record."""
         for place in (reference, digest):
+            self.records.forget(repo, "manifests", digest)
             found = await self._find(repo, place, read)
             if await _is_whole(found):
                 return found

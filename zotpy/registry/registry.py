@@ -8,6 +8,7 @@ from zotpy.bucket.hints import Hints
 from zotpy.bucket.keyring import Keyring
 from zotpy.bucket.layout import check_layout
 from zotpy.bucket.pointers import Pointers
+from zotpy.bucket.promised_entries import PromisedEntries
 from zotpy.bucket.records import Records
 from zotpy.bucket.tags import Tags
 from zotpy.cache.byte_cache import ByteCache, CacheEvents
@@ -56,18 +57,20 @@ async def open_registry(
     on_damage: Callable[[], None] = lambda: None,
     on_join: Callable[[], None] = lambda: None,
     cached: tuple[Shelf, CacheEvents] | None = None,
+    promised: PromisedEntries | None = None,
 ) -> Registry:
     """Check the bucket's layout, load its signing keys, and put the use cases together. Raises `LayoutError`.
 
     `on_read_back` is called with the length of each blob that is read back to learn its digest. `on_damage` is called
     for each blob whose data is found to be lost, `on_join` for each read that shares the call of another one. `cached`
-    are the files of the cache, and what is called when something happens to it.
+    are the files of the cache, and what is called when something happens to it. `promised` is the memory of entries;
+    without it, nothing is answered from memory, and no DELETE waits.
     """
     store = HeldStore(JoiningStore(store, on_join) if settings.storage.join_reads else store)
     holds = Holds()
     await check_layout(store)
     keyring = await Keyring.load(store)
-    records = Records(store, settings.gc)
+    records = Records(store, settings.gc, promised or PromisedEntries())
     hints = Hints(store, settings.gc)
     commits = Commit(store, records, hints, settings, Placing(store, hints, settings.gc, on_read_back))
     damage = Damage(store, records, hints, on_damage)
