@@ -1,6 +1,6 @@
 """The header `Authorization`: a name and a password (Basic, RFC 7617), or a token (Bearer, RFC 6750)."""
 
-import base64
+import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -37,8 +37,8 @@ def quoted(text: str) -> str:
     return f'"{text.translate(_QUOTED)}"'
 
 
-def read_authorization(headers: Sequence[str]) -> Credentials | Bearer | None:
-    """Read all `Authorization` headers of a request. `None`: the client has not said who they are.
+def read_authorization(headers: Sequence[str], client: str = "") -> Credentials | Bearer | None:
+    """Read all `Authorization` headers of a request of a client. `None`: the client has not said who they are.
 
     podman and skopeo send an empty name with an empty password if they have none. Raises `Unauthorized`.
     """
@@ -48,23 +48,24 @@ def read_authorization(headers: Sequence[str]) -> Credentials | Bearer | None:
         msg = "the request has more than one Authorization header: send one"
         raise Unauthorized(msg)
     scheme, _, encoded = headers[0].strip().partition(" ")
-    if scheme.lower() == "bearer":
+    scheme = scheme.lower()
+    if scheme == "bearer":
         return Bearer(encoded.strip())
-    if scheme.lower() == "basic":
-        return _credentials(encoded)
+    if scheme == "basic":
+        return _credentials(encoded.strip(), client)
     msg = "the Authorization header is of an unknown scheme: log in with a name and a password, or with a token"
     raise Unauthorized(msg)
 
 
-def _credentials(encoded: str) -> Credentials | None:
+def _credentials(encoded: str, client: str) -> Credentials | None:
     try:
-        name, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+        name, colon, password = binascii.a2b_base64(encoded, strict_mode=True).partition(b":")
         decoded = name.decode()
     except ValueError as error:
         raise _not_readable() from error
     if not colon or len(name) > LONGEST_NAME_BYTES:
         raise _not_readable()
-    return Credentials(decoded, password) if name or password else None
+    return Credentials(decoded, password, client) if name or password else None
 
 
 def _not_readable() -> Unauthorized:

@@ -78,6 +78,19 @@ class Hoped:
         return None
 
 
+@dataclass(slots=True)
+class Noted:
+    """It is asked whether a decision depends on conditions at all. What is decided meanwhile counts only if not."""
+
+    was_asked: bool = False
+
+    def refuses(self, conditions: Sequence[Condition], question: Question) -> str | None:
+        """Note that there are conditions."""
+        del conditions, question
+        self.was_asked = True
+        return None
+
+
 UNJUDGED, HOPED = Unjudged(), Hoped()
 
 

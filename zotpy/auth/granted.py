@@ -22,7 +22,7 @@ class Granted:
     @property
     def is_open(self) -> bool:
         """Say whether the caller may do everything everywhere, as an admin with all actions and no conditions may."""
-        return all(self.policies.is_admin(self.identity, action) for action in ON_REPOSITORIES)
+        return self.policies.may_everything(self.identity)
 
     def require(self, action: Action, repo: RepositoryName | None, reference: str = "") -> None:
         """Return if the caller may do this. Raises `Unauthorized` if they have not logged in, otherwise `Denied`."""
@@ -37,7 +37,7 @@ class Granted:
         when the tag is written: see `zotpy.web.push_rights`.
         """
         if repo is not None and action in ON_REPOSITORIES:  # what most requests ask
-            return self._decision(action, repo, reference).is_allowed
+            return self.policies.decide(self.identity, action, repo.text, reference, self.circumstances).is_allowed
         if action in {Action.CONNECT, Action.CATALOG} and repo is None:
             return bool(self.identity.name) or self.policies.admits_anonymous
         if action is Action.KEYS:

@@ -14,14 +14,20 @@ class LatestUsed(Generic[Answer]):
     _answers: OrderedDict[bytes, tuple[float, Answer]] = field(default_factory=OrderedDict, init=False, repr=False)
     """Each with the time until which it counts, the latest use last."""
 
-    def recall(self, digest: bytes, now: float) -> Answer | None:
-        """Return the answer. `None`: it was never kept, it was dropped, or its time is over."""
-        until, answer = self._answers.get(digest, (0.0, None))
-        if answer is None or until <= now:
-            self._answers.pop(digest, None)
+    def recall(self, digest: bytes, now: float, until: float | None = None) -> Answer | None:
+        """Return the answer. `None`: it was never kept, it was dropped, or its time is over.
+
+        With `until` it counts from now on until then.
+        """
+        if (kept := self._answers.get(digest)) is None:
             return None
+        if kept[0] <= now:
+            del self._answers[digest]
+            return None
+        if until is not None:
+            self._answers[digest] = until, kept[1]
         self._answers.move_to_end(digest)
-        return answer
+        return kept[1]
 
     def keep(self, digest: bytes, answer: Answer, until: float, most: int) -> None:
         """Keep an answer, and `most` of all of them."""

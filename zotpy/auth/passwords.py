@@ -39,7 +39,7 @@ class PasswordChecks:
     _places: Places = field(init=False)
     _turns: Turns = field(init=False)
     _background: Background = field(init=False)
-    _remembered: Remembered[bool] = field(init=False, repr=False)
+    _remembered: Remembered[Identity] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._places = Places(self.waiting, self.waiting if self.per_client is None else self.per_client)
@@ -49,7 +49,10 @@ class PasswordChecks:
 
     async def identify(self, credentials: Credentials) -> Identity | None:
         """Return the user, if these are good: see `zotpy.auth.authenticator.Authenticator`."""
-        return Identity(credentials.name, kind=KIND) if await self.are_good(credentials) else None
+        if (known := self._recall(credentials)) is not None:
+            return known
+        with self._places.place_for(credentials.client):
+            return await self._check(credentials)
 
     def note(self, identity: Identity) -> Mapping[str, object]:
         """Note which hash the user has: see `zotpy.auth.authenticator.Renewer`."""
@@ -68,23 +71,21 @@ class PasswordChecks:
         A user who does not exist costs as much as one who does. Raises `TooManyRequests` if too many others are being
         checked, or too many of this client, unless these credentials were good a while ago.
         """
-        if self._is_remembered(credentials):
-            return True
-        with self._places.place_for(credentials.client):
-            return await self._check(credentials)
+        return await self.identify(credentials) is not None
 
-    async def _check(self, credentials: Credentials) -> bool:
+    async def _check(self, credentials: Credentials) -> Identity | None:
         async with self._turns.turn_for(credentials.client):
-            if self._is_remembered(credentials):  # by another connection of the same client
-                return True
+            if (known := self._recall(credentials)) is not None:  # by another connection of the same client
+                return known
             users = self.users()
             stored = users.hashes.get(credentials.name)
             tried = stored or self._decoy(users, credentials.name)
             fits = tried is not None and await self._try(tried, credentials.password)
         if stored is None or not fits:
-            return False
-        self._remembered.keep(True, *_asked(credentials, stored))  # noqa: FBT003 - the answer
-        return True
+            return None
+        identity = Identity(credentials.name, kind=KIND)
+        self._remembered.keep(identity, *_asked(credentials, stored))
+        return identity
 
     async def _try(self, tried: PasswordHash, password: bytes) -> bool:
         """Check a password in a thread of low priority.
@@ -100,9 +101,10 @@ class PasswordChecks:
         hashes = list(users.hashes.values())
         return hashes[int.from_bytes(self._remembered.mac(name.encode())[:8], "big") % len(hashes)] if hashes else None
 
-    def _is_remembered(self, credentials: Credentials) -> bool:
+    def _recall(self, credentials: Credentials) -> Identity | None:
+        """Return the user, if these were good a while ago, and the user still has this hash."""
         stored = self.users().hashes.get(credentials.name)
-        return stored is not None and bool(self._remembered.renew(*_asked(credentials, stored)))
+        return None if stored is None else self._remembered.renew(*_asked(credentials, stored))
 
 
 def _fingerprint(stored: PasswordHash) -> str:

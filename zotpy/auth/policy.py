@@ -12,14 +12,14 @@ from functools import lru_cache
 
 from zotpy.auth.actions import Action
 from zotpy.auth.claims import Names, joined
-from zotpy.auth.conditions import UNJUDGED, Circumstances, Condition, Question
+from zotpy.auth.conditions import UNJUDGED, Circumstances, Condition, Noted, Question
 from zotpy.auth.decision import Decision, Grantor
 from zotpy.auth.permission import Identity
 from zotpy.cel.environments import of_request
 from zotpy.settings import AccessSettings, ConditionSettings, GrantSettings, RuleSettings
 
 REMEMBERED = 4096
-"""For how many names of repositories a replica remembers which pattern counts."""
+"""For how many names of repositories a replica remembers which pattern counts, and how many decisions it remembers."""
 ON_REPOSITORIES = frozenset({Action.READ, Action.CREATE, Action.UPDATE, Action.DELETE})
 """What policies grant."""
 
@@ -46,6 +46,12 @@ class Policies:
         """Whether a condition reads which groups a user is in, with or without a name."""
         self.rule_of = lru_cache(REMEMBERED)(self._rule_of)
         """Return the rule of the longest pattern that matches the name of a repository; `None`: none does."""
+        self.lasting = lru_cache(REMEMBERED)(self._lasting)
+        """Return what these rules decide for a name, its groups, an action and a repository whenever it is asked.
+
+        `None`: that depends on conditions, so it must not be remembered.
+        """
+        self._has_open_admin = settings.admin.actions >= ON_REPOSITORIES and not settings.admin.conditions
 
     def _rule_of(self, name: str) -> RuleSettings | None:
         return next((rule for rule in self.settings.rules if rule.names.match(name)), None)
@@ -67,6 +73,17 @@ class Policies:
         `reference` is the tag or digest that it is about. `circumstances` judge the conditions of policies; without any
         no condition is fulfilled.
         """
+        lasting = self.lasting(identity.name, identity.groups & self.named_groups, action, name)
+        return lasting or self._decide(identity, action, name, reference, circumstances)
+
+    def _lasting(self, user: str, groups: frozenset[str], action: Action, name: str) -> Decision | None:
+        noted = Noted()
+        decision = self._decide(Identity(user, groups), action, name, "", noted)
+        return None if noted.was_asked else decision
+
+    def _decide(
+        self, identity: Identity, action: Action, name: str, reference: str, circumstances: Circumstances
+    ) -> Decision:
         rule = self.rule_of(name)
         pattern = None if rule is None else rule.pattern
         asked = identity, action, name, reference
@@ -105,6 +122,10 @@ class Policies:
         if action not in self.settings.admin.actions or not self._names_admin(identity):
             return False
         return self._refuses(self.settings.admin, circumstances, (identity, action, name, reference)) is None
+
+    def may_everything(self, identity: Identity) -> bool:
+        """Say whether the `adminPolicy` grants a caller all actions in every repository, without conditions."""
+        return self._has_open_admin and self._names_admin(identity)
 
     def _names_admin(self, identity: Identity) -> bool:
         """Say whether the `adminPolicy` names a caller, whatever it grants."""

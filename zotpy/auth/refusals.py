@@ -1,13 +1,10 @@
 """Refusals of wrong credentials, which are held back for a while (`http.auth.failDelay`), so that guesses take long."""
 
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from types import TracebackType
 
 import trio
 
 from zotpy.auth.places import Places
-from zotpy.core.errors import Unauthorized
 
 
 @dataclass(slots=True)
@@ -30,31 +27,8 @@ class Refusals:
         """How many are held back now."""
         return self._places.taken
 
-    def held_back(self, client: str = "") -> AbstractAsyncContextManager[None]:
-        """Hold back an `Unauthorized` of the block. Raises `TooManyRequests` in its place if too many are."""
-        return _HeldBack(self, client)
-
     async def hold(self, client: str) -> None:
         """Wait as long as a refusal of this client is held back. Raises `TooManyRequests` at once if too many are."""
         if self.delay_s:
             with self._places.place_for(client):
                 await trio.sleep(self.delay_s)
-
-
-class _HeldBack:
-    """It is no generator, which would take a tenth of what a login costs a request."""
-
-    __slots__ = ("_client", "_refusals")
-
-    def __init__(self, refusals: Refusals, client: str) -> None:
-        self._refusals = refusals
-        self._client = client
-
-    async def __aenter__(self) -> None:
-        pass
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if isinstance(error, Unauthorized):
-            await self._refusals.hold(self._client)

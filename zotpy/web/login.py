@@ -73,9 +73,9 @@ class Login:
 
     async def caller(self, request: BoundedRequest) -> Identity:
         """Return who makes a request; `ANONYMOUS` without credentials. Raises as `admit`."""
-        shown = read_authorization(request.headers.getlist("Authorization"))
+        shown = read_authorization(request.headers.getlist("Authorization"), request.reached.client)
         if isinstance(shown, Credentials):
-            return await self.identify(Credentials(shown.name, shown.password, request.reached.client))
+            return await self.identify(shown)
         if isinstance(shown, Bearer):
             return await self.read(shown.token, continues=request.route == UPLOAD)
         for recognizer in self.recognizers:
@@ -85,12 +85,15 @@ class Login:
 
     async def identify(self, credentials: Credentials) -> Identity:
         """Return who has a name and a password. Raises `Unauthorized`, `TooManyRequests`, `Unavailable`."""
-        async with self.refusals.held_back(credentials.client):
+        try:
             for authenticator in self.authenticators:
                 if (identity := await authenticator.identify(credentials)) is not None:
                     return identity
             msg = "the user name or the password is wrong: log in again"
-            raise Unauthorized(msg)
+            raise Unauthorized(msg)  # noqa: TRY301 - held back as those of the authenticators
+        except Unauthorized:
+            await self.refusals.hold(credentials.client)
+            raise
 
     async def read(self, token: str, *, continues: bool = False) -> Identity:
         """Return who has a token. Raises `TokenInvalid`, `TooManyRequests`, `Unavailable`.

@@ -16,6 +16,7 @@ from zotpy.auth.passwords import PasswordChecks
 from zotpy.auth.places import Places, client_of
 from zotpy.auth.refusals import Refusals
 from zotpy.core.errors import TooManyRequests, Unauthorized
+from zotpy.web.login import Login
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -94,9 +95,7 @@ async def test_guesses_of_one_client_keep_nobody_else_out(monkeypatch: pytest.Mo
 
 async def be_refused(refusals: Refusals, client: str) -> None:
     """Log in with a wrong password."""
-    async with refusals.held_back(client):
-        msg = "wrong"
-        raise Unauthorized(msg)
+    await Login(refusals=refusals).identify(Credentials("alice", b"wrong", client))
 
 
 async def test_refusals_of_one_client_keep_nobody_elses_back(autojump_clock: MockClock) -> None:

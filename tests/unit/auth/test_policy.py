@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.auth.rules import ALICE, ANONYMOUS, BOB, grant, policies
 from zotpy.auth.actions import Action
 from zotpy.auth.claims import Claims
-from zotpy.auth.conditions import Facts, Judge
+from zotpy.auth.conditions import Condition, Facts, Judge, Question, Unjudged
 from zotpy.auth.decision import Decision, Grantor
 from zotpy.auth.granted import Granted
 from zotpy.auth.permission import Identity
@@ -23,7 +23,7 @@ from zotpy.core.names import RepositoryName, Tag
 from zotpy.settings import AccessSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 CAROL = Identity("carol", frozenset({"testers"}), "ldap")
 ADMIN = Identity("root", kind="htpasswd")
@@ -145,6 +145,29 @@ def test_remembered_names_are_bounded() -> None:
     for number in range(REMEMBERED + 100):
         rules.decide(ALICE, Action.READ, f"prod/app{number}")
     assert rules.rule_of.cache_info().currsize == REMEMBERED
+    assert rules.lasting.cache_info().currsize == REMEMBERED
+
+
+def test_a_decision_without_conditions_is_made_once() -> None:
+    """A push asks the same of each of its requests. What a tag or a claim has to do with, it asks anew."""
+    when = [{"expression": "req.tag == 'v1'"}]
+    rules = policies(repositories={"**": {"policies": [grant("read", users="alice bob")]}, "if/*": {
+        "policies": [{**grant("read", users="alice"), "conditions": when}]}})  # fmt: skip
+    asked: list[str] = []
+
+    class Counting(Unjudged):
+        def refuses(self, conditions: Sequence[Condition], question: Question) -> str | None:
+            asked.append(question.reference)
+            return super().refuses(conditions, question)
+
+    for tag in ("v1", "v2", "v1"):
+        assert rules.decide(ALICE, Action.READ, "app", tag, Counting()).is_allowed
+        assert not rules.decide(ALICE, Action.READ, "if/app", tag, Counting()).is_allowed
+    assert asked == ["v1", "v2", "v1"]
+    assert rules.lasting.cache_info().misses == 2
+    assert rules.decide(Identity("bob", frozenset({"unnamed"})), Action.READ, "app").is_allowed
+    assert rules.decide(Identity("bob", frozenset({"other"})), Action.READ, "app").is_allowed
+    assert rules.lasting.cache_info().misses == 3, "groups that no rule names decide nothing"
 
 
 def test_metrics_need_their_own_words() -> None:
@@ -230,17 +253,25 @@ def fulfilled(section: Any, policy: Any, caller: Identity, asked: tuple[str, str
     return all(CONDITIONS[each["expression"]](facts) for each in policy["conditions"])
 
 
-@given(
-    sections,
+questions = st.tuples(
     callers,
     st.sampled_from(ACTIONS),
     st.sampled_from(["x", "xy", "y", "x/y", "x/y/z", "x/y/z/q", "z"]),
     st.sampled_from(["", "v1", "latest", "sha256:44136fa3"]),
 )
-def test_decisions_are_those_of_zots_words(
-    section: Any, caller: Identity, action: str, name: str, reference: str
-) -> None:
-    """A model that says in a few lines what zot's documentation says decides the same."""
+
+
+@given(sections, st.lists(questions, min_size=1, max_size=6))
+def test_decisions_are_those_of_zots_words(section: Any, asked: list[tuple[Identity, str, str, str]]) -> None:
+    """A model that says in a few lines what zot's documentation says decides the same, whatever was asked before."""
+    rules = Policies(read_access_control(section))
+    for caller, action, name, reference in [*asked, *asked]:
+        decided = rules.decide(caller, Action(action), name, reference, Judge(Facts))
+        assert decided.is_allowed == is_granted_by_the_words(section, caller, action, name, reference)
+
+
+def is_granted_by_the_words(section: Any, caller: Identity, action: str, name: str, reference: str) -> bool:
+    """Say what zot's documentation says."""
     matching = [pattern for pattern in section["repositories"] if MATCHES[pattern](name)]
     repository = section["repositories"][max(matching, key=len)] if matching else {}
     groups = {*caller.groups, *(group for group, of in section["groups"].items() if caller.name in of["users"])}
@@ -250,13 +281,11 @@ def test_decisions_are_those_of_zots_words(
         is_meant = bool(caller.name and who and action in policy["actions"])
         return is_meant and fulfilled(section, policy, caller, (action, name, reference))
 
-    expected = (
+    return (
         any(has(policy) for policy in repository.get("policies", []))
         or action in repository.get("defaultPolicy" if caller.name else "anonymousPolicy", [])
         or has(section["adminPolicy"])
     )
-    decided = Policies(read_access_control(section)).decide(caller, Action(action), name, reference, Judge(Facts))
-    assert decided.is_allowed == expected
 
 
 @given(

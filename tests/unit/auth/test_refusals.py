@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from zotpy.auth.basic import Credentials
+from zotpy.auth.permission import Identity
 from zotpy.auth.refusals import Refusals
 from zotpy.core.errors import Denied, RegistryError, TooManyRequests, Unauthorized
+from zotpy.web.login import Login
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
 
 
-async def guess(refusals: Refusals, error: type[RegistryError] = Unauthorized) -> None:
-    """Log in, and fail."""
-    async with refusals.held_back():
-        msg = "wrong"
-        raise error(msg)
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A kind of login that answers every password in the same way."""
+
+    error: type[RegistryError] | None
+
+    async def identify(self, credentials: Credentials) -> Identity | None:
+        """Let everybody in, or nobody."""
+        if self.error is not None:
+            msg = "wrong"
+            raise self.error(msg)
+        return Identity(credentials.name)
+
+
+async def guess(refusals: Refusals, error: type[RegistryError] | None = Unauthorized) -> None:
+    """Log in, and fail, unless there is no error."""
+    await Login([Answers(error)], refusals=refusals).identify(Credentials("alice", b"secret"))
 
 
 async def test_refusals_are_held_back_a_bounded_number_at_once(autojump_clock: MockClock) -> None:
@@ -49,8 +65,7 @@ async def test_what_is_no_refusal_is_not_held_back(autojump_clock: MockClock) ->
         nursery.start_soon(_swallow, refusals)
         await wait_all_tasks_blocked()
         began = trio.current_time()
-        async with refusals.held_back():
-            pass
+        await guess(refusals, None)
         with pytest.raises(Denied):
             await guess(refusals, Denied)
         assert trio.current_time() == began
