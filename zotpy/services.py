@@ -22,6 +22,33 @@ class Service:
     """A drain does not wait for it: it is cancelled when the drain begins."""
 
 
+class LongWork:
+    """Work that may outlive the request that asks for it: it runs in a nursery of the process."""
+
+    def __init__(self) -> None:
+        """Begin nothing before `run`."""
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self) -> None:
+        """Let work run until this is cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether `run` is under way."""
+        return self._nursery is not None
+
+    def begin(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Begin some work, which raises no `Exception`. Call it only if it `may_begin`."""
+        assert self._nursery is not None  # noqa: S101 - see above
+        self._nursery.start_soon(work)
+
+
 async def run_beside(services: Sequence[Service], main: Callable[[Callable[[], None]], Awaitable[object]]) -> None:
     """Run `main` with all services beside it. When it ends, let them finish one after another, and cancel them.
 

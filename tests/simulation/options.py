@@ -18,6 +18,7 @@ SIMULATED = (
     "zotpy/core",
     "zotpy/memory",
     "zotpy/registry",
+    "zotpy/services.py",
     "zotpy/settings",
     "zotpy/store",
 )

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "zotpy.concurrency": "zotpy.core zotpy.store structlog trio",
     "zotpy.memory": "zotpy.core trio",
     "zotpy.bucket": "zotpy.concurrency zotpy.core zotpy.memory zotpy.settings zotpy.store structlog trio",
-    "zotpy.cache": "zotpy.core zotpy.memory zotpy.settings structlog trio",
+    "zotpy.cache": "zotpy.core zotpy.memory zotpy.services zotpy.settings structlog trio",
     "zotpy.registry.pushing": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.settings zotpy.store "
     "structlog trio",
     "zotpy.registry": "zotpy.bucket zotpy.cache zotpy.concurrency zotpy.core zotpy.memory zotpy.registry.pushing "
@@ -44,8 +44,8 @@ MAY_IMPORT = {
     "zotpy.upstream": "zotpy.core zotpy.settings httpx trio",
     "zotpy.web": "zotpy.auth zotpy.bell zotpy.bucket zotpy.concurrency zotpy.core zotpy.http zotpy.http.server "
     "zotpy.memory zotpy.mirror zotpy.registry zotpy.registry.pushing zotpy.store quart quart_trio structlog trio",
-    "zotpy.mirror": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.registry zotpy.settings zotpy.store "
-    "zotpy.upstream structlog trio",
+    "zotpy.mirror": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.registry zotpy.services "
+    "zotpy.settings zotpy.store zotpy.upstream structlog trio",
     "zotpy.telemetry": "zotpy zotpy.bell zotpy.libraries zotpy.memory zotpy.release zotpy.store prometheus_client "
     "structlog trio",
     "zotpy.restarts": "",

@@ -22,6 +22,7 @@ from zotpy.cache.verifying import Verification
 from zotpy.core.digests import Digest
 from zotpy.core.ranges import Span
 from zotpy.memory.readers import Readers, Turn
+from zotpy.services import LongWork
 
 MOST_FILLINGS = 16
 """How many downloads are under way at once: each holds some MiB beside the memory budget."""
@@ -68,18 +69,13 @@ class ByteCache:
         self._fillings: dict[str, Filling] = {}
         self._verifications: dict[CachedFile, Verification] = {}
         self._open_files = OpenFiles(shelf, self.failed)
-        self._nursery: trio.Nursery | None = None
+        self._work = LongWork()
         self._paused_until = -1.0
         self._is_failing = False
 
     async def keep_filling(self) -> None:
         """Run the downloads, and the comparisons of what they brought, until cancelled."""
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            try:
-                await trio.sleep_forever()
-            finally:
-                self._nursery = None
+        await self._work.run()
 
     @asynccontextmanager
     async def open(
@@ -138,10 +134,10 @@ class ByteCache:
     def _verify(self, file: CachedFile, digest: Digest) -> Verification | None:
         """Have a file compared with its digest. `None`: the process is about to end."""
         verification = self._verifications.get(file)
-        if verification is None and self._nursery is not None:
+        if verification is None and self._work.may_begin:
             verification = self._verifications[file] = Verification(self.shelf, file, digest)
             file.users += 1
-            self._nursery.start_soon(self._run_verification, verification)
+            self._work.begin(partial(self._run_verification, verification))
         return verification
 
     async def _run_verification(self, verification: Verification) -> None:
@@ -163,7 +159,7 @@ class ByteCache:
     def _begin(self, wanted: Wanted, source: Source) -> Filling | None:
         """Begin a download, if there is room for one."""
         if (
-            self._nursery is None
+            not self._work.may_begin
             or len(self._fillings) >= MOST_FILLINGS
             or trio.current_time() < self._paused_until
             or not self.shelf.can_hold(wanted.data_id, wanted.size_bytes)
@@ -176,7 +172,7 @@ class ByteCache:
         filling = Filling(self.shelf, CachedFile(wanted.data_id, wanted.size_bytes))
         self._fillings[wanted.data_id] = filling
         filling.file.users += 1
-        self._nursery.start_soon(self._fill, filling, source, evicted)
+        self._work.begin(partial(self._fill, filling, source, evicted))
         return filling
 
     async def _fill(self, filling: Filling, source: Source, evicted: list[CachedFile]) -> None:

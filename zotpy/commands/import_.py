@@ -2,17 +2,10 @@
 
 import argparse
 import re
-import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from zotpy.commands.arguments import add_bucket_arguments
-
-if TYPE_CHECKING:
-    from zotpy.importing.jobs import Job
-    from zotpy.importing.tally import Tally
-    from zotpy.settings import Settings
 
 _DESCRIPTION = """Copy repositories into the registry, while its replicas serve and the source may change.
 
@@ -92,44 +85,7 @@ def _rate(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from zotpy.commands.copied import tell  # noqa: PLC0415 - what `--help` does without
-    from zotpy.commands.shared import look_at_bucket, read_settings  # noqa: PLC0415 - the same
-    from zotpy.config import ConfigError  # noqa: PLC0415 - the same
+    from zotpy.commands.copying import copy  # noqa: PLC0415 - what `--help` does without
     from zotpy.importing.jobs import plan  # noqa: PLC0415 - the same
-    from zotpy.importing.tally import Tally  # noqa: PLC0415 - the same
 
-    settings = read_settings(options, {})
-    try:
-        jobs = plan(options, settings)
-    except ValueError as error:
-        raise ConfigError([str(error)]) from error
-    tally = Tally()
-    done = None
-    try:
-        done = look_at_bucket(partial(_import, settings, jobs, tally))
-    finally:  # what was copied, before the store failed or the user pressed Ctrl-C
-        tell(tally, as_json=options.json)
-    return 0 if done and not tally.problems else 1
-
-
-async def _import(settings: "Settings", jobs: "list[Job]", tally: "Tally") -> bool:
-    """Do all jobs, and say whether the sources answered to the end."""
-    from zotpy.auth.grants import Grants  # noqa: PLC0415
-    from zotpy.commands.progress import shown  # noqa: PLC0415
-    from zotpy.importing.importer import SourceGone  # noqa: PLC0415
-    from zotpy.importing.target import open_target  # noqa: PLC0415
-    from zotpy.upstream import UpstreamError  # noqa: PLC0415
-
-    is_immutable = Grants(settings.http.access).is_immutable
-    async with open_target(settings) as registry:
-
-        async def do_all() -> bool:
-            for job in jobs:
-                try:
-                    await job.run(registry, is_immutable, tally)
-                except (UpstreamError, SourceGone) as error:
-                    print(f"zotpy: {job.title}: {error}", file=sys.stderr)  # noqa: T201 - said at the terminal
-                    return False
-            return True
-
-        return await shown(tally, do_all)
+    return copy(options, partial(plan, options), goes_on=False)

@@ -38,6 +38,11 @@ class Job:
     tree: Settings | None = None
     """Where a zot keeps its images."""
 
+    async def is_due(self, registry: Registry) -> bool:
+        """See `zotpy.importing.run.Job`: an import is always due."""
+        del registry
+        return True
+
     async def run(self, registry: Registry, is_immutable: IsImmutable, tally: Tally) -> None:
         """Copy it. Raises `UpstreamError`, `SourceGone`, `StoreError`."""
         at_once = self.upstream.requests_in_flight

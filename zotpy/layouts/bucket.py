@@ -6,14 +6,13 @@ where the bytes are. Without that database they are found by their digest: some 
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Self
 
 import trio
 
 from zotpy.core.digests import Digest
 from zotpy.layouts.source import GLOBAL, HIDDEN, LayoutSource, is_name
 from zotpy.store.interface import KeyMissing, Listed, Store, StoreError
-from zotpy.upstream import BlobStream, NotAtUpstream, UpstreamBroken, UpstreamUnavailable
+from zotpy.upstream import BlobStream, NotAtUpstream, PieceIterator, UpstreamBroken, UpstreamUnavailable
 
 PAGE = 1000
 MOST_OBJECTS = 5_000_000
@@ -114,19 +113,12 @@ class BucketFiles:
         return found
 
 
-class _Stream:
+class _Stream(PieceIterator):
     """See `zotpy.upstream.BlobStream`."""
 
     def __init__(self, pieces: AsyncIterator[bytes] | None, length: int) -> None:
-        self.length: int | None = length
+        super().__init__(length)
         self._pieces = pieces
-
-    def pieces(self) -> Self:
-        """Return the iterator."""
-        return self
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> bytes:
         if self._pieces is None:

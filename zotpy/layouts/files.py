@@ -9,12 +9,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, TypeVar
 
 import trio
 
 from zotpy.core.units import KIB
-from zotpy.upstream import BlobStream, NotAtUpstream, UpstreamBroken
+from zotpy.upstream import BlobStream, NotAtUpstream, PieceIterator, UpstreamBroken
 
 T = TypeVar("T")
 PIECE_BYTES = 256 * KIB
@@ -76,21 +76,14 @@ class _Found:
             os.close(descriptor)
 
 
-class _Stream:
+class _Stream(PieceIterator):
     """See `zotpy.upstream.BlobStream`."""
 
     def __init__(self, descriptor: int, place: _Place, path: str) -> None:
-        self.length: int | None = place.length
+        super().__init__(place.length)
         self._descriptor = descriptor
         self._position, self._end = place.start, place.start + place.length
         self._path = path
-
-    def pieces(self) -> Self:
-        """Return the iterator."""
-        return self
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> bytes:
         if self._position >= self._end:

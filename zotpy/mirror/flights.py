@@ -2,11 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Hashable
 from copy import copy
+from functools import partial
 from typing import Generic, TypeVar
 
 import trio
 
 from zotpy.core.errors import TooManyRequests, Unavailable
+from zotpy.services import LongWork
 
 MOST = 1000
 """How many different things may be under way or wait for their turn in one replica."""
@@ -14,32 +16,27 @@ T = TypeVar("T")
 
 
 class Tasks:
-    """The nursery of the process for such work."""
+    """Such work, as much at once as a replica may do."""
 
     def __init__(self) -> None:
         """Begin nothing before `run`."""
-        self._nursery: trio.Nursery | None = None
+        self._work = LongWork()
         self._count = 0
 
     async def run(self) -> None:
         """Let work run until this is cancelled."""
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            try:
-                await trio.sleep_forever()
-            finally:
-                self._nursery = None
+        await self._work.run()
 
     def start(self, work: Callable[[], Awaitable[object]]) -> None:
         """Begin some work, which raises no `Exception`. Raises `TooManyRequests`, `Unavailable`."""
-        if self._nursery is None:
+        if not self._work.may_begin:
             msg = "this replica is starting or stopping: try again"
             raise Unavailable(msg)
         if self._count >= MOST:
             msg = f"this replica already fetches {MOST} manifests and blobs from other registries: try again"
             raise TooManyRequests(msg)
         self._count += 1
-        self._nursery.start_soon(self._do, work)
+        self._work.begin(partial(self._do, work))
 
     async def _do(self, work: Callable[[], Awaitable[object]]) -> None:
         try:

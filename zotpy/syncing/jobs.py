@@ -30,6 +30,8 @@ class Job:
 
     settings: MirrorSettings
     registry: MirroredRegistry
+    once_in_its_interval: bool = False
+    """It is due only if `pollInterval` has passed since a run came to its end."""
 
     @property
     def title(self) -> str:
@@ -42,7 +44,9 @@ class Job:
         return Digest.of(repr((self.registry.urls, self.registry.content)).encode())
 
     async def is_due(self, here: Registry) -> bool:
-        """Say whether `pollInterval` has passed since a run came to its end, by the store's clock."""
+        """Say whether to copy now, by the store's clock."""
+        if not self.once_in_its_interval:
+            return True
         copied_s = await Checks(here.store).copied_s(self._content)
         return copied_s is None or copied_s >= (self.registry.poll_interval_s or 0.0)
 
@@ -81,13 +85,13 @@ class Job:
         await Importer(source, copier, MirroredChoice(registry), tally, at_once, registry.timeout_s).run()
 
 
-def plan(settings: MirrorSettings, wanted: Sequence[str]) -> list[Job]:
+def plan(settings: MirrorSettings, wanted: Sequence[str], *, only_due: bool = False) -> list[Job]:
     """Return what is copied: the registries that are named, or else those that have a `pollInterval`.
 
-    Raises `ValueError` with a sentence that says what is wrong.
+    If `only_due`, each is due once in its interval. Raises `ValueError` with a sentence that says what is wrong.
     """
     chosen = [_named(settings, text) for text in wanted] if wanted else settings.polled
-    return [Job(settings, registry) for registry in dict.fromkeys(chosen)]
+    return [Job(settings, registry, only_due) for registry in dict.fromkeys(chosen)]
 
 
 def _named(settings: MirrorSettings, text: str) -> MirroredRegistry:

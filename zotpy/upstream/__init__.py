@@ -4,7 +4,7 @@ It never hands on a manifest that does not have its digest. The bytes of a blob 
 has to do that anyway.
 """
 
-from zotpy.upstream.answers import BlobStream, ManifestBody, ManifestHead
+from zotpy.upstream.answers import BlobStream, ManifestBody, ManifestHead, PieceIterator
 from zotpy.upstream.errors import NotAtUpstream, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamUnavailable
 from zotpy.upstream.registry import UpstreamRegistry, open_upstream
 
@@ -13,6 +13,7 @@ __all__ = [
     "ManifestBody",
     "ManifestHead",
     "NotAtUpstream",
+    "PieceIterator",
     "UpstreamBroken",
     "UpstreamError",
     "UpstreamRefused",

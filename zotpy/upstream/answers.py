@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from zotpy.core.digests import Digest
 
@@ -53,3 +53,15 @@ class BlobStream(Protocol):
         `UpstreamUnavailable`, `UpstreamBroken`.
         """
         ...
+
+
+class PieceIterator(AsyncIterator[bytes]):
+    """A `BlobStream` that iterates over its own pieces."""
+
+    def __init__(self, length: int | None) -> None:
+        """`length` is that of the whole blob in bytes; `None`: it is not known yet."""
+        self.length = length
+
+    def pieces(self) -> Self:
+        """Return the iterator."""
+        return self

@@ -2,12 +2,12 @@
 
 import re
 from http import HTTPStatus
-from typing import Self
 
 import httpx
 import trio
 
 from zotpy.core.units import KIB, MIB
+from zotpy.upstream.answers import PieceIterator
 from zotpy.upstream.bodies import Body
 from zotpy.upstream.errors import UpstreamBroken, UpstreamUnavailable
 from zotpy.upstream.host import Request, UpstreamHost
@@ -20,12 +20,12 @@ PROGRESS_BYTES = 8 * MIB
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
 
-class BlobReader:
+class BlobReader(PieceIterator):
     """See `zotpy.upstream.answers.BlobStream`. Each piece has at most 64 KiB, as httpx reads them."""
 
     def __init__(self, host: UpstreamHost, request: Request, start: int) -> None:
         """Ask nobody yet. `start` is the first byte that is wanted."""
-        self.length: int | None = None
+        super().__init__(None)
         self._host = host
         self._request = request
         self._position = start
@@ -38,13 +38,6 @@ class BlobReader:
         """How long the last bytes took to come, and how many they are; less than `PACE_BYTES`."""
         self._come = 0
         """How many bytes came since the last interruption."""
-
-    def pieces(self) -> Self:
-        """Return the iterator."""
-        return self
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> bytes:
         while True:

@@ -1,5 +1,6 @@
 """What handlers answer with."""
 
+import json
 from collections.abc import Mapping
 
 from quart import Response
@@ -34,3 +35,13 @@ class Answer(Response):
             data = body.encode() if isinstance(body, str) else body
             whole.setdefault("Content-Length", str(len(data)))
             super().__init__(in_memory(data), status, whole)
+
+
+def json_answer(
+    document: Mapping[str, object],
+    status: int = 200,
+    headers: Mapping[str, str] = _NONE,
+    content_type: str = "application/json",
+) -> Answer:
+    """Answer with a document as JSON, of which `content_type` may be a special kind."""
+    return Answer(json.dumps(document), status, headers, content_type=content_type)

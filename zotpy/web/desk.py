@@ -5,7 +5,6 @@ POST is a form of OAuth 2: `grant_type=password` with `username` and `password`,
 may have a token of another issuer instead. The answer is the same for all.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ from zotpy.auth.scopes import CATALOG, EVERYTHING, ON_REPOSITORIES, REGISTRY, RE
 from zotpy.auth.tokens import Tokens
 from zotpy.core.errors import NameInvalid, Unauthorized
 from zotpy.core.names import RepositoryName
-from zotpy.web.answers import Answer
+from zotpy.web.answers import json_answer
 from zotpy.web.bodies import read_whole
 from zotpy.web.call import Call
 from zotpy.web.challenges import TOKEN_PATH
@@ -117,7 +116,7 @@ class Desk:
             "issued_at": issued_at,
             **({} if refresh is None else {"refresh_token": refresh}),
         }
-        return Answer(json.dumps(document), 200, HEADERS, content_type="application/json")
+        return json_answer(document, 200, HEADERS)
 
 
 def _exchangeable(identity: Identity) -> Identity:

@@ -14,7 +14,7 @@ from zotpy.bucket.api_keys import ApiKeys
 from zotpy.bucket.key_uses import KeyUses
 from zotpy.core.api_keys import ApiKey, digest_of, new_key, read_id
 from zotpy.core.errors import Denied
-from zotpy.web.answers import Answer
+from zotpy.web.answers import json_answer
 from zotpy.web.bodies import read_whole
 from zotpy.web.call import Call
 from zotpy.web.errors import FormInvalid, FormTooLong, KeyUnknown
@@ -61,14 +61,14 @@ class KeyDesk:
         key = new_key(who.name)
         api_key = ApiKey(digest_of(key), who.name, who.groups, label, scopes, now, expires, creator)
         await self.api_keys.add(api_key)
-        return _json(201, {**_shown(api_key, now, None), "apiKey": key})
+        return json_answer({**_shown(api_key, now, None), "apiKey": key}, 201, HEADERS)
 
     async def show(self, call: Call) -> Response:
         """GET: list the keys of the caller and when each was last used, without the keys themselves."""
         found = await self.api_keys.of_owner(call.identity.name, self.most)
         used, now = await self.uses.of_owner(call.identity.name), self.clock()
         ordered = sorted(found, key=lambda each: (each.created, each.uuid))
-        return _json(200, {"apiKeys": [_shown(each, now, used.get(each.key_id)) for each in ordered]})
+        return json_answer({"apiKeys": [_shown(each, now, used.get(each.key_id)) for each in ordered]}, 200, HEADERS)
 
     async def revoke(self, call: Call) -> Response:
         """DELETE: revoke the key `?id=` of the caller."""
@@ -80,7 +80,7 @@ class KeyDesk:
             msg = f"{call.identity.name} has no API key with this id"
             raise KeyUnknown(msg)
         await self.uses.forget(call.identity.name, key_id)
-        return _json(200, {})
+        return json_answer({}, 200, HEADERS)
 
 
 async def _read_body(call: Call) -> Mapping[str, Any]:
@@ -145,7 +145,3 @@ def _shown(api_key: ApiKey, now: datetime, used: datetime | None) -> dict[str, o
 
 def _time(time: datetime) -> str:
     return time.isoformat().replace("+00:00", "Z")
-
-
-def _json(status: int, document: Mapping[str, object]) -> Response:
-    return Answer(json.dumps(document), status, HEADERS, content_type="application/json")

@@ -1,8 +1,5 @@
 """Lists: tags, referrers, catalog, and the API's presence (OCI distribution spec, end-1, 8a, 8b and 12)."""
 
-import json
-from typing import Any
-
 from quart import Response
 
 from zotpy.auth.actions import Action
@@ -10,14 +7,14 @@ from zotpy.core.digests import Digest
 from zotpy.core.manifest_facts import OCI_INDEX
 from zotpy.core.names import RepositoryName
 from zotpy.core.paging import next_link, parse_page_size
-from zotpy.web.answers import Answer
+from zotpy.web.answers import json_answer
 from zotpy.web.call import Call
 
 
 async def ping(call: Call) -> Response:
     """GET /v2/: the registry has the API."""
     del call
-    return _json({})
+    return json_answer({})
 
 
 async def tags(call: Call) -> Response:
@@ -25,7 +22,7 @@ async def tags(call: Call) -> Response:
     repo, request = call.repo, call.request
     n = parse_page_size(request.args.get("n"))
     page = await call.registry.lists.tags(repo, n, request.args.get("last", ""), call.hold())
-    response = _json({"name": call.told(repo.text), "tags": list(page.names)})
+    response = json_answer({"name": call.told(repo.text), "tags": list(page.names)})
     if page.more:
         path = call.path(f"/v2/{repo}/tags/list")
         response.headers["Link"] = next_link(path, {"n": page.size, "last": page.names[-1]})
@@ -42,7 +39,7 @@ async def catalog(call: Call) -> Response:
         return permission.allows(Action.CATALOG, RepositoryName(name))
 
     page = await call.registry.lists.catalog(n, last, call.hold(), None if permission.is_open else shows)
-    response = _json({"repositories": [call.told(name) for name in page.names]})
+    response = json_answer({"repositories": [call.told(name) for name in page.names]})
     if page.more:
         response.headers["Link"] = next_link(
             call.path("/v2/_catalog"), {"n": page.size, "last": call.told(page.names[-1])}
@@ -59,14 +56,10 @@ async def referrers(call: Call) -> Response:
         await call.context.mirror.refer(repo, subject)
     page = await call.registry.lists.referrers(repo, subject, artifact_type, last, call.hold())
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(page.descriptors)}
-    response = _json(index, OCI_INDEX)
+    response = json_answer(index, content_type=OCI_INDEX)
     if artifact_type is not None:
         response.headers["OCI-Filters-Applied"] = "artifactType"
     if page.last is not None:
         path = call.path(f"/v2/{repo}/referrers/{subject}")
         response.headers["Link"] = next_link(path, {"artifactType": artifact_type, "last": page.last})
     return response
-
-
-def _json(document: dict[str, Any], content_type: str = "application/json") -> Response:
-    return Answer(json.dumps(document), 200, content_type=content_type)

@@ -268,17 +268,18 @@ async def test_the_next_address_is_asked(store: MemoryStore) -> None:
 
 
 async def test_a_registry_is_due_once_in_its_interval() -> None:
-    """By the store's clock, after a run that came to its end. Other content is due at once."""
+    """By the store's clock, after a run that came to its end. Other content is due at once, and so is all if asked."""
     clock = Clock()
     registry = await open_replica(MemoryStore(clock))
     async with running() as upstream:
         list_tags(upstream)
         settings = mirrored(upstream.url, poll_interval_s=600.0)
-        job = Job(MirrorSettings(registries=(settings,)), settings)
+        job = Job(MirrorSettings(registries=(settings,)), settings, once_in_its_interval=True)
         assert await job.is_due(registry)
         await job.run(registry, lambda _, __: False, Tally())
         clock.advance(599)
         assert not await job.is_due(registry)
+        assert await replace(job, once_in_its_interval=False).is_due(registry)
         other = replace(job, registry=replace(settings, content=(MirroredContent("other"),)))
         assert await other.is_due(registry)
         clock.advance(1)
