@@ -19,13 +19,14 @@ MAY_IMPORT = {
     "zotpy.libraries": "",
     "zotpy.cel": "cel_expr_python",
     "zotpy.http": "zotpy.libraries h11 trio",
+    "zotpy.http.client": "zotpy.core zotpy.http h11 httptools trio",
     "zotpy.http.server": "zotpy.bell zotpy.concurrency zotpy.core zotpy.http zotpy.memory zotpy.store zotpy.watching "
     "h11 hypercorn quart quart_trio structlog trio werkzeug",
     "zotpy.s3.wire": "zotpy.core crc32c",
-    "zotpy.s3": "zotpy.core zotpy.http zotpy.libraries zotpy.s3.wire zotpy.settings botocore crc32c h11 httptools "
+    "zotpy.s3": "zotpy.core zotpy.http zotpy.http.client zotpy.libraries zotpy.s3.wire zotpy.settings botocore crc32c "
     "httpx structlog trio",
     "zotpy.store": "zotpy.core crc32c structlog trio",
-    "zotpy.store.s3": "zotpy.core zotpy.s3 zotpy.s3.wire zotpy.store crc32c structlog trio",
+    "zotpy.store.s3": "zotpy.core zotpy.http.client zotpy.s3 zotpy.s3.wire zotpy.store crc32c structlog trio",
     "zotpy.store.opening": "zotpy.core zotpy.s3 zotpy.store zotpy.store.s3 structlog trio",
     "zotpy.concurrency": "zotpy.core zotpy.store structlog trio",
     "zotpy.memory": "zotpy.core trio",
@@ -41,7 +42,7 @@ MAY_IMPORT = {
     "zotpy.watching": "zotpy.bell trio",
     "zotpy.auth": "zotpy.bell zotpy.cel zotpy.core zotpy.files zotpy.settings zotpy.watching argon2 bcrypt "
     "cryptography httpx joserfc passlib sansldap structlog trio",
-    "zotpy.upstream": "zotpy.core zotpy.settings httpx trio",
+    "zotpy.upstream": "zotpy.core zotpy.http.client zotpy.settings httpx trio",
     "zotpy.web": "zotpy.auth zotpy.bell zotpy.bucket zotpy.concurrency zotpy.core zotpy.http zotpy.http.server "
     "zotpy.memory zotpy.mirror zotpy.registry zotpy.registry.pushing zotpy.store quart quart_trio structlog trio",
     "zotpy.mirror": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.registry zotpy.services "

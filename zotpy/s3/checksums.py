@@ -7,7 +7,7 @@ import crc32c
 import trio
 
 from zotpy.core.pieces import Pieces
-from zotpy.s3.messages import Body
+from zotpy.http.client.outgoing import Body
 from zotpy.s3.wire import signing
 
 THREAD_BYTES = 1024 * 1024

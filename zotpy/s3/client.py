@@ -12,17 +12,18 @@ from urllib.parse import urlsplit
 
 import trio
 
+from zotpy.http.client.outgoing import Outgoing
+from zotpy.http.client.time_limits import TOO_SLOW, AttemptTime
+from zotpy.http.client.transport_errors import ReadTimeout, TransportError
 from zotpy.s3.checksums import CRC32C_HEADER, MD5_HEADER, checksum_of, sha256_of
 from zotpy.s3.clock import SigningClock
 from zotpy.s3.config import S3Config
 from zotpy.s3.credentials import credentials_of
 from zotpy.s3.errors import AmbiguousRefusal
 from zotpy.s3.failures import failure_of, no_answer, read_whole, refused_or_unavailable, unavailable
-from zotpy.s3.messages import Answer, Request, Signed
+from zotpy.s3.messages import Answer, Request
 from zotpy.s3.pacing import Pacer
-from zotpy.s3.time_limits import TOO_SLOW, AttemptTime
 from zotpy.s3.transport import Response, S3Transport, Transport
-from zotpy.s3.transport_errors import ReadTimeout, TransportError
 from zotpy.s3.wire import signing
 from zotpy.s3.wire.retry import Failure, delay_before_retry
 
@@ -196,7 +197,7 @@ class S3Client:
         query = signing.encode_query(request.query)
         target = f"{path}?{query}" if query else path
         return await self._transport.send(
-            Signed(request.method, target, signed, request.body, time), streamed=time is None
+            Outgoing(request.method, target, signed, request.body, time), streamed=time is None
         )
 
 

@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from zotpy.core.pieces import Pieces
-from zotpy.s3.time_limits import AttemptTime
+from zotpy.http.client.outgoing import Body
 from zotpy.s3.wire import signing
 
 LONGEST_DOCUMENT_BYTES = 4 * 1024 * 1024
 """S3 writes no longer document for us: a listing of 1,000 of our keys has 1.5 MiB at most."""
 LONGEST_ERROR_BYTES = 64 * 1024
 """How much of an error is read. The rest says nothing that is needed."""
-Body = bytes | bytearray | Pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +26,6 @@ class Request:
     """Send a checksum that the store compares with what it received."""
     most_bytes: int = LONGEST_DOCUMENT_BYTES
     """A longer answer is refused, and the rest of it is not read."""
-
-
-@dataclass(eq=False, slots=True)
-class Signed:
-    """One attempt of a call, as it is sent."""
-
-    method: str
-    target: str
-    headers: Mapping[str, str]
-    """With `host`, and with the length of the body if it has one."""
-    body: Body = b""
-    time: AttemptTime | None = None
-    """What limits the waits for the service; `None`: the connection limits each of them."""
 
 
 @dataclass(frozen=True, slots=True)

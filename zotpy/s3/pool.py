@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import trio
 
-from zotpy.s3.answer_parser import AnswerParser
-from zotpy.s3.connection import StoreConnection
-from zotpy.s3.messages import Signed
+from zotpy.http.client.answer_parser import AnswerParser
+from zotpy.http.client.connection import ClientConnection
+from zotpy.http.client.outgoing import Outgoing
 
 LOOK_EVERY_S = 1.0
 """How often the connection that has been idle for the longest is looked at: to ask the system costs a call."""
@@ -21,11 +21,11 @@ LOOK_EVERY_S = 1.0
 class ConnectionPool:
     """At most `limit` connections. `connect` makes one if none is idle."""
 
-    def __init__(self, connect: Callable[[], StoreConnection], limit: int) -> None:
+    def __init__(self, connect: Callable[[], ClientConnection], limit: int) -> None:
         """Make nothing yet."""
         self._connect = connect
         self._places = trio.CapacityLimiter(limit)
-        self._idle: deque[StoreConnection] = deque()
+        self._idle: deque[ClientConnection] = deque()
         self._look_at = 0.0
         """When the oldest idle connection is looked at again, on trio's clock."""
 
@@ -39,7 +39,7 @@ class ConnectionPool:
         """How many requests hold a place."""
         return self._places.borrowed_tokens
 
-    async def send(self, request: Signed) -> tuple[AnswerParser, StoreConnection]:
+    async def send(self, request: Outgoing) -> tuple[AnswerParser, ClientConnection]:
         """Send a request when its turn comes, and return the answer. `give_back` ends its hold on the connection.
 
         Raises `TransportError`.
@@ -61,7 +61,7 @@ class ConnectionPool:
             self._places.release_on_behalf_of(request)
             raise
 
-    async def give_back(self, request: Signed, connection: StoreConnection) -> None:
+    async def give_back(self, request: Outgoing, connection: ClientConnection) -> None:
         """Keep a connection whose answer was read to its end, close any other, and free the request's place."""
         try:
             if connection.finish():
@@ -80,7 +80,7 @@ class ConnectionPool:
         while self._idle:
             await _close(self._idle.pop())
 
-    async def _take(self) -> StoreConnection:
+    async def _take(self) -> ClientConnection:
         while self._idle:
             connection = self._idle.pop()
             if not connection.has_expired():
@@ -89,6 +89,6 @@ class ConnectionPool:
         return self._connect()
 
 
-async def _close(connection: StoreConnection) -> None:
+async def _close(connection: ClientConnection) -> None:
     with trio.CancelScope(shield=True):  # closing waits for no peer
         await connection.aclose()

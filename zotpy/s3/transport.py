@@ -5,19 +5,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
 from zotpy.core.pieces import Buffer
+from zotpy.http.client.connection import ClientConnection
+from zotpy.http.client.forward_proxy import Proxy, proxy_for
+from zotpy.http.client.outgoing import Outgoing
+from zotpy.http.client.service import Service
 from zotpy.http.sockets import Shares
 from zotpy.s3.config import S3Config
-from zotpy.s3.connection import StoreConnection
 from zotpy.s3.errors import S3Error
-from zotpy.s3.forward_proxy import proxy_for
-from zotpy.s3.messages import Signed
 from zotpy.s3.pool import ConnectionPool
-from zotpy.s3.service import Service
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -52,7 +52,7 @@ class Response(Protocol):
 class Transport(Protocol):
     """What carries the client's requests."""
 
-    async def send(self, request: Signed, *, streamed: bool) -> Response:
+    async def send(self, request: Outgoing, *, streamed: bool) -> Response:
         """Send a request and receive the head of its answer. `streamed`: its body is passed on as it comes.
 
         Raises `TransportError`.
@@ -66,14 +66,19 @@ class _Response:
     __slots__ = ("_connection", "_pool", "_request", "headers", "receive", "status")
 
     def __init__(
-        self, pool: ConnectionPool, request: Signed, connection: StoreConnection, status: int, headers: dict[str, str]
+        self,
+        pool: ConnectionPool,
+        request: Outgoing,
+        connection: ClientConnection,
+        status: int,
+        headers: dict[str, str],
     ) -> None:
         self.status = status
         self.headers = headers
         self.receive = connection.receive
         self._pool = pool
         self._request = request
-        self._connection: StoreConnection | None = connection
+        self._connection: ClientConnection | None = connection
 
     @property
     def is_success(self) -> bool:
@@ -95,6 +100,13 @@ def _tls(ca_bundle: Path | None, *, verify: bool) -> ssl.SSLContext:
         raise S3Error(msg) from error
 
 
+def _proxy(url: SplitResult) -> Proxy | None:
+    try:
+        return proxy_for(url)
+    except ValueError as error:
+        raise S3Error(str(error)) from error
+
+
 class S3Transport:
     """Two bounded pools of connections: streamed reads may last, and must not hold up calls."""
 
@@ -108,14 +120,14 @@ class S3Transport:
             host=url.hostname or "",
             port=url.port or _PORTS[url.scheme],
             tls=_tls(config.ca_bundle, verify=not config.skip_verify) if url.scheme == "https" else None,
-            proxy=proxy_for(url),
+            proxy=_proxy(url),
             connect_timeout_s=config.connect_timeout_s,
             silence_s=config.read_timeout_s,
             sent=Shares(config.sent_bytes),
         )
 
-        def connect() -> StoreConnection:
-            return StoreConnection(service)
+        def connect() -> ClientConnection:
+            return ClientConnection(service)
 
         self.pool = ConnectionPool(connect, config.max_connections)
         self.streams = ConnectionPool(connect, config.max_streams)
@@ -132,7 +144,7 @@ class S3Transport:
         await self.pool.aclose()
         await self.streams.aclose()
 
-    async def send(self, request: Signed, *, streamed: bool) -> Response:
+    async def send(self, request: Outgoing, *, streamed: bool) -> Response:
         """See `Transport`."""
         pool = self.streams if streamed else self.pool
         answer, connection = await pool.send(request)

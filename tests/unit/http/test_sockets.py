@@ -10,6 +10,10 @@ import trio
 
 from zotpy.core.pieces import Pieces
 from zotpy.core.units import MIB
+from zotpy.http.client.connection import ClientConnection
+from zotpy.http.client.link import LONG_BYTES
+from zotpy.http.client.outgoing import Outgoing
+from zotpy.http.client.service import Service
 from zotpy.http.sockets import (
     MOST_BITE_BYTES,
     SHARED_BYTES,
@@ -20,10 +24,6 @@ from zotpy.http.sockets import (
     receive_here,
     send_buffer_of,
 )
-from zotpy.s3.connection import StoreConnection
-from zotpy.s3.link import LONG_BYTES
-from zotpy.s3.messages import Signed
-from zotpy.s3.service import Service
 
 NOTSENT_LOWAT = 25
 
@@ -78,9 +78,9 @@ async def test_a_part_on_its_way_to_the_store_has_a_share(size_bytes: int, expec
 
         nursery.start_soon(serve)
         service = Service("127.0.0.1", server.socket.getsockname()[1])
-        connection = StoreConnection(service)
+        connection = ClientConnection(service)
         headers = {"host": "store", "content-length": str(size_bytes)}
-        answer = await connection.send(Signed("PUT", "/key", headers, Pieces(bytes(size_bytes))))
+        answer = await connection.send(Outgoing("PUT", "/key", headers, Pieces(bytes(size_bytes))))
         assert answer.status == 200
         assert connection._link is not None
         assert unsent_bytes(connection._link.socket) == expected

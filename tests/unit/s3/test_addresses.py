@@ -20,7 +20,7 @@ from zotpy.store.opening import open_s3_store
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from zotpy.s3.messages import Signed
+    from zotpy.http.client.outgoing import Outgoing
 
 
 @pytest.fixture(autouse=True)
@@ -51,9 +51,9 @@ class Success:
 class Recorder:
     """A transport that answers at once and keeps the request."""
 
-    last: Signed
+    last: Outgoing
 
-    async def send(self, request: Signed, *, streamed: bool) -> Success:
+    async def send(self, request: Outgoing, *, streamed: bool) -> Success:
         """Answer 200."""
         del streamed
         self.last = request

@@ -8,8 +8,8 @@ from contextlib import suppress
 import h11
 import pytest
 
-from zotpy.s3.answer_parser import LONGEST_HEAD_BYTES, AnswerParser
-from zotpy.s3.transport_errors import RemoteProtocolError
+from zotpy.http.client.answer_parser import LONGEST_HEAD_BYTES, AnswerParser
+from zotpy.http.client.transport_errors import RemoteProtocolError
 
 HEAD = b'HTTP/1.1 200 OK\r\nDate: Tue, 24 Nov 2026 10:00:00 GMT\r\nETag: "e" \r\nX-A: 1\r\nX-a: 2\r\n'
 BODY = bytes(range(256)) * 20

@@ -11,13 +11,14 @@ import pytest
 import trio
 
 from tests.unit.s3.scripted import DATE, Endless, Reply, ScriptedServer
-from zotpy.s3.answer_parser import MOST_INTERIM_ANSWERS
+from zotpy.http.client.answer_parser import MOST_INTERIM_ANSWERS
+from zotpy.http.client.connection import ClientConnection
+from zotpy.http.client.link import LEAST_BYTES
+from zotpy.http.client.outgoing import Outgoing
+from zotpy.http.client.service import Service
 from zotpy.s3.client import Request, open_client
-from zotpy.s3.connection import StoreConnection
 from zotpy.s3.errors import S3Refused, S3Unavailable
-from zotpy.s3.link import LEAST_BYTES
-from zotpy.s3.messages import LONGEST_DOCUMENT_BYTES, LONGEST_ERROR_BYTES, Signed
-from zotpy.s3.service import Service
+from zotpy.s3.messages import LONGEST_DOCUMENT_BYTES, LONGEST_ERROR_BYTES
 from zotpy.store.interface import StoreError
 from zotpy.store.s3 import S3Store
 
@@ -94,11 +95,11 @@ async def test_interim_answers_are_bounded(nursery: trio.Nursery) -> None:
 async def test_an_answer_without_a_body_leaves_nothing_to_wait_for(first: Reply, nursery: trio.Nursery) -> None:
     """The length in an answer to HEAD is no body's: the next answer is read as soon as its first byte is there."""
     server = await ScriptedServer([first, Reply(200, b"short")]).start(nursery)
-    connection = StoreConnection(Service("127.0.0.1", server.port))
-    await connection.send(Signed("HEAD" if first.body else "GET", "/", {"host": "store"}))
+    connection = ClientConnection(Service("127.0.0.1", server.port))
+    await connection.send(Outgoing("HEAD" if first.body else "GET", "/", {"host": "store"}))
     assert await connection.receive() == b""
     assert connection.finish()
-    await connection.send(Signed("GET", "/", {"host": "store"}))
+    await connection.send(Outgoing("GET", "/", {"host": "store"}))
     assert await connection.receive() == b"short"
     assert connection._link is not None
     assert connection._link.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
@@ -114,8 +115,8 @@ async def test_a_length_that_does_not_come_is_not_waited_for(nursery: trio.Nurse
             http.receive_data(bytes(await stream.receive_some()))
         await stream.send_all(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9000000\r\n\r\n")
 
-    connection = StoreConnection(Service("127.0.0.1", await _serve(serve, nursery)))
-    answer = await connection.send(Signed("GET", "/", {"host": "store"}))
+    connection = ClientConnection(Service("127.0.0.1", await _serve(serve, nursery)))
+    answer = await connection.send(Outgoing("GET", "/", {"host": "store"}))
     assert (answer.left_bytes, await connection.receive()) == (0, b"")
     await connection.aclose()
 

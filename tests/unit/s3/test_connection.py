@@ -13,33 +13,33 @@ import trio
 import trio.testing
 
 from tests.unit.still_clock import passing
+from zotpy.http.client.connection import ClientConnection
+from zotpy.http.client.link import LEAST_BYTES
+from zotpy.http.client.outgoing import Outgoing
+from zotpy.http.client.service import Service
+from zotpy.http.client.transport_errors import ReadError, ReadTimeout
 from zotpy.http.slabs import LEAST_ROOM_BYTES
-from zotpy.s3.connection import StoreConnection
-from zotpy.s3.link import LEAST_BYTES
-from zotpy.s3.messages import Signed
-from zotpy.s3.service import Service
-from zotpy.s3.transport_errors import ReadError, ReadTimeout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 LENGTH = 8 * LEAST_BYTES
 SILENCE_S = 10.0
-GET = Signed("GET", "/key", {"host": "127.0.0.1"})
+GET = Outgoing("GET", "/key", {"host": "127.0.0.1"})
 TRICKLE = bytes(4096)
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[tuple[StoreConnection, trio.SocketListener]]:
+async def connected() -> AsyncIterator[tuple[ClientConnection, trio.SocketListener]]:
     """Yield a connection, not yet made, and the listener that it will reach."""
     (server,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with server:
-        connection = StoreConnection(Service("127.0.0.1", server.socket.getsockname()[1], silence_s=SILENCE_S))
+        connection = ClientConnection(Service("127.0.0.1", server.socket.getsockname()[1], silence_s=SILENCE_S))
         yield connection, server
         await connection.aclose()
 
 
-async def answer(connection: StoreConnection, stream: trio.SocketStream, length: int, body: bytes = b"") -> None:
+async def answer(connection: ClientConnection, stream: trio.SocketStream, length: int, body: bytes = b"") -> None:
     """Send a GET, answered with a head that promises `length` bytes, and then these."""
 
     async def serve() -> None:
@@ -51,7 +51,7 @@ async def answer(connection: StoreConnection, stream: trio.SocketStream, length:
         nursery.start_soon(serve)
 
 
-async def accepted(connection: StoreConnection, server: trio.SocketListener) -> trio.SocketStream:
+async def accepted(connection: ClientConnection, server: trio.SocketListener) -> trio.SocketStream:
     """Make the connection by a first request, answered shortly, and return the other end of it."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(connection.send, GET)
@@ -140,7 +140,7 @@ async def test_a_wake_up_with_nothing_to_read_is_no_silence(monkeypatch: pytest.
         return read(descriptor, length)
 
     async with connected() as (connection, server), await accepted(connection, server) as stream:
-        monkeypatch.setattr("zotpy.s3.link.os.read", first_nothing)
+        monkeypatch.setattr("zotpy.http.client.link.os.read", first_nothing)
         await answer(connection, stream, 2, b"ok")
         assert await connection.receive() == b"ok"
     assert len(reads) > 1

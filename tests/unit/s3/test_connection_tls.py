@@ -13,18 +13,18 @@ import trio.testing
 from tests.unit.still_clock import passing
 from tests.unit.web.certificates import write_certificate
 from zotpy.core.units import KIB
+from zotpy.http.client.connection import READ_BYTES, ClientConnection
+from zotpy.http.client.link import LEAST_BYTES
+from zotpy.http.client.outgoing import Outgoing
+from zotpy.http.client.service import Service
+from zotpy.http.client.transport_errors import ReadTimeout
 from zotpy.http.tls import TLSStream
-from zotpy.s3.connection import READ_BYTES, StoreConnection
-from zotpy.s3.link import LEAST_BYTES
-from zotpy.s3.messages import Signed
-from zotpy.s3.service import Service
-from zotpy.s3.transport_errors import ReadTimeout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-GET = Signed("GET", "/key", {"host": "127.0.0.1"})
+GET = Outgoing("GET", "/key", {"host": "127.0.0.1"})
 SILENCE_S = 10.0
 """How long a read may take. Nothing is asserted about the time; reads that hang end with an error."""
 
@@ -32,7 +32,7 @@ SILENCE_S = 10.0
 class Store:
     """The other end of a connection: it says how many of its encrypted bytes go out, and when."""
 
-    def __init__(self, connection: StoreConnection, stream: TLSStream) -> None:
+    def __init__(self, connection: ClientConnection, stream: TLSStream) -> None:
         """Have the handshake done, and no request received."""
         self.connection = connection
         self.stream = stream
@@ -59,7 +59,7 @@ async def connected(directory: Path) -> AsyncIterator[Store]:
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
         port = listener.socket.getsockname()[1]
-        connection = StoreConnection(Service("127.0.0.1", port, trusting, silence_s=SILENCE_S))
+        connection = ClientConnection(Service("127.0.0.1", port, trusting, silence_s=SILENCE_S))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(connection.send, GET)
             stream = TLSStream(await listener.accept(), ours, server_side=True)

@@ -13,9 +13,9 @@ import pytest
 from tests.unit.s3.scripted import AT_ONCE, Reply, ScriptedServer
 from tests.unit.s3.small_proxy import SmallProxy
 from tests.unit.web.certificates import write_certificate
+from zotpy.http.client.forward_proxy import Proxy, proxy_for
 from zotpy.s3.client import Request, open_client
-from zotpy.s3.errors import S3Error, S3Refused, S3Unavailable
-from zotpy.s3.forward_proxy import Proxy, proxy_for
+from zotpy.s3.errors import S3Refused, S3Unavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,5 +176,5 @@ def test_the_variables_name_a_proxy(environ: dict[str, str], proxy: Proxy | None
 @pytest.mark.parametrize("text", ["socks5://proxy:1080", "http://", "http://proxy:port", "http://proxy:99999"])
 def test_what_is_no_proxy_is_refused(text: str) -> None:
     """The operator reads which variable to mend; its password is not repeated."""
-    with pytest.raises(S3Error, match=r"HTTPS_PROXY .*http://proxy\.example\.com:3128"):
+    with pytest.raises(ValueError, match=r"HTTPS_PROXY .*http://proxy\.example\.com:3128"):
         proxy_for(urlsplit("https://s3.example"), {"https_proxy": text})

@@ -11,13 +11,13 @@ import trio.testing
 
 from tests.unit.s3.scripted import READ_TIMEOUT_S, Act, Drop, Reply, ScriptedServer, Stall
 from tests.unit.still_clock import STILL_S
+from zotpy.http.client.outgoing import Outgoing
 from zotpy.s3.client import Request, S3Client
 from zotpy.s3.errors import S3Unavailable
-from zotpy.s3.messages import Signed
 from zotpy.s3.transport import S3Transport
 
 GET = Request("GetObject", "GET", "key")
-PING = Signed("GET", "/", {"host": "store"})
+PING = Outgoing("GET", "/", {"host": "store"})
 
 
 class Fixture:

@@ -8,9 +8,9 @@ from typing import NoReturn
 
 import trio
 
+from zotpy.http.client.transport_errors import TransportError
 from zotpy.s3.client import Request, S3Client
 from zotpy.s3.transport import Response
-from zotpy.s3.transport_errors import TransportError
 from zotpy.s3.wire.retry import Failure, delay_before_retry
 from zotpy.store.interface import StoreRefused, StoreUnavailable
 from zotpy.store.s3.error_table import store_errors

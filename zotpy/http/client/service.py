@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 import trio
 
+from zotpy.http.client.forward_proxy import Proxy
+from zotpy.http.client.time_limits import time_limit
+from zotpy.http.client.transport_errors import ConnectError, ConnectTimeout
 from zotpy.http.slabs import Slabs
 from zotpy.http.sockets import Shares, write_in_bites
 from zotpy.http.tls import TLSStream
-from zotpy.s3.forward_proxy import Proxy
-from zotpy.s3.time_limits import time_limit
-from zotpy.s3.transport_errors import ConnectError, ConnectTimeout
 
 _SLABS = Slabs()
 

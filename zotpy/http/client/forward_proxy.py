@@ -16,8 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import h11
 import trio
 
-from zotpy.s3.errors import S3Error
-from zotpy.s3.transport_errors import ProxyError
+from zotpy.http.client.transport_errors import ProxyError
 
 LONGEST_HEAD_BYTES = 64 * 1024
 MOST_INTERIM_ANSWERS = 16
@@ -78,8 +77,8 @@ async def _answer(http: h11.Connection, stream: trio.abc.Stream) -> h11.Response
 def proxy_for(url: SplitResult, environ: Mapping[str, str] = os.environ) -> Proxy | None:
     """Return the proxy for a service: that of HTTPS_PROXY or HTTP_PROXY, except for NO_PROXY and this machine itself.
 
-    If a variable exists in lower and upper case, the one in lower case counts. Raises `S3Error` if a variable does not
-    hold the URL of a proxy.
+    If a variable exists in lower and upper case, the one in lower case counts. Raises `ValueError` if a variable does
+    not hold the URL of a proxy.
     """
     name = f"{url.scheme}_proxy"
     text = (environ.get(name) or environ.get(name.upper()) or "").strip()
@@ -92,7 +91,7 @@ def proxy_for(url: SplitResult, environ: Mapping[str, str] = os.environ) -> Prox
         host, port = None, None
     if host is None or port is None or proxy.scheme not in _PORTS:
         msg = f"{name.upper()} does not name a proxy: write a URL such as http://proxy.example.com:3128"
-        raise S3Error(msg)
+        raise ValueError(msg)
     authorization = None
     if proxy.username is not None:
         pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"

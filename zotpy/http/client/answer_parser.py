@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from zotpy.s3.transport_errors import RemoteProtocolError
+from zotpy.http.client.transport_errors import RemoteProtocolError
 
 LONGEST_HEAD_BYTES = 64 * 1024
 MOST_INTERIM_ANSWERS = 16

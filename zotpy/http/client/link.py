@@ -16,11 +16,11 @@ from typing import TypeVar
 import trio
 
 from zotpy.core.pieces import Buffer
+from zotpy.http.client.service import Service
+from zotpy.http.client.time_limits import TOO_SLOW, AttemptTime, time_limit
+from zotpy.http.client.transport_errors import ReadError, ReadTimeout, WriteError, WriteTimeout
 from zotpy.http.sockets import LeastReadable, Unsent, received_bytes
 from zotpy.http.tls import TLSStream
-from zotpy.s3.service import Service
-from zotpy.s3.time_limits import TOO_SLOW, AttemptTime, time_limit
-from zotpy.s3.transport_errors import ReadError, ReadTimeout, WriteError, WriteTimeout
 
 Taken = TypeVar("Taken", bytes, int)
 LEAST_BYTES = 2 * 1024 * 1024

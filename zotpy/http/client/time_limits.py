@@ -4,7 +4,7 @@ from types import TracebackType
 
 import trio
 
-from zotpy.s3.transport_errors import TransportError
+from zotpy.http.client.transport_errors import TransportError
 
 TOO_SLOW = "nothing happened for too long"
 

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 import trio
 
 from zotpy.core.pieces import Buffer, Pieces
+from zotpy.http.client.answer_parser import AnswerParser
+from zotpy.http.client.link import Link
+from zotpy.http.client.outgoing import Outgoing
+from zotpy.http.client.request_head import request_head
+from zotpy.http.client.service import Service
+from zotpy.http.client.transport_errors import LocalProtocolError, WriteError
 from zotpy.http.slabs import Room
-from zotpy.s3.answer_parser import AnswerParser
-from zotpy.s3.link import Link
-from zotpy.s3.messages import Signed
-from zotpy.s3.service import Service
-from zotpy.s3.transport_errors import LocalProtocolError, WriteError
-from zotpy.s3.wire.request_head import request_head
 
 if TYPE_CHECKING:
-    from zotpy.s3.time_limits import AttemptTime
+    from zotpy.http.client.time_limits import AttemptTime
 
 READ_HEAD_BYTES = 64 * 1024
 READ_BYTES = 1024 * 1024
 
 
-class StoreConnection:
+class ClientConnection:
     """A connection that connects at its first use."""
 
     def __init__(self, service: Service) -> None:
@@ -43,7 +43,7 @@ class StoreConnection:
             return False
         return trio.current_time() > self._idle_until or self._link.has_news()
 
-    async def send(self, request: Signed) -> AnswerParser:
+    async def send(self, request: Outgoing) -> AnswerParser:
         """Send a request, and receive the head of its answer. Raises `TransportError`."""
         self._idle_until = None
         self._time = time = request.time
@@ -116,7 +116,7 @@ class StoreConnection:
         if self._link is not None:
             await self._link.aclose()
 
-    def _encoded(self, request: Signed) -> list[Buffer]:
+    def _encoded(self, request: Outgoing) -> list[Buffer]:
         """Return the request as the buffers to send."""
         proxy = self._service.proxy
         target, headers = request.target, request.headers
