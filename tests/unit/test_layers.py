@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "zotpy.watching": "zotpy.bell trio",
     "zotpy.auth": "zotpy.bell zotpy.cel zotpy.core zotpy.files zotpy.settings zotpy.watching argon2 bcrypt "
     "cryptography httpx joserfc passlib sansldap structlog trio",
-    "zotpy.upstream": "zotpy.core zotpy.http.client zotpy.settings httpx trio",
+    "zotpy.upstream": "zotpy.core zotpy.http zotpy.http.client zotpy.settings httpx trio",
     "zotpy.web": "zotpy.auth zotpy.bell zotpy.bucket zotpy.concurrency zotpy.core zotpy.http zotpy.http.server "
     "zotpy.memory zotpy.mirror zotpy.registry zotpy.registry.pushing zotpy.store quart quart_trio structlog trio",
     "zotpy.mirror": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.registry zotpy.services "

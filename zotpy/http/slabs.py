@@ -15,16 +15,17 @@ LEAST_ROOM_BYTES = SLAB_BYTES // 4
 class Slabs:
     """The slabs of a process."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_slabs: int = MOST_SLABS) -> None:
         """Begin with none."""
         self._slabs: list[bytearray] = []
+        self._most_slabs = most_slabs
 
     def take(self) -> memoryview | None:
         """Return `SLAB_BYTES` that nothing else uses, with any content. `None`: all slabs are in use."""
         for slab in self._slabs:
             if _is_free(slab):
                 return memoryview(slab)
-        if len(self._slabs) == MOST_SLABS:
+        if len(self._slabs) == self._most_slabs:
             return None
         slab = bytearray(SLAB_BYTES + 1)
         del slab[-1]  # leaves room for `_is_free`

@@ -21,7 +21,7 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)
 
 
 class BlobReader(PieceIterator):
-    """See `zotpy.upstream.answers.BlobStream`. Each piece has at most 64 KiB, as httpx reads them."""
+    """See `zotpy.upstream.answers.BlobStream`. Each piece has at most 1 MiB."""
 
     def __init__(self, host: UpstreamHost, request: Request, start: int) -> None:
         """Ask nobody yet. `start` is the first byte that is wanted."""

@@ -10,18 +10,17 @@ import httpx
 import trio
 
 from zotpy.core.units import KIB
+from zotpy.http.client.transport_errors import ConnectTimeout, ReadTimeout, TransportError, WriteTimeout
 from zotpy.settings.upstream import UpstreamSettings
 from zotpy.upstream.addresses import leads_inside
 from zotpy.upstream.bodies import Body
 from zotpy.upstream.errors import UpstreamBroken, UpstreamError, UpstreamUnavailable, words_of
+from zotpy.upstream.transport import Transport
 from zotpy.upstream.trust import tls_context
 from zotpy.upstream.waiting import Pace
 
 MOST_REDIRECTIONS = 5
 LONGEST_REDIRECTION_BYTES = 16 * KIB
-CONNECT_TIMEOUT_S = 10.0
-KEPT_CONNECTIONS = 16
-"""How many idle connections stay open, at most."""
 REDIRECTIONS = frozenset({301, 302, 303, 307, 308})
 _SCHEMES = {("https", "https"), ("http", "https"), ("http", "http")}
 """From where to where a redirection or a challenge may lead."""
@@ -37,10 +36,10 @@ def as_unavailable(url: httpx.URL) -> Iterator[None]:
     """Raise `UpstreamUnavailable` for whatever can happen to a connection."""
     try:
         yield
-    except (httpx.TimeoutException, trio.TooSlowError) as error:
+    except (ConnectTimeout, ReadTimeout, WriteTimeout, trio.TooSlowError) as error:
         msg = f"{origin_of(url)} does not answer in time"
         raise UpstreamUnavailable(msg) from error
-    except (httpx.HTTPError, OSError, UnicodeError) as error:  # the last: a host that cannot be a name
+    except (TransportError, httpx.HTTPError, OSError, ValueError) as error:  # the last: a host that cannot be a name
         why = words_of(str(error) or str(error.__cause__ or "") or type(error).__name__)
         msg = f"{origin_of(url)} cannot be reached, or breaks off: {why}"
         raise UpstreamUnavailable(msg) from error
@@ -127,11 +126,10 @@ async def open_sender(settings: UpstreamSettings) -> AsyncIterator[Sender]:
     except httpx.InvalidURL as error:
         msg = f"{settings.url!r} is not a URL: write one such as https://registry.example"
         raise ValueError(msg) from error
+    tls = await trio.to_thread.run_sync(tls_context, settings)
     client = httpx.AsyncClient(
-        verify=await trio.to_thread.run_sync(tls_context, settings),
+        transport=Transport(settings, tls),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # none are kept
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS),
-        timeout=httpx.Timeout(settings.stall_timeout_s, connect=CONNECT_TIMEOUT_S, pool=None),
     )
     async with client:
         yield Sender(settings, origin, client, Pace(settings.requests_per_second))

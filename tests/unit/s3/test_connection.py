@@ -25,16 +25,18 @@ if TYPE_CHECKING:
 
 LENGTH = 8 * LEAST_BYTES
 SILENCE_S = 10.0
+GATHER_S = 0.5
 GET = Outgoing("GET", "/key", {"host": "127.0.0.1"})
 TRICKLE = bytes(4096)
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[tuple[ClientConnection, trio.SocketListener]]:
+async def connected(**changed: float) -> AsyncIterator[tuple[ClientConnection, trio.SocketListener]]:
     """Yield a connection, not yet made, and the listener that it will reach."""
     (server,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with server:
-        connection = ClientConnection(Service("127.0.0.1", server.socket.getsockname()[1], silence_s=SILENCE_S))
+        port = server.socket.getsockname()[1]
+        connection = ClientConnection(Service("127.0.0.1", port, silence_s=SILENCE_S, **changed))  # type: ignore[arg-type]
         yield connection, server
         await connection.aclose()
 
@@ -99,6 +101,21 @@ async def test_a_long_body_that_trickles_in_is_read_in_large_pieces() -> None:
         # What the connection carries next is not waited for until there is much of it.
         await answer(connection, stream, 2, b"ok")
         assert await connection.receive() == b"ok"
+
+
+async def test_bytes_that_are_passed_on_at_once_wait_for_others_for_a_limited_time(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    """The first ones do not wait at all; later ones wait for more, but not until the connection counts as silent."""
+    async with connected(gather_s=GATHER_S) as (connection, server), await accepted(connection, server) as stream:
+        await answer(connection, stream, LENGTH)
+        await stream.send_all(b"first")
+        assert await connection.receive() == b"first"
+        assert trio.current_time() == 0.0
+        await stream.send_all(b"second")
+        async with passing(mock_clock):
+            assert await connection.receive() == b"second"
+        assert GATHER_S <= trio.current_time() < SILENCE_S
 
 
 async def test_bytes_behind_an_answer_are_seen_after_a_long_last_read() -> None:

@@ -45,6 +45,8 @@ class Link:
         self._stream = stream
         self._service = service
         self._least = LeastReadable()
+        self._is_eager = False
+        """The first bytes of a body are wanted as soon as they are here."""
         self._unsent = Unsent(service.sent)
         self._poll = select.poll()
         self._poll.register(socket.fileno(), select.POLLIN)
@@ -67,6 +69,7 @@ class Link:
         The system holds more of a long one, so that each turn of the event loop sends many bytes. Raises `WriteError`,
         `WriteTimeout`.
         """
+        self._is_eager = self._service.gather_s < math.inf
         if length < LONG_BYTES:
             await self._send_all(buffers, time)
         else:
@@ -149,6 +152,7 @@ class Link:
                 return False
             if time is not None:
                 time.wait_for_others()
+            await self._gather()
             with trio.move_on_after(self._service.silence_s) as scope:
                 await trio.lowlevel.wait_readable(self.socket)
         except (OSError, trio.ClosedResourceError) as error:
@@ -163,6 +167,8 @@ class Link:
         if secured.has_bytes:
             return
         self._ask_for_many(left_bytes)
+        with time_limit(ReadTimeout, ReadError, math.inf):
+            await self._gather()
         if self._least.least_bytes == 1:
             return
         with time_limit(ReadTimeout, ReadError, math.inf), trio.move_on_after(self._service.silence_s) as scope:
@@ -172,7 +178,18 @@ class Link:
 
     def _ask_for_many(self, left_bytes: int) -> None:
         """Let the system wake us when much is here to read, if much is to come."""
-        self._least.ask(self.socket, LEAST_BYTES if left_bytes > LEAST_BYTES + AT_THE_END_BYTES else 1)
+        is_many = left_bytes > LEAST_BYTES + AT_THE_END_BYTES and not self._is_eager
+        self._least.ask(self.socket, LEAST_BYTES if is_many else 1)
+        if left_bytes:
+            self._is_eager = False
+
+    async def _gather(self) -> None:
+        """Wait for many bytes, if they were asked for, as long as the service says. After that any are enough."""
+        if self._least.least_bytes > 1 and self._service.gather_s < math.inf:
+            with trio.move_on_after(self._service.gather_s):
+                await trio.lowlevel.wait_readable(self.socket)
+                return
+            self._least.ask(self.socket, 1)
 
 
 def _first(left: deque[Buffer]) -> list[Buffer]:

@@ -1,6 +1,8 @@
 """The way to the service: its host, the proxy before it, TLS, and how patient a connection is."""
 
+import math
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import trio
@@ -31,6 +33,11 @@ class Service:
     sent: Shares = field(default_factory=Shares)
     """What the system holds of all long bodies on their way."""
     slabs: Slabs = _SLABS
+    gather_s: float = math.inf
+    """How long a read in the middle of a long body waits for many bytes; after that any are enough."""
+    check: Callable[[str], None] = lambda _: None
+    """Called with the IP address at the other end of a new connection, before anything is sent. What it raises ends the
+    connection. It is not called for a proxy."""
 
     async def connect(self) -> tuple[trio.abc.Stream, trio.socket.SocketType]:
         """Connect. With TLS the stream is a `TLSStream`. Raises `ConnectError`, `ConnectTimeout`, `ProxyError`."""
@@ -41,6 +48,8 @@ class Service:
             write_in_bites(tcp.socket)
             stream: trio.abc.Stream = tcp
             try:
+                if proxy is None:
+                    self.check(tcp.socket.getpeername()[0])
                 if proxy is not None and proxy.tls is not None:
                     stream = await _secured(stream, proxy.tls, host)
                 if proxy is not None and self.tls is not None:
