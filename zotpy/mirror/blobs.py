@@ -111,17 +111,19 @@ class MirroredBlobs:
         return self._places_of.setdefault(source_of(origins), trio.CapacityLimiter(most))
 
     async def _copy_alone(
-        self, origins: tuple[Origin, ...], repo: RepositoryName, digest: Digest, copy: Copy
+        self,
+        origins: tuple[Origin, ...],
+        repo: RepositoryName,
+        digest: Digest,
+        copy: Copy,
+        has_waited: bool,  # noqa: FBT001 - as `Turns.alone` calls it
     ) -> BlobValue:
-        records = self.registry.blobs.records
-        if (value := await records.read_blob(repo, digest, by_entry_alone=True)) is not None:
-            self.events.on_mirror_copy("shared")  # another copy ended between the request's look and our turn
+        if has_waited and (value := await self._shared(repo, digest)) is not None:
             return value
         source = BlobSource(self.upstreams, origins, digest, copy, self.events)
         try:
             value = await self._without_bytes(source, repo, digest, copy)
             if value is not None:
-                self.events.on_mirror_copy("linked")
                 return value
             session = self.registry.uploads.begin(repo, digest.algorithm)
             value = await self.registry.uploads.finish(
@@ -139,17 +141,35 @@ class MirroredBlobs:
         """Open the blob at the upstream, and return it without its bytes if the bucket has them. Both take a while."""
         registry = self.registry
         present = Present(registry.mounts.records, registry.mounts.hints, registry.settings.gc.deadline_s)
+        shared: BlobValue | None = None
 
         async def ask() -> None:
             copy.begin((await source.open()).length)
 
+        async def look() -> None:
+            nonlocal shared
+            shared = await self._shared(repo, digest)
+
         try:
-            may_be_here = await beside(partial(present.may_have, repo, digest), ask)
+            may_be_here = await beside(partial(present.may_have, repo, digest), ask, look)
         except UpstreamError:
-            if (value := await present.own(repo, digest)) is None:
+            value = await present.own(repo, digest)
+            if value is None:
                 raise
-            return value
-        return await present.linked(repo, digest, copy.size_bytes) if may_be_here else None
+        else:
+            if shared is not None or not may_be_here:
+                return shared
+            value = await present.linked(repo, digest, copy.size_bytes)
+        if value is not None:
+            self.events.on_mirror_copy("linked")
+        return value
+
+    async def _shared(self, repo: RepositoryName, digest: Digest) -> BlobValue | None:
+        """Return the blob if another copy of it has ended between the look of the request and our turn."""
+        value = await self.registry.blobs.records.read_blob(repo, digest, by_entry_alone=True)
+        if value is not None:
+            self.events.on_mirror_copy("shared")
+        return value
 
     def _explained(self, repo: RepositoryName, digest: Digest, error: Exception) -> Exception:
         """Return what those who wait are told, and log what the operator should know."""

@@ -14,6 +14,7 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -40,19 +41,20 @@ class Turns:
     source: str
     """Stands for the upstreams that are asked."""
 
-    async def alone(self, digest: Digest, work: Callable[[], Awaitable[T]]) -> T:
-        """Return what `work` returns, once no other replica works.
+    async def alone(self, digest: Digest, work: Callable[[bool], Awaitable[T]]) -> T:
+        """Return what `work` returns, once no other replica works. It is called with whether another one worked before.
 
-        `work` looks first whether the blob is here: another replica may have ended just before. Without conditional
-        writes no replica waits for another.
+        If so, that one has most likely brought the blob. It may have brought it in any case, just before. Without
+        conditional writes no replica waits for another.
         """
         if not (self.store.features.conditional_create and self.store.features.conditional_replace):
-            return await work()
-        key = keys.mirror_copy(digest, self.source)
-        while (turn := await self._take(key)) is None:  # noqa: ASYNC110 - another replica does not tell
+            return await work(False)  # noqa: FBT003 - its only argument
+        key, has_waited = keys.mirror_copy(digest, self.source), False
+        while (turn := await self._take(key)) is None:
+            has_waited = True
             await trio.sleep(POLL_S * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
         try:
-            return await watched(turn.keep, work)
+            return await watched(turn.keep, partial(work, has_waited))
         finally:
             await turn.give_back()
 

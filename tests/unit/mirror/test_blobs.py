@@ -32,6 +32,7 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.core.units import KIB, MIB
+from zotpy.mirror.events import Unwatched
 from zotpy.store.memory_store import MemoryStore
 from zotpy.store.wrapper import StoreWrapper
 
@@ -122,19 +123,38 @@ class Overtaken(StoreWrapper):
         return await super().call(operation, key, run)
 
 
+class Counted(Unwatched):
+    """Notes what came of blobs, and how many bytes came from upstreams."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.copies: list[str] = []
+        self.size_bytes = 0
+
+    def on_mirror_copy(self, outcome: str) -> None:
+        """See `MirrorEvents`."""
+        self.copies.append(outcome)
+
+    def on_mirror_bytes(self, size_bytes: int) -> None:
+        """See `MirrorEvents`."""
+        self.size_bytes += size_bytes
+
+
 async def test_a_copy_that_ended_before_the_turn_was_taken_is_not_made_again() -> None:
-    """The request did not find the blob, but another replica brought it before its turn: no upstream is asked."""
-    memory = MemoryStore()
+    """The request did not find the blob, but another replica brought it before its turn: no bytes are fetched."""
+    memory, events = MemoryStore(), Counted()
     store = Overtaken(memory)
     async with trio.open_nursery() as nursery:
         upstream = Upstream()
         await upstream.server.start(nursery)
-        async with mirroring(nursery, [mirrored(upstream.url)], memory, store) as replica:
+        upstream.scripts[LAYER_PATH] = [Reply(200, LAYER)]
+        async with mirroring(nursery, [mirrored(upstream.url)], memory, store, events) as replica:
             uploads = replica.registry.uploads
             session = uploads.begin(RepositoryName(LOCAL), "sha256")
             store.before = partial(uploads.finish, session, Digest.parse(LAYER_DIGEST), sent(LAYER), None, len(LAYER))
             assert (await replica.client.get(HERE)).content == LAYER
-        assert upstream.asked == []
+            await until(lambda: not replica.mirror.blobs.under_way)
+        assert (events.copies, events.size_bytes) == (["shared"], 0)
         nursery.cancel_scope.cancel()
 
 
