@@ -1,6 +1,6 @@
 """One tag copied with everything that it names: blobs first, then manifests, and the tag last.
 
-So the order is that of a push, and an import that is stopped anywhere leaves nothing that is not whole.
+This is the order of a push. So an import that is stopped at any moment leaves nothing incomplete.
 """
 
 from collections.abc import Awaitable, Callable, Collection
@@ -25,7 +25,7 @@ from zotpy.registry.registry import Registry
 from zotpy.upstream import ManifestBody, NotAtUpstream, UpstreamRefused
 
 DEEPEST = 8
-"""How many indexes may be inside each other, and referrers upon each other."""
+"""How many indexes may contain each other, and how many referrers may refer to each other."""
 IsImmutable = Callable[[str, str], bool]
 
 
@@ -35,13 +35,13 @@ class TooDeep(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Mirroring:
-    """Tags that follow those of the source. A tag that was pushed here is ours, and stays."""
+    """Tags that follow those of the source. A tag that a client has pushed here stays as it is."""
 
     admits: Callable[[str, Digest], Awaitable[bool]] | None = None
-    """Says whether an image of a repository, as the source names it, may come; `None`: each may."""
+    """Says whether an image of a repository, as the source names it, may be copied; `None`: each may."""
 
     async def takes(self, repo: str, tag: Tag, digest: Digest) -> bool:
-        """Say whether what a tag names may come. What belongs to an image comes with it."""
+        """Say whether the image that a tag names may be copied. Signatures and the like are copied with their image."""
         return self.admits is None or companion_of(tag.text) is not None or await self.admits(repo, digest)
 
 
@@ -56,7 +56,7 @@ class Copier:
     at_once: int
     """How many blobs of one manifest are copied at once."""
     mirroring: Mirroring | None = None
-    """How tags are copied that follow the source; `None`: what is copied is ours from then on."""
+    """How to copy tags that follow the source; `None`: copied tags no longer follow it."""
     _locks: Locks = field(default_factory=Locks)
     _blobs: BlobCopier = field(init=False)
 
@@ -90,7 +90,10 @@ class Copier:
         return body.digest
 
     async def _is_whole(self, repo: Names, tagged: Found) -> bool:
-        """Say whether all is here that a tag leads to: a mirror on demand fetches parts only when clients ask."""
+        """Say whether everything is here that a tag leads to.
+
+        A mirror on demand fetches what a manifest names only when clients ask for it.
+        """
         if not tagged.value.is_mirrored:
             return True
         found = await self._find(repo.target, tagged.digest)
@@ -145,7 +148,7 @@ class Copier:
         self.tally.manifests_copied += 1
 
     async def _blob_or_other(self, repo: Names, facts: ManifestFacts, digest: Digest, depth: int) -> None:
-        """Copy a blob, or the manifest that it is after all. If the source has neither, the push decides."""
+        """Copy a blob, or a manifest if it turns out to be one. If the source has neither, the push decides."""
         try:
             await self._blobs.copy(repo, digest)
         except UpstreamRefused:
@@ -156,7 +159,7 @@ class Copier:
                     await self.manifest(repo, digest, depth + 1)
 
     async def _child_or_other(self, repo: Names, facts: ManifestFacts, digest: Digest, depth: int) -> None:
-        """Copy a manifest, or the blob that it is after all."""
+        """Copy a manifest, or a blob if it turns out to be one."""
         try:
             await self.manifest(repo, digest, depth + 1)
         except UpstreamRefused:

@@ -18,11 +18,11 @@ from zotpy.importing.tally import Tally
 from zotpy.upstream import NotAtUpstream, UpstreamError, UpstreamRefused, UpstreamUnavailable
 
 MOST_FAILURES = 10
-"""After so many tags in a row for which the source did not answer, the import gives up."""
+"""The import gives up after this many tags in a row for which the source did not answer."""
 ATTEMPTS = 3
-"""How often a tag is tried if our own store asks for patience."""
+"""How often a tag is tried if our own store asks us to wait."""
 MOST_REMEMBERED = 200_000
-"""Of how many manifests of one repository it is remembered that their referrers were copied."""
+"""For how many manifests of one repository the import remembers that it has copied their referrers."""
 T = TypeVar("T")
 
 
@@ -37,12 +37,12 @@ class Repository:
     source: str
     target: RepositoryName
     copied: set[Digest] = field(default_factory=set)
-    """Manifests whose referrers were asked for."""
+    """Manifests whose referrers the import has asked for."""
 
 
 @dataclass(eq=False, slots=True)
 class Importer:
-    """Copies what is selected of one source."""
+    """Copies the selected content of one source."""
 
     source: Source
     copier: Copier
@@ -54,7 +54,10 @@ class Importer:
     _failures: int = 0
 
     async def run(self) -> None:
-        """Copy it all. What cannot be copied is noted. Raises `UpstreamError`, `SourceGone`, `StoreError`."""
+        """Copy everything that is selected, and note what cannot be copied.
+
+        Raises `UpstreamError`, `SourceGone`, `StoreError`.
+        """
         await for_each(Listed(self.selection.named), self.at_once, self._repository)
         if self.selection.needs_list:
             await for_each(Chosen(self.source.repositories(), self.selection.wants), self.at_once, self._repository)
@@ -74,7 +77,7 @@ class Importer:
         self.tally.repositories += 1
 
     async def _tag(self, repo: Repository, tag: str) -> None:
-        """Copy a tag, and its referrers. A failure is noted, and ends nothing else."""
+        """Copy a tag and its referrers. Note a failure, which does not stop other tags."""
         where = f"{repo.source}:{tag}"
         for attempt in range(ATTEMPTS):
             try:
@@ -100,7 +103,7 @@ class Importer:
                 return
 
     async def _is_gone(self, repo: Repository, tag: str) -> bool:
-        """Say whether the tag itself was deleted at the source since it was listed, and count it then."""
+        """Say whether the tag was deleted at the source since it was listed. If so, count it."""
         try:
             await self.source.digest_of(repo.source, tag)
         except NotAtUpstream as error:
@@ -112,7 +115,7 @@ class Importer:
         return False
 
     async def _referrers(self, repo: Repository, digest: Digest) -> None:
-        """Copy the referrers of a manifest and of all that it names, and theirs."""
+        """Copy the referrers of a manifest and of all that it names, and the referrers of those."""
         if not self.selection.referrers:
             return
         waiting = [digest]
@@ -147,7 +150,7 @@ class Importer:
 
 
 class Listed(AsyncIterator[T]):
-    """Iterates over what is known already."""
+    """Iterates over items that are known already."""
 
     def __init__(self, items: Iterable[T]) -> None:
         """Take the items."""
@@ -164,7 +167,7 @@ class Chosen(AsyncIterator[T]):
     """Iterates over some of the items."""
 
     def __init__(self, items: AsyncIterator[T], wants: Callable[[T], bool]) -> None:
-        """Take the items, and what says which are wanted."""
+        """Take the items, and a function that says whether an item is wanted."""
         self._items = items
         self._wants = wants
 
@@ -176,7 +179,7 @@ class Chosen(AsyncIterator[T]):
 
 
 async def for_each(items: AsyncIterator[T], at_once: int, work: Callable[[T], Awaitable[None]]) -> None:
-    """Work on each item, on some at once. The first failure ends all."""
+    """Work on all items, on some of them at once. The first failure ends all."""
     lock = trio.Lock()
 
     async def run() -> None:

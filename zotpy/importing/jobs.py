@@ -1,4 +1,4 @@
-"""From the arguments of an import to what is done: each source is a job."""
+"""What an import does, by its arguments: each source is a job."""
 
 import re
 from argparse import Namespace
@@ -34,9 +34,9 @@ class Job:
     selection: Selection
     upstream: UpstreamSettings
     name: str = ""
-    """The repository of one layout."""
+    """The repository that one layout is copied to."""
     tree: Settings | None = None
-    """Where a zot keeps its images."""
+    """The settings that say where a zot keeps its images."""
 
     async def is_due(self, registry: Registry) -> bool:
         """See `zotpy.importing.run.Job`: an import is always due."""

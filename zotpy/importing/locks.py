@@ -9,16 +9,16 @@ import trio
 
 @dataclass(eq=False, slots=True)
 class Locks:
-    """Lets only one task at a time copy something: the others then find it here.
+    """Lets only one task at a time copy something. The others wait, and then find it here.
 
-    Who copies a manifest copies what it names meanwhile. No manifest names itself, so nobody waits for ever.
+    A task that copies a manifest also copies what it names. No manifest names itself, so no task waits for ever.
     """
 
     _held: dict[Hashable, tuple[trio.Lock, int]] = field(default_factory=dict)
 
     @asynccontextmanager
     async def only(self, what: Hashable) -> AsyncIterator[None]:
-        """Wait until nobody else copies it."""
+        """Wait until no other task copies it."""
         lock, users = self._held.get(what, (trio.Lock(), 0))
         self._held[what] = lock, users + 1
         try:

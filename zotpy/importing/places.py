@@ -1,4 +1,4 @@
-"""How the source of an import is written on the command line."""
+"""The source of an import, as the command line names it."""
 
 import re
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class RegistryPlace:
     url: str
     """Scheme, host and port."""
     host: str
-    """The host as it was written, with its port: credentials are found by it."""
+    """The host as the command line has it, with its port. Credentials are found by this name."""
     repository: str = ""
     """A name or a pattern; empty: all repositories."""
 
@@ -53,7 +53,7 @@ def parse_place(text: str) -> Place:
 
 
 def parse_files(text: str) -> FilesPlace | None:
-    """Read a place of files, such as `oci:images/nginx`; `None`: it is none."""
+    """Read a place of files, such as `oci:images/nginx`; `None`: the text is no such place."""
     before, _, path = text.partition(":")
     for kind in get_args(Kind):
         if kind == before and path:

@@ -1,4 +1,4 @@
-"""What of a source is imported, and under which names."""
+"""Which repositories and tags of a source are imported, and under which names."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,13 +40,13 @@ class Choice(Protocol):
         ...
 
     def wants_tag(self, repo: str, tag: str) -> bool:
-        """Say whether a tag is copied for its own sake."""
+        """Say whether a tag is copied even if it belongs to no image that is copied."""
         ...
 
     def belonging(self, repo: str, companions: Mapping[str, str], copied: Iterable[Digest]) -> Sequence[str]:
-        """Return which of the tags that belong to images come along.
+        """Return which of the tags that belong to images are copied with them.
 
-        `companions` are those tags with the stems of their images, `copied` the images that come.
+        `companions` are those tags with the stems of their images, and `copied` the images that are copied.
         """
         ...
 
@@ -62,7 +62,7 @@ class Selection:
     excluded: Sequence[re.Pattern[str]] = ()
     """A tag that matches one of them as a whole is left out."""
     destination: str = ""
-    """What goes before the names of the repositories here, without slashes at its ends."""
+    """The beginning of the names of the repositories here, without slashes at its ends."""
     referrers: bool = True
     """Whether signatures and other referrers come along."""
 
@@ -102,7 +102,7 @@ class Selection:
 
 
 def of_images(companions: Mapping[str, str], copied: Iterable[Digest]) -> Sequence[str]:
-    """Return which tags belong to images that come; see `Choice.belonging`."""
+    """Return which tags belong to images that are copied; see `Choice.belonging`."""
     stems = set(map(fallback_tag, copied))
     return [tag for tag, its_stem in companions.items() if its_stem in stems]
 

@@ -36,7 +36,7 @@ class Source(Protocol):
         ...
 
     async def digest_of(self, repo: str, tag: str) -> Digest | None:
-        """Return what a tag names now; `None`: only the manifest itself can tell."""
+        """Return the digest of what a tag names now; `None`: only the manifest itself tells."""
         ...
 
     async def manifest(self, repo: str, reference: str) -> ManifestBody:
@@ -48,7 +48,7 @@ class Source(Protocol):
         ...
 
     async def referrers(self, repo: str, digest: Digest) -> Sequence[Digest]:
-        """Return the manifests whose subject this is, as far as no tag leads to them."""
+        """Return the manifests whose subject this is, without those that a tag leads to."""
         ...
 
 
@@ -92,7 +92,7 @@ class RegistrySource:
 
 
 def digests_of(texts: Sequence[str]) -> Sequence[Digest]:
-    """Read digests, and leave out those of algorithms that nobody can store here."""
+    """Read digests, and leave out those of algorithms that this registry does not have."""
     found = []
     for text in texts:
         try:

@@ -4,23 +4,23 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 MOST_PROBLEMS = 1000
-"""How many are named; the others are only counted."""
+"""How many problems are named. The others are only counted."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts. They may be looked at while the import runs."""
+    """Counts, which may be read while the import runs."""
 
     repositories: int = 0
     tags_copied: int = 0
     tags_unchanged: int = 0
-    """They name the same manifest here already."""
+    """Tags that name the same manifest here already."""
     tags_kept: int = 0
-    """They were pushed here, and a mirror replaces no such tags."""
+    """Tags that clients have pushed here: a mirror does not replace them."""
     tags_unsigned: int = 0
-    """They have no signature, and only signed ones were to be copied."""
+    """Tags without a signature, if only signed ones are copied."""
     tags_gone: int = 0
-    """They were deleted at the source while the import ran."""
+    """Tags that were deleted at the source while the import ran."""
     manifests_copied: int = 0
     manifests_present: int = 0
     referrers_copied: int = 0
@@ -28,7 +28,7 @@ class Tally:
     blobs_copied: int = 0
     blobs_present: int = 0
     blobs_mounted: int = 0
-    """They were in another repository here, and cost no transfer."""
+    """Blobs that another repository here had: no bytes were transferred."""
     bytes_copied: int = 0
     problems: list[str] = field(default_factory=list)
     problems_unnamed: int = 0
@@ -41,5 +41,5 @@ class Tally:
             self.problems_unnamed += 1
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON."""
+        """Return the counts as they are written in JSON."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""The bucket that an import goes to, with the use cases of a registry over it, beside replicas or before the first."""
+"""The registry that an import copies to. Its replicas may run meanwhile, or may never have run."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ from zotpy.store.space import SpacedStore
 
 @asynccontextmanager
 async def open_target(settings: Settings) -> AsyncIterator[Registry]:
-    """Open the registry of the configuration. If the bucket is empty, it is begun. Raises `StartupError`."""
+    """Open the registry of the configuration. An empty bucket becomes a registry. Raises `StartupError`."""
     async with open_store(settings, beside_a_replica=_is_used(settings)) as store:
         health, space = Health(store), await look_at_space(settings.storage)
         await prepare_hashing()
@@ -36,7 +36,7 @@ async def open_target(settings: Settings) -> AsyncIterator[Registry]:
 
 
 def _is_used(settings: Settings) -> bool:
-    """Whether the store is the one on this disk, and was used before: it may be running."""
+    """Whether the store is the one on this disk, and was used before. If so, it may be running."""
     return settings.storage.s3 is None and (settings.storage.root_directory / "keys.json").exists()
 
 

@@ -16,7 +16,10 @@ from zotpy.upstream import UpstreamUnavailable
 
 
 def zot_settings(path: Path) -> Settings:
-    """Return what a directory or a configuration says. Variables of ours do not count. Raises `ConfigError`."""
+    """Return the settings of a zot by its directory or its configuration.
+
+    Our environment variables do not count. Raises `ConfigError`.
+    """
     if path.is_file():
         return load_settings(path, environ={})
     return Settings(storage=StorageSettings(root_directory=path))
@@ -24,7 +27,7 @@ def zot_settings(path: Path) -> Settings:
 
 @asynccontextmanager
 async def open_tree(settings: Settings, longest_manifest_bytes: int) -> AsyncIterator[Source]:
-    """Open the directory, or the bucket, which is only read. Raises `UpstreamError`."""
+    """Open the directory or the bucket, only to read it. Raises `UpstreamError`."""
     s3 = settings.storage.s3
     if s3 is None:
         yield tree_of_layouts(settings.storage.root_directory, longest_manifest_bytes)

@@ -1,7 +1,8 @@
 """The bucket of a zot: a tree of layouts behind S3, in which most blobs may be links.
 
-With `dedupe`, zot stores each blob once. Everywhere else it writes an empty object, and keeps in a database of its own
-where the bytes are. Without that database they are found by their digest: some object of this name has them.
+With `dedupe`, zot stores each blob once. For every other copy it writes an empty object, and notes in a database of its
+own where the bytes are. Here they are found without that database: some object with the same digest in its name has
+them.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from zotpy.upstream import BlobStream, NotAtUpstream, PieceIterator, UpstreamBro
 
 PAGE = 1000
 MOST_OBJECTS = 5_000_000
-"""How many objects are looked through for the bytes behind links."""
+"""How many objects of the bucket are listed to find the bytes behind links."""
 
 
 class BucketFiles:
@@ -129,7 +130,7 @@ class _Stream(PieceIterator):
 
 @contextmanager
 def _as_source(what: str) -> Iterator[None]:
-    """Translate what the store of the source says: its failures are not those of our own."""
+    """Turn errors of the source's store into errors of an upstream: our own store has not failed."""
     try:
         yield
     except KeyMissing as error:

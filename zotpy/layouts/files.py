@@ -19,9 +19,9 @@ from zotpy.upstream import BlobStream, NotAtUpstream, PieceIterator, UpstreamBro
 T = TypeVar("T")
 PIECE_BYTES = 256 * KIB
 MOST_MEMBERS = 200_000
-"""Files in one tar."""
+"""How many files one tar may have."""
 LONGEST_HEAD_BYTES = 1024 * KIB
-"""What the head of a member may have, such as its name."""
+"""How long the head of a member of a tar may be. It holds the member's name, for example."""
 
 
 class Files(Protocol):
@@ -126,10 +126,10 @@ async def archive_files(archive: Path) -> Files:
 
 
 class _Heads(io.FileIO):
-    """A tar of which only the heads of members are read, and no long ones."""
+    """A tar of which tarfile reads only the heads of members."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read what tarfile asks for, which is as much as a head says. Raises `tarfile.ReadError`."""
+        """Read as much as tarfile asks for. Raises `tarfile.ReadError` if that is more than a head may have."""
         if size is None or not 0 <= size <= LONGEST_HEAD_BYTES:
             msg = "the head of a file is too long"
             raise tarfile.ReadError(msg)
@@ -137,7 +137,7 @@ class _Heads(io.FileIO):
 
 
 def _members(archive: Path) -> Mapping[str, _Place]:
-    """Find where the bytes of each file are. Links are left out: no layout needs them."""
+    """Find where the tar has the bytes of each file. Links are left out: no layout needs them."""
     found: dict[str, _Place] = {}
     try:
         with _Heads(archive) as heads, tarfile.open(fileobj=heads, mode="r:") as tar:
@@ -158,7 +158,7 @@ def _members(archive: Path) -> Mapping[str, _Place]:
 
 
 async def _in_thread(path: str, call: Callable[[], T]) -> T:
-    """Call in a thread, and translate what the system says."""
+    """Call in a thread, and turn errors of the system into errors of an upstream."""
     try:
         return await trio.to_thread.run_sync(call)
     except (FileNotFoundError, NotADirectoryError) as error:

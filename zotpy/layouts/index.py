@@ -13,7 +13,7 @@ from zotpy.upstream import UpstreamBroken
 
 REF_NAME = "org.opencontainers.image.ref.name"
 ONLY = "latest"
-"""The tag of a layout's only image if none is named: so skopeo writes it."""
+"""The tag of a layout's only image if the index names none. skopeo writes such layouts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Index:
 
     tags: Mapping[str, Listed] = field(default_factory=dict)
     manifests: Mapping[Digest, Listed] = field(default_factory=dict)
-    """All of them, each once."""
+    """All manifests, each once."""
 
     def media_type_of(self, digest: Digest) -> str:
         """Return the media type of a manifest; empty if it is not listed."""
@@ -44,7 +44,7 @@ def path_of(digest: Digest) -> str:
 
 
 def read_index(content: bytes, where: str) -> Index:
-    """Read it. What is no descriptor of content that can be stored here is left out. Raises `UpstreamBroken`."""
+    """Read it, without the entries that describe nothing that can be stored here. Raises `UpstreamBroken`."""
     try:
         document = json.loads(content)
         listed = document["manifests"] or []
@@ -66,7 +66,10 @@ def read_index(content: bytes, where: str) -> Index:
 
 
 def media_type_by_fields(content: bytes) -> str:
-    """Return what a manifest is, if only its fields can tell: OCI's need not say it. Empty: they do not tell either."""
+    """Return a manifest's media type by the fields that it has, as OCI's need not name it.
+
+    Empty: the fields do not tell.
+    """
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):
@@ -89,7 +92,7 @@ def _listed(value: Any) -> Listed | None:
 
 
 def _tag_of(value: dict[str, Any]) -> str | None:
-    """Return the tag, also from a whole name of an image, such as `docker.io/library/nginx:1`."""
+    """Return the tag. It may be the end of an image's full name, such as `docker.io/library/nginx:1`."""
     annotations = value.get("annotations")
     name = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
     if not isinstance(name, str):

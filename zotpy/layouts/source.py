@@ -21,11 +21,11 @@ from zotpy.upstream import BlobStream, ManifestBody, NotAtUpstream, UpstreamBrok
 
 LONGEST_INDEX_BYTES = 256 * MIB
 GLOBAL = "_blobstore"
-"""Where newer releases of zot keep the bytes of all blobs."""
+"""The directory in which newer releases of zot keep the bytes of all blobs."""
 HIDDEN = frozenset({"blobs", ".uploads", GLOBAL, "_trivy"})
-"""Directories of a zot in which no repositories are."""
+"""Directories of a zot that contain no repositories."""
 REMEMBERED = 16
-"""Of how many layouts the index is remembered; more than are copied at once by default."""
+"""How many layouts' indexes are remembered: more than an import copies from at once by default."""
 
 
 @dataclass(eq=False, slots=True)
@@ -34,7 +34,7 @@ class _Layout:
 
     index: Index
     referrers: Mapping[Digest, Sequence[Digest]] | None = None
-    """By subject; `None`: not looked for yet."""
+    """The referrers by subject; `None`: nobody has looked for them yet."""
     lock: trio.Lock = field(default_factory=trio.Lock)
 
 
@@ -132,7 +132,7 @@ class LayoutSource:
 
 
 class _Later(AsyncIterator[str]):
-    """Iterates over what is looked for when the first item is asked for."""
+    """Iterates over items that it looks up when the first one is asked for."""
 
     def __init__(self, names: Callable[[], Awaitable[Sequence[str]]]) -> None:
         self._ask = names

@@ -35,7 +35,7 @@ class LayoutWriter(Protocol):
         ...
 
     async def finish(self, manifests: Sequence[dict[str, Any]]) -> None:
-        """Write the index: from now on the layout is whole."""
+        """Write the index, which makes the layout complete."""
         ...
 
 
@@ -80,7 +80,7 @@ class DirectoryWriter:
 
 @asynccontextmanager
 async def _whole(path: Path) -> AsyncIterator[BinaryIO]:
-    """Open a new file that takes its name, and replaces what has it, when the block has written all of it."""
+    """Open a new file. It gets its name, and replaces the file of that name, when the block has written all of it."""
     hidden = path.with_name(f".{path.name[:32]}.{secrets.token_hex(8)}")
 
     def begin() -> BinaryIO:
@@ -119,7 +119,7 @@ class ArchiveWriter:
         return digest in self._written
 
     async def write(self, digest: Digest, length: int, pieces: AsyncIterator[bytes]) -> None:
-        """See `LayoutWriter`. One at a time: a tar has one end."""
+        """See `LayoutWriter`. One task writes at a time, as a tar grows only at its end."""
         async with self._lock:
             if digest in self._written:
                 return
@@ -144,7 +144,7 @@ class ArchiveWriter:
 
 @asynccontextmanager
 async def open_archive(path: Path) -> AsyncIterator[ArchiveWriter]:
-    """Open a tar that takes its name when it is whole. Raises `OSError`."""
+    """Open a tar that gets its name when it is complete. Raises `OSError`."""
     async with _whole(path) as file:
         yield ArchiveWriter(file)
 

@@ -1,7 +1,7 @@
 """A client of another OCI registry, over httpx: for mirrors and for imports.
 
-It never hands on a manifest that does not have its digest. The bytes of a blob are not hashed here: whoever stores them
-has to do that anyway.
+It returns no manifest that has another digest than it should. It does not hash the bytes of blobs: the code that stores
+them has to do that anyway.
 """
 
 from zotpy.upstream.answers import BlobStream, ManifestBody, ManifestHead, PieceIterator

@@ -1,8 +1,8 @@
 """Which addresses an upstream may lead to, by a redirection or by naming its token service.
 
-An upstream on the internet must not make us ask what only this machine or its cloud can reach: services on the loopback
-interface, or the metadata of a virtual machine, which have credentials. Private networks are allowed, because clouds
-give private addresses to their own stores.
+An upstream on the internet must not make us send requests to services that only this machine or its cloud can reach.
+Such services are those on the loopback interface, and the metadata of a virtual machine, which has credentials. Private
+networks are allowed, because stores of clouds have private addresses.
 """
 
 from collections.abc import Iterable

@@ -7,7 +7,7 @@ from typing import Protocol, Self
 from zotpy.core.digests import Digest
 
 _SAY_NOTHING = {"", "application/octet-stream", "application/json", "text/plain", "text/html"}
-"""Types of servers that do not know what a manifest is: its own field counts."""
+"""Media types that servers send if they do not know manifests. The manifest's own field counts instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class ManifestHead:
 
 @dataclass(frozen=True, slots=True)
 class ManifestBody:
-    """A manifest, byte by byte as it was pushed."""
+    """A manifest, with exactly the bytes that were pushed."""
 
     content: bytes
     media_type: str
@@ -34,7 +34,7 @@ class ManifestBody:
 
     @property
     def told_type(self) -> str | None:
-        """What the upstream says that the manifest is; `None`: nothing that counts."""
+        """The media type that the upstream names; `None`: it names none, or one that says nothing."""
         return None if self.media_type.lower() in _SAY_NOTHING else self.media_type
 
 
@@ -47,10 +47,10 @@ class BlobStream(Protocol):
         ...
 
     def pieces(self) -> AsyncIterator[bytes]:
-        """Iterate over the bytes, from the start that was asked for to the end; once.
+        """Iterate, once, over the bytes from the start that was asked for to the end.
 
-        If the upstream breaks off, they go on from the byte that was reached, as often as the settings allow. Raises
-        `UpstreamUnavailable`, `UpstreamBroken`.
+        If the upstream breaks off, the iteration continues at the byte that it has reached, as often as the settings
+        allow. Raises `UpstreamUnavailable`, `UpstreamBroken`.
         """
         ...
 

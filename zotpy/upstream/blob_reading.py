@@ -1,4 +1,7 @@
-"""A blob that is read from an upstream, and goes on where the upstream broke off."""
+"""A blob that is read from an upstream.
+
+If the upstream breaks off, the read continues at the byte that it has reached.
+"""
 
 import re
 from http import HTTPStatus
@@ -14,9 +17,9 @@ from zotpy.upstream.host import Request, UpstreamHost
 from zotpy.upstream.sending import as_unavailable
 
 PACE_BYTES = 64 * KIB
-"""What must come within `UpstreamSettings.stall_timeout_s`."""
+"""How many bytes must come within `UpstreamSettings.stall_timeout_s`."""
 PROGRESS_BYTES = 8 * MIB
-"""After so many bytes without an interruption, earlier ones count no more."""
+"""After this many bytes without an interruption, earlier interruptions no longer count."""
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
 
@@ -31,11 +34,11 @@ class BlobReader(PieceIterator):
         self._position = start
         """The next byte to hand out."""
         self._skip = 0
-        """How many bytes of this answer come before that."""
+        """How many bytes of this answer come before that byte."""
         self._retries = 0
         self._body: Body | None = None
         self._waited_s, self._waited_for = 0.0, 0
-        """How long the last bytes took to come, and how many they are; less than `PACE_BYTES`."""
+        """How long the last bytes took to come, and how many they are: fewer than `PACE_BYTES`."""
         self._come = 0
         """How many bytes came since the last interruption."""
 
@@ -97,7 +100,7 @@ class BlobReader(PieceIterator):
         return piece
 
     async def _receive(self, body: Body) -> bytes | None:
-        """Receive a piece. Raises `UpstreamUnavailable`, also if only a few bytes come now and then."""
+        """Receive a piece. Raises `UpstreamUnavailable`, also if the upstream sends only a few bytes now and then."""
         begun = trio.current_time()
         with as_unavailable(body.answer.url), trio.fail_after(self._host.settings.stall_timeout_s - self._waited_s):
             piece = await body.next()

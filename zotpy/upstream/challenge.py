@@ -22,7 +22,10 @@ class Challenge:
 
 
 def read_challenges(lines: Sequence[str]) -> Sequence[Challenge]:
-    """Read the header's lines, each of which may have several challenges. What cannot be read is left out."""
+    """Read the header's lines, each of which may have several challenges.
+
+    Challenges that cannot be read are left out.
+    """
     return [challenge for line in lines if len(line) <= MOST_BYTES for challenge in _read_line(line)]
 
 

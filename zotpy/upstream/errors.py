@@ -1,4 +1,4 @@
-"""What a request to an upstream can fail with. Each says whose fault it is, and so what its caller may do."""
+"""The errors of requests to an upstream. Each class says whose fault it is, and so what the caller may do."""
 
 MOST_TEXT = 300
 """How many characters of an upstream's own words are repeated."""
@@ -9,20 +9,20 @@ class UpstreamError(Exception):
 
 
 class NotAtUpstream(UpstreamError):
-    """The upstream does not have it (404)."""
+    """The upstream does not have what was asked for (404)."""
 
 
 class UpstreamRefused(NotAtUpstream):
-    """The upstream does not give it to us (401, 403): for a mirror, the same as if it did not exist."""
+    """The upstream refuses to give it to us (401, 403). A mirror treats it as if it did not exist."""
 
 
 class UpstreamUnavailable(UpstreamError):
-    """The upstream does not answer now (429, 5xx, no connection, too slow). A later request may succeed."""
+    """The upstream does not answer now (429, 5xx, no connection, too slow). Another request may succeed later."""
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
-        """After how many seconds the upstream asks to be asked again; `None`: it says nothing."""
+        """How many seconds the upstream asks us to wait; `None`: it does not say."""
 
 
 class UpstreamBroken(UpstreamError):

@@ -29,13 +29,13 @@ class Request:
     target: str
     """Path and query."""
     repo: str = ""
-    """Whose content it is, as the upstream names it; empty: it belongs to no repository."""
+    """The repository whose content it is, as the upstream names it; empty: it belongs to none."""
     headers: Mapping[str, str] = field(default_factory=dict)
     method: str = "GET"
 
     @property
     def scope(self) -> str:
-        """What a token for it must be good for, if the upstream does not say it."""
+        """The scope that a token for it needs, if the upstream does not name one."""
         return f"repository:{self.repo}:pull" if self.repo else "registry:catalog:*"
 
 
@@ -43,10 +43,14 @@ class UpstreamHost:
     """A client of one host."""
 
     def __init__(self, sender: Sender, credentials: Credentials | None = None, logins: Logins | None = None) -> None:
-        """Ask nobody yet. `logins` are those of another client of the same host; without them it has its own."""
+        """Ask nobody yet.
+
+        `logins` are those of another client of the same host. `None`: this client logs in by itself.
+        """
         self.settings = sender.settings
         self.ratelimit_remaining: int | None = None
-        """How many requests the upstream still answers, as it last said (`ratelimit-remaining`); `None`: never."""
+        """How many more requests the upstream answers, as it last said (`ratelimit-remaining`); `None`: it never
+        said."""
         self._sender = sender
         self._places = trio.Semaphore(sender.settings.requests_in_flight)
         self._logins = logins or Logins(credentials or fixed(sender.settings), self._ask_for_token)
@@ -57,7 +61,7 @@ class UpstreamHost:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Take one of the places for requests that run at once."""
+        """Hold one of the places for requests that run at the same time."""
         async with self._places:
             yield
 

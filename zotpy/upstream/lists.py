@@ -1,4 +1,7 @@
-"""Lists that an upstream gives page by page. Who iterates may stop anywhere, so there are no async generators here."""
+"""Lists that an upstream gives page by page.
+
+A caller may stop iterating anywhere, so this module has no async generators.
+"""
 
 from collections import deque
 from collections.abc import Callable
@@ -13,7 +16,7 @@ from zotpy.upstream.host import Request, UpstreamHost
 from zotpy.upstream.pages import media_type_of, next_page, read_names
 
 LONGEST_PAGE_BYTES = 8 * MIB
-"""Some registries send all names on one page."""
+"""How long a page may be: some registries send all names on one."""
 MOST_PAGES = 10_000
 
 
@@ -42,7 +45,7 @@ class Pages:
 
 
 class Names:
-    """Names, one after another. A page that does not bring another last name ends the list."""
+    """Names, one after another. A page that ends with the same name as the one before ends the list."""
 
     def __init__(
         self, host: UpstreamHost, first: Request, field: str, convert: Callable[[str], str | None] = lambda name: name

@@ -1,7 +1,7 @@
 """Logging in to an upstream: Basic, or Bearer with tokens of its token service (distribution's token specification).
 
-Nothing is sent before the upstream has asked for it. Each repository has a token of its own, since tokens are for a
-scope. A token is used until shortly before its end, or until the upstream refuses it.
+A client sends no login before the upstream has asked for it. Each repository has a token of its own, because a token is
+good for one scope. A token is used until shortly before its end, or until the upstream refuses it.
 """
 
 import base64
@@ -18,7 +18,7 @@ from zotpy.upstream.errors import UpstreamBroken, UpstreamRefused
 from zotpy.upstream.pages import read_object
 
 MOST_TOKENS = 1000
-"""How many are remembered; the one that was used longest ago is forgotten first."""
+"""How many tokens are remembered. The one that was used longest ago is forgotten first."""
 LONGEST_TOKEN = 16 * 1024
 USUAL_LIFE_S = 60.0
 """How long a token lasts if its service does not say (token specification)."""
@@ -30,12 +30,12 @@ _TOKEN = re.compile(r"[!-~]+")
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What is presented."""
+    """The login at one upstream."""
 
     username: str = ""
     password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
-    """Sent as it is, instead of name and password."""
+    """A token that is sent unchanged, instead of name and password."""
 
     @property
     def basic(self) -> str | None:
@@ -46,7 +46,7 @@ class Login:
 
 
 Credentials = Callable[[], Awaitable[Login]]
-"""Returns the login of now: some services give passwords that last hours."""
+"""Returns the current login: the passwords of some services last only hours."""
 Ask = Callable[[str, Mapping[str, str], str | None], Awaitable[bytes]]
 """Asks a token service: its URL, the parameters, and `Authorization`. Returns the answer's body."""
 
@@ -80,7 +80,7 @@ class Logins:
         self._lock = trio.Lock()
 
     async def header(self, repo: str) -> str | None:
-        """Return what to send at first. `repo` is empty for what belongs to no repository."""
+        """Return what to send with the first request. `repo` is empty for requests that belong to no repository."""
         known = self._known.get(repo)
         if known is not None and trio.current_time() < known.good_until:
             self._known.move_to_end(repo)
@@ -91,7 +91,7 @@ class Logins:
         return login.basic if self._wants_basic else None
 
     async def answer(self, repo: str, scope: str, challenges: Sequence[Challenge], sent: str | None) -> str | None:
-        """Return what to send after a refusal, or `None`: nothing else can be sent.
+        """Return what to send after a refusal; `None`: there is nothing else to try.
 
         `sent` is what was refused, and `scope` what is asked for if the challenge names none. Raises `UpstreamError`.
         """
@@ -129,7 +129,7 @@ class Logins:
 
 
 def read_token(body: bytes) -> tuple[str, float]:
-    """Read what a token service answers: the token, and how many seconds it lasts.
+    """Read the answer of a token service: the token, and how many seconds it lasts.
 
     Raises `UpstreamBroken`, `UpstreamRefused`.
     """

@@ -1,4 +1,4 @@
-"""Lists that come in pages: where the next one is (RFC 8288; distribution spec, *Listing Tags*)."""
+"""Lists that come in pages: where the next page is (RFC 8288; distribution spec, *Listing Tags*)."""
 
 import json
 import re
@@ -11,19 +11,20 @@ from zotpy.upstream.errors import UpstreamBroken, words_of
 MOST_BYTES = 8 * 1024
 """A longer header is not read."""
 MOST_SIGNS = 100_000
-"""Of `{`, `[` and `,` in a list of descriptors. `json.loads` holds up all other requests until it is done."""
+"""How many `{`, `[` and `,` a list of descriptors may have: `json.loads` holds up all other requests until it is
+done."""
 _LINK = re.compile(
     r"\s*+<([^<>]{0,4096}+)>((?:\s*+;\s*+[^\s;,=\"]++(?:\s*+=\s*+(?:\"[^\"]*+\"|[^\s;,\"]*+))?+)*+)\s*+(?:,|\Z)"
 )
-"""Nothing is tried twice: otherwise a header of 100 bytes could take years."""
+"""The expression never goes back to try another way: otherwise a header of 100 bytes could take years."""
 _NEXT = re.compile(r";\s*rel\s*=\s*(?:\"(?:[^\"]*\s)?next(?:\s[^\"]*)?\"|next)\s*(?:;|\Z)", re.IGNORECASE)
 
 
 def next_page(here: str, lines: Sequence[str]) -> str | None:
     """Return path and query of the page after the one at `here`, or `None`: this is the last one.
 
-    It is always one of the same host, whatever host the header names: registries behind proxies often do not know
-    their own. Raises `UpstreamBroken` if it cannot be read.
+    The page is always at the same host, whatever host the header names, because registries behind proxies often do not
+    know their own name. Raises `UpstreamBroken` if it cannot be read.
     """
     for line in lines:
         position = 0 if len(line) <= MOST_BYTES else len(line)
@@ -75,7 +76,7 @@ def read_names(content: bytes, field: str, what: str) -> list[str]:
 
 
 def read_descriptors(content: bytes, what: str) -> list[dict[str, Any]]:
-    """Read the descriptors of an index. What is no descriptor is left out. Raises `UpstreamBroken`."""
+    """Read the descriptors of an index, without the entries that are no descriptors. Raises `UpstreamBroken`."""
     if sum(map(content.count, (b"{", b"[", b","))) > MOST_SIGNS:
         msg = f"{what} has more values than are read"
         raise UpstreamBroken(msg)

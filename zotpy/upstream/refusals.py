@@ -1,4 +1,4 @@
-"""From the status of an upstream's answer to an error."""
+"""Which error the status of an upstream's answer stands for."""
 
 import json
 from http import HTTPStatus

@@ -27,7 +27,8 @@ _ACCEPT = ", ".join([*sorted(INDEXES | IMAGES), "application/vnd.oci.artifact.ma
 class UpstreamRegistry:
     """One upstream. `open_upstream` opens it.
 
-    Repositories are named without the prefix that the path of its URL may be. Every method raises `UpstreamError`.
+    If its URL has a path, that is a prefix of all repositories, and the names here do not have it. Every method raises
+    `UpstreamError`.
     """
 
     def __init__(self, host: UpstreamHost) -> None:
@@ -38,11 +39,11 @@ class UpstreamRegistry:
 
     @property
     def ratelimit_remaining(self) -> int | None:
-        """How many requests the upstream still answers, as it last said; `None`: it never did."""
+        """How many more requests the upstream answers, as it last said; `None`: it never said."""
         return self._host.ratelimit_remaining
 
     def with_own_places(self) -> "UpstreamRegistry":
-        """Return a client whose requests do not wait for those of this one. Connections and logins are the same."""
+        """Return a client with the same connections and logins, whose requests do not wait for those of this one."""
         return UpstreamRegistry(self._host.with_own_places())
 
     async def head_manifest(self, repo: str, reference: str) -> ManifestHead:
@@ -109,7 +110,7 @@ class UpstreamRegistry:
         return await self._tagged_referrers(repo, digest) if listed is None else listed
 
     async def listed_referrers(self, repo: str, digest: Digest) -> list[dict[str, Any]] | None:
-        """Do the same by the referrers API alone; `None`: the upstream has none."""
+        """List the same descriptors by the referrers API alone; `None`: the upstream does not have this API."""
         found: list[dict[str, Any]] = []
         pages = Pages(self._host, self._request(repo, f"referrers/{digest}", accept=OCI_INDEX))
         try:
@@ -150,7 +151,7 @@ async def open_upstream(
 
 
 def fallback_tag(subject: Digest) -> str:
-    """Return the tag under which clients list referrers at registries without the API. cosign's begin with it, too."""
+    """Return the tag under which clients list referrers at registries without the API; cosign's tags begin with it."""
     return f"{subject.algorithm}-{subject.hex}"[:128]
 
 

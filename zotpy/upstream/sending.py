@@ -23,7 +23,7 @@ MOST_REDIRECTIONS = 5
 LONGEST_REDIRECTION_BYTES = 16 * KIB
 REDIRECTIONS = frozenset({301, 302, 303, 307, 308})
 _SCHEMES = {("https", "https"), ("http", "https"), ("http", "http")}
-"""From where to where a redirection or a challenge may lead."""
+"""The schemes between which a redirection or a challenge may lead: from the first to the second."""
 
 
 def origin_of(url: httpx.URL) -> str:
@@ -33,7 +33,7 @@ def origin_of(url: httpx.URL) -> str:
 
 @contextmanager
 def as_unavailable(url: httpx.URL) -> Iterator[None]:
-    """Raise `UpstreamUnavailable` for whatever can happen to a connection."""
+    """Raise `UpstreamUnavailable` in place of every error that a connection may have."""
     try:
         yield
     except (ConnectTimeout, ReadTimeout, WriteTimeout, trio.TooSlowError) as error:
@@ -47,7 +47,7 @@ def as_unavailable(url: httpx.URL) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Sends requests to one upstream, and to where it leads."""
+    """Sends requests to one upstream, and to the hosts that it redirects to."""
 
     settings: UpstreamSettings
     origin: str
@@ -101,7 +101,7 @@ class Sender:
         return bytes(content)
 
     async def checked(self, here: httpx.URL, location: str) -> httpx.URL:
-        """Return where a redirection or a challenge leads. Raises `UpstreamBroken` if nobody should go there."""
+        """Return where a redirection or a challenge leads. Raises `UpstreamBroken` if we must not follow it."""
         try:
             url = here.join(location)
             host = url.host
@@ -136,7 +136,7 @@ async def open_sender(settings: UpstreamSettings) -> AsyncIterator[Sender]:
 
 
 async def _addresses(host: str) -> list[str]:
-    """Return the host and the addresses that it stands for, as far as they are known here."""
+    """Return the host, and its addresses if this machine can resolve it."""
     try:
         found = await trio.socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

@@ -1,4 +1,4 @@
-"""Which certificates an upstream may have, and which one we show it (docker's certs.d)."""
+"""Which certificates of an upstream we trust, and which one we show to it (docker's certs.d)."""
 
 import ssl
 from pathlib import Path
