@@ -1,4 +1,4 @@
-"""What upstreams said about tags, remembered in the bucket for all replicas, and what they do not have, in memory.
+"""What upstreams said about tags, noted in the bucket for all replicas; what they do not have is noted in memory.
 
 A note is an object of its own beside the tag. Its age is the store's own time. A lost note costs one more question.
 """
@@ -15,7 +15,7 @@ from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.store.interface import Fetched, KeyMissing, Store
 
 ABSENT_S = 60.0
-"""How long it is remembered that no upstream has something."""
+"""How long a replica remembers that no upstream has something."""
 MOST_ABSENT = 10_000
 LONGEST_NOTE_BYTES = 1024
 
@@ -36,7 +36,7 @@ class Checks:
     store: Store
 
     async def read(self, repo: RepositoryName, tag: Tag) -> Check | None:
-        """Return the last answer of an upstream about a tag, with one store call; `None`: none is known."""
+        """Return the last answer of an upstream about a tag, with one store call; `None`: no answer is known."""
         try:
             found = await self.store.get(keys.mirror_check(repo, tag), most_bytes=LONGEST_NOTE_BYTES)
             digest = Digest.parse(found.body.decode("ascii", "replace"))
@@ -49,11 +49,11 @@ class Checks:
         await self.store.put(keys.mirror_check(repo, tag), str(digest).encode())
 
     async def asked_s(self, repo: RepositoryName, subject: Digest) -> float | None:
-        """Return how long ago an upstream was asked for the referrers of a manifest; `None`: never, as far as known."""
+        """Return how long ago an upstream was asked for the referrers of a manifest; `None`: nothing is known of it."""
         return await self._noted_s(keys.mirror_referrers(repo, subject))
 
     async def copied_s(self, content: Digest) -> float | None:
-        """Return how long ago a registry was copied to the end; `None`: never, as far as known."""
+        """Return how long ago a run copied all of a registry; `None`: nothing is known of it."""
         return await self._noted_s(keys.mirror_run(content))
 
     async def _noted_s(self, key: str) -> float | None:
@@ -76,7 +76,7 @@ def _age_s(note: Fetched) -> float:
 
 
 class Absent:
-    """What no upstream had when it was asked, for a minute and in this replica alone."""
+    """What no upstream had when this replica asked. The replica remembers it for a minute."""
 
     def __init__(self) -> None:
         """Remember nothing yet."""
@@ -86,7 +86,7 @@ class Absent:
         return trio.current_time() < self._until.get(wanted, -1.0)
 
     def add(self, repo: RepositoryName, reference: Reference) -> None:
-        """Remember that it does not exist. The oldest is forgotten if there are too many."""
+        """Remember that something does not exist. If too much is remembered, the oldest is forgotten."""
         self._until.pop((repo, reference), None)
         self._until[repo, reference] = trio.current_time() + ABSENT_S
         if len(self._until) > MOST_ABSENT:

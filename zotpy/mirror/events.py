@@ -3,9 +3,10 @@
 from typing import Literal, Protocol
 
 Asked = Literal["unchanged", "changed", "absent", "stale"]
-"""What came of a question about a tag: `stale` is an old answer, because the upstream gave none."""
+"""What a question about a tag led to. `stale` is an old answer: the upstream did not answer."""
 Copied = Literal["copied", "linked", "shared", "failed"]
-"""What came of a blob: it was fetched, its bytes were in the bucket already, another replica fetched it, or neither."""
+"""What happened to a blob: it was fetched, its bytes were in the bucket already, another replica fetched it, or it
+failed."""
 
 
 class MirrorEvents(Protocol):

@@ -1,4 +1,7 @@
-"""Work that is done once for all requests that wait for it, in a task of the process: the first one may leave."""
+"""Work that is done once for all requests that wait for it.
+
+It runs in a task of the process, so each of them may leave.
+"""
 
 from collections.abc import Awaitable, Callable, Hashable
 from copy import copy
@@ -16,7 +19,7 @@ T = TypeVar("T")
 
 
 class Tasks:
-    """Such work, as much at once as a replica may do."""
+    """The tasks of such work, up to as many as a replica may have."""
 
     def __init__(self) -> None:
         """Begin nothing before `run`."""
@@ -54,7 +57,10 @@ class Flights(Generic[T]):
         self._flights: dict[Hashable, _Flight[T]] = {}
 
     async def join(self, key: Hashable, call: Callable[[], Awaitable[T]]) -> T:
-        """Return what the call with this key returns, or raise what it raises. Only the first one is made."""
+        """Return what the call with this key returns, or raise what it raises.
+
+        If such a call is under way, wait for it.
+        """
         flight = self._flights.get(key)
         if flight is None:
             flight = _Flight(call)
@@ -97,7 +103,7 @@ class _Flight(Generic[T]):
 
 
 def copy_of(error: Exception) -> Exception:
-    """Return an error to be raised once more: a traceback holds the frames of one task."""
+    """Return a copy of an error, to be raised in another task: a traceback holds the frames of one task."""
     try:
         other = copy(error)
     except TypeError:  # it needs more than its message

@@ -1,11 +1,11 @@
 """Manifests of mirrored repositories: from the bucket where that is right, otherwise from an upstream.
 
 - By digest: what is in the bucket is right for ever, and no upstream is asked.
-- By tag: the upstream is asked with HEAD which manifest the tag names, at most once in `manifestCheckInterval` and tag,
-  by whichever replica. If it does not answer, what is in the bucket is served with a warning.
+- By tag: a replica asks the upstream with HEAD which manifest the tag names. All replicas together ask at most once in
+  `manifestCheckInterval` for each tag. If the upstream does not answer, what is in the bucket is served with a warning.
 - A tag that was pushed here is ours: no upstream is asked. Nor is one for a tag that exists and is immutable here.
 
-A manifest from an upstream is stored before what it names, byte by byte as it came.
+A manifest from an upstream is stored with exactly its bytes, and before what it names.
 """
 
 from collections.abc import Callable
@@ -171,12 +171,12 @@ async def _get(reference: Reference, upstream: Upstream, name: str) -> ManifestB
 
 
 def _naming(reference: Reference, body: ManifestBody) -> Reference:
-    """Return as what a manifest is stored. A digest of another algorithm than it came with is the one asked for."""
+    """Return what a manifest is stored under: the tag, or the digest that the upstream's client compared it with."""
     return reference if isinstance(reference, Tag) else body.digest
 
 
 def unanswered(error: UpstreamError) -> TryAgain:
-    """Return the error of a request for what only the upstream has, which does not give it now."""
+    """Return the error of a request for something that only the upstream has, and does not give now."""
     asked_s = error.retry_after_s if isinstance(error, UpstreamUnavailable) else None
     wait_s = 5 if asked_s is None else min(max(int(asked_s) + 1, 1), 3600)
     return TryAgain("the upstream of this repository does not answer as it should: try again", retry_after_s=wait_s)

@@ -44,7 +44,7 @@ class Mirror:
     referrers: MirroredReferrers
 
     async def keep_counting(self) -> None:
-        """Tell how many more requests the upstreams answer, until cancelled."""
+        """Report how many more requests the upstreams answer, until cancelled."""
         while True:
             for host, requests in self.upstreams.remaining().items():
                 self.blobs.events.on_mirror_remaining(host, requests)
@@ -65,7 +65,7 @@ class Mirror:
         return await self.manifests.stat(found, repo, reference)
 
     def fetches(self, repo: RepositoryName, digest: Digest) -> bool:
-        """Say whether a blob that is not here is fetched, so that it need not be looked for by its leases before."""
+        """Say whether a blob that is not here is fetched. If so, nobody needs to look for its leases before."""
         return bool(self._origins(repo)) and not self.blobs.is_absent(repo, digest)
 
     async def fetch(self, repo: RepositoryName, digest: Digest) -> BlobValue | Copy:
@@ -76,9 +76,10 @@ class Mirror:
         return await self.blobs.fetch(found, repo, digest)
 
     async def bring(self, repo: RepositoryName, digests: Sequence[str]) -> bool:
-        """Fetch what a pushed manifest names and the repository lacks, if it is mirrored; say whether all is here.
+        """Fetch what a pushed manifest names and a mirrored repository lacks. Say whether everything is here.
 
-        A client that asked whether a blob exists was told so of those that the upstream has. Raises `TryAgain`.
+        A client that asks whether a blob exists is told that it does if the upstream has it. So it does not push that
+        blob. Raises `TryAgain`.
         """
         if not (found := self._origins(repo)):
             return False
@@ -98,7 +99,7 @@ class Mirror:
         return True
 
     async def refer(self, repo: RepositoryName, subject: Digest) -> None:
-        """Fetch the manifests that refer to this one, if its repository is mirrored. What fails is logged."""
+        """Fetch the manifests that refer to this one, if its repository is mirrored. Log what fails."""
         if found := self._origins(repo):
             await self.referrers.fetch(found, repo, subject)
 

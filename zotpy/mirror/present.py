@@ -1,4 +1,4 @@
-"""What the bucket has of a blob that a mirrored repository lacks: a record without an entry, or the bytes elsewhere."""
+"""What the bucket has of a blob that a mirrored repository lacks: a record without an entry, or bytes elsewhere."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,7 @@ class Present:
     records: Records
     hints: Hints
     deadline_s: float
-    """How long what was read may be relied on, in seconds."""
+    """How long a request may rely on what it has read, in seconds."""
 
     async def may_have(self, repo: RepositoryName, digest: Digest) -> bool:
         """Say whether one of the calls below may find the blob, which has no entry. It writes nothing."""
@@ -32,9 +32,9 @@ class Present:
         return await in_time(self.deadline_s, partial(self.records.rely_on_blob, repo, digest))
 
     async def linked(self, repo: RepositoryName, digest: Digest, size_bytes: int | None) -> BlobValue | None:
-        """Make a blob exist without its bytes, if another repository has them. The upstream has just shown it.
+        """Make a blob exist with the bytes of another repository, if one has them.
 
-        `size_bytes` is its length, as far as the upstream has said it.
+        The upstream has just shown that it has the blob. `size_bytes` is its length, as far as the upstream has said it.
         """
 
         async def write(reliance: Reliance) -> BlobValue | None:

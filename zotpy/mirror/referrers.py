@@ -1,7 +1,7 @@
-"""Referrers of manifests of mirrored repositories: signatures, attestations and the like come along.
+"""Referrers of manifests of mirrored repositories, such as signatures and attestations: they are mirrored as well.
 
 An upstream is asked for the list at most once in `manifestCheckInterval`, and each manifest of it is fetched once. Its
-subject then lists it here. What cannot be fetched is missing in the list, as if it had not been pushed yet.
+subject then lists it here. A manifest that cannot be fetched is missing in the list, as if nobody had pushed it yet.
 """
 
 from dataclasses import dataclass

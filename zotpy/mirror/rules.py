@@ -22,7 +22,7 @@ from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.settings.mirror import MirroredContent, MirroredRegistry, MirroredTags
 
 DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
-"""All of them are the same registry: clients say the first, and its address is another."""
+"""The names of Docker Hub. Clients call it by the first, and its address is another."""
 _VERSION = re.compile(r"v?\d+(?:\.\d+){0,2}(?:-[0-9A-Za-z.-]+)?", re.ASCII)
 
 
@@ -36,7 +36,10 @@ class Origin:
     tags: MirroredTags
 
     def has(self, reference: Reference) -> bool:
-        """Say whether a manifest is mirrored. By digest each is: what may be fetched by tag names others."""
+        """Say whether a manifest is mirrored.
+
+        By digest each is, because manifests that are fetched by tag name others.
+        """
         return not isinstance(reference, Tag) or is_mirrored(self.tags, reference)
 
 
@@ -69,7 +72,7 @@ def is_of(registry: MirroredRegistry, namespace: str) -> bool:
 
 
 def there(content: MirroredContent, repo: RepositoryName) -> RepositoryName | None:
-    """Return what the upstream calls a repository of ours; `None`: it is not of this content."""
+    """Return what the upstream calls a repository of ours; `None`: it does not belong to this content."""
     rest = _below(content.destination, repo.text)
     if rest is None:
         return None
@@ -79,7 +82,10 @@ def there(content: MirroredContent, repo: RepositoryName) -> RepositoryName | No
 
 
 def here(content: MirroredContent, name: RepositoryName) -> RepositoryName | None:
-    """Return what we call a repository of the upstream; `None`: it is not of this content, or has no name here."""
+    """Return what we call a repository of the upstream.
+
+    `None`: it does not belong to this content, or has no name here.
+    """
     if not matches(content.prefix, name.text):
         return None
     rest = _below(literal_head(content.prefix), name.text) if content.strip_prefix else name.text
@@ -98,7 +104,7 @@ def is_mirrored(rules: MirroredTags, tag: Tag) -> bool:
 def literal_head(pattern: str) -> str:
     """Return the directories that a pattern begins with, before the first with a star or the like: `a/b` of `a/b/c*`.
 
-    All of a pattern is literal if nothing in it has a meaning of its own.
+    If the pattern has no such character, it is returned whole.
     """
     sign = SIGN.search(pattern)
     return pattern if sign is None else pattern[: sign.start()].rpartition("/")[0]

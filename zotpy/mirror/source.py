@@ -1,4 +1,4 @@
-"""The bytes of a blob at its upstreams: from the first that has it, and on from the byte reached if that breaks off."""
+"""The bytes of a blob at its upstreams. If the one that sends them breaks off, they continue at the byte reached."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
@@ -14,13 +14,13 @@ from zotpy.upstream.answers import BlobStream
 from zotpy.upstream.errors import UpstreamBroken, UpstreamUnavailable
 
 MOST_BREAKS = 3
-"""How often a blob may break off, beside the repetitions of each upstream's client."""
+"""How often a blob may break off, in addition to the repetitions of each upstream's client."""
 PROGRESS_BYTES = 8 * MIB
-"""After so many bytes, earlier breaks count no more."""
+"""After this many bytes, earlier breaks no longer count."""
 
 
 class BlobSource:
-    """The body of an upload. What comes is also offered to those who read behind the copy."""
+    """The body of an upload. Its bytes are also offered to the readers behind the copy."""
 
     def __init__(
         self, upstreams: Upstreams, origins: Sequence[Origin], digest: Digest, copy: Copy, events: MirrorEvents

@@ -40,7 +40,7 @@ class Job:
 
     @property
     def _content(self) -> Digest:
-        """Stands for what is copied: a change of it is due at once."""
+        """Stands for what is copied. If that changes, the registry is due at once."""
         return Digest.of(repr((self.registry.urls, self.registry.content)).encode())
 
     async def is_due(self, here: Registry) -> bool:
