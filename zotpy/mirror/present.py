@@ -34,7 +34,7 @@ class Present:
     async def linked(self, repo: RepositoryName, digest: Digest, size_bytes: int | None) -> BlobValue | None:
         """Make a blob exist with the bytes of another repository, if one has them.
 
-        The upstream has just shown that it has the blob. `size_bytes` is its length, as far as the upstream has said it.
+        The upstream has just shown that it has the blob. `size_bytes` is its length, if the upstream has said it.
         """
 
         async def write(reliance: Reliance) -> BlobValue | None:
