@@ -52,8 +52,8 @@ class Exchange:
         peer, self._scheme = connection.peer
         self.request.reached = app.proxies.trace(peer, self._scheme, head.fields)
         self.answered = Answered(head.method, "", self.request.path, self.request.reached, trio.current_time())
-        self._reading = trio.CancelScope() if head.method in READS else None
-        """For a request that is useless once its client has left."""
+        self._is_read = head.method in READS
+        """The request is useless once its client has left."""
         self._has_begun = False
         """Something was sent."""
         self._is_answered = False
@@ -77,8 +77,8 @@ class Exchange:
             self._incoming.left.set()
         if not self._is_answered:
             self.answered.cut = Cut.GONE
-            if self._reading is not None:
-                self._reading.cancel()
+            if self._is_read:
+                self._connection.stop()
 
     async def run(self) -> None:
         """Answer, and report the request."""
@@ -90,11 +90,7 @@ class Exchange:
         app.prepare_body(request.body, self._connection)
         app.under_way += 1
         try:
-            if self._reading is None:
-                await self._answer()
-            else:
-                with self._reading:
-                    await self._answer()
+            await self._answer()
         except Exception:
             log.exception("internal_error")
             self.is_last = True
@@ -106,7 +102,6 @@ class Exchange:
             answered.route, answered.user, answered.login = request.route, request.user, request.login
             app.on_answered(answered, trio.current_time())
             self._let_go()
-        self.is_last = self.is_last or (self._reading is not None and self._reading.cancelled_caught)
 
     def _let_go(self) -> None:
         """Lead back to nothing: in a cycle, what the request has held would stay until the collector runs."""
@@ -212,8 +207,8 @@ class Exchange:
         if not await self._connection.send(data):
             self.is_last = True
             self.answered.cut = self.answered.cut or Cut.GONE
-            if self._reading is not None:
-                self._reading.cancel()
+            if self._is_read:
+                self._connection.stop()
                 await trio.lowlevel.checkpoint()
 
     def _note_answered(self) -> None:

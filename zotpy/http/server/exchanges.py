@@ -39,13 +39,15 @@ class Exchanges:
                 return received
             received = received[head.end :]
             connection.note_idle(is_idle=False, watches=head.length == 0 and not received)
-            self._current = Exchange(connection, app, head, received)
+            exchange = self._current = Exchange(connection, app, head, received)
             connection.http1.keep_alive_requests += 1
-            await self._current.run()
+            try:
+                await exchange.run()
+            finally:
+                self._current = None
             await connection.vigil.watch_no_more()
-            is_last = self._current.is_last or connection.context.terminated.is_set()
-            received, self.ahead = self._current.behind + self.ahead, b""
-            self._current = None
+            is_last = exchange.is_last or connection.context.terminated.is_set()
+            received, self.ahead = exchange.behind + self.ahead, b""
             connection.wire.patience.note(0, in_body=False)
             connection.note_idle(is_idle=True)
             if received:  # some hundred requests may be in one piece: others get a turn after each
