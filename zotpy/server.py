@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
+from typing import Literal
 
-import structlog
 import trio
 
 from zotpy.auditing import open_audit
@@ -37,11 +37,9 @@ from zotpy.store.interface import Store, StoreError
 from zotpy.store.observed import ObservedStore
 from zotpy.store.space import SpacedStore
 from zotpy.systemd import Systemd
-from zotpy.telemetry.logs import at_every_level, shows
+from zotpy.telemetry.logs import at_every_level, say, shows
 from zotpy.telemetry.metrics import Metrics
 from zotpy.web.app import METRICS_PATH, create_app
-
-log = structlog.get_logger()
 
 PROBES = frozenset({"/livez", "/readyz", "/startupz", METRICS_PATH})
 """What machines ask every few seconds: expected answers are not worth a line of the log."""
@@ -180,19 +178,21 @@ def report(metrics: Metrics, answered: Answered, ended: float, *, quiet: Collect
     if answered.login:
         metrics.requests.on_login(answered.login)
     is_quiet = answered.route in quiet and answered.status == HTTPStatus.OK
-    if not shows("debug" if is_quiet else "info"):
+    level: Literal["debug", "info"] = "debug" if is_quiet else "info"
+    if not shows(level):
         return
-    say = log.debug if is_quiet else log.info
-    say(
-        "request",
-        method=answered.method,
-        path=answered.path,
-        client=answered.reached.client,
-        origin=answered.reached.origin,
-        status=answered.status,
-        received_bytes=answered.received_bytes,
-        sent_bytes=answered.sent_bytes,
-        seconds=round(seconds, 6),
-        **({"user": answered.user, "login": answered.login} if answered.login else {}),
-        **({} if answered.cut is None else {"cut": answered.cut}),
-    )
+    fields = {
+        "method": answered.method,
+        "path": answered.path,
+        "client": answered.reached.client,
+        "origin": answered.reached.origin,
+        "status": answered.status,
+        "received_bytes": answered.received_bytes,
+        "sent_bytes": answered.sent_bytes,
+        "seconds": round(seconds, 6),
+    }
+    if answered.login:
+        fields |= {"user": answered.user, "login": answered.login}
+    if answered.cut is not None:
+        fields["cut"] = answered.cut
+    say(level, "request", fields)

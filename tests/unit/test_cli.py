@@ -19,9 +19,10 @@ import trio
 import zotpy.server
 import zotpy.workers
 from zotpy.cli import main
+from zotpy.http.server.cuts import Cut
 from zotpy.release import commit
 from zotpy.startup import StartupError
-from zotpy.telemetry.logs import configure_logs
+from zotpy.telemetry.logs import configure_logs, say
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -239,6 +240,27 @@ def test_the_log_is_json_with_zots_levels(capsys: pytest.CaptureFixture[str]) ->
     (event,) = lines(capsys.readouterr().err)
     assert datetime.fromisoformat(event.pop("timestamp")).utcoffset() == timedelta(0)
     assert event == {"event": "slow", "seconds": 3, "level": "warn"}
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_frequent_events_look_like_all_others(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    """A line of the shorter way is the line that a logger writes, character by character but for the time."""
+    configure_logs("debug", form)
+    fields = {"path": "/v2/\N{SNOWMAN}\n", "status": 200, "seconds": 1e-06, "cut": Cut.GONE}
+    with structlog.contextvars.bound_contextvars(worker=1):
+        structlog.get_logger().debug("request", **fields)
+        say("debug", "request", fields)
+    one, other = [re.sub(r"\d+-\d+-\d+T[\d:.]+Z", "TIME", line) for line in capsys.readouterr().err.splitlines()]
+    assert one == other
+    assert "TIME" in one
+
+
+def test_a_test_that_captures_events_gets_frequent_ones_too() -> None:
+    """What structlog was told to do with events holds for them as well."""
+    configure_logs("debug", "json")
+    with structlog.testing.capture_logs() as captured:
+        say("info", "request", {"status": 200})
+    assert captured == [{"event": "request", "status": 200, "log_level": "info"}]
 
 
 def test_libraries_log_the_same_way(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Literal, TextIO
 
@@ -20,6 +21,8 @@ _shown_from = logging.NOTSET
 """The least level of which lines appear."""
 _files: list[TextIO] = []
 """The log's file, and the one before."""
+_json: tuple[Processor, structlog.WriteLogger] | None = None
+"""What makes lines of JSON, and what writes them; `None`: the lines have another form."""
 at_every_level = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET))
 """A logger whose lines appear whatever `log.level` says: for what an operator must see once."""
 
@@ -30,7 +33,7 @@ def configure_logs(level: str = "info", form: str = "auto", output: str = "stder
     Raises `OSError` if a file cannot be opened, and then changes nothing. Called again, it opens the file again. The
     one before stays open until the next time, for tasks that are writing a line.
     """
-    global _shown_from  # noqa: PLW0603 - structlog keeps the rest of it in a global as well
+    global _shown_from, _json  # noqa: PLW0603 - structlog keeps the rest of it in a global as well
     stream: TextIO = _STREAMS[output]() if output in _STREAMS else open(output, "a", encoding="utf-8")  # noqa: PTH123, SIM115 - stays open
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -46,6 +49,8 @@ def configure_logs(level: str = "info", form: str = "auto", output: str = "stder
         cache_logger_on_first_use=False,
     )
     _shown_from = _THRESHOLDS[level]
+    is_json = isinstance(last[-1], structlog.processors.JSONRenderer)
+    _json = (last[-1], structlog.WriteLogger(stream)) if is_json else None
     _route_standard_logging(stream, _THRESHOLDS[level], shared, last)
     if output not in _STREAMS:
         _files.append(stream)
@@ -56,6 +61,19 @@ def configure_logs(level: str = "info", form: str = "auto", output: str = "stder
 def shows(level: Literal["debug", "info"]) -> bool:
     """Say whether a line of this level appears: to ask costs less than to make one that does not."""
     return _THRESHOLDS[level] >= _shown_from
+
+
+def say(level: Literal["debug", "info"], event: str, fields: EventDict) -> None:
+    """Write what a logger of structlog would write of an event without an exception, at half of the cost.
+
+    It is for events as frequent as requests. The level must be one that `shows` says yes to.
+    """
+    if _json is None or structlog.get_config()["processors"][-1] is not _json[0]:  # a terminal, or a test that looks
+        getattr(structlog.get_logger(), level)(event, **fields)
+        return
+    line = {**fields, "event": event, **structlog.contextvars.get_contextvars(), "level": level}
+    line["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    _json[1].msg(_encoder(repr).encode(line))
 
 
 def _renderers(stream: TextIO, form: str) -> list[Processor]:
