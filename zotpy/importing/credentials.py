@@ -1,4 +1,4 @@
-"""With which login the source of an import is asked: what was given, zot's file of credentials, or docker's."""
+"""docker's file of logins, which podman and others write as well."""
 
 import base64
 import binascii
@@ -18,18 +18,6 @@ def docker_file(environ: Mapping[str, str] = os.environ) -> Path:
     if directory := environ.get("DOCKER_CONFIG"):
         return Path(directory) / "config.json"
     return Path(environ.get("HOME", "/")) / ".docker" / "config.json"
-
-
-def from_zot(file: Path, host: str) -> tuple[str, str] | None:
-    """Return name and password from zot's `credentialsFile`. Raises `ValueError`, `OSError`."""
-    found = _object(json.loads(file.read_text())).get(host)
-    if found is None:
-        return None
-    username, password = (_object(found).get(name) for name in ("username", "password"))
-    if isinstance(username, str) and isinstance(password, str):
-        return username, password
-    msg = f"{file}: {host} has no username and password"
-    raise ValueError(msg)
 
 
 def from_docker(file: Path, host: str) -> tuple[str, str] | None:

@@ -10,7 +10,7 @@ from zotpy.core.errors import NameInvalid
 from zotpy.core.globs import read_glob
 from zotpy.core.names import RepositoryName
 from zotpy.importing.copying import Copier, IsImmutable
-from zotpy.importing.credentials import docker_file, from_docker, from_zot
+from zotpy.importing.credentials import docker_file, from_docker
 from zotpy.importing.importer import Importer
 from zotpy.importing.places import FilesPlace, Place, RegistryPlace, parse_place
 from zotpy.importing.selection import Selection, is_pattern
@@ -23,6 +23,7 @@ from zotpy.registry.registry import Registry
 from zotpy.settings import Settings
 from zotpy.settings.upstream import UpstreamSettings
 from zotpy.upstream import open_upstream
+from zotpy.upstream.credentials_file import read_credentials_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +122,11 @@ def _login(options: Namespace, place: RegistryPlace) -> tuple[str, str]:
                 msg = "--username needs --password-file"
                 raise ValueError(msg)
             return options.username, options.password_file.read_text().partition("\n")[0].rstrip("\r")
-        found = None if options.credentials_file is None else from_zot(options.credentials_file, place.host)
-        return found or from_docker(docker_file(), place.host) or ("", "")
+        if options.credentials_file is not None:
+            login = read_credentials_file(options.credentials_file).get(place.host)
+            if login is not None:
+                return login.username, login.password
+        return from_docker(docker_file(), place.host) or ("", "")
     except OSError as error:
         msg = f"{error.filename}: {error.strerror}"
         raise ValueError(msg) from error

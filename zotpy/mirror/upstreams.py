@@ -3,17 +3,19 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 import structlog
 import trio
 
-from zotpy.mirror.credentials import Login, logins
 from zotpy.mirror.rules import Origin
 from zotpy.settings.mirror import MirroredRegistry, MirrorSettings
 from zotpy.settings.upstream import UpstreamSettings
+from zotpy.upstream.credentials_file import read_credentials_file
 from zotpy.upstream.errors import NotAtUpstream, UpstreamBroken, UpstreamError, UpstreamUnavailable
+from zotpy.upstream.login import Login
 from zotpy.upstream.registry import UpstreamRegistry, open_upstream
 
 PAUSE_S = 2.0
@@ -107,7 +109,7 @@ async def open_upstreams(
 
     Raises `ValueError` for certificates or credentials that cannot be read.
     """
-    known = await logins(settings.credentials)
+    known = await _logins(settings.credentials)
     async with AsyncExitStack() as stack:
         opened = {}
         for registry in settings.mirrored if registries is None else registries:
@@ -118,6 +120,17 @@ async def open_upstreams(
                 upstreams.append(Upstream(url, manifests, manifests.with_own_places()))
             opened[registry] = tuple(upstreams)
         yield Upstreams(opened)
+
+
+async def _logins(file: Path | None) -> Mapping[str, Login]:
+    """Return the logins by host. Raises `ValueError`."""
+    if file is None:
+        return {}
+    try:
+        return await trio.to_thread.run_sync(read_credentials_file, file)
+    except ValueError as error:
+        msg = f"extensions.sync.credentialsFile: {error}"
+        raise ValueError(msg) from None
 
 
 def _settings(

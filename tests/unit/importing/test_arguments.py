@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from zotpy.core.errors import NameInvalid
-from zotpy.importing.credentials import docker_file, from_docker, from_zot
+from zotpy.importing.credentials import docker_file, from_docker
 from zotpy.importing.places import RegistryPlace, parse_place
 from zotpy.importing.selection import Selection, companion_of, is_pattern
 
@@ -87,14 +87,9 @@ def test_patterns() -> None:
     ]
 
 
-def test_logins_of_zot_and_docker(tmp_path: Path) -> None:
-    """The file of zot has them in the clear, docker's in base64; helpers are not asked."""
+def test_logins_of_docker(tmp_path: Path) -> None:
+    """They are in base64; helpers are not asked."""
     file = tmp_path / "logins.json"
-    file.write_text(json.dumps({"a:5000": {"username": "alice", "password": "x"}, "b": {}}))
-    assert from_zot(file, "a:5000") == ("alice", "x")
-    assert from_zot(file, "c") is None
-    with pytest.raises(ValueError, match="no username"):
-        from_zot(file, "b")
     written = b64encode(b"bob:y:z").decode()
     auths = {"a:5000": {"auth": written}, "https://index.docker.io/v1/": {"auth": written}, "b": {}, "c": {"auth": "!"}}
     file.write_text(json.dumps({"auths": auths}))

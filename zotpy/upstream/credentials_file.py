@@ -1,0 +1,41 @@
+"""zot's `credentialsFile`: JSON with `username` and `password` for each host. Mirrors and imports read it alike."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from zotpy.upstream.login import Login
+
+LONGEST_BYTES = 1024 * 1024
+
+
+def read_credentials_file(file: Path) -> Mapping[str, Login]:
+    """Return the logins by host, which may have a port.
+
+    Raises `ValueError` with a sentence that names the file and repeats none of its passwords.
+    """
+    try:
+        with file.open("rb") as opened:
+            document = json.loads(opened.read(LONGEST_BYTES))
+    except OSError as error:
+        msg = f"{file} cannot be read: {error.strerror or type(error).__name__}"
+        raise ValueError(msg) from None
+    except (ValueError, RecursionError):
+        msg = f"{file} is not JSON, or longer than {LONGEST_BYTES} bytes"
+        raise ValueError(msg) from None
+    if not isinstance(document, dict):
+        msg = f'{file}: write an object such as {{"registry.example.com": {{"username": "u", "password": "p"}}}}'
+        raise ValueError(msg)  # noqa: TRY004 - a fault of the file
+    return {_host(name): _login(file, name, login) for name, login in document.items()}
+
+
+def _host(name: str) -> str:
+    return name.removeprefix("https://").removeprefix("http://").strip("/")
+
+
+def _login(file: Path, name: str, login: object) -> Login:
+    username, password = (login.get("username"), login.get("password")) if isinstance(login, dict) else (None, None)
+    if isinstance(username, str) and isinstance(password, str):
+        return Login(username, password)
+    msg = f"{file}: write username and password for {name}"
+    raise ValueError(msg)
