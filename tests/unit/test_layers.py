@@ -43,10 +43,12 @@ MAY_IMPORT = {
     "zotpy.auth": "zotpy.bell zotpy.cel zotpy.core zotpy.files zotpy.settings zotpy.watching argon2 bcrypt "
     "cryptography httpx joserfc passlib sansldap structlog trio",
     "zotpy.upstream": "zotpy.core zotpy.http zotpy.http.client zotpy.settings httpx trio",
+    "zotpy.upstream.temporary": "zotpy.core zotpy.s3 zotpy.s3.wire zotpy.settings zotpy.upstream httpx joserfc "
+    "structlog trio",
     "zotpy.web": "zotpy.auth zotpy.bell zotpy.bucket zotpy.concurrency zotpy.core zotpy.http zotpy.http.server "
     "zotpy.memory zotpy.mirror zotpy.registry zotpy.registry.pushing zotpy.store quart quart_trio structlog trio",
     "zotpy.mirror": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.registry zotpy.services "
-    "zotpy.settings zotpy.store zotpy.upstream structlog trio",
+    "zotpy.settings zotpy.store zotpy.upstream zotpy.upstream.temporary structlog trio",
     "zotpy.telemetry": "zotpy zotpy.bell zotpy.libraries zotpy.memory zotpy.release zotpy.store prometheus_client "
     "structlog trio",
     "zotpy.restarts": "",
@@ -72,7 +74,7 @@ MAY_IMPORT = {
     "zotpy.telemetry zotpy.web structlog trio",
     "zotpy.workers": "zotpy.auth zotpy.bell zotpy.concurrency zotpy.listening zotpy.reloading zotpy.restarts "
     "zotpy.server zotpy.services zotpy.settings zotpy.startup zotpy.storage zotpy.systemd zotpy.telemetry structlog "
-    "trio",
+    "structlog trio",
     "zotpy.layouts": "zotpy.core zotpy.store zotpy.upstream trio",
     "zotpy.importing": "zotpy.bucket zotpy.concurrency zotpy.config zotpy.core zotpy.layouts zotpy.memory "
     "zotpy.registry zotpy.registry.pushing zotpy.settings zotpy.startup zotpy.storage zotpy.store zotpy.store.opening "

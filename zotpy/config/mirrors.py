@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 from zotpy.config.errors import NestedProblems
 from zotpy.config.files import read_variable
 from zotpy.config.foreign import asks
+from zotpy.config.login_services import NAMES, LoginServiceReading
 from zotpy.config.policies import read_regex
 from zotpy.config.quantities import read_between, read_count, read_duration
-from zotpy.config.sections import Sections
 from zotpy.config.values import Reader, read_flag, read_path
 from zotpy.core.globs import MOST_RIVALS, read_glob, rivalry
 from zotpy.settings.mirror import MirroredContent, MirroredRegistry, MirroredTags
@@ -20,10 +20,6 @@ MOST_REGISTRIES, MOST_URLS, MOST_CONTENT = 64, 8, 256
 LONGEST_INTERVAL_S = 30 * 86400.0
 LEAST_POLL_S = 60.0
 _NAME = re.compile(r"(?:[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*", re.ASCII)
-_REFUSED = {
-    "credentialHelper": "zotpy asks no helper for credentials yet: write them into credentialsFile, and remove this",
-    "oauth2CredentialHelper": "zotpy asks no token service of your own yet: remove this, and use credentialsFile",
-}
 _IGNORED = ("preserveDigest", "disableHTTP2", "maxIdleConnsPerHost")
 """What is so in any case: digests are preserved, and HTTP/1.1 is spoken."""
 _REGISTRY: dict[str, tuple[str, Reader]] = {
@@ -37,7 +33,7 @@ _REGISTRY: dict[str, tuple[str, Reader]] = {
     "onlySigned": ("only_signed", read_flag),
     "syncLegacyCosignTags": ("cosign_tags", read_flag),
 }
-_KNOWN = (*_REGISTRY, *_REFUSED, *_IGNORED, "urls", "content", "certDir", "reqPerSec", "onDemand", "pollInterval")
+_KNOWN = (*_REGISTRY, *NAMES, *_IGNORED, "urls", "content", "certDir", "reqPerSec", "onDemand", "pollInterval")
 T = TypeVar("T")
 
 
@@ -56,15 +52,12 @@ def read_mirrors(value: object) -> tuple[MirroredRegistry, ...]:
 
 
 @dataclass(slots=True)
-class _Reading(Sections):
+class _Reading(LoginServiceReading):
     """Reads registries, and notes each mistake with its path."""
 
     def registry(self, value: object, path: str) -> MirroredRegistry | None:
         """Read one of them; `None` if something is wrong with any."""
         parts = self._section(value, path, _KNOWN)
-        for name, problem in _REFUSED.items():
-            if asks(parts.get(name)):
-                self._note(f"{path}.{name}", problem)
         fields: dict[str, Any] = {
             field: self._read(read, parts[name], f"{path}.{name}", default=None)
             for name, (field, read) in _REGISTRY.items()
@@ -87,6 +80,8 @@ class _Reading(Sections):
         urls = self._urls(parts.get("urls"), f"{path}.urls")
         is_on = self._read(read_flag, parts.get("onDemand", False), f"{path}.onDemand", default=False)
         self._polling(parts, path, fields, is_on=is_on)
+        if (service := self.login_service(parts, path, urls)) is not None:
+            fields["login_service"] = service
         return MirroredRegistry(urls, on_demand=is_on, **fields) if not self.problems else None
 
     def _polling(self, parts: dict[str, Any], path: str, fields: dict[str, Any], *, is_on: bool) -> None:

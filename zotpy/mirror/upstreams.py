@@ -17,6 +17,7 @@ from zotpy.upstream.credentials_file import read_credentials_file
 from zotpy.upstream.errors import NotAtUpstream, UpstreamBroken, UpstreamError, UpstreamUnavailable
 from zotpy.upstream.login import Login
 from zotpy.upstream.registry import UpstreamRegistry, open_upstream
+from zotpy.upstream.temporary.opening import LoginServices
 
 PAUSE_S = 2.0
 """How long an upstream that did not answer is left alone."""
@@ -109,14 +110,16 @@ async def open_upstreams(
 
     Raises `ValueError` for certificates or credentials that cannot be read.
     """
-    known = await _logins(settings.credentials)
+    known, services = await _logins(settings.credentials), LoginServices()
     async with AsyncExitStack() as stack:
         opened = {}
         for registry in settings.mirrored if registries is None else registries:
             upstreams = []
             for url in registry.urls:
-                own = _settings(registry, url, known.get(urlsplit(url).netloc), longest_manifest_bytes)
-                manifests = await stack.enter_async_context(open_upstream(own))
+                login, service = known.get(urlsplit(url).netloc), registry.login_service
+                credentials = None if service is None else services.credentials(service, url)
+                own = _settings(registry, url, login, longest_manifest_bytes)
+                manifests = await stack.enter_async_context(open_upstream(own, credentials))
                 upstreams.append(Upstream(url, manifests, manifests.with_own_places()))
             opened[registry] = tuple(upstreams)
         yield Upstreams(opened)

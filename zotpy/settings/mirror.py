@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from re import Pattern
 
+from zotpy.settings.temporary_logins import LoginService
+
 
 @dataclass(frozen=True, slots=True)
 class MirroredTags:
@@ -63,6 +65,8 @@ class MirroredRegistry:
     """Whether `zotpy sync` leaves out tags without a signature. Its keys are not looked at."""
     cosign_tags: bool = True
     """Whether `zotpy sync` copies cosign's tags, such as `sha256-<hex>.sig`."""
+    login_service: LoginService | None = None
+    """What gives logins that last hours, instead of the file of credentials."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 for S3: in headers, and in the query of a presigned URL.
+"""AWS Signature Version 4: in headers, and for S3 in the query of a presigned URL.
 
 Source: the AWS documentation, *Authenticating Requests (AWS Signature Version 4)*.
 """
@@ -48,9 +48,9 @@ def encode_query(query: Query) -> str:
 
 
 @lru_cache(maxsize=16)
-def _signing_key(secret_key: str, day: str, region: str) -> bytes:
+def _signing_key(secret_key: str, day: str, region: str, service: str) -> bytes:
     key = f"AWS4{secret_key}".encode()
-    for part in (day, region, "s3", "aws4_request"):
+    for part in (day, region, service, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
     return key
 
@@ -60,12 +60,12 @@ def _stamp(second: datetime) -> str:
     return second.strftime("%Y%m%dT%H%M%SZ")
 
 
-def _signature(keys: Keys, region: str, stamp: str, scope: str, canonical: str) -> str:
+def _signature(keys: Keys, region: str, stamp: str, scope: str, canonical: str, service: str = "s3") -> str:
     text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    return hmac.digest(_signing_key(keys.secret_key, stamp[:8], region), text.encode(), "sha256").hex()
+    return hmac.digest(_signing_key(keys.secret_key, stamp[:8], region, service), text.encode(), "sha256").hex()
 
 
-def sign(
+def sign(  # noqa: PLR0913 - a signature is of so many parts
     keys: Keys,
     region: str,
     now: datetime,
@@ -74,10 +74,13 @@ def sign(
     query: Query,
     headers: Mapping[str, str],
     payload_sha256: str,
+    *,
+    service: str = "s3",
 ) -> dict[str, str]:
     """Return `headers` (which hold Host, in lower case) with those of the signature added.
 
-    `path` is already percent-encoded. `payload_sha256` is in hexadecimal, or `UNSIGNED`.
+    `path` is already percent-encoded. `payload_sha256` is in hexadecimal, or `UNSIGNED`. `service` is its name in
+    signatures.
     """
     stamp = _stamp(now.replace(microsecond=0))
     signed = {**headers, "x-amz-date": stamp, "x-amz-content-sha256": payload_sha256}
@@ -87,8 +90,8 @@ def sign(
     canonical_headers = "".join([f"{name}:{signed[name].strip()}\n" for name in names])
     name_list = ";".join(names)
     canonical = f"{method}\n{path}\n{encode_query(query)}\n{canonical_headers}\n{name_list}\n{payload_sha256}"
-    scope = f"{stamp[:8]}/{region}/s3/aws4_request"
-    signature = _signature(keys, region, stamp, scope, canonical)
+    scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
+    signature = _signature(keys, region, stamp, scope, canonical, service)
     signed["authorization"] = (
         f"{_ALGORITHM} Credential={keys.access_key}/{scope}, SignedHeaders={name_list}, Signature={signature}"
     )
