@@ -130,7 +130,7 @@ def test_an_entry_alone_has_the_defaults(tmp_path: Path) -> None:
     [
         ({"pollInterval": "6h"}, "pollInterval"),
         ({"pollInterval": "5s", "content": [{"prefix": "a"}]}, "pollInterval"),
-        ({"onlySigned": True}, "onlySigned"),
+        ({"onlySigned": "perhaps"}, "onlySigned"),
         ({"credentialHelper": "azure"}, "credentialHelper"),
         ({"urls": []}, "urls"),
         ({"urls": ["ftp://x"]}, "urls[0]"),

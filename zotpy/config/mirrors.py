@@ -79,12 +79,12 @@ class _Reading(LoginServiceReading):
             fields |= {"content": tuple(content), "has_content": True}
         urls = self._urls(parts.get("urls"), f"{path}.urls")
         is_on = self._read(read_flag, parts.get("onDemand", False), f"{path}.onDemand", default=False)
-        self._polling(parts, path, fields, is_on=is_on)
+        self._polling(parts, path, fields)
         if (service := self.login_service(parts, path, urls)) is not None:
             fields["login_service"] = service
         return MirroredRegistry(urls, on_demand=is_on, **fields) if not self.problems else None
 
-    def _polling(self, parts: dict[str, Any], path: str, fields: dict[str, Any], *, is_on: bool) -> None:
+    def _polling(self, parts: dict[str, Any], path: str, fields: dict[str, Any]) -> None:
         """Read what `zotpy sync` needs."""
         if asks(parts.get("pollInterval")):
             read = read_between(LEAST_POLL_S, LONGEST_INTERVAL_S)
@@ -92,12 +92,6 @@ class _Reading(LoginServiceReading):
             fields["poll_interval_s"] = interval_s
             if "content" not in fields:
                 self._note(f"{path}.pollInterval", 'name what to copy in content; for everything, write prefix: "**"')
-        if is_on and fields.get("only_signed"):
-            self._note(
-                f"{path}.onlySigned",
-                "zotpy looks for signatures in `zotpy sync` alone, and not when a client asks: set onDemand to"
-                " false, or remove this",
-            )
 
     def _urls(self, value: object, path: str) -> tuple[str, ...]:
         listed = self._list(value, path)

@@ -8,12 +8,13 @@ from typing import Any
 import trio
 
 from zotpy.concurrency import gather
+from zotpy.core.companions import companion_of
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, ManifestUnknown
 from zotpy.core.manifest_facts import ManifestFacts, parse_manifest
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.ranges import Span
-from zotpy.importing.selection import Selection, companion_of
+from zotpy.importing.selection import Selection
 from zotpy.layouts.index import REF_NAME
 from zotpy.layouts.writing import LayoutWriter, WrongContent
 from zotpy.registry.blobs import open_inline

@@ -11,13 +11,13 @@ from functools import partial
 import trio
 
 from zotpy.concurrency import gather
+from zotpy.core.companions import companion_of
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestUnknown
 from zotpy.core.manifest_facts import ManifestFacts, parse_manifest
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.importing.blobs import BlobCopier
 from zotpy.importing.locks import Locks
-from zotpy.importing.selection import companion_of
 from zotpy.importing.sources import Names, Source
 from zotpy.importing.tally import Tally
 from zotpy.registry.manifests import Found

@@ -8,11 +8,12 @@ from typing import TypeVar
 import trio
 
 from zotpy.concurrency import plain_errors
+from zotpy.core.companions import companion_of
 from zotpy.core.digests import Digest
 from zotpy.core.errors import PreconditionFailed, RegistryError, TooManyRequests, TryAgain
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.importing.copying import Copier, TooDeep
-from zotpy.importing.selection import Choice, companion_of
+from zotpy.importing.selection import Choice
 from zotpy.importing.sources import Source
 from zotpy.importing.tally import Tally
 from zotpy.upstream import NotAtUpstream, UpstreamError, UpstreamRefused, UpstreamUnavailable

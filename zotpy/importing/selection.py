@@ -10,8 +10,6 @@ from zotpy.core.globs import SIGN, matches
 from zotpy.core.names import RepositoryName
 from zotpy.upstream.registry import fallback_tag
 
-_COMPANION = re.compile(r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{121})(?:\..*)?")
-
 
 class Choice(Protocol):
     """What is copied. Repositories have the names of the source."""
@@ -110,12 +108,3 @@ def of_images(companions: Mapping[str, str], copied: Iterable[Digest]) -> Sequen
 def is_pattern(text: str) -> bool:
     """Say whether a name of a repository is a pattern, for which the source must list its repositories."""
     return SIGN.search(text) is not None
-
-
-def companion_of(tag: str) -> str | None:
-    """Return the `fallback_tag` of the image that such a tag belongs to, or `None`: it belongs to none.
-
-    cosign names signatures `sha256-<hex>.sig`. Clients of registries without the referrers API maintain `sha256-<hex>`.
-    """
-    found = _COMPANION.fullmatch(tag)
-    return None if found is None else found[1]

@@ -76,7 +76,7 @@ def _age_s(note: Fetched) -> float:
 
 
 class Absent:
-    """What no upstream had when this replica asked. The replica remembers it for a minute."""
+    """What no upstream had, or had as it should, when this replica asked. The replica remembers it for a minute."""
 
     def __init__(self) -> None:
         """Remember nothing yet."""
@@ -91,3 +91,7 @@ class Absent:
         self._until[repo, reference] = trio.current_time() + ABSENT_S
         if len(self._until) > MOST_ABSENT:
             self._until.popitem(last=False)
+
+    def forget(self) -> None:
+        """Forget all of it."""
+        self._until.clear()

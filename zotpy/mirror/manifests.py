@@ -5,11 +5,12 @@
   `manifestCheckInterval` for each tag. If the upstream does not answer, what is in the bucket is served with a warning.
 - A tag that was pushed here is ours: no upstream is asked. Nor is one for a tag that exists and is immutable here.
 
-A manifest from an upstream is stored with exactly its bytes, and before what it names.
+A manifest from an upstream is stored with exactly its bytes, and before what it names. If only signed images are
+mirrored, an index comes after the manifests that it names: they have no signatures of their own.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import structlog
@@ -23,12 +24,15 @@ from zotpy.mirror.checks import Absent, Check, Checks
 from zotpy.mirror.events import MirrorEvents
 from zotpy.mirror.flights import Flights
 from zotpy.mirror.rules import Origin
+from zotpy.mirror.signed import DEEPEST, Admitted, get_admitted, parts_of
 from zotpy.mirror.upstreams import Upstream, Upstreams
 from zotpy.registry.manifests import Found, Manifests
 from zotpy.upstream.answers import ManifestBody, ManifestHead
-from zotpy.upstream.errors import NotAtUpstream, UpstreamError, UpstreamUnavailable
+from zotpy.upstream.errors import NotAtUpstream, NotSigned, UpstreamError, UpstreamUnavailable
 
 STALE = '110 - "Response is Stale"'
+PARTS_AT_ONCE = 4
+"""How many manifests of a signed index are fetched at the same time."""
 NOT_REVALIDATED = '111 - "Revalidation Failed"'
 log = structlog.get_logger()
 
@@ -45,6 +49,8 @@ class MirroredManifests:
     events: MirrorEvents
     is_immutable: Callable[[str, str], bool]
     """Says whether a tag, the second, of a repository is immutable now."""
+    unsigned: Absent = field(default_factory=Absent)
+    """What an upstream had without a signature."""
 
     async def find(
         self, origins: tuple[Origin, ...], repo: RepositoryName, reference: Reference, room: Room | None = None
@@ -115,6 +121,8 @@ class MirroredManifests:
             self.events.on_mirror_check("absent")
             self.absent.add(repo, reference)
             msg = f"neither this registry nor its upstream has {reference}"
+            if isinstance(error, NotSigned):
+                msg = f"the upstream has {reference} without a signature, and only signed images are mirrored"
             raise ManifestUnknown(msg, detail={"name": str(reference)}) from None
         raise unanswered(error)
 
@@ -138,8 +146,14 @@ class MirroredManifests:
                 await self._remember(repo, reference, found.digest, interval_s)
                 return None
             wanted = head.digest or reference
-        body = await self.upstreams.first(origins, partial(_get, wanted))
+        if isinstance(wanted, Digest) and (repo, wanted) in self.unsigned:
+            msg = f"{wanted} was not signed a moment ago"
+            raise NotSigned(msg)
+        got = await self._get(origins, repo, reference, wanted)
+        body = got.body
         self.events.on_mirror_check("changed")
+        if got.parts:
+            await gather(*[partial(self._keep_part, origins, repo, part) for part in got.parts], limit=PARTS_AT_ONCE)
         try:
             kept = await self.manifests.keep(
                 repo,
@@ -156,6 +170,35 @@ class MirroredManifests:
             raise ManifestUnknown(msg, detail=error.detail) from error
         await self._remember(repo, reference, kept.digest, interval_s)
         return kept
+
+    async def _get(
+        self, origins: tuple[Origin, ...], repo: RepositoryName, reference: Reference, wanted: Reference
+    ) -> Admitted:
+        """Read a manifest from the first upstream that has it, signed if it must be. Raises `UpstreamError`."""
+        try:
+            return await self.upstreams.first(origins, partial(get_admitted, reference, wanted))
+        except NotSigned as error:
+            log.info("not_signed", repository=repo.text, reference=str(reference))
+            if error.digest is not None:
+                self.unsigned.add(repo, error.digest)
+            raise
+
+    async def _keep_part(self, origins: tuple[Origin, ...], repo: RepositoryName, part: Digest, depth: int = 1) -> None:
+        """Store a manifest that a signed index names, if the upstream has it. Raises `UpstreamError`."""
+        try:
+            await self.manifests.stat(repo, part)
+        except ManifestUnknown:
+            pass
+        else:
+            return
+        try:
+            body = await self.upstreams.first(origins, partial(_get, part))
+            if depth < DEEPEST:
+                for below in await parts_of(body):
+                    await self._keep_part(origins, repo, below, depth + 1)
+            await self.manifests.keep(repo, part, body.content, body.told_type)
+        except (NotAtUpstream, ManifestInvalid, ManifestTooLarge) as error:
+            log.warning("part_not_mirrored", repository=repo.text, digest=str(part), reason=str(error))
 
     async def _remember(self, repo: RepositoryName, reference: Reference, digest: Digest, interval_s: float) -> None:
         if interval_s and isinstance(reference, Tag):

@@ -14,7 +14,7 @@ from zotpy.mirror.rules import Origin
 from zotpy.settings.mirror import MirroredRegistry, MirrorSettings
 from zotpy.settings.upstream import UpstreamSettings
 from zotpy.upstream.credentials_file import read_credentials_file
-from zotpy.upstream.errors import NotAtUpstream, UpstreamBroken, UpstreamError, UpstreamUnavailable
+from zotpy.upstream.errors import NotAtUpstream, NotSigned, UpstreamBroken, UpstreamError, UpstreamUnavailable
 from zotpy.upstream.login import Login
 from zotpy.upstream.registry import UpstreamRegistry, open_upstream
 from zotpy.upstream.temporary.opening import LoginServices
@@ -35,6 +35,8 @@ class Upstream:
     manifests: UpstreamRegistry
     blobs: UpstreamRegistry
     """With places of its own: manifests do not wait until blobs were read. A blob needs no login after its manifest."""
+    only_signed: bool = False
+    """Whether only signed images are taken from it."""
     rests_until: float = field(default=-1.0)
     """Until when it is not asked, on trio's clock."""
 
@@ -65,14 +67,19 @@ class Upstreams:
     async def first(self, origins: Iterable[Origin], ask: Ask[T]) -> T:
         """Return the first answer: the origins in order, and of each its addresses in order.
 
-        Raises `NotAtUpstream` if all say that it does not exist; otherwise the error of one that might have it.
+        Raises `NotAtUpstream` if all say that it does not exist, `NotSigned` if one has it without a signature;
+        otherwise the error of one that might have it.
         """
         failed: UpstreamError | None = None
+        unsigned: NotSigned | None = None
         for origin in origins:
             for upstream in self.by_registry[origin.registry]:
                 try:
                     upstream.check()
                     return await ask(upstream, origin.name.text)
+                except NotSigned as error:
+                    unsigned = error
+                    break
                 except NotAtUpstream:
                     break  # its mirrors have no more than it has
                 except UpstreamUnavailable as error:
@@ -85,7 +92,7 @@ class Upstreams:
         if failed is not None:
             raise failed
         msg = "no upstream has it"
-        raise NotAtUpstream(msg)
+        raise unsigned or NotAtUpstream(msg)
 
     def remaining(self) -> dict[str, int]:
         """Return how many more requests each host answers, as far as it says so."""
@@ -120,7 +127,7 @@ async def open_upstreams(
                 credentials = None if service is None else services.credentials(service, url)
                 own = _settings(registry, url, login, longest_manifest_bytes)
                 manifests = await stack.enter_async_context(open_upstream(own, credentials))
-                upstreams.append(Upstream(url, manifests, manifests.with_own_places()))
+                upstreams.append(Upstream(url, manifests, manifests.with_own_places(), registry.only_signed))
             opened[registry] = tuple(upstreams)
         yield Upstreams(opened)
 

@@ -62,7 +62,7 @@ class MirroredRegistry:
     has_content: bool = False
     """Whether `content` was given."""
     only_signed: bool = False
-    """Whether `zotpy sync` leaves out tags without a signature. Its keys are not looked at."""
+    """Whether images without a signature are not mirrored. Nobody asks whose a signature is."""
     cosign_tags: bool = True
     """Whether `zotpy sync` copies cosign's tags, such as `sha256-<hex>.sig`."""
     login_service: LoginService | None = None

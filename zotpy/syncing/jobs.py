@@ -18,8 +18,8 @@ from zotpy.registry.registry import Registry
 from zotpy.settings.mirror import MirroredRegistry, MirrorSettings
 from zotpy.startup import StartupError
 from zotpy.syncing.choice import MirroredChoice
-from zotpy.syncing.signatures import is_signed
 from zotpy.upstream import UpstreamUnavailable
+from zotpy.upstream.signatures import is_signed
 
 log = structlog.get_logger()
 

@@ -1,5 +1,7 @@
 """The errors of requests to an upstream. Each class says whose fault it is, and so what the caller may do."""
 
+from zotpy.core.digests import Digest
+
 MOST_TEXT = 300
 """How many characters of an upstream's own words are repeated."""
 
@@ -14,6 +16,15 @@ class NotAtUpstream(UpstreamError):
 
 class UpstreamRefused(NotAtUpstream):
     """The upstream refuses to give it to us (401, 403). A mirror treats it as if it did not exist."""
+
+
+class NotSigned(NotAtUpstream):
+    """The upstream has it without a signature, and only signed images are wanted."""
+
+    def __init__(self, message: str, digest: Digest | None = None) -> None:
+        super().__init__(message)
+        self.digest = digest
+        """What has no signature."""
 
 
 class UpstreamUnavailable(UpstreamError):

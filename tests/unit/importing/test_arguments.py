@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from zotpy.core.companions import companion_of
 from zotpy.core.errors import NameInvalid
 from zotpy.importing.credentials import docker_file, from_docker
 from zotpy.importing.places import RegistryPlace, parse_place
-from zotpy.importing.selection import Selection, companion_of, is_pattern
+from zotpy.importing.selection import Selection, is_pattern
 
 if TYPE_CHECKING:
     from pathlib import Path

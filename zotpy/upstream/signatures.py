@@ -5,8 +5,8 @@ from typing import Any
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid, ManifestInvalid
 from zotpy.core.manifest_facts import parse_manifest
-from zotpy.upstream import NotAtUpstream, UpstreamRefused, UpstreamRegistry
-from zotpy.upstream.registry import fallback_tag
+from zotpy.upstream.errors import NotAtUpstream, UpstreamRefused
+from zotpy.upstream.registry import UpstreamRegistry, fallback_tag
 
 MOST_READ = 20
 """How many referrers of one image are read to learn what they are."""
