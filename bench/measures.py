@@ -39,7 +39,10 @@ class ProcessTree:
         return self._status_bytes("VmRSS")
 
     def peak_rss_bytes(self) -> int:
-        """Return the most that was resident since the start or `reset_peak`: an upper bound where there are several."""
+        """Return the most memory that was resident since the start or `reset_peak`.
+
+        With several processes it is an upper bound.
+        """
         return self._status_bytes("VmHWM")
 
     def reset_peak(self) -> None:

@@ -40,7 +40,7 @@ class Pull:
 
     seconds: float
     first_byte_s: float
-    """From the request for the first layer to its first byte."""
+    """The seconds from the request for the first layer to its first byte."""
 
 
 class Client:

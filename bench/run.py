@@ -42,7 +42,7 @@ from bench.servers.registries import REGISTRIES, registry_version
 from bench.servers.stores import STORES, printed
 
 PLAIN_WIDTH = 210
-"""Where the output is a file, and no terminal says how wide it is."""
+"""How wide the output is if it is a file, and no terminal says it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,10 +2,10 @@
 
     python -m tests.session [argument of pytest...]
 
-Tests start servers, which start others, and all of them write gigabytes. However pytest ends, by itself, by a signal or
-by `kill -9`, all that was started below this process is ended, and the directory that was `TMPDIR` to all of it is
-deleted. This process has a keeper, which starts pytest. If one of the two is killed, the other one cleans up. Only if
-both are killed at once, as when the machine loses power, the next run deletes the directory.
+Tests start servers, which start others, and all of them write gigabytes. However pytest ends (by itself, by a signal or
+by `kill -9`), this process then ends all that was started below it. It also deletes the directory that was the `TMPDIR`
+of all of them. This process has a keeper, which starts pytest. If one of the two is killed, the other one cleans up.
+Only if both are killed at once, as when the machine loses power, the next run deletes the directory.
 """
 
 from __future__ import annotations

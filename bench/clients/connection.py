@@ -17,7 +17,7 @@ TIMEOUT_S = 120
 RECEIVE_BYTES = 1 << 20
 FIRST_REDIRECT = 300
 COUNTED_BYTES = 256 << 10
-"""Sent in one call, so that the count is not far behind."""
+"""How many bytes are sent in one call: few enough that the count is not far behind."""
 
 
 class Refused(Exception):
@@ -25,7 +25,7 @@ class Refused(Exception):
 
 
 Take = Callable[[memoryview], object]
-"""What takes the bytes of a body: a hash's `update`, for example."""
+"""Called with the bytes of a body: a hash's `update`, for example."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Connection:
     """One connection; not for several threads at once."""
 
     receive_bytes = RECEIVE_BYTES
-    """Of a body, at most, in one call to the system."""
+    """How many bytes of a body one call to the system receives at most."""
 
     def __init__(self, where: Endpoint | int, traffic: Traffic | None = None) -> None:
         """Connect to an endpoint, or to a port of this machine; `traffic` counts bytes as they go."""
@@ -68,7 +68,7 @@ class Connection:
         return Connection(endpoint, self._traffic)
 
     def is_usable(self) -> bool:
-        """Whether the server has not closed it while nothing was asked."""
+        """Whether the server has kept it open since the last answer."""
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         return not poll.poll(0)

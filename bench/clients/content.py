@@ -8,7 +8,7 @@ from functools import cache, cached_property
 Buffers = Sequence[bytes | memoryview]
 PIECE_BYTES = 4 << 20
 CHUNK_BYTES = 32 << 10
-"""What Go's HTTP client puts into one chunk, so what docker sends."""
+"""How much Go's HTTP client puts into one chunk, and so docker as well."""
 _MARK_BYTES = 32
 
 

@@ -19,7 +19,7 @@ from bench.clients.endpoint import Endpoint
 
 OK, UNAUTHORIZED = 200, 401
 SHORTEST_LIFE_S = 60
-"""Of a token that does not say how long it lives."""
+"""How long a token lives that does not say it."""
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 _REPOSITORY = re.compile(r"/v2/(?P<name>.+?)/(?:blobs|manifests|tags|referrers)(?:/|$)")
 
@@ -37,7 +37,7 @@ class Challenge:
 
 
 class Credentials:
-    """What to send with each request to one registry; for several threads."""
+    """What to send with each request to one registry. Several threads may use it at the same time."""
 
     def __init__(self, connect: Connect, url: str, user: str | None, password: str | None) -> None:
         """Ask the registry what it wants. Raises `Refused` or `OSError`."""

@@ -15,11 +15,11 @@ SEGMENT_BYTES = 1448
 
 @dataclass(frozen=True)
 class Link:
-    """What a client has of its link."""
+    """How a client uses its link."""
 
     bytes_per_s: float
     piece_bytes: int
-    """Sent, or taken, in one call to the system."""
+    """How many bytes one call to the system sends or takes."""
     window_bytes: int | None = None
     """The receive buffer, half of which is window; `None`: what the system gives."""
 

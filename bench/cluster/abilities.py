@@ -1,4 +1,4 @@
-"""What the load generator can do: the same work on a registry that does nothing, with nothing between."""
+"""What the load generator can do: the same work on a registry that does nothing, with no link between them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

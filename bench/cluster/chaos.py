@@ -11,7 +11,7 @@ from bench.servers.registries import RegistryServer
 EVERY_S = 1.5
 DOWN_S = 0.5
 CLIENT_TRIES = 50
-"""Of a client, for one thing: it waits a little between them, and one replica is always alive."""
+"""How often a client tries one thing. It waits a little between the tries, and one replica is always alive."""
 
 
 class Chaos:

@@ -10,7 +10,8 @@ from bench.cluster.runs import Run
 PRICES = "Amazon S3 Standard, US East (N. Virginia), list prices of 2025, USD; traffic within the region is free"
 """https://aws.amazon.com/s3/pricing/, "Requests & data retrievals"."""
 WRITES_USD, READS_USD = 0.005, 0.0004
-"""Of 1,000 PUT, COPY, POST or LIST requests; of 1,000 GET and all other requests. DELETE and CANCEL are free."""
+"""The price of 1,000 PUT, COPY, POST or LIST requests, and of 1,000 GET and other requests. DELETE and CANCEL are
+free."""
 READS = {"GetObject", "HeadObject", "HeadBucket"}
 FREE = {"DeleteObject", "DeleteObjects", "AbortMultipartUpload"}
 BUILDS = 1000

@@ -20,7 +20,7 @@ from bench.measures import MIB, ProcessTree, all_cpu_s, busy_s
 
 PROGRESS_S = 0.5
 UNKNOWN_LINK_BYTES_PER_S = 200e6
-"""For which content is prepared where nobody knows the link."""
+"""The rate for which content is prepared if the link is not known."""
 EXISTENCE, WHOLE_BLOBS = 100, 1
 """How much each process of the generator checks; with chaos, everything."""
 EVERYTHING = 1_000_000
@@ -34,7 +34,7 @@ Tell = Callable[[SoFar], None]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a load goes, and what can be seen of it there."""
+    """The registry that a load goes to, and what can be measured there."""
 
     registry: str
     replicas: int
@@ -46,13 +46,13 @@ class Place:
 
 @dataclass(frozen=True)
 class _Used:
-    """What had been used at one moment."""
+    """What had been used up to one moment."""
 
     moment_s: float
     cpu_s: dict[str, float]
     busy_s: float
     carried: tuple[int, int] | None
-    """Bytes over all links, to the replicas and from them."""
+    """The bytes that all links have carried to the replicas, and from them."""
 
     @classmethod
     def now(cls, trees: Mapping[str, ProcessTree], place: Place) -> Self:
@@ -63,7 +63,7 @@ class _Used:
 
 @dataclass(frozen=True)
 class _Driven:
-    """What came of a load, and what was used before and after it."""
+    """The outcome of a load, and what had been used before and after it."""
 
     outcome: Outcome
     before: _Used

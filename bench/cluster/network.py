@@ -26,12 +26,12 @@ class Slot:
 
 
 class Network:
-    """What gives replicas their links; this one has no limit but the machine."""
+    """Gives replicas their links. This one has no limit but the machine."""
 
     what = "no limit to the links of replicas: the machine is the limit"
-    """In words, for the report."""
+    """The network in words, for the report."""
     store_host = "127.0.0.1"
-    """Where the way to the store must listen."""
+    """The address on which the way to the store must listen."""
 
     def slot(self, registry: str, index: int, store_port: int) -> Slot:
         """Make room for a replica; replicas of several registries with one index share one link. Raises `NotReady`."""

@@ -42,17 +42,17 @@ class Options:
     replicas: tuple[int, ...] = (1, 2, 4, 8)
     store: str = "seaweedfs"
     link_mb_per_s: float = field(default_factory=default_link_mb)
-    """Of each replica's link, in each direction; 0: no limit."""
+    """The rate of each replica's link in each direction; 0: no limit."""
     with_namespaces: bool = True
     """Whether the kernel shapes the links, where it can."""
     given: Mapping[str, Any] = field(default_factory=dict)
     """The terms that the command line sets for all workloads."""
     turns: int = 1
-    """Of each registry, one after the other; figures are medians."""
+    """How many turns each registry has, one after the other. Figures are medians."""
     workers: int = 1
     """Processes of each replica of zotpy."""
     processes: int = 2
-    """Of the load generator."""
+    """How many processes the load generator has."""
     warm_up_s: float = 2.0
     duration_s: float = 8.0
     sizes: Sizes = field(default_factory=Sizes)

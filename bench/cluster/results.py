@@ -11,7 +11,7 @@ from bench.measures import describe_machine
 
 SCHEMA = 1
 GOAL_PEER = "distribution"
-"""Of which goals are told in shares and multiples."""
+"""The registry with which goals compare, as shares and multiples."""
 
 
 @dataclass
@@ -27,14 +27,14 @@ class Report:
     """UTC, ISO 8601."""
     machine: dict[str, Any] = field(default_factory=describe_machine)
     abilities: dict[str, Ability] = field(default_factory=dict)
-    """Of the generator, by workload."""
+    """What the generator can do, by workload."""
     runs: list[Run] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    """What kept a workload from being run at all."""
+    """Why a workload could not be run at all."""
 
     @property
     def errors(self) -> list[str]:
-        """What makes it invalid, each with where it happened."""
+        """What makes it invalid, each with the run in which it happened."""
         found = list(self.failures)
         for run in self.runs:
             where = run.name

@@ -10,14 +10,14 @@ from typing import Any, Literal
 from bench.load.workloads import WORKLOADS, Unit
 
 NEAR = 0.8
-"""Of what the generator can do: a result above is not the registry's alone."""
+"""A share of what the generator can do. The generator limits a result above it as well as the registry."""
 LINK_FULL = 0.85
 CORES_FULL = 0.9
 NOISY_CORES = 0.25
 PERCENTILES = (50, 90, 99)
 Limit = Literal["links", "cores", "generator", "waiting"]
-"""What set the pace: the replicas' links were full; the machine's cores were; the generator was near its own end; or
-none of them, and clients waited for the store's distance, one call after another."""
+"""What limited the throughput: the replicas' links were full; the machine's cores were full; or the generator was near
+its own limit. If it was none of them, clients waited for the distant store, one call after another."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Ability:
     throughput: float
     unit: Unit
     cpu_s: float
-    """Of the generator, in a second."""
+    """CPU seconds of the generator in a second."""
 
 
 @dataclass
@@ -60,28 +60,28 @@ class Run:
     clients: int
     duration_s: float
     throughput: float
-    """In its unit."""
+    """The throughput in its unit."""
     mb_per_s: float
-    """Sent and received by clients, 10^6 bytes."""
+    """How many 10^6 bytes clients sent and received in a second."""
     operations_per_s: float
-    """Of the workload's headline operation."""
+    """How often the workload's headline operation was done in a second."""
     latencies_ms: dict[str, Latencies] = field(default_factory=dict)
-    """By kind of operation."""
+    """The latencies by kind of operation."""
     cpu_cores: dict[str, float] = field(default_factory=dict)
     """CPU seconds in a second, of each process."""
     peak_rss_mib: dict[str, float] = field(default_factory=dict)
     busy_cores: float = 0.0
-    """Of the whole machine, whoever kept them busy."""
+    """The busy cores of the whole machine, whatever kept them busy."""
     link_use: float | None = None
     """Throughput as a share of all links together."""
     links_to_replicas: float | None = None
-    """What the links carried that way, as a share of what they can: the store's answers are in it, too."""
+    """What the links carried in this direction, as a share of what they can carry. It includes the store's answers."""
     links_from_replicas: float | None = None
     """The same the other way."""
     store_calls: float | None = None
-    """For each headline operation, counted on the way to the store."""
+    """Store calls for each headline operation, counted on the way to the store."""
     store_sent_mib: float | None = None
-    """What the store has sent for each of them, heads and bodies."""
+    """What the store has sent for each headline operation, heads and bodies."""
     store_operations: dict[str, float] = field(default_factory=dict)
     """The calls for each of them by operation."""
     acknowledged: int = 0
@@ -134,11 +134,11 @@ class Run:
 
     @property
     def other_cores(self) -> float:
-        """What kept cores busy that was not of this benchmark."""
+        """How many cores programs kept busy that do not belong to this benchmark."""
         return max(0.0, self.busy_cores - sum(self.cpu_cores.values()))
 
     def judge(self, cores: int, ability: Ability | None) -> None:
-        """Say what set the pace, and what to beware of."""
+        """Say what limited the throughput, and which warnings apply."""
         near = ability is not None and self.throughput >= NEAR * ability.throughput
         ways = (self.link_use, self.links_to_replicas, self.links_from_replicas)
         if max(way or 0.0 for way in ways) >= LINK_FULL:

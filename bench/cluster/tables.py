@@ -16,7 +16,7 @@ from bench.load.spec import SoFar
 from bench.load.workloads import WORKLOADS
 
 SHA256 = "sha256_cpu_s_per_gib"
-"""Of the machine: what hashing alone costs there, by which seconds of two machines compare."""
+"""What hashing alone costs on the machine. It makes the CPU seconds of two machines comparable."""
 REFRESH_PER_S = 2
 """Refreshing costs CPU, which is measured here."""
 TEXTS = {"workload", "registry", "limit", "wanted", "calls/op"}

@@ -32,7 +32,7 @@ class Journal:
     images: list[tuple[str, str, bytes]] = field(default_factory=list)
     """Repository, tag and manifest of each that was acknowledged and that nobody else overwrites."""
     shared: dict[str, list[str]] = field(default_factory=dict)
-    """By `repository tag`, for tags that several clients write: SHA-256 of the manifests pushed."""
+    """For tags that several clients write, by `repository tag`: the SHA-256 of each manifest that was pushed there."""
     errors: list[str] = field(default_factory=list)
     """The first of them."""
     error_count: int = 0

@@ -34,7 +34,7 @@ def fresh_content(client: Client, size: int) -> Content:
 
 
 OWN_LAYERS = 4
-"""Of each client, where each pulls others."""
+"""How many layers each client has if each pulls its own."""
 
 
 @lru_cache(maxsize=2)

@@ -21,7 +21,7 @@ from bench.servers.processes import CHECKOUT
 
 ANSWER_DEADLINE_S = 600.0
 LEAD_S = 0.2
-"""From the order to begin until the beginning, so that all processes have it by then."""
+"""How long before the beginning the order to begin is sent, so that all processes have it in time."""
 
 
 class Worker:

@@ -19,7 +19,7 @@ from bench.clients.endpoint import Endpoint, endpoint_of, tls_context
 from bench.servers.access import USER
 
 CONNECTIONS = 32
-"""At once. A guesser does not wait for one answer before it guesses again."""
+"""How many connections guess at the same time. A guesser does not wait for one answer before it guesses again."""
 
 
 class Guesser:

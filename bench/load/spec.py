@@ -15,19 +15,19 @@ class Terms:
     """What a workload is run with, unless the command line says otherwise."""
 
     clients: int = 3
-    """For each replica; of a target, in all."""
+    """How many clients each replica has; of a target, how many in all."""
     flows: tuple[Flow, ...] = ("docker",)
     layer_bytes: int = 16 * MIB
     store_delay_ms: float = 20.0
     """Before each call."""
     store_rate_mb_per_s: float = 90.0
-    """Of each connection to the store; 0: no limit."""
+    """The rate of each connection to the store; 0: no limit."""
     alone: bool = False
     """One replica, which clients reach directly; else a cluster behind a balancer, each replica with its link."""
     link: Link | None = None
     """Of each client."""
     tls: bool = False
-    """Between clients and a replica that is alone."""
+    """Whether clients use TLS to a replica that is alone."""
     cached: bool = False
     """Whether zotpy runs with its byte cache on disk; a peer runs as always."""
 
@@ -52,12 +52,12 @@ class Sizes:
     image_layers: int = 2
     """Layers of the one image in `pull`."""
     longest_layer_bytes: int = 32 * MIB
-    """Of a layer as registries hold them: the published distribution has no end, a run has."""
+    """The length of the longest layer. The published distribution has no end, but a run needs one."""
     base_layers: int = 4
     """Layers that all images in `images` share."""
     unique_layers: int = 2
     small_bytes: tuple[int, int] = (1 << 10, 16 << 10)
-    """Between them are the blobs in `small`."""
+    """The shortest and the longest blob in `small`."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class Load:
     """Client k pushes in flow k, and so on around."""
     sizes: Sizes = field(default_factory=Sizes)
     pull_share: float = 0.9
-    """Of the operations in `mixed`."""
+    """The share of pulls among the operations in `mixed`."""
     tries: int = 1
-    """Where replicas are killed, a client tries again, as real ones do."""
+    """How often a client tries: if replicas are killed, it tries again, as real ones do."""
     prepared_bytes: int = 0
     """Content of each client whose digests are computed before the clock starts."""
     link: Link | None = None
@@ -121,7 +121,7 @@ class Outcome:
 
     @property
     def mb_per_s(self) -> float:
-        """Sent and received in a second, 10^6 bytes."""
+        """How many 10^6 bytes were sent and received in a second."""
         return (self.sent_bytes + self.received_bytes) / 1e6 / self.duration_s
 
     def per_s(self, kind: str) -> float:

@@ -121,7 +121,7 @@ def prepare_images(client: Client) -> None:
 
 
 BUILDS = 8
-"""Of each client in `builds`."""
+"""How many images each client pushes in `builds`."""
 
 
 def prepare_builds(client: Client) -> None:

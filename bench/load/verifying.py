@@ -23,7 +23,7 @@ from bench.load.spec import MOST_MESSAGES
 T = TypeVar("T")
 AT_ONCE = 4
 TRIES = 3
-"""For a check whose connection breaks: a registry that is not reached has lost nothing by that."""
+"""How often a check is tried whose connection breaks: a registry that cannot be reached has lost nothing by that."""
 TAGS_PER_PAGE = 1000
 
 
@@ -32,9 +32,9 @@ class Check:
     """What is looked at."""
 
     existence: int
-    """So many blobs and tags, at most, are asked for; all that are asked for must be there."""
+    """How many blobs and tags it asks for at most. All of these must exist."""
     whole_blobs: int
-    """So many are read and compared byte by byte."""
+    """How many blobs it reads and compares byte by byte."""
     shared: dict[str, list[str]] = field(default_factory=dict)
     """By `repository tag`: the digests of the manifests that all clients of all processes pushed there."""
 

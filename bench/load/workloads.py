@@ -28,7 +28,7 @@ WINDOWS = (16 * KIB, 64 * KIB, 256 * KIB)
 
 @dataclass(frozen=True)
 class Goal:
-    """What zotpy must reach: of the peer's CPU, a share at most; of its throughput, a multiple at least; or a CPU."""
+    """What zotpy must reach: at most a share of the peer's CPU time, at least a multiple of its throughput, or a time."""
 
     kind: Literal["share", "times", "value"]
     bound: float
@@ -52,7 +52,7 @@ class Workload:
 
     name: str
     unit: Unit
-    """Of its throughput."""
+    """The unit of its throughput."""
     headline: str
     """The operation that counts for op/s and whose latency is shown first."""
     step: Callable[[Client], object]
@@ -143,7 +143,7 @@ def _of_one_replica() -> Iterable[Workload]:
 
 
 WORKLOADS = {one.name: one for one in (*_of_clusters(), *_of_one_replica())}
-"""By name, in the order in which they are run."""
+"""The workloads by name, in the order in which they are run."""
 DEFAULT = tuple(one.name for one in WORKLOADS.values() if not one.terms.alone)
 """What is run unless something else is asked for: what a cluster gives."""
 NAMES = tuple(dict.fromkeys(one.group or one.name for one in WORKLOADS.values()))

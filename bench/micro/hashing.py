@@ -11,9 +11,9 @@ from zotpy.core.hashing import new_hasher
 
 PART_BYTES = 8 << 20
 SLICE_BYTES = 256 << 10
-"""What one read from a client's socket brings."""
+"""How many bytes one read from a client's socket brings."""
 ODD_BYTES = 16 << 10
-"""What it brings over a link. No two of these pieces are equally long."""
+"""How many bytes such a read brings over a link. No two of these pieces are equally long."""
 
 
 def hashlib_sha256() -> Micro:

@@ -1,6 +1,6 @@
 """Bytes passed on from one socket to the next, with nothing else around it: the least that a pull can cost.
 
-Who sends them and who takes them are processes of their own, so that only what passes them on is measured.
+The sender and the receiver are processes of their own, so that only the process between them is measured.
 """
 
 import fcntl

@@ -24,7 +24,7 @@ class Micro:
 
     @property
     def unit(self) -> str:
-        """What its time is given in."""
+        """The unit of its time."""
         return "CPU s/GiB" if self.size_bytes else "us/call"
 
 

@@ -9,14 +9,14 @@ import bcrypt
 
 USER, PASSWORD = "bench", "of-the-benchmark"
 COST = 10
-"""Of a check of the password: 2 to the power of this many rounds, as most files of users have it."""
+"""A check of the password takes 2 to the power of this many rounds, as in most files of users."""
 OTHERS = 50
 """Repositories of other teams, each with a rule of its own."""
 
 
 @dataclass(frozen=True)
 class Locked:
-    """What lets the clients of the benchmark in, and nobody else."""
+    """Lets the clients of the benchmark in, and nobody else."""
 
     users: Path
 

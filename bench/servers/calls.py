@@ -14,7 +14,7 @@ _BY_QUERY: Mapping[str, tuple[tuple[str, str], ...]] = {
     "GET": (("uploads", "ListMultipartUploads"), ("uploadId", "ListParts"), ("list-type", "ListObjects")),
     "DELETE": (("uploadId", "AbortMultipartUpload"),),
 }
-"""By method: what the query names, and the operation that this means. The first that fits counts."""
+"""For each method, which operation a name in the query stands for. The first that fits counts."""
 _OF_OBJECT = {"PUT": "PutObject", "GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}
 _OF_BUCKET = {"PUT": "CreateBucket", "GET": "ListObjects", "HEAD": "HeadBucket"}
 

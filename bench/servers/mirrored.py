@@ -1,4 +1,4 @@
-"""What stands around a mirror: an upstream with images, the way to it, and what came over that way."""
+"""The surroundings of a mirror: an upstream with images, the way to it, and a count of what came over that way."""
 
 import hashlib
 import json

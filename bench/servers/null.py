@@ -22,7 +22,7 @@ _REASONS = {200: "OK", 201: "Created", 202: "Accepted", 404: "Not Found"}
 
 @dataclass
 class Answer:
-    """What is sent back: a status, headers, and a body or the length of one that nobody keeps."""
+    """What the server answers: a status, headers, and a body or the length of one that nobody keeps."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from rich.console import Console
 from bench.servers.processes import ProgramMissing
 
 LEAST_GO = (1, 26)
-"""What the newest of the programs ask for; an older Go would fetch a newer one by itself."""
+"""The release of Go that the newest programs ask for. An older Go would fetch a newer one by itself."""
 PACKAGES_A_LINE = 100
 """Without a terminal, progress is a line each time that so many packages were compiled."""
 LAST_LINES = 20

@@ -20,7 +20,7 @@ from bench.servers.processes import CHECKOUT, Process, accepts, find_program, fr
 from bench.servers.stores import Bucket, printed
 
 COMMAND_FIELDS = ("host", "port", "endpoint", "region", "bucket", "prefix", "access_key", "secret_key", "directory")
-"""What the command of any other registry may be told."""
+"""The fields that the command of any other registry may contain."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Place:
     """Where a registry process runs: on this machine, unless a command is put before its own that moves it."""
 
     name: str = ""
-    """Of its files; nothing: that of the registry."""
+    """The name of its files; empty: that of the registry."""
     host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
     enter: Sequence[str] = ()
@@ -178,7 +178,7 @@ REGISTRIES: Mapping[str, Prepare] = {
     "zotpy": zotpy_server,
     **{name: partial(distribution_server, name) for name in ("distribution", "docker-registry")},
 }
-"""What can be measured, by the name that tables give it."""
+"""The registries that can be measured, by their names in tables."""
 
 
 def registry_version(name: str) -> str:

@@ -49,12 +49,12 @@ class Way:
     upstream: tuple[str, int]
     delay_s: float = 0.0
     rate_bytes_per_s: int | None = None
-    """Of each connection, in each direction."""
+    """The rate of each connection in each direction."""
     there: Direction | None = None
     back: Direction | None = None
     calls: int = 0
     sent_bytes: int = 0
-    """From the store, heads and bodies."""
+    """How many bytes came from the store, heads and bodies."""
     operations: Counter[str] = field(default_factory=Counter)
 
     def pace(self, transport: asyncio.BaseTransport) -> None:

@@ -1,7 +1,7 @@
 """How each command of the pages is tried: a command that stands in a page and not here fails a test.
 
-Most are run, in the order of their page (`test_pages.py`). What needs a cluster, other hosts, or the whole of this
-machine is not; such a command names the test that does the same, or has a check that is weaker but real.
+Most are run, in the order of their page (`test_pages.py`). Commands that need a cluster, other hosts, or the whole of
+this machine are not run. Such a command names the test that does the same, or has a check that is weaker but real.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A disk whose power can be cut: what it holds at a moment, without anything that is only in the kernel's memory.
 
-A file system on a loop device keeps what programs wrote in the kernel's memory, as on any disk, and brings it to the
-device when it is synced or when it likes. The device is a file. So that file, copied at one moment, is what a power cut
-would leave. For that moment the file system that the file lies on is frozen, which stops the device and not the
-programs: nothing is synced for the copy.
+A file system on a loop device keeps in the kernel's memory what programs have written, as on any disk. It writes it to
+the device when a program syncs, or when it likes. The device is a file. So that file, copied at one moment, is what a
+power cut would leave. For that moment the file system that the file lies on is frozen, which stops the device and not
+the programs: nothing is synced for the copy.
 
     /              the machine's own
     └── host       a file system in a file, frozen for each copy

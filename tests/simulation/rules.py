@@ -1,9 +1,9 @@
 """The rules of the protocol, each taken out by itself: a simulation that still passes then shows nothing.
 
-One is not here: the hint of new data is written after its lease. For its lack to do harm, an upload must last longer
-than the grace, on a store that dates objects by the beginning of their upload; its process must die between two calls
-while the first collection is between two of its own; and another push must meet the second one. No number of schedules
-that a test can wait for has all of that.
+One is not here: the hint of new data is written after its lease. Its lack does harm only if three things come together.
+An upload lasts longer than the grace, on a store that dates objects by the beginning of their upload. Its process dies
+between two calls while the first collection is between two of its own. And another push meets the second collection. No
+number of schedules that a test can wait for has all of that.
 
 Nor is the nonce of an entry, which makes each writing of it differ from every other. For one lease a push writes an
 entry twice at most: over a tombstone, and then without `revives`. So these two differ without the nonce, too.
