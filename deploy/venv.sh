@@ -1,15 +1,15 @@
-# Sourced by deploy/try and tests/run, from the top of the checkout: makes .venv hold exactly what a lock file names.
+# Sourced by deploy/try and tests/run, at the top of the checkout: installs into .venv exactly what a lock file names.
 # shellcheck shell=sh
 
 say() { printf '==> %s\n' "$*" >&2; }
 
-# as_root COMMAND...: run it as root, by sudo where we are not.
+# as_root COMMAND...: run it as root, with sudo if we are another user.
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# apt_install PACKAGE...: install what is missing, after one update of the package lists. Where we may not, say what to ask
-# an administrator for, and fail.
+# apt_install PACKAGE...: install what is missing, after one update of the package lists. If we may not, say what to ask an
+# administrator for, and fail.
 apt_install() {
     if ! command -v apt-get >/dev/null; then
         say "no apt-get here to look for these with: $*"
@@ -44,18 +44,18 @@ find_python() {
     return 1
 }
 
-# empty_venv DIRECTORY: a virtual environment there, if there is none that works.
+# empty_venv DIRECTORY: make a virtual environment there, unless one exists that works.
 empty_venv() {
     python=$(find_python)
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     if ! "$1/bin/pip" --version >/dev/null 2>&1; then # none yet, cut off when it was made, or moved
-        # Debian and Ubuntu keep what makes virtual environments in a package of its own.
+        # Debian and Ubuntu have the module that makes virtual environments in a package of its own.
         "$python" -c 'import ensurepip' 2>/dev/null || apt_install "python$version-venv"
         "$python" -m venv --clear "$1"
     fi
 }
 
-# make_venv LOCK: .venv with exactly what requirements/LOCK.txt names, and zotpy itself from this checkout.
+# make_venv LOCK: install into .venv exactly what requirements/LOCK.txt names, and zotpy itself from this checkout.
 make_venv() {
     empty_venv .venv
     wanted=$({ pwd && cat "requirements/$1.txt" pyproject.toml; } | sha256sum)
@@ -67,7 +67,7 @@ make_venv() {
     fi
 }
 
-# make_newest DIRECTORY: one with the newest release of everything that zotpy and its tests need, whatever is pinned.
+# make_newest DIRECTORY: make one with the newest release of everything that zotpy and its tests need, whatever is pinned.
 make_newest() {
     empty_venv "$1"
     names=$("$1/bin/python" -c '

@@ -28,7 +28,7 @@ WINDOWS = (16 * KIB, 64 * KIB, 256 * KIB)
 
 @dataclass(frozen=True)
 class Goal:
-    """What zotpy must reach: at most a share of the peer's CPU time, at least a multiple of its throughput, or a time."""
+    """What zotpy must reach: a share of the peer's CPU time, a multiple of its throughput, or a CPU time of its own."""
 
     kind: Literal["share", "times", "value"]
     bound: float
