@@ -16,10 +16,13 @@ from zotpy.bucket.digesting import prepare_hashing
 from zotpy.bucket.guard import GuardedStore
 from zotpy.bucket.health import Health
 from zotpy.bucket.layout import LayoutError
+from zotpy.bucket.promise_changes import agree
+from zotpy.bucket.promised_entries import PromisedEntries
 from zotpy.cache.opening import open_shelf
 from zotpy.cache.shelf import Shelf
 from zotpy.collecting import keep_collecting
 from zotpy.concurrency import first_cause, log_others, plain_errors
+from zotpy.core.errors import TryAgain
 from zotpy.core.units import MIB
 from zotpy.http.server.proxies import TrustedProxies
 from zotpy.http.server.sending import Answered
@@ -87,12 +90,13 @@ async def run_replica(
     audit = open_audit(settings.log, metrics, bell)
     try:
         async with open_store(settings) as store, AsyncExitStack() as stack:
-            health, space = Health(store), await look_at_space(settings.storage)
+            promised, space = PromisedEntries(on_hit=metrics.store.on_promised), await look_at_space(settings.storage)
+            health = Health(store, promised.promise, settings.gc.deadline_s)
             await prepare_hashing()
             guarded = GuardedStore(SpacedStore(store, space), health)
             observed = ObservedStore(guarded, metrics.store)
             shelf = await open_shelf(settings)
-            registry = await _open(observed, settings, metrics, shelf)
+            registry = await _open(observed, settings, metrics, shelf, promised)
             door = await make_door(settings, bell, grants, observed)
             metrics.gauges.watch_budget(registry.budget, registry.blobs.readers)
             metrics.gauges.watch_space(space)
@@ -152,15 +156,19 @@ async def _mirror(
         yield mirror
 
 
-async def _open(store: Store, settings: Settings, metrics: Metrics, shelf: Shelf | None) -> Registry:
+async def _open(
+    store: Store, settings: Settings, metrics: Metrics, shelf: Shelf | None, promised: PromisedEntries
+) -> Registry:
     part_bytes, longest_wait_s = settings.upload.part_size_bytes, settings.http.busy_timeout_s
     budget = MemoryBudget(settings.upload.memory_budget_bytes, part_bytes + MIB, longest_wait_s=longest_wait_s)
     try:
         cached = None if shelf is None else (shelf, metrics.cache)
+        await agree(store, promised.promise, settings.storage.promised_life_s, settings.gc.deadline_s)
+        told = metrics.store
         return await open_registry(
-            store, settings, budget, metrics.store.on_read_back, metrics.store.on_damage, metrics.store.on_join, cached
+            store, settings, budget, told.on_read_back, told.on_damage, told.on_join, cached, promised
         )
-    except (LayoutError, StoreError) as error:
+    except (LayoutError, StoreError, TryAgain) as error:
         raise StartupError(str(error)) from error
 
 

@@ -15,9 +15,11 @@ from datetime import datetime
 import structlog
 import trio
 
+from zotpy.bucket import promise_changes
 from zotpy.bucket.layout import LayoutError, LayoutMoved, read_layout
+from zotpy.bucket.promise import Promise, boot_s
 from zotpy.bucket.reliance import local_s
-from zotpy.store.interface import Store, StoreError, StoreUnavailable
+from zotpy.store.interface import KeyMissing, Store, StoreError, StoreUnavailable
 
 CACHE_S = 2.0
 CHECK_S = 5.0
@@ -36,8 +38,9 @@ log = structlog.get_logger()
 class Health:
     """Asks the store at most once in two seconds, and knows whether the replica is stopping."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, promise: Promise | None = None, deadline_s: float = 0.0) -> None:
         self._store = store
+        self._promise, self._deadline_s = promise or Promise(), deadline_s
         self._asked_at = -CACHE_S
         self._seen_at = trio.current_time()  # the start reads the layout itself
         self._seen_locally_s = local_s()
@@ -104,17 +107,21 @@ class Health:
 
     async def _ask(self) -> bool:
         """Read the layout, and return whether the store answered."""
-        began_at, began_s, refusal = trio.current_time(), local_s(), ""
+        began_at, began_s, booted_s, refusal = trio.current_time(), local_s(), boot_s(), ""
         try:
             with trio.fail_after(TIMEOUT_S):
                 layout = await read_layout(self._store)
             self._seen_by_store = layout.store_time
             layout.check()
+            promise_changes.note(self._promise, layout, booted_s, self._deadline_s)
         except (StoreError, trio.TooSlowError) as error:
+            if isinstance(error, KeyMissing):
+                self._promise.known_until_s = booted_s
             log.warning("store_unreachable", error=repr(error))
             return False
         except LayoutError as error:
             refusal = str(error)
+            self._promise.known_until_s = booted_s
         self._seen_at, self._seen_locally_s = began_at, began_s
         if refusal != self.refusal:
             log.error("left_behind", reason=refusal) if refusal else log.info("layout_is_known_again")

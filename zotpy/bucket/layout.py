@@ -15,6 +15,10 @@ the first one reads it and does not write it. The second one raises `least`, whi
 everything older is refused: at its start, and while it runs (see `zotpy.bucket.health`). It writes the new form only
 after the longest time that an old replica may take to notice, and that calls may take which the replica had begun:
 `gcSettings.deadline` is longer than both.
+
+With a promise (`zotpy.bucket.promise`) it holds two more things, in seconds: `promised`, and `before`, which replicas
+may still promise that have not noticed a change. Releases that know version 1 do not wait after a DELETE. So a bucket
+with a promise needs version 2.
 """
 
 from contextlib import suppress
@@ -26,8 +30,9 @@ from zotpy.core import keys
 from zotpy.core.framing import FramingError, frame, unframe
 from zotpy.store.interface import ConditionFailed, KeyMissing, Store, StoreRefused
 
-KNOWN = 1
+KNOWN = 2
 """The newest version that this release reads and writes."""
+LONGEST_PROMISE_S = 3600.0
 WRITTEN = {"layout": 1, "least": 1, "release": "0.1.0"}
 """What this release writes on an empty bucket."""
 _LONGEST_RELEASE = 50
@@ -50,6 +55,14 @@ class Layout:
     release: str = ""
     store_time: datetime | None = field(default=None, compare=False)
     """The store's time when it was read."""
+    promised_s: float = 0.0
+    """For how long replicas may answer from memory."""
+    before_s: float = 0.0
+    """The same before the latest change."""
+    is_first: bool = False
+    """The promise is as old as the records."""
+    written: datetime | None = field(default=None, compare=False)
+    etag: str = field(default="", compare=False)
 
     @staticmethod
     def parse(body: bytes) -> "Layout":
@@ -58,12 +71,15 @@ class Layout:
             header, _ = unframe(body)
             version = _positive(header.get("layout"))
             least = _positive(header.get("least", version))
+            promised_s, before_s = _seconds(header.get("promised", 0)), _seconds(header.get("before", 0))
         except (FramingError, ValueError) as error:
             msg = "the bucket's meta/layout is damaged: is the prefix that of a zotpy registry?"
             raise LayoutError(msg) from error
         release = header.get("release")
         is_named = isinstance(release, str) and release.isprintable() and len(release) <= _LONGEST_RELEASE
-        return Layout(version, least, str(release) if is_named else "")
+        is_first = header.get("first") is True
+        named = str(release) if is_named else ""
+        return Layout(version, least, named, promised_s=promised_s, before_s=before_s, is_first=is_first)
 
     def check(self) -> None:
         """Raise `LayoutError` if this release must leave the bucket alone."""
@@ -82,10 +98,17 @@ def _positive(value: Any) -> int:
     raise ValueError(value)
 
 
+def _seconds(value: Any) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LONGEST_PROMISE_S:
+        return float(value)
+    raise ValueError(value)
+
+
 async def read_layout(store: Store) -> Layout:
     """Read the bucket's layout: one store call. Raises `LayoutError`, `KeyMissing` on an empty bucket."""
     fetched = await store.get(keys.LAYOUT)
-    return replace(Layout.parse(fetched.body), store_time=fetched.store_time)
+    layout, etag = Layout.parse(fetched.body), fetched.etag
+    return replace(layout, store_time=fetched.store_time, written=fetched.last_modified, etag=etag)
 
 
 async def check_layout(store: Store) -> None:

@@ -122,6 +122,7 @@ LEAVES = {
     "storage.rootDirectory": Leaf("storage", "root_directory", read_path),
     "storage.reservedSpace": Leaf("storage", "reserved", read_share),
     "storage.joinReads": Leaf("storage", "join_reads", read_flag),
+    "storage.promisedLife": Leaf("storage", "promised_life_s", read_between(0, 10)),
     "storage.redirectBlobURL": Leaf("storage", "redirect_blob_url", read_flag),
     "storage.retention.dryRun": Leaf("retention", "dry_run", read_flag),
     "storage.retention.delay": Leaf("retention", "delay_s", read_wait),

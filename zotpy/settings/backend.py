@@ -67,6 +67,8 @@ class StorageSettings:
     """zot's name for `s3.redirect`: either turns it on."""
     join_reads: bool = True
     """Requests that read the same tag or entry, and wait at one replica, share the next call to the store."""
+    promised_life_s: float = 0.0
+    """For how long replicas may answer for blobs and manifests by digest from memory, 0 to 10; 0: not at all."""
     s3: S3Settings | None = None
     """`None`: the embedded store."""
 

@@ -109,6 +109,11 @@ class StoreSeries:
             "Reads that needed no call of their own: they shared the call of other requests.",
             registry=registry,
         )
+        self.promised = Counter(
+            "zotpy_store_reads_promised",
+            "Reads answered from memory within the promise of the bucket: they needed no call.",
+            registry=registry,
+        )
 
     def on_call(self, operation: str, key: str, seconds: float, outcome: str) -> None:
         """Count one call to the store (`zotpy.store.observed.StoreObserver`)."""
@@ -133,6 +138,10 @@ class StoreSeries:
     def on_join(self) -> None:
         """Count a read that shared the call of another request."""
         self.joins.inc()
+
+    def on_promised(self) -> None:
+        """Count a read that was answered from memory."""
+        self.promised.inc()
 
 
 class CacheSeries:
