@@ -125,7 +125,7 @@ class Exporter:
     async def _referrers(self, subject: Digest) -> None:
         last: str | None = ""
         while last is not None:
-            page = await self.registry.lists.referrers(self.repo, subject, None, last)
+            page = await self.registry.referrers.page(self.repo, subject, None, last)
             for descriptor in page.descriptors:
                 digest = Digest.parse(descriptor["digest"])
                 try:

@@ -25,6 +25,7 @@ from zotpy.registry.pushing.committing import Commit
 from zotpy.registry.pushing.placing import Placing
 from zotpy.registry.pushing.sessions import Sessions
 from zotpy.registry.pushing.uploads import Uploads
+from zotpy.registry.referrer_lists import ReferrerLists
 from zotpy.settings import Settings
 from zotpy.store.held import HeldStore
 from zotpy.store.holds import Holds
@@ -46,6 +47,7 @@ class Registry:
     mounts: Mounts
     manifests: Manifests
     lists: Lists
+    referrers: ReferrerLists
     pulls: PullLog
 
 
@@ -88,5 +90,6 @@ async def open_registry(
         mounts=Mounts(records, hints, settings),
         manifests=Manifests(store, records, pointers, Deletions(store, records, pointers), settings),
         lists=Lists(store, settings.lists),
+        referrers=ReferrerLists(store, settings.lists),
         pulls=PullLog(store, settings.pull_interval_s),
     )

@@ -54,7 +54,7 @@ async def referrers(call: Call) -> Response:
     last = request.args.get("last", "")
     if call.context.mirror is not None and not last:
         await call.context.mirror.refer(repo, subject)
-    page = await call.registry.lists.referrers(repo, subject, artifact_type, last, call.hold())
+    page = await call.registry.referrers.page(repo, subject, artifact_type, last, call.hold())
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(page.descriptors)}
     response = json_answer(index, content_type=OCI_INDEX)
     if artifact_type is not None:

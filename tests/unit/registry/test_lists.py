@@ -17,8 +17,9 @@ from zotpy.core.framing import frame
 from zotpy.core.manifest_facts import OCI_IMAGE
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES, json_bytes
 from zotpy.core.units import KIB, MIB
-from zotpy.registry import lists
-from zotpy.registry.lists import Lists, Referrers
+from zotpy.registry import lists, referrer_lists
+from zotpy.registry.lists import Lists
+from zotpy.registry.referrer_lists import ReferrerLists, Referrers
 from zotpy.settings import ListSettings
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreUnavailable
@@ -55,11 +56,11 @@ async def with_old_referrers(count: int, annotation_bytes: int) -> MemoryStore:
     return store
 
 
-async def all_pages(found: Lists, artifact_type: str | None = None) -> list[Referrers]:
+async def all_pages(found: ReferrerLists, artifact_type: str | None = None) -> list[Referrers]:
     """Follow the pages of the subject's referrers."""
-    pages = [await found.referrers(REPO, SUBJECT, artifact_type, "")]
+    pages = [await found.page(REPO, SUBJECT, artifact_type, "")]
     while (last := pages[-1].last) is not None:
-        pages.append(await found.referrers(REPO, SUBJECT, artifact_type, last))
+        pages.append(await found.page(REPO, SUBJECT, artifact_type, last))
     return pages
 
 
@@ -75,7 +76,7 @@ async def test_a_page_of_referrers_is_bounded_by_bytes() -> None:
     pushed = [image(subject=SUBJECT, note=str(number) + "x" * 20 * KIB) for number in range(20)]
     for content in pushed:
         await registry.manifests.push(REPO, Digest.of(content), content, OCI_IMAGE)
-    pages = await all_pages(Lists(registry.store, SETTINGS))
+    pages = await all_pages(ReferrerLists(registry.store, SETTINGS))
     assert sorted(names_of(pages)) == sorted(str(Digest.of(content)) for content in pushed)
     assert len(pages) > 2
     assert all(0 < sum(map(json_bytes, page.descriptors)) <= SETTINGS.page_bytes for page in pages)
@@ -88,7 +89,7 @@ async def test_long_annotations_are_written_to_no_list() -> None:
     await push(registry, CONFIG)
     content = image(subject=SUBJECT, note="x" * 3 * MIB)
     await registry.manifests.push(REPO, Digest.of(content), content, OCI_IMAGE)
-    [found] = (await Lists(store, SETTINGS).referrers(REPO, SUBJECT, None, "")).descriptors
+    [found] = (await ReferrerLists(store, SETTINGS).page(REPO, SUBJECT, None, "")).descriptors
     assert "annotations" not in found
     assert (found["digest"], found["size"]) == (str(Digest.of(content)), len(content))
     written = store.objects[keys.referrer(REPO, SUBJECT, Digest.of(content))]
@@ -106,7 +107,7 @@ async def test_long_descriptors_of_older_releases_are_read_one_at_a_time() -> No
             at_once += 1 if moment == "before" else -1
             most = max(most, at_once)
 
-    found = Lists(FaultyStore(store, count), SETTINGS)
+    found = ReferrerLists(FaultyStore(store, count), SETTINGS)
     for pages in await gather(*[partial(all_pages, found)] * 4):
         assert len(names_of(pages)) == len(set(names_of(pages))) == 12
         assert all(descriptor["annotations"] == {"a": "short"} for page in pages for descriptor in page.descriptors)
@@ -115,16 +116,16 @@ async def test_long_descriptors_of_older_releases_are_read_one_at_a_time() -> No
 
 async def test_a_filter_that_matches_none_leads_through_no_empty_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Referrers of other types are passed over within one page."""
-    monkeypatch.setattr(lists, "REFERRERS_LISTED", 2)
+    monkeypatch.setattr(referrer_lists, "REFERRERS_LISTED", 2)
     store = await with_old_referrers(20, 1)
-    found = Lists(store, replace(SETTINGS, referrers_read=1000))
+    found = ReferrerLists(store, replace(SETTINGS, referrers_read=1000))
     assert await all_pages(found, "application/other") == [Referrers([], None)]
     assert len(names_of(await all_pages(found, TYPE))) == 20
 
 
 async def test_a_page_reads_only_so_many_referrers(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that has found nothing by then is empty, and leads on."""
-    monkeypatch.setattr(lists, "REFERRERS_LISTED", 2)
+    monkeypatch.setattr(referrer_lists, "REFERRERS_LISTED", 2)
     gets = 0
 
     async def count(moment: Moment, operation: str, key: str) -> None:
@@ -132,15 +133,17 @@ async def test_a_page_reads_only_so_many_referrers(monkeypatch: pytest.MonkeyPat
         del key
         gets += (moment, operation) == ("before", "get")
 
-    found = Lists(FaultyStore(await with_old_referrers(20, 1), count), replace(SETTINGS, referrers_read=6))
-    page = await found.referrers(REPO, SUBJECT, "application/other", "")
+    found = ReferrerLists(FaultyStore(await with_old_referrers(20, 1), count), replace(SETTINGS, referrers_read=6))
+    page = await found.page(REPO, SUBJECT, "application/other", "")
     assert (page.descriptors, gets) == ([], 6)
     assert len(await all_pages(found, "application/other")) == 4
 
 
 async def test_a_type_that_is_too_long_to_be_one_matches_nothing() -> None:
     """And is not asked for, nor repeated in a Link."""
-    assert await all_pages(Lists(await with_old_referrers(3, 1), SETTINGS), "x" * 60_000) == [Referrers([], None)]
+    assert await all_pages(ReferrerLists(await with_old_referrers(3, 1), SETTINGS), "x" * 60_000) == [
+        Referrers([], None)
+    ]
 
 
 class Forgetful(MemoryStore):
@@ -176,7 +179,7 @@ async def test_a_store_that_repeats_itself_is_not_listed_for_ever() -> None:
         await Lists(store, SETTINGS).tags(REPO, 2, "c")
     store.objects = (await with_old_referrers(5, 1)).objects
     with pytest.raises(StoreUnavailable):
-        await all_pages(Lists(store, SETTINGS), "application/other")
+        await all_pages(ReferrerLists(store, SETTINGS), "application/other")
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, None])

@@ -92,7 +92,7 @@ async def tags_of(registry: Registry) -> Sequence[str]:
 
 async def referrers_of(registry: Registry, subject: Digest = SUBJECT) -> list[str]:
     """List the digests of the subject's referrers."""
-    found = await registry.lists.referrers(REPO, subject, None, "")
+    found = await registry.referrers.page(REPO, subject, None, "")
     return [str(descriptor["digest"]) for descriptor in found.descriptors]
 
 

@@ -15,7 +15,7 @@ from zotpy.auth.permission import UNRESTRICTED, Permission
 from zotpy.core import keys
 from zotpy.core.framing import frame
 from zotpy.core.names import RepositoryName
-from zotpy.registry.lists import STORE_PAGE
+from zotpy.registry.listing import STORE_PAGE
 from zotpy.settings import ListSettings
 
 if TYPE_CHECKING:

@@ -415,7 +415,7 @@ async def test_a_subject_without_referrers_is_an_empty_index(replica: Replica) -
 
 async def test_referrers_are_filtered_and_listed_in_pages(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
     """end-12: the filter is applied and said to be, on every page, and pages lead to one another."""
-    monkeypatch.setattr("zotpy.registry.lists.REFERRERS_LISTED", 2)
+    monkeypatch.setattr("zotpy.registry.referrer_lists.REFERRERS_LISTED", 2)
     digests: dict[str, set[str]] = {"application/one": set(), "application/two": set()}
     for number in range(7):
         kind = "application/one" if number % 2 else "application/two"
