@@ -10,7 +10,7 @@ LONGEST_NAME_BYTES = 256
 _QUOTED = str.maketrans({"\\": "\\\\", '"': '\\"'})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would take each request some time
 class Credentials:
     """A name and a password that nobody has checked yet."""
 

@@ -11,7 +11,7 @@ from zotpy.core.errors import Denied, RegistryError, Unauthorized
 from zotpy.core.names import RepositoryName, Tag
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would take each request some time
 class Granted:
     """The `zotpy.auth.permission.Permission` of a caller under policies."""
 
@@ -54,12 +54,16 @@ class Granted:
 
     def _decision(self, action: Action, repo: RepositoryName, reference: str) -> Decision:
         """Return the decision that allows it, otherwise one that refuses it, with the reason of a condition if any."""
-        asked = (Action.CREATE, Action.UPDATE) if action is Action.PUSH else (action,)
-        circumstances = self.circumstances
+        decide, caller, name, circumstances = self.policies.decide, self.identity, repo.text, self.circumstances
         if action is Action.CATALOG:
-            asked, circumstances = (Action.READ,), Listing(circumstances)
-        decisions = [self.policies.decide(self.identity, each, repo.text, reference, circumstances) for each in asked]
-        return max(decisions, key=lambda each: (each.is_allowed, bool(each.reason)))
+            return decide(caller, Action.READ, name, reference, Listing(circumstances))
+        if action is not Action.PUSH:
+            return decide(caller, action, name, reference, circumstances)
+        made = decide(caller, Action.CREATE, name, reference, circumstances)
+        if made.is_allowed:
+            return made
+        moved = decide(caller, Action.UPDATE, name, reference, circumstances)
+        return moved if moved.is_allowed or (moved.reason and not made.reason) else made
 
     def is_fixed(self, action: Action, repo: RepositoryName, tag: Tag) -> bool:
         """Say whether a tag is immutable, and the `adminPolicy` does not grant the caller this action."""

@@ -39,4 +39,4 @@ class Remembered(Generic[Answer]):
         return self._hash.of(data)
 
     def _digest(self, asked: tuple[bytes, ...]) -> bytes:
-        return self._hash.of(b"".join([b"%d:%b" % (len(part), part) for part in asked]))
+        return self._hash.of(str([*map(len, asked)]).encode() + b"".join(asked))

@@ -25,20 +25,18 @@ class PushRights:
         self, permission: Permission, repo: RepositoryName, reference: Reference, extra_tags: Sequence[Tag]
     ) -> None:
         """Raise what `Permission.require` raises if the push has no tag, and the caller may not create a manifest."""
-        self._permission, self._repo = permission, repo
+        self._permission, self._repo, self._is_open = permission, repo, permission.is_open
         self._tags = [reference, *extra_tags] if isinstance(reference, Tag) else list(extra_tags)
-        if not self._tags and not permission.is_open:
+        if not self._tags and not self._is_open:
             permission.require(Action.CREATE, repo, str(reference))
         self.immutable = frozenset(
-            tag for tag in self._tags if not permission.is_open and permission.is_fixed(Action.UPDATE, repo, tag)
+            tag for tag in self._tags if not self._is_open and permission.is_fixed(Action.UPDATE, repo, tag)
         )
         """The tags that must not move."""
         self._missing = [action for action in (Action.CREATE, Action.UPDATE) if not self._has(action)]
 
     def _has(self, action: Action) -> bool:
-        if self._permission.is_open:
-            return True
-        return all(self._permission.allows(action, self._repo, tag.text) for tag in self._tags)
+        return self._is_open or all(self._permission.allows(action, self._repo, tag.text) for tag in self._tags)
 
     def narrowed(self, condition: Condition | None) -> Condition | None:
         """Return the condition of the push: that of the client, and what the caller may not do must not be needed."""
