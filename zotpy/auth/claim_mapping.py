@@ -95,7 +95,7 @@ class _Evaluation:
             _refuse("the user name in the token is empty or too long, or cannot be shown")
         if len(listed) > MOST_GROUPS:
             _refuse(f"the token names more than {MOST_GROUPS} groups")
-        return Identity(name, listed, KIND, claims=self._claims)
+        return Identity(name, listed, KIND, claims=self._claims, is_job=not self._settings.client)
 
     def _input(self, expression: Expression) -> Mapping[str, Any]:
         """Return what an expression reads, and nothing else: the cost depends on how long it is."""

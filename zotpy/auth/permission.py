@@ -34,6 +34,8 @@ class Identity:
     """What else the login says of the caller, as far as settings read it."""
     has_all_groups: bool = True
     """Whether `groups` are all that the login said. A token may carry only those that the rules name."""
+    is_job: bool = False
+    """Whether a token of a CI job says who calls: such a login ends with the job."""
     can_log_in: bool = True
     """Whether there is any way to log in, for a caller who has not."""
 

@@ -47,7 +47,14 @@ class KeyDesk:
         )
 
     async def make(self, call: Call) -> Response:
-        """POST: make a key with a label, scopes and an end. The answer alone has the key."""
+        """POST: make a key with a label, scopes and an end. The answer alone has the key.
+
+        A CI job gets none: whoever gets hold of its token for a moment would have access for as long as they like.
+        """
+        if call.identity.is_job:
+            msg = "the token of a CI job cannot make an API key, which would outlive the job: let the job get a refresh"
+            msg += " token, or make the key as a user"
+            raise Denied(msg)
         asked, now, who = await _read_body(call), self.clock().replace(microsecond=0), call.identity
         scopes, expires = _scopes(asked), _expires(asked, now)
         label = asked.get("label", "")

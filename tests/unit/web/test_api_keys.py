@@ -12,6 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 from tests.unit.auth.hashed import BCRYPT, PASSWORD
 from tests.unit.auth.rules import grant, policies
 from tests.unit.collector.support import GRACE_S, Bucket
+from tests.unit.web.issuers import ci_service
 from tests.unit.web.serving import REPO, UPLOADS, Replica, codes_of, serving
 from zotpy.auth.api_keys import REMEMBER_S, ApiKeyChecks
 from zotpy.auth.basic import Credentials
@@ -24,6 +25,7 @@ from zotpy.bucket.key_uses import EVERY_S, KeyUses
 from zotpy.core import keys
 from zotpy.core.api_keys import ApiKey, digest_of, new_key
 from zotpy.core.errors import TooManyRequests
+from zotpy.settings import ClaimTerm
 from zotpy.store.memory_store import MemoryStore
 from zotpy.web.key_desk import LONGEST_BODY_BYTES, NEVER, PATH, KeyDesk
 from zotpy.web.login import Login
@@ -305,3 +307,23 @@ async def test_the_collector_leaves_keys_alone() -> None:
         bucket.clock.advance(GRACE_S)
         assert not (await bucket.collect()).problems
     assert place in bucket.store.objects
+
+
+async def test_a_job_cannot_make_a_key_and_a_person_can(nursery: trio.Nursery) -> None:
+    """A CI job's token lasts minutes, and a key without an end would outlive it: whoever saw the token would keep it.
+
+    A person who logs in by an ID token of the same issuer makes keys as in zot.
+    """
+    desk = KeyDesk(ApiKeys(MemoryStore()), KeyUses(MemoryStore()), 4)
+    with ci_service() as issuer:
+        client, name = "registry.example.com", (ClaimTerm("actor"),)
+        job, person = issuer.logins(username=name), issuer.logins(username=name, client=client)
+        token = issuer.token(azp=client)
+        for logins, status in ((job, 403), (person, 201)):
+            login = Login([logins], [logins], grant=Grants(RULES))
+            async with serving(nursery, admit=login.admit, more_routes=desk.routes) as replica:
+                for how in ({"auth": ("x", token)}, {"headers": {"Authorization": f"Bearer {token}"}}):
+                    for asked in ({}, {"expirationDate": "2999-01-31T12:00:00Z"}):
+                        answer = await replica.client.post(PATH, json=asked, **how)
+                        assert answer.status_code == status, answer.text
+                        assert status == 201 or "outlive the job" in answer.json()["errors"][0]["message"]
