@@ -20,6 +20,7 @@ from zotpy.core.errors import (
     TagImmutable,
 )
 from zotpy.core.ranges import Span
+from zotpy.registry.pushing.manifest_push import TagLimits
 from zotpy.store.interface import StoreError
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class Client:
             manifest.media_type,
             extra_tags=extra,
             condition=condition,
-            immutable=TAGS if self.theme.immutable else (),
+            limits=TagLimits(TAGS if self.theme.immutable else ()),
         )
         return await self._do(Operation("push", repo, manifest.digest, tag, extra), push)
 

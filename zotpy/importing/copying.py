@@ -21,6 +21,7 @@ from zotpy.importing.locks import Locks
 from zotpy.importing.sources import Names, Source
 from zotpy.importing.tally import Tally
 from zotpy.registry.manifests import Found
+from zotpy.registry.pushing.manifest_push import TagLimits
 from zotpy.registry.registry import Registry
 from zotpy.upstream import ManifestBody, NotAtUpstream, UpstreamRefused
 
@@ -144,7 +145,9 @@ class Copier:
             whole, condition = (body.digest, content, media_type), manifests.as_seen(here)
             await manifests.follow(repo.target, whole, reference, condition, is_immutable=bool(immutable))
         else:
-            await manifests.push(repo.target, body.digest, content, media_type, extra_tags=tags, immutable=immutable)
+            await manifests.push(
+                repo.target, body.digest, content, media_type, extra_tags=tags, limits=TagLimits(immutable)
+            )
         self.tally.manifests_copied += 1
 
     async def _blob_or_other(self, repo: Names, facts: ManifestFacts, digest: Digest, depth: int) -> None:

@@ -3,7 +3,7 @@
 `zotpy.registry.pushing.manifest_push` has how a push is written, `zotpy.bucket.deletions` how a manifest is deleted.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -24,7 +24,7 @@ from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.pieces import Pieces
 from zotpy.core.record_values import ManifestValue, TagValue, is_late
 from zotpy.memory.parsing import read_apart
-from zotpy.registry.pushing.manifest_push import Left, ManifestPush, ManifestPushes
+from zotpy.registry.pushing.manifest_push import NO_LIMITS, Left, ManifestPush, ManifestPushes, TagLimits
 from zotpy.settings import Settings
 from zotpy.store.interface import Fetched, Store
 
@@ -129,10 +129,10 @@ class Manifests:
         *,
         extra_tags: Sequence[Tag] = (),
         condition: Condition | None = None,
-        immutable: Collection[Tag] = (),
+        limits: TagLimits = NO_LIMITS,
         until_left: Left | None = None,
     ) -> Pushed:
-        """Make a manifest exist, and its tags name it. Those of `immutable` must not name another one already.
+        """Make a manifest exist, and its tags name it. `limits` says what must hold of single tags.
 
         `until_left` raises an error when the client has left. Then nothing more is looked up, as long as nothing is
         written.
@@ -143,7 +143,7 @@ class Manifests:
         digest, facts = await read_apart(len(content), partial(self._read, reference, content, content_type))
         tags = [reference, *extra_tags] if isinstance(reference, Tag) else list(extra_tags)
         value = ManifestValue(facts.media_type, content)
-        push = ManifestPush(repo, digest, value, facts, tags, condition, immutable)
+        push = ManifestPush(repo, digest, value, facts, tags, condition, limits)
         await ManifestPushes(self.records, self.pointers, self.settings).run(push, until_left)
         return Pushed(digest, facts.subject)
 
@@ -162,8 +162,8 @@ class Manifests:
         """
         digest, content, content_type = body
         _, facts = await read_apart(len(content), partial(self._read, digest, content, content_type))
-        value, immutable = ManifestValue(facts.media_type, content), [tag] if is_immutable else []
-        push = ManifestPush(repo, digest, value, facts, [tag], condition, immutable, is_tag_mirrored=True)
+        value, limits = ManifestValue(facts.media_type, content), TagLimits([tag] if is_immutable else ())
+        push = ManifestPush(repo, digest, value, facts, [tag], condition, limits, is_tag_mirrored=True)
         await ManifestPushes(self.records, self.pointers, self.settings).run(push)
 
     def as_seen(self, found: Found | None) -> Condition | None:

@@ -11,6 +11,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestBlobUnknown, PreconditionFailed, TagInvalid
 from zotpy.core.names import Tag, parse_reference
 from zotpy.registry.manifests import Pushed, too_large
+from zotpy.registry.pushing.manifest_push import TagLimits
 from zotpy.web.answers import Answer
 from zotpy.web.bodies import read_whole
 from zotpy.web.call import Call
@@ -62,8 +63,8 @@ async def push(call: Call) -> Response:
             content,
             request.headers.get("Content-Type"),
             extra_tags=extra_tags,
-            condition=rights.narrowed(condition),
-            immutable=rights.immutable,
+            condition=condition,
+            limits=TagLimits(rights.immutable, rights.narrowed(condition)),
             until_left=call.body.until_left,
         )
         pushed = await _pushed(call, push)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -16,6 +16,7 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.store.interface import Features
+from zotpy.web.facts import judge_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -87,6 +88,56 @@ async def test_new_tags_need_create_and_others_update(
         if status == 403:
             assert codes_of(answer) == ["DENIED"]
             assert replica.store.objects == before
+
+
+def allowing(actions: str, expression: str) -> dict[str, Any]:
+    """Return a policy with a condition."""
+    return {**grant(actions, users="alice"), "conditions": [{"expression": expression}]}
+
+
+NEW_TAGS, OLD_TAGS = "req.tag.startsWith('new')", "req.tag == 'old'"
+DIGESTS = "req.referenceType == 'digest'"
+
+
+@pytest.mark.parametrize(
+    ("for_digests", "tags", "status"),
+    [
+        (BOTH, ("new", "old"), 201),
+        (BOTH, ("old", "new", "new2"), 201),
+        (BOTH, ("other", "old"), 403),
+        (BOTH, ("new", "there"), 403),
+        (BOTH, ("new", "old", "other"), 403),
+        # zot asks for the digest as well: `create` if any tag is new, `update` if any exists.
+        (CREATE, ("new",), 201),
+        (CREATE, ("old",), 403),
+        (CREATE, ("new", "old"), 403),
+        (UPDATE, ("old",), 201),
+        (UPDATE, ("new",), 403),
+        (UPDATE, ("new", "old"), 403),
+        ("read", ("new",), 403),
+    ],
+)
+async def test_each_tag_of_a_push_needs_its_own_action(
+    nursery: trio.Nursery, for_digests: str, tags: tuple[str, ...], status: int
+) -> None:
+    """Conditions may let a caller make some tags and move others. One of each at once is then allowed, and no more."""
+    ours = [allowing(CREATE, NEW_TAGS), allowing(UPDATE, OLD_TAGS), allowing(for_digests, DIGESTS)]
+    is_guarded = False
+
+    async def admit(request: BoundedRequest) -> Permission:
+        whole = [grant(BOTH, users="alice")]
+        rules = policies(repositories={"**": {"policies": ours if is_guarded else whole}})
+        return Granted(rules, ALICE, judge_of(request))
+
+    async with serving(nursery, admit=admit) as replica:
+        await replica.push_image("old")
+        await push_manifest(replica, "there")
+        is_guarded, before = True, dict(replica.store.objects)
+        answer = await push_manifest(replica, "", *tags)
+        assert answer.status_code == status, answer.text
+        assert (replica.store.objects == before) is (status == 403)
+        if status == 201:
+            assert answer.headers.get_list("OCI-Tag") == list(tags)
 
 
 async def test_the_same_manifest_again_is_an_update(nursery: trio.Nursery) -> None:

@@ -11,7 +11,7 @@ do not hinder each other. If another push replaces the entry after a push has wr
 between, that entry serves as well.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -40,6 +40,19 @@ MOST_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
+class TagLimits:
+    """What must hold of single tags of a push, beside the condition of the request."""
+
+    immutable: Collection[Tag] = ()
+    """Those that may name no other manifest than this one once they exist."""
+    narrowed: Mapping[Tag, Condition] = field(default_factory=dict)
+    """What must hold of some of them in place of the condition of the request."""
+
+
+NO_LIMITS = TagLimits()
+
+
+@dataclass(frozen=True, slots=True)
 class ManifestPush:
     """One push: what is to be written, and the tags that are to name it."""
 
@@ -49,8 +62,7 @@ class ManifestPush:
     facts: ManifestFacts
     tags: Sequence[Tag]
     condition: Condition | None
-    immutable: Collection[Tag] = ()
-    """Of the tags, those that may name no other manifest than this one once they exist."""
+    limits: TagLimits = NO_LIMITS
     may_miss: bool = False
     """Whether what the manifest names may be missing: it comes when a client asks for it."""
     is_tag_mirrored: bool = False
@@ -60,9 +72,8 @@ class ManifestPush:
 
     def condition_of(self, tag: Tag) -> Condition | None:
         """Return what must hold of a tag."""
-        if tag not in self.immutable:
-            return self.condition
-        return (self.condition or Condition()).and_only(self.digest)
+        condition = self.limits.narrowed.get(tag, self.condition)
+        return condition if tag not in self.limits.immutable else (condition or Condition()).and_only(self.digest)
 
 
 @dataclass(frozen=True, slots=True)
