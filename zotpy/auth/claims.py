@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from zotpy.cel.cost import MOST_LEVELS
 from zotpy.cel.expressions import Failed
+from zotpy.cel.sizes import MOST_LEVELS
 
 Names = frozenset[str] | None
 """Names of claims; `None`: all."""

@@ -7,12 +7,15 @@ The environment is that of zot (`pkg/cel` of its source): the standard functions
 strings, sets and encoders. Numbers of JSON are doubles.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from zotpy.cel.cost import Size, Unbounded, cost_of, size_of
+from zotpy.cel.cost import cost_of
+from zotpy.cel.function_costs import Unbounded
+from zotpy.cel.sets import SETS
+from zotpy.cel.sizes import Size, size_of
 from zotpy.cel.tree import Call, Constant, Field, Name, Node, read_tree, walk
 
 if TYPE_CHECKING:
@@ -202,37 +205,8 @@ def environment(*variables: tuple[str, str]) -> Environment:
     lists = [kinds.List(kinds.DYN)] * 2
     functions = [
         cel.FunctionDecl(f"sets.{name}", [cel.Overload(f"list_sets_{name}_list", kinds.BOOL, lists, impl=function)])
-        for name, function in _SETS.items()
+        for name, function in SETS.items()
     ]
     extensions = [ext_strings.ExtStrings(), ext_optional.ExtOptional(), ext_encoders.ExtEncoders()]
     declared = {name: types[kind] for name, kind in variables}
     return Environment(dict(variables), cel.NewEnv(variables=declared, extensions=extensions, functions=functions))
-
-
-def _contains(these: Sequence[Any], those: Sequence[Any]) -> bool:
-    return all(any(_is_same(each, other) for other in these) for each in those)
-
-
-def _intersects(these: Sequence[Any], those: Sequence[Any]) -> bool:
-    return any(_is_same(each, other) for each in those for other in these)
-
-
-def _equivalent(these: Sequence[Any], those: Sequence[Any]) -> bool:
-    return _contains(these, those) and _contains(those, these)
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    """Compare as CEL does: a yes is no number, in lists and maps neither."""
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_is_same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_is_same(value, other[name]) for name, value in one.items())
-    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
-
-
-_SETS: Mapping[str, Callable[[Sequence[Any], Sequence[Any]], bool]] = {
-    "contains": _contains,
-    "equivalent": _equivalent,
-    "intersects": _intersects,
-}
-"""The extension of sets, which the library leaves out: https://github.com/google/cel-go/tree/master/ext, "Sets"."""

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zotpy.cel.cost import MOST_LEVELS, Size, cost_of, size_of
+from zotpy.cel.cost import cost_of
 from zotpy.cel.expressions import LONGEST_EXPRESSION, MOST_COST, Environment, Failed, environment
+from zotpy.cel.sizes import MOST_LEVELS, Size, size_of
 from zotpy.cel.tree import Call, Constant, Fold, Name, read_tree, walk
 
 if TYPE_CHECKING:
