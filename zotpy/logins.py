@@ -13,6 +13,7 @@ from zotpy.bucket.store_clock import StoreClock
 from zotpy.bucket.token_keys import TokenKeys
 from zotpy.core.framing import FramingError
 from zotpy.login_kinds import KINDS, Ground, Kind
+from zotpy.mirror.primary import Primary
 from zotpy.services import Service
 from zotpy.settings import Settings
 from zotpy.startup import StartupError
@@ -21,6 +22,7 @@ from zotpy.web.challenges import TOKEN_PATH, Challenge, Challenges, no_challenge
 from zotpy.web.desk import Desk
 from zotpy.web.dispatch import Admit, admit_everybody
 from zotpy.web.login import Login, admit_nobody_by_name
+from zotpy.web.primary_login import PrimaryLogin
 from zotpy.web.routes import Route
 
 SERVICE = "zotpy"
@@ -46,6 +48,10 @@ async def make_door(settings: Settings, bell: Bell, grants: Grants, store: Store
     Where there is a login, there are tokens.
     """
     ground = Ground(settings, bell, store, StoreClock(), grants.named_claims)
+    if (registry := settings.mirror.primary) is not None:
+        primary = Primary(registry)
+        asking = PrimaryLogin(primary)
+        return Door(asking.admit, asking.challenge, services=(Service(primary.run),))
     kinds = [kind for make in KINDS if (kind := make(ground)) is not None]
     if not kinds:
         return Door() if settings.http.access is None else Door(partial(admit_nobody_by_name, grants))

@@ -159,6 +159,48 @@ def test_a_mistake_is_named_with_its_path(tmp_path: Path, entry: dict[str, Any],
     assert problem.startswith(f"extensions.sync.registries[0].{path}: ")
 
 
+PRIMARY: dict[str, Any] = {"urls": ["https://x"], "onDemand": True, "passCredentials": True}
+
+
+def test_a_primary_is_read(tmp_path: Path) -> None:
+    """Its names are the names here; the same one may also be copied on a schedule."""
+    entry = {**PRIMARY, "content": [{"prefix": "team/**"}], "pollInterval": "1h"}
+    mirror = load(tmp_path, {"registries": [entry, {"urls": ["https://y"]}]}).mirror
+    assert mirror.primary == mirror.registries[0]
+    assert load(tmp_path, {"enable": False, "registries": [entry]}).mirror.primary is None
+    assert load(tmp_path, {"registries": [{**entry, "passCredentials": False}]}).mirror.primary is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "path"),
+    [
+        ({"onDemand": False}, ".passCredentials"),
+        ({"urls": ["http://x"]}, ".urls"),
+        ({"urls": ["https://x", "https://y"]}, ".urls"),
+        ({"tlsVerify": False}, ".tlsVerify"),
+        ({"content": [{"destination": "/here"}]}, ".content"),
+        ({"content": [{"prefix": "a/**", "stripPrefix": True}]}, ".content"),
+    ],
+)
+def test_what_a_primary_cannot_be(tmp_path: Path, changed: dict[str, Any], path: str) -> None:
+    """Credentials of callers go over TLS to one host that has proved its name, and names are the same there."""
+    (problem,) = problems_of(tmp_path, {**PRIMARY, **changed})
+    assert problem.startswith(f"extensions.sync.registries[0]{path}: ")
+
+
+def test_a_primary_decides_alone(tmp_path: Path) -> None:
+    """Neither another registry nor rules of this one go together with it."""
+    with pytest.raises(ConfigError) as raised:
+        load(tmp_path, {"registries": [PRIMARY, {"urls": ["https://y"], "onDemand": True}]})
+    assert raised.value.problems[0].endswith("mirror no other one")
+    file = tmp_path / "rules"
+    rules = {"accessControl": {"repositories": {"**": {"anonymousPolicy": ["read"]}}}}
+    file.write_text(yaml.safe_dump({"extensions": {"sync": {"registries": [PRIMARY]}}, "http": rules}))
+    with pytest.raises(ConfigError) as raised:
+        load_settings(file, {"XDG_DATA_HOME": "/data"})
+    assert "remove http.auth and http.accessControl" in raised.value.problems[0]
+
+
 def test_an_entry_that_is_no_section_is_refused(tmp_path: Path) -> None:
     """An entry of `registries` must be a section, not a string or a number."""
     assert problems_of(tmp_path, 5)[0].startswith("extensions.sync.registries[0]: ")

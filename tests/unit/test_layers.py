@@ -66,8 +66,8 @@ MAY_IMPORT = {
     "zotpy.auditing": "zotpy.bell zotpy.services zotpy.settings zotpy.startup zotpy.telemetry zotpy.web",
     "zotpy.login_kinds": "zotpy.auth zotpy.bell zotpy.bucket zotpy.services zotpy.settings zotpy.startup zotpy.store "
     "zotpy.web",
-    "zotpy.logins": "zotpy.auth zotpy.bell zotpy.bucket zotpy.core zotpy.login_kinds zotpy.services zotpy.settings "
-    "zotpy.startup zotpy.store zotpy.web",
+    "zotpy.logins": "zotpy.auth zotpy.bell zotpy.bucket zotpy.core zotpy.login_kinds zotpy.mirror zotpy.services "
+    "zotpy.settings zotpy.startup zotpy.store zotpy.web",
     "zotpy.server": "zotpy.auditing zotpy.auth zotpy.bell zotpy.bucket zotpy.cache zotpy.collecting zotpy.concurrency "
     "zotpy.core zotpy.http.server zotpy.listening zotpy.logins zotpy.memory zotpy.mirror zotpy.registry "
     "zotpy.reloading zotpy.services zotpy.settings zotpy.startup zotpy.storage zotpy.store zotpy.systemd "

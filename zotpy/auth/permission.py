@@ -7,9 +7,10 @@ from zotpy.auth.actions import Action
 from zotpy.auth.claims import NO_CLAIMS, Claims
 from zotpy.auth.key_scopes import KeyScopes
 from zotpy.auth.scopes import Access
-from zotpy.core.errors import Unauthorized
+from zotpy.core.errors import Denied, Unauthorized
 from zotpy.core.names import RepositoryName, Tag
 
+_READING = frozenset({Action.CONNECT, Action.READ, Action.METRICS})
 EVERYTHING_TO_USERS = "http.auth"
 """Without `http.accessControl` the logins alone decide."""
 
@@ -152,6 +153,30 @@ class Nothing(_Closed):
         """Name what lets only users do anything."""
         del action, repo, reference
         return EVERYTHING_TO_USERS
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOnly(_Closed):
+    """Permission to pull, for callers of a mirror whose primary has said that they may."""
+
+    identity: Identity = field(default_factory=Identity)
+
+    def require(self, action: Action, repo: RepositoryName | None, reference: str = "") -> None:
+        """Return, or raise `Denied`."""
+        del repo, reference
+        if action not in _READING:
+            msg = "this registry only mirrors its primary: use the primary for this"
+            raise Denied(msg)
+
+    def allows(self, action: Action, repo: RepositoryName | None, reference: str = "") -> bool:
+        """Say whether it is part of a pull."""
+        del repo, reference
+        return action in _READING
+
+    def rule_of(self, action: Action, repo: RepositoryName | None, reference: str = "") -> str:
+        """Name what makes the primary decide."""
+        del action, repo, reference
+        return "extensions.sync.registries"
 
 
 class Unasked(_Closed):

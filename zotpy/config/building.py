@@ -144,7 +144,12 @@ def _s3(values: Mapping[str, Any], environ: Mapping[str, str]) -> S3Settings:
 
 def contradictions(values: Values, faulty: Collection[str]) -> Iterator[str]:
     """Say what does not go together, and pass over values that could not be read."""
-    for paths, problem in (*_broken_rules(values), *broken_logins(values), *_missing_login(values)):
+    for paths, problem in (
+        *_broken_rules(values),
+        *broken_logins(values),
+        *_missing_login(values),
+        *_two_deciders(values),
+    ):
         if not any(path in faulty for path in paths):
             yield f"{paths[0]}: {problem}"
 
@@ -158,6 +163,15 @@ def _missing_login(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
             " anonymous callers, and nothing to users"
         )
         yield ("http.accessControl", "http.auth.htpasswd.path"), problem
+
+
+def _two_deciders(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield a problem if both this registry and its primary are to decide who may read."""
+    mirror = MirrorSettings(**values.get("mirror", {}))
+    decides = auth_settings(values).has_login or values.get("http", {}).get("access") is not None
+    if decides and mirror.primary is not None:
+        problem = "with passCredentials, the upstream decides who may read: remove http.auth and http.accessControl"
+        yield ("extensions.sync.registries",), problem
 
 
 def _broken_rules(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:

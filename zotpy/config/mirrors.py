@@ -1,6 +1,7 @@
 """`extensions.sync.registries`: which other registries are mirrored, in zot's words. It is judged key by key."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 from zotpy.config.errors import NestedProblems
 from zotpy.config.files import read_variable
 from zotpy.config.foreign import asks
+from zotpy.config.issuers import is_safe
 from zotpy.config.login_services import NAMES, LoginServiceReading
 from zotpy.config.policies import read_regex
 from zotpy.config.quantities import read_between, read_count, read_duration
@@ -31,6 +33,7 @@ _REGISTRY: dict[str, tuple[str, Reader]] = {
     "reqConcurrent": ("requests_at_once", read_count(1, 1000)),
     "syncTimeout": ("timeout_s", read_duration),
     "onlySigned": ("only_signed", read_flag),
+    "passCredentials": ("passes_credentials", read_flag),
     "syncLegacyCosignTags": ("cosign_tags", read_flag),
 }
 _KNOWN = (*_REGISTRY, *NAMES, *_IGNORED, "urls", "content", "certDir", "reqPerSec", "onDemand", "pollInterval")
@@ -46,6 +49,7 @@ def read_mirrors(value: object) -> tuple[MirroredRegistry, ...]:
         raise ValueError(msg)
     reading = _Reading()
     found = [reading.registry(each, f"[{number}]") for number, each in enumerate(value)]
+    reading.judge_primary([each for each in found if each is not None and each.on_demand])
     if reading.problems:
         raise NestedProblems(reading.problems)
     return tuple(each for each in found if each is not None)
@@ -82,7 +86,27 @@ class _Reading(LoginServiceReading):
         self._polling(parts, path, fields)
         if (service := self.login_service(parts, path, urls)) is not None:
             fields["login_service"] = service
-        return MirroredRegistry(urls, on_demand=is_on, **fields) if not self.problems else None
+        registry = MirroredRegistry(urls, on_demand=is_on, **fields) if not self.problems else None
+        if registry is not None and registry.passes_credentials:
+            self._primary(registry, path)
+        return registry
+
+    def judge_primary(self, registries: Sequence[MirroredRegistry]) -> None:
+        """Note a problem if a registry decides who may read, and another one is mirrored as well."""
+        if len(registries) > 1 and any(each.passes_credentials for each in registries):
+            self._note("", "with passCredentials, one registry decides who may read everything: mirror no other one")
+
+    def _primary(self, registry: MirroredRegistry, path: str) -> None:
+        """Note what does not go together with the credentials of callers."""
+        if not registry.on_demand:
+            self._note(f"{path}.passCredentials", "needs onDemand")
+        if len(registry.urls) > 1 or not is_safe(registry.urls[0]):
+            self._note(f"{path}.urls", "with passCredentials, write one https address")
+        if not registry.tls_verify:
+            self._note(f"{path}.tlsVerify", "with passCredentials, the certificate must be verified: see certDir")
+        if any(each.destination or each.strip_prefix for each in registry.content):
+            problem = "with passCredentials, names are those of the upstream: remove destination and stripPrefix"
+            self._note(f"{path}.content", problem)
 
     def _polling(self, parts: dict[str, Any], path: str, fields: dict[str, Any]) -> None:
         """Read what `zotpy sync` needs."""

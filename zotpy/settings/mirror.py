@@ -65,6 +65,8 @@ class MirroredRegistry:
     """Whether images without a signature are not mirrored. Nobody asks whose a signature is."""
     cosign_tags: bool = True
     """Whether `zotpy sync` copies cosign's tags, such as `sha256-<hex>.sig`."""
+    passes_credentials: bool = False
+    """Whether callers may read here what it lets them read, by their own credentials. It is then the only one."""
     login_service: LoginService | None = None
     """What gives logins that last hours, instead of the file of credentials."""
 
@@ -83,6 +85,11 @@ class MirrorSettings:
     def mirrored(self) -> tuple[MirroredRegistry, ...]:
         """The registries to ask when a client asks; none if mirroring is turned off."""
         return tuple(each for each in self.registries if each.on_demand) if self.enable else ()
+
+    @property
+    def primary(self) -> MirroredRegistry | None:
+        """The registry that decides who may read here; `None`: this one decides by itself."""
+        return next((each for each in self.mirrored if each.passes_credentials), None)
 
     @property
     def polled(self) -> tuple[MirroredRegistry, ...]:

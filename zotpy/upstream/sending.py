@@ -74,6 +74,10 @@ class Sender:
         msg = f"{self.origin} redirects more than {MOST_REDIRECTIONS} times"
         raise UpstreamBroken(msg)
 
+    async def send_there(self, method: str, target: str, headers: Mapping[str, str]) -> httpx.Response:
+        """Send one request to the upstream itself, and follow nothing. Raises `UpstreamUnavailable`."""
+        return await self.send(method, httpx.URL(self.origin + target), headers)
+
     async def send(self, method: str, url: httpx.URL, headers: Mapping[str, str]) -> httpx.Response:
         """Send one request, and return its answer when its head is here. Raises `UpstreamUnavailable`."""
         await self.pace.turn()

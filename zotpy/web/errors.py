@@ -5,7 +5,7 @@ others repeat a request only after this status. 503: another replica may answer,
 bucket, too small, or the store refuses its keys. A balancer may send the request to another one at once.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -37,6 +37,14 @@ class MethodNotAllowed(e.Unsupported):
     def __init__(self, methods: Iterable[str]) -> None:
         super().__init__("this endpoint does not support this method")
         self.methods = frozenset(methods)
+
+
+class LogInAtPrimary(e.Unauthorized):
+    """The primary of this mirror asks the caller to log in; `challenges` are its header lines."""
+
+    def __init__(self, challenges: Sequence[str]) -> None:
+        super().__init__("log in at the primary of this mirror")
+        self.challenges = challenges
 
 
 class FormInvalid(e.RegistryError):
@@ -75,6 +83,7 @@ STATUS: Mapping[type[e.RegistryError], int] = {
     e.ManifestTooLarge: 413,
     e.ManifestBlobUnknown: 404,
     e.Unauthorized: 401,
+    LogInAtPrimary: 401,
     e.TokenInvalid: 401,
     e.ScopeInsufficient: 401,
     e.Denied: 403,
