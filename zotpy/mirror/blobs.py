@@ -20,6 +20,7 @@ from zotpy.mirror.events import MirrorEvents
 from zotpy.mirror.flights import Tasks
 from zotpy.mirror.manifests import unanswered
 from zotpy.mirror.present import Present
+from zotpy.mirror.ranges import Ranges
 from zotpy.mirror.rules import Origin
 from zotpy.mirror.source import BlobSource
 from zotpy.mirror.turns import Turns
@@ -44,6 +45,7 @@ class MirroredBlobs:
     absent: Absent
     tasks: Tasks
     events: MirrorEvents
+    ranges: Ranges
     _copies: dict[tuple[RepositoryName, Digest], Copy] = field(default_factory=dict)
     _places: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(MOST_COPIES))
     _places_of: dict[str, trio.CapacityLimiter] = field(default_factory=dict)
@@ -57,7 +59,8 @@ class MirroredBlobs:
             raise unknown(digest)
         copy = self._copies.get((repo, digest))
         if copy is None:
-            copy = Copy(Window(self.registry.blobs.readers), partial(self._open, repo, digest))
+            ahead = partial(self.ranges.open, tuple(origins), digest)
+            copy = Copy(Window(self.registry.blobs.readers), partial(self._open, repo, digest), ahead)
             self.tasks.start(partial(self._run, tuple(origins), repo, digest, copy))
             self._copies[repo, digest] = copy
         await copy.begun.wait()

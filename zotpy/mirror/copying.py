@@ -6,12 +6,12 @@ reader only once they are known to have it, so no client ends well with wrong by
 
 A reader takes bytes from a window of the last ones. The copy goes at the pace of its fastest reader, as long as that is
 a good one, because a reader behind the window has to wait: parts of an unfinished multipart cannot be read. Such a
-reader, and one that comes too late, waits for the end of the copy, and goes on in the bucket.
+reader, and one that comes too late, waits for the end of the copy, and goes on in the bucket. One that wants bytes far
+ahead of the copy reads them at the upstream (`copy_reading.py`).
 """
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Self
 
 import trio
 
@@ -19,6 +19,7 @@ from zotpy.core.errors import TryAgain
 from zotpy.core.ranges import Span
 from zotpy.core.record_values import BlobValue
 from zotpy.core.units import MIB
+from zotpy.mirror.copy_reading import CopyReads
 from zotpy.mirror.flights import copy_of
 from zotpy.mirror.window import Window
 
@@ -29,15 +30,18 @@ PACE_BYTES_PER_S = 4 * MIB
 """The copy waits for no reader that is slower than this."""
 Rest = Callable[[BlobValue, Span], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 """Reads bytes of a blob that is in the bucket."""
+Ahead = Callable[[int, Span], AbstractAsyncContextManager[AsyncIterator[bytes]]]
+"""Reads bytes of a blob of this length at the upstream. Raises `UpstreamError`, and `trio.WouldBlock`: not now."""
 
 
 class Copy:
     """How far a copy is. `begin`, `offer` and `end` are called by what copies, the rest by readers."""
 
-    def __init__(self, window: Window, rest: Rest) -> None:
+    def __init__(self, window: Window, rest: Rest, ahead: Ahead) -> None:
         """Begin with nothing."""
         self.window = window
         self.rest = rest
+        self.ahead = ahead
         self.size_bytes: int | None = None
         """The length of the blob; `None`: the upstream has not said it."""
         self.begun = trio.Event()
@@ -128,7 +132,7 @@ class Copy:
     async def _taken(self, end: int) -> None:
         """Wait until a reader has the bytes before `end`; or one waits behind the window, or there is none."""
         while True:
-            places = [reads.at for reads in self._readers]
+            places = [reads.at for reads in self._readers if not reads.is_ahead]
             if places and (min(places) < self.window.start or max(places) >= end):
                 return
             until = float("inf") if places else self._expected_until
@@ -146,48 +150,3 @@ class Copy:
     def _wake(self) -> None:
         self._grown.set()
         self._grown = trio.Event()
-
-
-class CopyReads:
-    """The iterator of one reader."""
-
-    def __init__(self, copy: Copy, span: Span, stack: AsyncExitStack) -> None:
-        """Read `span`. What is read in the bucket is closed with `stack`."""
-        self.at, self._end = span.start, span.end
-        """The next byte to hand out."""
-        self._copy = copy
-        self._stack = stack
-        self._rest: AsyncIterator[bytes] | None = None
-
-    def __aiter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    async def __anext__(self) -> bytes:
-        """Return the next bytes. Raises what ended the copy."""
-        copy, window = self._copy, self._copy.window
-        while self._rest is None:
-            if self.at >= self._end:
-                raise StopAsyncIteration
-            if self.at < window.start:
-                copy.moved()
-                await copy.ended.wait()
-                copy.raise_error()
-                await self._go_on_in_bucket()
-            elif self.at < (limit := copy.limit()):
-                piece = window.read(self.at)[: min(limit, self._end) - self.at]
-                self.at += len(piece)
-                copy.moved()
-                return piece
-            else:
-                copy.raise_error()
-                if copy.ended.is_set():
-                    await self._go_on_in_bucket()
-                else:
-                    await copy.grows()
-        return await anext(self._rest)
-
-    async def _go_on_in_bucket(self) -> None:
-        value = self._copy.value
-        assert value is not None  # noqa: S101 - the copy has ended well
-        self._rest = await self._stack.enter_async_context(self._copy.rest(value, Span(self.at, self._end)))

@@ -19,6 +19,7 @@ from zotpy.mirror.copying import Copy
 from zotpy.mirror.events import MirrorEvents, Unwatched
 from zotpy.mirror.flights import Flights, Tasks
 from zotpy.mirror.manifests import MirroredManifests
+from zotpy.mirror.ranges import Ranges
 from zotpy.mirror.referrers import MirroredReferrers
 from zotpy.mirror.rules import Origin, is_of, local_name, origins
 from zotpy.mirror.upstreams import Upstreams, open_upstreams
@@ -133,6 +134,6 @@ async def open_mirror(
     async with open_upstreams(settings, registry.settings.manifest.max_size_bytes) as upstreams:
         checks, flights = Checks(registry.store), Flights[Found | None](tasks)
         manifests = MirroredManifests(registry.manifests, upstreams, checks, absent, flights, events, is_immutable)
-        blobs = MirroredBlobs(registry, upstreams, absent, tasks, events)
+        blobs = MirroredBlobs(registry, upstreams, absent, tasks, events, Ranges(upstreams, events))
         referrers = MirroredReferrers(manifests, upstreams, checks, Flights[None](tasks))
         yield Mirror(settings, registry, upstreams, tasks, manifests, blobs, referrers)

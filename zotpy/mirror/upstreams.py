@@ -35,6 +35,8 @@ class Upstream:
     manifests: UpstreamRegistry
     blobs: UpstreamRegistry
     """With places of its own: manifests do not wait until blobs were read. A blob needs no login after its manifest."""
+    ranges: UpstreamRegistry
+    """With places of its own, too: ranges of blobs do not wait until others were read whole."""
     only_signed: bool = False
     """Whether only signed images are taken from it."""
     rests_until: float = field(default=-1.0)
@@ -101,7 +103,7 @@ class Upstreams:
             for upstream in upstreams:
                 left = [
                     each.ratelimit_remaining
-                    for each in (upstream.manifests, upstream.blobs)
+                    for each in (upstream.manifests, upstream.blobs, upstream.ranges)
                     if each.ratelimit_remaining is not None
                 ]
                 if left:
@@ -127,7 +129,8 @@ async def open_upstreams(
                 credentials = None if service is None else services.credentials(service, url)
                 own = _settings(registry, url, login, longest_manifest_bytes)
                 manifests = await stack.enter_async_context(open_upstream(own, credentials))
-                upstreams.append(Upstream(url, manifests, manifests.with_own_places(), registry.only_signed))
+                own_places = manifests.with_own_places(), manifests.with_own_places()
+                upstreams.append(Upstream(url, manifests, *own_places, registry.only_signed))
             opened[registry] = tuple(upstreams)
         yield Upstreams(opened)
 

@@ -26,13 +26,14 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)
 class BlobReader(PieceIterator):
     """See `zotpy.upstream.answers.BlobStream`. Each piece has at most 1 MiB."""
 
-    def __init__(self, host: UpstreamHost, request: Request, start: int) -> None:
-        """Ask nobody yet. `start` is the first byte that is wanted."""
+    def __init__(self, host: UpstreamHost, request: Request, start: int, end: int | None = None) -> None:
+        """Ask nobody yet. Bytes from `start` to the one before `end` are wanted; `None`: all the rest."""
         super().__init__(None)
         self._host = host
         self._request = request
         self._position = start
         """The next byte to hand out."""
+        self._end = end
         self._skip = 0
         """How many bytes of this answer come before that byte."""
         self._retries = 0
@@ -72,13 +73,16 @@ class BlobReader(PieceIterator):
             await body.close()
 
     async def _open(self) -> Body:
-        headers = {"Range": f"bytes={self._position}-"} if self._position else {}
+        is_whole = self._position == 0 and self._end is None
+        last = "" if self._end is None else str(self._end - 1)
+        headers = {} if is_whole else {"Range": f"bytes={self._position}-{last}"}
         request = Request(self._request.target, self._request.repo, headers)
         answer = await self._host.open(request)
         self._body = Body(answer)
         self._waited_s, self._waited_for = 0.0, 0
         begin, length = _placed(answer)
-        if begin > self._position or (self.length is not None and length not in {None, self.length}):
+        is_elsewhere = begin > self._position or (self._end is not None and begin != self._position)
+        if is_elsewhere or (self.length is not None and length not in {None, self.length}):
             await self.close()
             msg = f"{answer.url.host} sends another part of {self._request.target} than was asked for"
             raise UpstreamBroken(msg)
@@ -91,10 +95,11 @@ class BlobReader(PieceIterator):
         body = self._body or await self._open()
         piece = await self._receive(body)
         reached = self._position - self._skip + len(piece or b"")
-        if self.length is not None and reached > self.length:
-            msg = f"{body.answer.url.host} sends more of {self._request.target} than its length"
+        goal = self.length if self._end is None else self._end
+        if goal is not None and reached > goal:
+            msg = f"{body.answer.url.host} sends more of {self._request.target} than was asked for"
             raise UpstreamBroken(msg)
-        if piece is None and self.length is not None and reached < self.length:
+        if piece is None and goal is not None and reached < goal:
             msg = f"{body.answer.url.host} sends only a part of {self._request.target}"
             raise UpstreamUnavailable(msg)
         return piece

@@ -73,13 +73,17 @@ class UpstreamRegistry:
         return ManifestBody(content, media_type_of(answer.headers.get("content-type")), digest)
 
     @asynccontextmanager
-    async def blob(self, repo: str, digest: Digest, start: int = 0) -> AsyncIterator[BlobStream]:
-        """Read a blob from its byte `start` on, which must be below its length. Raises `NotAtUpstream`.
+    async def blob(
+        self, repo: str, digest: Digest, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[BlobStream]:
+        """Read a blob from its byte `start` on, which must be below its length, to the one before `end`.
 
-        Its bytes are not compared with the digest. The block holds one of the places for requests that run at once.
+        Without `end` it is read to its last byte. Raises `NotAtUpstream`, and `UpstreamBroken` if the upstream answers
+        with more than the bytes before `end`. Its bytes are not compared with the digest.
+        The block holds one of the places for requests that run at once.
         """
         async with self._host.place():
-            reader = BlobReader(self._host, self._request(repo, f"blobs/{digest}"), start)
+            reader = BlobReader(self._host, self._request(repo, f"blobs/{digest}"), start, end)
             try:
                 await reader.open()
                 yield reader

@@ -39,9 +39,16 @@ async def bucket(value: BlobValue, span: Span) -> AsyncIterator[AsyncIterator[by
     yield pieces()
 
 
+@asynccontextmanager
+async def ahead(_size_bytes: int, _span: Span) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Read nothing at the upstream."""
+    raise trio.WouldBlock
+    yield
+
+
 def a_copy(budget_bytes: int = MIB) -> Copy:
     """Begin a copy of the body, with memory for little more than the least window."""
-    copy = Copy(Window(Readers(MemoryBudget(budget_bytes, budget_bytes // 4), 1)), bucket)
+    copy = Copy(Window(Readers(MemoryBudget(budget_bytes, budget_bytes // 4), 1)), bucket, ahead)
     copy.begin(len(BODY))
     return copy
 

@@ -1,0 +1,118 @@
+"""One reader behind a copy: from the window, from the upstream if it is far ahead, and from the bucket at the end.
+
+A client may begin in the middle: it goes on after another replica was killed, or it reads single files of a layer. If
+the copy is far from there, the reader asks the upstream for these bytes itself. They are not kept, and nobody compares
+them with the digest, as with any range. But the last byte of the blob always waits until the copy has all bytes, and
+they have the digest.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Self
+
+import structlog
+import trio
+
+from zotpy.core.ranges import Span
+from zotpy.core.units import MIB
+from zotpy.upstream.errors import UpstreamError
+
+if TYPE_CHECKING:
+    from zotpy.mirror.copying import Copy
+
+FAR_BYTES = 64 * MIB
+"""A reader waits for a copy that is no farther behind it than this."""
+log = structlog.get_logger()
+
+
+class CopyReads:
+    """The iterator of one reader."""
+
+    def __init__(self, copy: "Copy", span: Span, stack: AsyncExitStack) -> None:
+        """Read `span`. What is read elsewhere is closed with `stack`."""
+        self.at, self._end = span.start, span.end
+        """The next byte to hand out."""
+        self._copy = copy
+        self._stack = stack
+        self._ahead: AsyncIterator[bytes] | None = None
+        self._ahead_stack = AsyncExitStack()
+        self._is_patient = False
+        """The upstream did not give what was asked for: the reader waits for the copy."""
+        self._rest: AsyncIterator[bytes] | None = None
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it does not read what the copy offers now."""
+        return self._ahead is not None or self.at > self._copy.window.end
+
+    def __aiter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next bytes. Raises what ended the copy."""
+        copy, window = self._copy, self._copy.window
+        while self._rest is None:
+            if self._ahead is not None:
+                if piece := await self._next_ahead(self._ahead):
+                    return piece
+            elif self.at >= self._end:
+                raise StopAsyncIteration
+            elif self.at < window.start:
+                copy.moved()
+                await copy.ended.wait()
+                copy.raise_error()
+                await self._go_on_in_bucket()
+            elif self.at < (limit := copy.limit()):
+                piece = window.read(self.at)[: min(limit, self._end) - self.at]
+                self.at += len(piece)
+                copy.moved()
+                return piece
+            else:
+                copy.raise_error()
+                if copy.ended.is_set():
+                    await self._go_on_in_bucket()
+                elif not await self._go_ahead():
+                    await copy.grows()
+        return await anext(self._rest)
+
+    async def _go_ahead(self) -> bool:
+        """Begin to read at the upstream if the copy is far behind, and say so."""
+        copy, size_bytes = self._copy, self._copy.size_bytes
+        is_far = self.at - copy.window.end > FAR_BYTES
+        if self._is_patient or not is_far or size_bytes is None or self.at >= size_bytes - 1:
+            return False
+        stack = await self._stack.enter_async_context(AsyncExitStack())
+        try:
+            opened = copy.ahead(size_bytes, Span(self.at, min(self._end, size_bytes - 1)))
+            self._ahead = await stack.enter_async_context(opened)
+        except trio.WouldBlock:
+            return False
+        except UpstreamError as error:
+            self._wait_for_copy(error)
+            return False
+        self._ahead_stack = stack
+        return True
+
+    async def _next_ahead(self, ahead: AsyncIterator[bytes]) -> bytes | None:
+        """Return the next bytes from the upstream, or `None`: from now on the reader follows the copy."""
+        try:
+            piece = await anext(ahead, None)
+        except UpstreamError as error:
+            self._wait_for_copy(error)
+            piece = None
+        if piece is None:
+            self._ahead = None
+            await self._ahead_stack.aclose()
+            return None
+        self.at += len(piece)
+        return piece
+
+    def _wait_for_copy(self, error: UpstreamError) -> None:
+        self._is_patient = True
+        log.info("range_waits_for_copy", at=self.at, reason=str(error))
+
+    async def _go_on_in_bucket(self) -> None:
+        value = self._copy.value
+        assert value is not None  # noqa: S101 - the copy has ended well
+        self._rest = await self._stack.enter_async_context(self._copy.rest(value, Span(self.at, self._end)))
