@@ -42,7 +42,7 @@ def developers(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def test_a_user_of_a_directory_logs_in_pushes_and_pulls(
     developers: Replica, small: Layout, repository: str, tmp_path: Path, kind: type[LoggingIn]
 ) -> None:
-    """By the groups that the directory says. A wrong password is refused at the login, or at the push."""
+    """The rules count the groups that the directory names. A wrong password is refused at the login, or at the push."""
     user = kind(tmp_path / "user", address(developers))
     refusal = user.client.tried(*user.words("wrong"))
     assert says_so(refusal or user.client.refused(*user.push(small.path, repository)))
@@ -97,7 +97,7 @@ def certified(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def test_skopeo_shows_its_certificate(certified: Certified, small: Layout, repository: str, tmp_path: Path) -> None:
-    """And nothing else: it asks for no token. Without a certificate it may do nothing."""
+    """The certificate is its only login: it asks for no token. Without a certificate it may do nothing."""
     skopeo = Client("skopeo", isolated_environment(tmp_path / "home"))
     image, remote = f"oci:{small.path}:image", f"docker://{certified.address}/{repository}:v1"
     stranger = certified.folder(tmp_path / "stranger", with_client=False)
@@ -113,7 +113,7 @@ def test_skopeo_shows_its_certificate(certified: Certified, small: Layout, repos
 def test_podman_shows_its_certificate(
     certified: Certified, small: Layout, repository: str, tmp_path: Path, storage_options: list[str | Path]
 ) -> None:
-    """The same with podman."""
+    """The client pushes and pulls with its certificate alone, as skopeo does."""
     podman = Client("podman", isolated_environment(tmp_path / "home"), storage_options)
     stranger = certified.folder(tmp_path / "stranger", with_client=False)
     user = certified.folder(tmp_path / "user", with_client=True)
@@ -125,7 +125,7 @@ def test_podman_shows_its_certificate(
 
 
 def test_oras_shows_its_certificate(certified: Certified, repository: str, tmp_path: Path) -> None:
-    """The same with oras, and a file."""
+    """The client pushes and pulls a file with its certificate alone."""
     oras = Client("oras", isolated_environment(tmp_path / "home"))
     remote, authorities = f"{certified.address}/{repository}:v1", ("--ca-file", certified.home / "ca.crt")
     user = ("--cert-file", certified.home / f"{USER}.crt", "--key-file", certified.home / f"{USER}.key")
@@ -137,7 +137,7 @@ def test_oras_shows_its_certificate(certified: Certified, repository: str, tmp_p
 
 
 def test_regctl_shows_its_certificate(certified: Certified, small: Layout, repository: str, tmp_path: Path) -> None:
-    """The same with regctl."""
+    """The client pushes and pulls with its certificate alone."""
     regctl = Client("regctl", isolated_environment(tmp_path / "home"))
     remote, home = f"{certified.address}/{repository}:v1", certified.home
     regctl.tried("registry", "set", certified.address, "--cacert", (home / "ca.crt").read_text())

@@ -88,7 +88,7 @@ def test_tokens_for_another_client_and_of_another_kind_are_refused(scene: Scene)
 
 
 def test_a_person_makes_an_api_key(scene: Scene) -> None:
-    """As with zot, where keys are on with such logins. The key has the groups of its owner."""
+    """API keys are on with such logins, as with zot. The key has the groups of its owner."""
     headers = {"Authorization": f"Bearer {scene.issuer.id_token(CLIENT)}"}
     made = httpx.post(f"{scene.replica.url}{KEYS}", json={"label": "laptop"}, headers=headers, timeout=60)
     assert made.status_code == httpx.codes.CREATED, made.text

@@ -125,7 +125,7 @@ def test_a_token_for_another_registry_is_refused(scene: Scene, repository: str) 
 
 @pytest.mark.parametrize("field", ["password", "id_token", "access_token", "token", "refresh_token"])
 def test_the_endpoint_of_tokens_takes_it_in_each_field(scene: Scene, repository: str, field: str) -> None:
-    """As zot does. What it gives is good for the scope that was asked for."""
+    """The endpoint takes what zot's takes. Its answer is a token for the scope that was asked for."""
     scope = f"repository:{repository}:pull"
     answer = scene.exchanged(**{field: scene.issuer.token(AUDIENCE), "scope": scope})
     assert answer.status_code == httpx.codes.OK, answer.text

@@ -77,7 +77,7 @@ def claims_to_be(issued: Issued) -> dict[str, str]:
 async def test_envoy_says_whose_certificate_it_is(
     nursery: trio.Nursery, tmp_path: Path, certificate: Path, told: Mapping[str, bool], attribute: str, name: str
 ) -> None:
-    """By the certificate or by its names. What clients claim in the header never counts."""
+    """Envoy passes on the certificate or its names. What clients claim in the header never counts."""
     forged = claims_to_be(OURS.issue(("CN", "admin")))
     async with behind_envoy(nursery, tmp_path, certificate, told, attribute) as (replica, envoy):
         for headers in (None, forged):

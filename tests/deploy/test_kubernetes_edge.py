@@ -50,7 +50,7 @@ def test_a_gateway_is_let_in_from_where_it_is() -> None:
 
 @pytest.mark.parametrize(("directory", "kind"), [("overlays/nginx", "Ingress"), ("overlays/gateway-api", "HTTPRoute")])
 def test_the_edge_leads_to_the_service(directory: str, kind: str) -> None:
-    """By the name and the port that the service has, below `/v2/` and where tokens are given."""
+    """It names the service's own name and port, for `/v2/` and for the endpoint of tokens."""
     documents = built(directory)
     service = one(documents, "Service")
     [port] = service["spec"]["ports"]

@@ -196,7 +196,7 @@ async def delete(site: Site, key: str) -> None:
 
 @pytest.mark.parametrize("command", ["gc", "du", "fsck"])
 def test_a_store_that_cannot_be_reached_is_one_line(command: str, tmp_path: Path) -> None:
-    """Neither a traceback nor a success."""
+    """The command fails with that line, and prints no traceback."""
     config = tmp_path / "config.yaml"
     driver = {"name": "s3", "bucket": "b", "regionendpoint": "http://127.0.0.1:9", "accesskey": "a", "secretkey": "b"}
     config.write_text(json.dumps({"storage": {"storageDriver": driver}}))

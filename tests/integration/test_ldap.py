@@ -76,7 +76,10 @@ def account_files(settings: dict[str, Any]) -> AccountFiles:
 
 @pytest.mark.parametrize("tls", ["start", "always", "never"])
 async def test_a_user_is_known_with_their_groups(ldap: Ask, running: Directory, tls: str) -> None:
-    """By StartTLS, by TLS from the first byte, and in the clear. One level is searched, so carol is not found."""
+    """A search finds the user by StartTLS, by TLS from the first byte, and in the clear.
+
+    It looks at one level, so carol is not found.
+    """
     kinds: dict[str, dict[str, Any]] = {
         "start": {},
         "always": {"port": running.tls_port, "insecure": False, "startTLS": False},
@@ -151,7 +154,7 @@ async def test_the_directory_says_what_a_user_is_called(ldap: Ask, running: Dire
 async def test_a_good_password_is_remembered_and_a_wrong_one_is_not(
     ldap: Ask, running: Directory, mock_clock: MockClock
 ) -> None:
-    """For a minute by default."""
+    """A replica remembers a good password for a minute by default."""
     asked = ldap(running.settings(remember="1m"))
     before = running.count("SRCH base=")
     assert await asked.identify(ALICE) == await asked.identify(ALICE)

@@ -116,7 +116,7 @@ async def test_nothing_is_listed_below_an_absent_prefix(store: Store) -> None:
 
 
 async def test_a_thousand_objects_go_in_one_call(store: Store) -> None:
-    """As many as S3 takes, whether they are there or not."""
+    """One call deletes as many as S3 takes, whether they exist or not."""
     await gather(*[partial(store.put, f"many/{number}", b"") for number in range(20)])
     await store.delete_many([f"many/{number}" for number in range(1000)])
     assert await list_all(store, "many/") == []

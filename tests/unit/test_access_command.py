@@ -180,7 +180,7 @@ CONDITIONAL = {
     ],
 )
 def test_conditions_are_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: str, told: str) -> None:
-    """By the claims, the tag and the address that the command is given."""
+    """The command judges them by the claims, the tag and the address in its arguments."""
     file = write(tmp_path, {"accessControl": CONDITIONAL})
     code = main(["access", "-c", str(file), "--repo", "prod/app", *arguments.split()])
     said = capsys.readouterr().out

@@ -207,7 +207,7 @@ def test_verify_says_what_a_replica_would_do(
 
 @pytest.mark.parametrize("arguments", [[], ["serv"], ["verify"], ["serve", "--bucket", "x"]])
 def test_wrong_arguments_are_exit_code_2(arguments: list[str]) -> None:
-    """As with every command of a shell."""
+    """Commands of a shell exit with 2 if their arguments are wrong."""
     with pytest.raises(SystemExit) as raised:
         main(arguments)
     assert raised.value.code == 2

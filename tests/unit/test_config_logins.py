@@ -153,7 +153,7 @@ def test_a_lock_without_certificates_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_version_of_tls_is_read(tmp_path: Path) -> None:
-    """As a number or a text."""
+    """It may be a number or a text."""
     given = tls(tmp_path)
     for written in (1.3, "1.3", "TLSv1.3", "TLS 1.3"):
         assert load(tmp_path, {"tls": {**given, "minVersion": written}}).http.tls_min_version == "1.3"

@@ -82,7 +82,7 @@ def test_keep_untagged_is_read(tmp_path: Path) -> None:
 def test_a_keep_untagged_that_makes_no_sense_is_refused(
     tmp_path: Path, policy: dict[str, object], problem: str
 ) -> None:
-    """With what to write instead."""
+    """The refusal says what to write instead."""
     assert problems_of(tmp_path, [{"repositories": ["**"], **policy}]) == [problem]
 
 
@@ -162,7 +162,7 @@ def test_expressions_that_python_does_not_read_as_go_does_are_refused(tmp_path: 
 
 
 def test_policies_can_be_a_variable() -> None:
-    """As JSON."""
+    """A variable has them as JSON."""
     variable = {"ZOTPY_STORAGE_RETENTION_POLICIES": '[{"repositories": ["a"]}]'}
     assert load_settings(None, variable).retention.policies == read_policies([{"repositories": ["a"]}])
 

@@ -224,7 +224,7 @@ def test_every_part_that_the_fence_overrides_is_in_a_table() -> None:
 
 
 def test_every_private_import_of_the_fence_is_in_a_table() -> None:
-    """So is what it imports from private modules."""
+    """What the fence imports from private modules is checked at each start as well."""
     for file in sorted((ROOT / "zotpy" / "http").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in FENCED:

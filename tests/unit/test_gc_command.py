@@ -71,7 +71,7 @@ def test_a_collection_begins_only_in_its_window(
 
 @pytest.mark.parametrize("window", ["2-4", "24:00-04:00", "02:60-04:00", "02:00-02:00", "02:00", 7, ["02:00-04:00"]])
 def test_a_window_that_is_none_is_refused(tmp_path: Path, window: object) -> None:
-    """With an example of one."""
+    """The refusal has an example of a window."""
     with pytest.raises(ConfigError) as raised:
         load(tmp_path, gcTimeWindow=window)
     [problem] = raised.value.problems

@@ -26,7 +26,7 @@ async def test_the_work_leaves_the_cpu_to_requests() -> None:
 
 
 async def test_what_the_work_raises_reaches_the_caller() -> None:
-    """And the thread goes on with the next."""
+    """The thread then goes on with the next work."""
     background = Background(1)
     with pytest.raises(ZeroDivisionError):
         await background.run(lambda: 1 // 0)

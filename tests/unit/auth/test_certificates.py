@@ -79,14 +79,14 @@ def test_a_certificate_without_a_good_name_is_refused(names: list[tuple[str, str
 
 
 def test_a_name_is_bounded() -> None:
-    """As that of a user with a password."""
+    """The name may be as long as that of a user with a password."""
     assert Naming(MtlsSettings()).identify(Subject("", "x" * 256)).name == "x" * 256
     with pytest.raises(Unauthorized):
         Naming(MtlsSettings()).identify(Subject("", "x" * 257))
 
 
 def test_an_expired_certificate_is_refused() -> None:
-    """Also if the connection is older than its end, or the proxy does not look."""
+    """It is refused even if the connection began before the certificate expired, or if the proxy does not look."""
     with pytest.raises(Unauthorized, match="expired"):
         Naming(MtlsSettings()).identify(subject_of(AUTHORITY.issue(("CN", "alice"), days=-1).der))
 
@@ -171,7 +171,7 @@ def test_a_long_header_holds_nothing_up(text: str) -> None:
     "text", [r"^spiffe://([^/]+)/ns/(.*)$", "(.*)", r"workload/(\w+)$", r"(a{1,3})b?", "(?:x)(y+)?"]
 )
 def test_usual_patterns_are_taken(text: str) -> None:
-    """With the name in a group."""
+    """A pattern may have the name in a group."""
     assert read_uri_pattern(text) == re.compile(text, re.ASCII)
     assert read_uri_pattern("") is None
 
@@ -196,7 +196,7 @@ def test_patterns_that_could_hold_a_replica_are_refused(text: object, problem: s
 
 
 def test_words_are_read() -> None:
-    """Also from a variable. Others are refused."""
+    """The words may also come from a variable. Other words are refused."""
     assert read_identity_attributes('["URI", "cn"]') == ("uri", "commonname")
     assert read_identity_attributes("URI, cn") == ("uri", "commonname")
     wrongs: list[object] = [[], "", ["serial"], {}, 5, [1]]
@@ -221,6 +221,6 @@ def test_damaged_certificates_are_refused_or_read(changes: list[tuple[int, int]]
 
 @given(st.lists(st.sampled_from(PIECES), max_size=8))
 def test_any_forwarded_text_is_refused_or_read(pieces: list[str]) -> None:
-    """The same with the header of Envoy."""
+    """Any text in the header of Envoy is refused or read."""
     with suppress(Unauthorized):
         Naming(EVERYWHERE).identify(subject_of_forwarded("".join(pieces)))

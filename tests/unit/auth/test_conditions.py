@@ -79,7 +79,7 @@ def test_a_condition_has_zots_variables(text: str) -> None:
 
 
 def test_every_variable_can_be_read() -> None:
-    """Also if nothing is known of the request."""
+    """A condition may read each of them, even if nothing is known of the request."""
     for name, kind in OF_REQUESTS:
         text = {"map": f"size({name}) == 0", "bool": f"{name} || !{name}"}.get(kind, f"{name} == {name}")
         assert decide(text, circumstances=Judge(Facts)).is_allowed, name
@@ -95,7 +95,7 @@ def test_a_reference_is_a_tag_or_a_digest(reference: str, kind: str) -> None:
 
 
 def test_blobs_and_uploads_have_no_reference() -> None:
-    """As in zot. The id of an upload is no tag."""
+    """They have none in zot either. The id of an upload is no tag."""
     judge = Judge(lambda: FACTS, has_reference=False)
     assert decide("req.reference + req.tag + req.referenceType == ''", reference="id", circumstances=judge).is_allowed
 

@@ -48,7 +48,7 @@ def test_what_is_allowed_can_be_required(caller: Identity, action: Action, repo:
     ],
 )
 def test_a_refusal_says_what_was_asked(caller: Identity, message: str, detail: str) -> None:
-    """And it says what to do."""
+    """It also says what to do."""
     with pytest.raises((Denied, Unauthorized)) as raised:
         granted(caller).require(Action.UPDATE, APP)
     assert raised.value.message == message

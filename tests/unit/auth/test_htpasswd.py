@@ -41,7 +41,7 @@ def change(file: Path, content: str | bytes | None) -> None:
 
 
 def test_lines_without_a_colon_mean_nothing_and_the_last_line_of_a_user_counts() -> None:
-    """As in zot."""
+    """The file is read as zot reads it."""
     users = Users.parse(
         f"\n# a note\nalice\nalice:{OTHER}\n:{BCRYPT}\r\nbob:x\n  bob:{BCRYPT}  \nalice:{BCRYPT}\r\neve:x\n"
     )
@@ -50,7 +50,7 @@ def test_lines_without_a_colon_mean_nothing_and_the_last_line_of_a_user_counts()
 
 
 def test_a_line_that_was_taken_out_by_a_sign_lets_nobody_in() -> None:
-    """As in Apache, `#` begins a note. Otherwise alice would still log in, as the user `#alice`."""
+    """`#` begins a comment, as for Apache. Otherwise alice could still log in, as the user `#alice`."""
     users = Users.parse(f"#alice:{BCRYPT}\n  # bob:{BCRYPT}\ncarol:{BCRYPT}\n")
     assert (set(users.hashes), users.unusable) == ({"carol"}, {})
 

@@ -77,7 +77,7 @@ def store() -> MemoryStore:
 async def test_a_token_gives_no_more_than_its_login(
     store: MemoryStore, before: dict[str, Any], after: dict[str, Any] | None, user: Identity
 ) -> None:
-    """And exactly as much while the rules stay as they were."""
+    """It gives exactly as much while the rules stay as they were."""
     grants = Grants(read_access_control(before))
     keys = await TokenKeys.open(store, 86400.0)
     tokens = Tokens(keys, "here", 300.0, 0.0, {}, grants.counting, lambda: NOW, grants.named_claims)

@@ -32,7 +32,7 @@ async def test_a_client_waits_for_no_more_than_one_turn_of_each_other(nursery: t
 
 
 async def test_a_turn_that_comes_to_one_who_leaves_is_passed_on(nursery: trio.Nursery) -> None:
-    """Also if both happen in the same instant. Nobody waits for it in vain."""
+    """It is passed on even if both happen in the same instant. Nobody waits for it in vain."""
     turns, has_worked = Turns(1), trio.Event()
     leaving = trio.CancelScope()
 

@@ -97,7 +97,7 @@ async def test_a_lost_entry_comes_back_from_a_lease(records: Records, log: CallL
 
 
 async def test_a_record_without_leases_does_not_exist(records: Records) -> None:
-    """Neither entry nor lease: there is nothing, and nothing is written."""
+    """A record with neither an entry nor a lease does not exist, and a look at it writes nothing."""
     assert await records.rely(REPO, "blobs", DIGEST, Reliance(60)) is None
     assert await records.delete(REPO, "blobs", DIGEST) is False
 

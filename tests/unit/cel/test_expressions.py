@@ -215,7 +215,7 @@ def test_a_tree_of_another_form_is_a_value_error(message: bytes) -> None:
 
 
 def test_a_longer_input_costs_no_less(env: Environment) -> None:
-    """And what passes costs no more than what is bearable."""
+    """An input that passes costs no more than the bound."""
     for text in ("claims.a.map(x, x + 'a') == []", "claims.a.join(claims.b) == ''", "claims.a.exists(x, x in ['a'])"):
         expression = env.compile(text)
         costs = [cost_of(expression.tree, Size(size, 64)) for size in (0, 1, 100, 1000, 10_000)]

@@ -142,7 +142,7 @@ async def test_parts_of_an_index_that_the_source_does_not_have(scene: Scene, spa
 
 
 async def test_immutable_tags_do_not_move(scene: Scene) -> None:
-    """So the rules of the new registry hold, and the tag that cannot move is named."""
+    """The rules of the new registry hold, and the import names the tag that cannot move."""
     scene.immutable = {"v1"}
     scene.layout.tag(plain_image(scene.layout), "v1")
     assert (await scene.run()).problems == []

@@ -140,7 +140,7 @@ async def test_a_page_reads_only_so_many_referrers(monkeypatch: pytest.MonkeyPat
 
 
 async def test_a_type_that_is_too_long_to_be_one_matches_nothing() -> None:
-    """And is not asked for, nor repeated in a Link."""
+    """The store is not asked for it, and no Link repeats it."""
     assert await all_pages(ReferrerLists(await with_old_referrers(3, 1), SETTINGS), "x" * 60_000) == [
         Referrers([], None)
     ]

@@ -252,7 +252,7 @@ async def test_memory_is_bounded(autojump_clock: trio.testing.MockClock) -> None
 
 
 async def test_bytes_that_were_damaged_on_their_way_are_read_again() -> None:
-    """And not from memory."""
+    """They are read from the store, and not from memory."""
     store = MemoryStore()
     registry = await replica(store)
     digest = await push(registry, BODY)

@@ -107,7 +107,7 @@ async def test_every_key_is_listed_once(pick: Pick, most: int | None, nursery: t
 
 @pytest.mark.parametrize("pick", [exclusive, inclusive])
 async def test_every_directory_is_listed_once(pick: Pick, nursery: trio.Nursery) -> None:
-    """The same for directories."""
+    """A listing in pages names each directory once."""
     async with store_on(pager(DIRECTORIES, pick), nursery) as (store, _):
         found = [d async for page in pages(store, "p/", directories=True, page_size=4) for d in page.directories]
     assert found == DIRECTORIES

@@ -107,7 +107,7 @@ async def test_a_storm_of_readers_makes_two_calls(nursery: trio.Nursery) -> None
 
 
 async def test_no_reader_shares_a_call_that_began_before_it_came(nursery: trio.Nursery) -> None:
-    """Also where the call under way is shared itself, or is the second attempt of one whose caller left."""
+    """This holds even if the call under way is shared itself, or is the second attempt of one whose caller left."""
     readers = Readers(nursery)
     for number, leaves in enumerate((False, True)):
         await readers.write(b"%d" % number)

@@ -38,7 +38,7 @@ def test_names_need_no_list() -> None:
 
 
 def test_the_first_content_that_fits_chooses_tags() -> None:
-    """As for the mirror on demand."""
+    """The tags are chosen as for the mirror on demand."""
     chosen = choice(MirroredContent("team/app", tags=VERSIONS), MirroredContent("**"))
     assert [chosen.wants_tag(repo, "latest") for repo in ("team/app", "team/b")] == [False, True]
 
@@ -59,7 +59,7 @@ def test_tags_that_belong_to_images(chosen: MirroredChoice, expected: list[str])
 
 
 def test_registries_are_found() -> None:
-    """By an address or by the place in the list; without either, those with an interval."""
+    """They are named by an address or by the place in the list. Without names, those with an interval are copied."""
     first = MirroredRegistry(("https://a.example", "http://b.example:5000"), has_content=True)
     second = MirroredRegistry(("https://c.example",), has_content=True, poll_interval_s=60.0)
     third = MirroredRegistry(("https://d.example",))

@@ -261,7 +261,7 @@ async def test_a_key_cannot_manage_keys(scene: Scene) -> None:
     ],
 )
 async def test_what_makes_no_key_is_told(scene: Scene, asked: Any, words: str) -> None:
-    """With 400, and what to write."""
+    """The answer is 400, and says what to write."""
     sent = {"content": asked} if isinstance(asked, bytes) else {"json": asked}
     answer = await scene.one.client.post(PATH, auth=ALICE, **sent)
     assert answer.status_code == 400, answer.text
@@ -270,7 +270,7 @@ async def test_what_makes_no_key_is_told(scene: Scene, asked: Any, words: str) -
 
 
 async def test_a_long_body_is_refused(scene: Scene) -> None:
-    """With 413."""
+    """The answer is 413."""
     answer = await scene.one.client.post(PATH, auth=ALICE, json={"label": "x" * LONGEST_BODY_BYTES})
     assert answer.status_code == 413
 

@@ -102,7 +102,7 @@ async def test_a_push_is_one_line_with_all_that_it_is_about(audited: Replica, no
 
 
 async def test_each_tag_of_a_push_is_a_decision(audited: Replica, noted: list[Entry]) -> None:
-    """So is the right to replace one, that the caller turns out to need."""
+    """The right to replace a tag, if the caller turns out to need it, is a decision as well."""
     content, url = image(), f"/v2/{REPO}/manifests/{digest_of(image())}"
     await audited.client.post(UPLOADS, params={"digest": digest_of(CONFIG)}, content=CONFIG, auth=ALICE)
     noted.clear()
@@ -139,7 +139,7 @@ async def test_refusals_are_noted_with_the_rule(audited: Replica, noted: list[En
 
 
 async def test_a_refusal_by_a_condition_names_its_policy(nursery: trio.Nursery, noted: list[Entry]) -> None:
-    """And not only the pattern: without the condition the policy would have granted it."""
+    """It names the policy and not only the pattern: without the condition the policy would have granted it."""
     conditional = {**grant("create", users="alice"), "conditions": [{"expression": "req.userAgent == 'good'"}]}
     control = policies(repositories={"team/*": {"policies": [grant("read", users="alice"), conditional]}})
 
@@ -202,7 +202,7 @@ async def test_users_are_new_after_some_time(mock_clock: MockClock) -> None:
 
 
 async def test_secrets_are_never_noted(audited: Replica, noted: list[Entry]) -> None:
-    """Neither passwords nor the state of an upload, which is a token."""
+    """The audit log has neither passwords nor the state of an upload, which is a token."""
     location = (await audited.client.post(UPLOADS, auth=ALICE)).headers["Location"]
     await audited.client.get(location, auth=ALICE)
     await audited.client.delete(location, auth=ALICE)
@@ -241,7 +241,7 @@ async def test_what_asks_nobody_is_no_decision(audited: Replica, noted: list[Ent
 
 
 async def test_without_logins_everybody_is_allowed(nursery: trio.Nursery, noted: list[Entry]) -> None:
-    """And no rule decides."""
+    """The audit log says so, and names no rule."""
     async with serving(nursery, audit=Audit(noted.append)) as replica:
         await replica.client.post(UPLOADS)
     assert [short(entry) for entry in noted] == [("request", "", "create", REPO, "", "allowed", 202)]

@@ -91,7 +91,7 @@ async def test_usual_certificates_are_good_on_every_python(
 async def test_a_certificate_of_nobody_we_trust_ends_the_connection(
     nursery: trio.Nursery, tmp_path: Path, version: ssl.TLSVersion
 ) -> None:
-    """Of another authority, of one with the same name, or expired. No request is read."""
+    """It is of another authority, of one with the same name, or expired. No request is read."""
     async with serving(nursery, config=secure(tmp_path), admit=recognizing().admit) as replica:
         for issued in (
             OTHERS.issue(("CN", "alice")),

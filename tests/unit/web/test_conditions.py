@@ -107,7 +107,7 @@ async def test_the_address_is_that_of_the_connection(nursery: trio.Nursery) -> N
 
 
 async def test_tokens_carry_the_claims_that_rules_read(nursery: trio.Nursery, ci: CiService) -> None:
-    """And no others. A token that was given before a rule read a claim does not fulfil it."""
+    """They carry no other claims. A token that was given before a rule read a claim does not fulfil the rule."""
     main = condition("req.claims.ref == 'main'", "only main may push")
     logins = ci.logins(username=(ClaimTerm("actor"),))
     async with giving(nursery, rules=rules(main), oidc=logins) as scene:

@@ -53,7 +53,7 @@ def sso() -> Iterator[CiService]:
 async def test_a_person_pushes_with_an_id_token(
     nursery: trio.Nursery, sso: CiService, changed: Mapping[str, object]
 ) -> None:
-    """As Bearer, as the password of any user, and at the endpoint of tokens, however the issuer writes it."""
+    """It counts as Bearer, as the password of any user, and at the endpoint of tokens, however the issuer writes it."""
     async with giving(nursery, oidc=sso.logins(**OPENID)) as scene:
         token = sso.token(**{**PERSON, **changed})
         assert (await scene.client.post(UPLOADS, headers=bearer(token))).status_code == 202
@@ -90,7 +90,7 @@ async def test_a_person_pushes_with_an_id_token(
 async def test_other_tokens_of_the_issuer_are_refused(
     nursery: trio.Nursery, sso: CiService, changed: Mapping[str, Any]
 ) -> None:
-    """For another client, by way of another client, of another kind, or with an address that nobody has verified."""
+    """They are for or by way of another client, of another kind, or with an address that nobody has verified."""
     async with giving(nursery, oidc=sso.logins(**OPENID)) as scene:
         token = sso.token(**{**PERSON, **changed})
         for answer in (
@@ -110,7 +110,7 @@ async def test_an_address_matters_only_as_the_name(nursery: trio.Nursery, sso: C
 
 
 async def test_groups_are_a_text_or_a_list(sso: CiService) -> None:
-    """As in zot."""
+    """Both are read as zot reads them."""
     logins = sso.logins(**OPENID)
     for groups, found in (("devs", {"devs"}), (["devs", "ops"], {"devs", "ops"}), (None, set())):
         identity = await logins.read(sso.token(**PERSON, groups=groups))

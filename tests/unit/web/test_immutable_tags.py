@@ -116,7 +116,7 @@ async def test_an_immutable_tag_is_not_deleted(nursery: trio.Nursery, reference:
 
 
 async def test_a_manifest_without_an_immutable_tag_is_deleted(nursery: trio.Nursery) -> None:
-    """With its other tags, also if an immutable tag named it once."""
+    """Its other tags are deleted with it, even if an immutable tag named it once."""
     door = Door()
     async with guarded(nursery, door) as replica:
         door.identity = ROOT

@@ -192,7 +192,7 @@ async def test_it_gets_no_token_of_the_registry(scene: Scene) -> None:
 async def test_an_entry_that_ends_before_its_token_is_not_remembered_longer(
     nursery: trio.Nursery, tmp_path: Path
 ) -> None:
-    """Also when the token was checked while the entry was good."""
+    """This holds even if the token was checked while the entry was good."""
     now = [NOW]
     file = tmp_path / "key.pem"
     file.write_bytes(KEY.as_pem(private=False))
@@ -246,7 +246,7 @@ def written_forms() -> list[bytes]:
 
 
 def test_forms_of_keys(tmp_path: Path) -> None:
-    """As zot takes them."""
+    """The forms are those that zot takes."""
     for form in written_forms():
         file = tmp_path / "key"
         file.write_bytes(form)

@@ -163,7 +163,7 @@ async def test_a_whole_body_gives_its_share_back_while_its_connection_goes_on(
 async def test_a_server_that_is_cancelled_leaves_no_share(
     framing: str, tmp_path: Path, mock_clock: trio.testing.MockClock
 ) -> None:
-    """Also while its connections gather."""
+    """It leaves none even if its connections are gathering."""
     config, _ = configure(tmp_path, tls=False)
     async with trio.open_nursery() as ours, serving(ours, SETTINGS, config) as replica:
         client = await connect_narrow(replica.port)

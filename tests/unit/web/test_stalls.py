@@ -153,7 +153,7 @@ async def test_a_body_that_rests_is_cut_only_when_it_is_in_the_way(autojump_cloc
 
 
 async def test_a_body_that_rests_for_too_long_is_cut(autojump_clock: trio.abc.Clock) -> None:
-    """Also where it holds nothing: it is a connection."""
+    """It is cut even if it holds no memory, because it holds a connection."""
     del autojump_clock
     body = coming([(1000.0, 1)])
     body.idle_timeout_s = 900.0

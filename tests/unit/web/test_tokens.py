@@ -264,7 +264,7 @@ async def test_a_refresh_token_of_a_user_with_many_groups_fits_into_a_form(scene
 
 
 async def test_nobody_refreshes_what_has_no_session(nursery: trio.Nursery, scene: Scene) -> None:
-    """Neither an anonymous caller, nor anybody with `sessionLifetime` 0."""
+    """Neither an anonymous caller nor anybody with `sessionLifetime` 0 has a session."""
     assert "refresh_token" not in await scene.grant(None, offline_token="true")
     async with giving(nursery, session_s=0) as other:
         assert "refresh_token" not in await other.grant(ALICE, offline_token="true")
@@ -310,7 +310,7 @@ async def test_an_ended_token_goes_on_with_nothing_else(scene: Scene) -> None:
 
 
 async def test_no_store_call_for_a_token(scene: Scene) -> None:
-    """Neither to issue one nor to check one."""
+    """The store is called neither to issue a token nor to check one."""
     reads = len(scene.store.objects)
     assert reads == 1
     scene.store.objects.clear()

@@ -50,7 +50,7 @@ def going(graph: Graph, policy: PolicySettings, *tagged: Digest) -> list[Node]:
 def test_what_stays_keeps_what_it_mentions_and_its_referrers(
     policy: PolicySettings, tagged: list[Digest], goes: set[Digest]
 ) -> None:
-    """And nothing else stays, where the policy takes its kind."""
+    """Nothing else stays, if the policy takes its kind."""
     assert set(going(Graph.of(MANIFESTS), policy, *tagged)) == goes
 
 
@@ -61,7 +61,7 @@ def test_a_young_manifest_stays_with_all_that_it_keeps() -> None:
 
 
 def test_referrers_of_what_is_gone_go_where_the_policy_says_so() -> None:
-    """By themselves, whatever becomes of untagged manifests."""
+    """They are deleted by this rule alone, whatever the policy says of untagged manifests."""
     manifests = {SIGNATURE: ManifestSeen(is_old=True, subject=GONE), OTHER: ManifestSeen(is_old=True)}
     graph = Graph.of(manifests)
     assert going(graph, PolicySettings(ALL, delete_untagged=False, delete_referrers=True)) == [SIGNATURE]
@@ -101,7 +101,7 @@ def test_a_tag_of_a_referrer_lives_as_long_as_its_subject(
     tagged: list[Digest],
     goes: list[Node],
 ) -> None:
-    """And keeps what it names."""
+    """The tag also keeps what it names."""
     manifests = {IMAGE: ManifestSeen(is_old=True), OTHER: ManifestSeen(is_old=True)}
     graph = Graph.of(manifests, [ReferrerTag(Tag("sig"), OTHER, IMAGE, is_old)])
     assert going(graph, policy, *tagged) == goes

@@ -92,7 +92,7 @@ async def test_the_push_of_an_index_is_refused_or_keeps_its_manifests(
 
 
 async def test_a_tag_that_a_push_has_written_is_there_from_then_on(kept: Kept) -> None:
-    """Also where the push is not done, and the entry is still the one that the collection has read."""
+    """The tag exists even if the push is not done, and the entry is still the one that the collection has read."""
     registry = await slow_replica(kept)
     looking = kept.bucket.script.park("before", "list", MARKERS)
     almost: list[Step] = []

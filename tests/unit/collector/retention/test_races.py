@@ -51,7 +51,7 @@ async def test_it_goes_where_nothing_happens(kept: Kept) -> None:
 
 @stops
 async def test_a_manifest_that_is_pushed_again_stays(kept: Kept, moment: Moment, operation: str, key: str) -> None:
-    """By its digest, without any tag: it is young then."""
+    """A push by digest alone, without a tag, makes it young."""
     parked = kept.bucket.script.park(moment, operation, key)
     push = partial(kept.bucket.registry.manifests.push, REPO, UNTAGGED_IMAGE, image(), OCI_IMAGE)
     assert await meanwhile(kept, parked, push) == 0
@@ -60,7 +60,7 @@ async def test_a_manifest_that_is_pushed_again_stays(kept: Kept, moment: Moment,
 
 @stops
 async def test_a_manifest_that_a_tag_comes_to_name_stays(kept: Kept, moment: Moment, operation: str, key: str) -> None:
-    """With the tag."""
+    """The manifest and the tag both stay."""
     parked = kept.bucket.script.park(moment, operation, key)
     assert await meanwhile(kept, parked, kept.bucket.push_image) == 0
     assert (await kept.has(UNTAGGED_IMAGE), await kept.has(V1)) == (True, True)

@@ -41,7 +41,7 @@ async def test_tags_go_and_with_them_the_manifests_and_blobs_that_only_they_name
 
 
 async def test_without_a_policy_nothing_goes(kept: Kept) -> None:
-    """And where the first policy that matches takes nothing, later ones do not count."""
+    """Nothing is deleted either if the first policy that matches takes nothing: later ones do not count."""
     untagged = await kept.push_index(await kept.bucket.push_image())
     kept.bucket.clock.advance(DELAY_S + 1)
     keep_all = PolicySettings((read_glob("team/*"),), delete_untagged=False)
@@ -197,7 +197,7 @@ async def test_untagged_manifests_that_a_rule_keeps_stay(kept: Kept) -> None:
 
 
 async def test_untagged_manifests_stay_while_it_is_not_known_what_was_pulled(kept: Kept) -> None:
-    """As tags do: what nobody has noted is no reason to delete anything."""
+    """Tags stay as well: what nobody has noted is no reason to delete anything."""
     untagged = await kept.push_index()
     kept.bucket.clock.advance(DELAY_S + 1)
     await kept.collect(PolicySettings(ALL, keep_untagged=KeepTagsSettings(pulled_within_s=1)))
@@ -207,7 +207,7 @@ async def test_untagged_manifests_stay_while_it_is_not_known_what_was_pulled(kep
 
 
 async def test_immutable_tags_stay(kept: Kept) -> None:
-    """With what they name, whatever the rules of retention say; so do the tags of referrers that are immutable."""
+    """They stay with what they name, whatever the rules of retention say. So do immutable tags of referrers."""
     old = await kept.bucket.push_image(tag="v1", note="old")
     gone = await kept.bucket.push_image(tag="nightly", note="gone")
     absent = Digest.of(b"never pushed")

@@ -87,7 +87,7 @@ def test_nothing_goes_for_lack_of_pulls_that_nobody_noted(
 
 
 def test_the_reason_names_rules_and_place() -> None:
-    """So that a person can find the line of the file that it is about."""
+    """With it a person can find the line of the configuration that it is about."""
     keep = matching(
         "a",
         most_recently_pushed_count=2,
@@ -119,7 +119,7 @@ def test_the_reason_names_rules_and_place() -> None:
     ],
 )
 def test_a_tag_can_say_whose_referrer_it_names(tag: str, subject: str | None) -> None:
-    """As OCI's fallback and cosign write them; all others are tags like any."""
+    """It is a referrer's if OCI's fallback or cosign writes such tags. Any other tag is an ordinary one."""
     assert subject_of(Tag(tag)) == (None if subject is None else Digest.parse(subject))
 
 
