@@ -17,7 +17,7 @@ from bench.servers.balancer import Balancer
 from bench.servers.certificates import Certificate, make_certificate
 from bench.servers.commits import build_of
 from bench.servers.processes import Process, accepts, free_port
-from bench.servers.registries import REGISTRIES, Prepare, RegistryServer, command_server, zotpy_server
+from bench.servers.registries import REGISTRIES, Prepare, RegistryServer, Remembers, command_server, zotpy_server
 from bench.servers.stores import STORES, Bucket, StoreServer, make_bucket
 
 BUCKET = "zotpy-bench"
@@ -116,6 +116,8 @@ class Site:
     is_cached: bool
     """Whether zotpy runs with its byte cache on disk; a peer runs as always."""
     certificate: Certificate | None
+    is_promised: bool = False
+    """Whether zotpy may answer from memory; a peer runs as always."""
 
     def trees(self) -> dict[str, ProcessTree]:
         """Return the processes that all clusters share."""
@@ -125,8 +127,8 @@ class Site:
     def clusters(self, options: Options) -> list[Cluster]:
         """Return the clusters to compare, ours first; none of their replicas runs yet."""
         locked = Locked.made(self.directory) if options.access else None
-        cached = self.directory if self.is_cached else None
-        prepare = partial(zotpy_server, workers=options.workers, locked=locked, cached=cached)
+        remembers = Remembers(self.directory if self.is_cached else None, self.is_promised)
+        prepare = partial(zotpy_server, workers=options.workers, locked=locked, remembers=remembers)
         found = [Cluster("zotpy", prepare, self, USER if options.access else None)]
         if options.peer is not None and options.against is not None:
             found.append(Cluster(options.peer, self._peer(options, options.against), self))
@@ -143,7 +145,7 @@ class Site:
 
 def site_of(terms: Terms) -> Terms:
     """Return those terms that a site is made of, all others as they are unless said."""
-    names = ("store_delay_ms", "store_rate_mb_per_s", "alone", "tls", "cached")
+    names = ("store_delay_ms", "store_rate_mb_per_s", "alone", "tls", "cached", "promised")
     return Terms(**{name: getattr(terms, name) for name in names})
 
 
@@ -173,4 +175,4 @@ def site(below: Ground, terms: Terms, directory: Path) -> Iterator[Site]:
         stack.callback(way.process.kill)
         way.start()
         certificate = make_certificate(directory) if terms.tls else None
-        yield Site(below, way, links, directory, stack, terms.alone, terms.cached, certificate)
+        yield Site(below, way, links, directory, stack, terms.alone, terms.cached, certificate, terms.promised)

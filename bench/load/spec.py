@@ -30,6 +30,8 @@ class Terms:
     """Whether clients use TLS to a replica that is alone."""
     cached: bool = False
     """Whether zotpy runs with its byte cache on disk; a peer runs as always."""
+    promised: bool = False
+    """Whether zotpy may answer from memory (`storage.promisedLife`); a peer runs as always."""
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,9 @@ def _of_clusters() -> Iterable[Workload]:
     yield Workload("mixed", "MB/s", "pull of an image", steps.mixed, steps.seed_mixed, steps.prepare_mixed)
     yield Workload("small", "op/s", "push", steps.small)
     yield Workload("tags", "op/s", "tag", steps.race, steps.seed_tags)
-    yield Workload("heads", "op/s", "head", steps.head, steps.seed_heads, lambda client: head_blobs(client.load))
+    heads = Workload("heads", "op/s", "head", steps.head, steps.seed_heads, lambda client: head_blobs(client.load))
+    yield replace(heads, group="heads")
+    yield replace(heads, name="heads promised", group="heads", terms=Terms(promised=True), goal=Goal("times", 0.5))
 
 
 def _of_one_replica() -> Iterable[Workload]:

@@ -19,6 +19,8 @@ from bench.servers.peers import find_or_build_peer
 from bench.servers.processes import CHECKOUT, Process, accepts, find_program, free_port
 from bench.servers.stores import Bucket, printed
 
+PROMISED = "2s"
+"""`storage.promisedLife` of a replica that answers from memory."""
 COMMAND_FIELDS = ("host", "port", "endpoint", "region", "bucket", "prefix", "access_key", "secret_key", "directory")
 """The fields that the command of any other registry may contain."""
 
@@ -42,6 +44,16 @@ class Build:
 
     checkout: Path = CHECKOUT
     python: Path = Path(sys.executable)
+
+
+@dataclass(frozen=True)
+class Remembers:
+    """What a replica keeps of what it has read."""
+
+    cached: Path | None = None
+    """Where it keeps bytes of blobs; `None`: nowhere."""
+    promised: bool = False
+    """Whether it answers from memory, for `PROMISED`."""
 
 
 @dataclass
@@ -70,11 +82,11 @@ def zotpy_server(
     workers: int = 1,
     build: Build = Build(),
     locked: Locked | None = None,
-    cached: Path | None = None,
+    remembers: Remembers = Remembers(),
 ) -> RegistryServer:
     """Prepare a replica, or so many workers, that keeps everything under the prefix; nothing is started yet.
 
-    Unless it is locked, everybody may do everything. If it is cached, it keeps bytes of blobs below that directory.
+    Unless it is locked, everybody may do everything.
     """
     place = place or Place()
     http: dict[str, Any] = {"address": place.host, "port": str(place.port), "workers": workers}
@@ -87,8 +99,10 @@ def zotpy_server(
         "http": http,
         "log": {"level": "error"},
     }
-    if cached is not None:
-        settings["cache"] = {"directory": str(cached / f"{place.name or 'zotpy'}-cache")}
+    if remembers.promised:
+        settings["storage"]["promisedLife"] = PROMISED
+    if remembers.cached is not None:
+        settings["cache"] = {"directory": str(remembers.cached / f"{place.name or 'zotpy'}-cache")}
     path = directory / f"{place.name or 'zotpy'}.json"
     path.write_text(json.dumps(settings, indent=2))
     command: list[str | Path] = [build.python, "-m", "zotpy", "serve", "-c", path]
