@@ -38,8 +38,8 @@ class Question:
     user: str
     groups: frozenset[str]
     claims: Claims
-    is_admin: bool
-    """Whether the `adminPolicy` names the user, whatever it grants."""
+    is_admin: bool | None
+    """Whether the `adminPolicy` names the user, whatever it grants. `None`: it names groups that may be theirs."""
     action: Action
     repository: str
     reference: str
@@ -196,6 +196,14 @@ def _groups(question: Question) -> list[str]:
     return _few(sorted(question.groups))
 
 
+def _is_admin(question: Question) -> bool:
+    """Say whether the user is an admin. A token of before a reload may lack just the group that is so now."""
+    if question.is_admin is None:
+        msg = "it reads whether the user is an admin, and the token does not carry all groups of its user"
+        raise Failed(msg)
+    return question.is_admin
+
+
 def _reference(question: Question, *, is_digest: bool) -> str:
     return _short(question.reference) if (":" in question.reference) is is_digest else ""
 
@@ -219,7 +227,7 @@ _READERS: Mapping[str, Callable[[Facts, Question, Expression], Any]] = {
     "req.user.username": lambda _, question, __: _short(question.user),
     "req.user.groups": lambda _, question, __: _groups(question),
     "req.auth.anonymous": lambda _, question, __: not question.user,
-    "req.auth.admin": lambda _, question, __: question.is_admin,
+    "req.auth.admin": lambda _, question, __: _is_admin(question),
     "req.client.ip": lambda facts, _, __: facts.client,
     "req.client.peer": lambda facts, _, __: facts.peer,
     "req.client.forwardedFor": lambda facts, _, __: _few(facts.forwarded_for),

@@ -10,7 +10,10 @@ from typing import Any
 from zotpy.core.errors import TokenInvalid
 from zotpy.settings import IssuerSettings
 
-READ_BY_CHECKS = frozenset({"azp", "email_verified", "events", "typ"})
+_OF_OTHERS = frozenset({"events", "scope", "scp"})
+"""What ID tokens have not: logout tokens and security events have `events` (RFC 8417), access tokens have `scope` (RFC
+9068, section 2.2.3), which Microsoft and Okta call `scp`."""
+READ_BY_CHECKS = frozenset({"azp", "client_id", "email_verified", "token_use", "typ"}) | _OF_OTHERS
 """The claims that `check_claims` looks at beside those that everybody looks at."""
 
 
@@ -24,15 +27,17 @@ def check_kind(kind: object) -> None:
 def check_claims(settings: IssuerSettings, claims: Mapping[str, Any]) -> None:
     """Look at the claims of a token whose `iss` and `aud` fit. Raises `TokenInvalid` if it is another kind of token.
 
-    `azp` is the client that got the token. With several audiences it must be there. Keycloak calls its ID tokens `ID`
-    in the claim `typ`. Only logout tokens and security events have `events` (RFC 8417).
+    `azp` is the client that got the token. With several audiences it must be there. Access tokens call it `client_id`
+    (RFC 9068), and so do some ID tokens. Keycloak calls its ID tokens `ID` in the claim `typ`, and Cognito `id` in
+    `token_use`. Nobody here has asked for the token, so there is no `nonce` to compare.
     """
     audience, made_for = claims.get("aud"), claims.get("azp")
     is_shared = isinstance(audience, list) and len(audience) > 1
     if made_for != settings.client and (made_for is not None or is_shared):
         msg = f"the token was issued for another client than {settings.client}: log in with this client"
         raise TokenInvalid(msg)
-    if claims.get("typ") not in (None, "ID") or "events" in claims:
+    is_named = claims.get("typ") in (None, "ID") and claims.get("token_use") in (None, "id")
+    if not is_named or not _OF_OTHERS.isdisjoint(claims) or claims.get("client_id") not in (None, settings.client):
         msg = "the claims of the token are not those of an ID token: send the ID token"
         raise TokenInvalid(msg)
     is_by_email = any(term.is_claim and term.text == "email" for term in settings.username)

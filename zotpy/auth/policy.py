@@ -9,6 +9,7 @@ with conditions grants only what all of them allow (`zotpy.auth.conditions`).
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Literal
 
 from zotpy.auth.actions import Action
 from zotpy.auth.claims import Names, joined
@@ -42,7 +43,8 @@ class Policies:
         every = [condition for conditions in self._compiled.values() for condition in conditions]
         self.named_claims: Names = joined(each.expression.fields_of("req.claims") for each in every)
         """All claims that a condition reads."""
-        self.reads_groups = any("req.user.groups" in each.expression.variables for each in every)
+        reads = {name for each in every for name in each.expression.variables}
+        self.reads_groups = "req.user.groups" in reads or ("req.auth.admin" in reads and bool(settings.admin.groups))
         """Whether a condition reads which groups a user is in, with or without a name."""
         self.rule_of = lru_cache(REMEMBERED)(self._rule_of)
         """Return the rule of the longest pattern that matches the name of a repository; `None`: none does."""
@@ -131,6 +133,10 @@ class Policies:
         """Say whether the `adminPolicy` names a caller, whatever it grants."""
         return bool(identity.name) and _concerns(self.settings.admin, identity, self.groups_of(identity))
 
+    def _is_no_admin(self, identity: Identity) -> Literal[False] | None:
+        """Return `None` if groups of the caller that are not known might be those of admins."""
+        return False if identity.has_all_groups or not self.settings.admin.groups else None
+
     def _refuses(
         self, grant: GrantSettings, circumstances: Circumstances, asked: tuple[Identity, Action, str, str]
     ) -> str | None:
@@ -138,7 +144,7 @@ class Policies:
         if not grant.conditions:
             return None
         identity, action, name, reference = asked
-        groups, is_admin = self.groups_of(identity), self._names_admin(identity)
+        groups, is_admin = self.groups_of(identity), self._names_admin(identity) or self._is_no_admin(identity)
         question = Question(
             identity.name, groups, identity.claims, is_admin, action, name, reference, identity.has_all_groups
         )

@@ -38,6 +38,8 @@ CONDITIONS = [
     "size(req.claims) == 0",
     "req.claims.?b.orValue('x') == 'x'",
     "!('b' in req.claims)",
+    "!req.auth.admin",
+    "req.auth.admin",
     "req.action != 'update'",
     "req.tag == '' || req.tag.startsWith('v')",
 ]
@@ -54,6 +56,9 @@ RULES = st.fixed_dictionaries(
             {"team/**": st.fixed_dictionaries({"policies": st.lists(GRANTS, min_size=1, max_size=2)})}
         ),
         "groups": st.just({"local": {"users": ["alice"]}}),
+        "adminPolicy": st.fixed_dictionaries(
+            {"groups": st.lists(st.sampled_from([*GROUPS, "d"]), max_size=1), "actions": st.just(["delete"])}
+        ),
     }
 )
 CLAIMS = st.dictionaries(st.sampled_from(["a", "b", "c"]), st.just("x")).map(Claims)

@@ -174,6 +174,28 @@ async def test_a_token_has_the_groups_that_conditions_read(nursery: trio.Nursery
             assert (await scene.client.post(UPLOADS, headers=bearer(token))).status_code == status, groups
 
 
+async def test_a_token_of_before_a_reload_does_not_hide_an_admin(nursery: trio.Nursery, ci: CiService) -> None:
+    """What the rules of now say of the user's groups decides. A token that may lack the group of admins is no proof.
+
+    Tokens of after the reload carry all groups.
+    """
+    logins = ci.logins(username=(ClaimTerm("actor"),), groups="groups")
+    before = rules(condition("!req.auth.admin", "no admins"), groups=["dev"])
+    after = {**before, "adminPolicy": {"groups": ["ops"], "actions": ["delete"]}}
+    async with giving(nursery, rules=before, oidc=logins) as scene:
+        for groups, status in ((["dev"], 202), (["dev", "ops"], 403), (["dev", "others"], 202)):
+            scene.grants.renew(read_access_control(before))
+            raw = ci.token(groups=groups)
+            older = await scene.token(("ci", raw.encode()), SCOPE)
+            assert (await scene.client.post(UPLOADS, headers=bearer(older))).status_code == 202
+            scene.grants.renew(read_access_control(after))
+            newer = await scene.token(("ci", raw.encode()), SCOPE)
+            for token in (raw, newer):
+                assert (await scene.client.post(UPLOADS, headers=bearer(token))).status_code == status, groups
+            expected = 202 if groups == ["dev"] else 403
+            assert (await scene.client.post(UPLOADS, headers=bearer(older))).status_code == expected, groups
+
+
 async def test_more_groups_than_a_token_has_room_for_are_unknown(nursery: trio.Nursery, ci: CiService) -> None:
     """Only those that policies name are in the token then. Conditions on groups fail, and all other rules hold."""
     logins = ci.logins(username=(ClaimTerm("actor"),), groups="groups")

@@ -47,6 +47,9 @@ def sso() -> Iterator[CiService]:
         {"email_verified": None},
         {"email_verified": "true"},
         {"typ": "ID"},
+        {"client_id": CLIENT},
+        {"token_use": "id"},
+        {"nonce": "of the client", "at_hash": "x"},
     ],
     ids=str,
 )
@@ -75,6 +78,13 @@ async def test_a_person_pushes_with_an_id_token(
         {"azp": ""},
         {"typ": "Bearer"},
         {"typ": "Logout"},
+        # Access tokens for our client whose header does not say `at+jwt`.
+        {"scope": "openid"},
+        {"scope": ""},
+        {"scp": ["read"]},
+        {"client_id": "other", "azp": None},
+        {"client_id": ["registry.example.com"]},
+        {"token_use": "access"},
         {"events": {"http://schemas.openid.net/event/backchannel-logout": {}}},
         {"header": {"typ": "at+jwt"}},
         {"header": {"typ": "application/at+jwt"}},
