@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,14 +16,20 @@ from tests.blackbox.images import Layout, large_layer, small_layer, stored_blobs
 from tests.blackbox.imports import Target
 from tests.blackbox.mirrors import mirrored
 from tests.blackbox.others import Distribution
+from tests.blackbox.registry_api import http_client, pulled_blobs
+from tests.blackbox.test_import import push_docker_image
+from tests.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import httpx
+
     from tests.servers import Bucket
 
 REPO = "team/app"
+IMAGES, BLOBS = 20, 3
 
 
 @pytest.fixture
@@ -134,3 +143,33 @@ def test_what_is_named(upstream: Distribution, here: Target, crane: Client, tmp_
     assert here.told("--registry", "0", command="sync")["tags_unchanged"] == 1
     done = here.run("--registry", "registry.example", command="sync")
     assert (done.returncode, "no such registry" in done.stderr) == (2, True)
+
+
+def test_a_killed_run_leaves_nothing_that_is_not_whole(upstream: Distribution, here: Target) -> None:
+    """No tag leads to something that is missing, and the next run does the rest: what had come is not sent again."""
+    with http_client(upstream.url) as client:
+        for number in range(IMAGES):
+            push_docker_image(client, f"many/app{number}", "v1")
+    here.replica.configure(mirrored(upstream.url, onDemand=False, pollInterval="6h", reqConcurrent=1))
+    words = [sys.executable, "-m", "zotpy", "sync", "-c", str(here.replica.settings)]
+    with (
+        subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed,
+        http_client(here.replica.url) as client,
+    ):
+        wait_until(lambda: bool(whole(client)), "the first image is here")
+        killed.kill()
+        killed.wait()
+        assert all(len(pulled_blobs(client, repo, "v1")) == BLOBS for repo in whole(client))
+    sent = Counter(upstream.gets())
+    told = here.told(command="sync")
+    assert (told["tags_copied"] + told["tags_unchanged"], told["problems"]) == (IMAGES, [])
+    again = [path for path, times in Counter(upstream.gets()).items() if path in sent and times > sent[path]]
+    assert len(again) <= BLOBS  # those of the image that was under way
+    checked = here.run("--read", "all", command="fsck")
+    assert "0 problems, 0 left" in checked.stdout, checked.stdout + checked.stderr
+
+
+def whole(client: httpx.Client) -> list[str]:
+    """Return the mirrored repositories whose tag is here."""
+    listed = client.get("/v2/_catalog").json()["repositories"]
+    return [repo for repo in listed if client.head(f"/v2/{repo}/manifests/v1").is_success]

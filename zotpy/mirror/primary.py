@@ -79,6 +79,10 @@ class Primary:
         listed = answer.headers.get_list("www-authenticate") if answer.status_code == HTTPStatus.UNAUTHORIZED else []
         return PrimaryAnswer(
             answer.status_code,
-            [line for line in listed[:MOST_CHALLENGES] if len(line) <= LONGEST_CHALLENGE and line.isprintable()],
+            [line for line in listed[:MOST_CHALLENGES] if len(line) <= LONGEST_CHALLENGE and _can_be_sent(line)],
             retry_after_s(answer.headers.get("retry-after"), datetime.now(UTC)),
         )
+
+
+def _can_be_sent(line: str) -> bool:
+    return line.isascii() and line.isprintable()

@@ -193,3 +193,11 @@ async def test_what_the_primary_does_not_have(world: World) -> None:
     """It is a plain 404."""
     assert (await world.client.get(f"/v2/{NAME}/manifests/v9", headers=ALICE)).status_code == 404
     assert world.shown() == [("HEAD", f"/v2/{NAME}/manifests/v9", "Bearer alice")]
+
+
+async def test_challenges_that_cannot_be_handed_on(world: World) -> None:
+    """They are left out, and the client is refused all the same."""
+    long = f'Basic realm="{"x" * 5000}"'
+    world.upstream.scripts[TAG] = [Reply(401, headers={"WWW-Authenticate": long})]
+    answer = await world.client.get(TAG)
+    assert (answer.status_code, answer.headers.get_list("WWW-Authenticate")) == (401, [])
