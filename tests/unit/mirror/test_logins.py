@@ -1,0 +1,70 @@
+"""A mirror logs in at its upstream with what its settings name."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.mirror.support import NAME, TAG_HERE, TAG_THERE, give, image, world
+from tests.unit.s3.scripted import Reply
+from tests.unit.upstream.upstreams import running
+from zotpy.settings.temporary_logins import OAuth2Settings
+from zotpy.upstream.temporary.google import GoogleService
+from zotpy.upstream.temporary.opening import LoginServices
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.s3.scripted import Answered, Seen
+
+V1 = image("one")
+ECR = "https://012345678910.dkr.ecr.{}.amazonaws.com"
+
+
+async def test_a_login_that_lasts_minutes(tmp_path: Path) -> None:
+    """One exchange serves all requests; while its service is down, the upstream counts as down."""
+    assertion = tmp_path / "assertion"
+    assertion.write_text("a.b.c")
+    async with running() as service:
+        settings = OAuth2Settings(f"{service.url}/token", assertion_file=assertion)
+        async with world(login_service=settings) as (upstream, replica):
+            give(upstream, V1)
+            good = upstream.scripts[TAG_THERE][0]
+            basic = "Basic " + b64encode(b"<token>:t0k3n").decode()
+
+            def answer(seen: Seen) -> Answered:
+                if seen.headers.get("authorization") == basic:
+                    assert isinstance(good, Reply)
+                    return good
+                return Reply(401, headers={"WWW-Authenticate": 'Basic realm="there"'})
+
+            upstream.scripts[TAG_THERE] = [answer]
+            service.scripts["/token"] = [Reply(503)]
+            assert (await replica.client.get(TAG_HERE)).status_code == 429
+            service.scripts["/token"] = [Reply(200, b'{"access_token": "t0k3n", "expires_in": 600}')]
+            (place,) = next(iter(replica.mirror.upstreams.by_registry.values()))
+            place.rests_until = -1.0
+            remembered: Any = place.manifests._host._logins._credentials
+            remembered._pause_until = -1.0
+            for _ in range(3):
+                assert (await replica.client.get(TAG_HERE)).content == V1
+            assert service.asked == ["/token", "/token"]
+            assert {seen.target for seen in upstream.seen} == {f"/v2/{NAME}/manifests/v1"}
+
+
+def test_a_service_is_asked_once_for_all_upstreams() -> None:
+    """Two addresses of one account and region have the same login; other ones have another."""
+    services = LoginServices()
+    one, other = ECR.format("eu-central-1"), ECR.format("us-east-1")
+    assert services.credentials("ecr", one) is services.credentials("ecr", one)
+    assert services.credentials("ecr", one) is not services.credentials("ecr", other)
+    assert services.credentials("gcp", "https://a") is services.credentials("gcp", "https://b")
+    with pytest.raises(ValueError, match="is not an address of ECR"):
+        services.credentials("ecr", "https://public.ecr.aws")
+
+
+def test_tokens_of_google_come_from_google() -> None:
+    """Nothing but a test names another metadata server."""
+    assert GoogleService()._metadata == "http://metadata.google.internal"
