@@ -1,5 +1,6 @@
 """Doing several things at once, and failing as if they had been done one by one."""
 
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -16,7 +17,10 @@ from zotpy.store.interface import StoreError
 
 CLEANUP_S = 20.0
 """How long cleaning up after a failure may take before it is left to the collector."""
-
+TURN_S = 0.01
+"""How long one task computes before others get a turn."""
+clock = time.perf_counter
+"""Tells how long that has taken; a test replaces it."""
 FORESEEN = (
     RegistryError,
     StoreError,
@@ -127,6 +131,18 @@ async def gather(*calls: Callable[[], Awaitable[T]], limit: int = 64) -> Sequenc
             for _ in range(min(limit, len(calls))):
                 nursery.start_soon(work)
     return [results[index] for index in range(len(calls))]
+
+
+async def in_turns(items: Sequence[T], judge: Callable[[T], bool]) -> list[T]:
+    """Return the items for which `judge` says yes. Between two of them others get a turn if that has taken `TURN_S`."""
+    found, began_s = list[T](), clock()
+    for item in items:
+        if judge(item):
+            found.append(item)
+        if clock() - began_s > TURN_S:
+            await trio.lowlevel.checkpoint()
+            began_s = clock()
+    return found
 
 
 async def beside(main: Callable[[], Awaitable[T]], *others: Callable[[], Awaitable[object]]) -> T:

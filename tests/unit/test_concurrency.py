@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,8 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
-from zotpy.concurrency import first_cause, gather, plain_errors
+from zotpy import concurrency
+from zotpy.concurrency import TURN_S, first_cause, gather, in_turns, plain_errors
 from zotpy.core.errors import BlobUnknown, TooManyRequests
 from zotpy.store.interface import StoreUnavailable
 from zotpy.web.errors import answer
@@ -184,3 +186,28 @@ def test_an_answer_tells_of_all_that_failed() -> None:
         response = answer(group)
     assert response.status_code == 500
     assert [line["event"] for line in logs] == ["also_failed", "internal_error"]
+
+
+@pytest.mark.parametrize("taken_s", [TURN_S * 2, TURN_S / 2, 0.0])
+async def test_others_get_a_turn_while_many_items_are_judged(
+    monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery, taken_s: float
+) -> None:
+    """Another task never waits for more than two turns, each one item longer than agreed; the items stay in order."""
+    now, seen = 0.0, [0.0]
+
+    def judge(item: int) -> bool:
+        nonlocal now
+        now += taken_s
+        return item % 2 == 0
+
+    async def other() -> None:
+        while True:
+            seen.append(now)
+            await trio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(concurrency, "clock", lambda: now)
+    nursery.start_soon(other)
+    assert await in_turns(range(50), judge) == list(range(0, 50, 2))
+    nursery.cancel_scope.cancel()
+    waits = [later - earlier for earlier, later in pairwise([*seen, now])]
+    assert max(waits) <= 2 * (TURN_S + taken_s) + 1e-9

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zotpy.config import ConfigError, load_settings
+from zotpy.config import ConfigError, load_settings, overlaps
 from zotpy.config.access import MOST_PATTERNS, read_access_control, surprises
 from zotpy.config.errors import NestedProblems
 from zotpy.config.overlaps import can_match_same
@@ -366,3 +366,28 @@ def test_a_pattern_with_some_braces_is_read(pattern: str) -> None:
 def test_a_pattern_whose_stars_do_not_is_read(pattern: str) -> None:
     """Stars of different segments never try the same character."""
     assert len(read_access_control({"repositories": {pattern: {"defaultPolicy": ["read"]}}}).rules) == 1
+
+
+def test_most_pairs_of_many_patterns_are_told_apart_by_their_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand patterns are half a million pairs: a start that walked through all of them would take minutes."""
+    walks = 0
+
+    def walk(*_: object) -> bool:
+        nonlocal walks
+        walks += 1
+        return False
+
+    monkeypatch.setattr(overlaps, "_walk", walk)
+    for pattern in ("team*/app-{}", "**/app-{}", "app-{}/**", "**/{{a,b}}-{}", r"*\*{}"):
+        numbered = [pattern.format(f"{number:03d}") for number in range(MOST_PATTERNS)]
+        access = read_access_control({"repositories": {each: {"defaultPolicy": ["read"]} for each in numbered}})
+        assert (len(access.rules), walks) == (MOST_PATTERNS, 0)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("**/b", "b"), ("a/**", "a"), ("x/**/b", "x/b"), ("[a]*b", "*?b"), ("{a,b}c", "*c")]
+)
+def test_ends_that_may_be_missing_are_no_difference(one: str, other: str) -> None:
+    """`**/` and `/**` match nothing, too."""
+    assert can_match_same(one, other)
+    assert can_match_same(other, one)

@@ -6,6 +6,7 @@ them along. A name matches both patterns exactly if that walk reaches both ends.
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from zotpy.core.globs import ABOVE, ANYTHING, BELOW, BELOW_AND_SLASH, CLOSE, OPEN, OR, RUN, pieces
 
@@ -21,6 +22,9 @@ _KINDS = (_SLASH, _IN_SEGMENT - _ALNUM, _ALNUM)
 _MAY_FOLLOW = (_ALNUM, _IN_SEGMENT, _SIGNS)
 """The characters that may follow there. `a..b` is no name, but is allowed for here."""
 _SPECIAL = re.compile(r"[*?\[{\\]")
+_UP_TO_SPECIAL = re.compile(r".*(?:[*?\]}]|\\.)", re.DOTALL)
+MOST_REMEMBERED = 1024
+"""Automata that are kept: as each pattern is compared with many others."""
 
 
 def can_match_same(one: str, other: str) -> bool:
@@ -28,6 +32,9 @@ def can_match_same(one: str, other: str) -> bool:
     beginnings = _literal_beginning(one), _literal_beginning(other)
     if not beginnings[0].startswith(beginnings[1]) and not beginnings[1].startswith(beginnings[0]):
         return False  # most pairs need no more
+    ends = _literal_end(one), _literal_end(other)
+    if not ends[0].endswith(ends[1]) and not ends[1].endswith(ends[0]):
+        return False
     return _walk(_automaton(one), _automaton(other))
 
 
@@ -35,6 +42,11 @@ def _literal_beginning(pattern: str) -> str:
     """Return what every match begins with. `/**` may also match nothing, so its slash is not part of it."""
     special = _SPECIAL.search(pattern)
     return pattern if special is None else pattern[: special.start()].removesuffix("/")
+
+
+def _literal_end(pattern: str) -> str:
+    """Return what every match ends with. `**/` may also match nothing, so its slash is not part of it."""
+    return _UP_TO_SPECIAL.sub("", pattern).removeprefix("/")
 
 
 @dataclass(slots=True)
@@ -72,6 +84,7 @@ class _Automaton:
         return after
 
 
+@lru_cache(MOST_REMEMBERED)
 def _automaton(pattern: str) -> _Automaton:
     made, at, braces = _Automaton(), 0, list[tuple[int, int]]()
     for piece in pieces(pattern):
