@@ -47,8 +47,9 @@ MAY_IMPORT = {
     "structlog trio",
     "zotpy.web": "zotpy.auth zotpy.bell zotpy.bucket zotpy.concurrency zotpy.core zotpy.http zotpy.http.server "
     "zotpy.memory zotpy.mirror zotpy.registry zotpy.registry.pushing zotpy.store quart quart_trio structlog trio",
-    "zotpy.mirror": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.registry zotpy.services "
-    "zotpy.settings zotpy.store zotpy.upstream zotpy.upstream.temporary structlog trio",
+    "zotpy.mirror": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.registry zotpy.registry.pushing "
+    "zotpy.services zotpy.settings zotpy.store zotpy.upstream zotpy.upstream.temporary structlog "
+    "trio",
     "zotpy.telemetry": "zotpy zotpy.bell zotpy.libraries zotpy.memory zotpy.release zotpy.store prometheus_client "
     "structlog trio",
     "zotpy.restarts": "",

@@ -14,7 +14,9 @@ from zotpy.core.errors import BlobUnknown, DigestInvalid, SizeInvalid, TryAgain
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
 from zotpy.core.record_values import INLINE_LIMIT_BYTES, BlobValue
+from zotpy.core.units import MIB
 from zotpy.mirror.checks import Absent
+from zotpy.mirror.continuing import left_behind, note_of
 from zotpy.mirror.copying import Copy
 from zotpy.mirror.events import MirrorEvents
 from zotpy.mirror.flights import Tasks
@@ -23,9 +25,10 @@ from zotpy.mirror.present import Present
 from zotpy.mirror.ranges import Ranges
 from zotpy.mirror.rules import Origin
 from zotpy.mirror.source import BlobSource
-from zotpy.mirror.turns import Turns
+from zotpy.mirror.turns import Note, Turns
 from zotpy.mirror.upstreams import Upstreams
 from zotpy.mirror.window import Window
+from zotpy.registry.pushing.sessions import Session
 from zotpy.registry.registry import Registry
 from zotpy.upstream.errors import NotAtUpstream, UpstreamBroken, UpstreamError
 
@@ -33,6 +36,8 @@ MOST_COPIES = 16
 """How many blobs one replica copies at once: each holds some MiB beside the memory budget."""
 OF_ONE_SOURCE = MOST_COPIES // 2
 """How many of them come from the same upstreams, unless their `reqConcurrent` is higher: a slow one leaves places."""
+SAVE_EVERY_BYTES = 64 * MIB
+"""How much of a copy another replica has to fetch again at most, if this one is killed; and the parts under way."""
 log = structlog.get_logger()
 
 
@@ -100,10 +105,12 @@ class MirroredBlobs:
             async with self._places_at(origins), self._places:
                 timeout_s = max(origin.registry.timeout_s for origin in origins)
                 with holds.held(holds.patience(settings.upload.hold_timeout_s)), trio.fail_after(timeout_s):
-                    work = partial(self._copy_alone, origins, repo, digest, copy)
-                    value = await Turns(self.registry.store, source_of(origins)).alone(digest, work)
+                    session = self.registry.uploads.begin(repo, digest.algorithm)
+                    note = Note(note_of(session))
+                    work = partial(self._copy_alone, origins, copy, digest, session, note)
+                    value = await Turns(self.registry.store, source_of(origins)).alone(digest, note, work)
         except Exception as caught:  # noqa: BLE001 - each of those who wait raises it
-            error = self._explained(repo, digest, caught)
+            error = self._explained(repo, digest, copy, caught)
         finally:
             del self._copies[repo, digest]
             copy.end(value, error)
@@ -116,21 +123,33 @@ class MirroredBlobs:
     async def _copy_alone(
         self,
         origins: tuple[Origin, ...],
-        repo: RepositoryName,
-        digest: Digest,
         copy: Copy,
-        has_waited: bool,  # noqa: FBT001 - as `Turns.alone` calls it
+        digest: Digest,
+        session: Session,
+        note: Note,
+        before: str | None,
     ) -> BlobValue:
-        if has_waited and (value := await self._shared(repo, digest)) is not None:
+        repo, uploads = session.repo, self.registry.uploads
+        if before is not None and (value := await self._shared(repo, digest)) is not None:
             return value
+        if before and (begun := await left_behind(uploads, repo, digest.algorithm, before)) is not None:
+            session, note.text = begun, note_of(begun)
+            copy.go_on_at(session.token.offset)
+            log.info("copy_continued", repository=repo.text, digest=str(digest), at=session.token.offset)
         source = BlobSource(self.upstreams, origins, digest, copy, self.events)
         try:
             value = await self._without_bytes(source, repo, digest, copy)
             if value is not None:
                 return value
-            session = self.registry.uploads.begin(repo, digest.algorithm)
-            value = await self.registry.uploads.finish(
-                session, digest, source, None, copy.size_bytes, on_right=copy.confirm
+            left_bytes = None if copy.size_bytes is None else copy.size_bytes - copy.first
+            value = await uploads.finish(
+                session,
+                digest,
+                source,
+                None,
+                left_bytes,
+                on_right=copy.confirm,
+                save_every_bytes=SAVE_EVERY_BYTES,
             )
             self.events.on_mirror_copy("copied")
             return value
@@ -174,9 +193,9 @@ class MirroredBlobs:
             self.events.on_mirror_copy("shared")
         return value
 
-    def _explained(self, repo: RepositoryName, digest: Digest, error: Exception) -> Exception:
+    def _explained(self, repo: RepositoryName, digest: Digest, copy: Copy, error: Exception) -> Exception:
         """Return what those who wait are told, and log what the operator should know."""
-        if isinstance(error, NotAtUpstream):
+        if isinstance(error, NotAtUpstream) and not copy.first:
             self.absent.add(repo, digest)
             return unknown(digest)
         self.events.on_mirror_copy("failed")

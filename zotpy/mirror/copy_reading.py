@@ -4,6 +4,8 @@ A client may begin in the middle: it goes on after another replica was killed, o
 the copy is far from there, the reader asks the upstream for these bytes itself. They are not kept, and nobody compares
 them with the digest, as with any range. But the last byte of the blob always waits until the copy has all bytes, and
 they have the digest.
+
+A copy that another replica began may go on where that one was killed. The bytes before come from the upstream, too.
 """
 
 from collections.abc import AsyncIterator
@@ -58,6 +60,8 @@ class CopyReads:
                     return piece
             elif self.at >= self._end:
                 raise StopAsyncIteration
+            elif self.at < copy.first and await self._go_ahead():
+                pass
             elif self.at < window.start:
                 copy.moved()
                 await copy.ended.wait()
@@ -77,14 +81,16 @@ class CopyReads:
         return await anext(self._rest)
 
     async def _go_ahead(self) -> bool:
-        """Begin to read at the upstream if the copy is far behind, and say so."""
+        """Begin to read at the upstream if the copy is far behind, or began later, and say so."""
         copy, size_bytes = self._copy, self._copy.size_bytes
-        is_far = self.at - copy.window.end > FAR_BYTES
+        is_before = self.at < copy.first
+        is_far = is_before or self.at - copy.window.end > FAR_BYTES
         if self._is_patient or not is_far or size_bytes is None or self.at >= size_bytes - 1:
             return False
+        end = min(self._end, copy.first if is_before else size_bytes - 1)
         stack = await self._stack.enter_async_context(AsyncExitStack())
         try:
-            opened = copy.ahead(size_bytes, Span(self.at, min(self._end, size_bytes - 1)))
+            opened = copy.ahead(size_bytes, Span(self.at, end))
             self._ahead = await stack.enter_async_context(opened)
         except trio.WouldBlock:
             return False

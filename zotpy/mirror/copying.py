@@ -42,6 +42,8 @@ class Copy:
         self.window = window
         self.rest = rest
         self.ahead = ahead
+        self.first = 0
+        """Where it begins: another replica has copied the bytes before."""
         self.size_bytes: int | None = None
         """The length of the blob; `None`: the upstream has not said it."""
         self.begun = trio.Event()
@@ -64,6 +66,11 @@ class Copy:
         """How many read behind it now."""
         return len(self._readers)
 
+    def go_on_at(self, first: int) -> None:
+        """Begin at this byte of the blob. Nothing was offered yet."""
+        self.first = first
+        self.window.begin_at(first)
+
     def begin(self, size_bytes: int | None) -> None:
         """Take note that the upstream has the blob."""
         self.size_bytes = size_bytes
@@ -72,7 +79,7 @@ class Copy:
     async def offer(self, piece: bytes) -> None:
         """Hand the next bytes to those who read behind. It waits for a good reader, for a limited time."""
         while not self.window.has_room(len(piece)):
-            with trio.move_on_at(self._began + START_S + self.window.end / PACE_BYTES_PER_S):
+            with trio.move_on_at(self._began + START_S + (self.window.end - self.first) / PACE_BYTES_PER_S):
                 await self._taken(self.window.first_end)
             self.window.drop_oldest()
         self.window.add(piece)

@@ -25,7 +25,7 @@ class BlobSource:
     def __init__(
         self, upstreams: Upstreams, origins: Sequence[Origin], digest: Digest, copy: Copy, events: MirrorEvents
     ) -> None:
-        """Ask nobody yet."""
+        """Ask nobody yet. The bytes begin where the copy does."""
         self._upstreams = upstreams
         self._origins = origins
         self._digest = digest
@@ -33,9 +33,8 @@ class BlobSource:
         self._events = events
         self._open = AsyncExitStack()
         self._pieces: AsyncIterator[bytes] | None = None
-        self._position = 0
+        self._position = self._broke_at = copy.first
         self._breaks = 0
-        self._broke_at = 0
 
     async def open(self) -> BlobStream:
         """Open the blob at the byte reached. Raises `UpstreamError`."""

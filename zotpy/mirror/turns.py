@@ -27,10 +27,23 @@ from zotpy.store.interface import ConditionFailed, KeyMissing, Store, StoreError
 
 RENEWAL_S = 5.0
 SILENT_S = 15.0
+LONGEST_BYTES = 1024
 POLL_S = 0.25
 """How often a replica that waits looks."""
 T = TypeVar("T")
 log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Note:
+    """What the holder of a turn notes for others. It may be changed meanwhile."""
+
+    text: str = ""
+    """ASCII."""
+
+    def words(self) -> bytes:
+        """Return a body that differs from every other one, so that its ETag does as well."""
+        return f"{secrets.token_hex(16)} {self.text}".encode("ascii", "replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,41 +54,42 @@ class Turns:
     source: str
     """Stands for the upstreams that are asked."""
 
-    async def alone(self, digest: Digest, work: Callable[[bool], Awaitable[T]]) -> T:
-        """Return what `work` returns, once no other replica works. It is called with whether another one worked before.
+    async def alone(self, digest: Digest, note: "Note", work: Callable[[str | None], Awaitable[T]]) -> T:
+        """Return what `work` returns, once no other replica works. `note` is what others read if this one is killed.
 
-        If so, that one has most likely brought the blob. It may have brought it in any case, just before. Without
-        conditional writes no replica waits for another.
+        `work` is called with the note of a replica that stopped in the middle. Otherwise the text is empty if another
+        one worked before, which has most likely brought the blob, and `None` if this one is the first. The blob may
+        have come in any case, just before. Without conditional writes no replica waits for another.
         """
         if not (self.store.features.conditional_create and self.store.features.conditional_replace):
-            return await work(False)  # noqa: FBT003 - its only argument
-        key, has_waited = keys.mirror_copy(digest, self.source), False
-        while (turn := await self._take(key)) is None:
-            has_waited = True
+            return await work(None)
+        key, before = keys.mirror_copy(digest, self.source), None
+        while (turn := await self._take(key, note)) is None:
+            before = ""
             await trio.sleep(POLL_S * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
         try:
-            return await watched(turn.keep, partial(work, has_waited))
+            return await watched(turn.keep, partial(work, before if turn.left is None else turn.left))
         finally:
             await turn.give_back()
 
-    async def _take(self, key: str) -> "Turn | None":
+    async def _take(self, key: str, note: "Note") -> "Turn | None":
         """Take the turn, if nobody has it or its holder is silent."""
-        body = _words()
+        body = note.words()
         try:
             stored = await self.store.put(key, body, if_none_match=True)
         except ConditionFailed:
             pass
         else:
-            return Turn(self.store, key, stored.etag)
+            return Turn(self.store, key, note, stored.etag)
         try:
-            found = await self.store.get(key)
+            found = await self.store.get(key, most_bytes=LONGEST_BYTES)
             if (found.store_time - found.last_modified).total_seconds() <= SILENT_S:
                 return None
             stored = await self.store.put(key, body, if_match=found.etag)
         except (KeyMissing, ConditionFailed):
             return None
         log.warning("copy_taken_over", key=key)
-        return Turn(self.store, key, stored.etag)
+        return Turn(self.store, key, note, stored.etag, found.body.decode("ascii", "replace").partition(" ")[2])
 
 
 @dataclass(slots=True)
@@ -84,8 +98,11 @@ class Turn:
 
     store: Store
     key: str
+    note: "Note"
     etag: str | None
     """That of our last writing; `None`: another replica has taken the turn."""
+    left: str | None = None
+    """The note of the replica that stopped in the middle, if one did."""
 
     async def keep(self) -> None:
         """Write it anew again and again, until cancelled. If that fails, another replica begins as well."""
@@ -93,7 +110,7 @@ class Turn:
             await trio.sleep(RENEWAL_S)
             if self.etag is not None:
                 try:
-                    self.etag = (await self.store.put(self.key, _words(), if_match=self.etag)).etag
+                    self.etag = (await self.store.put(self.key, self.note.words(), if_match=self.etag)).etag
                 except (ConditionFailed, KeyMissing):
                     self.etag = None
                 except StoreError as error:
@@ -115,8 +132,3 @@ async def _delete(store: Store, key: str, etag: str) -> None:
             await store.delete(key)
     except (ConditionFailed, KeyMissing):
         pass
-
-
-def _words() -> bytes:
-    """Return a body that differs from every other one, so that its ETag does as well."""
-    return secrets.token_hex(16).encode()

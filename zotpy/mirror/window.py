@@ -26,6 +26,10 @@ class Window:
         self._readers = readers
         self._account = readers.account()
 
+    def begin_at(self, start: int) -> None:
+        """Begin at this byte, with nothing added yet."""
+        self.start = self.end = start
+
     @property
     def first_end(self) -> int:
         """Where the oldest piece ends."""

@@ -17,7 +17,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.mirror.blobs import MOST_COPIES, source_of
 from zotpy.mirror.rules import origins
-from zotpy.mirror.turns import SILENT_S, Turns
+from zotpy.mirror.turns import SILENT_S, Note, Turns
 from zotpy.settings import MirroredContent
 from zotpy.store.memory_store import MemoryStore
 
@@ -149,7 +149,7 @@ async def test_a_turn_is_kept_as_long_as_its_holder_works(autojump_clock: trio.t
     memory = MemoryStore(lambda: datetime.fromtimestamp(trio.current_time(), UTC))
     began: list[float] = []
 
-    async def work(_: bool) -> tuple[str, bool]:  # noqa: FBT001
+    async def work(_: str | None) -> tuple[str, bool]:
         if len(began) == 1 and trio.current_time() >= began[0] + 10 * SILENT_S:
             return "found", False
         began.append(trio.current_time())
@@ -159,7 +159,7 @@ async def test_a_turn_is_kept_as_long_as_its_holder_works(autojump_clock: trio.t
     results: list[tuple[str, bool]] = []
 
     async def take() -> None:
-        results.append(await Turns(memory, "a").alone(Digest.of(b""), work))
+        results.append(await Turns(memory, "a").alone(Digest.of(b""), Note(), work))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(take)

@@ -21,7 +21,7 @@ from zotpy.registry.pushing.recent import Recent
 from zotpy.registry.pushing.sessions import Session, Sessions, check_length, promised
 from zotpy.registry.pushing.states import SavedState
 from zotpy.settings import Settings
-from zotpy.store.interface import ContentRejected, KeyMissing
+from zotpy.store.interface import ConditionFailed, ContentRejected, KeyMissing
 
 
 class _Outdated(Exception):
@@ -37,6 +37,8 @@ class Finishing:
     intake: Intake
     settings: Settings
     recent: Recent
+    save_every_bytes: int | None = None
+    """How often the state of a longer body is saved in its middle; `None`: never."""
 
     async def finish(
         self,
@@ -84,15 +86,20 @@ class Finishing:
         on_begun: Callable[[], None] = lambda: None,
     ) -> BlobValue:
         """Take the last chunk after what is saved. Raises `_Outdated` if that was only remembered, and is old."""
-        pipeline = self.intake.pipeline(saved.state, account)
+        started_at = saved.state.offset
+        every_bytes = self.save_every_bytes
+        is_long = every_bytes is not None and promised_bytes is not None and promised_bytes > every_bytes
+        checkpoint = partial(_save, saved) if is_long else None
+        pipeline = self.intake.pipeline(saved.state, account, checkpoint, checkpoint_bytes=every_bytes)
         pipeline.on_begun, pipeline.on_hashed = on_begun, lambda: ending.hashed(pipeline.hasher)
         try:
             try:
                 state = await pipeline.run(body)
                 if state.offset == 0 and session.token.offset == 0 and pipeline.cut is None:
                     saved, state, pipeline = await self._after_all(session, saved, state, pipeline)
+                    started_at = saved.state.offset
                 pipeline.raise_cut()
-                check_length(state, saved.state.offset, promised_bytes)
+                check_length(state, started_at, promised_bytes)
                 if state.kept is not None and not saved.is_kept_for(self.settings.gc.grace_s / 2):
                     account.begin_part(state.offset)
                     state = pipeline.state = await take_back(self.intake.store, account, state)
@@ -132,3 +139,9 @@ class Finishing:
         if loaded.etag is None:
             return saved, state, pipeline
         return loaded, loaded.state, self.intake.pipeline(loaded.state, pipeline.account)
+
+
+async def _save(saved: SavedState, state: UploadState) -> None:
+    """Save a state in the middle of the last chunk, unless another request has gone on from an earlier one."""
+    with suppress(ConditionFailed):
+        await saved.save(state)

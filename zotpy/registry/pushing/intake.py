@@ -27,15 +27,24 @@ class Intake:
     settings: Settings
 
     def pipeline(
-        self, state: UploadState, account: Account, checkpoint: Checkpoint | None = None, *, may_be_all: bool = False
+        self,
+        state: UploadState,
+        account: Account,
+        checkpoint: Checkpoint | None = None,
+        *,
+        may_be_all: bool = False,
+        checkpoint_bytes: int | None = None,
     ) -> PartPipeline:
-        """Make the pipeline for one body after a state; see `PartPipeline` for the rest."""
+        """Make the pipeline for one body after a state; see `PartPipeline` for the rest.
+
+        `checkpoint_bytes` is the distance of checkpoints, if it is not that of the settings.
+        """
         settings, half = self.settings, self.budget.total_bytes // 2
         limits = Limits(
             in_flight_bytes=min(settings.upload.parts_in_flight * settings.upload.part_size_bytes, half),
             held_bytes=half,
             tail_bytes=max(TAIL_LIMIT_BYTES, settings.upload.part_size_bytes),
-            checkpoint_bytes=settings.upload.checkpoint_bytes,
+            checkpoint_bytes=checkpoint_bytes or settings.upload.checkpoint_bytes,
         )
         return PartPipeline(self.store, limits, account, state, state.hasher(), checkpoint, may_be_all)
 

@@ -131,15 +131,19 @@ class Uploads:
         length_bytes: int | None,
         account: Account | None = None,
         on_right: Callable[[], None] | None = None,
+        *,
+        save_every_bytes: int | None = None,
     ) -> BlobValue:
         """Take the last chunk, which may be all or nothing, and make the blob exist (end-6 and end-4b).
 
         `on_right` is called as soon as the bytes are known to have the digest, which is before the blob exists.
+        With `save_every_bytes` the state of a longer body is saved in its middle, so that the upload can go on from
+        there if this replica is killed.
 
         Raises `DigestInvalid`, `SizeInvalid`, `UploadInvalid`, which end the upload. Raises `ChunkOutOfOrder`,
         `ClientStalled`, `StoreError`, after which what earlier requests sent still exists. Raises `UploadUnknown`.
         """
-        finishing = Finishing(self.sessions, self.commits, self.intake, self.settings, self.recent)
+        finishing = Finishing(self.sessions, self.commits, self.intake, self.settings, self.recent, save_every_bytes)
         account = account or self.budget.account()
         return await finishing.finish(session, digest, body, span, length_bytes, account, on_right)
 

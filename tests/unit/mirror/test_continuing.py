@@ -1,0 +1,154 @@
+"""A replica that is killed in the middle of a copy: another one goes on from the bytes that were saved."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+import trio
+
+from tests.unit.mirror.support import HERE, LAYER, LAYER_PATH, mirrored, mirroring
+from tests.unit.registry.support import Clock, until
+from tests.unit.s3.scripted import Reply
+from tests.unit.upstream.upstreams import Upstream
+from zotpy.core.units import MIB
+from zotpy.core.upload_state import UploadState
+from zotpy.mirror.turns import SILENT_S
+from zotpy.store.interface import StoreError
+from zotpy.store.memory_store import MemoryStore
+from zotpy.store.wrapper import StoreWrapper
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from tests.unit.mirror.support import MirrorReplica
+    from tests.unit.s3.scripted import Seen
+
+SAVED = 2 * MIB
+"""How much the replica has saved when it is killed."""
+ELSEWHERE = HERE.replace("/app/", "/other/")
+T = TypeVar("T")
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let states be saved after each part."""
+    monkeypatch.setattr("zotpy.mirror.blobs.SAVE_EVERY_BYTES", MIB)
+
+
+class Mortal(StoreWrapper):
+    """The store of a replica, whose calls never come back once it is killed."""
+
+    def __init__(self, memory: MemoryStore) -> None:
+        """Begin alive."""
+        super().__init__(memory)
+        self.is_killed = False
+        self.over = trio.Event()
+
+    async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
+        """Wait for the end of the test if it is killed."""
+        if self.is_killed:
+            await self.over.wait()
+            msg = "this replica was killed"
+            raise StoreError(msg)
+        return await super().call(operation, key, run)
+
+
+def states(memory: MemoryStore) -> dict[str, int]:
+    """Return how many bytes each upload has saved, by its key."""
+    found = {key: value for key, value in memory.objects.items() if key.startswith("uploads/")}
+    return {key: UploadState.decode(each.body).offset for key, each in found.items()}
+
+
+def answered(seen: Seen) -> Reply:
+    """Answer with the layer or a range of it."""
+    if (wanted := seen.headers.get("range")) is None:
+        return Reply(200, LAYER)
+    start, last = wanted.removeprefix("bytes=").split("-")
+    end = int(last) + 1 if last else len(LAYER)
+    return Reply(206, LAYER[int(start) : end], {"Content-Range": f"bytes {start}-{end - 1}/{len(LAYER)}"})
+
+
+@dataclass(slots=True)
+class Scene:
+    """What is left when a replica was killed: the bucket, the upstream, and another replica."""
+
+    memory: MemoryStore
+    upstream: Upstream
+    other: MirrorReplica
+
+    def ranges(self) -> list[str | None]:
+        """Return what the upstream was asked for after the first request."""
+        return [seen.headers.get("range") for seen in self.upstream.seen[1:]]
+
+
+@asynccontextmanager
+async def killed() -> AsyncIterator[Scene]:
+    """Kill a replica when it has saved 2 of 3 MiB, and let the others find out."""
+    clock = Clock()
+    memory = MemoryStore(clock)
+    mortal, upstream, never = Mortal(memory), Upstream(), trio.Event()
+    async with trio.open_nursery() as nursery:
+        await upstream.server.start(nursery)
+        registries = [mirrored(upstream.url)]
+        upstream.scripts[LAYER_PATH] = [Reply(200, LAYER, gate=never, gate_at=SAVED + MIB // 2), answered]
+        upstream.scripts[LAYER_PATH.replace("/app/", "/other/")] = [answered]
+        async with (
+            mirroring(nursery, registries, memory, mortal) as first,
+            mirroring(nursery, registries, memory) as other,
+        ):
+            async with first.client.stream("GET", HERE) as answer:
+                assert answer.status_code == 200
+                await until(lambda: list(states(memory).values()) == [SAVED])
+            mortal.is_killed = True
+            clock.advance(SILENT_S + 1)
+            yield Scene(memory, upstream, other)
+            mortal.over.set()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_copy_goes_on_where_it_was_saved() -> None:
+    """The client goes on, too, and neither asks the upstream for a byte that is in the bucket."""
+    async with killed() as scene:
+        answer = await scene.other.client.get(HERE, headers={"Range": f"bytes={SAVED}-"})
+        assert (answer.status_code, answer.content) == (206, LAYER[SAVED:])
+        assert scene.ranges() == [f"bytes={SAVED}-"]
+        await until(lambda: not scene.other.mirror.blobs.under_way)
+        assert (await scene.other.client.get(HERE)).content == LAYER
+        assert len(scene.upstream.asked) == 2
+        assert not states(scene.memory)
+        assert not scene.memory.multiparts
+
+
+async def test_a_client_that_begins_then_gets_the_bytes_before_from_the_upstream() -> None:
+    """Parts of an unfinished multipart cannot be read. No byte is fetched a third time."""
+    async with killed() as scene:
+        assert (await scene.other.client.get(HERE)).content == LAYER
+        assert sorted(map(str, scene.ranges())) == [f"bytes=0-{SAVED - 1}", f"bytes={SAVED}-"]
+
+
+async def test_without_its_state_a_copy_begins_anew() -> None:
+    """The note is a hint."""
+    async with killed() as scene:
+        for key in states(scene.memory):
+            del scene.memory.objects[key]
+        assert (await scene.other.client.get(HERE)).content == LAYER
+        assert scene.ranges() == [None]
+
+
+async def test_another_repository_does_not_go_on_with_an_upload_of_this_one() -> None:
+    """An upload belongs to its repository; the turn is that of the digest."""
+    async with killed() as scene:
+        assert (await scene.other.client.get(ELSEWHERE)).content == LAYER
+        assert scene.ranges() == [None]
+
+
+async def test_an_upstream_that_has_no_more_of_it_lets_the_next_copy_begin_anew() -> None:
+    """It may have another blob now. The client is asked to try again, and is not told that there is none."""
+    async with killed() as scene:
+        scene.upstream.scripts[LAYER_PATH] = [Reply(416), answered]
+        assert (await scene.other.client.get(HERE)).status_code == 429
+        assert (await scene.other.client.get(HERE)).content == LAYER
+        assert scene.ranges() == [f"bytes={SAVED}-", None]
