@@ -128,7 +128,7 @@ async def test_wrong_bytes_are_deleted(tmp_path: Path) -> None:
             with pytest.raises(WrongBytes):  # noqa: PT012 - it raises in the middle
                 async for chunk in chunks:
                     received += bytes(chunk)
-        assert len(received) == SIZE - HELD_BACK_BYTES
+        assert len(received) <= SIZE - HELD_BACK_BYTES  # fewer if the digest was known before the read got there
         await settled()
         assert (cached.names(), cached.shelf.used_bytes, cached.events.failures) == (set(), 0, 0)
         assert await cached.read(origin) == CONTENT
