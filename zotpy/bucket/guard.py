@@ -21,8 +21,10 @@ class GuardedStore(StoreWrapper):
     async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
         """Run one operation, if it is allowed."""
         del operation, key
-        await self._health.admit()
+        health = self._health
+        if not health.admits:
+            await health.admit()
         answer = await run()
-        if (store_time := getattr(answer, "store_time", None)) is not None:
-            await self._health.confirm(store_time)
+        if (store_time := getattr(answer, "store_time", None)) is not None and not health.confirms(store_time):
+            await health.confirm(store_time)
         return answer

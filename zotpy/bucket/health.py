@@ -72,6 +72,15 @@ class Health:
             await self._look()
             await trio.sleep(CHECK_S)
 
+    @property
+    def admits(self) -> bool:
+        """Whether a call to the store may pass at once. If not, `admit` finds out."""
+        return not self.refusal and not self._is_stale()
+
+    def confirms(self, store_time: datetime) -> bool:
+        """Say whether an answer that the store gave at this time may pass at once. If not, `confirm` finds out."""
+        return self._seen_by_store is not None and not self._is_behind(store_time)
+
     async def admit(self) -> None:
         """Let a call to the store pass. Raises `LayoutMoved`, and `StoreUnavailable` if that cannot be known."""
         if self._is_stale():

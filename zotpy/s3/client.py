@@ -29,6 +29,7 @@ from zotpy.s3.wire.retry import Failure, delay_before_retry
 
 HASHED_BODY_BYTES = 64 * 1024
 """Bodies up to this length are signed. For longer ones the store checks the checksum."""
+_NO_FAILURE = Failure()
 
 __all__ = ["AmbiguousRefusal", "Answer", "Request", "S3Client", "open_client"]
 
@@ -62,11 +63,11 @@ class S3Client:
         """Make a call and read its answer whole. Raises `S3Refused`, `S3Unavailable`."""
         checksum = await checksum_of(request.body, self._checksum_header) if request.checksum else ""
         ambiguous = is_cured = False
-        attempt, until = 0, trio.current_time() + self.config.deadline_s
-        last = Failure()
-        while trio.current_time() < until:
+        attempt, last, now = 0, _NO_FAILURE, trio.current_time()
+        until = now + self.config.deadline_s
+        while now < until:
             attempt += 1
-            time = AttemptTime(self.config.read_timeout_s, until)
+            time = AttemptTime(self.config.read_timeout_s, now, until)
             with time.scope:
                 keys, ahead = self._credentials.at_hand or await self._later_keys(time), self.clock.ahead
                 try:
@@ -83,7 +84,7 @@ class S3Client:
                     if not is_cured and (failure.is_refused_keys or failure.is_refused_signature):
                         time.wait_for_others()
                         if await self._cure(failure, response, keys, ahead):
-                            is_cured = True
+                            is_cured, now = True, trio.current_time()
                             continue
             if time.scope.cancelled_caught:
                 if time.is_over:
@@ -94,6 +95,7 @@ class S3Client:
                 raise refused_or_unavailable(request, last, self.config.bucket, ambiguous=ambiguous)
             ambiguous = ambiguous or last.is_ambiguous
             await trio.sleep_until(min(until, trio.current_time() + delay))
+            now = trio.current_time()
         raise unavailable(request, last, f"no success within {self.config.deadline_s:g} s")
 
     def _delay(self, request: Request, attempt: int, failure: Failure) -> float | None:

@@ -183,13 +183,14 @@ class AnswerParser:
 
 def _headers_of(fields: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     """Read names and values. No name and no value has a line's end: llhttp has refused it."""
-    names = b"\n".join([name for name, _ in fields]).decode("latin-1").lower().split("\n")
-    values = [value.rstrip() for value in b"\n".join([value for _, value in fields]).decode("latin-1").split("\n")]
+    if not fields:
+        return {}
+    came, told = zip(*fields, strict=True)
+    names = b"\n".join(came).decode("latin-1").lower().split("\n")
+    values = list(map(str.rstrip, b"\n".join(told).decode("latin-1").split("\n")))
     headers = dict(zip(names, values, strict=True))
-    if len(headers) == len(fields):
-        return headers
-    headers.clear()
-    for key, text in zip(names, values, strict=True):  # a name comes more than once, or there is none
-        if key:
+    if len(headers) != len(fields):
+        headers.clear()
+        for key, text in zip(names, values, strict=True):
             headers[key] = f"{headers[key]}, {text}" if key in headers else text
     return headers

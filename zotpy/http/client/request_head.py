@@ -8,9 +8,9 @@ def request_head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
 
     Raises `ValueError` if a value has a line's end or any other character that cannot stand in a header.
     """
-    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
-    head = f"{method} {target} HTTP/1.1\r\n{''.join(lines)}\r\n"
-    ends = len(lines) + 2
+    lines = "\r\n".join([f"{method} {target} HTTP/1.1", *map(": ".join, headers.items())])
+    head = f"{lines}\r\n\r\n"
+    ends = len(headers) + 2
     if head.count("\n") != ends or head.count("\r") != ends or "\0" in head:
         msg = "a header has a character that cannot stand there"
         raise ValueError(msg)

@@ -41,13 +41,13 @@ class AttemptTime:
 
     __slots__ = ("_is_due", "_silence_s", "_until", "scope")
 
-    def __init__(self, silence_s: float, until: float) -> None:
-        """Begin. `until` is the call's deadline, on trio's clock, and `silence_s` the longest silence."""
+    def __init__(self, silence_s: float, now: float, until: float) -> None:
+        """Begin now. `until` is the call's deadline, both on trio's clock, and `silence_s` the longest silence."""
         self._silence_s = silence_s
         self._until = until
         self._is_due = True
         """The deadline is right for a wait that begins now."""
-        self.scope = trio.CancelScope(deadline=min(until, trio.current_time() + silence_s))
+        self.scope = trio.CancelScope(deadline=min(until, now + silence_s))
 
     @property
     def is_over(self) -> bool:

@@ -36,7 +36,12 @@ def quote_path(path: str) -> str:
 
 
 def _quoted(found: re.Match[str]) -> str:
-    return quote(found[0], safe="")
+    return _quoted_text(found[0])
+
+
+@lru_cache(maxsize=64)  # mostly the sign that ends the name of a repository
+def _quoted_text(text: str) -> str:
+    return quote(text, safe="")
 
 
 def encode_query(query: Query) -> str:
@@ -77,19 +82,20 @@ def sign(  # noqa: PLR0913 - a signature is of so many parts
     *,
     service: str = "s3",
 ) -> dict[str, str]:
-    """Return `headers` (which hold Host, in lower case) with those of the signature added.
+    """Return `headers` (which hold Host, in lower case), with those of the signature, without blanks around values.
 
     `path` is already percent-encoded. `payload_sha256` is in hexadecimal, or `UNSIGNED`. `service` is its name in
     signatures.
     """
     stamp = _stamp(now.replace(microsecond=0))
-    signed = {**headers, "x-amz-date": stamp, "x-amz-content-sha256": payload_sha256}
+    signed = {name: value.strip(" \t") for name, value in headers.items()}
+    signed["x-amz-date"] = stamp
+    signed["x-amz-content-sha256"] = payload_sha256
     if keys.session_token:
-        signed["x-amz-security-token"] = keys.session_token
-    names = sorted(signed)
-    canonical_headers = "".join([f"{name}:{signed[name].strip()}\n" for name in names])
-    name_list = ";".join(names)
-    canonical = f"{method}\n{path}\n{encode_query(query)}\n{canonical_headers}\n{name_list}\n{payload_sha256}"
+        signed["x-amz-security-token"] = keys.session_token.strip(" \t")
+    lines = "\n".join(map(":".join, sorted(signed.items())))
+    name_list = ";".join(sorted(signed))
+    canonical = f"{method}\n{path}\n{encode_query(query)}\n{lines}\n\n{name_list}\n{payload_sha256}"
     scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
     signature = _signature(keys, region, stamp, scope, canonical, service)
     signed["authorization"] = (
