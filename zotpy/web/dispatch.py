@@ -92,7 +92,7 @@ class Dispatcher:
             if response.status_code == HTTPStatus.UNAUTHORIZED:
                 response.headers.setlist("WWW-Authenticate", self._challenge(request, needs, repo, first_cause(error)))
             return response
-        response.headers.update(area.headers)
+        area.mark(response)
         if namespace is not None:
             response.headers["OCI-Namespace"] = namespace
         return response
