@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import structlog
+import trio
 
 from zotpy.concurrency import gather
 from zotpy.core.digests import Digest
@@ -24,6 +25,8 @@ from zotpy.upstream.errors import NotAtUpstream, UpstreamError
 MOST = 250
 """How many referrers of one manifest are fetched: a page of the list."""
 AT_ONCE = 4
+LONGEST_S = 30.0
+"""How long a client waits for its list because of the upstream, at most. The next request fetches what is missing."""
 log = structlog.get_logger()
 
 
@@ -39,9 +42,13 @@ class MirroredReferrers:
     async def fetch(self, origins: tuple[Origin, ...], repo: RepositoryName, subject: Digest) -> None:
         """Fetch the referrers of a manifest that are not here. What fails is logged."""
         try:
-            await self.flights.join((repo, subject), partial(self._fetch, origins, repo, subject))
-        except (UpstreamError, RegistryError) as error:
+            await self.flights.join((repo, subject), partial(self._fetch_in_time, origins, repo, subject))
+        except (UpstreamError, RegistryError, trio.TooSlowError) as error:
             log.warning("referrers_not_mirrored", repository=repo.text, subject=str(subject), reason=str(error))
+
+    async def _fetch_in_time(self, origins: tuple[Origin, ...], repo: RepositoryName, subject: Digest) -> None:
+        with trio.fail_after(LONGEST_S):
+            await self._fetch(origins, repo, subject)
 
     async def _fetch(self, origins: tuple[Origin, ...], repo: RepositoryName, subject: Digest) -> None:
         interval_s = min(origin.registry.check_interval_s for origin in origins)
