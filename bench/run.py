@@ -119,10 +119,11 @@ def _measure_site(options: Options, report: Report, screen: Board, generator: Fl
         for cluster in clusters:
             screen.begin(f"starting {count} x {cluster.name}")
             cluster.grow(count)
-        for workload, turn, cluster in product(options.workloads, range(1, options.turns + 1), clusters):
-            trees = {**cluster.trees(), **running.trees()}
-            place = Place(cluster.name, count, cluster.target, trees, cluster, running)
-            _measure_one(options, report, screen, generator, place, workload, turn)
+        for workload, turn in product(options.workloads, range(1, options.turns + 1)):
+            for cluster in clusters if turn % 2 else clusters[::-1]:  # none is always the one that goes first
+                trees = {**cluster.trees(), **running.trees()}
+                place = Place(cluster.name, count, cluster.target, trees, cluster, running)
+                _measure_one(options, report, screen, generator, place, workload, turn)
 
 
 def _note_limits(report: Report, running: Site, terms: Terms, workloads: Sequence[str]) -> None:

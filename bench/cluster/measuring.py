@@ -9,7 +9,7 @@ from typing import Self
 
 from bench.cluster.chaos import CLIENT_TRIES, Chaos
 from bench.cluster.guessing import guesses
-from bench.cluster.options import Options
+from bench.cluster.options import UNGUESSED, Options
 from bench.cluster.runs import Run, latencies_of
 from bench.cluster.site import Cluster, Site
 from bench.load.fleet import Fleet
@@ -95,7 +95,7 @@ def measure(fleet: Fleet, place: Place, workload: str, options: Options, tell: T
     with ExitStack() as meanwhile:
         if chaos is not None:
             meanwhile.enter_context(chaos.during())
-        if options.guesses_per_s and place.target.user is not None:
+        if options.guesses_per_s and place.target.user is not None and place.registry != UNGUESSED:
             guessed = meanwhile.enter_context(guesses(place.target, options.guesses_per_s, options.warm_up_s / 2))
         driven = _drive(fleet, place, workload, options, tell, trees)
     outcome, before, after = driven.outcome, driven.before, driven.after

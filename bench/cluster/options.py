@@ -25,7 +25,9 @@ BUILDS = "builds"
 """The workload whose cost is told."""
 OPEN = "open"
 """How this build is named, as a peer, where everybody may do everything and nobody guesses passwords."""
-PEERS = [*(name for name in REGISTRIES if name != "zotpy"), OPEN]
+UNGUESSED = "unguessed"
+"""How this build is named, as a peer, with the same access control, where nobody guesses passwords."""
+PEERS = [*(name for name in REGISTRIES if name != "zotpy"), OPEN, UNGUESSED]
 PASSWORD_VARIABLE = "ZOTPY_BENCH_PASSWORD"  # noqa: S105 - the name of a variable
 
 
@@ -122,8 +124,8 @@ def options_from(arguments: Sequence[str] | None) -> Options:
     _check_places(parser, parsed)
     if parsed.target and parsed.access:
         parser.error("--access needs replicas that this program starts; --user logs in to a --target")
-    if parsed.guesses_per_s and not parsed.access:
-        parser.error("--guesses needs --access: without it no password is checked")
+    if (parsed.guesses_per_s or parsed.against == UNGUESSED) and not parsed.access:
+        parser.error("--guesses and --against unguessed need --access: without it no password is checked")
     if min(parsed.replicas) < 1 or (parsed.chaos and max(parsed.replicas) < 2):  # noqa: PLR2004 - one is left
         parser.error("--replicas: at least one, and with --chaos two, of which one is killed at a time")
     given = {one.name: getattr(parsed, one.name, None) for one in fields(Terms)}
@@ -225,8 +227,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--workers", type=_COUNT, metavar="N", help="processes of a replica (default 1)")
     add("--access", action="store_true", help="with access control: clients log in, and rules say what they may do")
     add("--guesses", type=_AMOUNT, dest="guesses_per_s", metavar="N", help="wrong passwords a second meanwhile")
-    add("--against", metavar="PEER", help=f"{', '.join(PEERS)} (this build without --access and --guesses), {COMMIT}REV"
-        f" for this program at a revision of git, or a command with {' '.join(COMMAND_FIELDS)} in braces")  # fmt: skip
+    add("--against", metavar="PEER", help=f"{', '.join(PEERS)} (the last two: this build without --access, or"
+        f" without --guesses), {COMMIT}REV for this program at a revision of git,"
+        f" or a command with {' '.join(COMMAND_FIELDS)} in braces")  # fmt: skip
     add("--cost", action="store_true", help=f"what the store calls cost at S3's prices; unless named, of {BUILDS}")
     add("--chaos", action="store_true", help="kill replicas while it runs; nothing acknowledged may be lost")
     group = parser.add_argument_group("a registry that runs already")

@@ -1,6 +1,7 @@
 """What a run of `bench/run.py` found, and all that is needed to repeat it, as JSON."""
 
 import json
+import statistics
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,24 @@ def cost_ratio(report: Report, run: Run) -> float | None:
     peer = _peer_of(report, run)
     ours, theirs = run.cost("replica"), None if peer is None else peer.cost("replica")
     return None if ours is None or not theirs else ours / theirs
+
+
+def p99_ratio(report: Report, run: Run) -> float | None:
+    """Return the median of our p99 for each of the peer's, turn by turn; none on the peer's own run.
+
+    A percentile of so few operations depends on what else the machine did. Turns that are near in time share that.
+    """
+    peer = _peer_of(report, run)
+    if peer is None:
+        return None
+    turns: dict[int, dict[str, float]] = {}
+    for one in report.runs:
+        if (one.workload, one.replicas) == (run.workload, run.replicas) and one.headline is not None:
+            turns.setdefault(one.turn, {})[one.registry] = one.headline.p99
+    pairs = [
+        (each[run.registry], each[peer.registry]) for each in turns.values() if {run.registry, peer.registry} <= {*each}
+    ]
+    return statistics.median(ours / theirs for ours, theirs in pairs) if pairs else None
 
 
 def _peer_of(report: Report, run: Run) -> Run | None:

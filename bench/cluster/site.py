@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.cluster.network import Network, network
-from bench.cluster.options import COMMIT, OPEN, Options
+from bench.cluster.options import COMMIT, OPEN, UNGUESSED, Options
 from bench.load.spec import Target, Terms
 from bench.measures import ProcessTree
 from bench.servers.access import PASSWORD, USER, Locked
@@ -131,7 +131,9 @@ class Site:
         prepare = partial(zotpy_server, workers=options.workers, locked=locked, remembers=remembers)
         found = [Cluster("zotpy", prepare, self, USER if options.access else None)]
         if options.peer is not None and options.against is not None:
-            found.append(Cluster(options.peer, self._peer(options, options.against), self))
+            is_locked = options.against == UNGUESSED
+            beside = prepare if is_locked else self._peer(options, options.against)
+            found.append(Cluster(options.peer, beside, self, USER if is_locked else None))
         return found
 
     def _peer(self, options: Options, against: str) -> Prepare:

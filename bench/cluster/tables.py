@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from bench.cluster.results import Report, cost_ratio, ratio, scaling, verdict
+from bench.cluster.results import Report, cost_ratio, p99_ratio, ratio, scaling, verdict
 from bench.cluster.runs import Run
 from bench.load.spec import SoFar
 from bench.load.workloads import WORKLOADS
@@ -25,7 +25,6 @@ TEXTS = {"workload", "registry", "limit", "wanted", "calls/op"}
 def cells(report: Report, run: Run) -> list[tuple[str, str]]:
     """Return what is said of a run, by the titles of columns, for tables on the screen and in documents alike."""
     times = scaling(report, run)
-    to_peer, cpu_to_peer = ratio(report, run), cost_ratio(report, run)
     headline = run.headline
     per = "s/GiB" if run.unit == "MB/s" else "ms/op"
     has_cluster = "replica0" in run.cpu_cores
@@ -47,9 +46,14 @@ def cells(report: Report, run: Run) -> list[tuple[str, str]]:
         ("store calls/op", "" if run.store_calls is None else number(run.store_calls)),
         ("store sends MiB/op", "" if not run.store_sent_mib else number(run.store_sent_mib)),
         ("limit", run.limit if run.is_valid else "INVALID"),
-        *([("of peer's", _times(to_peer)), ("CPU of peer's", _times(cpu_to_peer))] if _has_peer(report) else []),
+        *(_beside_peer(report, run) if _has_peer(report) else []),
         *([("wanted", verdict(report, run))] if any(WORKLOADS[one.workload].goal for one in report.runs) else []),
     ]
+
+
+def _beside_peer(report: Report, run: Run) -> list[tuple[str, str]]:
+    ratios = {"of peer's": ratio, "CPU of peer's": cost_ratio, "p99 of peer's": p99_ratio}
+    return [(title, _times(found(report, run))) for title, found in ratios.items()]
 
 
 def _times(value: float | None) -> str:

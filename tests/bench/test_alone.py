@@ -55,7 +55,7 @@ def test_registries_take_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str
         missing("the checkout's history is needed: git clone")
     found = measured(tmp_path, "pull-cpu", *QUICK, "--turns", "2", "--against", "commit:HEAD")
     registries = [one["registry"] for one in found["runs"]]
-    assert registries == ["zotpy", registries[1]] * 2
+    assert registries == ["zotpy", registries[1], registries[1], "zotpy"], "each goes first in turn"
     assert registries[1].startswith("commit-")
     assert [one["seed"] for one in found["runs"]] == ["1-pull-cpu-1-1"] * 2 + ["1-pull-cpu-1-2"] * 2
     report = read_report(tmp_path / "results.json")
@@ -65,12 +65,13 @@ def test_registries_take_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "CPU of" in capsys.readouterr().out
 
 
-def test_access_control_is_measured_beside_the_same_build_without_it(tmp_path: Path) -> None:
-    """Clients log in at ours, and wrong passwords are refused meanwhile; at the open one nobody guesses."""
+@pytest.mark.parametrize("peer", ["open", "unguessed"])
+def test_access_control_is_measured_beside_the_same_build_without_it(tmp_path: Path, peer: str) -> None:
+    """Clients log in at ours, and wrong passwords are refused meanwhile; at the other one nobody guesses."""
     times = ("--warm-up", "2", "--duration", "2")  # logins wait behind guesses
-    arguments = ["small-images docker", *times, "--access", "--guesses", "5", "--against", "open"]
+    arguments = ["small-images docker", *times, "--access", "--guesses", "5", "--against", peer]
     ours, theirs = measured(tmp_path, *arguments)["runs"]
-    assert (ours["registry"], theirs["registry"]) == ("zotpy", "open")
+    assert (ours["registry"], theirs["registry"]) == ("zotpy", peer)
     assert ours["guesses"].keys() <= {"401", "429"}
     assert (sum(ours["guesses"].values()) > 0, theirs["guesses"]) == (True, {})
     assert [one["error_count"] for one in (ours, theirs)] == [0, 0]
@@ -89,7 +90,8 @@ def test_a_cluster_is_what_runs_unless_one_replica_is_asked_for() -> None:
         (["pieces", "--chaos"], "pieces 4k shows one replica"),
         (["latency", "--target", "http://registry"], "latency push shows one replica"),
         (["--against", "commit:no-such-revision"], "no-such-revision"),
-        (["--guesses", "10"], "--guesses needs --access"),
+        (["--guesses", "10"], "need --access"),
+        (["--against", "unguessed"], "need --access"),
         (["--access", "--target", "http://registry"], "--user logs in to a --target"),
         (["--turns", "0"], "--turns: more than 0"),
     ],

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.cluster.results import Report, cost_ratio, ratio, verdict
-from bench.cluster.runs import Run
-from bench.cluster.tables import runs_table
+from bench.cluster.results import Report, cost_ratio, p99_ratio, ratio, verdict
+from bench.cluster.runs import Latencies, Run
+from bench.cluster.tables import cells, runs_table
 from bench.load.workloads import WORKLOADS, Goal
 from bench.measures import GIB, MIB, ProcessTree, all_cpu_s
 
@@ -102,6 +102,20 @@ def test_medians_are_held_against_the_goal(
     assert ratio(report, ours) == pytest.approx(throughput / 10.0)
     assert verdict(report, ours) == (f"{goal}: {verdict_wanted}" if goal else "")
     assert runs_table(report).row_count == 2
+
+
+def test_latencies_are_compared_turn_by_turn() -> None:
+    """A busy moment of the machine meets both runs of its turn. The order in which they went does not matter."""
+
+    def run(registry: str, p99: float, turn: int) -> Run:
+        return replace(a_run(registry, 1.0, 10.0, turn), latencies_ms={"push": Latencies(100, 1.0, 2.0, p99, p99)})
+
+    runs = [run("zotpy", 10.0, 1), run("unguessed", 10.0, 1), run("unguessed", 100.0, 2), run("zotpy", 130.0, 2)]
+    report = Report([], {}, {}, {}, "", "", {}, runs=[*runs, run("zotpy", 60.0, 3), run("unguessed", 20.0, 3)])
+    ours, theirs = report.medians
+    assert p99_ratio(report, ours) == pytest.approx(1.3)
+    assert p99_ratio(report, theirs) is None
+    assert dict(cells(report, ours))["p99 of peer's"] == "1.30 x"
 
 
 @pytest.mark.parametrize("peers", [[], [a_run("commit-1234567", 2.0, 10.0)]], ids=["none", "a commit"])

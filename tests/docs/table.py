@@ -130,6 +130,8 @@ WAYS: dict[str, dict[str, Way]] = {
         ".venv/bin/python bench/run.py push tags --chaos --replicas 4": Parsed(),
         ".venv/bin/python bench/run.py --cost --against distribution --store versitygw": Parsed(),
         ".venv/bin/python bench/run.py small-images tags --replicas 1 --access --against open --turns 5": Parsed(),
+        ".venv/bin/python bench/run.py small-images --replicas 1 --access --guesses 200 --against unguessed"
+        " --duration 30 --turns 5": Parsed(),
         ".venv/bin/python bench/run.py push images pull --replicas 2 --link-mb 8 --layer-mib 8 --store versitygw"
         " --against distribution": Parsed(),
         ".venv/bin/python bench/run.py push images pull --replicas 2 --link-mb 25 --layer-mib 8 --store versitygw"
