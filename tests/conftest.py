@@ -19,7 +19,7 @@ from tests.servers import Bucket, MotoServer, SeaweedServer
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 pytest_plugins = ["tests.simulation.options", "tests.spread"]
 CLIENT_TIMEOUT_S = 60.0
@@ -49,6 +49,17 @@ def pytest_configure() -> None:
     """End a run that is told to stop as Ctrl-C does: every fixture ends what it started."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in the background without it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """End the run as well if a test on trio is told to stop: a nursery hides that in a group, and pytest went on."""
+    try:
+        return (yield)
+    except BaseExceptionGroup as group:
+        if group.subgroup(KeyboardInterrupt) is not None:
+            raise KeyboardInterrupt from group
+        raise
 
 
 @pytest.fixture(scope="session")

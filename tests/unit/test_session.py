@@ -36,6 +36,19 @@ def test_that_waits():
         time.sleep(0.05)
 """
 
+ON_TRIO = """
+import pathlib, trio
+
+async def test_that_waits():
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.sleep_forever)
+        pathlib.Path("told").touch()
+        await trio.sleep_forever()
+
+def test_that_comes_next():
+    pathlib.Path("next").touch()
+"""
+
 
 class Run:
     """A session over one test, which says what it has started and waits."""
@@ -158,6 +171,22 @@ def test_what_is_mounted_is_not_emptied(tmp_path: Path) -> None:
     session.delete(tmp_path / "run")
     assert (kept / "file").exists()
     assert not (tmp_path / "run").exists()
+
+
+def test_a_test_on_trio_is_not_the_only_one_that_ends(tmp_path: Path) -> None:
+    """A run that is told to stop while trio runs starts no other test."""
+    (tmp_path / "test_inner.py").write_text(ON_TRIO)
+    (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\n")
+    (tmp_path / "conftest.py").write_text("from tests.conftest import pytest_configure, pytest_runtest_call\n")
+    command = [sys.executable, "-m", "tests.session", "-q", "-p", "no:cacheprovider"]
+    process = Process("session", command, tmp_path / "log", {**os.environ, "PYTHONPATH": str(ROOT)}, tmp_path)
+    try:
+        process.start((tmp_path / "told").exists)
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.ended(60) == 2, process.log_tail()
+        assert not (tmp_path / "next").exists()
+    finally:
+        process.stop()
 
 
 def test_python_keeps_what_it_compiles(run: Run) -> None:
