@@ -18,6 +18,10 @@ from zotpy.upstream.pages import media_type_of, next_page, read_names
 LONGEST_PAGE_BYTES = 8 * MIB
 """How long a page may be: some registries send all names on one."""
 MOST_PAGES = 10_000
+MOST_TAGS = 1_000_000
+"""How many tags of one repository are read: whoever copies it holds them all."""
+LONGEST_TAGS_BYTES = 64 * MIB
+"""How long all pages of tags of one repository may be together."""
 
 
 class Pages:
@@ -44,17 +48,43 @@ class Pages:
         return media_type_of(answer.headers.get("content-type")), content
 
 
+class TagRoom:
+    """What is left of the bounds of one list of tags."""
+
+    def __init__(self, what: str) -> None:
+        """Take `what` as the name of the list in an error."""
+        self._what = what
+        self._tags, self._bytes = MOST_TAGS, LONGEST_TAGS_BYTES
+
+    def take(self, names: int, size_bytes: int) -> None:
+        """Take note of a page. Raises `UpstreamBroken` if it is too much."""
+        self._tags -= names
+        self._bytes -= size_bytes
+        if self._tags < 0 or self._bytes < 0:
+            msg = f"{self._what} is longer than {MOST_TAGS} tags or {LONGEST_TAGS_BYTES // MIB} MiB: it is not read"
+            raise UpstreamBroken(msg)
+
+
 class Names:
     """Names, one after another. A page that ends with the same name as the one before ends the list."""
 
     def __init__(
-        self, host: UpstreamHost, first: Request, field: str, convert: Callable[[str], str | None] = lambda name: name
+        self,
+        host: UpstreamHost,
+        first: Request,
+        field: str,
+        convert: Callable[[str], str | None] = lambda name: name,
+        room: TagRoom | None = None,
     ) -> None:
-        """Ask nobody yet. `field` has the names in each page. `convert` returns `None` for a name to leave out."""
+        """Ask nobody yet. `field` has the names in each page. `convert` returns `None` for a name to leave out.
+
+        Without `room` only the number of pages is bounded.
+        """
         self._pages = Pages(host, first)
         self._field = field
         self._what = f"a list of {host.settings.url}"
         self._convert = convert
+        self._room = room
         self._waiting = deque[str]()
         self._last = ""
 
@@ -72,5 +102,7 @@ class Names:
             names = await trio.to_thread.run_sync(partial(read_names, page[1], self._field, self._what))
             if names and names[-1] == self._last:
                 raise StopAsyncIteration
+            if self._room is not None:
+                self._room.take(len(names), len(page[1]))
             self._last = names[-1] if names else self._last
             self._waiting.extend(names)

@@ -13,7 +13,7 @@ from zotpy.upstream.answers import BlobStream, ManifestBody, ManifestHead
 from zotpy.upstream.blob_reading import BlobReader
 from zotpy.upstream.errors import NotAtUpstream, UpstreamBroken
 from zotpy.upstream.host import Request, UpstreamHost
-from zotpy.upstream.lists import Names, Pages
+from zotpy.upstream.lists import Names, Pages, TagRoom
 from zotpy.upstream.login import Credentials
 from zotpy.upstream.pages import media_type_of, read_descriptors
 from zotpy.upstream.sending import open_sender
@@ -91,8 +91,9 @@ class UpstreamRegistry:
                 await reader.close()
 
     def tags(self, repo: str) -> AsyncIterator[str]:
-        """Iterate over the tags of a repository. Raises `NotAtUpstream`."""
-        return Names(self._host, self._request(repo, f"tags/list?n={PAGE_NAMES}"), "tags")
+        """Iterate over the tags of a repository. Raises `NotAtUpstream`, and `UpstreamBroken` if there is no end."""
+        room = TagRoom(f"the list of tags of {repo} at {self._host.settings.url}")
+        return Names(self._host, self._request(repo, f"tags/list?n={PAGE_NAMES}"), "tags", room=room)
 
     def repositories(self) -> AsyncIterator[str]:
         """Iterate over the names of all repositories, without the prefix. Raises `NotAtUpstream`."""

@@ -255,3 +255,19 @@ async def test_what_the_source_refuses_is_a_problem(scene: Scene, what: str) -> 
     (problem,) = tally.problems
     assert "kept back by a policy" in problem
     assert (tally.tags_gone, tally.tags_copied) == (0, 0)
+
+
+async def test_a_list_of_tags_that_never_ends_is_a_problem_of_its_repository(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of that repository is copied, the summary says why, and the others are copied."""
+    monkeypatch.setattr("zotpy.upstream.lists.MOST_TAGS", 1)
+    async with running() as upstream:
+        upstream.scripts["/v2/_catalog"] = [Reply(200, b'{"repositories": ["endless", "team/none"]}')]
+        upstream.scripts["/v2/endless/tags/list"] = [Reply(200, b'{"tags": ["v1", "v2"]}')]
+        upstream.scripts["/v2/team/none/tags/list"] = [Reply(200, b'{"tags": []}')]
+        async with upstream.client() as client:
+            tally = await scene.run(RegistrySource(client))
+        assert tally.repositories == 1
+        (problem,) = tally.problems
+        assert problem.startswith(f"endless: the list of tags of endless at {upstream.url} is longer than 1 tags")

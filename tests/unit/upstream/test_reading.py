@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,6 +33,8 @@ from zotpy.upstream.pages import MOST_SIGNS
 from zotpy.upstream.registry import MOST_REFERRER_PAGES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio.testing import MockClock
 
 GOOD = Reply(200, IMAGE, {"Content-Type": IMAGE_TYPE, "Docker-Content-Digest": str(IMAGE_DIGEST)})
@@ -239,6 +242,30 @@ async def test_pages_that_go_in_a_circle_end() -> None:
         link = {"Link": f"</v2/{REPO}/tags/list?again=1>; rel=next"}
         upstream.scripts[f"/v2/{REPO}/tags/list"] = [Reply(200, b'{"tags":["a"]}', link)]
         assert [tag async for tag in client.tags(REPO)] == ["a"]
+
+
+def endless(name: str) -> Callable[[Seen], Reply]:
+    """Answer each page of tags with a few new ones, and say that another page follows."""
+    numbers = count()
+
+    def page(_: Seen) -> Reply:
+        number = next(numbers)
+        link = {"Link": f"</v2/{REPO}/tags/list?last={number}>; rel=next"}
+        return Reply(200, json.dumps({"tags": [f"{name}{number}", f"{name}{number}-slim"]}).encode(), link)
+
+    return page
+
+
+@pytest.mark.parametrize(("name", "pages"), [("v", 11), ("v" * 99, 5)])
+async def test_tags_that_never_end_are_refused(monkeypatch: pytest.MonkeyPatch, name: str, pages: int) -> None:
+    """Neither many tags nor long ones fill the memory of the one who holds them all."""
+    monkeypatch.setattr("zotpy.upstream.lists.MOST_TAGS", 20)
+    monkeypatch.setattr("zotpy.upstream.lists.LONGEST_TAGS_BYTES", 1000)
+    async with upstream_and_client() as (upstream, client):
+        upstream.scripts[f"/v2/{REPO}/tags/list"] = [endless(name)]
+        with pytest.raises(UpstreamBroken, match=f"the list of tags of {REPO} at .* is longer than 20 tags"):
+            assert [tag async for tag in client.tags(REPO)]
+        assert len(upstream.seen) == pages
 
 
 @pytest.mark.parametrize("page", [b"[]", b"{", b'{"tags": "a"}', b'{"tags": [1]}'])
