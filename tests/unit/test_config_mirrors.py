@@ -177,6 +177,7 @@ def test_a_primary_is_read(tmp_path: Path) -> None:
         ({"onDemand": False}, ".passCredentials"),
         ({"urls": ["http://x"]}, ".urls"),
         ({"urls": ["https://x", "https://y"]}, ".urls"),
+        ({"urls": ["https://x/team"]}, ".urls"),
         ({"tlsVerify": False}, ".tlsVerify"),
         ({"content": [{"destination": "/here"}]}, ".content"),
         ({"content": [{"prefix": "a/**", "stripPrefix": True}]}, ".content"),

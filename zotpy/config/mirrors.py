@@ -102,6 +102,8 @@ class _Reading(LoginServiceReading):
             self._note(f"{path}.passCredentials", "needs onDemand")
         if len(registry.urls) > 1 or not is_safe(registry.urls[0]):
             self._note(f"{path}.urls", "with passCredentials, write one https address")
+        elif urlsplit(registry.urls[0]).path:  # it would be asked about `app`, and give what it has as `path/app`
+            self._note(f"{path}.urls", "with passCredentials, names are those of the upstream: write no path")
         if not registry.tls_verify:
             self._note(f"{path}.tlsVerify", "with passCredentials, the certificate must be verified: see certDir")
         if any(each.destination or each.strip_prefix for each in registry.content):

@@ -12,7 +12,7 @@ from zotpy.core.errors import Denied, NameUnknown, RegistryError, TryAgain, Unau
 from zotpy.core.names import RepositoryName
 from zotpy.http.server.bounded_request import BoundedRequest
 from zotpy.mirror.primary import PING, Primary, PrimaryAnswer
-from zotpy.web.errors import LogInAtPrimary
+from zotpy.web.errors import EndpointUnknown, LogInAtPrimary
 
 LONGEST_WAIT_S = 300
 _READS = ReadOnly(Identity(kind="primary"))
@@ -26,9 +26,10 @@ class PrimaryLogin:
     primary: Primary
 
     async def admit(self, request: BoundedRequest) -> Permission:
-        """Return the permission to read. Raises `LogInAtPrimary`, `Unauthorized`, `Denied`, `NameUnknown`, `TryAgain`.
+        """Return the permission to read.
 
         Other requests of the API fail for every caller, so the primary is not asked for them.
+        Raises `LogInAtPrimary`, `Unauthorized`, `Denied`, `NameUnknown`, `EndpointUnknown`, `TryAgain`.
         """
         path = PING if request.path == "/v2" else request.path
         if request.method not in {"GET", "HEAD"} or not path.startswith(PING) or path == "/v2/_catalog":
@@ -37,6 +38,11 @@ class PrimaryLogin:
         if len(shown) > 1:
             msg = "the request has more than one Authorization header: send one"
             raise Unauthorized(msg)
+        if not all(line.isascii() and line.isprintable() for line in shown):
+            msg = "the Authorization header has characters that no login has: log in again"
+            raise Unauthorized(msg)
+        if path.endswith(("/.", "/..")):  # on its way to the primary it would become another path
+            raise EndpointUnknown
         answer = await self.primary.ask(path, shown[0] if shown else None)
         if answer is None:
             msg = "the primary of this mirror does not answer, and it decides who may read: try again"

@@ -189,6 +189,21 @@ async def test_two_logins_at_once_are_refused(world: World) -> None:
     assert world.shown() == []
 
 
+@pytest.mark.parametrize("shown", [b"Bearer alice\xe9", b"Basic caf\xc3\xa9", b"Bearer alice\x01"])
+async def test_credentials_that_cannot_be_sent_are_refused(world: World, shown: bytes) -> None:
+    """They are the client's mistake, and the primary is not asked."""
+    answer = await world.client.get(TAG, headers=[(b"Authorization", shown)])
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (401, "UNAUTHORIZED")
+    assert world.upstream.seen == []
+
+
+@pytest.mark.parametrize("last", ["%2e%2e", "%2e"])
+async def test_the_primary_is_asked_for_no_other_path(world: World, last: str) -> None:
+    """Dots would lead it to the directory above."""
+    assert (await world.client.get(f"/v2/{NAME}/manifests/{last}", headers=ALICE)).status_code == 404
+    assert world.upstream.seen == []
+
+
 async def test_what_the_primary_does_not_have(world: World) -> None:
     """It is a plain 404."""
     assert (await world.client.get(f"/v2/{NAME}/manifests/v9", headers=ALICE)).status_code == 404
