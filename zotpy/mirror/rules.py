@@ -12,10 +12,11 @@ A name here is `destination`, then the name at the upstream. With `stripPrefix` 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from zotpy.core.digests import Digest
 from zotpy.core.errors import NameInvalid
 from zotpy.core.globs import SIGN, matches
 from zotpy.core.names import Reference, RepositoryName, Tag
@@ -50,6 +51,11 @@ def origins(registries: tuple[MirroredRegistry, ...], repo: RepositoryName) -> I
             if (name := there(content, repo)) is not None:
                 yield Origin(registry, name, content.tags)
                 break
+
+
+def source_of(origins: Sequence[Origin]) -> str:
+    """Return what stands for the upstreams of a repository, the same at all replicas."""
+    return Digest.of("\n".join(origin.registry.urls[0] for origin in origins).encode()).hex[:16]
 
 
 def local_name(registry: MirroredRegistry, name: RepositoryName) -> RepositoryName | None:

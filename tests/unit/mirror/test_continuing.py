@@ -35,7 +35,7 @@ T = TypeVar("T")
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let states be saved after each part."""
-    monkeypatch.setattr("zotpy.mirror.blobs.SAVE_EVERY_BYTES", MIB)
+    monkeypatch.setattr("zotpy.mirror.fetching.SAVE_EVERY_BYTES", MIB)
 
 
 class Mortal(StoreWrapper):

@@ -15,8 +15,8 @@ from tests.unit.upstream.upstreams import Upstream, running
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
-from zotpy.mirror.blobs import MOST_COPIES, source_of
-from zotpy.mirror.rules import origins
+from zotpy.mirror.blobs import MOST_COPIES
+from zotpy.mirror.rules import origins, source_of
 from zotpy.mirror.turns import SILENT_S, Note, Turns
 from zotpy.settings import MirroredContent
 from zotpy.store.memory_store import MemoryStore
