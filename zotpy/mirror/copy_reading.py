@@ -88,15 +88,15 @@ class CopyReads:
         if self._is_patient or not is_far or size_bytes is None or self.at >= size_bytes - 1:
             return False
         end = min(self._end, copy.first if is_before else size_bytes - 1)
-        stack = await self._stack.enter_async_context(AsyncExitStack())
+        stack = AsyncExitStack()
         try:
-            opened = copy.ahead(size_bytes, Span(self.at, end))
-            self._ahead = await stack.enter_async_context(opened)
+            self._ahead = await stack.enter_async_context(copy.ahead(size_bytes, Span(self.at, end)))
         except trio.WouldBlock:
             return False
         except UpstreamError as error:
             self._wait_for_copy(error)
             return False
+        self._stack.push_async_exit(stack)
         self._ahead_stack = stack
         return True
 

@@ -31,14 +31,18 @@ class Ranges:
     async def open(
         self, origins: tuple[Origin, ...], digest: Digest, size_bytes: int, span: Span
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Read a span of a blob of this length. Raises `UpstreamError`, and `trio.WouldBlock` if too many are read."""
+        """Read a span of a blob of this length. Raises `UpstreamError`, and `trio.WouldBlock` if too many are read.
+
+        Nobody waits for a place: its holder may read slowly, and meanwhile the copy may bring the bytes.
+        """
         async with AsyncExitStack() as stack:
             holder = object()
             self._places.acquire_on_behalf_of_nowait(holder)
             stack.callback(self._places.release_on_behalf_of, holder)
 
             async def ask(upstream: Upstream, name: str) -> BlobStream:
-                return await stack.enter_async_context(upstream.ranges.blob(name, digest, span.start, span.end))
+                opened = upstream.ranges.blob(name, digest, span.start, span.end, waits=False)
+                return await stack.enter_async_context(opened)
 
             stream = await self.upstreams.first(origins, ask)
             if stream.length not in {None, size_bytes}:

@@ -60,10 +60,19 @@ class UpstreamHost:
         return UpstreamHost(self._sender, logins=self._logins)
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Hold one of the places for requests that run at the same time."""
-        async with self._places:
+    async def place(self, *, waits: bool = True) -> AsyncIterator[None]:
+        """Hold one of the places for requests that run at the same time.
+
+        Without `waits`, raises `trio.WouldBlock` if all are taken.
+        """
+        if waits:
+            await self._places.acquire()
+        else:
+            self._places.acquire_nowait()
+        try:
             yield
+        finally:
+            self._places.release()
 
     async def read(self, request: Request, most_bytes: int) -> tuple[httpx.Response, bytes]:
         """Return an answer and its body, repeated as the settings say. Raises `UpstreamError`."""

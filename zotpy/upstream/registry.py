@@ -74,15 +74,16 @@ class UpstreamRegistry:
 
     @asynccontextmanager
     async def blob(
-        self, repo: str, digest: Digest, start: int = 0, end: int | None = None
+        self, repo: str, digest: Digest, start: int = 0, end: int | None = None, *, waits: bool = True
     ) -> AsyncIterator[BlobStream]:
         """Read a blob from its byte `start` on, which must be below its length, to the one before `end`.
 
         Without `end` it is read to its last byte. Raises `NotAtUpstream`, and `UpstreamBroken` if the upstream answers
         with more than the bytes before `end`. Its bytes are not compared with the digest.
-        The block holds one of the places for requests that run at once.
+        The block holds one of the places for requests that run at once. Without `waits`, raises `trio.WouldBlock` if
+        all are taken.
         """
-        async with self._host.place():
+        async with self._host.place(waits=waits):
             reader = BlobReader(self._host, self._request(repo, f"blobs/{digest}"), start, end)
             try:
                 await reader.open()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,11 @@ import httpx
 import pytest
 import trio
 
-from tests.unit.mirror.support import HERE, LAYER, LAYER_PATH, world
+from tests.unit.mirror.support import HERE, LAYER, LAYER_DIGEST, LAYER_PATH, LOCAL, world
 from tests.unit.registry.support import until
 from tests.unit.s3.scripted import Drop, Reply
+from zotpy.core.digests import Digest
+from zotpy.core.names import RepositoryName
 from zotpy.core.units import KIB, MIB
 
 if TYPE_CHECKING:
@@ -114,3 +117,24 @@ async def test_without_ranges_a_reader_waits_for_the_copy(refusal: Reply | Drop)
         await until(lambda: bool(found))
         assert found == [LAYER[START : START + 1000]]
         assert len(upstream.asked) == 2
+
+
+async def test_a_range_that_gets_no_place_at_the_upstream_waits_for_the_copy() -> None:
+    """A client that reads its range slowly has the only place, and keeps nobody from bytes that the copy brings."""
+    gate, never, first, second = trio.Event(), trio.Event(), list[bytes](), list[bytes]()
+
+    def answer(seen: Seen) -> Reply:
+        reply = answered(seen, gate)
+        return reply if "range" not in seen.headers else replace(reply, gate=never, gate_at=10)
+
+    async with world(requests_at_once=1) as (upstream, replica), trio.open_nursery() as nursery:
+        upstream.scripts[LAYER_PATH] = [answer]
+        nursery.start_soon(get, replica, f"bytes={START}-{START + 999}", first)
+        await until(lambda: len(upstream.asked) == 2)
+        nursery.start_soon(get, replica, f"bytes={START}-{START + 99}", second)
+        await until(lambda: replica.mirror.blobs.readers_of(RepositoryName(LOCAL), Digest.parse(LAYER_DIGEST)) == 2)
+        gate.set()
+        await until(lambda: bool(second))
+        assert second == [LAYER[START : START + 100]]
+        assert len(upstream.asked) == 2
+        nursery.cancel_scope.cancel()
