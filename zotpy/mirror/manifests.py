@@ -24,7 +24,7 @@ from zotpy.mirror.checks import Absent, Check, Checks
 from zotpy.mirror.events import MirrorEvents
 from zotpy.mirror.flights import Flights
 from zotpy.mirror.rules import Origin
-from zotpy.mirror.signed import DEEPEST, Admitted, get_admitted, parts_of
+from zotpy.mirror.signed import DEEPEST, MOST_PARTS, Admitted, get_admitted, parts_of
 from zotpy.mirror.upstreams import Upstream, Upstreams
 from zotpy.registry.manifests import Found, Manifests
 from zotpy.upstream.answers import ManifestBody, ManifestHead
@@ -153,7 +153,9 @@ class MirroredManifests:
         body = got.body
         self.events.on_mirror_check("changed")
         if got.parts:
-            await gather(*[partial(self._keep_part, origins, repo, part) for part in got.parts], limit=PARTS_AT_ONCE)
+            seen = set(got.parts)
+            parts = [partial(self._keep_part, origins, repo, part, seen) for part in got.parts]
+            await gather(*parts, limit=PARTS_AT_ONCE)
         try:
             kept = await self.manifests.keep(
                 repo,
@@ -183,8 +185,13 @@ class MirroredManifests:
                 self.unsigned.add(repo, error.digest)
             raise
 
-    async def _keep_part(self, origins: tuple[Origin, ...], repo: RepositoryName, part: Digest, depth: int = 1) -> None:
-        """Store a manifest that a signed index names, if the upstream has it. Raises `UpstreamError`."""
+    async def _keep_part(
+        self, origins: tuple[Origin, ...], repo: RepositoryName, part: Digest, seen: set[Digest], depth: int = 1
+    ) -> None:
+        """Store a manifest that a signed index names, if the upstream has it, and what is below it.
+
+        `seen` has all parts of the signed index, `MOST_PARTS` at most. Raises `UpstreamError`.
+        """
         try:
             await self.manifests.stat(repo, part)
         except ManifestUnknown:
@@ -195,7 +202,9 @@ class MirroredManifests:
             body = await self.upstreams.first(origins, partial(_get, part))
             if depth < DEEPEST:
                 for below in await parts_of(body):
-                    await self._keep_part(origins, repo, below, depth + 1)
+                    if below not in seen and len(seen) < MOST_PARTS:
+                        seen.add(below)
+                        await self._keep_part(origins, repo, below, seen, depth + 1)
             await self.manifests.keep(repo, part, body.content, body.told_type)
         except (NotAtUpstream, ManifestInvalid, ManifestTooLarge) as error:
             log.warning("part_not_mirrored", repository=repo.text, digest=str(part), reason=str(error))

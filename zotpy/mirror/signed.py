@@ -21,7 +21,7 @@ from zotpy.upstream.errors import NotSigned
 from zotpy.upstream.signatures import is_signed
 
 MOST_PARTS = 250
-"""How many manifests of one index are stored with it."""
+"""How many manifests are stored with one signed index, with those of the indexes within it."""
 DEEPEST = 4
 """How many indexes may be within each other."""
 

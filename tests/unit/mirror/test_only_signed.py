@@ -117,6 +117,22 @@ async def test_the_images_of_a_signed_index_need_no_signature() -> None:
         assert (await replica.client.get(here(second))).content == V2
 
 
+async def test_indexes_within_a_signed_index_do_not_multiply_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One request makes a replica store a bounded number of manifests, however the indexes are nested."""
+    monkeypatch.setattr("zotpy.mirror.manifests.MOST_PARTS", 4)
+    async with world(**SIGNED) as (upstream, replica):
+        images = [image(str(number)) for number in range(6)]
+        digests = [give(upstream, each, f"image{number}") for number, each in enumerate(images)]
+        inner = [index(*images[:3]), index(*images[3:])]
+        for each in inner:
+            give_index(upstream, each)
+        sign(upstream, give_index(upstream, index(*inner)))
+        assert (await replica.client.get(TAG_HERE)).status_code == 200
+        upstream.scripts.clear()
+        statuses = [(await replica.client.get(here(digest))).status_code for digest in digests]
+        assert statuses.count(200) == 2
+
+
 async def test_the_images_of_an_index_without_a_signature_do_not_exist() -> None:
     """A signature of one of them admits that one alone."""
     async with world(**SIGNED) as (upstream, replica):
