@@ -167,7 +167,6 @@ def test_a_primary_is_read(tmp_path: Path) -> None:
     entry = {**PRIMARY, "content": [{"prefix": "team/**"}], "pollInterval": "1h"}
     mirror = load(tmp_path, {"registries": [entry, {"urls": ["https://y"]}]}).mirror
     assert mirror.primary == mirror.registries[0]
-    assert load(tmp_path, {"enable": False, "registries": [entry]}).mirror.primary is None
     assert load(tmp_path, {"registries": [{**entry, "passCredentials": False}]}).mirror.primary is None
 
 
@@ -187,6 +186,19 @@ def test_what_a_primary_cannot_be(tmp_path: Path, changed: dict[str, Any], path:
     """Credentials of callers go over TLS to one host that has proved its name, and names are the same there."""
     (problem,) = problems_of(tmp_path, {**PRIMARY, **changed})
     assert problem.startswith(f"extensions.sync.registries[0]{path}: ")
+
+
+def test_without_the_mirror_somebody_must_decide(tmp_path: Path) -> None:
+    """A mirror that is turned off must not give what it has to everybody, because its primary is asked no more."""
+    with pytest.raises(ConfigError) as raised:
+        load(tmp_path, {"enable": False, "registries": [PRIMARY]})
+    (problem,) = raised.value.problems
+    assert problem.startswith("extensions.sync.enable: ")
+    file = tmp_path / "rules"
+    rules = {"accessControl": {"repositories": {"**": {"anonymousPolicy": ["read"]}}}}
+    sync = {"enable": False, "registries": [PRIMARY]}
+    file.write_text(yaml.safe_dump({"extensions": {"sync": sync}, "http": rules}))
+    assert load_settings(file, {"XDG_DATA_HOME": "/data"}).mirror.primary is None
 
 
 def test_a_primary_decides_alone(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def contradictions(values: Values, faulty: Collection[str]) -> Iterator[str]:
         *_broken_rules(values),
         *broken_logins(values),
         *_missing_login(values),
-        *_two_deciders(values),
+        *_none_or_two_deciders(values),
     ):
         if not any(path in faulty for path in paths):
             yield f"{paths[0]}: {problem}"
@@ -165,13 +165,17 @@ def _missing_login(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("http.accessControl", "http.auth.htpasswd.path"), problem
 
 
-def _two_deciders(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield a problem if both this registry and its primary are to decide who may read."""
+def _none_or_two_deciders(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield a problem if both this registry and its primary are to decide who may read, or neither does any more."""
     mirror = MirrorSettings(**values.get("mirror", {}))
     decides = auth_settings(values).has_login or values.get("http", {}).get("access") is not None
     if decides and mirror.primary is not None:
         problem = "with passCredentials, the upstream decides who may read: remove http.auth and http.accessControl"
         yield ("extensions.sync.registries",), problem
+    if not decides and not mirror.enable and any(each.passes_credentials for each in mirror.registries):
+        problem = "without the mirror its primary decides no more, and what was mirrored would be open to everybody:"
+        problem += " set up http.auth, or remove passCredentials"
+        yield ("extensions.sync.enable", "extensions.sync.registries"), problem
 
 
 def _broken_rules(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
