@@ -165,7 +165,7 @@ def test_all_problems_are_reported_at_once(load: Load) -> None:
         "http.tls.key: the file /nowhere does not exist",
         "http.trustedProxies: 10.0.0.1/8 is a network with host bits set: write 10.0.0.0/8, or the address alone",
         "log.level: write debug, info, warn or error, not 'loud'",
-        "manifest: write settings as names and values",
+        "manifest: write settings as names and values, such as maxSize",
         "storage.storageDriver.buckte: there is no such setting; did you mean storage.storageDriver.bucket?",
         "storage.storageDriver.name: write s3, not 'gcs'",
         "upload.partSize: 1MiB is too small: at least 5MiB",

@@ -110,9 +110,10 @@ def test_a_section_of_zot_is_read(tmp_path: Path) -> None:
     )
     assert settings.mirror.mirrored == settings.mirror.registries[:1]
     assert settings.mirror.polled == settings.mirror.registries[1:2]
-    ignored, polled = settings.warnings
+    ignored, polled, idle = settings.warnings
     assert ignored.startswith("extensions.sync.downloadDir has no effect: ")
     assert polled.endswith("run `zotpy sync --due`")
+    assert "nothing is mirrored from https://nowhere.example.com" in idle
 
 
 def test_an_entry_alone_has_the_defaults(tmp_path: Path) -> None:
@@ -123,6 +124,7 @@ def test_an_entry_alone_has_the_defaults(tmp_path: Path) -> None:
     environ = {"XDG_DATA_HOME": "/data", "ZOTPY_EXTENSIONS_SYNC_REGISTRIES": json.dumps([entry])}
     assert load(tmp_path, {}, environ).mirror.mirrored == expected
     assert load(tmp_path, {"enable": False, "registries": [entry]}).mirror.mirrored == ()
+    assert load(tmp_path, {"enable": False, "registries": [{**entry, "onDemand": False}]}).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -212,6 +214,12 @@ def test_a_primary_decides_alone(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         load_settings(file, {"XDG_DATA_HOME": "/data"})
     assert "remove http.auth and http.accessControl" in raised.value.problems[0]
+
+
+def test_a_name_without_its_plural_gets_a_hint(tmp_path: Path) -> None:
+    """A short name may lack the `s` of a plural."""
+    problem = problems_of(tmp_path, {"url": "https://x", "onDemand": True})[0]
+    assert problem == "extensions.sync.registries[0].url: there is no such setting; did you mean urls?"
 
 
 def test_an_entry_that_is_no_section_is_refused(tmp_path: Path) -> None:

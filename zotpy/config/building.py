@@ -76,12 +76,15 @@ def counting(upload: UploadSettings, gc: GcSettings) -> UploadSettings:
 
 
 def polled(mirror: MirrorSettings) -> Iterator[str]:
-    """Say that a replica copies nothing that no client asked for."""
+    """Say that a replica copies nothing that no client asked for, and which registries are not mirrored at all."""
     if mirror.polled:
         yield (
             "extensions.sync.registries has pollInterval, and a replica does not copy by itself: let a timer or a"
             " CronJob run `zotpy sync --due`"
         )
+    for each in mirror.registries:
+        if mirror.enable and not each.on_demand and each.poll_interval_s is None:
+            yield f"extensions.sync.registries: nothing is mirrored from {each.urls[0]}: set onDemand or pollInterval"
 
 
 def unlocked(values: Values) -> Iterator[str]:

@@ -111,7 +111,7 @@ def _take_entry(given: _Given, path: str, value: object) -> None:
     elif isinstance(value, dict):
         _take_section(given, value, f"{path}.")
     else:
-        given.problems.append(f"{path}: write settings as names and values")
+        given.problems.append(f"{path}: write settings as names and values{_example(path)}")
 
 
 def _left_open(path: str, value: object) -> str | None:
@@ -149,6 +149,12 @@ def _take_environment(given: _Given, environ: Mapping[str, str]) -> None:
             near = closest(variable.removeprefix("ZOTPY_"), names)
             if near is not None:
                 given.warnings.append(f"{variable} has no effect: did you mean {names[near]}?")
+
+
+def _example(path: str) -> str:
+    """Name a setting of a section."""
+    below = next((known for known in LEAVES if known.startswith(f"{path}.")), None)
+    return "" if below is None else f", such as {below.removeprefix(f'{path}.')}"
 
 
 def _suggestion(path: str) -> str:

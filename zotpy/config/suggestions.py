@@ -9,8 +9,13 @@ _LEAST = 4
 
 
 def closest(name: str, names: Iterable[str]) -> str | None:
-    """Return the one of `names`, all in lower case, that `name` is a slip of, or `None`; `_` and `-` do not count."""
-    plain = _plain(name)
+    """Return the one of `names`, all in lower case, that `name` is a slip of, or `None`; `_` and `-` do not count.
+
+    A short name may lack the `s` of a plural, such as `url`.
+    """
+    plain, names = _plain(name), list(names)
+    if f"{plain}s" in names:
+        return f"{plain}s"
     found = [(slips(plain, _plain(other)), other) for other in names if abs(len(plain) - len(_plain(other))) <= 2]  # noqa: PLR2004 - more misspelt letters are never accepted
     distance, other = min(found, default=(SHORT, ""))
     allowed = 0 if len(plain) < _LEAST else 1 if len(plain) <= SHORT else 2

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+from zotpy.upstream.docker_hub import names_of
 
 
 def docker_file(environ: Mapping[str, str] = os.environ) -> Path:
@@ -26,8 +26,9 @@ def from_docker(file: Path, host: str) -> tuple[str, str] | None:
         auths = _object(json.loads(file.read_text())).get("auths")
     except OSError:
         return None
-    hub = [f"https://{name}/v1/" for name in _DOCKER_HUB] if host in _DOCKER_HUB else []
-    for name in (host, f"https://{host}", *(_DOCKER_HUB if hub else ()), *hub):
+    first, *others = names_of(host)
+    hub = [f"https://{name}/v1/" for name in (first, *others)] if others else []
+    for name in (first, f"https://{first}", *others, *hub):
         entry = auths.get(name) if isinstance(auths, dict) else None
         written = entry.get("auth") if isinstance(entry, dict) else None
         if isinstance(written, str) and written:

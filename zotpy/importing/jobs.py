@@ -23,7 +23,7 @@ from zotpy.registry.registry import Registry
 from zotpy.settings import Settings
 from zotpy.settings.upstream import UpstreamSettings
 from zotpy.upstream import open_upstream
-from zotpy.upstream.credentials_file import read_credentials_file
+from zotpy.upstream.credentials_file import login_at, read_credentials_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def _login(options: Namespace, place: RegistryPlace) -> tuple[str, str]:
                 raise ValueError(msg)
             return options.username, options.password_file.read_text().partition("\n")[0].rstrip("\r")
         if options.credentials_file is not None:
-            login = read_credentials_file(options.credentials_file).get(place.host)
+            login = login_at(read_credentials_file(options.credentials_file), place.host)
             if login is not None:
                 return login.username, login.password
         return from_docker(docker_file(), place.host) or ("", "")

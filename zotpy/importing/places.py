@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from zotpy.upstream.docker_hub import api_url
+
 Kind = Literal["oci", "oci-archive", "zot"]
 _HOST = re.compile(r"(?:(https?)://)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?(?:/(.*))?")
-_ALIASES = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,8 @@ def parse_place(text: str) -> Place:
         msg = f"{text!r} names no host: write HOST[:PORT][/REPOSITORY], or https://{text} if it is one"
         raise ValueError(msg)
     behind = f":{port}" if port else ""
-    return RegistryPlace(
-        f"{scheme or 'https'}://{_ALIASES.get(host, host)}{behind}", f"{host}{behind}", (repository or "").strip("/")
-    )
+    url = api_url(f"{scheme or 'https'}://{host}{behind}")
+    return RegistryPlace(url, f"{host}{behind}", (repository or "").strip("/"))
 
 
 def parse_files(text: str) -> FilesPlace | None:

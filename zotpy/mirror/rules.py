@@ -21,9 +21,8 @@ from zotpy.core.errors import NameInvalid
 from zotpy.core.globs import SIGN, matches
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.settings.mirror import MirroredContent, MirroredRegistry, MirroredTags
+from zotpy.upstream.docker_hub import names_of
 
-DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
-"""The names of Docker Hub. Clients call it by the first, and its address is another."""
 _VERSION = re.compile(r"v?\d+(?:\.\d+){0,2}(?:-[0-9A-Za-z.-]+)?", re.ASCII)
 
 
@@ -72,9 +71,7 @@ def content_of(registry: MirroredRegistry, name: RepositoryName) -> tuple[Mirror
 
 def is_of(registry: MirroredRegistry, namespace: str) -> bool:
     """Say whether a namespace, as containerd's `ns=` names it, is that of a registry: the host of its address."""
-    host = urlsplit(registry.urls[0]).netloc.lower()
-    names = DOCKER_HUB if host in DOCKER_HUB else {host}
-    return namespace.lower() in names
+    return namespace.lower() in names_of(urlsplit(registry.urls[0]).netloc.lower())
 
 
 def there(content: MirroredContent, repo: RepositoryName) -> RepositoryName | None:

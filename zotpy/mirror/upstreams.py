@@ -13,8 +13,16 @@ import trio
 from zotpy.mirror.rules import Origin
 from zotpy.settings.mirror import MirroredRegistry, MirrorSettings
 from zotpy.settings.upstream import UpstreamSettings
-from zotpy.upstream.credentials_file import read_credentials_file
-from zotpy.upstream.errors import NotAtUpstream, NotSigned, UpstreamBroken, UpstreamError, UpstreamUnavailable
+from zotpy.upstream.credentials_file import login_at, read_credentials_file
+from zotpy.upstream.docker_hub import api_url
+from zotpy.upstream.errors import (
+    NotAtUpstream,
+    NotSigned,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamUnavailable,
+)
 from zotpy.upstream.login import Login
 from zotpy.upstream.registry import UpstreamRegistry, open_upstream
 from zotpy.upstream.temporary.opening import LoginServices
@@ -23,6 +31,8 @@ PAUSE_S = 2.0
 """How long an upstream that did not answer is left alone."""
 LONGEST_PAUSE_S = 300.0
 """Even if its Retry-After asks for more."""
+REFUSALS_APART_S = 60.0
+"""How often the log says at most that an upstream refuses something, because clients may ask for anything."""
 T = TypeVar("T")
 log = structlog.get_logger()
 
@@ -39,14 +49,24 @@ class Upstream:
     """With places of its own, too: ranges of blobs do not wait until others were read whole."""
     only_signed: bool = False
     """Whether only signed images are taken from it."""
+    has_login: bool = False
+    """Whether zotpy has a login for it."""
     rests_until: float = field(default=-1.0)
     """Until when it is not asked, on trio's clock."""
+    _silent_until: float = field(default=-1.0)
+    """Until when the log says nothing about refusals."""
 
     def rest(self, error: UpstreamUnavailable) -> None:
         """Leave it alone for a while, as it asks for."""
         pause_s = PAUSE_S if error.retry_after_s is None else error.retry_after_s
         self.rests_until = trio.current_time() + min(max(pause_s, PAUSE_S), LONGEST_PAUSE_S)
         log.warning("upstream_unavailable", upstream=self.url, reason=str(error), pause_s=round(pause_s, 3))
+
+    def note_refusal(self, error: UpstreamRefused) -> None:
+        """Log that it refuses something, since clients only learn that it is not here."""
+        if (now := trio.current_time()) >= self._silent_until:
+            self._silent_until = now + REFUSALS_APART_S
+            log.warning("upstream_refused", upstream=self.url, reason=str(error), has_login=self.has_login)
 
     def check(self) -> None:
         """Raise `UpstreamUnavailable` if it rests."""
@@ -82,7 +102,9 @@ class Upstreams:
                 except NotSigned as error:
                     unsigned = error
                     break
-                except NotAtUpstream:
+                except NotAtUpstream as error:
+                    if isinstance(error, UpstreamRefused):
+                        upstream.note_refusal(error)
                     break  # its mirrors have no more than it has
                 except UpstreamUnavailable as error:
                     if upstream.rests_until <= trio.current_time():
@@ -125,12 +147,13 @@ async def open_upstreams(
         for registry in settings.mirrored if registries is None else registries:
             upstreams = []
             for url in registry.urls:
-                login, service = known.get(urlsplit(url).netloc), registry.login_service
+                login, service = login_at(known, url), registry.login_service
                 credentials = None if service is None else services.credentials(service, url)
                 own = _settings(registry, url, login, longest_manifest_bytes)
                 manifests = await stack.enter_async_context(open_upstream(own, credentials))
                 own_places = manifests.with_own_places(), manifests.with_own_places()
-                upstreams.append(Upstream(url, manifests, *own_places, registry.only_signed))
+                has_login = login is not None or service is not None
+                upstreams.append(Upstream(url, manifests, *own_places, registry.only_signed, has_login))
             opened[registry] = tuple(upstreams)
         yield Upstreams(opened)
 
@@ -150,7 +173,7 @@ def _settings(
     registry: MirroredRegistry, url: str, login: Login | None, longest_manifest_bytes: int
 ) -> UpstreamSettings:
     return UpstreamSettings(
-        url,
+        api_url(url),
         "" if login is None else login.username,
         "" if login is None else login.password,
         tls_verify=registry.tls_verify,

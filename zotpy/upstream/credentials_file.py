@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from zotpy.upstream.docker_hub import names_of
 from zotpy.upstream.login import Login
 
 LONGEST_BYTES = 1024 * 1024
@@ -27,6 +28,15 @@ def read_credentials_file(file: Path) -> Mapping[str, Login]:
         msg = f'{file}: write an object such as {{"registry.example.com": {{"username": "u", "password": "p"}}}}'
         raise ValueError(msg)  # noqa: TRY004 - a fault of the file
     return {_host(name): _login(file, name, login) for name, login in document.items()}
+
+
+def login_at(logins: Mapping[str, Login], url: str) -> Login | None:
+    """Return the login at an address, by the address with its path, as in zot, or by any name of its host."""
+    address = _host(url)
+    for name in (address, *names_of(address.partition("/")[0])):
+        if (login := logins.get(name)) is not None:
+            return login
+    return None
 
 
 def _host(name: str) -> str:

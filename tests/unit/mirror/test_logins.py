@@ -6,10 +6,14 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
+from structlog.testing import capture_logs
 
-from tests.unit.mirror.support import NAME, TAG_HERE, TAG_THERE, give, image, world
+from tests.unit.mirror.support import LOCAL, NAME, TAG_HERE, TAG_THERE, give, image, world
 from tests.unit.s3.scripted import Reply
 from tests.unit.upstream.upstreams import running
+from zotpy.mirror.upstreams import open_upstreams
+from zotpy.settings import MirroredRegistry, MirrorSettings
 from zotpy.settings.temporary_logins import OAuth2Settings
 from zotpy.upstream.temporary.google import GoogleService
 from zotpy.upstream.temporary.opening import LoginServices
@@ -63,6 +67,36 @@ def test_a_service_is_asked_once_for_all_upstreams() -> None:
     assert services.credentials("gcp", "https://a") is services.credentials("gcp", "https://b")
     with pytest.raises(ValueError, match="is not an address of ECR"):
         services.credentials("ecr", "https://public.ecr.aws")
+
+
+async def test_the_log_says_why_an_upstream_refuses_once_a_minute() -> None:
+    """Clients only learn that the image is not here, so the operator must read it. Absence makes no line."""
+    async with world() as (upstream, replica):
+        refusal = Reply(401, b'{"errors": [{"code": "UNAUTHORIZED", "message": "the password is wrong"}]}')
+        refused = [f"/v2/{NAME}{number}/manifests/v1" for number in range(3)]
+        upstream.scripts |= {path: [refusal] for path in refused}
+        (place,) = next(iter(replica.mirror.upstreams.by_registry.values()))
+        with capture_logs() as logs:
+            for path in (TAG_THERE, *refused[:2]):
+                assert (await replica.client.get(path.replace(NAME, LOCAL))).status_code == 404
+            (line,) = [each for each in logs if each["event"] == "upstream_refused"]
+            place._silent_until = -1.0
+            assert (await replica.client.get(refused[2].replace(NAME, LOCAL))).status_code == 404
+        assert len([each for each in logs if each["event"] == "upstream_refused"]) == 2
+        assert (line["upstream"], line["has_login"]) == (upstream.url, False)
+        assert "status 401: UNAUTHORIZED the password is wrong" in line["reason"]
+
+
+@pytest.mark.parametrize("url", ["https://docker.io/library", "https://index.docker.io/library/"])
+def test_docker_hub_is_asked_where_it_answers(url: str) -> None:
+    """An example of zot's names `https://docker.io/library`, where no registry answers."""
+    registry = MirroredRegistry((url.rstrip("/"),), on_demand=True)
+
+    async def opened() -> str:
+        async with open_upstreams(MirrorSettings(registries=(registry,)), 1024) as upstreams:
+            return upstreams.by_registry[registry][0].manifests._host.settings.url
+
+    assert trio.run(opened) == "https://registry-1.docker.io/library"
 
 
 def test_tokens_of_google_come_from_google() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from zotpy.upstream.credentials_file import LONGEST_BYTES, read_credentials_file
+from zotpy.upstream.credentials_file import LONGEST_BYTES, login_at, read_credentials_file
 from zotpy.upstream.login import Login
 
 if TYPE_CHECKING:
@@ -44,3 +44,19 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, content: str | None, problem
         read_credentials_file(file)
     assert str(file) in str(raised.value)
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("named", ["docker.io", "index.docker.io", "registry-1.docker.io"])
+@pytest.mark.parametrize("url", ["https://docker.io/library", "https://registry-1.docker.io", "index.docker.io"])
+def test_a_login_at_docker_hub_is_found_by_any_of_its_names(named: str, url: str) -> None:
+    """Otherwise zotpy would ask without a login, and nobody would notice before the limit of anonymous pulls."""
+    login = Login("alice", "x")
+    assert login_at({named: login, "quay.io": Login("bob", "y")}, url) == login
+
+
+def test_a_login_may_be_for_a_path() -> None:
+    """As in zot, whose file names the address as it stands in `urls`. A login of the whole host counts after it."""
+    path, host = Login("path", "x"), Login("host", "y")
+    assert login_at({"a.example/team": path, "a.example": host}, "https://a.example/team/") == path
+    assert login_at({"a.example": host}, "https://a.example/team") == host
+    assert login_at({"a.example/team": path}, "https://a.example/other") is None
