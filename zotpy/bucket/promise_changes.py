@@ -18,7 +18,7 @@ If somebody deletes `meta/layout`, replicas promise nothing from their next look
 
 import structlog
 
-from zotpy.bucket.layout import WRITTEN, Layout, read_layout
+from zotpy.bucket.layout import WRITTEN, Layout, check_layout, read_layout
 from zotpy.bucket.promise import Promise, boot_s
 from zotpy.core import keys
 from zotpy.core.errors import TryAgain
@@ -58,10 +58,12 @@ async def agree(store: Store, promise: Promise, life_s: float, deadline_s: float
         began_s = boot_s()
         found = await _read(store)
         header = _changed(found, life_s, deadline_s) if found is not None else await _first(store, life_s)
-        if header is None:
-            if found is not None:
-                note(promise, found, began_s, deadline_s)
+        if header is None and found is not None:
+            note(promise, found, began_s, deadline_s)
             return
+        if header is None:
+            await check_layout(store)  # ours, or one that another replica has just written: it may promise something
+            continue
         try:
             etag = None if found is None else found.etag
             await store.put(keys.LAYOUT, frame(header), if_none_match=etag is None, if_match=etag)
@@ -81,7 +83,7 @@ async def _read(store: Store) -> Layout | None:
 
 
 async def _first(store: Store, life_s: float) -> dict[str, object] | None:
-    """Return what to write where no layout exists; `None`: nothing, `check_layout` does that."""
+    """Return what to write where no layout exists; `None`: what `check_layout` does."""
     if not life_s:
         return None
     is_empty = not any([(await store.list(prefix, limit=1)).objects for prefix in (keys.ENTRIES, keys.LEASES)])

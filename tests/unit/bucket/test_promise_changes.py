@@ -19,7 +19,9 @@ from zotpy.bucket.promise import Promise
 from zotpy.bucket.promise_changes import KNOWN_S, SETTLED_S, agree, note
 from zotpy.core import keys
 from zotpy.core.framing import frame, unframe
+from zotpy.store.interface import Fetched, KeyMissing
 from zotpy.store.memory_store import MemoryStore
+from zotpy.store.wrapper import StoreWrapper
 
 if TYPE_CHECKING:
     from zotpy.store.interface import Store
@@ -78,6 +80,23 @@ async def test_a_bucket_without_records_promises_at_once(clock: Clock) -> None:
     for promise in (first, second):
         assert (promise.life_s, promise.wait_s, promise.holds()) == (2.0, 2.0, True)
     assert header_of(store)["least"] == 2
+
+
+async def test_two_first_replicas_of_a_bucket_agree(clock: Clock) -> None:
+    """One that promises nothing waits with its DELETEs for the other one from its start, and not from its next look."""
+    memory = MemoryStore(clock)
+
+    class Overtaken(StoreWrapper):
+        """The store of a replica that finds no layout, just before another replica writes it."""
+
+        async def get(self, key: str, *, most_bytes: int | None = None) -> Fetched:
+            try:
+                return await super().get(key, most_bytes=most_bytes)
+            except KeyMissing:
+                await agree(memory, Promise(), 2.0, DEADLINE_S)
+                raise
+
+    assert (await started(Overtaken(memory), 0.0)).wait_s == 2
 
 
 async def test_a_bucket_in_use_promises_when_all_replicas_know(clock: Clock) -> None:
