@@ -2,7 +2,8 @@
 
 It runs in a task of the process, so the client that asked first may leave. The bytes go through the pipeline of pushes:
 they are hashed once and sent as parts, and the blob exists only if they have its digest. The last byte is handed to a
-reader only once they are known to have it, so no client ends well with wrong bytes. No reader waits for the store.
+reader only once they are known to have it, so no client ends well with wrong bytes of the copy. No reader waits for
+the store.
 
 A reader takes bytes from a window of the last ones. The copy goes at the pace of its fastest reader, as long as that is
 a good one, because a reader behind the window has to wait: parts of an unfinished multipart cannot be read. Such a

@@ -86,9 +86,10 @@ class Upstreams:
 
     by_registry: Mapping[MirroredRegistry, tuple[Upstream, ...]]
 
-    async def first(self, origins: Iterable[Origin], ask: Ask[T]) -> T:
+    async def first(self, origins: Iterable[Origin], ask: Ask[T], *, is_needed: bool = True) -> T:
         """Return the first answer: the origins in order, and of each its addresses in order.
 
+        An address that does not answer is left alone for a while, unless what is asked for is not needed.
         Raises `NotAtUpstream` if all say that it does not exist, `NotSigned` if one has it without a signature;
         otherwise the error of one that might have it.
         """
@@ -107,7 +108,7 @@ class Upstreams:
                         upstream.note_refusal(error)
                     break  # its mirrors have no more than it has
                 except UpstreamUnavailable as error:
-                    if upstream.rests_until <= trio.current_time():
+                    if is_needed and upstream.rests_until <= trio.current_time():
                         upstream.rest(error)
                     failed = error
                 except UpstreamBroken as error:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 import trio
+from structlog.testing import capture_logs
 
-from tests.unit.mirror.support import HERE, LAYER, LAYER_DIGEST, LAYER_PATH, LOCAL, world
+from tests.unit.mirror.support import HERE, LAYER, LAYER_DIGEST, LAYER_PATH, LOCAL, TAG_HERE, give, image, world
 from tests.unit.registry.support import until
 from tests.unit.s3.scripted import Drop, Reply
 from zotpy.core.digests import Digest
@@ -117,6 +118,24 @@ async def test_without_ranges_a_reader_waits_for_the_copy(refusal: Reply | Drop)
         await until(lambda: bool(found))
         assert found == [LAYER[START : START + 1000]]
         assert len(upstream.asked) == 2
+
+
+async def test_a_range_that_the_upstream_refuses_does_not_keep_others_from_it() -> None:
+    """Some upstreams let few requests run at once, and say so. Whatever else is asked for is not held up by that."""
+    gate, found = trio.Event(), list[bytes]()
+
+    def answer(seen: Seen) -> Reply:
+        return answered(seen, gate) if "range" not in seen.headers else Reply(429, headers={"Retry-After": "60"})
+
+    async with world() as (upstream, replica), trio.open_nursery() as nursery:
+        content = image()
+        give(upstream, content)
+        upstream.scripts[LAYER_PATH] = [answer]
+        with capture_logs() as logs:
+            nursery.start_soon(get, replica, f"bytes={START}-{START + 999}", found)
+            await until(lambda: any(each["event"] == "range_waits_for_copy" for each in logs))
+        assert (await replica.client.get(TAG_HERE)).content == content
+        gate.set()
 
 
 async def test_a_range_that_gets_no_place_at_the_upstream_waits_for_the_copy() -> None:
