@@ -1,5 +1,6 @@
 """Listening for clients with hypercorn: on an address or an inherited socket, until told to stop, then the drain."""
 
+import errno
 import resource
 import signal
 import socket
@@ -27,6 +28,11 @@ DRAIN_SLACK_S = 5.0
 CLOSE_S = 3.0
 """How long connections may take to close once no request is under way."""
 POLL_S = 0.1
+_REMEDIES = {
+    errno.EADDRINUSE: ". Stop the program that uses it, or set another http.port",
+    errno.EADDRNOTAVAIL: ". This machine does not have that address: set another http.address, or 0.0.0.0 for all",
+    errno.EACCES: ". Only root may use ports below 1024: set another http.port",
+}
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger()
@@ -177,4 +183,6 @@ def _config(settings: HttpSettings) -> ServerConfig:
 
 
 def _cannot_listen(settings: HttpSettings, error: OSError) -> StartupError:
-    return StartupError(f"cannot listen on {settings.address}:{settings.port}: {error.strerror or error}")
+    """Say why, and what to do about it."""
+    remedy = _REMEDIES.get(error.errno or 0, "")
+    return StartupError(f"cannot listen on {settings.address}:{settings.port}: {error.strerror or error}{remedy}")

@@ -207,7 +207,8 @@ def test_a_port_in_use_is_told_once(bucket: Bucket, prefix: str, tmp_path: Path)
     registry = Supervised(tmp_path, bucket, prefix)
     with socket.create_server(("127.0.0.1", registry.port)):
         ran = start_in_vain(registry)
-    assert ran == f"zotpy: cannot listen on 127.0.0.1:{registry.port}: Address already in use\n"
+    why = f"zotpy: cannot listen on 127.0.0.1:{registry.port}: Address already in use."
+    assert ran == f"{why} Stop the program that uses it, or set another http.port\n"
 
 
 def test_a_worker_that_cannot_start_is_told_once(bucket: Bucket, prefix: str, tmp_path: Path) -> None:

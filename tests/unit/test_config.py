@@ -405,6 +405,32 @@ def test_hints_are_never_far_fetched(load: Load, name: str, meant: str | None) -
     assert problem.partition("there is no such setting")[2] == ("" if meant is None else f"; did you mean {meant}?")
 
 
+@pytest.mark.parametrize(
+    ("cache", "expected"),
+    [
+        ({"directory": "/c", "size": "1GiB"}, ()),
+        ({"memory": "1GiB"}, ()),
+        ({"directory": "/c", "memory": 0}, ()),
+        ({"directory": "/c", "memory": "1GiB"}, ("cache.memory has no effect: the cache is in cache.directory",)),
+        (
+            {"size": "1GiB"},
+            ("cache.size has no effect: name a directory in cache.directory, or set cache.memory instead",),
+        ),
+    ],
+)
+def test_settings_of_the_cache_that_do_nothing_are_named(
+    load: Load, cache: dict[str, object], expected: tuple[str, ...]
+) -> None:
+    """There is one cache, on a disk or in memory, and each has a size of its own."""
+    assert load({"cache": cache}).warnings == expected
+
+
+def test_a_directory_is_no_file(load: Load, tmp_path: Path) -> None:
+    """The sentence does not deny that something is there."""
+    (problem,) = problems_of(load, {"http": {"auth": {"htpasswd": {"path": str(tmp_path)}}}})
+    assert problem == f"http.auth.htpasswd.path: {tmp_path} is a directory: name a file"
+
+
 LAUGHS = "\n".join(["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))])
 MERGED = "\n".join(["a0: &a0 {k: 1}", *(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 60))])
 

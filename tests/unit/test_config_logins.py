@@ -85,7 +85,7 @@ def test_starttls_begins_in_the_clear(tmp_path: Path) -> None:
     """With TLS from the first byte it means nothing, and zot ignores it."""
     ldap = {**LDAP, "startTLS": True}
     (problem,) = problems(tmp_path, {"auth": {"ldap": ldap}})
-    assert problem.startswith("http.auth.ldap.startTLS: TLS begins at once here")
+    assert problem.startswith("http.auth.ldap.startTLS: without insecure, TLS begins at the first byte")
     assert load(tmp_path, {"auth": {"ldap": {**ldap, "insecure": True, "skipVerify": False}}}).warnings == ()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +14,7 @@ from tests.unit.registry.support import until
 from tests.unit.web.serving import UPLOADS, digest_of
 from zotpy.bucket.health import Health
 from zotpy.core.units import MIB
-from zotpy.listening import bind, listen
+from zotpy.listening import _cannot_listen, bind, listen
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
 from zotpy.settings import HttpSettings, Settings
@@ -142,3 +144,19 @@ async def test_workers_listen_on_one_socket(nursery: trio.Nursery) -> None:
             await stream.send_all(b"GET /livez HTTP/1.1\r\nHost: z\r\n\r\n")
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
         second.stop.set()
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EADDRINUSE, "in use. Stop the program that uses it, or set another http.port"),
+        (errno.EADDRNOTAVAIL, "This machine does not have that address"),
+        (errno.EACCES, "Only root may use ports below 1024"),
+        (errno.ENETDOWN, "Network is down"),
+    ],
+)
+def test_an_address_that_cannot_be_used_comes_with_a_remedy(number: int, remedy: str) -> None:
+    """One line says what the system said, and what to do."""
+    said = str(_cannot_listen(SETTINGS, OSError(number, os.strerror(number))))
+    assert said.startswith(f"cannot listen on 127.0.0.1:0: {os.strerror(number)}")
+    assert remedy in said

@@ -109,7 +109,7 @@ async def _collect(settings: "Settings", tell: Callable[[Any], None], *, dry_run
 def _told(summary: "Summary", settings: "Settings") -> str:
     """Say in a few lines what was done."""
     from zotpy.commands.shared import size  # noqa: PLC0415
-    from zotpy.config.building import raised  # noqa: PLC0415
+    from zotpy.config.remarks import raised  # noqa: PLC0415
 
     would = "would be deleted" if summary.dry_run else "deleted"
     looked_at = f"{summary.repositories} repositories, {summary.leases} leases, {summary.data_objects} data objects"

@@ -39,7 +39,7 @@ def broken_logins(values: Values) -> Iterator[tuple[tuple[str, ...], str]]:
             if field not in ldap:
                 yield (f"{_LDAP}.{name}",), "it is missing: write it, or remove http.auth.ldap"
         if ldap.get("start_tls") and not ldap.get("insecure"):
-            problem = "TLS begins at once here: set insecure to true if it shall begin with StartTLS, or remove this"
+            problem = "without insecure, TLS begins at the first byte: set insecure: true for StartTLS, or remove this"
             yield (f"{_LDAP}.startTLS", f"{_LDAP}.insecure"), problem
     yield from _broken_bearer(values)
     http, mtls = values.get("http", {}), values.get("mtls", {})

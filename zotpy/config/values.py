@@ -40,7 +40,7 @@ def read_file(value: object) -> Path:
     """Read the path of a file that exists."""
     path = read_path(value)
     if not path.is_file():
-        msg = f"the file {path} does not exist"
+        msg = f"{path} is a directory: name a file" if path.is_dir() else f"the file {path} does not exist"
         raise ValueError(msg)
     return path
 
