@@ -93,8 +93,10 @@ class AwsChain:
         self,
         make_session: Callable[[], Any] = _botocore_session,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        remedy: str = "set accesskey and secretkey, or a source of the AWS chain",
     ) -> None:
-        """Ask botocore's sessions. The first one is loaded at the first call."""
+        """Ask botocore's sessions. The first one is loaded at the first call. `remedy` says what to do without keys."""
+        self._remedy = remedy
         self._make_session = make_session
         self._source: Any | None = None
         self._keys: Keys | None = None
@@ -164,7 +166,7 @@ class AwsChain:
         """Ask botocore, in a thread. It renews keys by itself when they are about to expire."""
         source = self._source or self._make_session().get_credentials()
         if source is None:
-            msg = "zotpy found no keys: set accesskey and secretkey, or a source of the AWS chain"
+            msg = f"zotpy found no keys: {self._remedy}"
             raise LookupError(msg)
         self._source = source
         frozen = source.get_frozen_credentials()

@@ -32,6 +32,8 @@ class Request:
     """The repository whose content it is, as the upstream names it; empty: it belongs to none."""
     headers: Mapping[str, str] = field(default_factory=dict)
     method: str = "GET"
+    shows_login: bool = False
+    """Whether the login is sent before the upstream asks for it: the answer depends on who asks."""
 
     @property
     def scope(self) -> str:
@@ -106,7 +108,7 @@ class UpstreamHost:
         Raises `UpstreamError`.
         """
         follow = partial(self._sender.follow, request.method, request.target, request.headers)
-        sent = await self._logins.header(request.repo)
+        sent = await self._logins.header(request.repo, is_asked=not request.shows_login)
         answer, is_own = await follow(sent)
         if answer.status_code == HTTPStatus.UNAUTHORIZED and is_own:
             refused = await self._refusal(answer)

@@ -5,6 +5,7 @@ A caller may stop iterating anywhere, so this module has no async generators.
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Self
 
@@ -44,7 +45,7 @@ class Pages:
         answer, content = await self._host.read(request, LONGEST_PAGE_BYTES)
         self._read += 1
         target = next_page(request.target, answer.headers.get_list("link"))
-        self._request = None if target is None else Request(target, request.repo, request.headers)
+        self._request = None if target is None else replace(request, target=target)
         return media_type_of(answer.headers.get("content-type")), content
 
 

@@ -1,7 +1,9 @@
 """Logging in to an upstream: Basic, or Bearer with tokens of its token service (distribution's token specification).
 
-A client sends no login before the upstream has asked for it. Each repository has a token of its own, because a token is
-good for one scope. A token is used until shortly before its end, or until the upstream refuses it.
+A client sends no login before the upstream has asked for it. The list of repositories is an exception: registries such
+as zot also answer callers without a login, with a list of the public repositories alone. Each repository has a token of
+its own, because a token is good for one scope. A token is used until shortly before its end, or until the upstream
+refuses it.
 """
 
 import base64
@@ -79,8 +81,11 @@ class Logins:
         self._wants_basic = False
         self._lock = trio.Lock()
 
-    async def header(self, repo: str) -> str | None:
-        """Return what to send with the first request. `repo` is empty for requests that belong to no repository."""
+    async def header(self, repo: str, *, is_asked: bool = True) -> str | None:
+        """Return what to send with the first request. `repo` is empty for requests that belong to no repository.
+
+        If the upstream `is_asked` first, it gets a name and a password only after it has asked for them.
+        """
         known = self._known.get(repo)
         if known is not None and trio.current_time() < known.good_until:
             self._known.move_to_end(repo)
@@ -88,7 +93,7 @@ class Logins:
         login = await self._credentials()
         if login.token:
             return f"Bearer {login.token}"
-        return login.basic if self._wants_basic else None
+        return login.basic if self._wants_basic or not is_asked else None
 
     async def answer(self, repo: str, scope: str, challenges: Sequence[Challenge], sent: str | None) -> str | None:
         """Return what to send after a refusal; `None`: there is nothing else to try.

@@ -98,7 +98,7 @@ class UpstreamRegistry:
 
     def repositories(self) -> AsyncIterator[str]:
         """Iterate over the names of all repositories, without the prefix. Raises `NotAtUpstream`."""
-        first = Request(f"/v2/_catalog?n={PAGE_NAMES}")
+        first = Request(f"/v2/_catalog?n={PAGE_NAMES}", shows_login=True)
         return Names(self._host, first, "repositories", self._without_prefix)
 
     def _without_prefix(self, name: str) -> str | None:

@@ -220,3 +220,52 @@ async def test_redirections_in_a_circle_end() -> None:
         with pytest.raises(UpstreamBroken, match="more than 5 times"):
             await read(client)
     assert len(upstream.seen) == 6
+
+
+CATALOG = "/v2/_catalog"
+PUBLIC, ALL = ([b'{"repositories":["public"]}'], [b'{"repositories":["private"]}', b'{"repositories":["public"]}'])
+
+
+def listing(pages: list[bytes]) -> list[Reply]:
+    """Answer with the pages of a list, of which each but the last leads on."""
+    link = {"Link": f'<{CATALOG}?n=1&last=x>; rel="next"'}
+    return [Reply(200, page, link if number < len(pages) else {}) for number, page in enumerate(pages, 1)]
+
+
+async def test_the_list_of_repositories_is_that_of_the_login() -> None:
+    """A zot with an anonymousPolicy does not ask for a login: it answers with the public repositories alone."""
+
+    def answer(seen: Seen) -> Reply:
+        knows = seen.headers.get("authorization") == BASIC
+        return listing(ALL)[1 if "last=" in seen.target else 0] if knows else listing(PUBLIC)[0]
+
+    async with running() as upstream:
+        upstream.scripts[CATALOG] = [answer]
+        async with upstream.client(**ALICE) as client:
+            assert [name async for name in client.repositories()] == ["private", "public"]
+        async with upstream.client() as client:
+            assert [name async for name in client.repositories()] == ["public"]
+
+
+async def test_a_list_with_a_token_is_asked_for_twice() -> None:
+    """A registry that takes only tokens refuses the password, and says where tokens are."""
+    async with running() as upstream, upstream.client(**ALICE) as client:
+        realm = f'Bearer realm="{upstream.url}/token",service="there"'
+
+        def answer(seen: Seen) -> Reply:
+            knows = seen.headers.get("authorization") == "Bearer given"
+            return listing(PUBLIC)[0] if knows else Reply(401, headers={"WWW-Authenticate": realm})
+
+        upstream.scripts[CATALOG] = [answer]
+        upstream.scripts["/token"] = [Reply(200, b'{"token": "given"}')]
+        assert [name async for name in client.repositories()] == ["public"]
+        (asked,) = [seen for seen in upstream.seen if seen.target.startswith("/token")]
+        assert "scope=registry%3Acatalog%3A%2A" in asked.target
+
+
+async def test_a_wrong_password_lists_nothing() -> None:
+    """The caller learns of it, and not that there are few repositories."""
+    async with running() as upstream, upstream.client(**ALICE) as client:
+        upstream.scripts[CATALOG] = [Reply(401, headers={"WWW-Authenticate": 'Basic realm="there"'})]
+        with pytest.raises(UpstreamRefused, match="status 401"):
+            assert [name async for name in client.repositories()] == []

@@ -33,7 +33,7 @@ class LoginServices:
 
     @cached_property
     def _aws(self) -> AwsChain:
-        return AwsChain()
+        return AwsChain(remedy="set up a source of the AWS chain. The keys of the bucket are not used here")
 
     def _once(self, key: object, make: Callable[[], Remembered]) -> Remembered:
         if key not in self._opened:
