@@ -35,11 +35,13 @@ def hub(tmp_path: Path) -> Iterator[Distribution]:
 
 @pytest.fixture
 def mirror(hub: Distribution, bucket: Bucket, prefix: str, tmp_path: Path) -> Iterator[Replica]:
-    """Return a replica that mirrors it under the names that the images have there."""
+    """Return a replica that mirrors it below `docker.io`, and for docker under the names that the images have there."""
     directory = tmp_path / "mirror"
     directory.mkdir()
     replica = Replica(0, bucket, prefix, directory)
-    replica.configure(mirrored(hub.url, content=[{"prefix": "**"}]))
+    replica.configure(
+        mirrored(hub.url, content=[{"prefix": "**", "destination": "/docker.io"}, {"prefix": "library/*"}])
+    )
     replica.process.start(lambda: is_ready(replica.url))
     try:
         yield replica
@@ -60,17 +62,20 @@ def docker(mirror: Replica) -> Iterator[Docker]:
 
 
 def test_docker_pulls_by_way_of_the_mirror(
-    docker: Docker, hub: Distribution, crane: Client, small: Layout, tmp_path: Path
+    docker: Docker, hub: Distribution, mirror: Replica, crane: Client, small: Layout, tmp_path: Path
 ) -> None:
     """The image has its own name, the upstream sends each blob once, and the next pull works without the upstream."""
     crane("push", small.path, f"{hub.address}/library/app:v1")
+    crane("push", small.path, f"{hub.address}/library/other:v1")
     client = docker.client(tmp_path / "home")
     client("pull", "app:v1")
     identity = client("image", "inspect", "--format", "{{.Id}}", "app:v1")
     assert identity in crane("manifest", f"{hub.address}/library/app:v1")
+    whole = f"{mirror.url.removeprefix('http://')}/docker.io/library/other:v1"
+    client("pull", whole)
     fetched = hub.gets()
     assert len(fetched) == len(set(fetched)) == 2
     hub.process.kill()
-    client("image", "rm", "--force", "app:v1")
+    client("image", "rm", "--force", "app:v1", whole)
     client("pull", "app:v1")
     assert client("image", "inspect", "--format", "{{.Id}}", "app:v1") == identity
