@@ -9,7 +9,15 @@ import structlog
 import trio
 
 from zotpy.core.digests import Digest
-from zotpy.core.errors import BlobUnknown, DigestInvalid, SizeInvalid, TryAgain
+from zotpy.core.errors import (
+    BlobUnknown,
+    ChunkOutOfOrder,
+    DigestInvalid,
+    SizeInvalid,
+    TryAgain,
+    UploadInvalid,
+    UploadUnknown,
+)
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
 from zotpy.core.record_values import INLINE_LIMIT_BYTES, BlobValue
@@ -127,6 +135,8 @@ class MirroredBlobs:
             return unanswered(UpstreamBroken(error.message))
         if isinstance(error, UpstreamError):
             return unanswered(error)
+        if isinstance(error, ChunkOutOfOrder | UploadInvalid | UploadUnknown):
+            return TryAgain("another replica copies the same blob: try again")
         if isinstance(error, trio.TooSlowError):
             return TryAgain("the upstream of this repository is too slow: try again")
         return error

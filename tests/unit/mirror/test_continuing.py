@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import httpx
 import pytest
 import trio
 
-from tests.unit.mirror.support import HERE, LAYER, LAYER_PATH, mirrored, mirroring
+from tests.unit.mirror.support import HERE, LAYER, LAYER_DIGEST, LAYER_PATH, LOCAL, mirrored, mirroring
 from tests.unit.registry.support import Clock, until
 from tests.unit.s3.scripted import Reply
 from tests.unit.upstream.upstreams import Upstream
+from tests.unit.web.serving import SETTINGS
+from zotpy.collector import Collector, CollectorSettings
+from zotpy.core.errors import TryAgain
+from zotpy.core.names import RepositoryName
 from zotpy.core.units import MIB
 from zotpy.core.upload_state import UploadState
+from zotpy.mirror.continuing import left_behind
 from zotpy.mirror.turns import SILENT_S
 from zotpy.store.interface import StoreError
 from zotpy.store.memory_store import MemoryStore
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
 
     from tests.unit.mirror.support import MirrorReplica
     from tests.unit.s3.scripted import Seen
+    from zotpy.registry.pushing.sessions import Session
 
 SAVED = 2 * MIB
 """How much the replica has saved when it is killed."""
@@ -39,7 +46,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Mortal(StoreWrapper):
-    """The store of a replica, whose calls never come back once it is killed."""
+    """The store of a replica, whose calls never come back once it is killed, unless it was only suspended."""
 
     def __init__(self, memory: MemoryStore) -> None:
         """Begin alive."""
@@ -48,11 +55,12 @@ class Mortal(StoreWrapper):
         self.over = trio.Event()
 
     async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
-        """Wait for the end of the test if it is killed."""
+        """Wait for the end of the test if it is killed, or until it wakes."""
         if self.is_killed:
             await self.over.wait()
-            msg = "this replica was killed"
-            raise StoreError(msg)
+            if self.is_killed:
+                msg = "this replica was killed"
+                raise StoreError(msg)
         return await super().call(operation, key, run)
 
 
@@ -75,9 +83,20 @@ def answered(seen: Seen) -> Reply:
 class Scene:
     """What is left when a replica was killed: the bucket, the upstream, and another replica."""
 
+    clock: Clock
     memory: MemoryStore
     upstream: Upstream
     other: MirrorReplica
+    first: MirrorReplica
+    mortal: Mortal
+    rest: trio.Event
+    """Lets the upstream send the rest of its first answer."""
+
+    def wake(self) -> None:
+        """Let the first replica go on: it was suspended."""
+        self.mortal.is_killed = False
+        self.mortal.over.set()
+        self.rest.set()
 
     def ranges(self) -> list[str | None]:
         """Return what the upstream was asked for after the first request."""
@@ -85,15 +104,15 @@ class Scene:
 
 
 @asynccontextmanager
-async def killed() -> AsyncIterator[Scene]:
-    """Kill a replica when it has saved 2 of 3 MiB, and let the others find out."""
+async def killed(sent: bytes = LAYER) -> AsyncIterator[Scene]:
+    """Kill a replica when it has saved 2 of 3 MiB, and let the others find out. `sent` is what it is sent."""
     clock = Clock()
     memory = MemoryStore(clock)
     mortal, upstream, never = Mortal(memory), Upstream(), trio.Event()
     async with trio.open_nursery() as nursery:
         await upstream.server.start(nursery)
         registries = [mirrored(upstream.url)]
-        upstream.scripts[LAYER_PATH] = [Reply(200, LAYER, gate=never, gate_at=SAVED + MIB // 2), answered]
+        upstream.scripts[LAYER_PATH] = [Reply(200, sent, gate=never, gate_at=SAVED + MIB // 2), answered]
         upstream.scripts[LAYER_PATH.replace("/app/", "/other/")] = [answered]
         async with (
             mirroring(nursery, registries, memory, mortal) as first,
@@ -104,7 +123,7 @@ async def killed() -> AsyncIterator[Scene]:
                 await until(lambda: list(states(memory).values()) == [SAVED])
             mortal.is_killed = True
             clock.advance(SILENT_S + 1)
-            yield Scene(memory, upstream, other)
+            yield Scene(clock, memory, upstream, other, first, mortal, never)
             mortal.over.set()
         nursery.cancel_scope.cancel()
 
@@ -152,3 +171,72 @@ async def test_an_upstream_that_has_no_more_of_it_lets_the_next_copy_begin_anew(
         assert (await scene.other.client.get(HERE)).status_code == 429
         assert (await scene.other.client.get(HERE)).content == LAYER
         assert scene.ranges() == [f"bytes={SAVED}-", None]
+
+
+async def test_a_replica_that_was_only_suspended_finds_what_the_other_one_has_copied() -> None:
+    """Both send the same parts to one multipart. There is one blob, and nothing is left of the copies."""
+    async with killed() as scene:
+        assert (await scene.other.client.get(HERE)).content == LAYER
+        scene.wake()
+        assert (await scene.first.client.get(HERE)).content == LAYER
+        await until(lambda: not scene.first.mirror.blobs.under_way and not scene.other.mirror.blobs.under_way)
+        assert len([key for key in scene.memory.objects if key.startswith("data/")]) == 1
+        assert not states(scene.memory)
+        assert not scene.memory.multiparts
+
+
+async def test_what_began_with_other_bytes_ends_with_an_error_and_the_next_copy_begins_anew() -> None:
+    """An upstream sent other bytes to the killed replica: the digest of all bytes tells."""
+    async with killed(bytes([1]) + LAYER[1:]) as scene:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await scene.other.client.get(HERE)
+        await until(lambda: not scene.other.mirror.blobs.under_way)
+        assert not states(scene.memory)
+        assert not scene.memory.multiparts
+        assert (await scene.other.client.get(HERE)).content == LAYER
+        assert scene.ranges()[-1] is None
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_an_upload_that_another_replica_moved_on_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, *, ends: bool
+) -> None:
+    """It was saved, or it ended, between two looks: a push that needs the blob is asked to try again, and gets it."""
+
+    async def found(*arguments: Any) -> Session | None:
+        begun = await left_behind(*arguments)
+        assert begun is not None
+        if ends:
+            del scene.memory.objects[begun.key]
+            return begun
+        return begun.at(SAVED - MIB)
+
+    async with killed() as scene:
+        monkeypatch.setattr("zotpy.mirror.fetching.left_behind", found)
+        mirror, needed = scene.other.mirror, (RepositoryName(LOCAL), [LAYER_DIGEST])
+        with pytest.raises(TryAgain):
+            await mirror.bring(*needed)
+        assert await mirror.bring(*needed)
+
+
+async def test_a_collection_keeps_the_multipart_with_which_another_replica_goes_on() -> None:
+    """The multipart is older than uploads may rest, and its state is not: it is read before a multipart is aborted."""
+    async with killed() as scene:
+        multipart_id, (state_key,) = next(iter(scene.memory.multiparts)), states(scene.memory)
+        gc = SETTINGS.gc
+        scene.clock.advance(gc.upload_ttl_s)
+        scene.memory.objects[state_key].last_modified = scene.memory.now()
+        await Collector(scene.memory, CollectorSettings(gc)).run()
+        assert set(scene.memory.multiparts) == {multipart_id}
+        assert (await scene.other.client.get(HERE, headers={"Range": f"bytes={SAVED}-"})).content == LAYER[SAVED:]
+        assert scene.ranges() == [f"bytes={SAVED}-"]
+
+
+async def test_a_copy_that_rested_for_too_long_begins_anew() -> None:
+    """A collection has ended the upload. The note names nothing any more."""
+    async with killed() as scene:
+        scene.clock.advance(SETTINGS.gc.upload_ttl_s)
+        await Collector(scene.memory, CollectorSettings(SETTINGS.gc)).run()
+        assert not scene.memory.multiparts
+        assert (await scene.other.client.get(HERE)).content == LAYER
+        assert scene.ranges() == [None]

@@ -142,6 +142,11 @@ class Finishing:
 
 
 async def _save(saved: SavedState, state: UploadState) -> None:
-    """Save a state in the middle of the last chunk, unless another request has gone on from an earlier one."""
-    with suppress(ConditionFailed):
+    """Save a state in the middle of the last chunk, unless another request has gone on from an earlier one.
+
+    That request sends the same parts to the same multipart, so this one must not drop it if it fails later.
+    """
+    try:
         await saved.save(state)
+    except ConditionFailed:
+        saved.in_doubt = True

@@ -30,7 +30,7 @@ class SavedState:
     """The store's time when it was read."""
     read_at: float = field(default_factory=lambda: local_s(), init=False)  # noqa: PLW0108 - found when it is called
     in_doubt: bool = field(default=False, init=False)
-    """A write failed, but may have happened all the same."""
+    """A write failed, but may have happened all the same; or another request has gone on with this upload."""
 
     def is_kept_for(self, age_s: float) -> bool:
         """Say whether what the state keeps (see `kept`) was written less than `age_s` seconds ago."""
