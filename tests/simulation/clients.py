@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from tests.simulation.contents import BLOBS, MANIFESTS, REPOS, TAGS
+from tests.simulation.filling import DrawnUpstream, fetch
 from tests.simulation.history import Operation
 from zotpy.bucket.deletions import every_tag
 from zotpy.core.conditions import Condition
@@ -22,6 +23,7 @@ from zotpy.core.errors import (
 from zotpy.core.ranges import Span
 from zotpy.registry.pushing.manifest_push import TagLimits
 from zotpy.store.interface import StoreError
+from zotpy.upstream.errors import UpstreamError
 
 if TYPE_CHECKING:
     import random
@@ -37,8 +39,8 @@ if TYPE_CHECKING:
     from zotpy.registry.pushing.sessions import Session
     from zotpy.registry.registry import Registry
 
-FAILED = (RegistryError, StoreError, trio.TooSlowError)
-"""What `zotpy.web.errors` asks the client to try again after."""
+FAILED = (RegistryError, StoreError, UpstreamError, trio.TooSlowError)
+"""What `zotpy.web.errors` and the mirror ask the client to try again after."""
 READS = ("pull", "see blob")
 NOT_FOUND = (BlobUnknown, ManifestBlobUnknown, ManifestUnknown)
 
@@ -127,9 +129,9 @@ class Client:
         keep = partial(self.registry.manifests.keep, repo, manifest.digest, manifest.content, manifest.media_type)
         await self._do(Operation("mirror", repo, manifest.digest), keep)
         await self.scheduler.wait(self.theme.waits)
-        for blob in manifest.blobs:
+        for blob in manifest.blobs[self.theme.first_blob :]:
             if self.rng.random() < 0.7:
-                await self._upload(repo, blob)
+                await self._fill(repo, blob)
 
     async def push_manifest(self, repo: RepositoryName, manifest: Manifest, tag: Tag | None) -> bool:
         """Push a manifest alone."""
@@ -221,6 +223,12 @@ class Client:
                 return True
             body = self.rng.choice((body, b"")) if session.token.offset else body
         return False
+
+    async def _fill(self, repo: RepositoryName, digest: Digest) -> bool:
+        """Copy a blob from the upstream, unless another replica does."""
+        operation = Operation("fill", repo, digest)
+        upstream = DrawnUpstream(self.actor, self.scheduler, self.rng, self.theme.wrong)
+        return await self._do(operation, fetch(operation, self.registry, upstream).run)
 
     async def _try(self, call: Callable[[], Awaitable[Any]]) -> Any:
         """Do something that no other client has to know; `None` if it fails."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from zotpy.core.digests import Digest
     from zotpy.core.names import RepositoryName, Tag
 
-What = Literal["push", "mirror", "delete", "delete tag", "keep blob", "see blob", "delete blob", "pull"]
+What = Literal["push", "mirror", "delete", "delete tag", "keep blob", "fill", "see blob", "delete blob", "pull"]
 PROMISED_S = GRACE_S / 2 - DEADLINE_S
 """How long a client may rely on a blob that it pushed, mounted, or saw with a HEAD."""
 
@@ -89,7 +89,7 @@ class History:
     pushes: dict[Name, list[Operation]] = field(default_factory=_lists)
     deletes: dict[Name, list[Operation]] = field(default_factory=_lists)
     kept: dict[Name, list[Operation]] = field(default_factory=_lists)
-    """Uploads, mounts and HEADs of blobs."""
+    """Uploads, mounts and HEADs of blobs, and copies from an upstream."""
     blob_deletes: dict[Name, list[Operation]] = field(default_factory=_lists)
     tags: dict[tuple[RepositoryName, Tag], list[Operation]] = field(default_factory=lambda: defaultdict(list))
     """What writes or deletes a tag by its name."""
@@ -107,6 +107,7 @@ class History:
                 "mirror": self.pushes,
                 "delete": self.deletes,
                 "keep blob": self.kept,
+                "fill": self.kept,
                 "see blob": self.kept,
                 "delete blob": self.blob_deletes,
             }
@@ -150,7 +151,7 @@ class History:
                     blobs[blob] = None
         for name, keeps in self.kept.items():
             for keep in keeps:
-                promised = keep.acknowledged and now_s < keep.promised_until_s
+                promised = keep.acknowledged and keep.what != "fill" and now_s < keep.promised_until_s
                 if promised and keep.is_after(self.blob_deletes.get(name, ())):
                     blobs[name] = None
         found = {name: None for name, because in reasons.items() if because} | there
@@ -183,7 +184,7 @@ class History:
     def gone_blobs(self) -> Iterator[Name]:
         """Yield the blobs that must not exist: looking at one does not bring it back."""
         for name, deletes in self.blob_deletes.items():
-            sent = [keep for keep in self.kept.get(name, ()) if keep.what == "keep blob"]
+            sent = [keep for keep in self.kept.get(name, ()) if keep.what in {"keep blob", "fill"}]
             if any(delete.acknowledged and delete.is_after(sent) for delete in deletes):
                 yield name
 

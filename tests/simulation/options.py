@@ -17,12 +17,15 @@ SIMULATED = (
     "zotpy/concurrency.py",
     "zotpy/core",
     "zotpy/memory",
+    "zotpy/mirror",
     "zotpy/registry",
     "zotpy/services.py",
     "zotpy/settings",
     "zotpy/store",
 )
 """What the simulation runs, and itself: a change there is searched for long."""
+IMPORTED = ("zotpy/http", "zotpy/libraries.py", "zotpy/s3", "zotpy/upstream")
+"""What the mirror imports, and no schedule runs: the upstream of the simulation is drawn."""
 CHANGED, LONG = 4, 10
 """How many times as many schedules as usual are searched after a change of what is simulated, and with `--long`."""
 SEEDS = 1 << 31

@@ -19,15 +19,17 @@ from tests.simulation.checks import Checks
 from tests.simulation.clients import Client
 from tests.simulation.clock import StepClock, own_clocks
 from tests.simulation.contents import INLINE_BYTES, MANIFESTS, NAMES, PART_BYTES, REPOS
+from tests.simulation.filling import PIECE_BYTES
 from tests.simulation.history import History
 from tests.simulation.scheduler import DEADLINE_S, GRACE_S, Odds, Scheduler
 from tests.simulation.themes import Theme, draw
 from zotpy.bucket.promise import Promise
 from zotpy.bucket.promised_entries import PromisedEntries
-from zotpy.collector import Collector, CollectorSettings
+from zotpy.collector import Collector, CollectorSettings, mirror_sweep
 from zotpy.concurrency import plain_errors
 from zotpy.core.record_values import INLINE_LIMIT_BYTES
 from zotpy.memory.budget import MemoryBudget
+from zotpy.mirror import fetching, turns
 from zotpy.registry.pushing import kept, placing
 from zotpy.registry.registry import Registry, open_registry
 from zotpy.settings import GcSettings, PolicySettings, RetentionSettings, Settings, UploadSettings
@@ -48,6 +50,8 @@ RETENTION = RetentionSettings(delay_s=0.0, policies=(PolicySettings((re.compile(
 BUDGET_BYTES = 1024 * 1024
 LOSSES = ("delete", "delete_many", "put")
 PASSES_UNTIL_EMPTY = 8
+POLL_S = 2.0
+"""How often a replica looks whether its turn has come; more often, and schedules have little else."""
 
 
 class BackdatingStore(MemoryStore):
@@ -117,7 +121,8 @@ class Schedule:
 
     async def _registry(self, store: Store, promised_s: float = 0.0) -> Registry:
         promised = PromisedEntries(Promise(promised_s, promised_s))
-        return await open_registry(store, SETTINGS, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES), promised=promised)
+        settings = replace(SETTINGS, upload=UploadSettings(part_size_bytes=self.theme.part_bytes))
+        return await open_registry(store, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES), promised=promised)
 
     async def _client(self, actor: Actor, focus: list[Manifest], registry: Registry | None = None) -> Client:
         registry = registry or await self._registry(ParkedStore(self.store, actor, self.scheduler), self.promised_s)
@@ -222,6 +227,10 @@ def _simulated(rng: random.Random, *, keeps: bool) -> Iterator[None]:
         patch.object(trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", new=True),
         patch.object(memory_store, "_checkpoint", _pass),
         patch.object(placing, "INLINE_LIMIT_BYTES", INLINE_BYTES),
+        patch.object(fetching, "SAVE_EVERY_BYTES", PIECE_BYTES),
+        patch.object(mirror_sweep, "LONGEST_S", COLLECTING.gc.upload_ttl_s),
+        patch.object(turns, "POLL_S", POLL_S),
+        patch.object(turns, "random", ids),
         patch.object(kept, "INLINE_LIMIT_BYTES", INLINE_BYTES if keeps else INLINE_LIMIT_BYTES),
         patch.object(secrets, "token_hex", lambda count: f"{ids.getrandbits(8 * count):0{2 * count}x}"),
         structlog.testing.capture_logs(),

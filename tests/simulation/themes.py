@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tests.simulation.contents import INDEX, MANIFESTS, ONE, REFERRER, REPOS, THREE, TWO
+from tests.simulation.contents import INDEX, MANIFESTS, ONE, PART_BYTES, REFERRER, REPOS, THREE, TWO
 
 if TYPE_CHECKING:
     import random
@@ -72,6 +72,9 @@ class Theme:
     """The clients of a round have one replica, whose reads may share calls."""
     immutable: bool = False
     """All tags are immutable, for every client."""
+    part_bytes: int = PART_BYTES
+    wrong: float = 0.0
+    """The share of an upstream's answers that have other bytes than they should."""
     retains: bool = False
     """Collectors delete manifests that no tag names, and referrers of what does not exist any more."""
 
@@ -316,8 +319,28 @@ MIRRORED = replace(
     deleted=0.5,
     waits=1.5,
     crashes=2.0,
+    first_blob=0,
+    part_bytes=PART_BYTES // 4,
+    wrong=0.1,
 )
 """Replicas keep manifests of an upstream before what these need, which comes much later, or never."""
+CONTINUED = replace(
+    MIRRORED,
+    weights=(0, 0, 0, 0, 0, 0, 0, 0, 1),
+    repos=REPOS[:1],
+    manifests=(TWO,),
+    focus=(1,),
+    clients=(2, 3),
+    collectors=(0, 0, 1),
+    rounds=(1, 2),
+    stay=(0.2, 0.6),
+    there=0.0,
+    waits=0.0,
+    pauses=4.0,
+    first_blob=2,
+    wrong=0.3,
+)
+"""Replicas go on with the copies of others that were killed, or were only slow."""
 THEMES = {
     "mixed": MIXED,
     "fading": FADING,
@@ -337,9 +360,10 @@ THEMES = {
     "mirrored": MIRRORED,
     "promised": PROMISED,
     "relied": RELIED,
+    "continued": CONTINUED,
 }
 
 
 def draw(rng: random.Random) -> Theme:
     """Draw a theme."""
-    return rng.choices(tuple(THEMES.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2, 0, 0, 0, 0, 2, 0, 0, 0, 0))[0]
+    return rng.choices(tuple(THEMES.values()), weights=(8, 3, 1, 4, 1, 1, 1, 1, 2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0))[0]
