@@ -10,11 +10,14 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from tests.blackbox.cluster import replica_settings
+from tests.blackbox.registry_api import http_client
 from tests.processes import Process, descendants, free_port, state_of, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    import httpx
 
     from tests.servers import Bucket
 
@@ -24,8 +27,18 @@ WORKERS = 2
 class Supervised:
     """A zotpy with two workers."""
 
-    def __init__(self, directory: Path, bucket: Bucket | None = None, prefix: str = "", **storage: object) -> None:
-        """Write the settings, `storage` in place of those of the bucket; without a bucket the store is on this disk."""
+    def __init__(
+        self,
+        directory: Path,
+        bucket: Bucket | None = None,
+        prefix: str = "",
+        more: Mapping[str, object] | None = None,
+        **storage: object,
+    ) -> None:
+        """Write the settings, `storage` in place of those of the bucket; without a bucket the store is on this disk.
+
+        `more` has other sections.
+        """
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.temporary = directory / "tmp"
@@ -36,6 +49,7 @@ class Supervised:
         }
         if bucket is not None:
             settings |= replica_settings(self.port, bucket, prefix, directory, storage)
+        settings |= more or {}
         file = directory / "workers.json"
         file.write_text(json.dumps(settings))
         command = [sys.executable, "-m", "zotpy", "serve", "-c", str(file), "--workers", str(WORKERS)]
@@ -73,3 +87,12 @@ class Supervised:
             for pid in others:
                 with suppress(ProcessLookupError):  # the test has killed it
                     os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def connected(registry: Supervised, worker: int) -> Iterator[httpx.Client]:
+    """Return a client whose connection this worker has accepted."""
+    with http_client(registry.url) as client:
+        with registry.only(worker):
+            client.get("/v2/").raise_for_status()
+        yield client

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-from contextlib import contextmanager
 from subprocess import run
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.blackbox.balancer import answers
 from tests.blackbox.images import stored_blobs
 from tests.blackbox.registry_api import digest_of, http_client, pulled_blobs, push_blob
-from tests.blackbox.supervised import Supervised
+from tests.blackbox.supervised import Supervised, connected
 from tests.processes import STOP_DEADLINE_S, has_ended, wait_until
 
 if TYPE_CHECKING:
@@ -48,15 +47,6 @@ def body(content: bytes, in_the_middle: Callable[[], None]) -> Iterator[bytes]:
     yield content[: len(content) // 2]
     in_the_middle()
     yield content[len(content) // 2 :]
-
-
-@contextmanager
-def connected(registry: Supervised, worker: int) -> Iterator[httpx.Client]:
-    """Return a client whose connection this worker has accepted."""
-    with http_client(registry.url) as client:
-        with registry.only(worker):
-            client.get("/v2/").raise_for_status()
-        yield client
 
 
 def push(

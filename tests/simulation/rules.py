@@ -1,9 +1,13 @@
 """The rules of the protocol, each taken out by itself: a simulation that still passes then shows nothing.
 
-One is not here: the hint of new data is written after its lease. Its lack does harm only if three things come together.
-An upload lasts longer than the grace, on a store that dates objects by the beginning of their upload. Its process dies
-between two calls while the first collection is between two of its own. And another push meets the second collection. No
-number of schedules that a test can wait for has all of that.
+Three are not here. One is that the hint of new data is written after its lease. Its lack does harm only if three things
+come together. An upload lasts longer than the grace, on a store that dates objects by the beginning of their upload.
+Its process dies between two calls while the first collection is between two of its own. And another push meets the
+second collection. No number of schedules that a test can wait for has all of that.
+
+Another one is that a replica names data that another one has joined of the same parts only while that is young. For
+harm that other one must be killed just then. The first must pause for longer than a grace, and come back while a second
+collection deletes the data. 4,000 schedules of a theme that was made for this had none.
 
 Nor is the nonce of an entry, which makes each writing of it differ from every other. For one lease a push writes an
 entry twice at most: over a tombstone, and then without `revives`. So these two differ without the nonce, too.
