@@ -4,13 +4,15 @@ A DELETE reads the entry, then the tags that name the manifest. It puts a tombst
 is still the one that it read. Then it deletes the tags, if they are still those that it read. A push replaces the entry
 after it has written its tags. So if the tombstone could be written, no push ended between the two readings. The DELETE
 has read the tags of every earlier push, and the tags of every later push are others than those that it deletes. If some
-tags must not be deleted, it looks for them among those that it has read, each time that it reads them.
+tags must not be deleted, it looks for them among those that it has read, each time that it reads them. A DELETE that
+finds a tombstone deletes the tags that another one has left.
 
 A store without conditional requests cannot guarantee this. There a DELETE checks at its end whether the manifest was
 pushed again since it began, and restores what that push may have lost.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -22,7 +24,7 @@ from zotpy.bucket.reliance import Reliance
 from zotpy.concurrency import gather
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.errors import ManifestUnknown
+from zotpy.core.errors import ManifestUnknown, RegistryError
 from zotpy.core.manifest_facts import ManifestFacts, parse_manifest
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.record_values import Lease, ManifestValue
@@ -68,9 +70,10 @@ class Deletions:
         """
         looked: Looked | None = None
         for _ in range(ATTEMPTS):
-            there = await self.look(repo, digest, room)
+            there, is_buried = await self._look(repo, digest, room)
             if there is None and looked is None:
-                await self._wait_for_others(repo, digest)
+                if is_buried:
+                    await self._finish_other(repo, digest, judge)
                 raise unknown(digest)
             if there is not None:  # each time anew: a push may have overtaken us to add a tag
                 judge(there.tags.keys())
@@ -84,25 +87,45 @@ class Deletions:
             wait = [promise.run_out] if promise.wait_s > 0 else []
             await gather(partial(self.delete_names, repo, digest, done), *wait)
 
-    async def _wait_for_others(self, repo: RepositoryName, digest: Digest) -> None:
-        """Wait if another DELETE has just written the tombstone, or this one, whose answer was lost."""
+    async def _finish_other(self, repo: RepositoryName, digest: Digest, judge: Judge) -> None:
+        """Delete the tags that another DELETE has left, if it broke off behind its tombstone, and wait as it does.
+
+        It may still be under way, or be this one, whose answer was lost. Tags that must stay are left to the collector,
+        and so is the referrer. The entry is read after the tags: over a tombstone a push writes the entry first. So if
+        the tombstone is still there, no tag that was read is of a push that has ended, and a push that has not ended
+        writes its tags again.
+        """
         promise = self.records.promised.promise
-        if promise.wait_s > 0 and (await self.records.entries.look(repo, "manifests", digest)).is_tombstone:
-            await promise.run_out()
+        tags: Mapping[Tag, str] = {}
+        if self.store.features.all_conditions:
+            tags = await self._tags_of(repo, digest)
+        if tags and (await self.records.entries.look(repo, "manifests", digest)).is_tombstone:
+            with suppress(RegistryError):
+                judge(tags.keys())
+                await self._delete_tags(repo, digest, tags)
+        await promise.run_out()
 
     async def look(self, repo: RepositoryName, digest: Digest, room: Room | None = None) -> Looked | None:
         """Read the entry, then all names; `None` if the manifest does not exist."""
+        return (await self._look(repo, digest, room))[0]
+
+    async def _look(self, repo: RepositoryName, digest: Digest, room: Room | None) -> tuple[Looked | None, bool]:
+        """Do the same, and say whether a tombstone stands for the manifest."""
         leases = () if self.store.features.all_conditions else await self.records.leases.find(repo, "manifests", digest)
         entry = await self.records.look(repo, "manifests", digest, whole(self.store, room))
         if not isinstance(entry.value, ManifestValue):
-            return None
+            return None, entry.is_tombstone
         value = entry.value
         facts = await read_apart(value.size_bytes, partial(parse_manifest, value.content, value.media_type))
+        tags = await self._tags_of(repo, digest)
+        referrer = None if facts.subject is None else await self.pointers.referrer_etag(repo, facts.subject, digest)
+        return Looked(entry, entry.value, facts, tags, referrer, leases), False
+
+    async def _tags_of(self, repo: RepositoryName, digest: Digest) -> Mapping[Tag, str]:
+        """Return the tags that name a manifest, each with its ETag."""
         marked = await self.pointers.marked_tags(repo, digest)
         etags = await gather(*[partial(self.pointers.tags.etag_of, repo, tag, digest) for tag in marked], limit=16)
-        tags = {tag: etag for tag, etag in zip(marked, etags, strict=True) if etag is not None}
-        referrer = None if facts.subject is None else await self.pointers.referrer_etag(repo, facts.subject, digest)
-        return Looked(entry, entry.value, facts, tags, referrer, leases)
+        return {tag: etag for tag, etag in zip(marked, etags, strict=True) if etag is not None}
 
     async def bury(self, repo: RepositoryName, digest: Digest, looked: Looked) -> bool:
         """Make the manifest stop existing, if its entry is still the one that was read."""
@@ -110,13 +133,16 @@ class Deletions:
 
     async def delete_names(self, repo: RepositoryName, digest: Digest, looked: Looked) -> None:
         """Delete what led to a manifest whose entry is now a tombstone."""
-        delete = self.pointers.tags.delete_if_same
-        await gather(*[partial(delete, repo, tag, digest, etag) for tag, etag in looked.tags.items()], limit=16)
+        await self._delete_tags(repo, digest, looked.tags)
         if looked.facts.subject is not None and looked.referrer_etag is not None:
             key = keys.referrer(repo, looked.facts.subject, digest)
             await self.pointers.delete_if_same(key, looked.referrer_etag)
         if not self.store.features.all_conditions:
             await self._restore(repo, digest, looked)
+
+    async def _delete_tags(self, repo: RepositoryName, digest: Digest, tags: Mapping[Tag, str]) -> None:
+        delete = self.pointers.tags.delete_if_same
+        await gather(*[partial(delete, repo, tag, digest, etag) for tag, etag in tags.items()], limit=16)
 
     async def _restore(self, repo: RepositoryName, digest: Digest, looked: Looked) -> None:
         """Restore what a push of the same manifest in between may have lost."""

@@ -461,6 +461,55 @@ async def test_a_delete_in_the_middle_of_a_push_leaves_all_of_it(
     await scene.assert_whole_or_gone()
 
 
+async def broken_off() -> Scene:
+    """Let a DELETE break off behind its tombstone, before it has deleted the tag."""
+    scene = await Scene.set(None)
+    await scene.registry.manifests.push(REPO, V1, CONTENT, OCI_IMAGE)
+    scene.script.fail("before", "delete", "tags/", StoreUnavailable("down"))
+    with pytest.raises(StoreUnavailable):
+        await scene.slow.manifests.delete(REPO, Digest.of(CONTENT))
+    assert (await scene.registry.manifests.find(REPO, V1)).digest == Digest.of(CONTENT)
+    return scene
+
+
+async def test_a_repeated_delete_deletes_the_tags_that_the_first_one_has_left() -> None:
+    """A client that is told to try again does so, and what it deleted is then gone under each of its names."""
+    scene = await broken_off()
+    with pytest.raises(ManifestUnknown):
+        await scene.registry.manifests.delete(REPO, Digest.of(CONTENT))
+    with pytest.raises(ManifestUnknown):
+        await scene.registry.manifests.find(REPO, V1)
+    assert await tags_of(scene.registry) == []
+
+
+REPEATED_DELETE_CALLS: list[tuple[str, str, int]] = [
+    ("get", "entries/", 1),
+    ("list", "tagged/", 1),
+    ("get", "tags/", 1),
+    ("get", "entries/", 2),
+    ("delete", "tags/", 1),
+]
+
+
+@pytest.mark.parametrize("call", REPEATED_DELETE_CALLS, ids=str)
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_push_in_the_middle_of_a_repeated_delete_stays(moment: Moment, call: tuple[str, str, int]) -> None:
+    """The DELETE is told that nothing is there, so all of the push is there afterwards."""
+    scene = await broken_off()
+    async with scene.parked(moment, call) as nursery:
+
+        async def delete() -> None:
+            with suppress(ManifestUnknown):
+                await scene.slow.manifests.delete(REPO, Digest.of(CONTENT))
+
+        nursery.start_soon(delete)
+        await scene.reached()
+        await scene.registry.manifests.push(REPO, V1, CONTENT, OCI_IMAGE)
+    await scene.assert_whole_or_gone()
+    if (moment, call) != ("before", ("get", "entries/", 1)):
+        assert (await scene.registry.manifests.find(REPO, V1)).digest == Digest.of(CONTENT)
+
+
 async def test_pushes_of_one_manifest_at_once_cost_a_few_calls_more_each(store: MemoryStore) -> None:
     """Sixty tags put on one manifest at once are all there; being overtaken costs a push four calls at most."""
     log = CallLog(store)
