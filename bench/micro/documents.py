@@ -5,7 +5,8 @@ from bench.clients.images import Image
 from bench.micro.timing import Micro
 from zotpy.core.digests import Digest
 from zotpy.core.framing import frame, unframe
-from zotpy.core.manifest_facts import OCI_IMAGE, parse_manifest
+from zotpy.core.manifest_facts import parse_manifest
+from zotpy.core.media_types import OCI_IMAGE
 
 LAYERS = 5
 

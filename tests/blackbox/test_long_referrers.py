@@ -17,7 +17,7 @@ from zotpy.concurrency import gather
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.framing import frame
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.core.names import RepositoryName
 from zotpy.store.opening import open_s3_store
 

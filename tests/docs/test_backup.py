@@ -19,7 +19,7 @@ from tests.docs.test_pages import environment, run_page
 from tests.processes import find_program, wait_until
 from zotpy.bucket.reliance import SLACK
 from zotpy.core.digests import Digest
-from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
+from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,7 +23,7 @@ from tests.faults.serving import (
 from tests.faults.test_store_faults import CALLS, LARGE_CALLS, name_of
 from tests.proxy import Drop, Reply
 from tests.unit.web.serving import CONFIG, digest_of, image
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -18,7 +18,7 @@ from tests.faults.uploads.conftest import mortal_store, own_bucket  # noqa: F401
 from tests.faults.uploads.flood import STILL, forget_peak, hanging, resident_bytes
 from tests.faults.uploads.replicas import MIB, UploadReplica, begin, metrics_of, wait_for
 from tests.processes import POLL_S
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from tests.processes import Process, wait_until
 from zotpy.config import load_settings
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.core.names import RepositoryName
 from zotpy.storage import open_store
 

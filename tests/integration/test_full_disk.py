@@ -15,7 +15,7 @@ from tests.blackbox.registry_api import digest_of, http_client, push_blob
 from tests.integration.test_commands import CONFIG, GARBAGE, LAYER, REPO, SHORT, Site, manifest
 from tests.powercuts.disk import needs_mounts, run
 from tests.processes import wait_until
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

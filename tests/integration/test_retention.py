@@ -16,7 +16,7 @@ from tests.processes import wait_until
 from zotpy.bucket.sweeps import list_all
 from zotpy.config import load_settings
 from zotpy.core import keys
-from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
+from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 from zotpy.core.pulls import encode_since
 from zotpy.storage import open_store
 

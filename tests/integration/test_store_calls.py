@@ -15,7 +15,7 @@ import pytest
 from tests.calls import CallLog
 from tests.servers import Bucket
 from zotpy.bucket.health import Health
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.core.units import MIB
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from zotpy.core.digests import Digest
-from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
+from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import RepositoryName, Tag
 
 INLINE_BYTES = 16

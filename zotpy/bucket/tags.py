@@ -15,7 +15,8 @@ from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import PreconditionFailed, TagImmutable, Unsupported
 from zotpy.core.names import Reference, RepositoryName, Tag
-from zotpy.core.record_values import Due, ManifestValue, TagValue
+from zotpy.core.record_values import Due, ManifestValue
+from zotpy.core.tag_values import TagValue
 from zotpy.store.interface import ConditionFailed, Fetched, KeyMissing, Store
 
 

@@ -5,30 +5,18 @@ such a manifest from the fields that known manifests use. So it checks its conte
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from zotpy.core.digests import Digest
 from zotpy.core.documents import read_document, read_stored, require_exact_fields
-from zotpy.core.errors import DigestInvalid, ManifestInvalid
-from zotpy.core.keys import Kind
+from zotpy.core.errors import ManifestInvalid
+from zotpy.core.manifest_references import LISTS, descriptors_of, digest_of, references_of
+from zotpy.core.media_types import IMAGES, INDEXES, OCI_IMAGE
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES, bounded
 
-OCI_IMAGE = "application/vnd.oci.image.manifest.v1+json"
-OCI_INDEX = "application/vnd.oci.image.index.v1+json"
-DOCKER_IMAGE = "application/vnd.docker.distribution.manifest.v2+json"
-DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
-IMAGES = frozenset({OCI_IMAGE, DOCKER_IMAGE})
-INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 _SCHEMA_1 = re.compile(r"application/vnd\.docker\.distribution\.manifest\.v1\+(json|prettyjws)")
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}", re.ASCII)
-_NOT_DISTRIBUTED = re.compile(
-    r"application/vnd\.(oci\.image\.layer\.nondistributable\.|docker\.image\.rootfs\.foreign\.)"
-)
-_MANIFEST_TYPES = IMAGES | INDEXES | {"application/vnd.oci.artifact.manifest.v1+json"}
-_BLOB_FIELDS = ("layers", "blobs")
-_LISTS = (*_BLOB_FIELDS, "manifests")
 _LONGEST_MEDIA_TYPE = 255
 """Two names of 127 characters and a slash (RFC 6838, section 4.2)."""
 
@@ -88,7 +76,7 @@ def parse_pushed(content: bytes, content_type: str | None, limits: ManifestLimit
     It may be called in a thread. `limits` and the length of `content` bound its cost.
     """
     document = read_document(content, limits.values)
-    count = sum(len(listed) for name in _LISTS if isinstance(listed := document.get(name), list))
+    count = sum(len(listed) for name in LISTS if isinstance(listed := document.get(name), list))
     if count > limits.references:
         msg = (
             f"the manifest references {count} blobs and manifests, but at most {limits.references} are accepted: "
@@ -116,8 +104,8 @@ def _require_one_reading(document: dict[str, Any], media_type: str) -> None:
     for name in ("config", "subject"):
         if isinstance(descriptor := document.get(name), dict):
             require_exact_fields(descriptor, f"the manifest's {name}")
-    for name in _LISTS:
-        for where, descriptor in _descriptors(document, name, strict=False):
+    for name in LISTS:
+        for where, descriptor in descriptors_of(document, name, strict=False):
             require_exact_fields(descriptor, f"the manifest's {where}")
 
 
@@ -132,7 +120,7 @@ def _facts(document: dict[str, Any], media_type: str) -> ManifestFacts:
         msg = "an index needs manifests"
         raise ManifestInvalid(msg)
     strict = media_type in IMAGES | INDEXES
-    found = _references(document, strict=strict)
+    found = references_of(document, strict=strict)
     subject = document.get("subject")
     config = document.get("config")
     artifact_type = document.get("artifactType")
@@ -144,7 +132,7 @@ def _facts(document: dict[str, Any], media_type: str) -> ManifestFacts:
         blobs=tuple(dict.fromkeys([*found.blobs, *found.guessed("blobs")])),
         manifests=tuple(dict.fromkeys([*found.manifests, *found.guessed("manifests")])),
         guessed=frozenset(found.guessed()),
-        subject=None if subject is None else _digest(subject, "subject"),
+        subject=None if subject is None else digest_of(subject, "subject"),
         artifact_type=artifact_type if isinstance(artifact_type, str) else "",
         annotations={key: str(value) for key, value in annotations.items()} if isinstance(annotations, dict) else {},
     )
@@ -172,80 +160,3 @@ def _media_type(document: dict[str, Any], content_type: str | None) -> str:
         msg = "the manifest has no media type: set Content-Type, for example to " + OCI_IMAGE
         raise ManifestInvalid(msg)
     return media_type
-
-
-@dataclass(frozen=True, slots=True)
-class _References:
-    """The digests that a manifest names, in its order, some of them more than once."""
-
-    blobs: list[Digest] = field(default_factory=list)
-    manifests: list[Digest] = field(default_factory=list)
-    guesses: dict[Digest, Kind] = field(default_factory=dict)
-    """Children of an index whose media type is not that of a known manifest."""
-
-    def guessed(self, kind: Kind | None = None) -> list[Digest]:
-        """Return what no descriptor says for certain, of one kind or of both."""
-        certain = {*self.blobs, *self.manifests}
-        return [digest for digest, guess in self.guesses.items() if guess == (kind or guess) and digest not in certain]
-
-
-def _references(document: dict[str, Any], *, strict: bool) -> _References:
-    """Collect the digests of blobs and of child manifests. Without `strict`, it skips what is not a descriptor."""
-    found = _References()
-    if "config" in document and (strict or _looks_like_descriptor(document["config"])):
-        found.blobs.append(_digest(document["config"], "config"))
-    for name in _BLOB_FIELDS:
-        for where, descriptor in _descriptors(document, name, strict=strict):
-            media_type = descriptor.get("mediaType")
-            if not (isinstance(media_type, str) and _NOT_DISTRIBUTED.match(media_type)):
-                found.blobs.append(_digest(descriptor, where))
-    for where, descriptor in _descriptors(document, "manifests", strict=strict):
-        digest, media_type = _digest(descriptor, where), descriptor.get("mediaType")
-        if isinstance(media_type, str) and media_type in _MANIFEST_TYPES:
-            found.manifests.append(digest)
-        else:
-            found.guesses.setdefault(digest, _guess(media_type))
-    return found
-
-
-def _guess(media_type: object) -> Kind:
-    """Say what a child of an index probably is, by an unknown media type. No type at all means a manifest."""
-    is_blob = isinstance(media_type, str) and not any(word in media_type for word in ("manifest", "index"))
-    return "blobs" if is_blob else "manifests"
-
-
-def _descriptors(document: dict[str, Any], name: str, *, strict: bool) -> Iterable[tuple[str, dict[str, Any]]]:
-    listed = document.get(name)
-    if listed is None and name not in document:
-        return
-    if not isinstance(listed, list):
-        if strict and name in {"layers", "manifests"} and listed is not None:
-            msg = f"the manifest's {name} is not a list"
-            raise ManifestInvalid(msg)
-        return
-    for index, descriptor in enumerate(listed):
-        where = f"{name}[{index}]"
-        if _looks_like_descriptor(descriptor):
-            yield where, descriptor
-        elif strict:
-            msg = f"the manifest's {where} is not a descriptor: it needs mediaType, digest and size"
-            raise ManifestInvalid(msg, detail={"path": where})
-
-
-def _looks_like_descriptor(value: object) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("digest"), str)
-
-
-def _digest(descriptor: object, where: str) -> Digest:
-    if not isinstance(descriptor, dict) or not isinstance(descriptor.get("digest"), str):
-        msg = f"the manifest's {where} is not a descriptor: it needs mediaType, digest and size"
-        raise ManifestInvalid(msg, detail={"path": where})
-    size = descriptor.get("size", 0)
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        msg = f"the manifest's {where} has a size that is not a number of bytes"
-        raise ManifestInvalid(msg, detail={"path": where})
-    try:
-        return Digest.parse(descriptor["digest"])
-    except DigestInvalid as error:
-        msg = f"the manifest's {where}: {error.message}"
-        raise ManifestInvalid(msg, detail={"path": where}) from error

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from zotpy.core.digests import Digest
-from zotpy.core.errors import DigestInvalid
 from zotpy.core.framing import FramingError, frame, framed, unframe
 from zotpy.core.keys import Kind
 from zotpy.core.pieces import Pieces
@@ -87,7 +85,7 @@ class ManifestValue:
 
     def encode(self, lease: Lease | None = None, epoch: str = "", *, revives: bool = False) -> bytes | Pieces:
         """Write the value of a lease or, with `lease`, that of the entry."""
-        header: dict[str, Any] = {"v": 1, "type": self.media_type} | _mirrored(self)
+        header: dict[str, Any] = {"v": 1, "type": self.media_type} | mirrored_field(self)
         return framed(header | _entry_header(lease, epoch, revives=revives), self.content)
 
     @classmethod
@@ -144,7 +142,7 @@ def decode_entry(kind: Kind, value: bytes) -> Entry:
         _read(kind, header, body),
         _read_lease(header),
         epoch,
-        _read_time(header.get("until")),
+        read_time(header.get("until")),
         header.get("lost") is True,
         header.get("revives") is True,
     )
@@ -172,42 +170,8 @@ def _read(kind: Kind, header: dict[str, Any], body: bytes) -> Value:
     return BlobValue.read(header, body) if kind == "blobs" else ManifestValue.read(header, body)
 
 
-@dataclass(frozen=True, slots=True)
-class TagValue:
-    """What a tag says: the whole manifest that it names. `nonce` makes every push of a tag a different object."""
-
-    digest: Digest
-    manifest: ManifestValue
-    nonce: str
-    until: datetime | None = None
-    """By when it had to be written; `None`: at any time."""
-
-    def encode(self) -> bytes | Pieces:
-        """Write the tag."""
-        header: dict[str, Any] = {"v": 1, "type": self.manifest.media_type, "digest": str(self.digest)}
-        header |= {"nonce": self.nonce} | _mirrored(self.manifest)
-        if self.until is not None:
-            header["until"] = self.until.timestamp()
-        return framed(header, self.manifest.content)
-
-    @classmethod
-    def decode(cls, value: bytes) -> Self:
-        """Read a tag. Raises `FramingError`."""
-        header, body = unframe(value)
-        media_type, digest = header.get("type"), header.get("digest")
-        if not isinstance(media_type, str) or not isinstance(digest, str):
-            msg = "a tag does not name a manifest"
-            raise FramingError(msg)
-        try:
-            manifest = ManifestValue(media_type, body, header.get("mirrored") is True)
-            nonce = str(header.get("nonce", ""))
-            return cls(Digest.parse(digest), manifest, nonce, _read_time(header.get("until")))
-        except DigestInvalid as error:
-            msg = "a tag names something that is not a digest"
-            raise FramingError(msg) from error
-
-
-def _mirrored(value: ManifestValue) -> dict[str, Any]:
+def mirrored_field(value: ManifestValue) -> dict[str, Any]:
+    """Return the field of a header that says that a mirror brought the manifest."""
     return {"mirrored": True} if value.is_mirrored else {}
 
 
@@ -227,11 +191,12 @@ def _read_lease(header: dict[str, Any]) -> Lease | None:
     lease = header.get("lease")
     if not isinstance(lease, dict):
         return None
-    time = _read_time(lease.get("time"))
+    time = read_time(lease.get("time"))
     return None if time is None or "id" not in lease else Lease(str(lease["id"]), time)
 
 
-def _read_time(seconds: Any) -> datetime | None:
+def read_time(seconds: Any) -> datetime | None:
+    """Read a time in Unix seconds; `None` if it is not one."""
     try:
         return None if seconds is None else datetime.fromtimestamp(float(seconds), UTC)
     except (TypeError, ValueError, OverflowError, OSError):

@@ -18,7 +18,8 @@ from zotpy.core.errors import DigestInvalid, TagInvalid
 from zotpy.core.framing import FramingError
 from zotpy.core.manifest_facts import parse_manifest
 from zotpy.core.names import RepositoryName, Tag
-from zotpy.core.record_values import ManifestValue, TagValue, is_late
+from zotpy.core.record_values import ManifestValue, is_late
+from zotpy.core.tag_values import TagValue
 from zotpy.inspection.looking import AT_ONCE, Look, ReadEntry
 from zotpy.store.interface import ConditionFailed, KeyMissing, Listed, StoreError
 

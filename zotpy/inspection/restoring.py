@@ -17,7 +17,8 @@ from zotpy.concurrency import gather
 from zotpy.core import keys
 from zotpy.core.framing import FramingError
 from zotpy.core.keys import Kind
-from zotpy.core.record_values import Entry, TagValue, decode_entry, is_late
+from zotpy.core.record_values import Entry, decode_entry, is_late
+from zotpy.core.tag_values import TagValue
 from zotpy.inspection.report import Report
 from zotpy.store.interface import Body, ConditionFailed, Fetched, KeyMissing, Listed, Store
 

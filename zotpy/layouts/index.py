@@ -7,7 +7,7 @@ from typing import Any
 
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid, TagInvalid
-from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
+from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import Tag
 from zotpy.upstream import UpstreamBroken
 

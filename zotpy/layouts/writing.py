@@ -13,7 +13,7 @@ import trio
 
 from zotpy.core.digests import Digest
 from zotpy.core.hashing import Hasher, new_hasher
-from zotpy.core.manifest_facts import OCI_INDEX
+from zotpy.core.media_types import OCI_INDEX
 from zotpy.layouts.index import path_of
 
 VERSION = b'{"imageLayoutVersion":"1.0.0"}'

@@ -22,7 +22,8 @@ from zotpy.core.hashing import new_hasher
 from zotpy.core.manifest_facts import ManifestFacts, parse_pushed
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.pieces import Pieces
-from zotpy.core.record_values import ManifestValue, TagValue, is_late
+from zotpy.core.record_values import ManifestValue, is_late
+from zotpy.core.tag_values import TagValue
 from zotpy.memory.parsing import read_apart
 from zotpy.registry.pushing.manifest_push import NO_LIMITS, Left, ManifestPush, ManifestPushes, TagLimits
 from zotpy.settings import Settings

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid
-from zotpy.core.manifest_facts import IMAGES, INDEXES, OCI_INDEX
+from zotpy.core.media_types import IMAGES, INDEXES, OCI_INDEX
 from zotpy.settings.upstream import UpstreamSettings
 from zotpy.upstream.answers import BlobStream, ManifestBody, ManifestHead
 from zotpy.upstream.blob_reading import BlobReader

@@ -4,7 +4,7 @@ from quart import Response
 
 from zotpy.auth.actions import Action
 from zotpy.core.digests import Digest
-from zotpy.core.manifest_facts import OCI_INDEX
+from zotpy.core.media_types import OCI_INDEX
 from zotpy.core.names import RepositoryName
 from zotpy.core.paging import next_link, parse_page_size
 from zotpy.web.answers import json_answer

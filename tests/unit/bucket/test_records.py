@@ -14,7 +14,7 @@ from zotpy.bucket.reliance import Reliance
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import TryAgain
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.core.record_values import BlobValue, ManifestValue
 from zotpy.settings import GcSettings
 from zotpy.store.faulty import FaultyStore

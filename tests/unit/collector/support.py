@@ -10,7 +10,7 @@ from tests.unit.registry.test_manifests import CONFIG, image
 from zotpy.collector import Collector, CollectorSettings, Summary
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.settings import GcSettings
 from zotpy.store.faulty import FaultyStore

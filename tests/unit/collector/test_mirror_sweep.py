@@ -8,7 +8,7 @@ from tests.unit.registry.test_manifests import V1, image
 from zotpy.collector.mirror_sweep import LONGEST_S
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.core.names import Tag
 
 

@@ -11,7 +11,7 @@ from tests.unit.registry.test_manifests import CONFIG, SUBJECT, V1, image, refer
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestUnknown
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.core.names import Tag
 from zotpy.store.interface import Features, StoreUnavailable
 

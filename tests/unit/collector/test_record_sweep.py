@@ -13,7 +13,7 @@ from tests.unit.registry.test_manifests import CONFIG, image, index
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, ManifestUnknown
-from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
+from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 from zotpy.store.interface import StoreUnavailable
 
 if TYPE_CHECKING:

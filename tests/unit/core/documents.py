@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from zotpy.core.digests import Digest
-from zotpy.core.manifest_facts import OCI_IMAGE, ManifestFacts, parse_pushed
+from zotpy.core.manifest_facts import ManifestFacts, parse_pushed
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.settings import Settings
 
 CONFIG, ONE, TWO, SUBJECT = (Digest.of(name) for name in (b"config", b"1", b"2", b"subject"))

@@ -14,7 +14,8 @@ from tests.unit.core.documents import CONFIG, ONE, descriptor, image, index, par
 from zotpy.core.digests import Digest
 from zotpy.core.documents import read_document
 from zotpy.core.errors import DigestInvalid, ManifestInvalid, UploadUnknown
-from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX, ManifestLimits, parse_manifest, parse_pushed
+from zotpy.core.manifest_facts import ManifestLimits, parse_manifest, parse_pushed
+from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 from zotpy.core.tokens import ShownToken
 from zotpy.settings import Settings
 

@@ -5,7 +5,8 @@ import pytest
 
 from tests.unit.core.documents import CONFIG, CONFIG_TYPE, LAYER, ONE, SUBJECT, TWO, descriptor, image, index, parsed
 from zotpy.core.digests import Digest
-from zotpy.core.manifest_facts import DOCKER_IMAGE, DOCKER_LIST, IMAGES, OCI_IMAGE, OCI_INDEX, parse_manifest
+from zotpy.core.manifest_facts import parse_manifest
+from zotpy.core.media_types import DOCKER_IMAGE, DOCKER_LIST, IMAGES, OCI_IMAGE, OCI_INDEX
 
 
 @pytest.mark.parametrize("media_type", sorted(IMAGES))

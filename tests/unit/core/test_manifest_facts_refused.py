@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from tests.unit.core.documents import CONFIG, ONE, descriptor, image, index, parsed
 from zotpy.core.errors import ManifestInvalid
-from zotpy.core.manifest_facts import IMAGES, INDEXES, OCI_IMAGE, OCI_INDEX, parse_pushed
+from zotpy.core.manifest_facts import parse_pushed
+from zotpy.core.media_types import IMAGES, INDEXES, OCI_IMAGE, OCI_INDEX
 from zotpy.settings import Settings
 
 

@@ -14,12 +14,12 @@ from zotpy.core.record_values import (
     Entry,
     Lease,
     ManifestValue,
-    TagValue,
     Value,
     decode_entry,
     decode_value,
     new_tombstone,
 )
+from zotpy.core.tag_values import TagValue
 
 TIME = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 LEASE = Lease("0123456789abcdef", TIME)

@@ -14,7 +14,7 @@ from tests.unit.s3.scripted import Reply
 from tests.unit.upstream.upstreams import IMAGE_TYPE, Upstream, running
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestUnknown
-from zotpy.core.manifest_facts import OCI_INDEX
+from zotpy.core.media_types import OCI_INDEX
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.importing.copying import Copier
 from zotpy.importing.importer import MOST_FAILURES, Importer, SourceGone

@@ -13,7 +13,7 @@ from tests.unit.registry.test_manifests import CONFIG, SUBJECT, V1, image, index
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestUnknown
-from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
+from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 from zotpy.core.record_values import BlobValue
 from zotpy.inspection.checking import Checker
 from zotpy.settings import GcSettings, ManifestSettings, Settings

@@ -16,7 +16,7 @@ from tests.unit.registry.test_manifests import V1, image
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.store.interface import StoreRefused, StoreUnavailable
 
 if TYPE_CHECKING:

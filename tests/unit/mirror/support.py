@@ -11,7 +11,7 @@ from tests.unit.s3.scripted import Reply
 from tests.unit.upstream.upstreams import Upstream
 from tests.unit.web.serving import BUDGET_BYTES, PART_BYTES, SETTINGS, listening
 from zotpy.core.digests import Digest
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.memory.budget import MemoryBudget
 from zotpy.mirror.mirror import Mirror, open_mirror

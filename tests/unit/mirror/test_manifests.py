@@ -11,7 +11,7 @@ import trio
 from tests.unit.mirror.support import LOCAL, NAME, TAG_HERE, TAG_THERE, give, image, manifest, world
 from tests.unit.s3.scripted import Drop, Reply
 from zotpy.core.digests import Digest
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.inspection.checking import Checker
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from tests.unit.mirror.support import (
 from tests.unit.s3.scripted import Reply
 from zotpy.auth.granted import Granted
 from zotpy.core.digests import Digest
-from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
+from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 from zotpy.mirror.rules import is_of
 from zotpy.settings import MirroredRegistry
 

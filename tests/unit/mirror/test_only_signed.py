@@ -11,7 +11,7 @@ from tests.unit.mirror.support import LOCAL, NAME, TAG_HERE, give, image, manife
 from tests.unit.mirror.test_manifests import requests
 from tests.unit.s3.scripted import Reply
 from zotpy.core.digests import Digest
-from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
+from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 from zotpy.upstream.registry import fallback_tag
 
 if TYPE_CHECKING:

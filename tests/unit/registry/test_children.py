@@ -13,7 +13,7 @@ from tests.unit.registry.support import REPO, open_replica, pull, push
 from tests.unit.registry.test_manifests import V1, V2, descriptor, image
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestBlobUnknown
-from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
+from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 from zotpy.store.memory_store import MemoryStore
 
 UNFAMILIAR = ["application/json", "application/vnd.cncf.manifest-config+json", "text/plain", None]

@@ -14,7 +14,7 @@ from zotpy.concurrency import gather
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.framing import frame
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES, json_bytes
 from zotpy.core.units import KIB, MIB
 from zotpy.registry import lists, referrer_lists

@@ -14,7 +14,7 @@ from zotpy.core import keys
 from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestUnknown, TooManyRequests
-from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
+from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import Tag
 from zotpy.core.units import MIB
 from zotpy.store.memory_store import MemoryStore

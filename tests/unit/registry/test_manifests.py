@@ -37,7 +37,7 @@ from zotpy.core.errors import (
     PreconditionFailed,
     Unsupported,
 )
-from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
+from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import Tag
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreUnavailable

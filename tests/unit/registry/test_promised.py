@@ -18,7 +18,7 @@ from zotpy.bucket.promised_entries import MOST_BYTES, PromisedEntries
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, ManifestBlobUnknown, ManifestUnknown
-from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
+from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import Tag
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry

@@ -15,7 +15,7 @@ from tests.unit.registry.test_manifests import V1, descriptor
 from zotpy.concurrency import gather
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ClientStalled, ManifestBlobUnknown, ManifestInvalid
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.core.units import MIB
 from zotpy.registry.pushing.manifest_push import LONG_LIST, MOST_NAMED
 from zotpy.store.faulty import FaultyStore

@@ -10,7 +10,7 @@ import trio
 
 from tests.calls import CallLog
 from tests.unit.registry.support import BUDGET_BYTES, PART_BYTES, REPO, push
-from zotpy.core.manifest_facts import OCI_INDEX
+from zotpy.core.media_types import OCI_INDEX
 from zotpy.core.names import Tag
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry

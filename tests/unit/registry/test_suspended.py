@@ -17,7 +17,7 @@ from zotpy.bucket.tags import Tags
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, ManifestBlobUnknown, ManifestUnknown, RegistryError, TooLate
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.core.names import Tag
 from zotpy.core.record_values import BlobValue, ManifestValue
 from zotpy.inspection.checking import Checker

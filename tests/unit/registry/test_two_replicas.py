@@ -23,7 +23,7 @@ from zotpy.core.errors import (
     RegistryError,
     UploadUnknown,
 )
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.ranges import Span
 from zotpy.core.units import KIB

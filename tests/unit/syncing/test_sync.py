@@ -14,7 +14,7 @@ from tests.unit.s3.scripted import Reply
 from tests.unit.upstream.upstreams import Upstream, running
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, ManifestUnknown
-from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
+from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.importing.importer import Listed, SourceGone
 from zotpy.importing.tally import Tally

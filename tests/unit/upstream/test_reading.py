@@ -27,7 +27,7 @@ from tests.unit.upstream.upstreams import (
     upstream_and_client,
 )
 from zotpy.core.digests import Digest
-from zotpy.core.manifest_facts import OCI_INDEX
+from zotpy.core.media_types import OCI_INDEX
 from zotpy.upstream import NotAtUpstream, UpstreamBroken, UpstreamRefused, UpstreamUnavailable
 from zotpy.upstream.pages import MOST_SIGNS
 from zotpy.upstream.registry import MOST_REFERRER_PAGES

@@ -15,7 +15,7 @@ import trio
 from tests.unit.registry.support import Script, sent
 from zotpy.bucket.health import Health
 from zotpy.core.digests import Digest
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.core.names import RepositoryName
 from zotpy.core.units import KIB, MIB
 from zotpy.http.server.hypercorn_config import ServerConfig

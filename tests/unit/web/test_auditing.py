@@ -14,7 +14,7 @@ from tests.unit.web.serving import CONFIG, REPO, UPLOADS, Replica, digest_of, im
 from tests.unit.web.test_logins import ALICE, BOB, login
 from zotpy.auth.conditions import UNJUDGED
 from zotpy.auth.granted import Granted
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.http.server.proxies import TrustedProxies
 from zotpy.web.auditing import QUIET_S, REMEMBERED, Arrivals, Audit, Entry
 

@@ -13,7 +13,7 @@ from tests.unit.web.issuers import CiService, ci_service
 from tests.unit.web.serving import codes_of
 from zotpy.auth.signed import sign
 from zotpy.config.access import read_access_control
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.settings import ClaimTerm
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from tests.unit.web.serving import codes_of, serving
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.core.names import Tag
 from zotpy.core.ranges import Span
 from zotpy.memory.budget import MemoryBudget

@@ -14,7 +14,7 @@ from zotpy.auth.actions import Action
 from zotpy.auth.permission import Identity
 from zotpy.bucket.health import Health
 from zotpy.core.errors import Unsupported
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import open_registry
 from zotpy.settings import Settings

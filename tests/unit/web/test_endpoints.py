@@ -21,7 +21,7 @@ from tests.unit.web.serving import (
     image,
     serving,
 )
-from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
+from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -19,7 +19,7 @@ from tests.unit.web.serving import (
     image,
 )
 from zotpy.core.errors import RegistryError
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.store.interface import StoreFull, StoreRefused, StoreUnavailable
 from zotpy.web.app import ROUTES
 from zotpy.web.errors import STATUS

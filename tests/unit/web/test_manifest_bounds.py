@@ -11,7 +11,7 @@ import trio.testing
 from tests.unit.web.raw import connect
 from tests.unit.web.serving import CONFIG, REPO, Replica, codes_of, digest_of, image
 from tests.unit.web.test_cuts import ended
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.http.server.cuts import Cut
 from zotpy.registry.pushing.manifest_push import LONG_LIST
 

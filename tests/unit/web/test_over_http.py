@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from zotpy.bucket.health import Health
-from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
+from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 from zotpy.core.units import MIB
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.serving import serve

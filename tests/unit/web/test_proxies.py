@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from werkzeug.datastructures import Headers
 
 from tests.unit.web.serving import REPO, UPLOADS, digest_of, image, serving
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.http.server.proxies import Reached, TrustedProxies, address_of, forwarded_elements
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from tests.unit.web.serving import (
     ended,
     push_zeros,
 )
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.core.units import KIB, MIB
 from zotpy.http.server import sending
 from zotpy.store.interface import StoreUnavailable

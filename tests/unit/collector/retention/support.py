@@ -16,7 +16,7 @@ from zotpy.collector import Collector
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestUnknown
-from zotpy.core.manifest_facts import OCI_INDEX
+from zotpy.core.media_types import OCI_INDEX
 from zotpy.core.names import Tag
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.registry import Registry, open_registry

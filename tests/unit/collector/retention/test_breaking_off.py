@@ -21,7 +21,7 @@ from tests.unit.registry.support import REPO
 from tests.unit.registry.test_manifests import V1, V2, tags_of
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.manifest_facts import OCI_INDEX
+from zotpy.core.media_types import OCI_INDEX
 from zotpy.core.names import Tag
 from zotpy.store.interface import StoreUnavailable
 

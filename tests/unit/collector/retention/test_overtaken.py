@@ -23,7 +23,7 @@ from tests.unit.registry.support import REPO
 from tests.unit.registry.test_manifests import V1, V2, image, tags_of
 from zotpy.core import keys
 from zotpy.core.errors import ManifestBlobUnknown
-from zotpy.core.manifest_facts import OCI_IMAGE, OCI_INDEX
+from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 
 if TYPE_CHECKING:
     from tests.unit.registry.support import Step

@@ -22,7 +22,7 @@ from tests.unit.registry.support import NO_CONDITIONS, REPO
 from tests.unit.registry.test_manifests import V1, V2, image, referrers_of, tags_of
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.core.names import Tag
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from tests.unit.registry.test_manifests import V1, V2, image, referrers_of, tags
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.globs import read_glob
-from zotpy.core.manifest_facts import OCI_IMAGE
+from zotpy.core.media_types import OCI_IMAGE
 from zotpy.core.names import Tag
 from zotpy.settings import KeepTagsSettings, PolicySettings
 
