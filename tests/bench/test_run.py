@@ -50,7 +50,8 @@ def test_a_result_says_how_to_repeat_it(everything: Path) -> None:
     assert report.abilities.keys() == set(DEFAULT)
     assert {"zotpy", "seaweedfs", "haproxy"} == report.versions.keys()
     assert report.machine["cores"] == os.cpu_count()
-    assert [run.seed for run in report.runs] == [f"1-{workload}-{REPLICAS}-1" for workload in DEFAULT]
+    words = [workload.replace(" ", "-") for workload in DEFAULT]
+    assert [run.seed for run in report.runs] == [f"1-{word}-{REPLICAS}-1" for word in words]
     assert report.settings["replicas"] == [REPLICAS]
     assert {one["store_delay_ms"] for one in report.settings["terms"].values()} == {20.0}
 
