@@ -11,6 +11,7 @@ import trio
 from zotpy.cache.filling import on_disk
 from zotpy.cache.shelf import SHRUNK, CachedFile, Shelf
 from zotpy.cache.verifying import WrongBytes
+from zotpy.core.errors import TryAgain
 from zotpy.core.file_pieces import FilePiece
 from zotpy.core.ranges import Span
 from zotpy.core.units import KIB, MIB
@@ -113,13 +114,13 @@ class CacheReads:
     async def _next_piece(self) -> memoryview | FilePiece | None:
         """Return the next piece once it may be read; `None`: it never may, or the disk has failed.
 
-        Raises `WrongBytes` if bytes before it were wrong, and are sent.
+        Raises `TryAgain` if bytes before it were wrong, and are sent.
         """
         try:
             here = self._file.size_bytes if self._supply is None else await self._supply.reach(self._at)
-        except WrongBytes:
+        except WrongBytes as error:
             if self._at > self._start:
-                raise
+                raise TryAgain(str(error)) from error
             return None
         size_bytes = min(here, self._end) - self._at
         if size_bytes <= 0 or self._file.descriptor is None:

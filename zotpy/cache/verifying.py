@@ -19,7 +19,6 @@ import trio
 
 from zotpy.cache.shelf import SHRUNK, CachedFile, Shelf
 from zotpy.core.digests import Digest
-from zotpy.core.errors import TryAgain
 from zotpy.core.hashing import Hasher, new_hasher
 from zotpy.core.units import KIB, MIB
 
@@ -33,7 +32,7 @@ HASHING = trio.CapacityLimiter(2)
 """Threads that hash files. Further files wait, and the end of their reads with them."""
 
 
-class WrongBytes(TryAgain):
+class WrongBytes(Exception):
     """A cached file does not have the digest of its blob. It is deleted: the next read finds the bytes in the store."""
 
 

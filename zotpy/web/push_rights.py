@@ -71,7 +71,7 @@ class PushRights:
         except (PreconditionFailed, Unsupported) as error:
             for tag in self.narrowed(condition):
                 for action in self._missing[tag]:
-                    for asked in (*self._digest, tag.text):
+                    for asked in (tag.text, *self._digest):
                         self._permission.require(action, self._repo, asked)
             if isinstance(error, Unsupported) and self.immutable:
                 msg = "the store behind this registry has no conditional writes, which a push of an immutable tag needs"
