@@ -28,7 +28,7 @@ async def test_a_target_that_is_none_is_refused_for_any_method(replica: Replica,
 @pytest.mark.parametrize(
     ("place", "headers"),
     [
-        ("zotpy.http.server.connections.read_head", ""),
+        ("zotpy.http.server.exchanges.read_head", ""),
         ("zotpy.http.server.exchange.BoundedRequest", ""),
         ("zotpy.http.server.protocol.PassingStream", "Upgrade: h2c\r\n"),
     ],
