@@ -58,7 +58,8 @@ class Pushers:
         if client == "regctl":
             await self._run(self._program("regctl"), "registry", "set", self.host, "--tls", "disabled")
         elif client == "podman":
-            await self._run(*self._podman(), "pull", f"oci:{self.layout.path}:image")
+            # It takes the path for the image's name, and refuses a directory above that ends with an underscore.
+            await self._run(*self._podman(), "pull", f"oci:{self.layout.path.relative_to(self.directory)}:image")
         elif client == "helm":
             (self.directory / "chart").mkdir()
             (self.directory / "chart" / "Chart.yaml").write_text(CHART)
