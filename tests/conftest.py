@@ -53,7 +53,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None, object, object]:
-    """End the run as well if a test on trio is told to stop: a nursery hides that in a group, and pytest went on."""
+    """End the run if it is told to stop during a test on trio: a nursery hides that in a group from pytest."""
     try:
         return (yield)
     except BaseExceptionGroup as group:

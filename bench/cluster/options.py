@@ -22,7 +22,7 @@ MOST_LINK_MB, LINK_MB_PER_CORE = 25.0, 4.0
 COMMIT = "commit:"
 """How a revision of git is named, as a peer."""
 BUILDS = "builds"
-"""The workload whose cost is told."""
+"""The workload for which the bench prints what store calls cost."""
 OPEN = "open"
 """How this build is named, as a peer, where everybody may do everything and nobody guesses passwords."""
 UNGUESSED = "unguessed"

@@ -156,7 +156,7 @@ async def test_older_releases_may_return_when_nothing_has_been_promised_for_long
 
 
 async def test_a_reading_of_the_layout_holds_for_a_while_only(clock: Clock) -> None:
-    """A replica that can no longer read the layout stops promising, and at once if there is none."""
+    """A replica that cannot read the layout any more stops promising. If the layout is gone, it stops at once."""
     store = MemoryStore(clock)
     promise = await started(store, 2.0)
     clock.advance(KNOWN_S - 1)
