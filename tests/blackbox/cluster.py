@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import httpx
 
 from tests.blackbox.balancer import Balancer, answers
 from tests.processes import Process, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    import ssl
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tests.servers import Bucket
@@ -55,6 +59,15 @@ class Replica:
     def start(self) -> None:
         """Start the replica, or start it again, and wait until it answers."""
         self.process.start(lambda: answers(self.url))
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Let the replica run within the block, from when it is ready."""
+        self.process.start(lambda: is_ready(self.url))
+        try:
+            yield
+        finally:
+            self.process.stop()
 
     def _write(self, settings: Mapping[str, object]) -> None:
         self.settings.write_text(json.dumps(settings, indent=2))
@@ -138,3 +151,11 @@ def replica_settings(
         "http": {"address": "127.0.0.1", "port": str(port), "drainNotice": "0s"},
         "log": {"level": "info"},
     }
+
+
+def is_ready(url: str, context: ssl.SSLContext | None = None) -> bool:
+    """Say whether a replica answers."""
+    try:
+        return httpx.get(f"{url}/readyz", timeout=60, verify=context or True).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import bcrypt
@@ -12,6 +13,7 @@ from tests.blackbox.balancer import answers
 from tests.processes import Process, free_port, needed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 USER, PASSWORD = "alice", "correct-horse"
@@ -49,6 +51,18 @@ class Distribution:
         """Return the paths of blobs that it was asked to send so far, in order, if it logs access."""
         lines = self.process.log_tail(0).splitlines()
         return [line.split('"GET ')[1].split()[0] for line in lines if '"GET /v2/' in line and "/blobs/" in line]
+
+
+@contextmanager
+def running_distribution(directory: Path, *, logs_access: bool = False) -> Iterator[Distribution]:
+    """Run a distribution without content within the block, in a directory that is made."""
+    directory.mkdir()
+    made = Distribution(directory, logs_access=logs_access)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.process.kill()
 
 
 def write_users(directory: Path, user: str = USER) -> Path:

@@ -8,9 +8,9 @@ import bcrypt
 import httpx
 import pytest
 
-from tests.blackbox.cluster import Replica
+from tests.blackbox.cluster import Replica, is_ready
 from tests.blackbox.images import stored_blobs
-from tests.blackbox.test_audit import entries, is_ready
+from tests.blackbox.test_audit import entries
 from tests.blackbox.test_logins import PASSWORD, USER, Crane, LoggingIn, Oras, address, says_so
 from tests.processes import wait_until
 

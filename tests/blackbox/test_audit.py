@@ -8,7 +8,6 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import bcrypt
-import httpx
 import pytest
 
 from tests.blackbox.cluster import Replica
@@ -31,19 +30,8 @@ def audited(request: pytest.FixtureRequest, bucket: Bucket, prefix: str, tmp_pat
     replica = Replica(0, bucket, prefix, tmp_path)
     http = {"auth": {"htpasswd": {"path": str(users)}}, "accessControl": {"repositories": POLICIES}}
     replica.configure({"http": {**http, "workers": request.param}, "log": {"audit": str(tmp_path / "audit.log")}})
-    replica.process.start(lambda: is_ready(replica.url))
-    try:
+    with replica.running():
         yield replica
-    finally:
-        replica.process.stop()
-
-
-def is_ready(url: str) -> bool:
-    """Say whether a replica answers."""
-    try:
-        return httpx.get(f"{url}/readyz", timeout=60).status_code == httpx.codes.OK
-    except httpx.TransportError:
-        return False
 
 
 def entries(file: Path) -> list[dict[str, Any]]:

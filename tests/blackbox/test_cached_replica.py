@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import bcrypt
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.blackbox.cluster import Replica
+from tests.blackbox.cluster import Replica, is_ready
 from tests.blackbox.registry_api import digest_of, http_client, push_blob
 from tests.blackbox.supervised import WORKERS, Supervised
-from tests.blackbox.test_logins import is_ready
 from tests.powercuts.disk import needs_mounts, run
 from tests.processes import wait_until
 

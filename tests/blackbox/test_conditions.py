@@ -9,7 +9,7 @@ import pytest
 from tests.blackbox.cluster import Replica
 from tests.blackbox.images import Layout, stored_blobs
 from tests.blackbox.test_job_tokens import AUDIENCE, job_token
-from tests.blackbox.test_logins import KINDS, Crane, LoggingIn, address, is_ready
+from tests.blackbox.test_logins import KINDS, Crane, LoggingIn, address
 from tests.unit.web.issuers import CiService, ci_service
 
 if TYPE_CHECKING:
@@ -44,11 +44,8 @@ def conditional(bucket: Bucket, issuer: CiService, tmp_path_factory: pytest.Temp
     auth = {"bearer": {"oidc": [{"issuer": issuer.url, "audiences": [AUDIENCE], "claimMapping": mapping}]}}
     rules = {"repositories": {"**": {"policies": [policy]}}}
     replica.configure({"http": {"auth": auth, "accessControl": rules}})
-    replica.process.start(lambda: is_ready(replica.url))
-    try:
+    with replica.running():
         yield replica
-    finally:
-        replica.process.stop()
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

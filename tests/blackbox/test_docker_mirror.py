@@ -10,8 +10,7 @@ import pytest
 
 from tests.blackbox.cluster import Replica
 from tests.blackbox.mirrors import mirrored
-from tests.blackbox.others import Distribution
-from tests.blackbox.test_logins import is_ready
+from tests.blackbox.others import Distribution, running_distribution
 from tests.daemons import Docker
 
 if TYPE_CHECKING:
@@ -25,12 +24,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Distribution]:
     """Return a registry that takes the place of Docker Hub."""
-    program = Distribution(tmp_path, logs_access=True)
-    try:
-        program.start()
+    with running_distribution(tmp_path / "hub", logs_access=True) as program:
         yield program
-    finally:
-        program.process.kill()
 
 
 @pytest.fixture
@@ -42,11 +37,8 @@ def mirror(hub: Distribution, bucket: Bucket, prefix: str, tmp_path: Path) -> It
     replica.configure(
         mirrored(hub.url, content=[{"prefix": "**", "destination": "/docker.io"}, {"prefix": "library/*"}])
     )
-    replica.process.start(lambda: is_ready(replica.url))
-    try:
+    with replica.running():
         yield replica
-    finally:
-        replica.process.stop()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from bench.servers.processes import accepts
 from tests.blackbox.clients import Client, isolated_environment
 from tests.blackbox.cluster import Replica
 from tests.blackbox.images import Layout, as_json, large_layer, small_layer, stored_blobs
-from tests.blackbox.others import PASSWORD, USER, Distribution, write_users
+from tests.blackbox.others import PASSWORD, USER, Distribution, running_distribution, write_users
 from tests.blackbox.registry_api import digest_of, http_client, pulled_blobs
 from tests.processes import wait_until
 
@@ -33,13 +33,8 @@ REPO = "team/app"
 @pytest.fixture
 def source(tmp_path: Path) -> Iterator[Distribution]:
     """Return a running distribution without content."""
-    (tmp_path / "source").mkdir()
-    made = Distribution(tmp_path / "source")
-    made.start()
-    try:
+    with running_distribution(tmp_path / "source") as made:
         yield made
-    finally:
-        made.process.kill()
 
 
 @pytest.fixture

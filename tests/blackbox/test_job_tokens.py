@@ -9,7 +9,7 @@ import pytest
 
 from tests.blackbox.cluster import Replica
 from tests.blackbox.images import Layout, stored_blobs
-from tests.blackbox.test_logins import KINDS, Crane, LoggingIn, address, is_ready, says_so
+from tests.blackbox.test_logins import KINDS, Crane, LoggingIn, address, says_so
 from tests.unit.web.issuers import KEYS, CiService, Private, ci_service
 
 if TYPE_CHECKING:
@@ -41,11 +41,8 @@ def trusting(bucket: Bucket, issuer: CiService, tmp_path_factory: pytest.TempPat
     rules = {"**": {"policies": [{"users": [f"ci:{JOB}"], "actions": ["read", "create", "update"]}]}}
     auth = {"bearer": {"oidc": [entry]}}
     replica.configure({"http": {"auth": auth, "accessControl": {"repositories": rules}}})
-    replica.process.start(lambda: is_ready(replica.url))
-    try:
+    with replica.running():
         yield replica
-    finally:
-        replica.process.stop()
 
 
 def job_token(issuer: CiService, key: Private = KEYS[0], **changed: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import bcrypt
-import httpx
 import pytest
 
 from tests.blackbox.clients import Client, isolated_environment
@@ -13,7 +12,6 @@ from tests.blackbox.cluster import Replica
 from tests.blackbox.images import Layout, stored_blobs
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
@@ -125,19 +123,8 @@ def serving(bucket: Bucket, directory: Path, http: Mapping[str, object]) -> Iter
     users.write_text(f"{USER}:{bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10)).decode()}\n")
     replica = Replica(0, bucket, f"logins/{directory.name}", directory)
     replica.configure({"http": {"auth": {"htpasswd": {"path": str(users)}}, **http}})
-    replica.process.start(lambda: is_ready(replica.url))
-    try:
+    with replica.running():
         yield replica
-    finally:
-        replica.process.stop()
-
-
-def is_ready(url: str, context: ssl.SSLContext | None = None) -> bool:
-    """Say whether a replica answers."""
-    try:
-        return httpx.get(f"{url}/readyz", timeout=60, verify=context or True).status_code == httpx.codes.OK
-    except httpx.TransportError:
-        return False
 
 
 @pytest.fixture(scope="module")

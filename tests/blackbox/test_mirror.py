@@ -21,7 +21,7 @@ from tests.blackbox.clients import Client
 from tests.blackbox.cluster import Cluster, Replica
 from tests.blackbox.images import stored_blobs
 from tests.blackbox.mirrors import mirrored
-from tests.blackbox.others import Distribution
+from tests.blackbox.others import Distribution, running_distribution
 from tests.processes import free_port
 
 if TYPE_CHECKING:
@@ -36,12 +36,8 @@ PLAIN = "--src-tls-verify=false"
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Distribution]:
     """Return a running upstream."""
-    program = Distribution(tmp_path_factory.mktemp("upstream"), logs_access=True)
-    try:
-        program.start()
+    with running_distribution(tmp_path_factory.mktemp("mirrored") / "upstream", logs_access=True) as program:
         yield program
-    finally:
-        program.process.kill()
 
 
 @pytest.fixture(scope="module")

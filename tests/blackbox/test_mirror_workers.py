@@ -12,7 +12,7 @@ import pytest
 
 from tests.blackbox.images import stored_blobs
 from tests.blackbox.mirrors import mirrored
-from tests.blackbox.others import Distribution
+from tests.blackbox.others import Distribution, running_distribution
 from tests.blackbox.registry_api import pulled_blobs
 from tests.blackbox.supervised import WORKERS, Supervised, connected
 
@@ -31,13 +31,8 @@ CLIENTS = 3
 @pytest.fixture
 def upstream(tmp_path: Path) -> Iterator[Distribution]:
     """Return a running upstream."""
-    (directory := tmp_path / "upstream").mkdir()
-    program = Distribution(directory, logs_access=True)
-    try:
-        program.start()
+    with running_distribution(tmp_path / "upstream", logs_access=True) as program:
         yield program
-    finally:
-        program.process.kill()
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.blackbox.clients import Client, isolated_environment
-from tests.blackbox.cluster import Replica
+from tests.blackbox.cluster import Replica, is_ready
 from tests.blackbox.images import Layout, stored_blobs
-from tests.blackbox.test_logins import KINDS, USER, LoggingIn, address, is_ready, says_so
+from tests.blackbox.test_logins import KINDS, USER, LoggingIn, address, says_so
 from tests.slapd import DEVELOPERS, PASSWORD, certify, directory
 
 if TYPE_CHECKING:

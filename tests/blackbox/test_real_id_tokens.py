@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests.blackbox.cluster import Replica
+from tests.blackbox.cluster import Replica, is_ready
 from tests.blackbox.images import Layout, stored_blobs
-from tests.blackbox.test_logins import KINDS, LoggingIn, address, is_ready
+from tests.blackbox.test_logins import KINDS, LoggingIn, address
 from tests.peers.issuers import Issuer, OidcProvider, Zitadel
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.blackbox.cluster import Replica
+from tests.blackbox.cluster import Replica, is_ready
 from tests.blackbox.images import Layout, stored_blobs
-from tests.blackbox.test_logins import KINDS, LoggingIn, address, is_ready
+from tests.blackbox.test_logins import KINDS, LoggingIn, address
 from tests.faults.pushers import Pushers
 from tests.peers.issuers import Issuer, OidcProvider, Zitadel
 from tests.processes import wait_until

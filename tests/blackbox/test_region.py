@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from tests.blackbox.clients import Client, isolated_environment
-from tests.blackbox.cluster import Replica
+from tests.blackbox.cluster import Replica, is_ready
 from tests.blackbox.images import stored_blobs
-from tests.blackbox.test_logins import PASSWORD, is_ready
+from tests.blackbox.test_logins import PASSWORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,11 +38,8 @@ def primary(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     replica = Replica(0, bucket, "primary", directory)
     http = {"auth": {"htpasswd": {"path": str(users)}}, "accessControl": {"repositories": RULES}}
     replica.configure({"http": http})
-    replica.process.start(lambda: is_ready(replica.url))
-    try:
+    with replica.running():
         yield replica
-    finally:
-        replica.process.stop()
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +54,8 @@ def region(primary: Replica, bucket: Bucket, tmp_path_factory: pytest.TempPathFa
     replica = Replica(0, bucket, "region", directory)
     entry = {"urls": [url], "onDemand": True, "passCredentials": True}
     replica.configure({"extensions": {"sync": {"credentialsFile": str(logins), "registries": [entry]}}})
-    replica.process.start(lambda: is_ready(replica.url))
-    try:
+    with replica.running():
         yield replica
-    finally:
-        replica.process.stop()
 
 
 def host_of(replica: Replica) -> str:

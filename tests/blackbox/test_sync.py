@@ -15,7 +15,7 @@ from tests.blackbox.clients import Client, isolated_environment
 from tests.blackbox.images import Layout, large_layer, small_layer, stored_blobs
 from tests.blackbox.imports import Target
 from tests.blackbox.mirrors import mirrored
-from tests.blackbox.others import Distribution
+from tests.blackbox.others import Distribution, running_distribution
 from tests.blackbox.registry_api import http_client, pulled_blobs
 from tests.blackbox.test_import import push_docker_image
 from tests.processes import wait_until
@@ -35,13 +35,8 @@ IMAGES, BLOBS = 20, 3
 @pytest.fixture
 def upstream(tmp_path: Path) -> Iterator[Distribution]:
     """Return a running distribution without content."""
-    (tmp_path / "upstream").mkdir()
-    made = Distribution(tmp_path / "upstream", logs_access=True)
-    try:
-        made.start()
+    with running_distribution(tmp_path / "upstream", logs_access=True) as made:
         yield made
-    finally:
-        made.process.kill()
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import httpx
 import pytest
 import trio
 
-from tests.blackbox.cluster import Replica
-from tests.blackbox.test_logins import is_ready
+from tests.blackbox.cluster import Replica, is_ready
 from tests.processes import wait_until
 from zotpy.core import keys
 from zotpy.store.opening import open_s3_store
