@@ -53,13 +53,13 @@ class BlobFetch:
         turns = Turns(self.registry.store, source_of(self.origins))
         return await turns.alone(self.digest, note, partial(self._alone, session, note))
 
-    async def _alone(self, session: Session, note: Note, before: str | None) -> BlobValue:
-        """Bring it now. See `Turns.alone` for `before`."""
+    async def _alone(self, session: Session, note: Note, left: str) -> BlobValue:
+        """Bring it now. See `Turns.alone` for `left`."""
         repo, digest, copy = self.repo, self.digest, self.copy
-        if before is not None and (value := await self._shared()) is not None:
+        if (value := await self._shared()) is not None:
             return value
         uploads = self.registry.uploads
-        if before and (begun := await left_behind(uploads, repo, digest.algorithm, before)) is not None:
+        if left and (begun := await left_behind(uploads, repo, digest.algorithm, left)) is not None:
             session, note.text = begun, note_of(begun)
             copy.go_on_at(session.token.offset)
             log.info("copy_continued", repository=repo.text, digest=str(digest), at=session.token.offset)
@@ -87,31 +87,30 @@ class BlobFetch:
         """Open the blob at the upstream, and return it without its bytes if the bucket has them. Both take a while."""
         registry, repo, digest, copy = self.registry, self.repo, self.digest, self.copy
         present = Present(registry.mounts.records, registry.mounts.hints, registry.settings.gc.deadline_s)
-        shared: BlobValue | None = None
 
         async def ask() -> None:
             copy.begin((await source.open()).length)
 
-        async def look() -> None:
-            nonlocal shared
-            shared = await self._shared()
-
         try:
-            may_be_here = await beside(partial(present.may_have, repo, digest), ask, look)
+            may_be_here = await beside(partial(present.may_have, repo, digest), ask)
         except UpstreamError:
             value = await present.own(repo, digest)
             if value is None:
                 raise
         else:
-            if shared is not None or not may_be_here:
-                return shared
+            if not may_be_here:
+                return None
             value = await present.linked(repo, digest, copy.size_bytes)
         if value is not None:
             self.events.on_mirror_copy("linked")
         return value
 
     async def _shared(self) -> BlobValue | None:
-        """Return the blob if another copy of it has ended between the look of the request and our turn."""
+        """Return the blob if another copy of it has ended between the look of the request and our turn.
+
+        The upstream is asked only after this, so it sends each blob once. A turn that was free says nothing: another
+        replica may have taken it and given it back since that look.
+        """
         value = await self.registry.blobs.records.read_blob(self.repo, self.digest, by_entry_alone=True)
         if value is not None:
             self.events.on_mirror_copy("shared")

@@ -54,21 +54,19 @@ class Turns:
     source: str
     """Stands for the upstreams that are asked."""
 
-    async def alone(self, digest: Digest, note: "Note", work: Callable[[str | None], Awaitable[T]]) -> T:
+    async def alone(self, digest: Digest, note: "Note", work: Callable[[str], Awaitable[T]]) -> T:
         """Return what `work` returns, once no other replica works. `note` is what others read if this one is killed.
 
-        `work` is called with the note of a replica that stopped in the middle. Otherwise the text is empty if another
-        one worked before, which has most likely brought the blob, and `None` if this one is the first. The blob may
-        have come in any case, just before. Without conditional writes no replica waits for another.
+        `work` is called with the note of a replica that stopped in the middle, or an empty text. Another replica may
+        have brought the blob just before. Without conditional writes no replica waits for another.
         """
         if not (self.store.features.conditional_create and self.store.features.conditional_replace):
-            return await work(None)
-        key, before = keys.mirror_copy(digest, self.source), None
-        while (turn := await self._take(key, note)) is None:
-            before = ""
+            return await work("")
+        key = keys.mirror_copy(digest, self.source)
+        while (turn := await self._take(key, note)) is None:  # noqa: ASYNC110 - another replica sets no event here
             await trio.sleep(POLL_S * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
         try:
-            return await watched(turn.keep, partial(work, before if turn.left is None else turn.left))
+            return await watched(turn.keep, partial(work, turn.left))
         finally:
             await turn.give_back()
 
@@ -101,7 +99,7 @@ class Turn:
     note: "Note"
     etag: str | None
     """That of our last writing; `None`: another replica has taken the turn."""
-    left: str | None = None
+    left: str = ""
     """The note of the replica that stopped in the middle, if one did."""
 
     async def keep(self) -> None:

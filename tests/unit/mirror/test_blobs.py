@@ -141,20 +141,19 @@ class Counted(Unwatched):
 
 
 async def test_a_copy_that_ended_before_the_turn_was_taken_is_not_made_again() -> None:
-    """The request did not find the blob, but another replica brought it before its turn: no bytes are fetched."""
+    """The request did not find the blob, but another replica brought it before its turn: the upstream is not asked."""
     memory, events = MemoryStore(), Counted()
     store = Overtaken(memory)
     async with trio.open_nursery() as nursery:
         upstream = Upstream()
         await upstream.server.start(nursery)
-        upstream.scripts[LAYER_PATH] = [Reply(200, LAYER)]
         async with mirroring(nursery, [mirrored(upstream.url)], memory, store, events) as replica:
             uploads = replica.registry.uploads
             session = uploads.begin(RepositoryName(LOCAL), "sha256")
             store.before = partial(uploads.finish, session, Digest.parse(LAYER_DIGEST), sent(LAYER), None, len(LAYER))
             assert (await replica.client.get(HERE)).content == LAYER
             await until(lambda: not replica.mirror.blobs.under_way)
-        assert (events.copies, events.size_bytes) == (["shared"], 0)
+        assert (events.copies, events.size_bytes, upstream.asked) == (["shared"], 0, [])
         nursery.cancel_scope.cancel()
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 V1 = image()
-BEFORE_THE_UPSTREAM = ["get entries", "put mirror"]
+BEFORE_THE_UPSTREAM = ["get entries", "put mirror", "get entries"]
 T = TypeVar("T")
 
 
@@ -62,21 +62,21 @@ async def test_a_blob_costs_its_push_and_six_calls() -> None:
 
 
 class Impatient(CallLog):
-    """Answers what is asked of it after the first two calls only once the upstream was asked as well."""
+    """Answers what is asked of it after the first three calls only once the upstream was asked as well."""
 
     upstream: Upstream | None = None
     """`None`: it answers everything at once."""
 
     async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
-        """Wait for the upstream from the third call on."""
+        """Wait for the upstream from the fourth call on."""
         upstream = self.upstream
         if upstream is not None and len(self.calls) >= len(BEFORE_THE_UPSTREAM):
             await until(lambda: bool(upstream.asked))
         return await super().call(operation, key, run)
 
 
-async def test_the_upstream_is_asked_for_a_blob_after_two_calls() -> None:
-    """The entry says that the blob is not here, and the turn that nobody else fetches it. The rest comes meanwhile."""
+async def test_the_upstream_is_asked_for_a_blob_after_three_calls() -> None:
+    """The blob is not here, nobody else fetches it, and nobody has brought it meanwhile. The rest comes beside."""
     async with trio.open_nursery() as nursery:
         upstream, memory = Upstream(), MemoryStore()
         await upstream.server.start(nursery)
@@ -86,5 +86,5 @@ async def test_the_upstream_is_asked_for_a_blob_after_two_calls() -> None:
             with log.counted() as calls:
                 log.upstream = upstream
                 assert (await replica.client.get(HERE)).content == LAYER
-        assert [f"{call.operation} {call.key.partition('/')[0]}" for call in calls.made[:2]] == BEFORE_THE_UPSTREAM
+        assert [f"{call.operation} {call.key.partition('/')[0]}" for call in calls.made[:3]] == BEFORE_THE_UPSTREAM
         nursery.cancel_scope.cancel()

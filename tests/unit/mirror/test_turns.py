@@ -149,7 +149,7 @@ async def test_a_turn_is_kept_as_long_as_its_holder_works(autojump_clock: trio.t
     memory = MemoryStore(lambda: datetime.fromtimestamp(trio.current_time(), UTC))
     began: list[float] = []
 
-    async def work(_: str | None) -> tuple[str, bool]:
+    async def work(_: str) -> tuple[str, bool]:
         if len(began) == 1 and trio.current_time() >= began[0] + 10 * SILENT_S:
             return "found", False
         began.append(trio.current_time())
