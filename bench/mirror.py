@@ -3,7 +3,7 @@
 The upstream is CNCF distribution on a directory, behind a relay in which each request waits and each connection has a
 rate. A client pulls a manifest by tag and then its layers, three at a time, as docker does. It prints seconds for each
 pull, seconds until the first byte of the first layer, what it costs in CPU time, and how much the upstream sent. Then
-many clients pull another image at once, by way of two replicas.
+many clients pull another image at once, by way of two replicas. With `--zot` it also pulls by way of zot's mirror.
 """
 
 import argparse
@@ -26,8 +26,10 @@ from rich.table import Table
 from bench.clients.connection import Connection
 from bench.measures import GIB, MIB, ProcessTree
 from bench.servers.mirrored import IMAGE_TYPE, Way, distribution, push, running, way
+from bench.servers.other_registries import zot_server
 from bench.servers.processes import Process
-from bench.servers.registries import Place, RegistryServer, zotpy_server
+from bench.servers.registries import zotpy_server
+from bench.servers.registry import Place, RegistryServer
 from bench.servers.stores import Bucket, SeaweedServer, make_bucket
 
 AT_ONCE = 3
@@ -158,9 +160,21 @@ def measured(console: Console, options: argparse.Namespace) -> Iterator[dict[str
         yield row("zotpy, own image", local.pull, size_bytes, replica.process)
         yield row("distribution's proxy, first", Client(proxied, NAME).pull, size_bytes, proxy)
         yield row("distribution's proxy, unchanged", Client(proxied, NAME).pull, size_bytes, proxy)
+        if options.zot:
+            yield from by_way_of_zot(zot_server(bucket, "zot", directory, Place("zot"), relay.url), row, size_bytes)
         many = [Client(replicas[number % 2].port, f"hub/{CROWDED}") for number in range(options.crowd)]
         name = f"{options.crowd} clients of two replicas"
         yield row(name, lambda: crowd(many), sum(map(len, crowded)), *(each.process for each in replicas))
+
+
+def by_way_of_zot(zot: RegistryServer, row: Callable[..., dict[str, Any]], size_bytes: int) -> Iterator[dict[str, Any]]:
+    """Measure the same two pulls by way of zot, on the same store."""
+    zot.start()
+    try:
+        for what in ("first", "unchanged"):
+            yield row(f"zot's mirror, {what}", Client(zot.port, f"hub/{NAME}").pull, size_bytes, zot.process)
+    finally:
+        zot.process.kill()
 
 
 def pushing(port: int, name: str, layers: Sequence[bytes]) -> Callable[[], Pull]:
@@ -183,6 +197,9 @@ def main() -> None:
     parser.add_argument("--crowd-mib", type=int, default=20, help="how long that layer is")
     parser.add_argument("--delay-ms", type=float, default=40.0, help="of each request to the upstream")
     parser.add_argument("--rate-mb", type=float, default=50.0, help="of each connection to the upstream")
+    parser.add_argument(
+        "--zot", action="store_true", help="measure zot, too, with its sync extension, which is on PATH"
+    )
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     rows = list(measured(Console(stderr=True), options))

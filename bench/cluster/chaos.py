@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from bench.servers.processes import NotReady
-from bench.servers.registries import RegistryServer
+from bench.servers.registry import RegistryServer
 
 EVERY_S = 1.5
 DOWN_S = 0.5

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.measures import ProcessTree
 from bench.servers.namespaces import Namespaces, link_bytes, why_none
 from bench.servers.processes import Process, accepts, free_port
-from bench.servers.registries import Place
+from bench.servers.registry import Place
 
 REPLICA_PORT = 5000
 ANY_HOST = "0.0.0.0"  # noqa: S104 - inside a namespace that nothing leads to

@@ -15,7 +15,8 @@ from bench.load.spec import Load, Sizes, Target, Terms
 from bench.load.workloads import DEFAULT, NAMES, WORKLOADS, named
 from bench.measures import MIB
 from bench.servers.commits import short_hash
-from bench.servers.registries import COMMAND_FIELDS, REGISTRIES, filled_in
+from bench.servers.other_registries import COMMAND_FIELDS, filled_in
+from bench.servers.registries import REGISTRIES
 from bench.servers.stores import STORES
 
 MOST_LINK_MB, LINK_MB_PER_CORE = 25.0, 4.0

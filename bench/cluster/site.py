@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.cluster.network import Network, network
 from bench.cluster.options import COMMIT, OPEN, UNGUESSED, Options
@@ -16,9 +17,13 @@ from bench.servers.access import PASSWORD, USER, Locked
 from bench.servers.balancer import Balancer
 from bench.servers.certificates import Certificate, make_certificate
 from bench.servers.commits import build_of
+from bench.servers.other_registries import command_server
 from bench.servers.processes import Process, accepts, free_port
-from bench.servers.registries import REGISTRIES, Prepare, RegistryServer, Remembers, command_server, zotpy_server
+from bench.servers.registries import REGISTRIES, Prepare, Remembers, zotpy_server
 from bench.servers.stores import STORES, Bucket, StoreServer, make_bucket
+
+if TYPE_CHECKING:
+    from bench.servers.registry import RegistryServer
 
 BUCKET = "zotpy-bench"
 

@@ -14,7 +14,7 @@ from bench.cluster.results import Report, cost_ratio, ratio, read_report, scalin
 from bench.cluster.runs import Ability, Run, latencies_of
 from bench.cluster.tables import cells, show
 from bench.load.content import layer_size
-from bench.servers.registries import filled_in
+from bench.servers.other_registries import filled_in
 
 if TYPE_CHECKING:
     from pathlib import Path
