@@ -311,9 +311,24 @@ def test_logins_are_read_from_zots_file(load: Load, tmp_path: Path) -> None:
     assert (settings.auth.htpasswd, settings.auth.fail_delay_s, settings.http.realm) == (users, 5.0, "ours")
     assert settings.warnings == ()
     assert problems_of(load, {"http": {"auth": {"failDelay": 31}}}) == (
-        "http.auth.failDelay: 31 is too long: at most 30s",
+        "http.auth.failDelay: 31 is not from 0s to 30s",
     )
     assert problems_of(load, {"http": {"realm": "ä"}}) == ("http.realm: write printable letters of ASCII",)
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ({"http": {"workerTimeout": "2h"}}, "http.workerTimeout: 2h is not from 1s to 1h"),
+        ({"http": {"workerTimeout": 0}}, "http.workerTimeout: 0 is not from 1s to 1h"),
+        ({"http": {"auth": {"sessionLifetime": "30s"}}}, "http.auth.sessionLifetime: 30s is not from 1m to 365d"),
+        ({"http": {"auth": {"tokenLifetime": "61m"}}}, "http.auth.tokenLifetime: 61m is not from 1m to 1h"),
+        (s3(redirectexpiry="8d"), "storage.storageDriver.redirectexpiry: 8d is not from 1s to 7d"),
+    ],
+)
+def test_bounds_of_times_are_told_in_their_largest_unit(load: Load, document: object, problem: str) -> None:
+    """An error names the bounds as a person would write them."""
+    assert problem in problems_of(load, document)
 
 
 @pytest.mark.parametrize("value", [None, "", {}, {"path": ""}, {"path": None}, {"PATH": ""}])

@@ -17,11 +17,8 @@ _DURATIONS = re.compile(r"(?:\d{1,12}(?:\.\d{1,9})?(?:ms|s|m|h|d) ?)+|\d{1,12}(?
 _DURATION = re.compile(r"([\d.]+)(ms|s|m|h|d|)", re.ASCII)
 _WINDOW = re.compile(r"(?P<begin>(?:[01]\d|2[0-3]):[0-5]\d) ?- ?(?P<end>(?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII)
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,6})?) ?%", re.ASCII)
-LONGEST_EXPIRY_S = 7 * 86400
-LONGEST_SILENCE_S = 3600
 SHORTEST_SESSION_S = 60
 LONGEST_SESSION_S = 365 * 24 * 3600
-LONGEST_DELAY_S = 30
 MOST_WORKERS = 64
 
 
@@ -104,35 +101,24 @@ def read_wait(value: object) -> float:
     return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(text))
 
 
-def read_delay(value: object) -> float:
-    """Read how long a refusal is held back: less than clients wait for an answer."""
-    seconds = read_wait(value)
-    if seconds > LONGEST_DELAY_S:
-        msg = f"{value} is too long: at most {LONGEST_DELAY_S}s"
-        raise ValueError(msg)
-    return seconds
-
-
-def read_silence(value: object) -> float:
-    """Read how long a worker may be silent: long enough for a busy machine, short enough to be of use."""
-    seconds = read_duration(value)
-    if not 1 <= seconds <= LONGEST_SILENCE_S:
-        msg = f"{value} is not from 1s to 1h"
-        raise ValueError(msg)
-    return seconds
-
-
 def read_between(shortest_s: float, longest_s: float) -> Callable[[object], float]:
-    """Make a reader of a duration within bounds."""
+    """Make the reader of a duration within bounds."""
 
     def read(value: object) -> float:
         seconds = read_wait(value)
         if not shortest_s <= seconds <= longest_s:
-            msg = f"{value} is not from {shortest_s:g}s to {longest_s:g}s"
+            msg = f"{value} is not from {duration_text(shortest_s)} to {duration_text(longest_s)}"
             raise ValueError(msg)
         return seconds
 
     return read
+
+
+def duration_text(seconds: float) -> str:
+    """Write a duration as `read_wait` reads it, in the largest unit that gives a whole number."""
+    units = (("d", 86400), ("h", 3600), ("m", 60))
+    found = (f"{seconds / unit:.0f}{name}" for name, unit in units if seconds and seconds % unit == 0)
+    return next(found, f"{seconds:g}s")
 
 
 _read_long = read_between(SHORTEST_SESSION_S, LONGEST_SESSION_S)
@@ -141,15 +127,6 @@ _read_long = read_between(SHORTEST_SESSION_S, LONGEST_SESSION_S)
 def read_session(value: object) -> float:
     """Read how long a login may last: 0, or a minute to a year."""
     return 0.0 if read_wait(value) == 0 else _read_long(value)
-
-
-def read_expiry(value: object) -> float:
-    """Read how long a presigned URL lasts: a duration within the bounds that S3 sets."""
-    seconds = read_duration(value)
-    if not 1 <= seconds <= LONGEST_EXPIRY_S:
-        msg = f"{value} is not from 1s to 7d"
-        raise ValueError(msg)
-    return seconds
 
 
 def read_window(value: object) -> tuple[int, int] | None:

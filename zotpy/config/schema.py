@@ -17,12 +17,9 @@ from zotpy.config.policies import read_policies
 from zotpy.config.quantities import (
     read_between,
     read_count,
-    read_delay,
     read_duration,
-    read_expiry,
     read_session,
     read_share,
-    read_silence,
     read_size,
     read_wait,
     read_window,
@@ -49,6 +46,8 @@ from zotpy.core.units import KIB, MIB
 DRIVER = "storage.storageDriver"
 LARGEST_PART_BYTES = 5 * 1024 * MIB
 """S3's bounds for a part are 5 MiB and 5 GiB."""
+LONGEST_EXPIRY_S = 7 * 86400
+"""S3's bound for a presigned URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ LEAVES = {
     "http.tls.cacert": Leaf("http", "tls_ca", read_file),
     "http.tls.minVersion": Leaf("http", "tls_min_version", read_tls_version),
     "http.auth.htpasswd.path": Leaf("auth", "htpasswd", read_file),
-    "http.auth.failDelay": Leaf("auth", "fail_delay_s", read_delay),
+    "http.auth.failDelay": Leaf("auth", "fail_delay_s", read_between(0, 30)),
     "http.auth.checksAtOnce": Leaf("auth", "checks_at_once", read_count(1, 64)),
     "http.auth.checksPerClient": Leaf("auth", "checks_per_client", read_count(1, 10_000)),
     "http.auth.checksWaiting": Leaf("auth", "checks_waiting", read_count(1, 10_000)),
@@ -117,7 +116,7 @@ LEAVES = {
     "http.busyTimeout": Leaf("http", "busy_timeout_s", read_duration),
     "http.holdTimeout": Leaf("http", "hold_timeout_s", read_wait),
     "http.workers": Leaf("http", "workers", read_workers),
-    "http.workerTimeout": Leaf("http", "worker_timeout_s", read_silence),
+    "http.workerTimeout": Leaf("http", "worker_timeout_s", read_between(1, 3600)),
     "http.accessControl": Leaf("http", "access", read_access_control),
     "storage.rootDirectory": Leaf("storage", "root_directory", read_path),
     "storage.reservedSpace": Leaf("storage", "reserved", read_share),
@@ -144,7 +143,7 @@ LEAVES = {
     f"{DRIVER}.createbucket": Leaf("s3", "create_bucket", read_flag),
     f"{DRIVER}.redirect": Leaf("s3", "redirect", read_flag),
     f"{DRIVER}.redirectendpoint": Leaf("s3", "redirect_endpoint", read_endpoint),
-    f"{DRIVER}.redirectexpiry": Leaf("s3", "redirect_expiry_s", read_expiry),
+    f"{DRIVER}.redirectexpiry": Leaf("s3", "redirect_expiry_s", read_between(1, LONGEST_EXPIRY_S)),
     "log.level": Leaf(
         "log",
         "level",
