@@ -11,8 +11,6 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -71,17 +69,6 @@ class Transport(httpx.AsyncBaseTransport):
         fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
         received = Received(connection, partial(self._keep, origin))
         return httpx.Response(answer.status, headers=fields, stream=received, extensions={BODY: received})
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the idle connections."""
