@@ -16,7 +16,6 @@ from tests.processes import has_ended
 from zotpy.embedded import EmbeddedStore, EmbeddedStoreError, embedded_store
 from zotpy.embedded.ports import Ports, choose_ports
 from zotpy.s3.client import Request, open_client
-from zotpy.s3.config import S3Config
 from zotpy.s3.errors import S3Error
 
 if TYPE_CHECKING:
@@ -42,27 +41,15 @@ trio.run(main)
 
 async def write(store: EmbeddedStore, objects: Mapping[str, bytes]) -> None:
     """Write the objects, the store checking what it receives."""
-    async with open_client(config(store)) as client:
+    async with open_client(store.config()) as client:
         for key, body in objects.items():
             await client.call(Request("PutObject", "PUT", key, body=body, checksum=True))
 
 
 async def read(store: EmbeddedStore, objects: Mapping[str, bytes]) -> dict[str, bytes]:
     """Read the objects of these keys."""
-    async with open_client(config(store)) as client:
+    async with open_client(store.config()) as client:
         return {key: (await client.call(Request("GetObject", "GET", key, most_bytes=2**30))).body for key in objects}
-
-
-def config(store: EmbeddedStore) -> S3Config:
-    """Return how our client reaches the store."""
-    return S3Config(
-        bucket=store.bucket,
-        region=store.region,
-        endpoint=store.endpoint,
-        force_path_style=True,
-        access_key=store.access_key,
-        secret_key=store.secret_key,
-    )
 
 
 def weed_pid(root: Path) -> int:
