@@ -78,7 +78,6 @@ def isolated_environment(home: Path) -> dict[str, str]:
         (home / name).mkdir(parents=True, exist_ok=True)
     (home / ".docker" / "config.json").write_text("{}\n")
     configuration = home / ".config" / "containers"
-    (home / ".docker" / "config.json").write_text("{}\n")
     (configuration / "policy.json").write_text(ACCEPT_ANY_IMAGE)
     (configuration / "registries.conf").write_text("unqualified-search-registries = []\n")
     (configuration / "containers.conf").write_text('[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\n')

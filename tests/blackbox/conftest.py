@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.blackbox.clients import Client, isolated_environment
+from tests.blackbox.clients import Client
 from tests.blackbox.cluster import Cluster
 from tests.blackbox.images import SMALL_PACKAGES, Layer, Layout, large_layer, small_layer
 from tests.blackbox.imports import Target
@@ -92,30 +92,6 @@ def index(tmp_path_factory: pytest.TempPathFactory, layers: list[Layer]) -> Layo
     images = {"amd64": layout.add_image(layers), "arm64": layout.add_image(layers[1:], "arm64")}
     layout.tag(layout.add_index(images), "index")
     return layout
-
-
-@pytest.fixture(scope="session")
-def client_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the environment in which clients see no configuration of this machine."""
-    return isolated_environment(tmp_path_factory.mktemp("home"))
-
-
-@pytest.fixture(scope="session")
-def crane(client_environment: dict[str, str]) -> Client:
-    """Return crane."""
-    return Client("crane", client_environment)
-
-
-@pytest.fixture(scope="session")
-def oras(client_environment: dict[str, str]) -> Client:
-    """Return oras."""
-    return Client("oras", client_environment)
-
-
-@pytest.fixture(scope="session")
-def skopeo(client_environment: dict[str, str]) -> Client:
-    """Return skopeo."""
-    return Client("skopeo", client_environment)
 
 
 @pytest.fixture

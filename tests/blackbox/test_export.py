@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.blackbox.clients import Client, isolated_environment
 from tests.blackbox.images import Layout, large_layer, small_layer, stored_blobs
 from tests.blackbox.imports import Target
 
@@ -16,21 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.blackbox.clients import Client
     from tests.servers import Bucket
 
 REPO = "team/app"
-
-
-@pytest.fixture
-def skopeo(tmp_path: Path) -> Client:
-    """Return skopeo."""
-    return Client("skopeo", isolated_environment(tmp_path / "skopeo"))
-
-
-@pytest.fixture
-def crane(tmp_path: Path) -> Client:
-    """Return crane."""
-    return Client("crane", isolated_environment(tmp_path / "crane"))
 
 
 @pytest.fixture

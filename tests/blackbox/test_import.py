@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from bench.servers.processes import accepts
-from tests.blackbox.clients import Client, isolated_environment
 from tests.blackbox.cluster import Replica
 from tests.blackbox.images import Layout, as_json, large_layer, small_layer, stored_blobs
 from tests.blackbox.others import PASSWORD, USER, Distribution, running_distribution, write_users
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.blackbox.clients import Client
     from tests.blackbox.imports import Target
     from tests.servers import Bucket
 
@@ -35,18 +35,6 @@ def source(tmp_path: Path) -> Iterator[Distribution]:
     """Return a running distribution without content."""
     with running_distribution(tmp_path / "source") as made:
         yield made
-
-
-@pytest.fixture
-def crane(tmp_path: Path) -> Client:
-    """Return crane."""
-    return Client("crane", isolated_environment(tmp_path / "crane"))
-
-
-@pytest.fixture
-def skopeo(tmp_path: Path) -> Client:
-    """Return skopeo."""
-    return Client("skopeo", isolated_environment(tmp_path / "skopeo"))
 
 
 def push_docker_image(client: httpx.Client, repo: str, tag: str) -> str:

@@ -51,12 +51,6 @@ def here(bucket: Bucket, prefix: str, upstream: Distribution, tmp_path: Path) ->
         made.replica.process.kill()
 
 
-@pytest.fixture
-def crane(tmp_path: Path) -> Client:
-    """Return crane."""
-    return Client("crane", isolated_environment(tmp_path / "crane"))
-
-
 def test_runs_one_after_another(upstream: Distribution, here: Target, crane: Client, tmp_path: Path) -> None:
     """The second copies nothing, the third a new tag and one that moved; and a tag that was pushed here stays."""
     images = [Layout(tmp_path / name) for name in ("first", "second", "ours")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.blackbox.clients import Client, isolated_environment
+from tests.blackbox.clients import Client
 from tests.failover.farm import Farm, running
 from tests.failover.load import Load
 
@@ -45,30 +45,6 @@ def load(farm: Farm, tmp_path: Path) -> Load:
 def source(request: pytest.FixtureRequest) -> random.Random:
     """Return where the bytes of this test come from, the same each time."""
     return random.Random(request.node.nodeid)
-
-
-@pytest.fixture(scope="session")
-def client_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the environment in which clients see no configuration of this machine."""
-    return isolated_environment(tmp_path_factory.mktemp("home"))
-
-
-@pytest.fixture(scope="session")
-def crane(client_environment: dict[str, str]) -> Client:
-    """Return crane."""
-    return Client("crane", client_environment)
-
-
-@pytest.fixture(scope="session")
-def skopeo(client_environment: dict[str, str]) -> Client:
-    """Return skopeo."""
-    return Client("skopeo", client_environment)
-
-
-@pytest.fixture(scope="session")
-def oras(client_environment: dict[str, str]) -> Client:
-    """Return oras."""
-    return Client("oras", client_environment)
 
 
 @pytest.fixture(scope="session")
