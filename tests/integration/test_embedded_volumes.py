@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.test_embedded import MORE, OBJECTS, config, read, write
+from tests.integration.test_embedded import MORE, OBJECTS, read, write
 from zotpy.embedded import embedded_store
 from zotpy.embedded.volumes import mend_volumes, need_mending
 from zotpy.s3.client import Request, open_client
@@ -23,7 +23,7 @@ async def filled(root: Path) -> dict[Path, bytes]:
     """Write and delete objects, end the store, and return the index of each volume."""
     async with embedded_store(root) as store:
         await write(store, {**OBJECTS, DELETED: b"to be deleted"})
-        async with open_client(config(store)) as client:
+        async with open_client(store.config()) as client:
             await client.call(Request("DeleteObject", "DELETE", DELETED))
     return {index: index.read_bytes() for index in sorted((root / "data").glob("*.idx"))}
 
