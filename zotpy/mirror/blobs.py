@@ -108,7 +108,7 @@ class MirroredBlobs:
                 with holds.held(holds.patience(settings.upload.hold_timeout_s)), trio.fail_after(timeout_s):
                     value = await fetch.run()
         except Exception as caught:  # noqa: BLE001 - each of those who wait raises it
-            error = self._explained(repo, digest, copy, caught)
+            error = self._explained(repo, digest, caught)
         finally:
             del self._copies[repo, digest]
             copy.end(value, error)
@@ -118,9 +118,9 @@ class MirroredBlobs:
         most = max(OF_ONE_SOURCE, *(origin.registry.requests_at_once for origin in origins))
         return self._places_of.setdefault(source_of(origins), trio.CapacityLimiter(most))
 
-    def _explained(self, repo: RepositoryName, digest: Digest, copy: Copy, error: Exception) -> Exception:
+    def _explained(self, repo: RepositoryName, digest: Digest, error: Exception) -> Exception:
         """Return what those who wait are told, and log what the operator should know."""
-        if isinstance(error, NotAtUpstream) and not copy.first:
+        if isinstance(error, NotAtUpstream):
             self.absent.add(repo, digest)
             return unknown(digest)
         self.events.on_mirror_copy("failed")

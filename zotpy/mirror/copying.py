@@ -68,9 +68,10 @@ class Copy:
         return len(self._readers)
 
     def go_on_at(self, first: int) -> None:
-        """Begin at this byte of the blob. Nothing was offered yet."""
+        """Begin at this byte of the blob. Nothing was offered yet, but readers may wait."""
         self.first = first
         self.window.begin_at(first)
+        self._wake()
 
     def begin(self, size_bytes: int | None) -> None:
         """Take note that the upstream has the blob."""

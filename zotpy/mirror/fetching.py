@@ -11,6 +11,7 @@ import trio
 
 from zotpy.concurrency import beside
 from zotpy.core.digests import Digest
+from zotpy.core.errors import ChunkOutOfOrder
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import BlobValue
 from zotpy.core.units import MIB
@@ -24,10 +25,12 @@ from zotpy.mirror.turns import Note, Turns
 from zotpy.mirror.upstreams import Upstreams
 from zotpy.registry.pushing.sessions import Session
 from zotpy.registry.registry import Registry
-from zotpy.upstream.errors import UpstreamError
+from zotpy.upstream.errors import NotAtUpstream, RangeRefused, UpstreamError
 
 SAVE_EVERY_BYTES = 64 * MIB
 """How much of a copy another replica has to fetch again at most, if this one is killed; and the parts under way."""
+MOST_CHASES = 3
+"""How often a copy begins farther on, because a replica that was only slow still saves more of it."""
 log = structlog.get_logger()
 
 
@@ -55,33 +58,72 @@ class BlobFetch:
 
     async def _alone(self, session: Session, note: Note, left: str) -> BlobValue:
         """Bring it now. See `Turns.alone` for `left`."""
-        repo, digest, copy = self.repo, self.digest, self.copy
-        if (value := await self._shared()) is not None:
-            return value
-        uploads = self.registry.uploads
-        if left and (begun := await left_behind(uploads, repo, digest.algorithm, left)) is not None:
-            session, note.text = begun, note_of(begun)
-            copy.go_on_at(session.token.offset)
-            log.info("copy_continued", repository=repo.text, digest=str(digest), at=session.token.offset)
-        source = BlobSource(self.upstreams, self.origins, digest, copy, self.events)
-        try:
-            if (value := await self._without_bytes(source)) is not None:
+        if left and (begun := await left_behind(self.registry.uploads, self.repo, self.digest.algorithm, left)):
+            note.text = note_of(begun)
+            if (value := await self._continued(begun)) is not None:
                 return value
-            left_bytes = None if copy.size_bytes is None else copy.size_bytes - copy.first
-            value = await uploads.finish(
-                session,
-                digest,
-                source,
-                None,
-                left_bytes,
-                on_right=copy.confirm,
-                save_every_bytes=SAVE_EVERY_BYTES,
-            )
-            self.events.on_mirror_copy("copied")
+            note.text = note_of(session)
+        value = await self._shared()
+        return await self._brought(session) if value is None else value
+
+    async def _continued(self, begun: Session) -> BlobValue | None:
+        """Go on with an upload that another replica left, or end it if the blob comes in another way.
+
+        `None`: no upstream sends the rest of it, so the upload was ended, and the copy can begin anew.
+        """
+        copy, uploads = self.copy, self.registry.uploads
+        if (value := await self._shared()) is not None:
+            await uploads.abandon(begun)
             return value
+        copy.go_on_at(begun.token.offset)
+        log.info("copy_continued", repository=self.repo.text, digest=str(self.digest), at=copy.first)
+        try:
+            return await self._brought(begun)
+        except (NotAtUpstream, RangeRefused) as error:
+            await uploads.abandon(begun)
+            if copy.begun.is_set():
+                raise
+            copy.go_on_at(0)
+            if isinstance(error, NotAtUpstream):
+                raise
+            return None
+
+    async def _brought(self, session: Session) -> BlobValue:
+        """Ask the upstream, and bring the bytes after those of the session, unless the bucket has them."""
+        source = BlobSource(self.upstreams, self.origins, self.digest, self.copy, self.events)
+        try:
+            value = await self._without_bytes(source)
+            if value is None:
+                return await self._copied(session, source)
         finally:
             with trio.CancelScope(shield=True):
                 await source.close()
+        if session.token.offset:
+            await self.registry.uploads.abandon(session)
+        return value
+
+    async def _copied(self, session: Session, source: BlobSource) -> BlobValue:
+        """Take the bytes of an open source.
+
+        If the replica that left the upload was only slow, it may save more of it until ours begins. Then ours begins
+        there. Nothing was offered to readers before.
+        """
+        copy, chases = self.copy, 0
+        while True:
+            left_bytes = None if copy.size_bytes is None else copy.size_bytes - copy.first
+            finish = partial(self.registry.uploads.finish, session, self.digest, source, None, left_bytes)
+            try:
+                value = await finish(on_right=copy.confirm, save_every_bytes=SAVE_EVERY_BYTES)
+            except ChunkOutOfOrder as error:
+                chases += 1
+                if chases > MOST_CHASES or not copy.first < error.offset < (copy.size_bytes or 0):
+                    raise
+                session = session.at(error.offset)
+                copy.go_on_at(error.offset)
+                await source.go_on_with_copy()
+            else:
+                self.events.on_mirror_copy("copied")
+                return value
 
     async def _without_bytes(self, source: BlobSource) -> BlobValue | None:
         """Open the blob at the upstream, and return it without its bytes if the bucket has them. Both take a while."""

@@ -43,6 +43,11 @@ class BlobSource:
         self._pieces = stream.pieces()
         return stream
 
+    async def go_on_with_copy(self) -> None:
+        """Open the blob where the copy begins now, which has moved on. Raises `UpstreamError`."""
+        self._position = self._broke_at = self._copy.first
+        self._check_length(await self.open())
+
     async def close(self) -> None:
         """Close what is open."""
         stack, self._open = self._open, AsyncExitStack()
@@ -63,15 +68,18 @@ class BlobSource:
                 raise
             except UpstreamUnavailable:
                 self._count_break()
-                stream = await self.open()
-                if stream.length not in {None, self._copy.size_bytes}:
-                    msg = f"another upstream has another length of {self._digest}"
-                    raise UpstreamBroken(msg) from None
+                self._check_length(await self.open())
                 continue
             self._position += len(piece)
             self._events.on_mirror_bytes(len(piece))
             await self._copy.offer(piece)
             return piece
+
+    def _check_length(self, stream: BlobStream) -> None:
+        """Raise `UpstreamBroken` if the blob has another length than when it was opened first."""
+        if stream.length not in {None, self._copy.size_bytes}:
+            msg = f"another upstream has another length of {self._digest}"
+            raise UpstreamBroken(msg) from None
 
     def _count_break(self) -> None:
         """Raise the error at hand if the blob broke off too often."""

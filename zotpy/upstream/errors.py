@@ -40,6 +40,10 @@ class UpstreamBroken(UpstreamError):
     """The upstream's answer is not what the specification asks for, such as bytes that have another digest."""
 
 
+class RangeRefused(UpstreamBroken):
+    """The upstream says that its blob is too short for the range that was asked for (416)."""
+
+
 def words_of(text: str) -> str:
     """Return an upstream's own words, so that they can be part of a line of text."""
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text[:MOST_TEXT]).split())

@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 from zotpy.upstream.errors import (
     NotAtUpstream,
+    RangeRefused,
     UpstreamBroken,
     UpstreamError,
     UpstreamRefused,
@@ -24,6 +25,8 @@ def error_of(status: int, url: str, reason: str, asked_s: float | None) -> Upstr
         return NotAtUpstream(what)
     if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return UpstreamUnavailable(what, retry_after_s=asked_s)
+    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        return RangeRefused(what)
     if status >= HTTPStatus.BAD_REQUEST:
         return UpstreamRefused(what)
     return UpstreamBroken(what)

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from tests.unit.mirror.support import HERE, LAYER, LAYER_DIGEST, LAYER_PATH, LOCAL, mirrored, mirroring
-from tests.unit.registry.support import Clock, until
+from tests.unit.registry.support import Clock, push, until
 from tests.unit.s3.scripted import Reply
 from tests.unit.upstream.upstreams import Upstream
 from tests.unit.web.serving import SETTINGS
@@ -164,13 +164,41 @@ async def test_another_repository_does_not_go_on_with_an_upload_of_this_one() ->
         assert scene.ranges() == [None]
 
 
-async def test_an_upstream_that_has_no_more_of_it_lets_the_next_copy_begin_anew() -> None:
-    """It may have another blob now. The client is asked to try again, and is not told that there is none."""
+async def test_an_upstream_that_has_no_more_of_it_lets_the_copy_begin_anew() -> None:
+    """It may have another blob now. Nothing is left of the first copy, and the client notices nothing."""
     async with killed() as scene:
         scene.upstream.scripts[LAYER_PATH] = [Reply(416), answered]
-        assert (await scene.other.client.get(HERE)).status_code == 429
         assert (await scene.other.client.get(HERE)).content == LAYER
         assert scene.ranges() == [f"bytes={SAVED}-", None]
+        assert not states(scene.memory)
+        assert not scene.memory.multiparts
+
+
+async def test_a_blob_that_the_upstream_has_no_more_leaves_nothing_of_its_copy() -> None:
+    """The client is told so."""
+    async with killed() as scene:
+        scene.upstream.scripts[LAYER_PATH] = [Reply(404)]
+        assert (await scene.other.client.get(HERE)).status_code == 404
+        assert not states(scene.memory)
+        assert not scene.memory.multiparts
+
+
+@pytest.mark.parametrize("place", [LOCAL, "mine/app"])
+async def test_a_blob_that_was_pushed_meanwhile_leaves_nothing_of_its_copy(
+    monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """By a client, to the same repository or to another one. The upstream sends it no second time."""
+
+    async def found(*arguments: Any) -> Session | None:
+        await push(scene.other.registry, LAYER, RepositoryName(place))
+        return await left_behind(*arguments)
+
+    async with killed() as scene:
+        monkeypatch.setattr("zotpy.mirror.fetching.left_behind", found)
+        assert (await scene.other.client.get(HERE)).content == LAYER
+        await until(lambda: not scene.other.mirror.blobs.under_way)
+        assert not states(scene.memory)
+        assert not scene.memory.multiparts
 
 
 async def test_a_replica_that_was_only_suspended_finds_what_the_other_one_has_copied() -> None:
@@ -197,19 +225,14 @@ async def test_what_began_with_other_bytes_ends_with_an_error_and_the_next_copy_
         assert scene.ranges()[-1] is None
 
 
-@pytest.mark.parametrize("ends", [True, False])
-async def test_an_upload_that_another_replica_moved_on_meanwhile(
-    monkeypatch: pytest.MonkeyPatch, *, ends: bool
-) -> None:
-    """It was saved, or it ended, between two looks: a push that needs the blob is asked to try again, and gets it."""
+async def test_an_upload_that_another_replica_ended_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two looks: a push that needs the blob is asked to try again, and gets it."""
 
     async def found(*arguments: Any) -> Session | None:
         begun = await left_behind(*arguments)
         assert begun is not None
-        if ends:
-            del scene.memory.objects[begun.key]
-            return begun
-        return begun.at(SAVED - MIB)
+        del scene.memory.objects[begun.key]
+        return begun
 
     async with killed() as scene:
         monkeypatch.setattr("zotpy.mirror.fetching.left_behind", found)
@@ -217,6 +240,38 @@ async def test_an_upload_that_another_replica_moved_on_meanwhile(
         with pytest.raises(TryAgain):
             await mirror.bring(*needed)
         assert await mirror.bring(*needed)
+
+
+def ago(offset: int) -> Callable[..., Awaitable[Session | None]]:
+    """Find an upload as it was when it had this many bytes: its replica was slow, and saves more a moment later."""
+
+    async def found(*arguments: Any) -> Session | None:
+        begun = await left_behind(*arguments)
+        return None if begun is None else begun.at(offset)
+
+    return found
+
+
+async def test_a_copy_goes_on_where_a_slow_replica_has_saved_it_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client, who waits for the byte where the copy was to begin, gets the bytes between from the upstream."""
+    monkeypatch.setattr("zotpy.mirror.fetching.left_behind", ago(SAVED - MIB))
+    async with killed() as scene:
+        answer = await scene.other.client.get(HERE, headers={"Range": f"bytes={SAVED - MIB}-"})
+        assert answer.content == LAYER[SAVED - MIB :]
+        await until(lambda: not scene.other.mirror.blobs.under_way)
+        assert (await scene.other.client.get(HERE)).content == LAYER
+        asked = scene.ranges()
+        assert asked[:1] == [f"bytes={SAVED - MIB}-"]
+        assert sorted(map(str, asked[1:])) == [f"bytes={SAVED - MIB}-{SAVED - 1}", f"bytes={SAVED}-"]
+
+
+async def test_a_copy_does_not_follow_a_slow_replica_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked to try again when the other one has saved more once more than is followed."""
+    monkeypatch.setattr("zotpy.mirror.fetching.left_behind", ago(SAVED - MIB))
+    monkeypatch.setattr("zotpy.mirror.fetching.MOST_CHASES", 0)
+    async with killed() as scene:
+        with pytest.raises(TryAgain):
+            await scene.other.mirror.bring(RepositoryName(LOCAL), [LAYER_DIGEST])
 
 
 async def test_a_collection_keeps_the_multipart_with_which_another_replica_goes_on() -> None:

@@ -4,9 +4,11 @@
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from zotpy.bucket.keyring import Keyring
+from zotpy.concurrency import cleaning_up
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import (
@@ -27,7 +29,7 @@ from zotpy.registry.pushing.intake import GONE, Intake
 from zotpy.registry.pushing.kept import keep
 from zotpy.registry.pushing.pipeline import Body, PartPipeline
 from zotpy.registry.pushing.recent import Recent
-from zotpy.registry.pushing.sessions import Session, Sessions, check_length, promised, refused
+from zotpy.registry.pushing.sessions import BEGINNING_BYTES, Session, Sessions, check_length, promised, refused
 from zotpy.registry.pushing.states import SavedState
 from zotpy.settings import Settings
 from zotpy.store.holds import Holds
@@ -72,6 +74,15 @@ class Uploads:
         state = await self.sessions.look(session)
         await self.store.put(session.key, state.tombstone().encode())
         await self.commits.placing.drop_multipart(state)
+
+    async def abandon(self, session: Session) -> None:
+        """Delete the parts and the state of an upload with which nobody should go on. It may be over already.
+
+        If a request is still under way, it fails when it needs them. Never raises a `StoreError`.
+        """
+        with cleaning_up(), suppress(UploadUnknown):
+            saved = await self.sessions.load(session, beginning=BEGINNING_BYTES)
+            await self.intake.abandon(saved, saved.state)
 
     async def chunk(
         self,
