@@ -47,7 +47,8 @@ def zot_server(bucket: Bucket, prefix: str, directory: Path, place: Place, upstr
         settings["http"]["tls"] = {"cert": str(place.tls.cert), "key": str(place.tls.key)}
     if upstream:
         mirrored = {"urls": [upstream], "onDemand": True, "content": [{"prefix": "**", "destination": "/hub"}]}
-        settings["extensions"] = {"sync": {"enable": True, "registries": [mirrored]}}
+        downloads = str(directory / f"{label}-downloads")
+        settings["extensions"] = {"sync": {"enable": True, "downloadDir": downloads, "registries": [mirrored]}}
     path = directory / f"{label}.json"
     path.write_text(json.dumps(settings, indent=2))
     return registry_server("zot", [_zot(), "serve", path], directory, place)
@@ -94,7 +95,7 @@ def _distribution_settings(bucket: Bucket, prefix: str, place: Place) -> dict[st
 def version_of(name: str) -> str:
     """Return the version of one of these registries. Raises `ProgramMissing`."""
     if name == "zot":
-        return printed(_zot(), "--version")
+        return str(json.loads(printed(_zot(), "--version")).get("commit") or "of PATH")
     return printed(_distribution(name), "--version").rpartition(" ")[2]
 
 
