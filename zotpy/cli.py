@@ -19,6 +19,7 @@ from zotpy.commands.fsck import add_fsck
 from zotpy.commands.gc import add_gc
 from zotpy.commands.import_ import add_import
 from zotpy.commands.sync import add_sync
+from zotpy.commands.upstream_logins import with_upstream_logins
 from zotpy.config import ConfigError, load_settings
 from zotpy.http.private_parts import SERVER
 from zotpy.libraries import LibraryChanged, check
@@ -86,7 +87,8 @@ def _serve(options: argparse.Namespace) -> int:
         "http.workers": options.workers,
         "storage.rootDirectory": options.root,
     }
-    settings = load_settings(_file(options), overrides={path: text for path, text in flags.items() if text is not None})
+    given = {path: text for path, text in flags.items() if text is not None}
+    settings = with_upstream_logins(load_settings(_file(options), overrides=given))
     try:
         configure_logs(settings.log.level, settings.log.format, settings.log.output)
     except OSError as error:
@@ -119,7 +121,7 @@ def _run(settings: Settings) -> Callable[[Settings], Awaitable[None]]:
 
 def _verify(options: argparse.Namespace) -> int:
     file = _file(options)
-    settings = load_settings(file)
+    settings = with_upstream_logins(load_settings(file))
     for warning in settings.warnings:
         _say(f"warning: {warning}")
     _say(f"{file} is good: {_summary(settings)}")

@@ -51,6 +51,8 @@ def _tell(tally: Tally, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(tally.as_dict(), indent=2))  # noqa: T201 - said at the terminal
         return
+    for hint in tally.hints:
+        complain(hint)
     for problem in tally.problems:
         print(f"not copied: {problem}", file=sys.stderr)  # noqa: T201 - the same
     if tally.problems_unnamed:

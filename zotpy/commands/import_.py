@@ -21,7 +21,8 @@ Digests stay the same. Signatures and other referrers are copied as well. Run th
 asks for the digest of each tag, and reads nothing that was already copied. So run it while the old registry is used.
 Run it a last time when nobody pushes there any more, and switch over.
 
-Logins come from --username and --password-file, from --credentials-file, or from docker's config.json.
+Logins come from --username and --password-file, from --credentials-file, or from docker's config.json. Some registries
+list only public repositories without a login. If nothing is found, the command says what to do.
 
 exit codes: 0 everything is here, 1 something could not be copied, 2 wrong arguments or configuration
 """

@@ -52,6 +52,8 @@ class Importer:
     at_once: int
     timeout_s: float = float("inf")
     """How long one tag may take."""
+    hint: Callable[[int], str] = "no repository was found, and the source lists {}".format
+    """Says what to do if no repository is selected, by how many the source lists."""
     _failures: int = 0
 
     async def run(self) -> None:
@@ -61,7 +63,10 @@ class Importer:
         """
         await for_each(Listed(self.selection.named), self.at_once, self._repository)
         if self.selection.needs_list:
-            await for_each(Chosen(self.source.repositories(), self.selection.wants), self.at_once, self._repository)
+            chosen = Chosen(self.source.repositories(), self.selection.wants)
+            await for_each(chosen, self.at_once, self._repository)
+            if not (chosen.listed if self.selection.named else chosen.taken):
+                self.tally.hints.append(self.hint(chosen.listed))
 
     async def _repository(self, name: str) -> None:
         try:
@@ -171,11 +176,15 @@ class Chosen(AsyncIterator[T]):
         """Take the items, and a function that says whether an item is wanted."""
         self._items = items
         self._wants = wants
+        self.listed = self.taken = 0
+        """How many items there were so far, and how many of them were wanted."""
 
     async def __anext__(self) -> T:
         while True:
             item = await anext(self._items)
+            self.listed += 1
             if self._wants(item):
+                self.taken += 1
                 return item
 
 

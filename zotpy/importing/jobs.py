@@ -11,6 +11,7 @@ from zotpy.core.globs import read_glob
 from zotpy.core.names import RepositoryName
 from zotpy.importing.copying import Copier, IsImmutable
 from zotpy.importing.credentials import docker_file, from_docker
+from zotpy.importing.hints import no_repositories
 from zotpy.importing.importer import Importer
 from zotpy.importing.places import FilesPlace, Place, RegistryPlace, parse_place
 from zotpy.importing.selection import Selection, is_pattern
@@ -49,7 +50,16 @@ class Job:
         at_once = self.upstream.requests_in_flight
         async with self._open() as source:
             copier = Copier(source, registry, is_immutable, tally, at_once)
-            await Importer(source, copier, self.selection, tally, at_once).run()
+            await Importer(source, copier, self.selection, tally, at_once, hint=self._hint).run()
+
+    def _hint(self, listed: int) -> str:
+        """Say what to do, as no repository was found."""
+        if not isinstance(self.place, RegistryPlace):
+            return f"{self.title} has no repositories"
+        host = self.place.host
+        login = "log in with --username and --password-file, or with --credentials-file"
+        has_login, remedy = bool(self.upstream.username), f"name what to copy: {host}/REPOSITORY"
+        return no_repositories(host, listed, login, has_login=has_login, remedy=remedy)
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Source]:

@@ -30,6 +30,8 @@ class Tally:
     blobs_mounted: int = 0
     """Blobs that another repository here had: no bytes were transferred."""
     bytes_copied: int = 0
+    hints: list[str] = field(default_factory=list)
+    """What to do if nothing was found: one sentence for each source."""
     problems: list[str] = field(default_factory=list)
     problems_unnamed: int = 0
 

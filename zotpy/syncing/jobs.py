@@ -4,11 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from urllib.parse import urlsplit
 
 import structlog
 
 from zotpy.core.digests import Digest
 from zotpy.importing.copying import Copier, IsImmutable, Mirroring
+from zotpy.importing.hints import no_repositories
 from zotpy.importing.importer import Importer, SourceGone
 from zotpy.importing.sources import RegistrySource
 from zotpy.importing.tally import Tally
@@ -82,7 +84,15 @@ class Job:
         source, at_once = RegistrySource(client), registry.requests_at_once
         mirroring = Mirroring(partial(is_signed, client) if registry.only_signed else None)
         copier = Copier(source, here, is_immutable, tally, at_once, mirroring)
-        await Importer(source, copier, MirroredChoice(registry), tally, at_once, registry.timeout_s).run()
+        hint = partial(_hint, upstream)
+        await Importer(source, copier, MirroredChoice(registry), tally, at_once, registry.timeout_s, hint).run()
+
+
+def _hint(upstream: Upstream, listed: int) -> str:
+    """Say what to do, as no repository was found."""
+    login = f"write one for {urlsplit(upstream.url).netloc} to extensions.sync.credentialsFile"
+    remedy = "write the names to copy in content as prefix, without stars"
+    return no_repositories(upstream.url, listed, login, has_login=upstream.has_login, remedy=remedy)
 
 
 def plan(settings: MirrorSettings, wanted: Sequence[str], *, only_due: bool = False) -> list[Job]:

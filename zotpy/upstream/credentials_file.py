@@ -1,7 +1,7 @@
 """zot's `credentialsFile`: JSON with `username` and `password` for each host. Mirrors and imports read it alike."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from zotpy.upstream.docker_hub import names_of
@@ -31,12 +31,20 @@ def read_credentials_file(file: Path) -> Mapping[str, Login]:
 
 
 def login_at(logins: Mapping[str, Login], url: str) -> Login | None:
-    """Return the login at an address, by the address with its path, as in zot, or by any name of its host."""
+    """Return the login at an address."""
+    return next((logins[name] for name in _names_at(url) if name in logins), None)
+
+
+def without_use(logins: Iterable[str], urls: Iterable[str]) -> list[str]:
+    """Return the names of those logins that belong to none of the addresses."""
+    used = {name for url in urls for name in _names_at(url)}
+    return [name for name in logins if name not in used]
+
+
+def _names_at(url: str) -> tuple[str, ...]:
+    """Return the names that the login at an address may have: the address with its path, as in zot, or its host."""
     address = _host(url)
-    for name in (address, *names_of(address.partition("/")[0])):
-        if (login := logins.get(name)) is not None:
-            return login
-    return None
+    return (address, *names_of(address.partition("/")[0]))
 
 
 def _host(name: str) -> str:
