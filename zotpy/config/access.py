@@ -10,7 +10,7 @@ from zotpy.config.errors import NestedProblems
 from zotpy.config.expressions import Expressions
 from zotpy.config.files import read_variable
 from zotpy.config.overlaps import can_match_same
-from zotpy.core.globs import MOST_RIVALS, read_glob, rivalry
+from zotpy.core.globs import read_glob
 from zotpy.settings.access import AccessSettings, GrantSettings, RuleSettings, TagSettings, Words
 from zotpy.settings.logins import ConditionSettings
 
@@ -120,9 +120,6 @@ class _Reading(Expressions):
         anonymous = self._actions(parts.get("anonymousPolicy"), f"{path}.anonymousPolicy")
         grants = tuple(self._grant(each, f"{path}.policies[{index}]") for index, each in enumerate(policies))
         try:
-            if rivalry(pattern) > MOST_RIVALS:
-                self._note(path, f"has more than {MOST_RIVALS} stars that compete: names would take long to match")
-                return None
             return RuleSettings(pattern, read_glob(pattern), grants, default, anonymous, self._tags(parts, path))
         except ValueError as error:
             self._note(path, str(error))
@@ -147,8 +144,6 @@ class _Reading(Expressions):
                 continue
             try:
                 found.append(read_glob(each, "v1.*"))
-                if rivalry(each) > MOST_RIVALS:
-                    self._note(f"{path}[{index}]", f"has more than {MOST_RIVALS} stars that compete")
             except ValueError as error:
                 self._note(f"{path}[{index}]", str(error))
         return tuple(found)

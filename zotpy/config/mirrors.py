@@ -15,7 +15,7 @@ from zotpy.config.login_services import NAMES, LoginServiceReading
 from zotpy.config.policies import read_regex
 from zotpy.config.quantities import read_between, read_count, read_duration
 from zotpy.config.values import Reader, read_flag, read_path
-from zotpy.core.globs import MOST_RIVALS, read_glob, rivalry
+from zotpy.core.globs import read_glob
 from zotpy.settings.mirror import MirroredContent, MirroredRegistry, MirroredTags
 
 MOST_REGISTRIES, MOST_URLS, MOST_CONTENT = 64, 8, 256
@@ -169,9 +169,6 @@ def _read_pattern(value: object) -> str:
     """Read a pattern of names. A slash at its ends means nothing."""
     text = value.strip("/") if isinstance(value, str) else ""
     read_glob(text, "library/**")
-    if rivalry(text) > MOST_RIVALS:
-        msg = f"{text!r} has too many stars that can match the same text: write several entries"
-        raise ValueError(msg)
     return text
 
 

@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from zotpy.core.globs import ABOVE, ANYTHING, BELOW, BELOW_AND_SLASH, CLOSE, OPEN, OR, RUN, pieces
+from zotpy.core.glob_steps import ABOVE, ANYTHING, BELOW, BELOW_AND_SLASH, CLOSE, OPEN, OR, RUN
+from zotpy.core.globs import pieces
 
 _ALNUM = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _SLASH = frozenset("/")

@@ -8,16 +8,10 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-OPEN, OR, CLOSE = "(?:", "|", ")"
-"""The pieces of a regular expression that `{`, `,` and `}` become."""
-RUN, ANYTHING = "[^/]*", ".*"
-"""What `*` and `**` become."""
-BELOW, BELOW_AND_SLASH, ABOVE = "(?:/.*)?", "(?:/.*)?(?=/)", "(?:.*/)?"
-"""What `/**` and `**/` become, which match nothing, too."""
+from zotpy.core.glob_steps import ABOVE, ANYTHING, BELOW, BELOW_AND_SLASH, CLOSE, OPEN, OR, RUN, stepwise
+
 MOST_TEXTS = 1000
 """For how many texts the braces of a pattern may stand: `{a,a}` 30 times would hold a replica for minutes."""
-MOST_RIVALS = 3
-"""Stars of a pattern that compete: with one more a name of 255 characters holds a replica for most of a second."""
 SIGN = re.compile(r"[*?\[{\\]")
 """A character that means more than itself. A text without any is a pattern for that text alone."""
 MOST_REMEMBERED = 1024
@@ -41,7 +35,12 @@ def read_glob(value: object, example: str = "prod/*") -> re.Pattern[str]:
         raise ValueError(msg)
     if (count := texts(value)) > MOST_TEXTS:
         raise PatternError(value, f"its braces stand for {count:.2g} texts, and at most {MOST_TEXTS} can be compared")
-    return re.compile(rf"\A(?:{''.join(pieces(value))})\Z", re.DOTALL)
+    found = list(pieces(value))
+    try:
+        expression = stepwise(found) if rivalry(value) > 1 else "".join(found)
+    except ValueError as error:
+        raise PatternError(value, str(error)) from error
+    return re.compile(rf"\A(?:{expression})\Z", re.DOTALL)
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -75,8 +74,7 @@ def texts(text: str) -> int:
 def pieces(text: str) -> Iterator[str]:
     """Translate a pattern piece by piece. Raises `PatternError`.
 
-    A piece is `OPEN`, `OR` or `CLOSE` of braces, one of `RUN`, `ANYTHING`, `BELOW`, `BELOW_AND_SLASH` and `ABOVE`, or
-    the regular expression of one character.
+    A piece is one of those that `zotpy.core.glob_steps` names, or the regular expression of one character.
     """
     translation = _Translation(text)
     while translation.at < len(text):
@@ -88,8 +86,8 @@ def pieces(text: str) -> Iterator[str]:
 def rivalry(text: str) -> int:
     """Return how many stars of a pattern compete for the same characters. Raises `PatternError`.
 
-    The time that a match takes grows with this power of the length of a name: `*` competes with others of its segment,
-    and `**` with every other one.
+    A plain regular expression takes time that grows with this power of the length of a name: `*` competes with others
+    of its segment, and `**` with every other one.
     """
     rivals = runs = 0
     for piece in (*pieces(text), "/"):
