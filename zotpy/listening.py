@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from zotpy.bucket.health import Health
     from zotpy.web.app import RegistryApp
 
-KEEP_ALIVE_S = 75.0
 DRAIN_SLACK_S = 5.0
 """How much longer than `drain_timeout_s` a replica takes at most."""
 CLOSE_S = 3.0
@@ -159,7 +158,6 @@ def _config(settings: HttpSettings) -> ServerConfig:
     config = ServerConfig()
     config.bind = [f"{settings.address}:{settings.port}"]
     config.include_server_header = False
-    config.keep_alive_timeout = KEEP_ALIVE_S
     config.send_stall_s = settings.send_stall_timeout_s
     config.head_timeout_s = settings.head_timeout_s
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

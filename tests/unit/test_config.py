@@ -10,6 +10,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 import yaml
 
@@ -727,6 +728,13 @@ def test_the_defaults_go_together(load: Load) -> None:
     assert settings.upload == UploadSettings()
     assert settings.upload.hold_timeout_s < settings.gc.deadline_s
     assert ServerConfig().send_stall_s == Settings().http.send_stall_timeout_s
+
+
+def test_a_client_closes_an_idle_connection_before_the_server_does() -> None:
+    """Otherwise a request would fail if the server closes the connection in that moment, as on a slow machine."""
+    expiry_s = httpx.Limits().keepalive_expiry
+    assert expiry_s is not None
+    assert ServerConfig().keep_alive_timeout >= 10 * expiry_s
 
 
 def test_no_more_annotations_can_be_asked_for_than_are_kept(load: Load) -> None:

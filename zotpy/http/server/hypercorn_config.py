@@ -24,6 +24,8 @@ class ServerConfig(Config):
 
     send_stall_s: float = 60.0
     """How long a client may take to read the next 64 KiB of an answer."""
+    keep_alive_timeout = 75.0
+    """How long a connection may be idle: longer than clients keep one, so that no request meets its end."""
     read_bytes: Callable[[], int] = staticmethod(lambda: 64 * 1024)
     """Says how much to read from a client's socket at once: each read costs some turns through trio and hypercorn."""
     contested_bytes: Callable[[], int] = staticmethod(lambda: 0)
