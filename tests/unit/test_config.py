@@ -17,7 +17,8 @@ import yaml
 from zotpy.config import ConfigError, load_settings
 from zotpy.config.access import read_access_control
 from zotpy.config.policies import read_policies
-from zotpy.config.schema import LEAVES, REFUSED, WITHOUT_EFFECT, variable_of
+from zotpy.config.schema import LEAVES, variable_of
+from zotpy.config.zot_only import REFUSED, WITHOUT_EFFECT
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.settings import (

@@ -119,4 +119,4 @@ JUDGED: Mapping[str, Judge] = {
     "extensions.lint": judge_lint,
     "storage.subPaths": judge_sub_paths,
 }
-"""By path. Each also has a reason why a value that passes has no effect (`zotpy.config.schema.WITHOUT_EFFECT`)."""
+"""By path. Each also has a reason why a value that passes has no effect (`zotpy.config.zot_only.WITHOUT_EFFECT`)."""

@@ -14,13 +14,16 @@ from zotpy.config.building import build, contradictions
 from zotpy.config.errors import ConfigError, NestedProblems
 from zotpy.config.files import read_document
 from zotpy.config.foreign import JUDGED, asks, lowered
-from zotpy.config.schema import LEAVES, LOCKS, REFUSED, WITHOUT_EFFECT, sections, variable_of
+from zotpy.config.schema import LEAVES, LOCKS, variable_of
 from zotpy.config.suggestions import closest
+from zotpy.config.zot_only import REFUSED, WITHOUT_EFFECT
 from zotpy.settings import Settings, Source
 
-_SECTIONS = sections()
-_CANONICAL = {path.lower(): path for path in (*_SECTIONS, *WITHOUT_EFFECT, *REFUSED, *LEAVES)}
-
+_SETTINGS = (*WITHOUT_EFFECT, *REFUSED, *LEAVES)
+_SECTIONS = frozenset(path[:place] for path in _SETTINGS for place, sign in enumerate(path) if sign == ".")
+"""Every path above a setting."""
+_CANONICAL = {path.lower(): path for path in (*_SECTIONS, *_SETTINGS)}
+"""The names as they are written, by those in lower case."""
 _COMMON = frozenset({"enable", "name", "path", "timeout"})
 """Words that do not tell in which section they belong."""
 
