@@ -1,21 +1,15 @@
-"""What S3 answers: XML documents, dates, and errors, also those inside a 200."""
+"""What S3 answers to a call that succeeds: listings and other XML documents, times and lengths."""
 
 import email.utils
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from xml.etree import ElementTree as ET
 
-from zotpy.s3.wire.retry import Failure
-
 MOST_TAGS = 48 * 1024
 """A listing of 1,000 keys has 24,000 at most. Parsing this many takes less than 50 ms."""
 MOST_DIGITS = 20
 LONGEST_TIME = 64
-LONGEST_REASON = 300
-_DETAILS = ("ArgumentName", "Header", "Condition", "Details", "Region", "Endpoint")
-"""What S3 adds to a message in other elements: which header it refuses, which region it expects."""
 
 
 class ResponseError(Exception):
@@ -114,10 +108,10 @@ def parse_listing(body: bytes) -> ObjectListing:
 
     Raises `ResponseError`: if another document passed for an empty listing, data would be deleted.
     """
-    root = _document(body, "ListBucketResult")
+    root = named_document(body, "ListBucketResult")
     objects = tuple(
         ListedObject(
-            _required(item, "Key"), _size(item), _text(item, "ETag"), parse_time(_required(item, "LastModified"))
+            _required(item, "Key"), _size(item), text_of(item, "ETag"), parse_time(_required(item, "LastModified"))
         )
         for item in root.findall("Contents")
     )
@@ -127,12 +121,12 @@ def parse_listing(body: bytes) -> ObjectListing:
 
 def parse_uploads(body: bytes) -> UploadListing:
     """Read ListMultipartUploads. Raises `ResponseError`."""
-    root = _document(body, "ListMultipartUploadsResult")
+    root = named_document(body, "ListMultipartUploadsResult")
     uploads = tuple(
         ListedUpload(_required(item, "Key"), _required(item, "UploadId"), parse_time(_required(item, "Initiated")))
         for item in root.findall("Upload")
     )
-    return UploadListing(uploads, _truncated(root), _text(root, "NextKeyMarker"), _text(root, "NextUploadIdMarker"))
+    return UploadListing(uploads, _truncated(root), text_of(root, "NextKeyMarker"), text_of(root, "NextUploadIdMarker"))
 
 
 def parse_field(body: bytes, name: str) -> str:
@@ -140,57 +134,7 @@ def parse_field(body: bytes, name: str) -> str:
     return _required(parse_xml(body), name)
 
 
-def parse_failure(status: int, body: bytes, headers: Mapping[str, str]) -> Failure:
-    """Read an error; one without a document (HEAD, proxies) has an empty code."""
-    code, reasons = "", list[str]()
-    request_id = headers.get("x-amz-request-id", "")
-    if body.lstrip().startswith(b"<"):
-        try:
-            root = parse_xml(body)
-        except ResponseError:
-            pass
-        else:
-            code = _words(_text(root, "Code"), 100)
-            reasons = [_text(root, "Message"), *(f"{name} {text}" for name in _DETAILS if (text := _text(root, name)))]
-            request_id = request_id or _text(root, "RequestId")
-    if region := headers.get("x-amz-bucket-region", ""):
-        reasons.append(f"the bucket is in {region}")
-    reason = "; ".join(_words(text, LONGEST_REASON) for text in reasons if text)[: 2 * LONGEST_REASON]
-    if request_id:
-        reason = f"{reason}{'; ' if reason else ''}request id {_words(request_id, 100)}"
-    return Failure(status, code, _seconds(headers.get("retry-after", "")), reason)
-
-
-def _seconds(text: str) -> float | None:
-    """Read a Retry-After that is a number of seconds. For a date, or anything else, our own delays apply."""
-    return float(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else None
-
-
-def _words(text: str, longest: int) -> str:
-    """Make one short line of a text of the store, without characters that a terminal or a log would obey."""
-    line = " ".join(text.split())[: longest + 1]
-    if not line.isprintable():
-        line = "".join(sign if sign.isprintable() else "?" for sign in line)
-    return line if len(line) <= longest else f"{line[:longest]}…"
-
-
-def error_inside(body: bytes) -> bool:
-    """Say whether the document of a 200 is an error: CompleteMultipartUpload may fail after its headers were sent."""
-    try:
-        return b"<Error" in body and parse_xml(body).tag == "Error"
-    except ResponseError:
-        return False
-
-
-def delete_errors(body: bytes) -> tuple[tuple[str, str], ...]:
-    """Read key and code of each object that DeleteObjects could not delete. Raises `ResponseError`."""
-    if not body.strip():
-        return ()
-    errors = _document(body, "DeleteResult").findall("Error")
-    return tuple((_text(item, "Key"), _words(_text(item, "Code"), 100)) for item in errors)
-
-
-def _document(body: bytes, name: str) -> ET.Element:
+def named_document(body: bytes, name: str) -> ET.Element:
     """Parse a document that must be called `name`: a proxy's page is sometimes well-formed."""
     root = parse_xml(body)
     if root.tag != name:
@@ -200,7 +144,7 @@ def _document(body: bytes, name: str) -> ET.Element:
 
 
 def _required(element: ET.Element, name: str) -> str:
-    found = _text(element, name)
+    found = text_of(element, name)
     if not found:
         msg = f"the store's answer has no {name}"
         raise ResponseError(msg)
@@ -224,5 +168,6 @@ def _size(element: ET.Element) -> int:
     return int(text)
 
 
-def _text(element: ET.Element, name: str) -> str:
+def text_of(element: ET.Element, name: str) -> str:
+    """Read the text of an element below this one, empty if it is missing."""
     return element.findtext(name) or ""
