@@ -13,9 +13,10 @@ from typing import Literal
 
 from zotpy.auth.actions import Action
 from zotpy.auth.claims import Names, joined
-from zotpy.auth.conditions import UNJUDGED, Circumstances, Condition, Noted, Question
+from zotpy.auth.conditions import UNJUDGED, Circumstances, Condition, Noted
 from zotpy.auth.decision import Decision, Grantor
 from zotpy.auth.permission import Identity
+from zotpy.auth.request_variables import Question
 from zotpy.cel.environments import of_request
 from zotpy.settings import AccessSettings, ConditionSettings, GrantSettings, RuleSettings
 

@@ -51,9 +51,10 @@ def add_access(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _run(options: argparse.Namespace) -> int:
     from zotpy.auth.actions import Action  # noqa: PLC0415 - what `--help` does without
     from zotpy.auth.claims import Claims  # noqa: PLC0415
-    from zotpy.auth.conditions import HOPED, Circumstances, Facts, Judge  # noqa: PLC0415
+    from zotpy.auth.conditions import HOPED, Circumstances, Judge  # noqa: PLC0415
     from zotpy.auth.permission import Identity  # noqa: PLC0415
     from zotpy.auth.policy import Policies  # noqa: PLC0415
+    from zotpy.auth.request_variables import Facts  # noqa: PLC0415
     from zotpy.config import ConfigError, load_settings  # noqa: PLC0415
     from zotpy.core.errors import NameInvalid  # noqa: PLC0415
     from zotpy.core.names import RepositoryName  # noqa: PLC0415

@@ -2,7 +2,8 @@
 
 from functools import partial
 
-from zotpy.auth.conditions import Facts, Judge
+from zotpy.auth.conditions import Judge
+from zotpy.auth.request_variables import Facts
 from zotpy.http.server.bounded_request import BoundedRequest
 
 

@@ -10,9 +10,10 @@ import pytest
 from tests.unit.auth.rules import ALICE, grant, policies
 from zotpy.auth.actions import Action
 from zotpy.auth.claims import NO_CLAIMS, UNKNOWN, Claims
-from zotpy.auth.conditions import HOPED, LONGEST_TEXT, UNJUDGED, Circumstances, Facts, Judge, Listing
+from zotpy.auth.conditions import HOPED, UNJUDGED, Circumstances, Judge, Listing
 from zotpy.auth.granted import Granted
 from zotpy.auth.permission import Identity
+from zotpy.auth.request_variables import LONGEST_TEXT, Facts
 from zotpy.cel.environments import OF_REQUESTS
 from zotpy.core.errors import Denied
 from zotpy.core.names import RepositoryName, Tag

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from tests.unit.auth.rules import ALICE, ANONYMOUS, BOB, grant, policies
 from zotpy.auth.actions import Action
 from zotpy.auth.claims import Claims
-from zotpy.auth.conditions import Condition, Facts, Judge, Question, Unjudged
+from zotpy.auth.conditions import Condition, Judge, Unjudged
 from zotpy.auth.decision import Decision, Grantor
 from zotpy.auth.granted import Granted
 from zotpy.auth.permission import Identity
 from zotpy.auth.policy import ON_REPOSITORIES, REMEMBERED, Policies
+from zotpy.auth.request_variables import Facts, Question
 from zotpy.config.access import ACTIONS, read_access_control
 from zotpy.config.errors import NestedProblems
 from zotpy.core.names import RepositoryName, Tag

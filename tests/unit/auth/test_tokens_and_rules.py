@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from zotpy.auth.actions import Action
 from zotpy.auth.claims import NO_CLAIMS, UNKNOWN, Claims
-from zotpy.auth.conditions import Facts, Judge
+from zotpy.auth.conditions import Judge
 from zotpy.auth.grants import Grants
 from zotpy.auth.permission import Identity
+from zotpy.auth.request_variables import Facts
 from zotpy.auth.scopes import read_scopes
 from zotpy.auth.tokens import Tokens
 from zotpy.bucket.token_keys import TokenKeys
