@@ -77,17 +77,20 @@ class Collecting:
         self._slowest_s = 0.0
         self.summaries: list[dict[str, Any]] = []
 
-    def told(self, *arguments: str) -> dict[str, Any]:
-        """Run a command, which must succeed, and return what it says."""
+    def told(self, *arguments: str, **variables: str) -> dict[str, Any]:
+        """Run a command, which must succeed, and return what it says. The variables override the configuration."""
         command = [sys.executable, "-m", "zotpy", *arguments, "-c", str(self._config), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONGEST_S)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=LONGEST_S, env=os.environ | variables
+        )
         assert done.returncode == 0, f"{' '.join(arguments)}: {done.stdout}\n{done.stderr}"
         return dict(json.loads(done.stdout))
 
     def collect(self) -> dict[str, Any]:
         """Collect once, by a grace into which two collections fit. The collector's may be longer than the replicas'."""
         began = time.monotonic()
-        summary = self.told("gc", "--grace", f"{max(GRACE_S, FITTING * self._slowest_s):.0f}s")
+        grace = f"{max(GRACE_S, FITTING * self._slowest_s):.0f}s"
+        summary = self.told("gc", ZOTPY_GCSETTINGS_GRACE=grace, ZOTPY_GCSETTINGS_UPLOADTTL=grace)
         self._slowest_s = max(self._slowest_s, time.monotonic() - began)
         self.summaries.append(summary)
         return summary
