@@ -16,6 +16,8 @@ from zotpy.http.sockets import Shares, shared_bytes_of
 
 if TYPE_CHECKING:
     from zotpy.http.server.sending import Application
+KEEP_ALIVE_S = 75.0
+"""How long a connection may be idle: longer than clients keep one, so that no request meets its end."""
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -24,8 +26,6 @@ class ServerConfig(Config):
 
     send_stall_s: float = 60.0
     """How long a client may take to read the next 64 KiB of an answer."""
-    keep_alive_timeout = 75.0
-    """How long a connection may be idle: longer than clients keep one, so that no request meets its end."""
     read_bytes: Callable[[], int] = staticmethod(lambda: 64 * 1024)
     """Says how much to read from a client's socket at once: each read costs some turns through trio and hypercorn."""
     contested_bytes: Callable[[], int] = staticmethod(lambda: 0)
@@ -41,8 +41,9 @@ class ServerConfig(Config):
     """How long the head of a request may take from its first byte, and a TLS handshake as a whole."""
 
     def __init__(self) -> None:
-        """Begin with hypercorn's defaults, and no body under way."""
+        """Begin with hypercorn's defaults but one, and no body under way."""
         super().__init__()
+        self.keep_alive_timeout = KEEP_ALIVE_S
         self._authorities: Path | None = None
         self._oldest = ssl.TLSVersion.TLSv1_2
         self.receiving, self.sending = Shares(), Shares()
