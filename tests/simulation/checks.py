@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.simulation.calls import drive
 from tests.simulation.contents import BLOBS, MANIFESTS, NAMES, REPOS
 from zotpy.core import keys
 from zotpy.core.errors import BlobUnknown, ManifestUnknown
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
     from tests.simulation.clock import StepClock
     from tests.simulation.history import History, Name, Operation
+    from tests.simulation.reading import NotedStore
     from zotpy.core.digests import Digest
-    from zotpy.core.names import RepositoryName
+    from zotpy.core.names import Reference, RepositoryName
+    from zotpy.core.record_values import BlobValue
+    from zotpy.registry.manifests import Found
     from zotpy.registry.registry import Registry
     from zotpy.store.memory_store import MemoryStore
 
@@ -31,7 +34,10 @@ class Checks:
     """Reads the store directly, past everything in front of it."""
 
     store: MemoryStore
+    noted: NotedStore
+    """The same."""
     registry: Registry
+    """On `noted`."""
     history: History
     clock: StepClock
 
@@ -96,7 +102,7 @@ class Checks:
     def has_manifest(self, repo: RepositoryName, digest: Digest) -> bool:
         """Whether a manifest can be pulled by its digest."""
         try:
-            drive(self.registry.manifests.find(repo, digest))
+            self._manifest(repo, digest)
         except ManifestUnknown:
             return False
         return True
@@ -104,7 +110,7 @@ class Checks:
     def has_blob(self, repo: RepositoryName, digest: Digest) -> bool:
         """Whether a blob exists, as a request would see it."""
         try:
-            drive(self.registry.blobs.find(repo, digest))
+            self._blob(repo, digest)
         except BlobUnknown:
             return False
         return True
@@ -112,9 +118,15 @@ class Checks:
     def named_by(self, repo: RepositoryName, tag: Tag) -> Digest | None:
         """Return what a tag names."""
         try:
-            return drive(self.registry.manifests.find(repo, tag)).digest
+            return self._manifest(repo, tag).digest
         except ManifestUnknown:
             return None
+
+    def _manifest(self, repo: RepositoryName, reference: Reference) -> Found:
+        return self.noted.found((repo, reference), partial(self.registry.manifests.find, repo, reference))
+
+    def _blob(self, repo: RepositoryName, digest: Digest) -> BlobValue:
+        return self.noted.found(("blob", repo, digest), partial(self.registry.blobs.find, repo, digest))
 
     def _check_gone(self) -> None:
         """Check that what was deleted does not exist."""
@@ -155,7 +167,7 @@ class Checks:
 
     def _check_blob(self, repo: RepositoryName, digest: Digest) -> None:
         try:
-            value = drive(self.registry.blobs.find(repo, digest))
+            value = self._blob(repo, digest)
         except BlobUnknown:
             raise Broken(_say("blob", repo, digest, "was lost")) from None
         if value.data_id is None:

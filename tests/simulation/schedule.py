@@ -21,6 +21,7 @@ from tests.simulation.clock import StepClock, own_clocks
 from tests.simulation.contents import INLINE_BYTES, MANIFESTS, NAMES, PART_BYTES, REPOS
 from tests.simulation.filling import PIECE_BYTES
 from tests.simulation.history import History
+from tests.simulation.reading import NotedStore
 from tests.simulation.scheduler import DEADLINE_S, GRACE_S, Odds, Scheduler
 from tests.simulation.themes import Theme, draw
 from zotpy.bucket.promise import Promise
@@ -110,7 +111,8 @@ class Schedule:
     async def _all(self) -> None:
         with self.scheduler.scope, plain_errors():
             history = History(retains=self.theme.retains, immutable=self.theme.immutable)
-            self.checks = Checks(self.store, await self._registry(self.store), history, self.clock)
+            noted = NotedStore(self.store)
+            self.checks = Checks(self.store, noted, await self._registry(noted), history, self.clock)
             self.clock.on_idle = self.scheduler.idle
             focus = self.rng.sample(self.theme.manifests, self.rng.choice(self.theme.focus))
             await self._prepare(focus)
