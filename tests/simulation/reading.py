@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from tests.simulation.calls import drive
 from zotpy.store.wrapper import StoreWrapper
@@ -44,7 +44,7 @@ class NotedStore(StoreWrapper):
         if (known := self._found.get(name)) is not None:
             objects, result = known
             if all(self.objects.get(key) is there for key, there in objects.items()):
-                return result  # type: ignore[return-value] - of this name
+                return cast("T", result)
         self.read_objects, self.has_done_more = {}, False
         answer = drive(read())
         if not self.has_done_more:
