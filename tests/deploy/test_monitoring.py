@@ -33,9 +33,10 @@ FOLDER = Path(__file__).parents[2] / "deploy" / "monitoring"
 BY_PROMETHEUS = {"job", "instance", "le"}
 """Labels that a scrape adds to each series, or that stand at the buckets of a histogram."""
 ADDED_BY_PROMETHEUS = {"up"}
+OUTCOMES_OF_MIRROR = {*get_args(events.Asked), *get_args(events.Copied), *get_args(events.Answered)}
 OF_GRAFANA = {"$__rate_interval": "5m", "$job": "zotpy", "$__all": ".*"}
 VALUES = {
-    "outcome": {"ok", "cancelled", "failed", *OUTCOMES.values(), *get_args(events.Asked), *get_args(events.Copied)},
+    "outcome": {"ok", "cancelled", "failed", *OUTCOMES.values(), *OUTCOMES_OF_MIRROR},
     "operation": {name for name in vars(Store) if not name.startswith("_")} | {"read"},
     "reason": {str(cut) for cut in Cut},
     "method": {*METHODS, "other"},

@@ -7,6 +7,9 @@ Asked = Literal["unchanged", "changed", "absent", "stale"]
 Copied = Literal["copied", "linked", "shared", "failed"]
 """What happened to a blob: it was fetched, its bytes were in the bucket already, another replica fetched it, or it
 failed."""
+Answered = Literal["answered", "absent", "refused", "unavailable", "broken"]
+"""What an upstream said to a question: it gave what was asked for, does not have it, refuses it, did not answer now, or
+answered with something else."""
 
 
 class MirrorEvents(Protocol):
@@ -14,6 +17,9 @@ class MirrorEvents(Protocol):
 
     def on_mirror_check(self, outcome: Asked) -> None:
         """Count a question to an upstream about a manifest."""
+
+    def on_mirror_answer(self, host: str, outcome: Answered) -> None:
+        """Count what a configured upstream said to a question."""
 
     def on_mirror_copy(self, outcome: Copied) -> None:
         """Count a blob."""
@@ -29,6 +35,9 @@ class Unwatched:
     """Counts nothing."""
 
     def on_mirror_check(self, outcome: Asked) -> None:
+        """See `MirrorEvents`."""
+
+    def on_mirror_answer(self, host: str, outcome: Answered) -> None:
         """See `MirrorEvents`."""
 
     def on_mirror_copy(self, outcome: Copied) -> None:

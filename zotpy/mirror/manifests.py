@@ -140,7 +140,7 @@ class MirroredManifests:
         """
         wanted: Reference = reference
         if found is not None:
-            head = await self.upstreams.first(origins, partial(_head, reference))
+            head = await self.upstreams.first(origins, f"manifests/{reference}", partial(_head, reference))
             if head.digest == found.digest:
                 self.events.on_mirror_check("unchanged")
                 await self._remember(repo, reference, found.digest, interval_s)
@@ -178,7 +178,7 @@ class MirroredManifests:
     ) -> Admitted:
         """Read a manifest from the first upstream that has it, signed if it must be. Raises `UpstreamError`."""
         try:
-            return await self.upstreams.first(origins, partial(get_admitted, reference, wanted))
+            return await self.upstreams.first(origins, f"manifests/{wanted}", partial(get_admitted, reference, wanted))
         except NotSigned as error:
             log.info("not_signed", repository=repo.text, reference=str(reference))
             if error.digest is not None:
@@ -199,7 +199,7 @@ class MirroredManifests:
         else:
             return
         try:
-            body = await self.upstreams.first(origins, partial(_get, part))
+            body = await self.upstreams.first(origins, f"manifests/{part}", partial(_get, part))
             if depth < DEEPEST:
                 for below in await parts_of(body):
                     if below not in seen and len(seen) < MOST_PARTS:

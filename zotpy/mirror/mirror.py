@@ -19,10 +19,11 @@ from zotpy.mirror.copying import Copy
 from zotpy.mirror.events import MirrorEvents, Unwatched
 from zotpy.mirror.flights import Flights, Tasks
 from zotpy.mirror.manifests import MirroredManifests
+from zotpy.mirror.opening import open_upstreams
 from zotpy.mirror.ranges import Ranges
 from zotpy.mirror.referrers import MirroredReferrers
 from zotpy.mirror.rules import Origin, is_of, local_name, origins
-from zotpy.mirror.upstreams import Upstreams, open_upstreams
+from zotpy.mirror.upstreams import Upstreams
 from zotpy.registry.manifests import Found
 from zotpy.registry.registry import Registry
 from zotpy.settings.mirror import MirrorSettings
@@ -131,7 +132,7 @@ async def open_mirror(
     `is_immutable` says whether a tag, the second, of a repository is immutable now.
     """
     events, tasks, absent = events or Unwatched(), Tasks(), Absent()
-    async with open_upstreams(settings, registry.settings.manifest.max_size_bytes) as upstreams:
+    async with open_upstreams(settings, registry.settings.manifest.max_size_bytes, events=events) as upstreams:
         checks, flights = Checks(registry.store), Flights[Found | None](tasks)
         manifests = MirroredManifests(registry.manifests, upstreams, checks, absent, flights, events, is_immutable)
         blobs = MirroredBlobs(registry, upstreams, absent, tasks, events, Ranges(upstreams, events))

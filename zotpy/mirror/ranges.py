@@ -44,7 +44,7 @@ class Ranges:
                 opened = upstream.ranges.blob(name, digest, span.start, span.end, waits=False)
                 return await stack.enter_async_context(opened)
 
-            stream = await self.upstreams.first(origins, ask, is_needed=False)
+            stream = await self.upstreams.first(origins, f"blobs/{digest}", ask, is_needed=False)
             if stream.length not in {None, size_bytes}:
                 msg = f"another upstream has another length of {digest}"
                 raise UpstreamBroken(msg)

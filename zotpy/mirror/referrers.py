@@ -57,7 +57,7 @@ class MirroredReferrers:
             if asked_s is not None and asked_s < interval_s:
                 return
         try:
-            found = await self.upstreams.first(origins, partial(_ask, subject))
+            found = await self.upstreams.first(origins, f"referrers/{subject}", partial(_ask, subject))
         except NotAtUpstream:
             found = []
         digests = [digest for each in found[:MOST] if (digest := _digest(each)) is not None]

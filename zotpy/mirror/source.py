@@ -39,7 +39,7 @@ class BlobSource:
     async def open(self) -> BlobStream:
         """Open the blob at the byte reached. Raises `UpstreamError`."""
         await self.close()
-        stream = await self._upstreams.first(self._origins, self._ask)
+        stream = await self._upstreams.first(self._origins, f"blobs/{self._digest}", self._ask)
         self._pieces = stream.pieces()
         return stream
 

@@ -1,20 +1,17 @@
 """The upstreams of a replica: asked one after another, and left alone for a while after they failed."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 import structlog
 import trio
 
+from zotpy.mirror.events import Answered, MirrorEvents, Unwatched
+from zotpy.mirror.rests import Rests
 from zotpy.mirror.rules import Origin
-from zotpy.settings.mirror import MirroredRegistry, MirrorSettings
-from zotpy.settings.upstream import UpstreamSettings
-from zotpy.upstream.credentials_file import login_at, read_credentials_file
-from zotpy.upstream.docker_hub import api_url
+from zotpy.settings.mirror import MirroredRegistry
 from zotpy.upstream.errors import (
     NotAtUpstream,
     NotSigned,
@@ -23,14 +20,8 @@ from zotpy.upstream.errors import (
     UpstreamRefused,
     UpstreamUnavailable,
 )
-from zotpy.upstream.login import Login
-from zotpy.upstream.registry import UpstreamRegistry, open_upstream
-from zotpy.upstream.temporary.opening import LoginServices
+from zotpy.upstream.registry import UpstreamRegistry
 
-PAUSE_S = 2.0
-"""How long an upstream that did not answer is left alone."""
-LONGEST_PAUSE_S = 300.0
-"""Even if its Retry-After asks for more."""
 REFUSALS_APART_S = 60.0
 """How often the log says at most that an upstream refuses something, because clients may ask for anything."""
 T = TypeVar("T")
@@ -51,27 +42,41 @@ class Upstream:
     """Whether only signed images are taken from it."""
     has_login: bool = False
     """Whether zotpy has a login for it."""
-    rests_until: float = field(default=-1.0)
-    """Until when it is not asked, on trio's clock."""
+    rests: Rests = field(default_factory=Rests)
     _silent_until: float = field(default=-1.0)
     """Until when the log says nothing about refusals."""
 
-    def rest(self, error: UpstreamUnavailable) -> None:
-        """Leave it alone for a while, as it asks for."""
-        pause_s = PAUSE_S if error.retry_after_s is None else error.retry_after_s
-        self.rests_until = trio.current_time() + min(max(pause_s, PAUSE_S), LONGEST_PAUSE_S)
-        log.warning("upstream_unavailable", upstream=self.url, reason=str(error), pause_s=round(pause_s, 3))
+    @property
+    def host(self) -> str:
+        """Its host, with its port."""
+        return urlsplit(self.url).netloc
 
-    def note_refusal(self, error: UpstreamRefused) -> None:
+    def note(self, thing: str, error: UpstreamError, *, is_needed: bool) -> None:
+        """Take note of an error. The upstream is left alone if it did not answer, unless the thing is not needed."""
+        if isinstance(error, UpstreamUnavailable):
+            if is_needed and not self.rests.left_s(thing):  # otherwise another request has just failed as well
+                self._rest(thing, error)
+            return
+        self.rests.note_answer()
+        if isinstance(error, UpstreamRefused):
+            self._note_refusal(error)
+        elif isinstance(error, UpstreamBroken):
+            log.warning("upstream_broken", upstream=self.url, reason=str(error))
+
+    def _rest(self, thing: str, error: UpstreamUnavailable) -> None:
+        pause_s, is_whole = self.rests.note_failure(thing, error)
+        only = {} if is_whole else {"only": thing}
+        log.warning("upstream_unavailable", upstream=self.url, reason=str(error), pause_s=round(pause_s, 3), **only)
+
+    def _note_refusal(self, error: UpstreamRefused) -> None:
         """Log that it refuses something, since clients only learn that it is not here."""
         if (now := trio.current_time()) >= self._silent_until:
             self._silent_until = now + REFUSALS_APART_S
             log.warning("upstream_refused", upstream=self.url, reason=str(error), has_login=self.has_login)
 
-    def check(self) -> None:
-        """Raise `UpstreamUnavailable` if it rests."""
-        left_s = self.rests_until - trio.current_time()
-        if left_s > 0:
+    def check(self, thing: str) -> None:
+        """Raise `UpstreamUnavailable` if it rests, or this thing does."""
+        if left_s := self.rests.left_s(thing):
             msg = f"{self.url} did not answer a moment ago"
             raise UpstreamUnavailable(msg, retry_after_s=left_s)
 
@@ -85,11 +90,14 @@ class Upstreams:
     """All of them, by registry."""
 
     by_registry: Mapping[MirroredRegistry, tuple[Upstream, ...]]
+    events: MirrorEvents = field(default_factory=Unwatched)
 
-    async def first(self, origins: Iterable[Origin], ask: Ask[T], *, is_needed: bool = True) -> T:
+    async def first(self, origins: Iterable[Origin], what: str, ask: Ask[T], *, is_needed: bool = True) -> T:
         """Return the first answer: the origins in order, and of each its addresses in order.
 
-        An address that does not answer is left alone for a while, unless what is asked for is not needed.
+        `what` stands for what is asked for in the repository. An address that does not answer is left alone for a
+        while, unless what is asked for is not needed.
+
         Raises `NotAtUpstream` if all say that it does not exist, `NotSigned` if one has it without a signature;
         otherwise the error of one that might have it.
         """
@@ -97,27 +105,35 @@ class Upstreams:
         unsigned: NotSigned | None = None
         for origin in origins:
             for upstream in self.by_registry[origin.registry]:
+                thing = f"{origin.name.text}/{what}"
                 try:
-                    upstream.check()
-                    return await ask(upstream, origin.name.text)
+                    upstream.check(thing)
+                    return await self._ask(upstream, origin.name.text, thing, ask, is_needed=is_needed)
                 except NotSigned as error:
                     unsigned = error
                     break
-                except NotAtUpstream as error:
-                    if isinstance(error, UpstreamRefused):
-                        upstream.note_refusal(error)
+                except NotAtUpstream:
                     break  # its mirrors have no more than it has
                 except UpstreamUnavailable as error:
-                    if is_needed and upstream.rests_until <= trio.current_time():
-                        upstream.rest(error)
                     failed = error
                 except UpstreamBroken as error:
-                    log.warning("upstream_broken", upstream=upstream.url, reason=str(error))
                     failed = failed or error
         if failed is not None:
             raise failed
         msg = "no upstream has it"
         raise unsigned or NotAtUpstream(msg)
+
+    async def _ask(self, upstream: Upstream, name: str, thing: str, ask: Ask[T], *, is_needed: bool) -> T:
+        """Ask one address, and take note of what it answers. Raises `UpstreamError`."""
+        try:
+            answer = await ask(upstream, name)
+        except UpstreamError as error:
+            self.events.on_mirror_answer(upstream.host, _outcome_of(error))
+            upstream.note(thing, error, is_needed=is_needed)
+            raise
+        self.events.on_mirror_answer(upstream.host, "answered")
+        upstream.rests.note_answer()
+        return answer
 
     def remaining(self) -> dict[str, int]:
         """Return how many more requests each host answers, as far as it says so."""
@@ -130,59 +146,14 @@ class Upstreams:
                     if each.ratelimit_remaining is not None
                 ]
                 if left:
-                    found[urlsplit(upstream.url).netloc] = min(left)
+                    found[upstream.host] = min(left)
         return found
 
 
-@asynccontextmanager
-async def open_upstreams(
-    settings: MirrorSettings, longest_manifest_bytes: int, registries: Iterable[MirroredRegistry] | None = None
-) -> AsyncIterator[Upstreams]:
-    """Open a client for each address of these registries; `None`: of those that are mirrored on demand.
-
-    Raises `ValueError` for certificates or credentials that cannot be read.
-    """
-    known, services = await _logins(settings.credentials), LoginServices()
-    async with AsyncExitStack() as stack:
-        opened = {}
-        for registry in settings.mirrored if registries is None else registries:
-            upstreams = []
-            for url in registry.urls:
-                login, service = login_at(known, url), registry.login_service
-                credentials = None if service is None else services.credentials(service, url)
-                own = _settings(registry, url, login, longest_manifest_bytes)
-                manifests = await stack.enter_async_context(open_upstream(own, credentials))
-                own_places = manifests.with_own_places(), manifests.with_own_places()
-                has_login = login is not None or service is not None
-                upstreams.append(Upstream(url, manifests, *own_places, registry.only_signed, has_login))
-            opened[registry] = tuple(upstreams)
-        yield Upstreams(opened)
-
-
-async def _logins(file: Path | None) -> Mapping[str, Login]:
-    """Return the logins by host. Raises `ValueError`."""
-    if file is None:
-        return {}
-    try:
-        return await trio.to_thread.run_sync(read_credentials_file, file)
-    except ValueError as error:
-        msg = f"extensions.sync.credentialsFile: {error}"
-        raise ValueError(msg) from None
-
-
-def _settings(
-    registry: MirroredRegistry, url: str, login: Login | None, longest_manifest_bytes: int
-) -> UpstreamSettings:
-    return UpstreamSettings(
-        api_url(url),
-        "" if login is None else login.username,
-        "" if login is None else login.password,
-        tls_verify=registry.tls_verify,
-        certificates=registry.cert_dir,
-        retries=registry.max_retries,
-        retry_delay_s=registry.retry_delay_s,
-        longest_retry_delay_s=registry.max_retry_delay_s,
-        requests_in_flight=registry.requests_at_once,
-        requests_per_second=registry.requests_per_second,
-        longest_manifest_bytes=longest_manifest_bytes,
-    )
+def _outcome_of(error: UpstreamError) -> Answered:
+    """Return what an error counts as."""
+    if isinstance(error, NotSigned):
+        return "answered"
+    if isinstance(error, NotAtUpstream):
+        return "refused" if isinstance(error, UpstreamRefused) else "absent"
+    return "unavailable" if isinstance(error, UpstreamUnavailable) else "broken"

@@ -15,7 +15,8 @@ from zotpy.importing.importer import Importer, SourceGone
 from zotpy.importing.sources import RegistrySource
 from zotpy.importing.tally import Tally
 from zotpy.mirror.checks import Checks
-from zotpy.mirror.upstreams import Upstream, open_upstreams
+from zotpy.mirror.opening import open_upstreams
+from zotpy.mirror.upstreams import Upstream
 from zotpy.registry.registry import Registry
 from zotpy.settings.mirror import MirroredRegistry, MirrorSettings
 from zotpy.startup import StartupError

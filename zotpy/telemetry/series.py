@@ -191,6 +191,12 @@ class MirrorSeries:
             ("outcome",),
             registry=registry,
         )
+        self.answers = Counter(
+            "zotpy_mirror_answers",
+            "What upstreams said to questions about manifests, blobs and referrers.",
+            ("host", "outcome"),
+            registry=registry,
+        )
         self.blobs = Counter(
             "zotpy_mirror_blobs",
             "Blobs of upstreams that were not here, by what came of them.",
@@ -211,6 +217,10 @@ class MirrorSeries:
     def on_mirror_check(self, outcome: str) -> None:
         """Count a question to an upstream about a manifest; `outcome` is one of few."""
         self.checks.labels(outcome).inc()
+
+    def on_mirror_answer(self, host: str, outcome: str) -> None:
+        """Count what a configured upstream said to a question; `outcome` is one of few."""
+        self.answers.labels(host, outcome).inc()
 
     def on_mirror_copy(self, outcome: str) -> None:
         """Count a blob of an upstream that was not here; `outcome` is one of few."""

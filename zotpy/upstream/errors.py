@@ -30,10 +30,12 @@ class NotSigned(NotAtUpstream):
 class UpstreamUnavailable(UpstreamError):
     """The upstream does not answer now (429, 5xx, no connection, too slow). Another request may succeed later."""
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after_s: float | None = None, is_of_one: bool = False) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
         """How many seconds the upstream asks us to wait; `None`: it does not say."""
+        self.is_of_one = is_of_one
+        """Whether the upstream answers, so that the failure may be that of this request alone."""
 
 
 class UpstreamBroken(UpstreamError):

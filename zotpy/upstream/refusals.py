@@ -24,7 +24,8 @@ def error_of(status: int, url: str, reason: str, asked_s: float | None) -> Upstr
     if status in _ABSENT:
         return NotAtUpstream(what)
     if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return UpstreamUnavailable(what, retry_after_s=asked_s)
+        is_of_one = asked_s is None and status != HTTPStatus.TOO_MANY_REQUESTS
+        return UpstreamUnavailable(what, retry_after_s=asked_s, is_of_one=is_of_one)
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         return RangeRefused(what)
     if status >= HTTPStatus.BAD_REQUEST:

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from tests.unit.mirror.support import LOCAL, NAME, TAG_HERE, TAG_THERE, give, image, world
 from tests.unit.s3.scripted import Reply
 from tests.unit.upstream.upstreams import running
-from zotpy.mirror.upstreams import open_upstreams
+from zotpy.mirror.opening import open_upstreams
 from zotpy.settings import MirroredRegistry, MirrorSettings
 from zotpy.settings.temporary_logins import OAuth2Settings
 from zotpy.upstream.temporary.google import GoogleService
@@ -49,7 +49,7 @@ async def test_a_login_that_lasts_minutes(tmp_path: Path) -> None:
             assert (await replica.client.get(TAG_HERE)).status_code == 429
             service.scripts["/token"] = [Reply(200, b'{"access_token": "t0k3n", "expires_in": 600}')]
             (place,) = next(iter(replica.mirror.upstreams.by_registry.values()))
-            place.rests_until = -1.0
+            place.rests.until = -1.0
             remembered: Any = place.manifests._host._logins._credentials
             remembered._pause_until = -1.0
             for _ in range(3):

@@ -12,6 +12,7 @@ from tests.unit.mirror.test_manifests import requests
 from tests.unit.s3.scripted import Reply
 from zotpy.core.digests import Digest
 from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
+from zotpy.mirror.rests import Rests
 from zotpy.upstream.registry import fallback_tag
 
 if TYPE_CHECKING:
@@ -166,6 +167,6 @@ async def test_an_upstream_that_does_not_say_whether_it_has_a_signature() -> Non
         tag = sign(upstream, give(upstream, V1))
         upstream.scripts[there(tag)] = [Reply(503)]
         assert (await replica.client.get(TAG_HERE)).status_code == 429
-        replica.mirror.upstreams.by_registry[replica.mirror.settings.registries[0]][0].rests_until = -1.0
+        replica.mirror.upstreams.by_registry[replica.mirror.settings.registries[0]][0].rests = Rests()
         sign(upstream, str(Digest.of(V1)))
         assert (await replica.client.get(TAG_HERE)).content == V1
