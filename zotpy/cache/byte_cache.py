@@ -15,6 +15,7 @@ import structlog
 import trio
 
 from zotpy.cache.filling import Filling, Source
+from zotpy.cache.following import Follower
 from zotpy.cache.open_files import OpenFiles
 from zotpy.cache.reading import CacheReads, Supply
 from zotpy.cache.shelf import CachedFile, Shelf
@@ -88,7 +89,7 @@ class ByteCache:
                 yield chunks
             return
         file.users += 1
-        filling = supply if isinstance(supply, Filling) else None
+        filling = supply.filling if isinstance(supply, Follower) else supply if isinstance(supply, Filling) else None
         try:
             if filling is None:
                 await self._open_files.open(file)
@@ -99,6 +100,8 @@ class ByteCache:
                 stack.callback(reads.close)
                 yield reads
         finally:
+            if isinstance(supply, Follower):
+                supply.filling.leave()
             await self._leave(file, filling)
 
     def served(self, size_bytes: int) -> None:
@@ -126,10 +129,11 @@ class ByteCache:
         filling = self._fillings.get(wanted.data_id)
         if filling is not None and (span.start <= filling.filled_bytes) and not filling.has_ended:
             self._events.on_cache_read("shared")
+            filling.stop_following()
             return filling.file, filling
         filling = self._begin(wanted, source) if filling is None and is_whole else None
         self._events.on_cache_read("passed" if filling is None else "filled")
-        return (None, None) if filling is None else (filling.file, filling)
+        return (None, None) if filling is None else (filling.file, Follower(filling))
 
     def _verify(self, file: CachedFile, digest: Digest) -> Verification | None:
         """Have a file compared with its digest. `None`: the process is about to end."""
@@ -169,7 +173,7 @@ class ByteCache:
         if evicted is None:
             return None
         self._events.on_cache_evictions(len(evicted))
-        filling = Filling(self.shelf, CachedFile(wanted.data_id, wanted.size_bytes))
+        filling = Filling(self.shelf, CachedFile(wanted.data_id, wanted.size_bytes), self._readers)
         self._fillings[wanted.data_id] = filling
         filling.file.users += 1
         self._work.begin(partial(self._fill, filling, source, evicted))
@@ -188,7 +192,7 @@ class ByteCache:
 
     async def _leave(self, file: CachedFile, filling: Filling | None) -> None:
         """Use a file no more. If only its download is left and is not done, that ends."""
-        if filling is not None and file.users == 2 and filling.filled_bytes < file.size_bytes:  # noqa: PLR2004 - it and we
+        if filling is not None and file.users == 2 and not filling.is_received:  # noqa: PLR2004 - it and we
             self._remove(filling)
             filling.scope.cancel()
         await self._open_files.leave(file, is_known=self._is_known)

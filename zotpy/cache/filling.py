@@ -1,43 +1,68 @@
 """One download of a blob into the cache, for all who wait for it.
 
-It runs at the pace of the store, in a task of the process: the client that asked first may leave. Once nobody waits for
-it any more, it ends. Others read behind it what is on the disk already. Its bytes are hashed later, if ever
-(`zotpy.cache.verifying`).
+It runs in a task of the process: the client that asked first may leave. Once nobody waits for it any more, it ends. Its
+bytes are hashed later, if ever (`zotpy.cache.verifying`).
+
+The read that began it *follows*: it takes the bytes from memory (`zotpy.cache.window`), and the disk gets them past the
+page cache, without a copy. For that the download waits for it, up to `PATIENCE_S` for each piece. If that is not
+enough, or others read as well, or memory is short, the bytes go through the page cache at the pace of the store, and
+all read them behind it, in the file. So do some bytes if the disk is slower than the store.
 """
 
-import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from copy import copy
 from functools import partial
 from typing import TypeVar
 
 import trio
 
+from zotpy.cache.direct import BLOCK_BYTES, DirectFile, write_pieces
 from zotpy.cache.shelf import CachedFile, Shelf
+from zotpy.cache.window import Window
 from zotpy.core.pieces import Buffer
 from zotpy.core.ranges import Span
 from zotpy.core.units import MIB
+from zotpy.memory.readers import Readers
 
 T = TypeVar("T")
 Source = Callable[[Span], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 """Reads bytes of the blob from the store."""
 BATCH_BYTES = MIB
-"""One hand-over to a thread writes about this many bytes."""
-BATCH_PIECES = 256
-"""Fewer than the system takes with one call."""
+"""One hand-over to a thread writes at least this many bytes, but for the last."""
+MOST_BATCH_BYTES = 4 * MIB
+WINDOW_BYTES = 16 * MIB
+"""How much one download keeps for the read that follows, and for a disk that is late."""
+LATE_BYTES = 12 * MIB
+"""If the disk has so much less than has come, the page cache takes what is next."""
+PATIENCE_S = 0.25
+"""How long a full window waits for the read that follows to take a piece."""
 DISK = trio.CapacityLimiter(4)
 """Threads that wait for the disk. Those that hash are others."""
+
+
+class _Signal:
+    """Wakes up all who wait for news."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+    def tell(self) -> None:
+        if self._event.statistics().tasks_waiting:
+            self._event.set()
+            self._event = trio.Event()
 
 
 class Filling:
     """How far a download is."""
 
-    def __init__(self, shelf: Shelf, file: CachedFile) -> None:
-        """Begin with nothing. The room for `file` is counted as used."""
+    def __init__(self, shelf: Shelf, file: CachedFile, readers: Readers) -> None:
+        """Begin with nothing. The room for `file` is counted as used. Memory is that of pulls."""
         self.file = file
-        self.filled_bytes = 0
-        """How many bytes, from the first on, readers can have."""
+        self.window = Window(readers)
         self.has_ended = False
         self.disk_error: OSError | None = None
         """Why the disk takes no more: the rest can be read from the store."""
@@ -45,20 +70,70 @@ class Filling:
         self._error: Exception | None = None
         self._shelf = shelf
         self._part = shelf.part(file.data_id)
-        self._grown = trio.Event()
+        self._direct: DirectFile | None = None
+        self._is_received = False
+        self._is_shared = False
+        """What is written is read behind the download: it is to be in the page cache."""
+        self._has_follower = True
+        self._grown = _Signal()
+        """Readers can have more."""
+        self._moved = _Signal()
+        """There is more to write, or more room in the window."""
+
+    @property
+    def filled_bytes(self) -> int:
+        """How many bytes, from the first on, are in the file."""
+        return self.window.written_bytes
+
+    @property
+    def is_received(self) -> bool:
+        """All bytes have come from the store."""
+        return self.window.end >= self.file.size_bytes
 
     async def reach(self, at: int) -> int:
-        """Wait until the byte at `at` is here, or the download has ended without it. Return how many bytes are here.
+        """Wait until the byte at `at` is in the file, or the download has ended without it. Return how many are.
 
         Raises what the store raised.
         """
         while self.filled_bytes <= at and not self.has_ended:
             await self._grown.wait()
-        if self.filled_bytes <= at and self._error is not None:
+        if self.filled_bytes <= at:
+            self._raise_error()
+        return self.filled_bytes
+
+    def lend(self, at: int, size_bytes: int) -> None:
+        """Return nothing: who does not follow reads the file."""
+        del at, size_bytes
+
+    async def reach_in_memory(self, at: int) -> int:
+        """Wait as `reach` does, but not for the disk: for the read that follows, and needs no bytes before `at`."""
+        self.window.pass_to(at)
+        self._moved.tell()
+        while not self.window.has(at) and self.filled_bytes <= at and not self.has_ended:
+            await self._grown.wait()
+        if self.window.has(at):
+            return self.window.end
+        return await self.reach(at)
+
+    def stop_following(self) -> None:
+        """Keep no bytes in memory that the disk has: from now on all read the file."""
+        self._is_shared = True
+        self.window.stop_following()
+        self._moved.tell()
+
+    def leave(self) -> None:
+        """Take note that the read that followed is done."""
+        self._has_follower = False
+        self.window.pass_to(self.file.size_bytes)
+        self.window.stop_following()
+        self._moved.tell()
+        self._close_window()
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
             error = copy(self._error)  # each reader raises its own: a traceback holds the frames of one task
             error.__cause__ = self._error.__cause__
             raise error
-        return self.filled_bytes
 
     async def run(self, source: Source, evicted: list[CachedFile]) -> None:
         """Download all. What goes wrong is for the readers."""
@@ -71,46 +146,107 @@ class Filling:
             self._error = error
         finally:
             self.has_ended = True
-            self._grown.set()
-            if not self.file.is_listed:
-                self._shelf.give_back(self.file.size_bytes)
-                with trio.CancelScope(shield=True):
-                    await on_disk(self._drop_part)
+            self._grown.tell()
+            self._close_window()
+            with trio.CancelScope(shield=True):
+                if not self.file.is_listed:
+                    self._shelf.give_back(self.file.size_bytes)
+                await on_disk(self._end)
+
+    def _close_window(self) -> None:
+        """Give the memory back once nobody needs it: the download has ended, and the read that follows, too."""
+        if self.has_ended and not self._has_follower:
+            self.window.close()
 
     async def _fill(self, source: Source, evicted: list[CachedFile]) -> None:
         with trio.CancelScope(shield=True):  # the files in `evicted` are on no shelf any more
             await on_disk(partial(self._begin, evicted))
-        batch: list[Buffer] = []
-        batch_bytes = 0
-        async with source(Span(0, self.file.size_bytes)) as chunks:
-            async for chunk in chunks:
-                batch.append(chunk)
-                batch_bytes += len(chunk)
-                if batch_bytes >= BATCH_BYTES or len(batch) == BATCH_PIECES:
-                    await self._write(batch)
-                    batch_bytes = 0
-            await self._write(batch)
-        assert self.file.descriptor is not None  # noqa: S101 - for the type checker
-        await on_disk(partial(self._shelf.keep, self._part, self.file.descriptor, self.file))
-        self._shelf.list(self.file)
+        if self._direct is None:
+            self.stop_following()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_error, self._write_all, nursery.cancel_scope)
+            await self._keep_error(partial(self._receive_all, source), nursery.cancel_scope)
+        if self._error is None and self.disk_error is None:
+            assert self.file.descriptor is not None  # noqa: S101 - for the type checker
+            await on_disk(partial(self._shelf.keep, self._part, self.file.descriptor, self.file))
+            self._shelf.list(self.file)
+
+    async def _keep_error(self, run: Callable[[], Awaitable[None]], both: trio.CancelScope) -> None:
+        """Run one half. If it fails, the other one ends."""
+        try:
+            await run()
+        except OSError as error:
+            self.disk_error = error
+            both.cancel()
+        except Exception as error:  # noqa: BLE001 - each reader raises it
+            self._error = error
+            both.cancel()
 
     def _begin(self, evicted: list[CachedFile]) -> None:
         for file in evicted:
             self._shelf.delete(file)
         self.file.descriptor = self._shelf.begin(self._part)
+        with suppress(OSError):  # the file system may have no such writes
+            direct = self._shelf.begin_direct(self._part)
+            self._direct = None if direct is None else DirectFile(direct, self.file.descriptor)
 
-    async def _write(self, batch: list[Buffer]) -> None:
-        if not batch:
-            return
+    async def _receive_all(self, source: Source) -> None:
+        async with source(Span(0, self.file.size_bytes)) as chunks:
+            async for chunk in chunks:
+                await self._leave_room(len(chunk))
+                self.window.append(chunk)
+                if not self.window.is_followed:
+                    self._is_shared = True
+                self._moved.tell()
+                if not self._is_shared:
+                    self._grown.tell()
+        self._is_received = True
+        self._moved.tell()
+
+    async def _leave_room(self, size_bytes: int) -> None:
+        """Wait until the window has room, as long as somebody follows, or else until the disk is not behind."""
+        window = self.window
+        while window.is_followed and window.held_bytes and window.held_bytes + size_bytes > WINDOW_BYTES:
+            with trio.move_on_after(PATIENCE_S) as scope:
+                await self._moved.wait()
+            if scope.cancelled_caught and window.unwritten_bytes < LATE_BYTES:
+                self.stop_following()
+        while not window.is_followed and window.unwritten_bytes >= BATCH_BYTES:
+            await self._moved.wait()
+
+    async def _write_all(self) -> None:
+        while True:
+            while self.window.unwritten_bytes < BATCH_BYTES and not self._is_received:
+                await self._moved.wait()
+            if not self.window.unwritten_bytes:
+                return
+            await self._write_some()
+
+    async def _write_some(self) -> None:
+        """Write a batch, in whole blocks except for the last bytes."""
+        window, most_bytes = self.window, MOST_BATCH_BYTES
+        if not self._is_received or window.unwritten_bytes > MOST_BATCH_BYTES:
+            most_bytes = min(window.unwritten_bytes, MOST_BATCH_BYTES) // BLOCK_BYTES * BLOCK_BYTES
+        batch = list(window.unwritten(most_bytes))
+        goes_past = self._direct is not None and self._direct.works and not self._is_shared
+        is_direct = goes_past and window.unwritten_bytes < LATE_BYTES
+        write = self._direct.write if is_direct and self._direct is not None else self._write_as_usual
+        window.note_written(await on_disk(partial(write, batch, self.filled_bytes)))
+        self._grown.tell()
+        self._moved.tell()
+
+    def _write_as_usual(self, batch: Sequence[Buffer], at: int) -> int:
         assert self.file.descriptor is not None  # noqa: S101 - for the type checker
-        self.filled_bytes += await on_disk(partial(_write, self.file.descriptor, batch, self.filled_bytes))
-        batch.clear()
-        self._grown.set()
-        self._grown = trio.Event()
+        return write_pieces(self.file.descriptor, batch, at)
 
-    def _drop_part(self) -> None:
+    def _end(self) -> None:
+        """Close what only a download needs, and delete what is not complete."""
+        direct, self._direct = self._direct, None
         try:
-            self._shelf.drop(self._part)
+            if direct is not None:
+                direct.close()
+            if not self.file.is_listed:
+                self._shelf.drop(self._part)
         except OSError as error:
             self.disk_error = self.disk_error or error
 
@@ -118,17 +254,3 @@ class Filling:
 async def on_disk(run: Callable[[], T]) -> T:
     """Run what waits for the disk in a thread."""
     return await trio.to_thread.run_sync(run, limiter=DISK)
-
-
-def _write(descriptor: int, batch: list[Buffer], at: int) -> int:
-    """Write the pieces of a batch. Return their length."""
-    begin = at
-    written = os.pwritev(descriptor, batch, at)
-    for piece in batch:
-        done = min(written, len(piece))
-        written -= done
-        at += done
-        while done < len(piece):  # the disk is nearly full
-            done += (count := os.pwrite(descriptor, memoryview(piece)[done:], at))
-            at += count
-    return at - begin

@@ -37,6 +37,9 @@ class MemoryShelf(Shelf):
         """Make a file to fill, and return its descriptor."""
         return os.memfd_create(part.name, os.MFD_CLOEXEC)
 
+    def begin_direct(self, part: Path) -> None:
+        """Return `None`: there is no disk."""
+
     def drop(self, part: Path) -> None:
         """Do nothing: a file ends with its last descriptor."""
 

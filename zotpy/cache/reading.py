@@ -44,6 +44,9 @@ class Supply(Protocol):
     async def reach(self, at: int) -> int:
         """Wait until the byte at `at` may be read. Return how many may be, from the first on; no more: it never may."""
 
+    def lend(self, at: int, size_bytes: int) -> memoryview | None:
+        """Return bytes from `at` on, if they are in memory. They stay until the next call of `reach`."""
+
 
 class CacheReads:
     """The iterator. Bytes that the disk does not give come from `rest`.
@@ -123,11 +126,19 @@ class CacheReads:
                 raise TryAgain(str(error)) from error
             return None
         size_bytes = min(here, self._end) - self._at
-        if size_bytes <= 0 or self._file.descriptor is None:
+        if size_bytes <= 0:
             return None
+        lent = None if self._supply is None else self._supply.lend(self._at, size_bytes)
+        if lent is not None:
+            self._turn.is_first = False
+            return lent
+        return None if self._file.descriptor is None else await self._from_file(self._file.descriptor, size_bytes)
+
+    async def _from_file(self, descriptor: int, size_bytes: int) -> memoryview | FilePiece | None:
+        """Return the next piece of the file. `None`: the disk has failed."""
         if self._takes_files:
             await trio.lowlevel.checkpoint()  # others get a turn, however fast the client is
-            if (piece := self._in_file(self._file.descriptor, size_bytes)) is not None:
+            if (piece := self._in_file(descriptor, size_bytes)) is not None:
                 self._turn.is_first = False
                 return piece
         size_bytes = min(size_bytes, PIECE_BYTES)
@@ -136,7 +147,7 @@ class CacheReads:
         give_back = partial(self._readers.release, self._account, reserved_bytes)
         self._give_back = give_back if reserved_bytes else self._readers.leave_place
         try:
-            return await self._read(self._file.descriptor, size_bytes)
+            return await self._read(descriptor, size_bytes)
         except OSError as error:
             self._cache.failed(self._file, error)
             self._give_back()

@@ -175,6 +175,10 @@ class Shelf:
         """Make a file to fill, and return its descriptor. Raises `OSError`."""
         return os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
+    def begin_direct(self, part: Path) -> int | None:
+        """Open a file to fill for writes past the page cache. `None`: there are none. Raises `OSError`."""
+        return os.open(part, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
+
     def drop(self, part: Path) -> None:
         """Delete a file that was not filled. Raises `OSError`."""
         part.unlink(missing_ok=True)

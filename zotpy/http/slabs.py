@@ -2,10 +2,16 @@
 
 A slab is free once no view of it exists. So no caller has to give one back, and none can be used twice.
 
+The bytes of an answer begin at a place that makes whole pages of the body whole pages of memory: such pages go to a
+disk without a copy (`zotpy.cache.direct`).
+
 A view of some bytes keeps its whole slab, which the memory budget does not know. So the slabs of a process are few.
 """
 
+import ctypes
+
 SLAB_BYTES = 4 * 1024 * 1024
+PAGE_BYTES = 4096
 MOST_SLABS = 10
 """How many a process has. If all are in use, answers are received elsewhere, in as much memory as they need."""
 LEAST_ROOM_BYTES = SLAB_BYTES // 4
@@ -21,16 +27,25 @@ class Slabs:
         self._most_slabs = most_slabs
 
     def take(self) -> memoryview | None:
-        """Return `SLAB_BYTES` that nothing else uses, with any content. `None`: all slabs are in use."""
+        """Return `SLAB_BYTES` that nothing else uses, with any content. `None`: all slabs are in use.
+
+        The first of them begins a page of memory.
+        """
         for slab in self._slabs:
             if _is_free(slab):
-                return memoryview(slab)
+                return _whole_pages(slab)
         if len(self._slabs) == self._most_slabs:
             return None
-        slab = bytearray(SLAB_BYTES + 1)
+        slab = bytearray(SLAB_BYTES + PAGE_BYTES + 1)
         del slab[-1]  # leaves room for `_is_free`
         self._slabs.append(slab)
-        return memoryview(slab)
+        return _whole_pages(slab)
+
+
+def _whole_pages(slab: bytearray) -> memoryview:
+    """Return the bytes of a slab from the begin of its first whole page."""
+    start = -ctypes.addressof(ctypes.c_char.from_buffer(slab)) % PAGE_BYTES
+    return memoryview(slab)[start : start + SLAB_BYTES]
 
 
 def _is_free(slab: bytearray) -> bool:
@@ -54,14 +69,14 @@ class Room:
         self._slabs = slabs
         self._free = memoryview(b"")
 
-    def offer(self, most_bytes: int) -> memoryview | None:
-        """Return where to receive up to `most_bytes`, 1 or more; it may be fewer. `None`: elsewhere."""
+    def offer(self, most_bytes: int, at: int = 0) -> memoryview | None:
+        """Return where to receive up to `most_bytes`, 1 or more, from `at` on; it may be fewer. `None`: elsewhere."""
         if len(self._free) < min(most_bytes, LEAST_ROOM_BYTES):
             self.leave()
             slab = self._slabs.take() if most_bytes >= LEAST_ROOM_BYTES else None
             if slab is None:
                 return None
-            self._free = slab
+            self._free = slab[at % PAGE_BYTES :]
         return self._free[:most_bytes]
 
     def fill(self, count: int) -> memoryview:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 
 import pytest
 
-from zotpy.http.slabs import LEAST_ROOM_BYTES, MOST_SLABS, SLAB_BYTES, Room, Slabs
+from zotpy.http.slabs import LEAST_ROOM_BYTES, MOST_SLABS, PAGE_BYTES, SLAB_BYTES, Room, Slabs
 
 
 def take(slabs: Slabs) -> memoryview:
@@ -73,3 +74,14 @@ def test_reads_stand_one_behind_the_other() -> None:
     assert len(room.offer(10) or b"") == 10, "a short one still fits"
     assert len(room.offer(SLAB_BYTES) or b"") == SLAB_BYTES, "a long one begins the next slab"
     assert bytes(first) == b"abc"
+
+
+@pytest.mark.parametrize("at", [0, 1, 4095, 4096, 70_001])
+def test_whole_pages_of_a_body_are_whole_pages_of_memory(at: int) -> None:
+    """Wherever the first bytes of a body went, those that follow can go to a disk from where they are."""
+    room = Room(Slabs())
+    for _ in range(2):
+        offered = room.offer(SLAB_BYTES * 2, at)
+        assert offered is not None
+        assert ctypes.addressof(ctypes.c_char.from_buffer(offered)) % PAGE_BYTES == at % PAGE_BYTES
+        at += len(room.fill(len(offered)))

@@ -36,6 +36,7 @@ class AnswerParser:
         "headers",
         "is_over",
         "left_bytes",
+        "length",
         "status",
         "stays_open",
     )
@@ -48,6 +49,8 @@ class AnswerParser:
         self.has_head = False
         self.is_over = False
         """All of the answer was received."""
+        self.length = 0
+        """How long a body of known length is."""
         self.left_bytes = 0
         """How many bytes of a body of known length have still to come."""
         self.has_more = False
@@ -156,7 +159,7 @@ class AnswerParser:
                 self._fault = f"a body in the unknown coding {coding[:100]!r}"
             self._is_chunked = True
         elif length is not None:
-            self.left_bytes = int(length)
+            self.length = self.left_bytes = int(length)
             self.is_over = not self.left_bytes
         if self._is_head:  # without a length, llhttp waits for a body up to the end of the connection
             self.stays_open = parser.get_http_version() == "1.1" and not self._is_last()

@@ -78,7 +78,7 @@ class ClientConnection:
         """Receive the next bytes of a body of known length; those of a long one where they stay until they are sent."""
         left_bytes = answer.left_bytes
         received: bytes | memoryview
-        room = self._room.offer(left_bytes) if link.secured is None else None
+        room = self._room.offer(left_bytes, answer.length - left_bytes) if link.secured is None else None
         if room is None:
             received = await link.read(min(left_bytes, READ_BYTES), left_bytes, self._time)
         else:
