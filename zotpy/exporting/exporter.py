@@ -19,7 +19,7 @@ from zotpy.layouts.index import REF_NAME
 from zotpy.layouts.writing import LayoutWriter, WrongContent
 from zotpy.registry.blobs import open_inline
 from zotpy.registry.lists import Page
-from zotpy.registry.manifests import Found
+from zotpy.registry.manifest_reads import Found
 from zotpy.registry.registry import Registry
 
 

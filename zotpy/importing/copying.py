@@ -20,7 +20,7 @@ from zotpy.importing.blobs import BlobCopier
 from zotpy.importing.locks import Locks
 from zotpy.importing.sources import Names, Source
 from zotpy.importing.tally import Tally
-from zotpy.registry.manifests import Found
+from zotpy.registry.manifest_reads import Found
 from zotpy.registry.pushing.manifest_push import TagLimits
 from zotpy.registry.registry import Registry
 from zotpy.upstream import ManifestBody, NotAtUpstream, UpstreamRefused

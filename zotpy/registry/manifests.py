@@ -1,35 +1,29 @@
-"""Manifests and the tags that name them: pushed, read and deleted (OCI distribution spec, end-2, end-3, end-7, end-9).
+"""Manifests and the tags that name them: pushed and deleted (OCI distribution spec, end-7, end-9).
 
-`zotpy.registry.pushing.manifest_push` has how a push is written, `zotpy.bucket.deletions` how a manifest is deleted.
+`zotpy.registry.manifest_reads` has how they are read, `zotpy.registry.pushing.manifest_push` how a push is written, and
+`zotpy.bucket.deletions` how a manifest is deleted.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
-import structlog
-
 from zotpy.bucket.deletions import Deletions, Judge, every_tag, unknown
-from zotpy.bucket.digesting import hash_pieces
-from zotpy.bucket.long_reads import Read, Room, beginnings, whole
-from zotpy.bucket.pointers import Pointers
-from zotpy.bucket.records import ATTEMPTS, Records, overtaken
+from zotpy.bucket.long_reads import Room
+from zotpy.bucket.records import ATTEMPTS, overtaken
 from zotpy.bucket.tags import does_not_hold
 from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
-from zotpy.core.errors import DigestInvalid, ManifestTooLarge, ManifestUnknown
-from zotpy.core.hashing import new_hasher
+from zotpy.core.errors import DigestInvalid, ManifestTooLarge
 from zotpy.core.manifest_facts import ManifestFacts, parse_pushed
 from zotpy.core.names import Reference, RepositoryName, Tag
-from zotpy.core.pieces import Pieces
-from zotpy.core.record_values import ManifestValue, is_late
-from zotpy.core.tag_values import TagValue
+from zotpy.core.record_values import ManifestValue
 from zotpy.memory.parsing import read_apart
+from zotpy.registry.manifest_reads import Found, ManifestReads
 from zotpy.registry.pushing.manifest_push import NO_LIMITS, Left, ManifestPush, ManifestPushes, TagLimits
 from zotpy.settings import Settings
-from zotpy.store.interface import Fetched, Store
 
-log = structlog.get_logger()
+__all__ = ["Found", "Manifests", "Pushed", "too_large"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,85 +35,11 @@ class Pushed:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A manifest that was read."""
-
-    digest: Digest
-    value: ManifestValue
-    size_bytes: int
-    """Length of the manifest, of which `value` may be the beginning."""
-    warning: str = ""
-    """Why it may be out of date, as the header `Warning` says it (RFC 7234, section 5.5); empty: it is not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Manifests:
+class Manifests(ManifestReads):
     """All requests for manifests."""
 
-    store: Store
-    records: Records
-    pointers: Pointers
     deletions: Deletions
     settings: Settings
-
-    async def find(self, repo: RepositoryName, reference: Reference, room: Room | None = None) -> Found:
-        """Read a manifest, by tag or by digest: one store call, or two if it is long; `room` then holds it.
-
-        Raises `ManifestUnknown`, `TooManyRequests`.
-        """
-        read = whole(self.store, room)
-        found = await self._find(repo, reference, read)
-        if await _is_whole(found):
-            return found
-        return await self._undamaged(repo, reference, found.digest, read)
-
-    async def stat(self, repo: RepositoryName, reference: Reference) -> Found:
-        """Find a manifest with one store call, which reads only the beginning of a long one.
-
-        Raises `ManifestUnknown`.
-        """
-        missing_bytes = 0
-
-        async def read(key: str) -> Fetched:
-            nonlocal missing_bytes
-            fetched = await beginnings(self.store)(key)
-            missing_bytes = 0 if fetched.total_bytes is None else fetched.total_bytes - len(fetched.body)
-            return fetched
-
-        found = await self._find(repo, reference, read)
-        if missing_bytes:
-            return replace(found, size_bytes=found.size_bytes + missing_bytes)
-        if await _is_whole(found):
-            return found
-        return await self._undamaged(repo, reference, found.digest, read)
-
-    async def _undamaged(self, repo: RepositoryName, reference: Reference, digest: Digest, read: Read) -> Found:
-        """Read bytes again that were not those that were pushed: from the same object, and a tag's from its record."""
-        for place in (reference, digest):
-            self.records.forget(repo, "manifests", digest)
-            found = await self._find(repo, place, read)
-            if await _is_whole(found):
-                return found
-        log.error("damaged_manifest", repository=repo.text, digest=str(digest))
-        msg = f"the manifest {digest} is damaged in the store: push it again"
-        raise ManifestUnknown(msg, detail={"digest": str(digest), "reason": "damaged"})
-
-    async def _find(self, repo: RepositoryName, reference: Reference, read: Read) -> Found:
-        if isinstance(reference, Tag):
-            tag = await self.pointers.tags.read(repo, reference, read)
-            if tag is None or await self._leads_nowhere(repo, *tag):
-                raise unknown(reference)
-            return Found(tag[0].digest, tag[0].manifest, tag[0].manifest.size_bytes)
-        value = await self.records.read_manifest(repo, reference, read)
-        if value is None:
-            raise unknown(reference)
-        return Found(reference, value, value.size_bytes)
-
-    async def _leads_nowhere(self, repo: RepositoryName, tag: TagValue, fetched: Fetched) -> bool:
-        """Whether a tag was written too late, for a manifest that was deleted before."""
-        if not is_late(fetched.last_modified, tag.until):
-            return False
-        return await self.records.read_manifest(repo, tag.digest, beginnings(self.store)) is None
 
     async def push(
         self,
@@ -241,13 +161,6 @@ class Manifests:
             msg = f"the manifest has the digest {actual}, not {reference}: send it unchanged"
             raise DigestInvalid(msg, detail={"digest": str(reference), "actual": str(actual)})
         return actual
-
-
-async def _is_whole(found: Found) -> bool:
-    """Say whether a manifest has the bytes that were pushed."""
-    hasher = new_hasher(found.digest.algorithm)
-    await hash_pieces(hasher, Pieces(found.value.content))
-    return hasher.digest() == found.digest
 
 
 def too_large(limit_bytes: int) -> ManifestTooLarge:

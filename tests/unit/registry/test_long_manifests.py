@@ -20,7 +20,7 @@ from zotpy.core.units import MIB
 from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
-    from zotpy.registry.manifests import Found
+    from zotpy.registry.manifest_reads import Found
     from zotpy.registry.registry import Registry
     from zotpy.store.interface import Fetched
 
