@@ -15,7 +15,11 @@ class NotAtUpstream(UpstreamError):
 
 
 class UpstreamRefused(NotAtUpstream):
-    """The upstream refuses to give it to us (401, 403). A mirror treats it as if it did not exist."""
+    """The upstream refuses to give it to us (400 to 499). A mirror treats it as if it did not exist."""
+
+
+class LoginRefused(UpstreamRefused):
+    """The upstream, or its token service, does not accept our login for this, or none at all (401, 403)."""
 
 
 class NotSigned(NotAtUpstream):

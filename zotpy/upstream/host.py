@@ -12,7 +12,7 @@ import httpx
 import trio
 
 from zotpy.upstream.challenge import read_challenges
-from zotpy.upstream.errors import UpstreamError, UpstreamUnavailable
+from zotpy.upstream.errors import LoginRefused, UpstreamError, UpstreamUnavailable
 from zotpy.upstream.login import Credentials, Logins, fixed
 from zotpy.upstream.refusals import LONGEST_REFUSAL_BYTES, error_of, reason_of
 from zotpy.upstream.sending import Sender, origin_of
@@ -105,8 +105,17 @@ class UpstreamHost:
     async def open(self, request: Request) -> httpx.Response:
         """Return an answer with status 200 or 206, whose body is not read: its caller closes it.
 
-        Raises `UpstreamError`.
+        If the login is refused, and there is a newer one, the request is sent once more. Raises `UpstreamError`.
         """
+        renewals = self._logins.renewals
+        try:
+            return await self._open(request)
+        except LoginRefused:
+            if not await self._logins.renew(renewals):
+                raise
+        return await self._open(request)
+
+    async def _open(self, request: Request) -> httpx.Response:
         follow = partial(self._sender.follow, request.method, request.target, request.headers)
         sent = await self._logins.header(request.repo, is_asked=not request.shows_login)
         answer, is_own = await follow(sent)
@@ -116,20 +125,21 @@ class UpstreamHost:
             better = await self._logins.answer(request.repo, request.scope, challenges, sent)
             if better is None:
                 raise refused
-            answer, _ = await follow(better)
+            answer, is_own = await follow(better)
         left = remaining(answer.headers.get("ratelimit-remaining"))
         self.ratelimit_remaining = self.ratelimit_remaining if left is None else left
         if answer.status_code in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
             return answer
-        raise await self._refusal(answer)
+        raise await self._refusal(answer, got_login=is_own)
 
-    async def _refusal(self, answer: httpx.Response) -> UpstreamError:
+    async def _refusal(self, answer: httpx.Response, *, got_login: bool = True) -> UpstreamError:
         """Return the error for an answer of any other status, and close it."""
         reason = ""
         with suppress(UpstreamError):  # the status says enough
             reason = reason_of(await self._sender.body(answer, LONGEST_REFUSAL_BYTES))
         asked_s = retry_after_s(answer.headers.get("retry-after"), datetime.now(UTC))
-        return error_of(answer.status_code, f"{origin_of(answer.url)}{answer.url.path}", reason, asked_s)
+        where = f"{origin_of(answer.url)}{answer.url.path}"
+        return error_of(answer.status_code, where, reason, asked_s, got_login=got_login)
 
     async def _ask_for_token(self, realm: str, parameters: Mapping[str, str], authorization: str | None) -> bytes:
         """See `zotpy.upstream.login.Ask`."""

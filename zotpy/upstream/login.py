@@ -11,6 +11,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import trio
 
@@ -47,21 +48,42 @@ class Login:
         return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
 
 
-Credentials = Callable[[], Awaitable[Login]]
-"""Returns the current login: the passwords of some services last only hours."""
+class Credentials(Protocol):
+    """A login, which may change: the passwords of some services last only hours."""
+
+    async def __call__(self) -> Login:
+        """Return the current one. Raises `UpstreamUnavailable` if there is none now."""
+        ...
+
+    async def renewed(self, refused: Login, /) -> bool:
+        """Get another login than this one, which was refused, and say whether there is one."""
+        ...
+
+
 Ask = Callable[[str, Mapping[str, str], str | None], Awaitable[bytes]]
 """Asks a token service: its URL, the parameters, and `Authorization`. Returns the answer's body."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A login that never changes; see `Credentials`."""
+
+    login: Login
+
+    async def __call__(self) -> Login:
+        """Return it."""
+        await trio.lowlevel.checkpoint()
+        return self.login
+
+    async def renewed(self, refused: Login, /) -> bool:
+        """Say that there is no other one."""
+        await trio.lowlevel.checkpoint()
+        return self.login != refused
+
+
 def fixed(settings: UpstreamSettings) -> Credentials:
     """Return the login that the settings name."""
-    login = Login(settings.username, settings.password, settings.token)
-
-    async def current() -> Login:
-        await trio.lowlevel.checkpoint()
-        return login
-
-    return current
+    return Fixed(Login(settings.username, settings.password, settings.token))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +102,10 @@ class Logins:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._wants_basic = False
         self._lock = trio.Lock()
+        self._current: Login | None = None
+        """The login that was sent last."""
+        self.renewals = 0
+        """How often another login took the place of one that was refused."""
 
     async def header(self, repo: str, *, is_asked: bool = True) -> str | None:
         """Return what to send with the first request. `repo` is empty for requests that belong to no repository.
@@ -90,7 +116,7 @@ class Logins:
         if known is not None and trio.current_time() < known.good_until:
             self._known.move_to_end(repo)
             return known.header
-        login = await self._credentials()
+        login = await self._login()
         if login.token:
             return f"Bearer {login.token}"
         return login.basic if self._wants_basic or not is_asked else None
@@ -100,7 +126,7 @@ class Logins:
 
         `sent` is what was refused, and `scope` what is asked for if the challenge names none. Raises `UpstreamError`.
         """
-        login = await self._credentials()
+        login = await self._login()
         if login.token:
             return None
         for challenge in challenges:
@@ -110,6 +136,23 @@ class Logins:
                 self._wants_basic = True
                 return login.basic
         return None
+
+    async def renew(self, renewals: int) -> bool:
+        """Get another login after a refusal, and say whether a request should be sent again with it.
+
+        `renewals` is how many there were when the refused request began: another task may have renewed the login since.
+        """
+        async with self._lock:
+            if self.renewals == renewals:
+                if self._current is None or not await self._credentials.renewed(self._current):
+                    return False
+                self._known.clear()
+                self.renewals += 1
+            return True
+
+    async def _login(self) -> Login:
+        self._current = await self._credentials()
+        return self._current
 
     async def _token(self, repo: str, scope: str, challenge: Challenge, sent: str | None, login: Login) -> str | None:
         """Get a token, unless another task has just got one."""

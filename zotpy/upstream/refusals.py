@@ -4,6 +4,7 @@ import json
 from http import HTTPStatus
 
 from zotpy.upstream.errors import (
+    LoginRefused,
     NotAtUpstream,
     RangeRefused,
     UpstreamBroken,
@@ -18,8 +19,11 @@ _ABSENT = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.UNAVAILABLE_FOR_LEG
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 
 
-def error_of(status: int, url: str, reason: str, asked_s: float | None) -> UpstreamError:
-    """Return the error for a status other than 200 and 206. `asked_s` is what Retry-After asks for."""
+def error_of(status: int, url: str, reason: str, asked_s: float | None, *, got_login: bool = True) -> UpstreamError:
+    """Return the error for a status other than 200 and 206. `asked_s` is what Retry-After asks for.
+
+    `got_login`: the host that answers is one that gets our login, if there is one.
+    """
     what = f"{url} is answered with status {status}" + (f": {reason}" if reason else "")
     if status in _ABSENT:
         return NotAtUpstream(what)
@@ -28,6 +32,8 @@ def error_of(status: int, url: str, reason: str, asked_s: float | None) -> Upstr
         return UpstreamUnavailable(what, retry_after_s=asked_s, is_of_one=is_of_one)
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         return RangeRefused(what)
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} and got_login:
+        return LoginRefused(what)
     if status >= HTTPStatus.BAD_REQUEST:
         return UpstreamRefused(what)
     return UpstreamBroken(what)

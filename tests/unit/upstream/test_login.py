@@ -141,15 +141,115 @@ async def test_a_login_that_is_missing_or_wrong_is_refused(login: dict[str, Any]
     assert len(upstream.seen) == 1 + bool(login)
 
 
+class Changing:
+    """Logins one after another: the next one if one is refused, or with each request (`moves_on`)."""
+
+    def __init__(self, logins: list[Login], *, moves_on: bool = False) -> None:
+        self.logins = logins
+        self.moves_on = moves_on
+        self.refused = list[Login]()
+
+    async def __call__(self) -> Login:
+        """Return the current one."""
+        await trio.lowlevel.checkpoint()
+        return self.logins.pop(0) if self.moves_on else self.logins[0]
+
+    async def renewed(self, refused: Login, /) -> bool:
+        """Go on to the next one, if there is one."""
+        await trio.lowlevel.checkpoint()
+        self.refused.append(refused)
+        if len(self.logins) > 1 and self.logins[0] == refused:
+            self.logins.pop(0)
+        return self.logins[0] != refused
+
+
+OLD, NEW = Login("AWS", "old"), Login("AWS", "new")
+OF_BASIC = {"WWW-Authenticate": 'Basic realm="here"'}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_login_that_is_refused_is_renewed_and_the_request_is_sent_again(status: int) -> None:
+    """It lasts hours, and was withdrawn before its end: ECR answers 403 then."""
+
+    def check(seen: Seen) -> Reply:
+        shown = seen.headers.get("authorization")
+        if shown == NEW.basic:
+            return GOOD
+        return Reply(status if shown else 401, headers=OF_BASIC)
+
+    changing = Changing([OLD, NEW])
+    async with running() as upstream, upstream.client(changing) as client:
+        upstream.scripts[MANIFEST] = [check]
+        for _ in range(2):
+            await client.get_manifest(REPO, "latest")
+    shown = [seen.headers.get("authorization") for seen in upstream.seen]
+    assert shown == [None, OLD.basic, NEW.basic, NEW.basic]
+    assert changing.refused == [OLD]
+
+
+async def test_a_login_that_the_token_service_refuses_is_renewed() -> None:
+    """So are the tokens that came of it."""
+    changing = Changing([OLD, NEW])
+    async with running() as upstream, upstream.client(changing) as client:
+        guarded(upstream)
+        (give,) = upstream.scripts["/token"]
+        assert callable(give)
+        upstream.scripts["/token"] = [
+            lambda seen: give(seen) if seen.headers["authorization"] == NEW.basic else Reply(401)
+        ]
+        await client.get_manifest(REPO, "latest")
+    assert changing.refused == [OLD]
+
+
+async def test_requests_that_are_refused_together_renew_a_login_once() -> None:
+    """The second one finds the new login."""
+    changing, gate = Changing([OLD, NEW, Login("AWS", "third")]), trio.Event()
+
+    def check(seen: Seen) -> Reply:
+        shown = seen.headers.get("authorization")
+        old = [each for each in upstream.seen if each.headers.get("authorization") == OLD.basic]
+        if len(old) == 2:
+            gate.set()
+        return GOOD if shown == NEW.basic else Reply(403, b"ended", gate=gate) if shown else Reply(401, b"", OF_BASIC)
+
+    async with running() as upstream, upstream.client(changing) as client:
+        upstream.scripts[MANIFEST] = [check]
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(client.get_manifest, REPO, "latest")
+    assert changing.refused == [OLD]
+    assert [seen.headers.get("authorization") for seen in upstream.seen].count(NEW.basic) == 2
+
+
+async def test_a_refusal_that_no_other_login_mends_is_one() -> None:
+    """The account may not read this. It is asked twice, and no more."""
+    changing = Changing([OLD, NEW])
+    async with running() as upstream, upstream.client(changing) as client:
+        upstream.scripts[MANIFEST] = [
+            lambda seen: Reply(403 if seen.headers.get("authorization") else 401, b"", OF_BASIC)
+        ]
+        for _ in range(2):
+            with pytest.raises(UpstreamRefused, match="status 403"):
+                await client.get_manifest(REPO, "latest")
+    shown = [seen.headers.get("authorization") for seen in upstream.seen]
+    assert shown == [None, OLD.basic, NEW.basic, NEW.basic]
+
+
+async def test_a_store_that_refuses_a_redirected_request_is_no_matter_of_the_login() -> None:
+    """It was not shown there."""
+    changing = Changing([OLD, NEW])
+    async with running() as upstream, running() as store, upstream.client(changing) as client:
+        upstream.scripts[BLOB_PATH] = [Reply(307, headers={"Location": f"{store.url}/bytes"})]
+        store.scripts["/bytes"] = [Reply(403)]
+        with pytest.raises(UpstreamRefused, match="status 403"):
+            await read(client)
+    assert changing.refused == []
+
+
 async def test_a_given_token_is_sent_as_it_is() -> None:
     """So is one that changes: it is asked for at each request."""
-    tokens = iter(["first", "second"])
-
-    async def current() -> Login:
-        await trio.lowlevel.checkpoint()
-        return Login(token=next(tokens))
-
-    async with running() as upstream, upstream.client(current) as client:
+    changing = Changing([Login(token="first"), Login(token="second")], moves_on=True)
+    async with running() as upstream, upstream.client(changing) as client:
         upstream.scripts[MANIFEST] = [GOOD]
         await client.get_manifest(REPO, "latest")
         await client.get_manifest(REPO, "latest")

@@ -9,6 +9,8 @@ import trio
 from zotpy.upstream.errors import UpstreamUnavailable
 from zotpy.upstream.login import Login
 
+REFUSALS_APART_S = 60.0
+"""A login that is younger is not renewed because it was refused: the fault is another one."""
 PAUSE_S = 5.0
 """How long a service that gave no login is left alone."""
 log = structlog.get_logger()
@@ -35,7 +37,7 @@ class Remembered:
         self._mint = mint
         self._margin_s = margin_s
         self._login: Login | None = None
-        self._good_until = self._renewed_from = float("-inf")
+        self._begun = self._good_until = self._renewed_from = float("-inf")
         self._pause_until = float("-inf")
         self._error: UpstreamUnavailable | None = None
         self._lock = trio.Lock()
@@ -49,6 +51,20 @@ class Remembered:
             if (login := self._usable(is_asked=False)) is not None:
                 return login
             return await self._renew()
+
+    async def renewed(self, refused: Login, /) -> bool:
+        """Get another login than this one, and say whether there is one; see `zotpy.upstream.login.Credentials`."""
+        async with self._lock:
+            if self._login != refused:
+                return self._login is not None
+            now = trio.current_time()
+            if now < max(self._pause_until, self._begun + REFUSALS_APART_S):
+                return False
+            try:
+                return await self._renew() != refused
+            except UpstreamUnavailable as error:
+                log.warning("login_not_renewed", reason=str(error))
+                return False
 
     def _usable(self, *, is_asked: bool) -> Login | None:
         """Return the login if nobody needs to be asked now. `is_asked`: another caller asks for the next one."""
@@ -69,7 +85,7 @@ class Remembered:
                 raise
             log.warning("login_not_renewed", reason=str(error))
             return self._login
-        self._login, self._error = new.login, None
+        self._login, self._error, self._begun = new.login, None, begun
         self._good_until = begun + new.life_s
         self._renewed_from = self._good_until - min(self._margin_s, new.life_s / 5)
         return new.login

@@ -9,7 +9,7 @@ import trio
 
 from zotpy.upstream import UpstreamUnavailable
 from zotpy.upstream.login import Login
-from zotpy.upstream.temporary.remembered import PAUSE_S, Remembered, Temporary
+from zotpy.upstream.temporary.remembered import PAUSE_S, REFUSALS_APART_S, Remembered, Temporary
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -104,3 +104,49 @@ async def test_a_caller_who_leaves_spoils_nothing(autojump_clock: MockClock) -> 
     with trio.move_on_after(0.5):
         await remembered()
     assert (await remembered()).password == "2"
+
+
+async def test_a_login_that_was_refused_is_renewed(autojump_clock: MockClock) -> None:
+    """Once, for all who were refused with it."""
+    del autojump_clock
+    service = Service()
+    remembered = Remembered(service, 100)
+    old = await remembered()
+    await trio.sleep(REFUSALS_APART_S)
+    renewed = []
+
+    async def refuse() -> None:
+        renewed.append(await remembered.renewed(old))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(refuse)
+        nursery.start_soon(refuse)
+    assert renewed == [True, True]
+    assert (await remembered()).password == "2"
+    assert service.asked == 2
+
+
+async def test_a_new_login_that_is_refused_is_not_renewed(autojump_clock: MockClock) -> None:
+    """The account may not read something, and clients may ask for that again and again."""
+    del autojump_clock
+    service = Service()
+    remembered = Remembered(service, 100)
+    assert not await remembered.renewed(Login("u", "never seen"))
+    login = await remembered()
+    for _ in range(3):
+        assert not await remembered.renewed(login)
+    assert service.asked == 1
+
+
+async def test_a_service_that_gives_no_other_login_is_left_alone_for_a_moment(autojump_clock: MockClock) -> None:
+    """The refusal stays one, and the login is used to its end."""
+    del autojump_clock
+    service = Service()
+    remembered = Remembered(service, 100)
+    login = await remembered()
+    await trio.sleep(REFUSALS_APART_S)
+    service.fails = True
+    assert not await remembered.renewed(login)
+    assert not await remembered.renewed(login)
+    assert service.asked == 2
+    assert await remembered() == login
