@@ -13,17 +13,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import trio
 
 from zotpy.settings.temporary_logins import JWT_BEARER, TOKEN_EXCHANGE
-from zotpy.upstream.errors import UpstreamUnavailable
+from zotpy.upstream.errors import UpstreamUnavailable, words_of
 from zotpy.upstream.login import Login
 from zotpy.upstream.temporary.assertions import sign_assertion
 from zotpy.upstream.temporary.exchange import exchanged
 from zotpy.upstream.temporary.external_account import impersonated, subject_token
 from zotpy.upstream.temporary.files import read_object_file, text_of
 from zotpy.upstream.temporary.remembered import Temporary
-from zotpy.upstream.temporary.services import ask, document_of, life_of, safe_url, token_of
+from zotpy.upstream.temporary.services import ask, document_of, life_of, token_of
 
 USERNAME = "oauth2accesstoken"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform.read-only"
@@ -36,6 +37,8 @@ MARGIN_S = 225.0
 USUAL_LIFE_S = 3600.0
 ASSERTION_LIFE_S = 3600
 _TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - where tokens are
+_SERVICES, _ACCOUNTS = ".googleapis.com", "accounts.google.com"
+_HERE = {"localhost", "127.0.0.1", "::1"}
 
 
 class GoogleService:
@@ -72,6 +75,25 @@ class GoogleService:
         return token, life_of(document.get("expires_in"), USUAL_LIFE_S)
 
 
+def _google_url(url: object, file: Path) -> str:
+    """Return a URL that a file of credentials names, if it is one of Google or of this machine.
+
+    Google warns of files that come from others: the URLs in them decide who gets the secrets of this machine. Raises
+    `UpstreamUnavailable`.
+    """
+    try:
+        parts = httpx.URL(str(url))
+    except httpx.InvalidURL:
+        parts = httpx.URL("")
+    scheme, host = parts.scheme, parts.host
+    if scheme == "https" and (host == _ACCOUNTS or host.endswith(_SERVICES)):
+        return str(url)
+    if scheme in {"http", "https"} and host in _HERE:
+        return str(url)
+    msg = f"{file} names {words_of(str(url))!r}: secrets go only to https://*{_SERVICES}, or to this machine"
+    raise UpstreamUnavailable(msg)
+
+
 def _file(environ: Mapping[str, str]) -> Path | None:
     """Return the file of credentials; `None`: there is none."""
     if named := environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
@@ -90,7 +112,7 @@ async def _of_file(document: Mapping[str, Any], file: Path) -> tuple[str, float]
     if kind == "authorized_user":
         names = ("client_id", "client_secret", "refresh_token")
         form = {"grant_type": "refresh_token", **{name: text_of(document, name, file) for name in names}}
-        return await exchanged(safe_url(document.get("token_uri") or _TOKEN_URL, file), form, USUAL_LIFE_S)
+        return await exchanged(_google_url(document.get("token_uri") or _TOKEN_URL, file), form, USUAL_LIFE_S)
     if kind == "external_account":
         return await _of_external_account(document, file)
     msg = f"{file}: zotpy knows the types service_account, authorized_user and external_account, and not {kind!r}"
@@ -98,7 +120,7 @@ async def _of_file(document: Mapping[str, Any], file: Path) -> tuple[str, float]
 
 
 async def _of_service_account(document: Mapping[str, Any], file: Path) -> tuple[str, float]:
-    url = safe_url(document.get("token_uri") or _TOKEN_URL, file)
+    url = _google_url(document.get("token_uri") or _TOKEN_URL, file)
     claims = {"iss": text_of(document, "client_email", file), "scope": SCOPE, "aud": url}
     pem = text_of(document, "private_key", file).encode()
     sign = partial(sign_assertion, claims, pem, "RS256", str(document.get("private_key_id") or ""), ASSERTION_LIFE_S)
@@ -116,8 +138,8 @@ async def _of_external_account(document: Mapping[str, Any], file: Path) -> tuple
         "subject_token_type": text_of(document, "subject_token_type", file),
         "subject_token": await trio.to_thread.run_sync(partial(subject_token, document, file)),
     }
-    token, life_s = await exchanged(safe_url(document.get("token_url"), file), form, USUAL_LIFE_S)
+    token, life_s = await exchanged(_google_url(document.get("token_url"), file), form, USUAL_LIFE_S)
     if not impersonate:
         return token, life_s
     body = json.dumps({"scope": [SCOPE], "lifetime": f"{int(USUAL_LIFE_S)}s"}).encode()
-    return await impersonated(safe_url(impersonate, file), token, body)
+    return await impersonated(_google_url(impersonate, file), token, body)

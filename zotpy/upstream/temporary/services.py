@@ -6,9 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import trio
@@ -92,19 +90,6 @@ def life_of(seconds: object, usual_s: float) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
         return usual_s
     return float(min(seconds, LONGEST_LIFE_S))
-
-
-def safe_url(url: object, file: Path) -> str:
-    """Return a URL that a file of credentials names, if secrets may go there. Raises `UpstreamUnavailable`."""
-    try:
-        parts = urlsplit(str(url))
-        scheme, host = parts.scheme, parts.hostname or ""
-    except ValueError:
-        scheme = host = ""
-    if host and (scheme == "https" or (scheme == "http" and host in {"localhost", "127.0.0.1", "::1"})):
-        return str(url)
-    msg = f"{file} names {words_of(str(url))!r}: secrets go only to a URL with TLS"
-    raise UpstreamUnavailable(msg)
 
 
 def now() -> datetime:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import pytest
+import trio
 
 from tests.unit.s3.scripted import Reply
 from tests.unit.upstream.temporary.keys import pem, verified
@@ -153,13 +154,13 @@ async def test_an_external_account(tmp_path: Path) -> None:
         ([], "not a JSON object"),
         ({"type": "gdch_service_account"}, "knows the types"),
         ({"type": "service_account"}, "has no client_email"),
-        ({"type": "service_account", "token_uri": "http://evil.example/"}, "secrets go only to a URL with TLS"),
+        ({"type": "service_account", "token_uri": "http://evil.example/"}, "secrets go only to https"),
         ({"type": "service_account", "client_email": "e", "private_key": "x"}, "private key cannot sign"),
         ({"type": "authorized_user", "client_id": "i"}, "has no client_secret"),
         ({"type": "external_account", "audience": "a", "subject_token_type": "t"}, "credential_source.file"),
         (
             {**external("http://evil.example", __import__("pathlib").Path(__file__))},
-            "secrets go only to a URL with TLS",
+            "secrets go only to https",
         ),
     ],
 )
@@ -167,6 +168,51 @@ async def test_a_file_that_cannot_be_used(tmp_path: Path, document: Any, problem
     """Nobody is asked."""
     with pytest.raises(UpstreamUnavailable, match=problem):
         await GoogleService(written(tmp_path / "file.json", document))()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/token",
+        "https://sts.googleapis.com.evil.example/",
+        "https://evilgoogleapis.com/",
+        "https://sts.googleapis.com@evil.example/",
+        "http://sts.googleapis.com/",
+        "https://[",
+        None,
+    ],
+)
+async def test_secrets_of_a_file_go_to_google_alone(tmp_path: Path, url: str | None) -> None:
+    """Google warns of files that come from others, which could name any host."""
+    account = external("https://sts.googleapis.com/v1/token", tmp_path / "token")
+    (tmp_path / "token").write_text("a.b.c")
+    with pytest.raises(UpstreamUnavailable, match=r"secrets go only to https://\*\.googleapis\.com"):
+        await GoogleService(written(tmp_path / "file.json", {**account, "token_url": url}))()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://oauth2.googleapis.com/token",
+        "https://www.googleapis.com/oauth2/v4/token",
+        "https://accounts.google.com/o/oauth2/token",
+        "https://sts.europe-west3.rep.googleapis.com/v1/token",
+    ],
+)
+async def test_addresses_that_google_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """They are asked, of whatever region."""
+    asked = []
+
+    async def exchanged(where: str, form: object, usual_s: float) -> tuple[str, float]:
+        await trio.lowlevel.checkpoint()
+        del form
+        asked.append(where)
+        return "token", usual_s
+
+    monkeypatch.setattr("zotpy.upstream.temporary.google.exchanged", exchanged)
+    user = {"type": "authorized_user", "client_id": "i", "client_secret": "s", "refresh_token": "r", "token_uri": url}
+    assert (await GoogleService(written(tmp_path / "file.json", user))()).login.password == "token"
+    assert asked == [url]
 
 
 async def test_a_file_that_is_missing(tmp_path: Path) -> None:
