@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TypeVar
@@ -36,6 +36,7 @@ MOST_TRACEBACKS, MOST_TEXTS = 3, 10
 
 log = structlog.get_logger()
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def first_cause(error: BaseException) -> BaseException:
@@ -133,12 +134,11 @@ async def gather(*calls: Callable[[], Awaitable[T]], limit: int = 64) -> Sequenc
     return [results[index] for index in range(len(calls))]
 
 
-async def in_turns(items: Sequence[T], judge: Callable[[T], bool]) -> list[T]:
-    """Return the items for which `judge` says yes. Between two of them others get a turn if that has taken `TURN_S`."""
-    found, began_s = list[T](), clock()
+async def in_turns(items: Iterable[T], call: Callable[[T], R]) -> list[R]:
+    """Return what `call` returns for each item. Between two of them others get a turn if that has taken `TURN_S`."""
+    found, began_s = list[R](), clock()
     for item in items:
-        if judge(item):
-            found.append(item)
+        found.append(call(item))
         if clock() - began_s > TURN_S:
             await trio.lowlevel.checkpoint()
             began_s = clock()

@@ -189,16 +189,16 @@ def test_an_answer_tells_of_all_that_failed() -> None:
 
 
 @pytest.mark.parametrize("taken_s", [TURN_S * 2, TURN_S / 2, 0.0])
-async def test_others_get_a_turn_while_many_items_are_judged(
+async def test_others_get_a_turn_while_something_is_done_with_many_items(
     monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery, taken_s: float
 ) -> None:
     """Another task never waits for more than two turns, each one item longer than agreed; the items stay in order."""
     now, seen = 0.0, [0.0]
 
-    def judge(item: int) -> bool:
+    def double(item: int) -> int:
         nonlocal now
         now += taken_s
-        return item % 2 == 0
+        return 2 * item
 
     async def other() -> None:
         while True:
@@ -207,7 +207,7 @@ async def test_others_get_a_turn_while_many_items_are_judged(
 
     monkeypatch.setattr(concurrency, "clock", lambda: now)
     nursery.start_soon(other)
-    assert await in_turns(range(50), judge) == list(range(0, 50, 2))
+    assert await in_turns(range(50), double) == list(range(0, 100, 2))
     nursery.cancel_scope.cancel()
     waits = [later - earlier for earlier, later in pairwise([*seen, now])]
     assert max(waits) <= 2 * (TURN_S + taken_s) + 1e-9

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import trio
+
 from zotpy.auth.basic import Credentials
 from zotpy.auth.claim_mapping import KIND, ClaimMapping
 from zotpy.auth.claims import Claims, Names, joined
@@ -101,7 +103,7 @@ class WorkloadTokens:
             raise TokenInvalid(msg)
         if issuer.settings.client:
             check_kind(shown.kind)
-        identity = self._identity(issuer, Claims(shown.claims))
+        identity = await self._identity(issuer, Claims(shown.claims))
         if now >= until:
             raise TokenEnded(identity)
         self.verified.keep(token, identity, min(until, now + MOST_REMEMBERED_S))
@@ -120,9 +122,12 @@ class WorkloadTokens:
         except TokenEnded as ended:
             raise TokenInvalid(EXPIRED) from ended
 
-    def _identity(self, issuer: Issuer, claims: Claims) -> Identity:
+    async def _identity(self, issuer: Issuer, claims: Claims) -> Identity:
         """Return the user of these claims, with those claims that settings read. Raises `TokenInvalid`."""
-        identity = issuer.mapping.identity(claims)
+        try:
+            identity = issuer.mapping.identity(claims)
+        finally:  # other expressions may follow: those of another issuer, or the conditions of rules
+            await trio.lowlevel.checkpoint()
         return replace(identity, claims=claims.kept(joined([issuer.mapping.reads, self.reads()])))
 
     def note(self, identity: Identity) -> Mapping[str, object]:
@@ -135,7 +140,7 @@ class WorkloadTokens:
         for issuer in self.issuers:
             if issuer.is_meant(claims.values) and _is_enough(claims, issuer):
                 try:
-                    renewed = self._identity(issuer, claims)
+                    renewed = await self._identity(issuer, claims)
                 except TokenInvalid:
                     continue
                 if renewed.name == identity.name:

@@ -6,6 +6,7 @@ in number, whatever a client asks for.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 from zotpy.concurrency import in_turns
 from zotpy.core import keys
@@ -87,7 +88,7 @@ class Lists:
         while more and len(names) <= size and looked < self.settings.catalog_read:
             objects, more = await list_after(self.store, prefix, after, STORE_PAGE)
             found = [listed.key.removeprefix(prefix) for listed in objects]
-            names += await in_turns(found, shows)
+            names += compress(found, await in_turns(found, shows))
             looked += len(found)
             after = found[-1] if found else ""
         if more and not names:

@@ -8,6 +8,7 @@ may have a token of another issuer instead. The answer is the same for all.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -19,6 +20,7 @@ from zotpy.auth.conditions import HOPED
 from zotpy.auth.permission import Identity, Permission
 from zotpy.auth.scopes import CATALOG, EVERYTHING, ON_REPOSITORIES, REGISTRY, REPOSITORY, Access, Scope, read_scopes
 from zotpy.auth.tokens import Tokens
+from zotpy.concurrency import in_turns
 from zotpy.core.errors import NameInvalid, Unauthorized
 from zotpy.core.names import RepositoryName
 from zotpy.web.answers import json_answer
@@ -60,7 +62,7 @@ class Desk:
         asked = call.request.args.by_name
         identity = await self._caller(call)
         refresh = self.tokens.issue_refresh(identity) if _is_true(asked, "offline_token") else None
-        return self._answer(call, identity, asked, refresh)
+        return await self._answer(call, identity, asked, refresh)
 
     async def by_form(self, call: Call) -> Response:
         """Answer OAuth 2's POST. `access_type=offline` asks for a refresh token besides."""
@@ -69,7 +71,7 @@ class Desk:
         if grant_type == "refresh_token" or (not grant_type and _first(form, "refresh_token")):
             text = _first(form, "refresh_token")
             if (renewed := await self.tokens.refresh(text)) is not None:
-                return self._answer(call, renewed, form, text)
+                return await self._answer(call, renewed, form, text)
             identity = await self._bearer(text)
         elif grant_type == "password" or (not grant_type and _first(form, "password")):
             identity = await self.login.identify(replace(_credentials(form), client=call.request.reached.client))
@@ -80,7 +82,8 @@ class Desk:
             msg = "this grant_type is not known: write password or refresh_token"
             raise FormInvalid(msg)
         is_asked = _first(form, "access_type") == "offline" or _is_true(form, "offline_token")
-        return self._answer(call, identity, form, self.tokens.issue_refresh(identity) if is_asked else None)
+        refresh = self.tokens.issue_refresh(identity) if is_asked else None
+        return await self._answer(call, identity, form, refresh)
 
     async def _bearer(self, token: str) -> Identity:
         """Return who has a token of another issuer."""
@@ -90,7 +93,7 @@ class Desk:
         """Return who calls."""
         return _exchangeable(await self.login.caller(call.request))
 
-    def _answer(self, call: Call, identity: Identity, asked: Form, refresh: str | None) -> Response:
+    async def _answer(self, call: Call, identity: Identity, asked: Form, refresh: str | None) -> Response:
         """Write the tokens. Raises `Unauthorized` if the caller may not even ask whether the registry is there.
 
         Conditions of rules are judged at each request that brings the token, so here they are taken for fulfilled.
@@ -101,7 +104,7 @@ class Desk:
         if len(scopes) > MOST_SCOPES:
             msg = f"the request asks for {len(scopes)} scopes, and a token has at most {MOST_SCOPES}: ask for fewer"
             raise FormInvalid(msg)
-        granted = [each for scope in scopes if (each := _granted(call, permission, scope)) is not None]
+        granted = [each for each in await in_turns(scopes, partial(_granted, call, permission)) if each is not None]
         issued = self.tokens.issue(identity, granted)
         if len(issued.token) > LONGEST_TOKEN_BYTES:
             msg = f"the token would be longer than {LONGEST_TOKEN_BYTES} bytes: ask for fewer scopes at once"
