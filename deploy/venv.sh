@@ -55,14 +55,22 @@ empty_venv() {
     fi
 }
 
+# pip_into DIRECTORY ARGUMENT...: install there. Python compiles the modules that are used, when they are used first: pip
+# would compile all that it installs, which takes as long as the rest.
+pip_into() {
+    into=$1
+    shift
+    "$into/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile "$@"
+}
+
 # make_venv LOCK: install into .venv exactly what requirements/LOCK.txt names, and zotpy itself from this checkout.
 make_venv() {
     empty_venv .venv
     wanted=$({ pwd && cat "requirements/$1.txt" pyproject.toml; } | sha256sum)
     if [ "$(cat ".venv/installed-$1" 2>/dev/null)" != "$wanted" ]; then
         say "installing what requirements/$1.txt names into .venv (the first time about a minute)"
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "requirements/$1.txt"
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+        pip_into .venv --require-hashes -r "requirements/$1.txt"
+        pip_into .venv --no-deps --no-build-isolation -e .
         echo "$wanted" >".venv/installed-$1"
     fi
 }
@@ -78,6 +86,6 @@ needs = project["dependencies"] + extras["cel"] + extras["ldap"] + extras["test"
 print(*(re.split("[~<>=!; ]", need)[0] for need in needs))')
     say "installing the newest releases into $1"
     # shellcheck disable=SC2086 # a list of names
-    "$1/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy=eager $names
-    "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+    pip_into "$1" --upgrade --upgrade-strategy=eager $names
+    pip_into "$1" --no-deps --no-build-isolation -e .
 }
