@@ -3,12 +3,13 @@
     python -m tests.programs
 
 They are built before any test begins, one after another (a build uses every core), and what is going on is shown. A
-program is built once for each version, whatever else the list names.
+program is built once for each version, whatever else the list names. Of several runs at once, one builds.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 
@@ -36,8 +37,9 @@ def gather(console: Console) -> Path:
     for module in wanted:
         link = directory / programs.name_of(module)
         if not link.exists():
-            link.unlink(missing_ok=True)
-            link.symlink_to(programs.kept(module))
+            unnamed = link.with_name(f".{link.name}.{os.getpid()}")
+            unnamed.symlink_to(programs.kept(module))
+            unnamed.replace(link)  # in one step: another run may make or use it just now
     return directory
 
 

@@ -1,5 +1,6 @@
 """Go programs, each built once at a pinned version and kept outside the checkout."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -7,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +18,8 @@ from bench.servers.processes import ProgramMissing
 
 LEAST_GO = (1, 26)
 """The release of Go that the newest programs ask for. An older Go would fetch a newer one by itself."""
+LOCK = ".lock"
+"""The file that a run holds while it builds."""
 PACKAGES_A_LINE = 100
 """Without a terminal, progress is a line each time that so many packages were compiled."""
 LAST_LINES = 20
@@ -42,20 +47,31 @@ def kept(module: str) -> Path:
 def build(module: str, console: Console, place: str = "") -> Path:
     """Return the program of `path@version`, built where it is not kept yet: minutes, which are shown.
 
-    `place` says which of several it is. Raises `ProgramMissing` without Go, or with what Go says.
+    `place` says which of several it is. One run builds at a time: the others wait, and use what it has built. Raises
+    `ProgramMissing` without Go, or with what Go says.
     """
     program = kept(module)
     if program.exists():
         return program
     program.parent.parent.mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix=".building-", dir=program.parent.parent))
-    try:
-        _install(module, directory, console, " ".join(filter(None, [f"building {module}", place])))
-        if not program.parent.exists():  # it may have been built by another run meanwhile
+    with alone(program.parent.parent / LOCK):
+        if program.exists():
+            return program
+        directory = Path(tempfile.mkdtemp(prefix=".building-", dir=program.parent.parent))
+        try:
+            _install(module, directory, console, " ".join(filter(None, [f"building {module}", place])))
             directory.rename(program.parent)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
     return program
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Wait until no other process is within such a block with this file. The lock ends with its process."""
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def find_go() -> Path:
