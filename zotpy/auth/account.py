@@ -3,7 +3,6 @@
 `http.auth.ldap.credentialsFile` is JSON with `bindDN` and `bindPassword`; `http.auth.ldap.caCert` is PEM.
 """
 
-import json
 import ssl
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +12,7 @@ import structlog
 
 from zotpy.auth.directory import Server
 from zotpy.core.chains import accept_usual_chains
+from zotpy.core.json_objects import read_object
 from zotpy.files import read_bounded
 from zotpy.settings import LdapSettings
 from zotpy.watching import Watched
@@ -81,10 +81,10 @@ def _context(settings: LdapSettings) -> ssl.SSLContext:
 def _read_credentials(file: Path) -> tuple[str, str]:
     """Return the name and the password of the service account. An error never repeats what the file says."""
     try:
-        found = json.loads(read_bounded(file, LARGEST_FILE_BYTES))
-    except (ValueError, RecursionError):
-        found = None
-    named = {str(name).lower(): value for name, value in found.items()} if isinstance(found, dict) else {}
+        found = read_object(read_bounded(file, LARGEST_FILE_BYTES))
+    except ValueError:
+        found = {}
+    named = {name.lower(): value for name, value in found.items()}
     name, password = named.get("binddn"), named.get("bindpassword")
     if not (isinstance(name, str) and name and isinstance(password, str) and password):
         msg = f'{file} is not of the form {{"bindDN": "...", "bindPassword": "..."}}'

@@ -5,7 +5,6 @@ counting if the issuer is down. A key that is not known makes a replica ask agai
 tokens cannot make it ask without end.
 """
 
-import json
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
 from zotpy.auth.places import Places
 from zotpy.auth.public_key import LEAST_RSA_BITS, PublicKey
 from zotpy.core.errors import Unavailable
+from zotpy.core.json_objects import read_object
 from zotpy.settings import IssuerSettings
 
 DISCOVERY = "/.well-known/openid-configuration"
@@ -137,7 +137,7 @@ class IssuerKeys:
                 }:
                     _fail("its discovery document names no place of keys, or one without TLS")
                 found = list(_keys_of(await _read_json(client, url)))
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
             _fail(f"{type(error).__name__}: {error}", error)
         if not found:
             _fail("it has no key that signs tokens")
@@ -156,10 +156,10 @@ async def _read_json(client: httpx.AsyncClient, url: str) -> Mapping[str, Any]:
                 content += piece
     if len(content) > LONGEST_DOCUMENT_BYTES:
         _fail(f"{url} is longer than {LONGEST_DOCUMENT_BYTES // 1024} KiB")
-    document = json.loads(content)
-    if not isinstance(document, dict):
-        _fail(f"{url} is no JSON object")
-    return document
+    try:
+        return read_object(content)
+    except ValueError as error:
+        _fail(f"{url} {error}", error)
 
 
 def _keys_of(document: Mapping[str, Any]) -> Iterator[_Known]:

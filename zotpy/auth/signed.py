@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from zotpy.core.json_objects import read_object
 from zotpy.core.tokens import SigningKey
 
 LONGEST = 64 * 1024
@@ -67,12 +68,9 @@ def _decoded(text: str) -> bytes:
 
 
 def _document(text: str) -> Mapping[str, Any]:
+    decoded = _decoded(text)
     try:
-        document = json.loads(_decoded(text))
-    except (ValueError, RecursionError) as error:
-        msg = "a part of the token is no JSON"
+        return read_object(decoded)
+    except ValueError as error:
+        msg = f"a part of the token {error}"
         raise NotSigned(msg) from error
-    if not isinstance(document, dict):
-        msg = "a part of the token is no object"
-        raise NotSigned(msg)
-    return document

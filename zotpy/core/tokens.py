@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from zotpy.core.errors import UploadUnknown
+from zotpy.core.json_objects import read_object
 
 _LONGEST = 512
 """Tokens have some 140 characters. A longer text is not decoded."""
@@ -100,9 +101,9 @@ def _split(text: str) -> tuple[bytes, bytes]:
 
 def _fields(payload: bytes) -> dict[str, object]:
     try:
-        fields = json.loads(payload)
-    except (ValueError, RecursionError) as error:
+        fields = read_object(payload)
+    except ValueError as error:
         raise _unknown() from error
-    if not isinstance(fields, dict) or not {"k", "a", "o"} <= fields.keys() or type(fields["o"]) is not int:
+    if not {"k", "a", "o"} <= fields.keys() or type(fields["o"]) is not int:
         raise _unknown()
     return fields

@@ -2,12 +2,11 @@
 
 import base64
 import binascii
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from zotpy.core.json_objects import read_object
 from zotpy.upstream.docker_hub import names_of
 
 
@@ -23,9 +22,12 @@ def docker_file(environ: Mapping[str, str] = os.environ) -> Path:
 def from_docker(file: Path, host: str) -> tuple[str, str] | None:
     """Return name and password from docker's file. Its credential helpers are not asked. Raises `ValueError`."""
     try:
-        auths = _object(json.loads(file.read_text())).get("auths")
+        auths = read_object(file.read_bytes()).get("auths")
     except OSError:
         return None
+    except ValueError as error:
+        msg = f"{file} {error}"
+        raise ValueError(msg) from None
     first, *others = names_of(host)
     hub = [f"https://{name}/v1/" for name in (first, *others)] if others else []
     for name in (first, f"https://{first}", *others, *hub):
@@ -40,10 +42,3 @@ def from_docker(file: Path, host: str) -> tuple[str, str] | None:
             if colon:
                 return username, password
     return None
-
-
-def _object(value: Any) -> dict[str, Any]:
-    if isinstance(value, dict):
-        return value
-    msg = "not a JSON object"
-    raise ValueError(msg)

@@ -1,12 +1,12 @@
 """`index.json`: which manifests a layout has, and which tags name them (image-layout.md, *index.json file*)."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid, TagInvalid
+from zotpy.core.json_objects import read_object
 from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import Tag
 from zotpy.upstream import UpstreamBroken
@@ -46,9 +46,8 @@ def path_of(digest: Digest) -> str:
 def read_index(content: bytes, where: str) -> Index:
     """Read it, without the entries that describe nothing that can be stored here. Raises `UpstreamBroken`."""
     try:
-        document = json.loads(content)
-        listed = document["manifests"] or []
-    except (ValueError, RecursionError, TypeError, KeyError) as error:
+        listed = read_object(content)["manifests"] or []
+    except (ValueError, KeyError) as error:
         msg = f"{where} is not the index of an OCI layout"
         raise UpstreamBroken(msg) from error
     tags: dict[str, Listed] = {}
@@ -71,10 +70,10 @@ def media_type_by_fields(content: bytes) -> str:
     Empty: the fields do not tell.
     """
     try:
-        document = json.loads(content)
-    except (ValueError, RecursionError):
+        document = read_object(content)
+    except ValueError:
         return ""
-    if not isinstance(document, dict) or "mediaType" in document:
+    if "mediaType" in document:
         return ""
     if "manifests" in document:
         return OCI_INDEX

@@ -1,9 +1,9 @@
 """zot's `credentialsFile`: JSON with `username` and `password` for each host. Mirrors and imports read it alike."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from zotpy.core.json_objects import read_object
 from zotpy.upstream.docker_hub import names_of
 from zotpy.upstream.login import Login
 
@@ -17,16 +17,18 @@ def read_credentials_file(file: Path) -> Mapping[str, Login]:
     """
     try:
         with file.open("rb") as opened:
-            document = json.loads(opened.read(LONGEST_BYTES))
+            written = opened.read(LONGEST_BYTES + 1)
     except OSError as error:
         msg = f"{file} cannot be read: {error.strerror or type(error).__name__}"
         raise ValueError(msg) from None
-    except (ValueError, RecursionError):
-        msg = f"{file} is not JSON, or longer than {LONGEST_BYTES} bytes"
+    if len(written) > LONGEST_BYTES:
+        msg = f"{file} is longer than {LONGEST_BYTES} bytes"
+        raise ValueError(msg)
+    try:
+        document = read_object(written)
+    except ValueError as error:
+        msg = f'{file} {error}: write one such as {{"registry.example.com": {{"username": "u", "password": "p"}}}}'
         raise ValueError(msg) from None
-    if not isinstance(document, dict):
-        msg = f'{file}: write an object such as {{"registry.example.com": {{"username": "u", "password": "p"}}}}'
-        raise ValueError(msg)  # noqa: TRY004 - a fault of the file
     return {_host(name): _login(file, name, login) for name, login in document.items()}
 
 

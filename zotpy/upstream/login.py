@@ -18,7 +18,7 @@ import trio
 from zotpy.settings.upstream import UpstreamSettings
 from zotpy.upstream.challenge import Challenge
 from zotpy.upstream.errors import UpstreamBroken, UpstreamRefused
-from zotpy.upstream.pages import read_object
+from zotpy.upstream.pages import read_answer
 
 MOST_TOKENS = 1000
 """How many tokens are remembered. The one that was used longest ago is forgotten first."""
@@ -181,7 +181,7 @@ def read_token(body: bytes) -> tuple[str, float]:
 
     Raises `UpstreamBroken`, `UpstreamRefused`.
     """
-    document = read_object(body, "the answer of the token service")
+    document = read_answer(body, "the answer of the token service")
     token = document.get("token") or document.get("access_token")
     if not token:
         msg = "the token service answers without a token"

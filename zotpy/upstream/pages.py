@@ -1,11 +1,11 @@
 """Lists that come in pages: where the next page is (RFC 8288; distribution spec, *Listing Tags*)."""
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from zotpy.core.json_objects import read_object
 from zotpy.upstream.errors import UpstreamBroken, words_of
 
 MOST_BYTES = 8 * 1024
@@ -53,22 +53,18 @@ def media_type_of(header: str | None) -> str:
     return (header or "").partition(";")[0].strip()
 
 
-def read_object(content: bytes, what: str) -> dict[str, Any]:
+def read_answer(content: bytes, what: str) -> dict[str, Any]:
     """Read a JSON object. Raises `UpstreamBroken`."""
     try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        msg = f"{what} is not JSON"
+        return read_object(content)
+    except ValueError as error:
+        msg = f"{what} {error}"
         raise UpstreamBroken(msg) from error
-    if not isinstance(document, dict):
-        msg = f"{what} is not a JSON object"
-        raise UpstreamBroken(msg)
-    return document
 
 
 def read_names(content: bytes, field: str, what: str) -> list[str]:
     """Read the names of one page. Raises `UpstreamBroken`."""
-    names = read_object(content, what).get(field) or []
+    names = read_answer(content, what).get(field) or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         msg = f"{what} has no list of {field}"
         raise UpstreamBroken(msg)
@@ -80,7 +76,7 @@ def read_descriptors(content: bytes, what: str) -> list[dict[str, Any]]:
     if sum(map(content.count, (b"{", b"[", b","))) > MOST_SIGNS:
         msg = f"{what} has more values than are read"
         raise UpstreamBroken(msg)
-    listed = read_object(content, what).get("manifests") or []
+    listed = read_answer(content, what).get("manifests") or []
     if not isinstance(listed, list):
         msg = f"{what} has no list of manifests"
         raise UpstreamBroken(msg)

@@ -1,6 +1,5 @@
 """`/zot/auth/apikey`: users make, list and revoke their API keys, with the words of zot."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from zotpy.bucket.api_keys import ApiKeys
 from zotpy.bucket.key_uses import KeyUses
 from zotpy.core.api_keys import ApiKey, digest_of, new_key, read_id
 from zotpy.core.errors import Denied
+from zotpy.core.json_objects import read_object
 from zotpy.web.answers import json_answer
 from zotpy.web.bodies import read_whole
 from zotpy.web.call import Call
@@ -96,14 +96,10 @@ async def _read_body(call: Call) -> Mapping[str, Any]:
 
     body = await read_whole(call, LONGEST_BODY_BYTES, too_long)
     try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        msg = "the body is no JSON: send an object with label, scopes and expirationDate"
+        return read_object(body)
+    except ValueError as error:
+        msg = f"the body {error}: send an object with label, scopes and expirationDate"
         raise FormInvalid(msg) from error
-    if not isinstance(document, dict):
-        msg = "the body is no object: send one with label, scopes and expirationDate"
-        raise FormInvalid(msg)
-    return document
 
 
 def _scopes(asked: Mapping[str, Any]) -> tuple[str, ...]:

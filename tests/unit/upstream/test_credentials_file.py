@@ -28,7 +28,7 @@ def test_logins_by_host(tmp_path: Path) -> None:
         ('{"a": {"username": "alice", "password": "secret"}, "b": {}}', "write username and password for b"),
         ('{"a": {"username": "alice", "password": 5}}', "write username and password for a"),
         ('{"a": "secret"}', "write username and password for a"),
-        ('["secret"]', "write an object"),
+        ('["secret"]', "is not a JSON object: write one such as"),
         ("secret", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
         (" " * LONGEST_BYTES + "{}", "longer than"),

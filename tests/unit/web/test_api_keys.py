@@ -239,9 +239,9 @@ async def test_a_key_cannot_manage_keys(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (b"{", "no JSON"),
-        (b"[]", "no object"),
-        (b"[" * 4000, "no JSON"),
+        (b"{", "is not JSON"),
+        (b"[]", "is not a JSON object"),
+        (b"[" * 4000, "is not JSON"),
         ({"label": 5}, "the label"),
         ({"scopes": "x"}, "list of texts"),
         ({"scopes": ["repo1"]}, "'repo1' is no scope: write one such as repository:team/*:pull,push"),

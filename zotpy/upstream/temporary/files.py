@@ -1,10 +1,10 @@
 """Files with secrets, written by people or by the platform: read anew whenever a login is renewed."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from zotpy.core.json_objects import read_object
 from zotpy.upstream.errors import UpstreamUnavailable
 
 LONGEST_BYTES = 64 * 1024
@@ -27,14 +27,12 @@ def read_secret(file: Path) -> str:
 
 def read_object_file(file: Path) -> Mapping[str, Any]:
     """Return the JSON object in a file. Raises `UpstreamUnavailable`."""
+    written = read_secret(file)
     try:
-        document = json.loads(read_secret(file))
-    except (ValueError, RecursionError):
-        document = None
-    if isinstance(document, dict):
-        return document
-    msg = f"{file} is not a JSON object"
-    raise UpstreamUnavailable(msg)
+        return read_object(written)
+    except ValueError as error:
+        msg = f"{file} {error}"
+        raise UpstreamUnavailable(msg) from None
 
 
 def text_of(document: Mapping[str, Any], name: str, file: Path) -> str:

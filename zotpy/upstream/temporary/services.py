@@ -13,7 +13,7 @@ import trio
 
 from zotpy.upstream.errors import UpstreamError, UpstreamUnavailable, words_of
 from zotpy.upstream.login import LONGEST_LIFE_S, LONGEST_TOKEN
-from zotpy.upstream.pages import read_object
+from zotpy.upstream.pages import read_answer
 from zotpy.upstream.sending import as_unavailable, origin_of
 
 LONGEST_ANSWER_BYTES = 64 * 1024
@@ -71,7 +71,7 @@ def document_of(answer: ServiceAnswer, service: str) -> Mapping[str, Any]:
         msg = f"{service} answers with status {answer.status}" + (f": {said}" if said else "")
         raise UpstreamUnavailable(msg)
     try:
-        return read_object(answer.body, f"the answer of {service}")
+        return read_answer(answer.body, f"the answer of {service}")
     except UpstreamError as error:
         raise UpstreamUnavailable(str(error)) from error
 
