@@ -6,7 +6,7 @@ import os
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 import pytest
 
@@ -26,9 +26,33 @@ __all__ = [
     "has_ended",
     "missing",
     "needed",
+    "running",
     "state_of",
     "wait_until",
 ]
+
+
+class Startable(Protocol):
+    """Programs that belong together."""
+
+    def start(self) -> None:
+        """Start all of them, and return when they can be used."""
+
+    def stop(self) -> None:
+        """End those that run."""
+
+
+S = TypeVar("S", bound=Startable)
+
+
+@contextmanager
+def running(made: S) -> Iterator[S]:
+    """Let it run within the block. What was started is ended, even if not all of it came up."""
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
 
 
 def missing(what: str) -> NoReturn:

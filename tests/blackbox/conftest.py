@@ -13,6 +13,7 @@ from tests.blackbox.clients import Client
 from tests.blackbox.cluster import Cluster
 from tests.blackbox.images import SMALL_PACKAGES, Layer, Layout, large_layer, small_layer
 from tests.blackbox.imports import Target
+from tests.processes import running
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -23,12 +24,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def shared_cluster(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Return a running cluster for all tests that kill nothing."""
-    cluster = Cluster(bucket, "blackbox", tmp_path_factory.mktemp("cluster"))
-    try:
-        cluster.start()
+    with running(Cluster(bucket, "blackbox", tmp_path_factory.mktemp("cluster"))) as cluster:
         yield cluster
-    finally:
-        cluster.stop()
 
 
 @pytest.fixture

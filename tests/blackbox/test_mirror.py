@@ -22,7 +22,7 @@ from tests.blackbox.cluster import Cluster, Replica
 from tests.blackbox.images import stored_blobs
 from tests.blackbox.mirrors import mirrored
 from tests.blackbox.others import Distribution, running_distribution
-from tests.processes import free_port
+from tests.processes import free_port, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,11 +46,8 @@ def mirror(upstream: Distribution, bucket: Bucket, tmp_path_factory: pytest.Temp
     cluster = Cluster(bucket, "mirror", tmp_path_factory.mktemp("mirror"))
     for replica in cluster.replicas:
         replica.configure(mirrored(upstream.url))
-    try:
-        cluster.start()
+    with running(cluster):
         yield cluster
-    finally:
-        cluster.stop()
 
 
 def test_crane_pulls_bit_for_bit(

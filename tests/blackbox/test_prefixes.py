@@ -13,7 +13,7 @@ from tests.blackbox.balancer import answers
 from tests.blackbox.cluster import Replica
 from tests.blackbox.images import stored_blobs
 from tests.blackbox.registry_api import digest_of, http_client, pulled_blobs, push_blob, tags
-from tests.processes import Process, find_program, free_port, wait_until
+from tests.processes import Process, find_program, free_port, running, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,12 +107,8 @@ class Shared:
 @pytest.fixture(scope="module")
 def shared(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     """Return the replica behind its proxy."""
-    made = Shared(bucket, tmp_path_factory.mktemp("shared"))
-    try:
-        made.start()
+    with running(Shared(bucket, tmp_path_factory.mktemp("shared"))) as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.mark.parametrize(

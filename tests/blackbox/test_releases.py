@@ -14,6 +14,7 @@ from tests.blackbox.cluster import Cluster
 from tests.blackbox.images import IMAGE_MANIFEST, Layer, Layout, stored_blobs
 from tests.blackbox.registry_api import digest_of, http_client, pulled_blobs, push_blob, tags
 from tests.blackbox.releases import EARLIER, earlier_source
+from tests.processes import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,12 +37,8 @@ def mixed(
     is_earlier_first = request.param == "earlier first"
     sources = [earlier, None] if is_earlier_first else [None, earlier]
     prefix = f"blackbox-releases-{earlier.name}-{is_earlier_first}"
-    cluster = Cluster(bucket, prefix, tmp_path_factory.mktemp("mixed"), sources)
-    try:
-        cluster.start()
+    with running(Cluster(bucket, prefix, tmp_path_factory.mktemp("mixed"), sources)) as cluster:
         yield cluster
-    finally:
-        cluster.stop()
 
 
 @pytest.fixture

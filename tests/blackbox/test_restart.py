@@ -13,7 +13,7 @@ from tests.blackbox.balancer import answers
 from tests.blackbox.cluster import Cluster
 from tests.blackbox.images import Layer, Layout, stored_blobs
 from tests.blackbox.registry_api import digest_of, http_client, pulled_blobs
-from tests.processes import POLL_S, STOP_DEADLINE_S
+from tests.processes import POLL_S, STOP_DEADLINE_S, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,12 +25,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def mortal_cluster(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Return a running cluster whose replicas may be killed."""
-    cluster = Cluster(bucket, "blackbox-restart", tmp_path_factory.mktemp("mortal"))
-    try:
-        cluster.start()
+    with running(Cluster(bucket, "blackbox-restart", tmp_path_factory.mktemp("mortal"))) as cluster:
         yield cluster
-    finally:
-        cluster.stop()
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.deploy.edge import Edge
     from tests.servers import Bucket
 
 REPLICAS = 3
@@ -36,13 +35,3 @@ def replicas(bucket: Bucket, prefix: str, directory: Path) -> Iterator[list[int]
             running.callback(replica.stop)
             replica.start(lambda port=port: answers(f"http://127.0.0.1:{port}"))  # type: ignore[misc]
         yield ports
-
-
-@contextmanager
-def running(edge: Edge) -> Iterator[Edge]:
-    """Run HAProxy."""
-    try:
-        edge.start()
-        yield edge
-    finally:
-        edge.stop()

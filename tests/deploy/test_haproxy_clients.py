@@ -13,7 +13,8 @@ from tests.blackbox.clients import Client, isolated_environment
 from tests.blackbox.images import SMALL_PACKAGES, Layer, Layout, large_layer, small_layer, stored_blobs
 from tests.blackbox.registry_api import DEADLINE_S, digest_of, push_blob, tags
 from tests.deploy.edge import Edge
-from tests.deploy.replicas import REPLICAS, replicas, running
+from tests.deploy.replicas import REPLICAS, replicas
+from tests.processes import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.blackbox.clients import Client
-from tests.failover.farm import Farm, running
+from tests.failover.farm import Farm
 from tests.failover.load import Load
+from tests.processes import running
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tests.blackbox.cluster import Replica
@@ -12,7 +11,7 @@ from tests.failover.edge import WatchedEdge
 from tests.processes import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.servers import Bucket
@@ -80,13 +79,3 @@ class Farm:
         when_out()
         assert replica.process.ended(DRAIN_DEADLINE_S) == 0
         self.revive()
-
-
-@contextmanager
-def running(farm: Farm) -> Iterator[Farm]:
-    """Run the farm for the block."""
-    try:
-        farm.start()
-        yield farm
-    finally:
-        farm.stop()

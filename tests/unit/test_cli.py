@@ -31,18 +31,8 @@ if TYPE_CHECKING:
 
     Serve = Callable[[Settings], Awaitable[None]]
 
+pytestmark = pytest.mark.usefixtures("logs")
 BAD = "http: {port: none}\nbukkit: x\n"
-
-
-@pytest.fixture(autouse=True)
-def logs() -> Iterator[None]:
-    """Leave logging as it was: `configure_logs` is for whole processes."""
-    root, before = logging.getLogger(), structlog.get_config()
-    handlers, level = root.handlers[:], root.level
-    yield
-    logging.captureWarnings(capture=False)
-    root.handlers[:], root.level = handlers, level
-    structlog.configure(**before)
 
 
 @pytest.fixture

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-import structlog
 import trio
 from structlog.testing import capture_logs
 
@@ -21,12 +19,13 @@ from zotpy.config import ConfigError, load_settings
 from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from trio.testing import MockClock
 
     from zotpy.settings import Settings
+
+pytestmark = pytest.mark.usefixtures("logs")
 
 
 def load(tmp_path: Path, **storage: object) -> Settings:
@@ -34,17 +33,6 @@ def load(tmp_path: Path, **storage: object) -> Settings:
     file = tmp_path / "config.json"
     file.write_text(json.dumps({"storage": {"rootDirectory": str(tmp_path / "root"), **storage}}))
     return load_settings(file, {})
-
-
-@pytest.fixture(autouse=True)
-def logs() -> Iterator[None]:
-    """Leave logging as it was: `configure_logs` is for whole processes."""
-    root, before = logging.getLogger(), structlog.get_config()
-    handlers, level = root.handlers[:], root.level
-    yield
-    logging.captureWarnings(capture=False)
-    root.handlers[:], root.level = handlers, level
-    structlog.configure(**before)
 
 
 @pytest.mark.parametrize(

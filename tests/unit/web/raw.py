@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import h11
+import pytest
 import trio
 
-from zotpy.core.units import KIB
+from tests.unit.web.serving import REPO, push_zeros
+from zotpy.core.units import KIB, MIB
 from zotpy.http.server.connections import BoundedConnection
+from zotpy.store.interface import StoreUnavailable
 
 if TYPE_CHECKING:
     import ssl
@@ -103,3 +106,17 @@ async def connect_narrow(port: int, tls: ssl.SSLContext | None = None) -> RawCli
     if tls is None:
         return RawClient(stream)
     return RawClient(trio.SSLStream(stream, tls, server_hostname="127.0.0.1", https_compatible=True))
+
+
+async def pull_that_the_store_cuts(replica: Replica) -> None:
+    """Pull a blob of which the store sends only the beginning: the client must not take that for all of it."""
+    digest = await push_zeros(replica, 4 * MIB)
+    for _ in range(3):
+        replica.script.park("before", "read", "data/").go_on.set()
+    replica.script.fail("before", "read", "data/", StoreUnavailable("down"))
+    client = await connect(replica)
+    async with client.stream:
+        await client.begin("GET", f"/v2/{REPO}/blobs/{digest}", None)
+        client.http.send(h11.EndOfMessage())
+        with pytest.raises(h11.RemoteProtocolError):
+            await client.receive()

@@ -10,12 +10,11 @@ import pytest
 
 from tests.unit.registry.support import until
 from tests.unit.still_clock import passing
-from tests.unit.web.raw import connect, connect_narrow, noted_connections
+from tests.unit.web.raw import connect, connect_narrow, noted_connections, pull_that_the_store_cuts
 from tests.unit.web.serving import REPO, SETTINGS, UPLOADS, Replica, push_zeros, serving
 from zotpy.core.units import MIB
 from zotpy.http.server.cuts import Cut
 from zotpy.http.server.hypercorn_config import ServerConfig
-from zotpy.store.interface import StoreUnavailable
 
 if TYPE_CHECKING:
     import trio
@@ -107,16 +106,7 @@ async def test_a_client_that_reads_no_more(nursery: trio.Nursery, mock_clock: tr
 
 async def test_an_answer_that_the_store_cuts(replica: Replica) -> None:
     """The client is not to blame if the store fails in the middle of a pull."""
-    digest = await push_zeros(replica, 4 * MIB)
-    for _ in range(3):
-        replica.script.park("before", "read", "data/").go_on.set()
-    replica.script.fail("before", "read", "data/", StoreUnavailable("down"))
-    client = await connect(replica)
-    async with client.stream:
-        await client.begin("GET", f"/v2/{REPO}/blobs/{digest}", None)
-        client.http.send(h11.EndOfMessage())
-        with pytest.raises(h11.RemoteProtocolError):
-            await client.receive()
+    await pull_that_the_store_cuts(replica)
     assert (await ended(replica, "GET")).cut is Cut.STORE_FAILED
 
 

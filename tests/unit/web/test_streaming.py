@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.unit.web.raw import connect
+from tests.unit.web.raw import connect, pull_that_the_store_cuts
 from tests.unit.web.serving import (
     ABSENT,
     BUDGET_BYTES,
@@ -260,16 +260,7 @@ async def test_a_store_that_fails_in_the_middle_of_a_body_is_told_of(replica: Re
 
 async def test_a_store_that_fails_in_the_middle_of_a_download_cuts_it(replica: Replica) -> None:
     """A download that the store cuts is cut for the client too, never ended as if it were whole."""
-    digest = await push_zeros(replica, 4 * MIB)
-    for _ in range(3):
-        replica.script.park("before", "read", "data/").go_on.set()
-    replica.script.fail("before", "read", "data/", StoreUnavailable("down"))
-    client = await connect(replica)
-    async with client.stream:
-        await client.begin("GET", f"/v2/{REPO}/blobs/{digest}", None)
-        client.http.send(h11.EndOfMessage())
-        with pytest.raises(h11.RemoteProtocolError):
-            await client.receive()
+    await pull_that_the_store_cuts(replica)
     await ended(replica, "GET")
     assert replica.registry.budget.used_bytes == 0
     assert codes_of(await replica.client.get(f"/v2/{REPO}/blobs/{ABSENT}")) == ["BLOB_UNKNOWN"]
