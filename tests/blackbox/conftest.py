@@ -11,7 +11,7 @@ import pytest
 
 from tests.blackbox.clients import Client
 from tests.blackbox.cluster import Cluster
-from tests.blackbox.images import SMALL_PACKAGES, Layer, Layout, large_layer, small_layer
+from tests.blackbox.images import Layer, Layout, small_layer
 from tests.blackbox.imports import Target
 from tests.processes import running
 
@@ -58,20 +58,6 @@ def target(bucket: Bucket, prefix: str, tmp_path: Path) -> Iterator[Target]:
         yield made
     finally:
         made.replica.process.kill()
-
-
-@pytest.fixture(scope="session")
-def layers() -> list[Layer]:
-    """Return one large layer and some small ones."""
-    return [large_layer(), *map(small_layer, SMALL_PACKAGES)]
-
-
-@pytest.fixture(scope="session")
-def image(tmp_path_factory: pytest.TempPathFactory, layers: list[Layer]) -> Layout:
-    """Return a layout of one image, tagged `image`."""
-    layout = Layout(tmp_path_factory.mktemp("image") / "layout")
-    layout.tag(layout.add_image(layers), "image")
-    return layout
 
 
 @pytest.fixture(scope="session")

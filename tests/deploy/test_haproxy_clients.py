@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.blackbox.clients import Client, isolated_environment
-from tests.blackbox.images import SMALL_PACKAGES, Layer, Layout, large_layer, small_layer, stored_blobs
+from tests.blackbox.images import Layer, Layout, stored_blobs
 from tests.blackbox.registry_api import DEADLINE_S, digest_of, push_blob, tags
 from tests.deploy.edge import Edge
 from tests.deploy.replicas import REPLICAS, replicas
@@ -45,20 +45,6 @@ def shared_edge(ports: Sequence[int], certificate: Path, tmp_path_factory: pytes
     directory = tmp_path_factory.mktemp("shared-edge")
     with running(Edge(ports, directory, template="haproxy-prefix.cfg", certificate=certificate)) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def layers() -> list[Layer]:
-    """Return one large layer and some small ones."""
-    return [large_layer(), *map(small_layer, SMALL_PACKAGES)]
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory, layers: list[Layer]) -> Layout:
-    """Return a layout of one image, tagged `image`."""
-    layout = Layout(tmp_path_factory.mktemp("image") / "layout")
-    layout.tag(layout.add_image(layers), "image")
-    return layout
 
 
 @pytest.fixture(scope="module")
