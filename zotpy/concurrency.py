@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import TypeVar
+from typing import Generic, Self, TypeVar
 
 import structlog
 import trio
@@ -19,6 +19,8 @@ CLEANUP_S = 20.0
 """How long cleaning up after a failure may take before it is left to the collector."""
 TURN_S = 0.01
 """How long one task computes before others get a turn."""
+MANY = 1000
+"""How many items a function may look at that gives others no turn."""
 clock = time.perf_counter
 """Tells how long that has taken; a test replaces it."""
 FORESEEN = (
@@ -134,15 +136,36 @@ async def gather(*calls: Callable[[], Awaitable[T]], limit: int = 64) -> Sequenc
     return [results[index] for index in range(len(calls))]
 
 
-async def in_turns(items: Iterable[T], call: Callable[[T], R]) -> list[R]:
-    """Return what `call` returns for each item. Between two of them others get a turn if that has taken `TURN_S`."""
-    found, began_s = list[R](), clock()
-    for item in items:
-        found.append(call(item))
-        if clock() - began_s > TURN_S:
+class taking_turns(Generic[T]):  # noqa: N801 - used like a function; a generator left half way would wait for its end
+    """Iterates over items. Between two of them others get a turn if those before have taken `TURN_S`."""
+
+    __slots__ = ("_began_s", "_items")
+
+    def __init__(self, items: Iterable[T]) -> None:
+        self._items = iter(items)
+        self._began_s = clock()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        if clock() - self._began_s > TURN_S:
             await trio.lowlevel.checkpoint()
-            began_s = clock()
-    return found
+            self._began_s = clock()
+        try:
+            return next(self._items)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+
+async def in_turns(items: Iterable[T], call: Callable[[T], R]) -> list[R]:
+    """Return what `call` returns for each item. Others get turns between them."""
+    return [call(item) async for item in taking_turns(items)]
+
+
+async def apart(count: int, call: Callable[[], R]) -> R:
+    """Return what a function returns that looks at so many items: of many, in a thread, beside the event loop."""
+    return call() if count < MANY else await trio.to_thread.run_sync(call)
 
 
 async def beside(main: Callable[[], Awaitable[T]], *others: Callable[[], Awaitable[object]]) -> T:

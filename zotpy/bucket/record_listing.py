@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from zotpy.bucket.sweeps import list_all
+from zotpy.concurrency import taking_turns
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.keys import Kind
@@ -61,10 +62,10 @@ def existing_manifests(records: RecordListing) -> Mapping[Digest, ListedRecord]:
 async def list_records(store: Store, repo: RepositoryName) -> RecordListing:
     """List the records of a repository: the leases, then the entries."""
     records: defaultdict[Name, ListedRecord] = defaultdict(ListedRecord)
-    for lease in await list_all(store, keys.all_of(keys.LEASES, repo)):
+    async for lease in taking_turns(await list_all(store, keys.all_of(keys.LEASES, repo))):
         record = records[keys.record_of(lease.key)]
         is_none = is_late(lease.last_modified, keys.lease_until(lease.key))
         (record.late if is_none else record.leases).append(lease)
-    for entry in await list_all(store, keys.all_of(keys.ENTRIES, repo)):
+    async for entry in taking_turns(await list_all(store, keys.all_of(keys.ENTRIES, repo))):
         records[keys.record_of(entry.key)].entry = entry
     return records

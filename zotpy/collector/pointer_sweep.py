@@ -15,7 +15,7 @@ from zotpy.bucket.records import Records
 from zotpy.bucket.sweeps import list_all
 from zotpy.bucket.tags import Tags
 from zotpy.collector.collection import Collection
-from zotpy.concurrency import gather
+from zotpy.concurrency import gather, taking_turns
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName, Tag
@@ -34,11 +34,11 @@ class NameSweep:
         """Delete what leads nowhere."""
         store, repo = self.collection.store, self.repo
         listed_tags = await self.collection.without_condemned(await list_all(store, keys.tags(repo)))
-        tags = {Tag(listed.key.removeprefix(keys.tags(repo))) for listed in listed_tags}
-        markers = [
-            (keys.marked_by(marker.key), marker) for marker in await list_all(store, keys.all_of(keys.TAGGED, repo))
-        ]
-        await self._sweep_late_tags(listed_tags, {tag for (digest, tag), _ in markers if _exists(records, digest)})
+        tags = {Tag(listed.key.removeprefix(keys.tags(repo))) async for listed in taking_turns(listed_tags)}
+        listed_markers = await list_all(store, keys.all_of(keys.TAGGED, repo))
+        markers = [(keys.marked_by(marker.key), marker) async for marker in taking_turns(listed_markers)]
+        leading = {tag async for (digest, tag), _ in taking_turns(markers) if _exists(records, digest)}
+        await self._sweep_late_tags(listed_tags, leading)
         await self._sweep_markers(tags, markers)
         await self._sweep_referrers(records)
         await self._sweep_catalog(records, is_empty=not tags)
@@ -48,7 +48,7 @@ class NameSweep:
 
         Those in `leading` have a marker of an existing manifest. All others are read.
         """
-        for listed in listed_tags:
+        async for listed in taking_turns(listed_tags):
             tag = Tag(listed.key.removeprefix(keys.tags(self.repo)))
             if tag in leading or not self.collection.is_past_grace(listed):
                 continue
@@ -64,7 +64,7 @@ class NameSweep:
         count = Counter(tag for (_, tag), _ in named)
         doubtful = [tag for tag in count if count[tag] > 1 and tag in tags]
         digests = dict(zip(doubtful, await self._digests_of(doubtful), strict=True))
-        for (digest, tag), marker in named:
+        async for (digest, tag), marker in taking_turns(named):
             moved = tag in digests and digests[tag] != digest
             if (tag not in tags or moved) and self.collection.is_past_grace(marker):
                 self.collection.summary.markers_deleted += await self.collection.delete_seen(marker)
@@ -85,7 +85,8 @@ class NameSweep:
 
     async def _sweep_referrers(self, records: RecordListing) -> None:
         """Delete descriptors of manifests that do not exist any more: a DELETE that broke off leaves one."""
-        for listed in await list_all(self.collection.store, keys.all_of(keys.REFERRERS, self.repo)):
+        listed_referrers = await list_all(self.collection.store, keys.all_of(keys.REFERRERS, self.repo))
+        async for listed in taking_turns(listed_referrers):
             if not _exists(records, keys.referring(listed.key)) and self.collection.is_past_grace(listed):
                 self.collection.summary.referrers_deleted += await self.collection.delete_seen(listed)
 

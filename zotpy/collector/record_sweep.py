@@ -18,6 +18,7 @@ from zotpy.bucket.record_listing import ListedRecord, Name, RecordListing, exist
 from zotpy.bucket.tags import Tags
 from zotpy.collector.collection import Collection
 from zotpy.collector.references import References, read_references
+from zotpy.concurrency import taking_turns
 from zotpy.core.digests import Digest
 from zotpy.core.framing import FramingError
 from zotpy.core.names import RepositoryName
@@ -41,7 +42,7 @@ class RecordSweep:
         summary.leases += sum(len(record.leases) for record in records.values())
         needed = await self._needed(records, gone, known)
         left: dict[Name, ListedRecord] = {}
-        for name, record in records.items():
+        async for name, record in taking_turns(records.items()):
             await self._delete_leases([lease for lease in record.late if self.collection.is_past_grace(lease)])
             is_deleted = record.is_tombstone or (name[0] == "manifests" and await self._is_refused(record))
             if is_deleted or not record.leases:
@@ -57,8 +58,10 @@ class RecordSweep:
 
     async def _needed(self, records: RecordListing, gone: frozenset[Digest], known: References) -> frozenset[Digest]:
         """Return what the manifests need. They are read only if a blob is old enough to be deleted."""
-        blobs = [record for (kind, _), record in records.items() if kind == "blobs" and record.exists]
-        if not any(map(self._is_past_grace, blobs)):
+        async for (kind, _), record in taking_turns(records.items()):
+            if kind == "blobs" and record.exists and self._is_past_grace(record):
+                break
+        else:
             return frozenset()
         manifests = existing_manifests(records)
         unread = [(digest, record.leases) for digest, record in manifests.items() if digest not in gone | known.keys()]

@@ -12,7 +12,7 @@ from zotpy.collector.collection import Collection
 from zotpy.collector.references import references_of, value_of_leases
 from zotpy.collector.retention.graph import ManifestSeen, ReferrerTag
 from zotpy.collector.retention.tag_rules import TagSeen, subject_of
-from zotpy.concurrency import gather
+from zotpy.concurrency import gather, taking_turns
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestInvalid
@@ -41,10 +41,10 @@ class Inventory:
         Read the tags that do not have exactly one marker.
         """
         store, repo = self.collection.store, self.repo
-        for listed in await list_all(store, keys.tags(repo)):
+        async for listed in taking_turns(await list_all(store, keys.tags(repo))):
             self.objects[Tag.parse(listed.key.removeprefix(keys.tags(repo)))] = listed
         marked: dict[Tag, set[Digest]] = {}
-        for marker in await list_all(store, keys.all_of(keys.TAGGED, repo)):
+        async for marker in taking_turns(await list_all(store, keys.all_of(keys.TAGGED, repo))):
             digest, tag = keys.marked_by(marker.key)
             marked.setdefault(tag, set()).add(digest)
         digests = {tag: next(iter(found)) for tag, found in marked.items() if len(found) == 1}

@@ -7,7 +7,7 @@ relies on the manifest since, such as the push of an index, had to renew the lea
 something turns out to stay, everything that it keeps stays.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -32,7 +32,7 @@ from zotpy.collector.retention.tag_rules import (
     subject_of,
 )
 from zotpy.collector.summary import Expiration
-from zotpy.concurrency import gather
+from zotpy.concurrency import apart, gather, taking_turns
 from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.settings import PolicySettings
@@ -68,22 +68,24 @@ class RetentionSweep:
         await self.history.keep(self.repo, times, self.policy.pulls_matter_for)
         tags = await inventory.tags()
         judged = [seen for seen in tags if subject_of(seen.tag) is None]
-        expired = {
-            tag: why
-            for tag, why in expired_tags(self.policy, judged, pulls, self.collection.began).items()
-            if not self._is_immutable(tag)
-        }
+        judging = partial(expired_tags, self.policy, judged, pulls, self.collection.began)
+        found = await apart(len(judged), judging)
+        expired = {tag: why async for tag, why in taking_turns(found.items()) if not self._is_immutable(tag)}
         tagged = frozenset(seen.digest for seen in judged if seen.tag not in expired)
         takes_manifests = self.policy.delete_untagged or self.policy.delete_referrers
         manifests = await inventory.manifests(records, tagged if takes_manifests else frozenset(known))
-        graph = Graph.of(manifests, inventory.referrer_tags(tags))
+        many = len(manifests) + len(tags)
+        graph = await apart(many, partial(Graph.of, manifests, inventory.referrer_tags(tags)))
         stayed = await self._expire_tags(inventory, {seen.tag: seen.digest for seen in judged}, expired)
-        untagged = self._judge_untagged(records, graph, tagged, pulls)
-        staying = graph.staying(self.policy, tagged) | graph.kept_by(stayed)
-        staying |= graph.kept_by(digest for digest, why in untagged.items() if not why)
-        staying |= graph.kept_by(tag for tag in graph.referrer_tags if self._is_immutable(tag))
+        untagged = await apart(many, partial(self._judge_untagged, records, graph, tagged, pulls))
+        immutable = [tag async for tag in taking_turns(graph.referrer_tags) if self._is_immutable(tag)]
+        kept: list[Node] = [*stayed, *(digest for digest, why in untagged.items() if not why), *immutable]
+        staying = await apart(many, partial(self._staying, graph, tagged, kept))
         gone = await self._expire_graph(inventory, graph, staying, untagged)
         return Retained(frozenset() if self._only_says else gone, inventory.references)
+
+    def _staying(self, graph: Graph, tagged: frozenset[Digest], kept: Sequence[Node]) -> frozenset[Node]:
+        return graph.staying(self.policy, tagged) | graph.kept_by(kept)
 
     def _is_immutable(self, tag: Tag) -> bool:
         return self.collection.settings.is_immutable(self.repo.text, tag.text)
@@ -107,7 +109,7 @@ class RetentionSweep:
         tags = sorted(expired)
         calls = [partial(self._delete_tag, inventory, tag, named[tag]) for tag in tags]
         went = await gather(*calls, limit=self.collection.settings.calls_at_once)
-        for tag, gone in zip(tags, went, strict=True):
+        async for tag, gone in taking_turns(zip(tags, went, strict=True)):
             if gone:
                 self._note_tag(tag, expired[tag])
         return {named[tag] for tag, gone in zip(tags, went, strict=True) if not gone}
@@ -117,7 +119,8 @@ class RetentionSweep:
     ) -> frozenset[Digest]:
         """Delete manifests, and tags of referrers, each before what it would keep."""
         gone: set[Digest] = set()
-        for node in graph.going(staying):
+        going = await apart(len(graph.mentioned), partial(graph.going, staying))
+        async for node in taking_turns(going):
             if node in staying:
                 continue
             if isinstance(node, Tag):
