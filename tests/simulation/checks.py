@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zotpy.core.digests import Digest
     from zotpy.core.names import Reference, RepositoryName
     from zotpy.core.record_values import BlobValue
-    from zotpy.registry.manifests import Found
+    from zotpy.registry.manifest_reads import Found
     from zotpy.registry.registry import Registry
     from zotpy.store.memory_store import MemoryStore
 

@@ -26,7 +26,8 @@ from zotpy.mirror.flights import Flights
 from zotpy.mirror.rules import Origin
 from zotpy.mirror.signed import DEEPEST, MOST_PARTS, Admitted, get_admitted, parts_of
 from zotpy.mirror.upstreams import Upstream, Upstreams
-from zotpy.registry.manifests import Found, Manifests
+from zotpy.registry.manifest_reads import Found
+from zotpy.registry.manifests import Manifests
 from zotpy.upstream.answers import ManifestBody, ManifestHead
 from zotpy.upstream.errors import NotAtUpstream, NotSigned, UpstreamError, UpstreamUnavailable
 

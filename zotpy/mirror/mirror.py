@@ -24,7 +24,7 @@ from zotpy.mirror.ranges import Ranges
 from zotpy.mirror.referrers import MirroredReferrers
 from zotpy.mirror.rules import Origin, is_of, local_name, origins
 from zotpy.mirror.upstreams import Upstreams
-from zotpy.registry.manifests import Found
+from zotpy.registry.manifest_reads import Found
 from zotpy.registry.registry import Registry
 from zotpy.settings.mirror import MirrorSettings
 
@@ -53,14 +53,14 @@ class Mirror:
             await trio.sleep(COUNT_S)
 
     async def find(self, repo: RepositoryName, reference: Reference, room: Room | None = None) -> Found:
-        """Read a manifest whole; see `zotpy.registry.manifests.Manifests.find`. Raises `TryAgain`."""
+        """Read a manifest whole; see `zotpy.registry.manifest_reads.ManifestReads.find`. Raises `TryAgain`."""
         found = self._origins(repo)
         if not found:
             return await self.registry.manifests.find(repo, reference, room)
         return await self.manifests.find(found, repo, reference, room)
 
     async def stat(self, repo: RepositoryName, reference: Reference) -> Found:
-        """Find a manifest; see `zotpy.registry.manifests.Manifests.stat`. Raises `TryAgain`."""
+        """Find a manifest; see `zotpy.registry.manifest_reads.ManifestReads.stat`. Raises `TryAgain`."""
         found = self._origins(repo)
         if not found:
             return await self.registry.manifests.stat(repo, reference)

@@ -23,8 +23,6 @@ from zotpy.registry.manifest_reads import Found, ManifestReads
 from zotpy.registry.pushing.manifest_push import NO_LIMITS, Left, ManifestPush, ManifestPushes, TagLimits
 from zotpy.settings import Settings
 
-__all__ = ["Found", "Manifests", "Pushed", "too_large"]
-
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
