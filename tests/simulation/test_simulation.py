@@ -57,7 +57,7 @@ WITNESSES = {
     "promised_margin": ("relied", 6),
     "awake_clock": ("promised", 2),
     "digest_of_all": ("continued", 9),
-    "named_parts": ("continued", 1888),
+    "named_parts": ("continued", 2689),
 }
 """For each rule the theme that shows its lack soonest, and a seed that shows it."""
 

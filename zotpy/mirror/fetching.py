@@ -11,7 +11,7 @@ import trio
 
 from zotpy.concurrency import beside
 from zotpy.core.digests import Digest
-from zotpy.core.errors import ChunkOutOfOrder
+from zotpy.core.errors import ChunkOutOfOrder, DigestInvalid, SizeInvalid, UploadInvalid, UploadUnknown
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import BlobValue
 from zotpy.core.units import MIB
@@ -54,7 +54,17 @@ class BlobFetch:
         session = self.registry.uploads.begin(self.repo, self.digest.algorithm)
         note = Note(note_of(session))
         turns = Turns(self.registry.store, source_of(self.origins))
-        return await turns.alone(self.digest, note, partial(self._alone, session, note))
+        return await turns.alone(self.digest, note, partial(self._in_turn, session, note))
+
+    async def _in_turn(self, session: Session, note: Note, left: str) -> BlobValue:
+        """Bring it now, and let the note outlast an error if another copy can go on where this one ends."""
+        try:
+            return await self._alone(session, note, left)
+        except (NotAtUpstream, DigestInvalid, SizeInvalid, UploadInvalid, UploadUnknown):
+            raise
+        except BaseException:
+            note.outlasts = self.copy.first > 0 or self.copy.window.end >= SAVE_EVERY_BYTES
+            raise
 
     async def _alone(self, session: Session, note: Note, left: str) -> BlobValue:
         """Bring it now. See `Turns.alone` for `left`."""

@@ -5,6 +5,9 @@ writes it anew every few seconds while it copies. The others look at it until it
 begin in turn. If it was not written for `SILENT_S`, by the store's clock, its holder has stopped: one of the others
 takes its place, on the condition that the object is still the one that it saw.
 
+A replica whose copy fails for the moment, or that stops, leaves the object with a mark instead of deleting it, if
+another one can go on with the copy. Then the turn is free at once, and its note tells the next replica what is there.
+
 Each set of upstreams has turns of its own: a slow one keeps nobody from what another has.
 
 Only upstreams are saved by this. If two replicas copy the same blob, each copy is right.
@@ -13,6 +16,7 @@ Only upstreams are saved by this. If two replicas copy the same blob, each copy 
 import random
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -30,6 +34,8 @@ SILENT_S = 15.0
 LONGEST_BYTES = 1024
 POLL_S = 0.25
 """How often a replica that waits looks."""
+FREE = "! "
+"""What comes before a note if nobody has the turn."""
 T = TypeVar("T")
 log = structlog.get_logger()
 
@@ -39,11 +45,13 @@ class Note:
     """What the holder of a turn notes for others. It may be changed meanwhile."""
 
     text: str = ""
-    """ASCII."""
+    """ASCII, and never `FREE` and a space at its beginning."""
+    outlasts: bool = False
+    """Whether others should find it if the work ends with an error."""
 
-    def words(self) -> bytes:
+    def words(self, mark: str = "") -> bytes:
         """Return a body that differs from every other one, so that its ETag does as well."""
-        return f"{secrets.token_hex(16)} {self.text}".encode("ascii", "replace")
+        return f"{secrets.token_hex(16)} {mark}{self.text}".encode("ascii", "replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +65,8 @@ class Turns:
     async def alone(self, digest: Digest, note: "Note", work: Callable[[str], Awaitable[T]]) -> T:
         """Return what `work` returns, once no other replica works. `note` is what others read if this one is killed.
 
-        `work` is called with the note of a replica that stopped in the middle, or an empty text. Another replica may
-        have brought the blob just before. Without conditional writes no replica waits for another.
+        `work` is called with the note of a replica that stopped or failed in the middle, or an empty text. Another
+        replica may have brought the blob just before. Without conditional writes no replica waits for another.
         """
         if not (self.store.features.conditional_create and self.store.features.conditional_replace):
             return await work("")
@@ -81,13 +89,16 @@ class Turns:
             return Turn(self.store, key, note, stored.etag)
         try:
             found = await self.store.get(key, most_bytes=LONGEST_BYTES)
-            if (found.store_time - found.last_modified).total_seconds() <= SILENT_S:
+            left = found.body.decode("ascii", "replace").partition(" ")[2]
+            is_free = left.startswith(FREE)
+            if not is_free and (found.store_time - found.last_modified).total_seconds() <= SILENT_S:
                 return None
             stored = await self.store.put(key, body, if_match=found.etag)
         except (KeyMissing, ConditionFailed):
             return None
-        log.warning("copy_taken_over", key=key)
-        return Turn(self.store, key, note, stored.etag, found.body.decode("ascii", "replace").partition(" ")[2])
+        if not is_free:
+            log.warning("copy_taken_over", key=key)
+        return Turn(self.store, key, note, stored.etag, left.removeprefix(FREE))
 
 
 @dataclass(slots=True)
@@ -115,18 +126,21 @@ class Turn:
                     log.warning("turn_not_renewed", key=self.key, reason=str(error))
 
     async def give_back(self) -> None:
-        """Let the next one begin."""
+        """Let the next one begin, and leave our note to it if that is worth something."""
         if self.etag is not None:
-            with cleaning_up():
-                await _delete(self.store, self.key, self.etag)
+            with cleaning_up(), suppress(ConditionFailed, KeyMissing):
+                if self.note.outlasts:
+                    await self.store.put(self.key, self.note.words(FREE), if_match=self.etag)
+                else:
+                    await _delete(self.store, self.key, self.etag)
 
 
 async def _delete(store: Store, key: str, etag: str) -> None:
-    """Delete the object if it is the one that we wrote. Without that condition it is looked at before."""
-    try:
-        if store.features.conditional_delete:
-            await store.delete(key, if_match=etag)
-        elif (await store.get(key)).etag == etag:
-            await store.delete(key)
-    except (ConditionFailed, KeyMissing):
-        pass
+    """Delete the object if it is the one that we wrote. Without that condition it is looked at before.
+
+    Raises `ConditionFailed`, `KeyMissing`.
+    """
+    if store.features.conditional_delete:
+        await store.delete(key, if_match=etag)
+    elif (await store.get(key)).etag == etag:
+        await store.delete(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,7 +12,7 @@ import trio
 
 from tests.unit.mirror.support import HERE, LAYER, LAYER_DIGEST, LAYER_PATH, LOCAL, mirrored, mirroring
 from tests.unit.registry.support import Clock, push, until
-from tests.unit.s3.scripted import Reply
+from tests.unit.s3.scripted import Drop, Reply
 from tests.unit.upstream.upstreams import Upstream
 from tests.unit.web.serving import SETTINGS
 from zotpy.collector import Collector, CollectorSettings
@@ -169,6 +169,7 @@ async def test_an_upstream_that_has_no_more_of_it_lets_the_copy_begin_anew() -> 
     async with killed() as scene:
         scene.upstream.scripts[LAYER_PATH] = [Reply(416), answered]
         assert (await scene.other.client.get(HERE)).content == LAYER
+        await until(lambda: not scene.other.mirror.blobs.under_way)
         assert scene.ranges() == [f"bytes={SAVED}-", None]
         assert not states(scene.memory)
         assert not scene.memory.multiparts
@@ -295,3 +296,70 @@ async def test_a_copy_that_rested_for_too_long_begins_anew() -> None:
         assert not scene.memory.multiparts
         assert (await scene.other.client.get(HERE)).content == LAYER
         assert scene.ranges() == [None]
+
+
+@asynccontextmanager
+async def two(upstream: Upstream) -> AsyncIterator[tuple[MirrorReplica, MirrorReplica]]:
+    """Run two replicas over one bucket."""
+    memory = MemoryStore()
+    async with trio.open_nursery() as nursery:
+        await upstream.server.start(nursery)
+        registries = [mirrored(upstream.url)]
+        async with mirroring(nursery, registries, memory) as first, mirroring(nursery, registries, memory) as other:
+            yield first, other
+        nursery.cancel_scope.cancel()
+
+
+def turns(memory: MemoryStore) -> list[str]:
+    """Return the keys of turns."""
+    return [key for key in memory.objects if key.startswith("mirror/copies/")]
+
+
+async def test_a_copy_that_the_upstream_broke_off_is_gone_on_with() -> None:
+    """By whichever replica is asked next, and at once."""
+    upstream = Upstream()
+    gate = trio.Event()
+    async with two(upstream) as (first, other):
+        cut = Reply(200, LAYER, cut_to=SAVED + MIB // 2, gate=gate, gate_at=SAVED + MIB // 4)
+        upstream.scripts[LAYER_PATH] = [cut, Drop(), answered]
+        async with first.client.stream("GET", HERE) as answer:
+            await until(lambda: list(states(first.store).values()) == [SAVED])
+            gate.set()
+            with pytest.raises(httpx.RemoteProtocolError):
+                await answer.aread()
+        await until(lambda: not first.mirror.blobs.under_way)
+        assert len(turns(first.store)) == 1
+        answer = await other.client.get(HERE, headers={"Range": f"bytes={SAVED}-"})
+        assert answer.content == LAYER[SAVED:]
+        assert upstream.seen[-1].headers["range"] == f"bytes={SAVED}-"
+        await until(lambda: not other.mirror.blobs.under_way)
+        assert not turns(first.store)
+        assert not states(first.store)
+
+
+async def test_a_copy_of_a_replica_that_stops_is_gone_on_with() -> None:
+    """Such as at each rollout: nobody waits until the turn counts as that of a killed replica."""
+    upstream = Upstream()
+    async with two(upstream) as (first, other):
+        upstream.scripts[LAYER_PATH] = [Reply(200, LAYER, gate=trio.Event(), gate_at=SAVED + MIB // 2), answered]
+        async with first.client.stream("GET", HERE):
+            await until(lambda: list(states(first.store).values()) == [SAVED])
+            tasks: Any = first.mirror.tasks
+            tasks._work._nursery.cancel_scope.cancel()
+            await until(lambda: not first.mirror.blobs.under_way)
+        answer = await other.client.get(HERE, headers={"Range": f"bytes={SAVED}-"})
+        assert answer.content == LAYER[SAVED:]
+        assert upstream.seen[-1].headers["range"] == f"bytes={SAVED}-"
+
+
+@pytest.mark.parametrize("trouble", [Reply(404), Reply(500), Reply(200, b"?" * len(LAYER))])
+async def test_a_copy_that_has_nothing_to_go_on_with_leaves_no_turn(trouble: Reply) -> None:
+    """The upstream has no such blob, has sent nothing, or has sent other bytes."""
+    upstream = Upstream()
+    async with two(upstream) as (first, _):
+        upstream.scripts[LAYER_PATH] = [trouble]
+        with suppress(httpx.RemoteProtocolError):
+            await first.client.get(HERE)
+        await until(lambda: not first.mirror.blobs.under_way)
+        assert not turns(first.store)
+        assert not states(first.store)
