@@ -171,6 +171,7 @@ async def test_an_upstream_that_has_no_more_of_it_lets_the_copy_begin_anew() -> 
         assert (await scene.other.client.get(HERE)).content == LAYER
         await until(lambda: not scene.other.mirror.blobs.under_way)
         assert scene.ranges() == [f"bytes={SAVED}-", None]
+        await until(lambda: not scene.other.mirror.blobs.under_way)
         assert not states(scene.memory)
         assert not scene.memory.multiparts
 
@@ -180,6 +181,7 @@ async def test_a_blob_that_the_upstream_has_no_more_leaves_nothing_of_its_copy()
     async with killed() as scene:
         scene.upstream.scripts[LAYER_PATH] = [Reply(404)]
         assert (await scene.other.client.get(HERE)).status_code == 404
+        await until(lambda: not scene.other.mirror.blobs.under_way)
         assert not states(scene.memory)
         assert not scene.memory.multiparts
 
