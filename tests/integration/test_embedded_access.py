@@ -30,7 +30,7 @@ SERVICES, SOCKETS = 8, 4
 
 def listening(pid: int) -> tuple[list[int], list[str]]:
     """Return the TCP ports and the paths of the sockets on which a process takes connections (Linux)."""
-    links = (str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir())
+    links = [name for link in Path(f"/proc/{pid}/fd").iterdir() if (name := target(link)) is not None]
     inodes = {match[1] for link in links if (match := re.fullmatch(r"socket:\[(\d+)\]", link))}
     tables = [Path(f"/proc/{pid}/net/{table}").read_text().splitlines() for table in ("tcp", "tcp6")]
     rows = [line.split() for table in tables for line in table]
@@ -38,6 +38,14 @@ def listening(pid: int) -> tuple[list[int], list[str]]:
     local = [line.split() for line in Path(f"/proc/{pid}/net/unix").read_text().splitlines()]
     paths = [row[7] for row in local if row[3] == "00010000" and row[6] in inodes]
     return sorted(ports), sorted(paths)
+
+
+def target(link: Path) -> str | None:
+    """Return where a link leads; `None`: the process has closed that file since it was listed."""
+    try:
+        return str(link.readlink())
+    except FileNotFoundError:
+        return None
 
 
 @contextmanager
