@@ -26,6 +26,10 @@ def stepwise(pieces: Sequence[str]) -> str:
 
     Each choice of texts in braces becomes an alternative of its own.
     """
+    for before, piece, behind in zip(["", *pieces], pieces, [*pieces[1:], ""], strict=False):
+        beside = {before, behind} if piece == ANYTHING else {before} if piece == ABOVE else set[str]()
+        if beside & {OPEN, OR, CLOSE}:  # another text in its place would mean something else together with the rest
+            raise ValueError(UNCLEAR)
     return OR.join(_blocks(_segments(each)) for each in _choices(pieces))
 
 

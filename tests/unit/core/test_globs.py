@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from zotpy.core.globs import PatternError, pieces, read_glob
 
-PARTS = ["a", "b", "c", "*", "*", "**", "/", "/", "?", "[ab]", "{a,b}", "{*,b}", "{a*,b/**}", "/**", "**/"]
+BRACES = ["{a,b}", "{*,b}", "{a*,b/**}", "{**,a}", "{**/a,b}"]
+PARTS = ["a", "b", "c", "*", "*", "**", "/", "/", "?", "[ab]", "/**", "**/", *BRACES]
 LONGEST_NAME = 255
 
 
@@ -18,6 +19,7 @@ LONGEST_NAME = 255
 @example("c/**/**", ["c", "c/", "c/a"])
 @example("{a*,b/**}/**", ["b", "a", "b/c"])
 @example("**/*/**/", ["", "a/", "/"])
+@example("a*b*/{**,a}", ["ab", "ab/a"])
 @example("*a*b*/**/c*c*c", ["ab/cc", "ab/ccc", "xaxbx/ab/ccac"])
 def test_no_star_changes_what_a_pattern_matches(pattern: str, names: list[str]) -> None:
     """A regular expression that tries each place for each star says the same."""
