@@ -16,6 +16,7 @@ from unittest.mock import patch
 import trio.abc
 
 from tests.simulation.calls import ACTOR
+from zotpy import concurrency
 from zotpy.bucket import promise, reliance
 from zotpy.registry.pushing import states
 
@@ -94,6 +95,7 @@ def own_clocks(clock: StepClock) -> Iterator[None]:
         patch.object(reliance, "local_s", local_s),
         patch.object(states, "local_s", local_s),
         patch.object(promise, "boot_s", lambda: boot_s(clock, ACTOR.get(None))),
+        patch.object(concurrency, "clock", lambda: clock.now_s),
         patch.object(trio, "fail_after", lambda *args, **options: noted(fail_after(*args, **options))),
         patch.object(trio, "move_on_after", lambda *args, **options: noted(move_on_after(*args, **options))),
     ):

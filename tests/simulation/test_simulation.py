@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.simulation.clock import StepClock, own_clocks
 from tests.simulation.many import first_failure, run_one
 from tests.simulation.options import IMPORTED, SIMULATED
 from tests.simulation.rules import RULES
+from zotpy import concurrency
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,6 +158,12 @@ def test_a_seed_brings_the_same_schedule_back() -> None:
     first, second = (_traces(hash_seed) for hash_seed in ("1", "2"))
     assert len(first.splitlines()) > 1000
     assert first == second
+
+
+def test_turns_do_not_depend_on_the_machine() -> None:
+    """If a loop gave others turns by real time, a seed would not always bring its schedule back."""
+    with own_clocks(StepClock()):
+        assert concurrency.clock() == concurrency.clock()
 
 
 def test_a_change_of_what_is_simulated_is_searched_for_long() -> None:
