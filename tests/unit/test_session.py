@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,7 +96,8 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Run]:
     finally:
         run.process.kill()
         for pid in run.left():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # the session ends them as well
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
