@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from bench.servers.registry import driver as driver_of
 from tests.blackbox.balancer import Balancer, answers
 from tests.processes import Process, free_port
 
@@ -136,15 +137,8 @@ def replica_settings(
             "remoteCache": True,
             "storageDriver": {
                 "name": "s3",
-                "region": bucket.region,
-                "regionendpoint": bucket.endpoint,
-                "bucket": bucket.name,
-                "rootdirectory": f"/{prefix}",
-                "forcepathstyle": True,
-                "secure": False,
+                **driver_of(bucket, prefix),
                 "createbucket": True,
-                "accesskey": bucket.access_key,
-                "secretkey": bucket.secret_key,
                 **driver,
             },
         },

@@ -139,11 +139,7 @@ class Filling:
         """Download all. What goes wrong is for the readers."""
         try:
             with self.scope:
-                await self._fill(source, evicted)
-        except OSError as error:
-            self.disk_error = error
-        except Exception as error:  # noqa: BLE001 - each reader raises it
-            self._error = error
+                await self._keep_error(partial(self._fill, source, evicted), self.scope)
         finally:
             self.has_ended = True
             self._grown.tell()
@@ -171,16 +167,16 @@ class Filling:
             await on_disk(partial(self._shelf.keep, self._part, self.file.descriptor, self.file))
             self._shelf.list(self.file)
 
-    async def _keep_error(self, run: Callable[[], Awaitable[None]], both: trio.CancelScope) -> None:
-        """Run one half. If it fails, the other one ends."""
+    async def _keep_error(self, run: Callable[[], Awaitable[None]], scope: trio.CancelScope) -> None:
+        """Run a part of the download. If it fails, everything else in the scope ends."""
         try:
             await run()
         except OSError as error:
             self.disk_error = error
-            both.cancel()
+            scope.cancel()
         except Exception as error:  # noqa: BLE001 - each reader raises it
             self._error = error
-            both.cancel()
+            scope.cancel()
 
     def _begin(self, evicted: list[CachedFile]) -> None:
         for file in evicted:

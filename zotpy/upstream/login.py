@@ -52,7 +52,7 @@ class Credentials(Protocol):
     """A login, which may change: the passwords of some services last only hours."""
 
     async def __call__(self) -> Login:
-        """Return the current one. Raises `UpstreamUnavailable` if there is none now."""
+        """Return the login that counts now. Raises `UpstreamUnavailable` if the service gives none."""
         ...
 
     async def renewed(self, refused: Login, /) -> bool:

@@ -171,13 +171,12 @@ async def test_an_upstream_that_has_no_more_of_it_lets_the_copy_begin_anew() -> 
         assert (await scene.other.client.get(HERE)).content == LAYER
         await until(lambda: not scene.other.mirror.blobs.under_way)
         assert scene.ranges() == [f"bytes={SAVED}-", None]
-        await until(lambda: not scene.other.mirror.blobs.under_way)
         assert not states(scene.memory)
         assert not scene.memory.multiparts
 
 
 async def test_a_blob_that_the_upstream_has_no_more_leaves_nothing_of_its_copy() -> None:
-    """The client is told so."""
+    """The client gets a 404."""
     async with killed() as scene:
         scene.upstream.scripts[LAYER_PATH] = [Reply(404)]
         assert (await scene.other.client.get(HERE)).status_code == 404
@@ -256,7 +255,7 @@ def ago(offset: int) -> Callable[..., Awaitable[Session | None]]:
 
 
 async def test_a_copy_goes_on_where_a_slow_replica_has_saved_it_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client, who waits for the byte where the copy was to begin, gets the bytes between from the upstream."""
+    """The client waits for the byte where the copy was to begin. The bytes before the copy come from the upstream."""
     monkeypatch.setattr("zotpy.mirror.fetching.left_behind", ago(SAVED - MIB))
     async with killed() as scene:
         answer = await scene.other.client.get(HERE, headers={"Range": f"bytes={SAVED - MIB}-"})
@@ -269,7 +268,7 @@ async def test_a_copy_goes_on_where_a_slow_replica_has_saved_it_meanwhile(monkey
 
 
 async def test_a_copy_does_not_follow_a_slow_replica_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is asked to try again when the other one has saved more once more than is followed."""
+    """The client is asked to try again if the other one saves more after the last time that the copy follows it."""
     monkeypatch.setattr("zotpy.mirror.fetching.left_behind", ago(SAVED - MIB))
     monkeypatch.setattr("zotpy.mirror.fetching.MOST_CHASES", 0)
     async with killed() as scene:
