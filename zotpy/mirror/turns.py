@@ -45,7 +45,7 @@ class Note:
     """What the holder of a turn notes for others. It may be changed meanwhile."""
 
     text: str = ""
-    """ASCII, and never `FREE` and a space at its beginning."""
+    """ASCII. It never begins with `FREE`."""
     outlasts: bool = False
     """Whether others should find it if the work ends with an error."""
 
