@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 
 from tests.deploy.manifests import built, one
-from tests.deploy.test_units import UNITS, analyze
-from tests.processes import find_program
+from tests.deploy.test_units import UNITS
 from zotpy.cli import main
 from zotpy.config import load_settings
 
@@ -86,25 +84,6 @@ def test_pods_know_issuers_of_tokens(index: int, tmp_path: Path, monkeypatch: py
     assert main([*asked, "ci:acme/other"]) == 1
 
 
-@pytest.mark.parametrize("unit", ["zotpy@.service", "zotpy-gc.service", "zotpy-sync.service"])
-def test_systemd_takes_the_drop_in(unit: str, tmp_path: Path) -> None:
-    """It finds nothing wrong with the unit and its drop-in together, and would find a name that it does not know."""
-    program = tmp_path / "opt/zotpy/current/bin/zotpy"
-    program.parent.mkdir(parents=True)
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    file = tmp_path / unit.replace("@.", "@5001.")
-    file.write_text((UNITS / unit).read_text().replace("=/opt/zotpy", f"={tmp_path}/opt/zotpy"))
-    drop_in = tmp_path / f"{file.name}.d" / "users.conf"
-    drop_in.parent.mkdir()
-    for text, is_known in ((DROP_IN.read_text(), True), (DROP_IN.read_text().replace("LoadC", "LodC"), False)):
-        drop_in.write_text(text)
-        verified = analyze("verify", "--man=no", file)
-        assert ("LodCredential" not in verified.stderr) == is_known
-        if is_known:
-            assert [line for line in verified.stderr.splitlines() if "zotpy" in line or "users.conf" in line] == []
-
-
 def test_the_drop_in_names_the_file_that_it_loads(tmp_path: Path) -> None:
     """The variable leads to the credential of the same name, below `%d`, where systemd shows credentials."""
     lines = dict(line.split("=", 1) for line in DROP_IN.read_text().splitlines() if line and line[0] not in "#[")
@@ -114,10 +93,3 @@ def test_the_drop_in_names_the_file_that_it_loads(tmp_path: Path) -> None:
     assert (variable, value) == (PATH, f"%d/{name}")
     (tmp_path / name).write_text("")
     assert load_settings(None, {variable: value.replace("%d", str(tmp_path))}).auth.htpasswd == tmp_path / name
-    commands = [line.removeprefix("#").strip() for line in DROP_IN.read_text().splitlines() if "install -D" in line]
-    for command in commands:
-        target = command.split()[-1]
-        made = tmp_path / target.lstrip("/")
-        words = [*command.split()[:-2], str(DROP_IN), str(made)]
-        subprocess.run([find_program(words[0], "apt-get install coreutils"), *words[1:]], check=True)
-        assert (UNITS / made.parent.name.removesuffix(".d")).exists()

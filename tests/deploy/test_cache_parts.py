@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from tests.deploy.manifests import K8S, built, one
-from tests.deploy.test_units import UNITS, analyze
+from tests.deploy.test_units import UNITS
 from tests.processes import find_program
 from zotpy.cache.shelf import Shelf
 from zotpy.config import load_settings
@@ -57,22 +57,6 @@ def test_pods_have_a_directory_with_a_limit(tmp_path: Path) -> None:
     without = {key: value for key, value in container.items() if value != []}
     assert without == plain["spec"]["template"]["spec"]["containers"][0]
     assert {**pod, "containers": []} == {**plain["spec"]["template"]["spec"], "containers": []}
-
-
-def test_systemd_takes_the_drop_in(tmp_path: Path) -> None:
-    """It finds nothing wrong with the unit and its drop-in together, and would find a name that it does not know."""
-    program = tmp_path / "opt/zotpy/current/bin/zotpy"
-    program.parent.mkdir(parents=True)
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    file = tmp_path / "zotpy@5001.service"
-    file.write_text((UNITS / "zotpy@.service").read_text().replace("=/opt/zotpy", f"={tmp_path}/opt/zotpy"))
-    drop_in = tmp_path / f"{file.name}.d" / "cache.conf"
-    drop_in.parent.mkdir()
-    drop_in.write_text(DROP_IN.read_text())
-    assert [line for line in analyze("verify", "--man=no", file).stderr.splitlines() if "zotpy" in line] == []
-    drop_in.write_text(DROP_IN.read_text().replace("CacheDirectory=", "CasheDirectory="))
-    assert "CasheDirectory" in analyze("verify", "--man=no", file).stderr
 
 
 def test_the_drop_in_names_the_directory_that_systemd_makes(tmp_path: Path) -> None:
