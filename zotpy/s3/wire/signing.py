@@ -81,16 +81,18 @@ def sign(  # noqa: PLR0913 - a signature is of so many parts
     payload_sha256: str,
     *,
     service: str = "s3",
+    shows_payload: bool = True,
 ) -> dict[str, str]:
     """Return `headers` (which hold Host, in lower case), with those of the signature, without blanks around values.
 
     `path` is already percent-encoded. `payload_sha256` is in hexadecimal, or `UNSIGNED`. `service` is its name in
-    signatures.
+    signatures. `shows_payload`: the request has a header with that digest, which S3 wants.
     """
     stamp = _stamp(now.replace(microsecond=0))
     signed = {name: value.strip(" \t") for name, value in headers.items()}
     signed["x-amz-date"] = stamp
-    signed["x-amz-content-sha256"] = payload_sha256
+    if shows_payload:
+        signed["x-amz-content-sha256"] = payload_sha256
     if keys.session_token:
         signed["x-amz-security-token"] = keys.session_token.strip(" \t")
     lines = "\n".join(map(":".join, sorted(signed.items())))

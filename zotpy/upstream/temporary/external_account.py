@@ -1,27 +1,65 @@
-"""Google's workload identity federation: a token of another issuer, in a file, stands for a service account."""
+"""Google's workload identity federation: what another issuer says of this machine stands for a service account.
 
+What it says is a token in a file or at a URL, or a request that AWS's keys sign. Source: AIP-4117.
+"""
+
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zotpy.upstream.errors import UpstreamUnavailable
+import trio
+
+from zotpy.core.json_objects import read_object
+from zotpy.s3.credentials import Credentials as AwsCredentials
+from zotpy.upstream.errors import UpstreamUnavailable, words_of
 from zotpy.upstream.temporary import services
-from zotpy.upstream.temporary.files import read_object_file, read_secret, text_of
-from zotpy.upstream.temporary.services import ask, document_of, life_of, token_of
+from zotpy.upstream.temporary.aws_identity import AwsIdentity
+from zotpy.upstream.temporary.files import read_secret, text_of
+from zotpy.upstream.temporary.services import ask, document_of, life_of, text_at, token_of
 
 
-def subject_token(document: Mapping[str, Any], file: Path) -> str:
-    """Return the other issuer's token, as text or in JSON. Raises `UpstreamUnavailable`."""
+async def subject_token(
+    document: Mapping[str, Any], file: Path, aws: AwsCredentials, environ: Mapping[str, str] = os.environ
+) -> str:
+    """Return what is exchanged for Google's token. `aws` are the keys of AWS. Raises `UpstreamUnavailable`."""
     source = document.get("credential_source")
-    if not isinstance(source, dict) or not isinstance(source.get("file"), str):
-        msg = f"{file}: zotpy reads the token of an external account from a file: name it in credential_source.file"
+    if not isinstance(source, dict):
+        msg = f"{file} has no credential_source"
         raise UpstreamUnavailable(msg)
-    kind = source.get("format")
-    token_file = Path(source["file"])
-    if isinstance(kind, dict) and kind.get("type") == "json":
-        return text_of(read_object_file(token_file), str(kind.get("subject_token_field_name")), token_file)
-    return read_secret(token_file)
+    if "environment_id" in source:
+        return await AwsIdentity(source, file, aws, environ).token(text_of(document, "audience", file))
+    if "executable" in source:
+        msg = f"{file}: zotpy runs no program for a token: name a file or a url in credential_source"
+        raise UpstreamUnavailable(msg)
+    if isinstance(source.get("file"), str) == isinstance(source.get("url"), str):
+        msg = f"{file}: name the token of the external account in credential_source.file, or in credential_source.url"
+        raise UpstreamUnavailable(msg)
+    if isinstance(source.get("file"), str):
+        where = source["file"]
+        written = await trio.to_thread.run_sync(partial(read_secret, Path(where)))
+    else:
+        where = source["url"]
+        written = await text_at("GET", where, source.get("headers") or {}, file)
+    return _token(written, where, source.get("format"), file)
+
+
+def _token(written: str, where: str, kind: object, file: Path) -> str:
+    """Return the token in what a file or a server has: the whole text, or a field of JSON."""
+    kind = {"type": "text"} if kind is None else kind
+    if not isinstance(kind, dict) or kind.get("type") not in {"text", "json"}:
+        msg = f"{file}: the type in credential_source.format is text or json"
+        raise UpstreamUnavailable(msg)
+    if kind["type"] == "text":
+        return written
+    try:
+        document = read_object(written)
+    except ValueError as error:
+        msg = f"{words_of(where)} {error}"
+        raise UpstreamUnavailable(msg) from None
+    return text_of(document, text_of(kind, "subject_token_field_name", file), words_of(where))
 
 
 async def impersonated(url: str, token: str, body: bytes) -> tuple[str, float]:

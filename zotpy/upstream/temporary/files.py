@@ -35,8 +35,8 @@ def read_object_file(file: Path) -> Mapping[str, Any]:
         raise UpstreamUnavailable(msg) from None
 
 
-def text_of(document: Mapping[str, Any], name: str, file: Path) -> str:
-    """Return one text of the object. Raises `UpstreamUnavailable`."""
+def text_of(document: Mapping[str, Any], name: str, file: Path | str) -> str:
+    """Return one text of the object, which is in this file, or comes from there. Raises `UpstreamUnavailable`."""
     value = document.get(name)
     if isinstance(value, str) and value:
         return value

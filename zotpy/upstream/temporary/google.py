@@ -3,7 +3,7 @@
 They are, in this order: the file that `GOOGLE_APPLICATION_CREDENTIALS` names, the file that `gcloud auth
 application-default login` writes, and the metadata server of a virtual machine or of GKE. Three kinds of files are
 known: a service account's key (RFC 7523), a user's (a refresh token), and an external account (a token exchange, RFC
-8693) whose own token is in a file. Source: Google, *How Application Default Credentials works*, and AIP-4110 to 4117.
+8693). Source: Google, *How Application Default Credentials works*, and AIP-4110 to 4117.
 """
 
 import json
@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 import trio
 
+from zotpy.s3.credentials import AwsChain
+from zotpy.s3.credentials import Credentials as AwsCredentials
 from zotpy.settings.temporary_logins import JWT_BEARER, TOKEN_EXCHANGE
 from zotpy.upstream.errors import UpstreamUnavailable, words_of
 from zotpy.upstream.login import Login
@@ -24,7 +26,7 @@ from zotpy.upstream.temporary.exchange import exchanged
 from zotpy.upstream.temporary.external_account import impersonated, subject_token
 from zotpy.upstream.temporary.files import read_object_file, text_of
 from zotpy.upstream.temporary.remembered import Temporary
-from zotpy.upstream.temporary.services import ask, document_of, life_of, token_of
+from zotpy.upstream.temporary.services import HERE, ask, document_of, life_of, token_of
 
 USERNAME = "oauth2accesstoken"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform.read-only"
@@ -37,17 +39,21 @@ MARGIN_S = 225.0
 USUAL_LIFE_S = 3600.0
 ASSERTION_LIFE_S = 3600
 _TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - where tokens are
+_STS_URL = "https://sts.googleapis.com/v1/token"
 _SERVICES, _ACCOUNTS = ".googleapis.com", "accounts.google.com"
-_HERE = {"localhost", "127.0.0.1", "::1"}
+_UNIVERSE = "googleapis.com"
 
 
 class GoogleService:
     """The application default credentials of this process."""
 
-    def __init__(self, environ: Mapping[str, str] = os.environ, metadata: str = METADATA) -> None:
-        """Ask nobody yet. `metadata` is the URL of the metadata server."""
+    def __init__(
+        self, environ: Mapping[str, str] = os.environ, metadata: str = METADATA, aws: AwsCredentials | None = None
+    ) -> None:
+        """Ask nobody yet. `metadata` is the URL of the metadata server. `aws` are the keys of AWS, if it has any."""
         self._environ = environ
         self._metadata = metadata
+        self._aws = aws or AwsChain()
 
     async def __call__(self) -> Temporary:
         """See `zotpy.upstream.temporary.remembered.Mint`."""
@@ -56,7 +62,7 @@ class GoogleService:
             token, life_s = await self._of_machine()
         else:
             document = await trio.to_thread.run_sync(partial(read_object_file, file))
-            token, life_s = await _of_file(document, file)
+            token, life_s = await self._of_file(document, file)
         return Temporary(Login(USERNAME, token), life_s)
 
     async def _of_machine(self) -> tuple[str, float]:
@@ -74,6 +80,42 @@ class GoogleService:
         token = token_of(document, "access_token", "Google's metadata server")
         return token, life_of(document.get("expires_in"), USUAL_LIFE_S)
 
+    async def _of_file(self, document: Mapping[str, Any], file: Path) -> tuple[str, float]:
+        """Return a token, and how many seconds it lasts. Raises `UpstreamUnavailable`."""
+        universe = document.get("universe_domain") or _UNIVERSE
+        if universe != _UNIVERSE:
+            msg = f"{file} is of the universe {words_of(str(universe))!r}: zotpy knows {_UNIVERSE} alone"
+            raise UpstreamUnavailable(msg)
+        kind = document.get("type")
+        if kind == "service_account":
+            return await _of_service_account(document, file)
+        if kind == "authorized_user":
+            names = ("client_id", "client_secret", "refresh_token")
+            form = {"grant_type": "refresh_token", **{name: text_of(document, name, file) for name in names}}
+            return await exchanged(_google_url(document.get("token_uri") or _TOKEN_URL, file), form, USUAL_LIFE_S)
+        if kind == "external_account":
+            return await self._of_external_account(document, file)
+        msg = f"{file}: zotpy knows the types service_account, authorized_user and external_account, and not {kind!r}"
+        raise UpstreamUnavailable(msg)
+
+    async def _of_external_account(self, document: Mapping[str, Any], file: Path) -> tuple[str, float]:
+        url = _google_url(document.get("token_url") or _STS_URL, file)
+        impersonate = document.get("service_account_impersonation_url")
+        next_url = _google_url(impersonate, file) if impersonate else ""
+        form = {
+            "grant_type": TOKEN_EXCHANGE,
+            "audience": text_of(document, "audience", file),
+            "scope": WHOLE_SCOPE if impersonate else SCOPE,
+            "requested_token_type": "urn:ietf:params:oauth:token-type:access_token",
+            "subject_token_type": text_of(document, "subject_token_type", file),
+            "subject_token": await subject_token(document, file, self._aws, self._environ),
+        }
+        token, life_s = await exchanged(url, form, USUAL_LIFE_S)
+        if not next_url:
+            return token, life_s
+        body = json.dumps({"scope": [SCOPE], "lifetime": f"{int(USUAL_LIFE_S)}s"}).encode()
+        return await impersonated(next_url, token, body)
+
 
 def _google_url(url: object, file: Path) -> str:
     """Return a URL that a file of credentials names, if it is one of Google or of this machine.
@@ -88,7 +130,7 @@ def _google_url(url: object, file: Path) -> str:
     scheme, host = parts.scheme, parts.host
     if scheme == "https" and (host == _ACCOUNTS or host.endswith(_SERVICES)):
         return str(url)
-    if scheme in {"http", "https"} and host in _HERE:
+    if scheme in {"http", "https"} and host in HERE:
         return str(url)
     msg = f"{file} names {words_of(str(url))!r}: secrets go only to https://*{_SERVICES}, or to this machine"
     raise UpstreamUnavailable(msg)
@@ -104,21 +146,6 @@ def _file(environ: Mapping[str, str]) -> Path | None:
     return file if file.exists() else None
 
 
-async def _of_file(document: Mapping[str, Any], file: Path) -> tuple[str, float]:
-    """Return a token, and how many seconds it lasts. Raises `UpstreamUnavailable`."""
-    kind = document.get("type")
-    if kind == "service_account":
-        return await _of_service_account(document, file)
-    if kind == "authorized_user":
-        names = ("client_id", "client_secret", "refresh_token")
-        form = {"grant_type": "refresh_token", **{name: text_of(document, name, file) for name in names}}
-        return await exchanged(_google_url(document.get("token_uri") or _TOKEN_URL, file), form, USUAL_LIFE_S)
-    if kind == "external_account":
-        return await _of_external_account(document, file)
-    msg = f"{file}: zotpy knows the types service_account, authorized_user and external_account, and not {kind!r}"
-    raise UpstreamUnavailable(msg)
-
-
 async def _of_service_account(document: Mapping[str, Any], file: Path) -> tuple[str, float]:
     url = _google_url(document.get("token_uri") or _TOKEN_URL, file)
     claims = {"iss": text_of(document, "client_email", file), "scope": SCOPE, "aud": url}
@@ -126,20 +153,3 @@ async def _of_service_account(document: Mapping[str, Any], file: Path) -> tuple[
     sign = partial(sign_assertion, claims, pem, "RS256", str(document.get("private_key_id") or ""), ASSERTION_LIFE_S)
     assertion = await trio.to_thread.run_sync(sign)
     return await exchanged(url, {"grant_type": JWT_BEARER, "assertion": assertion}, USUAL_LIFE_S)
-
-
-async def _of_external_account(document: Mapping[str, Any], file: Path) -> tuple[str, float]:
-    impersonate = document.get("service_account_impersonation_url")
-    form = {
-        "grant_type": TOKEN_EXCHANGE,
-        "audience": text_of(document, "audience", file),
-        "scope": WHOLE_SCOPE if impersonate else SCOPE,
-        "requested_token_type": "urn:ietf:params:oauth:token-type:access_token",
-        "subject_token_type": text_of(document, "subject_token_type", file),
-        "subject_token": await trio.to_thread.run_sync(partial(subject_token, document, file)),
-    }
-    token, life_s = await exchanged(_google_url(document.get("token_url"), file), form, USUAL_LIFE_S)
-    if not impersonate:
-        return token, life_s
-    body = json.dumps({"scope": [SCOPE], "lifetime": f"{int(USUAL_LIFE_S)}s"}).encode()
-    return await impersonated(_google_url(impersonate, file), token, body)

@@ -24,7 +24,7 @@ class LoginServices:
         if isinstance(service, OAuth2Settings):
             return self._once(service, lambda: Remembered(exchange.TokenService(service), exchange.MARGIN_S))
         if service == "gcp":
-            return self._once(service, lambda: Remembered(google.GoogleService(), google.MARGIN_S))
+            return self._once(service, lambda: Remembered(google.GoogleService(aws=self._aws), google.MARGIN_S))
         host = read_ecr_host(urlsplit(url).hostname or "")
         if host is None:
             msg = f"{url} is not an address of ECR, such as https://012345678910.dkr.ecr.eu-central-1.amazonaws.com"

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,7 +19,11 @@ from zotpy.upstream.sending import as_unavailable, origin_of
 
 LONGEST_ANSWER_BYTES = 64 * 1024
 TIMEOUT_S = 30.0
+HERE = frozenset({"localhost", "127.0.0.1", "::1"})
+_METADATA = frozenset({"169.254.169.254", "fd00:ec2::254"})
+"""Where virtual machines of AWS and Azure learn who they are."""
 _TOKEN = re.compile(r"[!-~]+")
+_NAME, _VALUE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"), re.compile(r"[!-~]([\t -~]*[!-~])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,40 @@ async def ask(
     return ServiceAnswer(answer.status_code, answer.headers, content)
 
 
+async def text_at(method: str, url: str, headers: object, file: Path) -> str:
+    """Return the text at a URL that a file of credentials names, without spaces around it.
+
+    The file may name the headers, too: an object.
+
+    Without TLS it is read only at this machine, or at a cloud's metadata service. No proxy is between those and us.
+    Raises `UpstreamUnavailable`, without any of the text of a good answer.
+    """
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        parts = httpx.URL("")
+    is_near = parts.host in HERE | _METADATA
+    if not parts.host or not (parts.scheme == "https" or (parts.scheme == "http" and is_near)):
+        msg = f"{file} names {words_of(url)!r}: a token is read at https, at this machine, or at a metadata service"
+        raise UpstreamUnavailable(msg)
+    if not isinstance(headers, Mapping) or not all(
+        isinstance(value, str) and _NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in headers.items()
+    ):
+        msg = f"{file} names headers that cannot be sent"
+        raise UpstreamUnavailable(msg)
+    answer = await ask(method, url, headers, proxied=not is_near)
+    where = origin_of(parts)
+    if answer.status != HTTPStatus.OK:
+        raise _refused(answer, where)
+    try:
+        if text := answer.body.decode().strip():
+            return text
+    except UnicodeDecodeError:
+        pass
+    msg = f"{where} answers without a text"
+    raise UpstreamUnavailable(msg)
+
+
 async def _whole(answer: httpx.Response) -> bytes:
     """Read a body to its end, and close the answer. Raises `UpstreamUnavailable` if it is too long."""
     content, pieces = bytearray(), answer.aiter_raw()
@@ -67,13 +106,16 @@ async def _whole(answer: httpx.Response) -> bytes:
 def document_of(answer: ServiceAnswer, service: str) -> Mapping[str, Any]:
     """Return the object that a service answered with status 200. Raises `UpstreamUnavailable` for another answer."""
     if answer.status != HTTPStatus.OK:
-        said = words_of(answer.body.decode("utf-8", "replace"))
-        msg = f"{service} answers with status {answer.status}" + (f": {said}" if said else "")
-        raise UpstreamUnavailable(msg)
+        raise _refused(answer, service)
     try:
         return read_answer(answer.body, f"the answer of {service}")
     except UpstreamError as error:
         raise UpstreamUnavailable(str(error)) from error
+
+
+def _refused(answer: ServiceAnswer, service: str) -> UpstreamUnavailable:
+    said = words_of(answer.body.decode("utf-8", "replace"))
+    return UpstreamUnavailable(f"{service} answers with status {answer.status}" + (f": {said}" if said else ""))
 
 
 def token_of(document: Mapping[str, Any], field: str, service: str) -> str:
