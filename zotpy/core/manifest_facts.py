@@ -46,6 +46,8 @@ class ManifestFacts:
     artifact_type: str
     """Empty if the manifest has none."""
     annotations: dict[str, str]
+    foreign: tuple[Digest, ...] = ()
+    """Layers that need not be in the repository, each once: clients may get them elsewhere."""
 
     def descriptor(self, digest: Digest, size_bytes: int) -> dict[str, Any]:
         """Return the descriptor by which the referrers API lists this manifest (end-12)."""
@@ -135,6 +137,7 @@ def _facts(document: dict[str, Any], media_type: str) -> ManifestFacts:
         subject=None if subject is None else digest_of(subject, "subject"),
         artifact_type=artifact_type if isinstance(artifact_type, str) else "",
         annotations={key: str(value) for key, value in annotations.items()} if isinstance(annotations, dict) else {},
+        foreign=tuple(dict.fromkeys(found.foreign)),
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,8 @@ class References:
 
     blobs: list[Digest] = field(default_factory=list)
     manifests: list[Digest] = field(default_factory=list)
+    foreign: list[Digest] = field(default_factory=list)
+    """Layers that clients may get elsewhere, by their `urls`: a registry need not have them."""
     guesses: dict[Digest, Kind] = field(default_factory=dict)
     """Children of an index whose media type is not that of a known manifest."""
 
@@ -44,6 +47,9 @@ def references_of(document: dict[str, Any], *, strict: bool) -> References:
             media_type = descriptor.get("mediaType")
             if not (isinstance(media_type, str) and _NOT_DISTRIBUTED.match(media_type)):
                 found.blobs.append(digest_of(descriptor, where))
+                continue
+            with suppress(ManifestInvalid):  # nobody needs to understand them
+                found.foreign.append(digest_of(descriptor, where))
     for where, descriptor in descriptors_of(document, "manifests", strict=strict):
         digest, media_type = digest_of(descriptor, where), descriptor.get("mediaType")
         if isinstance(media_type, str) and media_type in _MANIFEST_TYPES:

@@ -1,6 +1,7 @@
 """One repository written into one layout: blobs, manifests, and the index last."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -21,6 +22,9 @@ from zotpy.registry.blobs import open_inline
 from zotpy.registry.lists import Page
 from zotpy.registry.manifest_reads import Found
 from zotpy.registry.registry import Registry
+
+MISSING = (ManifestUnknown, BlobUnknown, WrongContent)
+"""What is raised for content that is lost or damaged in the store."""
 
 
 async def all_names(read: Callable[[str], Awaitable[Page]]) -> Sequence[str]:
@@ -46,6 +50,8 @@ class Exported:
     blobs_present: int = 0
     bytes_written: int = 0
     problems: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    """Why the run did not come to its end."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -89,7 +95,7 @@ class Exporter:
             return
         try:
             await self._manifest(found)
-        except (ManifestUnknown, BlobUnknown, WrongContent) as error:
+        except MISSING as error:
             self.exported.problems.append(f"{self.repo}:{tag}: {error}")
             return
         self._list(found, tag)
@@ -99,13 +105,16 @@ class Exporter:
         """Write a manifest with all that it names, and with its referrers."""
         if found.digest in self._done:
             return
-        self._done.add(found.digest)
         content = found.value.content
         facts = await trio.to_thread.run_sync(parse_manifest, content, found.value.media_type)
         await gather(*[partial(self._blob, facts, digest) for digest in facts.blobs], limit=self.at_once)
+        for digest in facts.foreign:
+            with suppress(BlobUnknown):  # it need not be here
+                await self._blob(facts, digest)
         for digest in facts.manifests:
             await self._child(facts, digest)
         await self._write(found.digest, len(content), content)
+        self._done.add(found.digest)
         self.exported.manifests += 1
         if self.selection.referrers:
             await self._referrers(found.digest)
@@ -132,7 +141,11 @@ class Exporter:
                     found = await self.registry.manifests.find(self.repo, digest)
                 except ManifestUnknown:
                     continue  # deleted since it was listed
-                await self._manifest(found)
+                try:
+                    await self._manifest(found)
+                except MISSING as error:
+                    self.exported.problems.append(f"{self.repo}@{digest}: {error}")
+                    continue
                 self._list(found, "")
                 self.exported.referrers += 1
             last = page.last

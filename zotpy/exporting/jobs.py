@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from zotpy.core.errors import NameInvalid
+from zotpy.core.errors import NameInvalid, NameUnknown
 from zotpy.core.globs import read_glob
 from zotpy.core.names import RepositoryName
 from zotpy.exporting.exporter import Exported, Exporter, all_names
@@ -26,20 +26,32 @@ class Job:
     async def run(self, registry: Registry, exported: Exported) -> None:
         """Write it. Raises `RegistryError`, `StoreError`, `OSError`."""
         for repo in await self._repositories(registry):
-            if self.place.kind == "oci-archive":
-                async with open_archive(self.place.path) as archive:
-                    await self._write(registry, repo, archive, exported)
-                continue
-            root = self.place.path / repo.text if self.place.kind == "zot" else self.place.path
-            await self._write(registry, repo, DirectoryWriter(root), exported)
+            try:
+                await self._repository(registry, repo, exported)
+            except NameUnknown as error:
+                if self._is_named:  # otherwise it was deleted since it was listed
+                    exported.problems.append(f"{repo}: {error}")
+
+    async def _repository(self, registry: Registry, repo: RepositoryName, exported: Exported) -> None:
+        if self.place.kind == "oci-archive":
+            async with open_archive(self.place.path) as archive:
+                await self._write(registry, repo, archive, exported)
+            return
+        root = self.place.path / repo.text if self.place.kind == "zot" else self.place.path
+        await self._write(registry, repo, DirectoryWriter(root), exported)
 
     async def _write(self, registry: Registry, repo: RepositoryName, writer: LayoutWriter, exported: Exported) -> None:
         await Exporter(registry, repo, writer, exported, self.selection, BLOBS_AT_ONCE).run()
 
-    async def _repositories(self, registry: Registry) -> Sequence[RepositoryName]:
+    @property
+    def _is_named(self) -> bool:
+        """Whether the arguments name each repository."""
         wanted = self.selection.repositories
-        if wanted and not any(map(is_pattern, wanted)):
-            return [RepositoryName.parse(name) for name in wanted]
+        return bool(wanted) and not any(map(is_pattern, wanted))
+
+    async def _repositories(self, registry: Registry) -> Sequence[RepositoryName]:
+        if self._is_named:
+            return [RepositoryName.parse(name) for name in self.selection.repositories]
         found = await all_names(partial(registry.lists.catalog, None))
         return [RepositoryName.parse(name) for name in found if self.selection.wants(name)]
 

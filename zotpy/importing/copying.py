@@ -135,7 +135,7 @@ class Copier:
             raise TooDeep(msg)
         media_type = body.told_type
         facts = await trio.to_thread.run_sync(parse_manifest, body.content, media_type)
-        calls = [partial(self._blob_or_other, repo, facts, digest, depth) for digest in facts.blobs]
+        calls = [partial(self._blob_or_other, repo, facts, digest, depth) for digest in (*facts.blobs, *facts.foreign)]
         calls += [partial(self._child_or_other, repo, facts, digest, depth) for digest in facts.manifests]
         await gather(*calls, limit=self.at_once)
         tags = [reference] if isinstance(reference, Tag) else []

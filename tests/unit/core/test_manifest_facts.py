@@ -84,8 +84,10 @@ def test_what_is_named_twice_is_checked_once() -> None:
     ],
 )
 def test_layers_that_are_not_distributed_need_not_be_here(media_type: str) -> None:
-    """Their bytes come from elsewhere."""
-    assert parsed(image(layers=[descriptor(ONE, media_type), descriptor(TWO)])).blobs == (CONFIG, TWO)
+    """Their bytes come from elsewhere. If they are here all the same, copies of the image have them as well."""
+    facts = parsed(image(layers=[descriptor(ONE, media_type), descriptor(TWO)]))
+    assert (facts.blobs, facts.foreign) == ((CONFIG, TWO), (ONE,))
+    assert parsed(image(layers=[{"mediaType": media_type, "digest": "no digest"}])).foreign == ()
 
 
 def test_a_manifest_names_its_subject() -> None:
