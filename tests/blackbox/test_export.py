@@ -129,3 +129,15 @@ def test_damaged_files_are_named(targets: tuple[Target, Target], layout: Layout,
     done = one.run(f"oci:{layout.path}", "--as", REPO)
     assert done.returncode == 1
     assert f"not copied: {REPO}:image" in done.stderr
+
+
+def test_a_directory_that_cannot_be_written(targets: tuple[Target, Target], layout: Layout, tmp_path: Path) -> None:
+    """The command says which, also in its summary."""
+    one, _ = targets
+    one.told(f"oci:{layout.path}", "--as", REPO)
+    (tmp_path / "file").write_text("no directory")
+    done = one.run(REPO, "--to", f"oci:{tmp_path / 'file'}", "--json", command="export")
+    (failure,) = json.loads(done.stdout)["failures"]
+    assert done.returncode == 1
+    assert f"{tmp_path / 'file'}" in failure
+    assert failure in done.stderr

@@ -146,6 +146,9 @@ def test_a_locked_distribution(target: Target, tmp_path: Path) -> None:
         done = target.run(locked.url)
         assert done.returncode == 1
         assert "status 401" in done.stderr
+        assert "--username" in done.stderr
+        (failure,) = json.loads(target.run(locked.url, "--json").stdout)["failures"]
+        assert "status 401" in failure
         logins, password = tmp_path / "logins.json", tmp_path / "password"
         logins.write_text(json.dumps({locked.address: {"username": USER, "password": PASSWORD}}))
         assert target.told(locked.url, "--credentials-file", logins)["tags_copied"] == 1

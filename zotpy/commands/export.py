@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from zotpy.commands.arguments import add_bucket_arguments
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from zotpy.exporting.exporter import Exported
     from zotpy.exporting.jobs import Job
     from zotpy.settings import Settings
@@ -46,7 +48,12 @@ def add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _run(options: argparse.Namespace) -> int:
-    from zotpy.commands.shared import look_at_bucket, read_settings  # noqa: PLC0415 - what `--help` does without
+    from zotpy.commands.shared import (  # noqa: PLC0415 - what `--help` does without
+        STOPPED,
+        complain,
+        look_at_bucket,
+        read_settings,
+    )
     from zotpy.config import ConfigError  # noqa: PLC0415 - the same
     from zotpy.exporting.exporter import Exported  # noqa: PLC0415 - the same
     from zotpy.exporting.jobs import plan  # noqa: PLC0415 - the same
@@ -57,12 +64,22 @@ def _run(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise ConfigError([str(error)]) from error
     exported = Exported()
-    done = look_at_bucket(partial(_export, settings, job, exported))
-    _tell(exported, as_json=options.json)
-    return 0 if done and not exported.problems else 1
+
+    def fail(why: str) -> None:
+        exported.failures.append(why)
+        complain(why)
+
+    try:
+        look_at_bucket(partial(_export, settings, job, exported, fail), fail)
+    except KeyboardInterrupt:
+        exported.failures.append(STOPPED)
+        raise
+    finally:  # what was written, before the store or the disk failed or the user pressed Ctrl-C
+        _tell(exported, as_json=options.json)
+    return 1 if exported.problems or exported.failures else 0
 
 
-async def _export(settings: "Settings", job: "Job", exported: "Exported") -> bool:
+async def _export(settings: "Settings", job: "Job", exported: "Exported", fail: "Callable[[str], None]") -> None:
     from zotpy.commands.shared import open_bucket  # noqa: PLC0415
     from zotpy.importing.target import open_registry_on  # noqa: PLC0415
 
@@ -72,9 +89,7 @@ async def _export(settings: "Settings", job: "Job", exported: "Exported") -> boo
             await job.run(registry, exported)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            print(f"zotpy: {where}{error.strerror}", file=sys.stderr)  # noqa: T201 - said at the terminal
-            return False
-    return True
+            fail(f"{where}{error.strerror}")
 
 
 def _tell(exported: "Exported", *, as_json: bool) -> None:

@@ -30,6 +30,9 @@ T = TypeVar("T")
 
 log = structlog.get_logger()
 
+STOPPED = "it was stopped by Ctrl-C"
+"""How the summary of a command says so."""
+
 
 def read_settings(options: argparse.Namespace, flags: Mapping[str, str | None]) -> Settings:
     """Read the configuration, and set up the log.
@@ -64,8 +67,13 @@ async def open_bucket(settings: Settings) -> AsyncIterator[Store]:
                 nursery.cancel_scope.cancel()
 
 
-def look_at_bucket(work: Callable[[], Awaitable[T]]) -> T | None:
-    """Run a command's work. If the store fails, say so and return `None`."""
+def complain(text: str) -> None:
+    """Say at the terminal what went wrong."""
+    print(f"zotpy: {text}", file=sys.stderr)  # noqa: T201 - said at the terminal
+
+
+def look_at_bucket(work: Callable[[], Awaitable[T]], fail: Callable[[str], None] = complain) -> T | None:
+    """Run a command's work. If the store fails, call `fail` with a sentence that says so, and return `None`."""
     try:
         return trio.run(work)
     except (StoreError, StartupError, RegistryError, FramingError, BaseExceptionGroup) as error:
@@ -73,7 +81,7 @@ def look_at_bucket(work: Callable[[], Awaitable[T]]) -> T | None:
         log_others(error, cause)
         if not isinstance(cause, StoreError | StartupError | RegistryError | FramingError):
             raise cause from cause.__cause__
-        print(f"zotpy: {cause}", file=sys.stderr)  # noqa: T201 - said to the person at the terminal
+        fail(str(cause))
         return None
 
 

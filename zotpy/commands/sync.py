@@ -50,7 +50,8 @@ def add_sync(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 
 def _run(options: argparse.Namespace) -> int:
-    from zotpy.commands.copying import complain, copy  # noqa: PLC0415 - what `--help` does without
+    from zotpy.commands.copying import copy  # noqa: PLC0415 - what `--help` does without
+    from zotpy.commands.shared import complain  # noqa: PLC0415 - the same
     from zotpy.syncing.jobs import plan  # noqa: PLC0415 - the same
 
     def jobs(settings: "Settings") -> "list[Job]":

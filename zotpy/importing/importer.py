@@ -13,10 +13,12 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import PreconditionFailed, RegistryError, TooManyRequests, TryAgain
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.importing.copying import Copier, TooDeep
+from zotpy.importing.hints import Hints
 from zotpy.importing.selection import Choice
 from zotpy.importing.sources import Source
 from zotpy.importing.tally import Tally
 from zotpy.upstream import NotAtUpstream, UpstreamError, UpstreamRefused, UpstreamUnavailable
+from zotpy.upstream.errors import LoginRefused
 
 MOST_FAILURES = 10
 """The import gives up after this many tags in a row for which the source did not answer."""
@@ -52,9 +54,10 @@ class Importer:
     at_once: int
     timeout_s: float = float("inf")
     """How long one tag may take."""
-    hint: Callable[[int], str] = "no repository was found, and the source lists {}".format
-    """Says what to do if no repository is selected, by how many the source lists."""
+    hints: Hints = field(default_factory=Hints)
     _failures: int = 0
+    _is_refused: bool = False
+    """Whether the source refused something to our login."""
 
     async def run(self) -> None:
         """Copy everything that is selected, and note what cannot be copied.
@@ -64,9 +67,12 @@ class Importer:
         await for_each(Listed(self.selection.named), self.at_once, self._repository)
         if self.selection.needs_list:
             chosen = Chosen(self.source.repositories(), self.selection.wants)
-            await for_each(chosen, self.at_once, self._repository)
+            try:
+                await for_each(chosen, self.at_once, self._repository)
+            except NotAtUpstream as error:
+                raise UpstreamRefused(self.hints.no_list(error)) from error
             if not (chosen.listed if self.selection.named else chosen.taken):
-                self.tally.hints.append(self.hint(chosen.listed))
+                self.tally.hints.append(self.hints.no_repositories(chosen.listed))
 
     async def _repository(self, name: str) -> None:
         try:
@@ -149,6 +155,9 @@ class Importer:
     def _note(self, where: str, error: Exception) -> None:
         """Note a failure. Raises `SourceGone` after too many in a row for which the source is to blame."""
         self.tally.add_problem(f"{where}: {error}")
+        if isinstance(error, LoginRefused) and not self._is_refused:
+            self._is_refused = True
+            self.tally.hints.append(self.hints.refused())
         self._failures = self._failures + 1 if isinstance(error, UpstreamUnavailable) else 0
         if self._failures >= MOST_FAILURES:
             msg = f"the source failed {self._failures} times in a row: {error}"

@@ -11,7 +11,7 @@ from zotpy.core.globs import read_glob
 from zotpy.core.names import RepositoryName
 from zotpy.importing.copying import Copier, IsImmutable
 from zotpy.importing.credentials import docker_file, from_docker
-from zotpy.importing.hints import no_repositories
+from zotpy.importing.hints import Hints
 from zotpy.importing.importer import Importer
 from zotpy.importing.places import FilesPlace, Place, RegistryPlace, parse_place
 from zotpy.importing.selection import Selection, is_pattern
@@ -50,16 +50,15 @@ class Job:
         at_once = self.upstream.requests_in_flight
         async with self._open() as source:
             copier = Copier(source, registry, is_immutable, tally, at_once)
-            await Importer(source, copier, self.selection, tally, at_once, hint=self._hint).run()
+            await Importer(source, copier, self.selection, tally, at_once, hints=self._hints).run()
 
-    def _hint(self, listed: int) -> str:
-        """Say what to do, as no repository was found."""
+    @property
+    def _hints(self) -> Hints:
         if not isinstance(self.place, RegistryPlace):
-            return f"{self.title} has no repositories"
+            return Hints(self.title)
         host = self.place.host
         login = "log in with --username and --password-file, or with --credentials-file"
-        has_login, remedy = bool(self.upstream.username), f"name what to copy: {host}/REPOSITORY"
-        return no_repositories(host, listed, login, has_login=has_login, remedy=remedy)
+        return Hints(host, login, f"name what to copy: {host}/REPOSITORY", has_login=bool(self.upstream.username))
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Source]:

@@ -31,9 +31,11 @@ class Tally:
     """Blobs that another repository here had: no bytes were transferred."""
     bytes_copied: int = 0
     hints: list[str] = field(default_factory=list)
-    """What to do if nothing was found: one sentence for each source."""
+    """What to do if nothing was found, or something was refused: a sentence for each source."""
     problems: list[str] = field(default_factory=list)
     problems_unnamed: int = 0
+    failures: list[str] = field(default_factory=list)
+    """Why the run, or what it did with one of the sources, did not come to its end."""
 
     def add_problem(self, what: str) -> None:
         """Note what could not be copied."""

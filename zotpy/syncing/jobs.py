@@ -10,7 +10,7 @@ import structlog
 
 from zotpy.core.digests import Digest
 from zotpy.importing.copying import Copier, IsImmutable, Mirroring
-from zotpy.importing.hints import no_repositories
+from zotpy.importing.hints import Hints
 from zotpy.importing.importer import Importer, SourceGone
 from zotpy.importing.sources import RegistrySource
 from zotpy.importing.tally import Tally
@@ -85,15 +85,10 @@ class Job:
         source, at_once = RegistrySource(client), registry.requests_at_once
         mirroring = Mirroring(partial(is_signed, client) if registry.only_signed else None)
         copier = Copier(source, here, is_immutable, tally, at_once, mirroring)
-        hint = partial(_hint, upstream)
-        await Importer(source, copier, MirroredChoice(registry), tally, at_once, registry.timeout_s, hint).run()
-
-
-def _hint(upstream: Upstream, listed: int) -> str:
-    """Say what to do, as no repository was found."""
-    login = f"write one for {urlsplit(upstream.url).netloc} to extensions.sync.credentialsFile"
-    remedy = "write the names to copy in content as prefix, without stars"
-    return no_repositories(upstream.url, listed, login, has_login=upstream.has_login, remedy=remedy)
+        login = f"write one for {urlsplit(upstream.url).netloc} to extensions.sync.credentialsFile"
+        remedy = "write the names to copy in content as prefix, without stars"
+        hints = Hints(upstream.url, login, remedy, has_login=upstream.has_login)
+        await Importer(source, copier, MirroredChoice(registry), tally, at_once, registry.timeout_s, hints).run()
 
 
 def plan(settings: MirrorSettings, wanted: Sequence[str], *, only_due: bool = False) -> list[Job]:

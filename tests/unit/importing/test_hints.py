@@ -1,4 +1,4 @@
-"""An import or a sync that finds no repository: it says why, and what to do."""
+"""An import or a sync that finds no repository, or to which something is refused: it says why, and what to do."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from zotpy.importing.tally import Tally
 from zotpy.settings import MirroredContent, MirrorSettings
 from zotpy.store.memory_store import MemoryStore
 from zotpy.syncing.jobs import Job as SyncJob
+from zotpy.upstream import UpstreamRefused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,3 +97,42 @@ async def test_who_finds_something_needs_no_hint(names: list[str]) -> None:
         assert not (await imported(upstream)).hints
         assert not (await imported(upstream, "team/a")).hints
         assert not (await synced(upstream, "team/a", "other/**")).hints
+
+
+def refusal(message: str) -> Reply:
+    """Return an answer as Harbor gives it."""
+    body = json.dumps({"errors": [{"code": "UNAUTHORIZED", "message": message}]}).encode()
+    return Reply(401, body, {"WWW-Authenticate": 'Basic realm="harbor"'})
+
+
+async def test_a_source_that_lists_its_repositories_only_to_some() -> None:
+    """Harbor's robots of one project may not read the list, and Docker Hub has none. The names can be given instead."""
+    async with running() as upstream:
+        upstream.scripts["/v2/_catalog"] = [refusal("unauthorized to list catalog")]
+        host = upstream.url.removeprefix("http://")
+        with pytest.raises(UpstreamRefused, match="unauthorized to list catalog") as unknown:
+            await imported(upstream)
+        with pytest.raises(UpstreamRefused, match="may not list repositories") as known:
+            await imported(upstream, username="robot$team")
+        with pytest.raises(UpstreamRefused, match="without stars"):
+            await synced(upstream, "**")
+        upstream.scripts["/v2/_catalog"] = [Reply(404)]
+        with pytest.raises(UpstreamRefused, match="do without its list of repositories") as nowhere:
+            await imported(upstream, "team/*")
+    assert "--username" in str(unknown.value)
+    assert "--username" not in str(known.value)
+    for told in (unknown, known, nowhere):
+        assert str(told.value).endswith(f"name what to copy: {host}/REPOSITORY")
+
+
+async def test_what_is_refused_to_a_login_is_said_once() -> None:
+    """Each repository is a problem of its own."""
+    async with running() as upstream:
+        give(upstream, *LISTED)
+        for name in LISTED:
+            upstream.scripts[f"/v2/{name}/tags/list"] = [refusal("unauthorized to access repository")]
+        tally, known = await imported(upstream), await imported(upstream, username="alice")
+    assert len(tally.problems) == len(LISTED)
+    (hint,), (other,) = tally.hints, known.hints
+    assert "refuses some of it to callers without a login: log in with --username" in hint
+    assert "to this login: check the password, the right to pull there, and the names" in other
