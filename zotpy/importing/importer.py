@@ -159,7 +159,7 @@ class Importer:
             self._is_refused = True
             self.tally.hints.append(self.hints.refused())
         self._failures = self._failures + 1 if isinstance(error, UpstreamUnavailable) else 0
-        if self._failures >= MOST_FAILURES:
+        if self._failures == MOST_FAILURES:  # those that fail at the same moment are only noted
             msg = f"the source failed {self._failures} times in a row: {error}"
             raise SourceGone(msg)
 

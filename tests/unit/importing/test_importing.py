@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+import trio
+from structlog.testing import capture_logs
 
 from tests.blackbox.images import Layer, Layout
 from tests.unit.registry.support import open_replica
@@ -24,6 +26,7 @@ from zotpy.importing.tally import Tally
 from zotpy.layouts.files import directory_files
 from zotpy.layouts.source import one_layout
 from zotpy.store.memory_store import MemoryStore
+from zotpy.upstream import UpstreamUnavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,12 +49,12 @@ class Scene:
     immutable: set[str] = field(default_factory=set)
     sparse: bool = False
 
-    async def run(self, source: Source | None = None, **selected: Any) -> Tally:
+    async def run(self, source: Source | None = None, at_once: int = AT_ONCE, **selected: Any) -> Tally:
         """Import once."""
         tally, registry = Tally(), await self.registry()
         source = source or one_layout(directory_files(self.layout.path), NAME, 1 << 20)
-        copier = Copier(source, registry, lambda _, tag: tag in self.immutable, tally, AT_ONCE)
-        await Importer(source, copier, Selection(**selected), tally, AT_ONCE).run()
+        copier = Copier(source, registry, lambda _, tag: tag in self.immutable, tally, at_once)
+        await Importer(source, copier, Selection(**selected), tally, at_once).run()
         return tally
 
     async def registry(self) -> Registry:
@@ -214,6 +217,27 @@ async def test_a_source_that_fails_again_and_again(scene: Scene) -> None:
             upstream.scripts[f"/v2/{NAME}/manifests/{tag}"] = [Reply(503)]
         with pytest.raises(SourceGone, match="10 times in a row"):
             await scene.run(RegistrySource(client), repositories=[NAME])
+
+
+async def test_tags_that_fail_at_the_same_moment(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The import gives up once, and logs no others."""
+    count, waiting, all_wait = MOST_FAILURES + 5, 0, trio.Event()
+    for number in range(count):
+        scene.layout.tag(plain_image(scene.layout), f"v{number}")
+
+    async def fail(*_: object) -> NoReturn:
+        nonlocal waiting
+        waiting += 1
+        if waiting == count:
+            all_wait.set()
+        await all_wait.wait()
+        msg = "no answer"
+        raise UpstreamUnavailable(msg)
+
+    monkeypatch.setattr("zotpy.layouts.source.LayoutSource.manifest", fail)
+    with capture_logs() as logs, pytest.raises(SourceGone, match="10 times in a row: no answer"):
+        await scene.run(at_once=count)
+    assert logs == []
 
 
 async def test_names_that_cannot_be_here(scene: Scene) -> None:
