@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import uuid
 from functools import cache
 from typing import TYPE_CHECKING
@@ -14,7 +15,8 @@ from httpx._config import DEFAULT_TIMEOUT_CONFIG, create_ssl_context
 from httpx._transports import default
 from hypothesis import settings
 
-from tests.processes import needed
+from tests.forks.forked import Forked, ForkServer
+from tests.processes import Process, needed
 from tests.servers import Bucket, MotoServer, SeaweedServer
 
 if TYPE_CHECKING:
@@ -46,9 +48,23 @@ patch.object(default, "create_ssl_context", shared_ssl_context).start()
 
 
 def pytest_configure() -> None:
-    """End a run that is told to stop as Ctrl-C does: every fixture ends what it started."""
+    """End a run that is told to stop as Ctrl-C does: every fixture ends what it started. zotpy starts by a fork."""
+    Process.popen = Forked
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in the background without it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+def pytest_unconfigure() -> None:
+    """End what programs were forked from."""
+    ForkServer.stop()
+
+
+@pytest.fixture(scope="module")
+def plain_starts() -> Iterator[None]:
+    """Let the programs of a module's tests start as they do elsewhere: by themselves, in memory of their own."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Process, "popen", subprocess.Popen)
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

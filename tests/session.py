@@ -37,7 +37,7 @@ ROUNDS = 100
 
 def run(arguments: Sequence[str]) -> int:
     """Run pytest and return its exit code; 128 and the signal's number where a signal ended it."""
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)  # a process that loses its parent becomes our child, and is found
+    prctl(PR_SET_CHILD_SUBREAPER, 1)  # a process that loses its parent becomes our child, and is found
     above = Path(tempfile.gettempdir())
     delete_left(above)
     directory = above / f"{PREFIX}{os.getpid()}"
@@ -55,14 +55,14 @@ def run(arguments: Sequence[str]) -> int:
 
 def _keep(arguments: Sequence[str], directory: Path, *, has_terminal: bool) -> int:
     """Do the work of the keeper: start pytest, return its exit code."""
-    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
     if not has_terminal:
         os.setsid()  # what kills our group leaves this one to clean up; a terminal belongs to one session only
     pytest = subprocess.Popen(
         [sys.executable, "-m", "pytest", *arguments],
         env=_environment(directory),
-        preexec_fn=lambda: _prctl(PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509 - there are no threads yet
+        preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509 - there are no threads yet
     )
     pytest.returncode = code = _wait_and_clean_up(pytest.pid, directory, has_terminal=has_terminal)
     return code
@@ -149,8 +149,8 @@ def delete_sockets() -> None:
                 continue
 
 
-def _prctl(option: int, value: int) -> None:
-    """See prctl(2); only Linux has it."""
+def prctl(option: int, value: int) -> None:
+    """Change something of this process. Only Linux can."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 

@@ -68,6 +68,9 @@ def accepts(port: int, host: str = "127.0.0.1") -> bool:
 class Process:
     """One program run in the background, its output kept in a log file that survives restarts."""
 
+    popen: type[subprocess.Popen[bytes]] = subprocess.Popen
+    """What starts it: tests put a fork server here."""
+
     def __init__(
         self,
         name: str,
@@ -108,7 +111,7 @@ class Process:
     def start(self, is_ready: Callable[[], bool], deadline_s: float = READY_DEADLINE_S) -> None:
         """Start the program and wait until it is ready. Raises `NotReady`."""
         with self.log_path.open("ab") as log:
-            self._child = subprocess.Popen(
+            self._child = self.popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env, cwd=self._cwd
             )
         give_up_at = time.monotonic() + deadline_s

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 from tests.blackbox.cluster import Replica
+from tests.forks.forked import run
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from subprocess import CompletedProcess
 
     from tests.servers import Bucket
 
@@ -24,10 +25,10 @@ class Target:
         self.replica = Replica(0, bucket, prefix, directory)
         self.address = f"127.0.0.1:{self.replica.port}"
 
-    def run(self, *arguments: str | Path, command: str = "import") -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str | Path, command: str = "import") -> CompletedProcess[str]:
         """Run a command to its end."""
         words = [sys.executable, "-m", "zotpy", command, "-c", str(self.replica.settings), *map(str, arguments)]
-        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+        return run(words)
 
     def told(self, *arguments: str | Path, command: str = "import") -> dict[str, Any]:
         """Run a command that succeeds, and return what it says."""

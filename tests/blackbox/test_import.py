@@ -15,6 +15,7 @@ from tests.blackbox.cluster import Replica
 from tests.blackbox.images import Layout, as_json, large_layer, small_layer, stored_blobs
 from tests.blackbox.others import PASSWORD, USER, Distribution, running_distribution, write_users
 from tests.blackbox.registry_api import digest_of, http_client, pulled_blobs
+from tests.forks.forked import Forked
 from tests.processes import wait_until
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def test_a_killed_import_leaves_nothing_that_is_not_whole(source: Distribution, 
         for number in range(20):
             push_docker_image(client, f"many/app{number}", "v1")
     words = [sys.executable, "-m", "zotpy", "import", "-c", str(target.replica.settings), source.url, "--at-once", "1"]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
+    with Forked(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
         target.replica.start()
         with http_client(target.replica.url) as client:
             wait_until(lambda: bool(client.get("/v2/_catalog").json()["repositories"]), "the first image is here")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tests.blackbox.clients import Client
     from tests.servers import Bucket
 
+pytestmark = pytest.mark.usefixtures("plain_starts")
+
 REPOSITORY = "signed/often"
 SIGNATURE = "application/vnd.example.signature"
 LIMIT_BYTES = 4 * MIB

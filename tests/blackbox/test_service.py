@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from tests.servers import Bucket
 
+pytestmark = pytest.mark.usefixtures("plain_starts")
+
 READY_DEADLINE_S = 60.0
 MIB = 1 << 20
 

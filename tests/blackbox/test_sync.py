@@ -18,6 +18,7 @@ from tests.blackbox.mirrors import mirrored
 from tests.blackbox.others import Distribution, running_distribution
 from tests.blackbox.registry_api import http_client, pulled_blobs
 from tests.blackbox.test_import import push_docker_image
+from tests.forks.forked import Forked
 from tests.processes import wait_until
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def test_a_killed_run_leaves_nothing_that_is_not_whole(upstream: Distribution, h
     here.replica.configure(mirrored(upstream.url, onDemand=False, pollInterval="6h", reqConcurrent=1))
     words = [sys.executable, "-m", "zotpy", "sync", "-c", str(here.replica.settings)]
     with (
-        subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed,
+        Forked(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed,
         http_client(here.replica.url) as client,
     ):
         wait_until(lambda: bool(whole(client)), "the first image is here")

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-from subprocess import run
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from tests.blackbox.balancer import answers
 from tests.blackbox.images import stored_blobs
 from tests.blackbox.registry_api import digest_of, http_client, pulled_blobs, push_blob
 from tests.blackbox.supervised import Supervised, connected
+from tests.forks.forked import run
 from tests.processes import STOP_DEADLINE_S, has_ended, wait_until
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def start_in_vain(registry: Supervised) -> str:
     file = registry.temporary.parent / "workers.json"
     command = [sys.executable, "-m", "zotpy", "serve", "-c", str(file), "--workers", "2"]
     env = {**os.environ, "TMPDIR": str(registry.temporary)}
-    ran = run(command, capture_output=True, text=True, timeout=120, check=False, env=env)
+    ran = run(command, env)
     assert ran.returncode == 1, ran.stderr
     assert ran.stdout == ""
     return "".join(line for line in ran.stderr.splitlines(keepends=True) if not line.startswith("{"))

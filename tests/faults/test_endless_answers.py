@@ -22,6 +22,8 @@ from zotpy.s3.messages import LONGEST_DOCUMENT_BYTES, LONGEST_ERROR_BYTES
 if TYPE_CHECKING:
     from tests.unit.s3.scripted import Seen
 
+pytestmark = pytest.mark.usefixtures("plain_starts")
+
 MIB = 2**20
 AT_ONCE = 4
 SLACK_BYTES = 48 * MIB

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from tests.servers import Bucket, SeaweedServer
 
+pytestmark = pytest.mark.usefixtures("plain_starts")
+
 BUDGET_BYTES = 64 * MIB
 CLIENTS = 80
 LONG_BYTES = 4 * MIB - 64 * 1024

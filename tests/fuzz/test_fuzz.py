@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from tests.servers import Bucket
 
+pytestmark = pytest.mark.usefixtures("plain_starts")
+
 SEED = os.environ.get("ZOTPY_FUZZ_SEED") or secrets.token_hex(4)
 REQUESTS = int(os.environ.get("ZOTPY_FUZZ_REQUESTS") or 6000)
 FIRST = int(os.environ.get("ZOTPY_FUZZ_FIRST") or 0)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -30,6 +29,7 @@ from tests.blackbox.images import stored_blobs
 from tests.blackbox.registry_api import http_client
 from tests.failover.content import new_image
 from tests.failover.load import Repeating
+from tests.forks.forked import run
 from tests.integration.churn import delete_all, pull, push_and_delete, read_back
 from tests.integration.ledger import Ledger
 from tests.integration.pushing import Site
@@ -80,9 +80,7 @@ class Collecting:
     def told(self, *arguments: str, **variables: str) -> dict[str, Any]:
         """Run a command, which must succeed, and return what it says. The variables override the configuration."""
         command = [sys.executable, "-m", "zotpy", *arguments, "-c", str(self._config), "--json"]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=LONGEST_S, env=os.environ | variables
-        )
+        done = run(command, os.environ | variables, LONGEST_S)
         assert done.returncode == 0, f"{' '.join(arguments)}: {done.stdout}\n{done.stderr}"
         return dict(json.loads(done.stdout))
 

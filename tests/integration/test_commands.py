@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import pytest
 import trio
 
 from tests.blackbox.registry_api import digest_of, http_client, push_blob
+from tests.forks.forked import run
 from tests.processes import Process, wait_until
 from zotpy.config import load_settings
 from zotpy.core import keys
@@ -25,6 +25,7 @@ from zotpy.storage import open_store
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from subprocess import CompletedProcess
 
 REPO = "team/app"
 CONFIG, LAYER, GARBAGE = b"{}", os.urandom(300_000), os.urandom(200_000)
@@ -54,10 +55,10 @@ class Site:
         said = re.search(r"zotpy is ready on (http://\S+)", self.log.read_text())
         return said[1] if said else ""
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str) -> CompletedProcess[str]:
         """Run one command to its end."""
         command = [sys.executable, "-m", "zotpy", *arguments, "--root", str(self.root)]
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=120)
+        return run(command, self.environment)
 
     def told(self, *arguments: str) -> dict[str, Any]:
         """Run one command that succeeds, and return what it says as JSON."""
@@ -200,9 +201,7 @@ def test_a_store_that_cannot_be_reached_is_one_line(command: str, tmp_path: Path
     config = tmp_path / "config.yaml"
     driver = {"name": "s3", "bucket": "b", "regionendpoint": "http://127.0.0.1:9", "accesskey": "a", "secretkey": "b"}
     config.write_text(json.dumps({"storage": {"storageDriver": driver}}))
-    done = subprocess.run(
-        [sys.executable, "-m", "zotpy", command, "-c", config], capture_output=True, text=True, check=False, timeout=120
-    )
+    done = run([sys.executable, "-m", "zotpy", command, "-c", str(config)])
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("zotpy: the bucket 'b' at http://127.0.0.1:9 cannot be used: ")

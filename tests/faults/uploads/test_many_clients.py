@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from tests.servers import Bucket
 
+pytestmark = pytest.mark.usefixtures("plain_starts")
+
 FILES = 420
 """What the system lets the replica open in `test_clients_leave_descriptors_for_the_store`."""
 CLIENTS = 800

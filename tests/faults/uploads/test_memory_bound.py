@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tests.servers import Bucket, SeaweedServer
 
+pytestmark = pytest.mark.usefixtures("plain_starts")
+
 BUDGET_BYTES = 128 * MIB
 CLIENTS = 64
 GIB = 1024 * MIB
