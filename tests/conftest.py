@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Generator, Iterator
 
-pytest_plugins = ["tests.blackbox.client_fixtures", "tests.simulation.options", "tests.spread"]
+pytest_plugins = ["tests.blackbox.client_fixtures", "tests.costs", "tests.simulation.options", "tests.spread"]
 CLIENT_TIMEOUT_S = 60.0
 for phase in ("connect", "read", "write", "pool"):  # five seconds without these: a busy machine may need more
     setattr(DEFAULT_TIMEOUT_CONFIG, phase, CLIENT_TIMEOUT_S)

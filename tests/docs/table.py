@@ -160,6 +160,9 @@ WAYS: dict[str, dict[str, Way]] = {
         ".venv/bin/python -m tests.simulation --seed 0 --without renewal": Run(),
         ".venv/bin/python -m tests.simulation --seed 0 --count 1000": Run(),
         "sh tests/run --long tests/simulation": _SEARCH,
+        "sh tests/run --costs 10 tests/failover": Covered(
+            "unit/test_costs.py::test_the_dearest_files_and_tests_come_first"
+        ),
     },
     "docs/coming-from-distribution.md": {
         "zotpy import -c /etc/zotpy/config.yaml https://old.example": Run(),
