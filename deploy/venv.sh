@@ -63,13 +63,23 @@ pip_into() {
     "$into/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile "$@"
 }
 
+# lock_into DIRECTORY LOCK: install there exactly what requirements/LOCK.txt names. uv takes a seventh of pip's CPU. pip does
+# it if it is configured with an index of its own, which uv would not ask, or if uv cannot be had.
+lock_into() {
+    if "$1/bin/python" -m pip config list | grep -q index ||
+        ! pip_into "$1" --require-hashes --only-binary :all: -r requirements/uv.txt 2>/dev/null ||
+        ! "$1/bin/uv" pip install --quiet --system-certs --python "$1/bin/python" --require-hashes -r "requirements/$2.txt"; then
+        pip_into "$1" --require-hashes -r "requirements/$2.txt"
+    fi
+}
+
 # make_venv LOCK: install into .venv exactly what requirements/LOCK.txt names, and zotpy itself from this checkout.
 make_venv() {
     empty_venv .venv
     wanted=$({ pwd && cat "requirements/$1.txt" pyproject.toml; } | sha256sum)
     if [ "$(cat ".venv/installed-$1" 2>/dev/null)" != "$wanted" ]; then
         say "installing what requirements/$1.txt names into .venv (the first time about a minute)"
-        pip_into .venv --require-hashes -r "requirements/$1.txt"
+        lock_into .venv "$1"
         pip_into .venv --no-deps --no-build-isolation -e .
         echo "$wanted" >".venv/installed-$1"
     fi
