@@ -119,10 +119,10 @@ class Site:
     stack: ExitStack
     is_alone: bool
     is_cached: bool
-    """Whether zotpy runs with its byte cache on disk; a peer runs as always."""
+    """Whether zotpy runs with its byte cache on disk, at each commit that has one; another peer runs as always."""
     certificate: Certificate | None
     is_promised: bool = False
-    """Whether zotpy may answer from memory; a peer runs as always."""
+    """Whether zotpy may answer from memory, at each commit that can; another peer runs as always."""
 
     def trees(self) -> dict[str, ProcessTree]:
         """Return the processes that all clusters share."""
@@ -136,15 +136,16 @@ class Site:
         prepare = partial(zotpy_server, workers=options.workers, locked=locked, remembers=remembers)
         found = [Cluster("zotpy", prepare, self, USER if options.access else None)]
         if options.peer is not None and options.against is not None:
-            is_locked = options.against == UNGUESSED
-            beside = prepare if is_locked else self._peer(options, options.against)
+            is_locked = options.access and options.against.startswith((UNGUESSED, COMMIT))
+            beside = self._peer(options, options.against, prepare)
             found.append(Cluster(options.peer, beside, self, USER if is_locked else None))
         return found
 
-    def _peer(self, options: Options, against: str) -> Prepare:
+    def _peer(self, options: Options, against: str, prepare: "partial[RegistryServer]") -> Prepare:
+        if against == UNGUESSED:
+            return prepare
         if against.startswith(COMMIT):
-            build = build_of(against.removeprefix(COMMIT), self.directory)
-            return partial(zotpy_server, workers=options.workers, build=build)
+            return partial(prepare, build=build_of(against.removeprefix(COMMIT), self.directory))
         if against == OPEN:
             return partial(zotpy_server, workers=options.workers)
         return REGISTRIES.get(against) or partial(command_server, against)

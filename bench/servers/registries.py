@@ -26,6 +26,10 @@ class Build:
     checkout: Path = CHECKOUT
     python: Path = Path(sys.executable)
 
+    def knows(self, setting: str) -> bool:
+        """Say whether it has a setting, such as `promisedLife`: the page about its configuration names it."""
+        return setting in (self.checkout / "docs" / "configuration.md").read_text()
+
 
 @dataclass(frozen=True)
 class Remembers:
@@ -49,7 +53,7 @@ def zotpy_server(
 ) -> RegistryServer:
     """Prepare a replica, or so many workers, that keeps everything under the prefix; nothing is started yet.
 
-    Unless it is locked, everybody may do everything.
+    Unless it is locked, everybody may do everything. An older build remembers only what it can.
     """
     place = place or Place()
     http: dict[str, Any] = {"address": place.host, "port": str(place.port), "workers": workers}
@@ -62,9 +66,9 @@ def zotpy_server(
         "http": http,
         "log": {"level": "error"},
     }
-    if remembers.promised:
+    if remembers.promised and build.knows("promisedLife"):
         settings["storage"]["promisedLife"] = PROMISED
-    if remembers.cached is not None:
+    if remembers.cached is not None and build.knows("cache.directory"):
         settings["cache"] = {"directory": str(remembers.cached / f"{place.name or 'zotpy'}-cache")}
     path = directory / f"{place.name or 'zotpy'}.json"
     path.write_text(json.dumps(settings, indent=2))

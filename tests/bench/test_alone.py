@@ -12,6 +12,7 @@ from bench.cluster.results import read_report, verdict
 from bench.load.workloads import DEFAULT, WORKLOADS
 from bench.servers.calls import OTHER
 from bench.servers.processes import CHECKOUT
+from bench.servers.registries import Build
 from tests.bench.runs import measured
 from tests.processes import missing
 
@@ -63,6 +64,19 @@ def test_registries_take_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert verdict(report, ours) in {"CPU < 0.7: met", "CPU < 0.7: missed"}
     assert verdict(report, theirs) == ""
     assert "CPU of" in capsys.readouterr().out
+
+
+def test_an_older_commit_has_the_same_cache(tmp_path: Path) -> None:
+    """Neither build asks the store for the bytes of a layer that was pulled before."""
+    if subprocess.run(["git", "-C", CHECKOUT, "rev-parse"], capture_output=True, check=False).returncode:
+        missing("the checkout's history is needed: git clone")
+    found = measured(tmp_path, "storm again", *QUICK, "--against", "commit:HEAD")
+    assert [one["store_sent_mib"] < 0.1 for one in found["runs"]] == [True, True]
+
+
+def test_a_build_gets_only_settings_that_it_has() -> None:
+    """An older one would refuse to start with others."""
+    assert [Build().knows(one) for one in ("cache.directory", "promisedLife", "no.such")] == [True, True, False]
 
 
 @pytest.mark.parametrize("peer", ["open", "unguessed"])

@@ -203,5 +203,6 @@ def test_ports_are_kept_while_they_are_free(tmp_path: Path) -> None:
     path = tmp_path / "ports.json"
     first = choose_ports(path)
     assert choose_ports(path) == first
-    path.write_text('{"s3": "none"}')
-    assert isinstance(choose_ports(path), Ports)
+    for damaged in ('{"s3": "none"}', "[" * 100_000, "[]"):
+        path.write_text(damaged)
+        assert isinstance(choose_ports(path), Ports)

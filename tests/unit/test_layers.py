@@ -54,7 +54,8 @@ MAY_IMPORT = {
     "structlog trio",
     "zotpy.restarts": "",
     "zotpy.services": "trio",
-    "zotpy.embedded": "zotpy.concurrency zotpy.restarts zotpy.s3 zotpy.s3.wire crc32c cryptography structlog trio",
+    "zotpy.embedded": "zotpy.concurrency zotpy.core zotpy.restarts zotpy.s3 zotpy.s3.wire crc32c cryptography "
+    "structlog trio",
     "zotpy.config": "zotpy.cel zotpy.core zotpy.files zotpy.settings yaml",
     "zotpy.startup": "zotpy zotpy.release zotpy.settings structlog",
     "zotpy.systemd": "structlog trio",

@@ -1,8 +1,8 @@
 """The public key of a token service: a certificate or a key in PEM, or a set of keys in JSON with one key in it."""
 
-import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
+from zotpy.core.json_objects import read_object
 from zotpy.files import read_bounded
 
 PublicKey = RSAKey | ECKey | OKPKey
@@ -52,7 +53,8 @@ def _of_pem(content: bytes) -> PublicKey:
 
 def _of_json(content: bytes) -> PublicKey:
     try:
-        keys = KeySet.import_key_set(json.loads(content)).keys
+        document: Any = read_object(content)
+        keys = KeySet.import_key_set(document).keys
     except (JoseError, ValueError, TypeError, KeyError) as error:
         msg = f"the file has no set of keys that can be read: {_HOW}"
         raise ValueError(msg) from error

@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from zotpy.core.json_objects import read_object
 from zotpy.embedded.errors import DirectoryInUseError, EmbeddedStoreError
 
 
@@ -127,7 +128,7 @@ def key_pair(path: Path) -> tuple[str, str]:
         identity = {"name": "zotpy", "credentials": [credentials], "actions": actions}
         write_private(path, json.dumps({"identities": [identity]}).encode())
     try:
-        (credentials,) = json.loads(path.read_text())["identities"][0]["credentials"]
+        (credentials,) = read_object(path.read_bytes())["identities"][0]["credentials"]
         return str(credentials["accessKey"]), str(credentials["secretKey"])
     except (OSError, ValueError, LookupError, TypeError) as error:
         msg = f"the key file {path} cannot be read ({error}): remove it, and the next start makes another"

@@ -6,6 +6,7 @@ import socket
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
+from zotpy.core.json_objects import read_object
 from zotpy.embedded.directory import write_private
 
 GRPC_OFFSET = 10_000
@@ -40,7 +41,7 @@ def choose_ports(path: Path) -> Ports:
 
 def ports_of_last_run(path: Path) -> Ports:
     """Return the ports that a store runs on, or ran last. Raises `OSError`, `ValueError`, `TypeError`."""
-    return Ports(**json.loads(path.read_text()))
+    return Ports(**read_object(path.read_bytes()))
 
 
 def _is_free(port: int) -> bool:

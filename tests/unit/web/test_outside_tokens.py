@@ -261,6 +261,7 @@ def test_keys_that_sign_no_tokens(tmp_path: Path) -> None:
     other = KeySet([KEY, RSAKey.generate_key(2048)])
     for content in (
         *(b"", b"x", b"{}", b"{", b'{"keys": []}', b'{"keys": 1}', b"[" * 1000, bytes(70_000)),
+        b'{"keys": ' + b"[" * 60_000,
         b"-----BEGIN CERTIFICATE-----\n",
         KEY.as_pem(private=True),
         json.dumps({"keys": [KEY.as_dict(private=True)]}).encode(),
