@@ -29,9 +29,10 @@ class Terms:
     tls: bool = False
     """Whether clients use TLS to a replica that is alone."""
     cached: bool = False
-    """Whether zotpy runs with its byte cache on disk; a peer runs as always."""
+    """Whether zotpy runs with its byte cache on disk, at each commit that has one; another peer runs as always."""
     promised: bool = False
-    """Whether zotpy may answer from memory (`storage.promisedLife`); a peer runs as always."""
+    """Whether zotpy may answer from memory (`storage.promisedLife`), at each commit that can; another peer runs as
+    always."""
 
 
 @dataclass(frozen=True)
