@@ -7,7 +7,10 @@ from typing import Protocol
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid
 from zotpy.core.names import RepositoryName
-from zotpy.upstream import BlobStream, ManifestBody, UpstreamRegistry
+from zotpy.upstream import BlobStream, ManifestBody, NotAtUpstream, UpstreamRefused, UpstreamRegistry
+from zotpy.upstream.errors import LoginRefused
+
+NOBODY = Digest.of(b"the subject of no manifest")
 
 
 class Names(Protocol):
@@ -58,7 +61,8 @@ class RegistrySource:
     def __init__(self, upstream: UpstreamRegistry) -> None:
         """Ask nobody yet."""
         self._upstream = upstream
-        self._has_referrers = True
+        self._has_referrers: bool | None = None
+        """Whether it has the referrers API; `None`: it is not known yet."""
 
     def repositories(self) -> AsyncIterator[str]:
         """See `Source`."""
@@ -82,13 +86,37 @@ class RegistrySource:
 
     async def referrers(self, repo: str, digest: Digest) -> Sequence[Digest]:
         """See `Source`. Without the referrers API, clients maintain a tag: it is copied like any other."""
-        if not self._has_referrers:
+        if self._has_referrers is False:
             return ()
-        listed = await self._upstream.listed_referrers(repo, digest)
-        if listed is None:
-            self._has_referrers = False
-            return ()
-        return digests_of([each["digest"] for each in listed])
+        try:
+            listed = await self._upstream.listed_referrers(repo, digest)
+        except LoginRefused:
+            raise
+        except NotAtUpstream:
+            if not await self._has(repo, digest) or not await self._lists_referrers(repo):
+                return ()
+            raise
+        self._has_referrers = listed is not None
+        return digests_of([each["digest"] for each in listed or ()])
+
+    async def _has(self, repo: str, digest: Digest) -> bool:
+        """Say whether a manifest is still there."""
+        try:
+            await self._upstream.head_manifest(repo, str(digest))
+        except UpstreamRefused:
+            raise
+        except NotAtUpstream:
+            return False
+        return True
+
+    async def _lists_referrers(self, repo: str) -> bool:
+        """Say whether there is a referrers API, although it did not answer for one manifest."""
+        if self._has_referrers is None:
+            try:
+                self._has_referrers = await self._upstream.listed_referrers(repo, NOBODY) is not None
+            except NotAtUpstream:
+                self._has_referrers = False
+        return self._has_referrers
 
 
 def digests_of(texts: Sequence[str]) -> Sequence[Digest]:

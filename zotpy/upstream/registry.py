@@ -112,24 +112,27 @@ class UpstreamRegistry:
         If the upstream has no referrers API, they are those of the tag that clients maintain instead of it
         (distribution spec, *Referrers Tag Schema*).
         """
-        listed = await self.listed_referrers(repo, digest)
+        try:
+            listed = await self.listed_referrers(repo, digest)
+        except NotAtUpstream:
+            listed = None
         return await self._tagged_referrers(repo, digest) if listed is None else listed
 
     async def listed_referrers(self, repo: str, digest: Digest) -> list[dict[str, Any]] | None:
-        """List the same descriptors by the referrers API alone; `None`: the upstream does not have this API."""
+        """List the same descriptors by the referrers API alone; `None`: the answer is no list.
+
+        Raises `NotAtUpstream` also if the upstream does not have this API.
+        """
         found: list[dict[str, Any]] = []
         pages = Pages(self._host, self._request(repo, f"referrers/{digest}", accept=OCI_INDEX))
-        try:
-            for _ in range(MOST_REFERRER_PAGES):
-                page = await pages.next()
-                if page is None or len(found) >= MOST_REFERRERS:
-                    break
-                media_type, content = page
-                if media_type != OCI_INDEX:
-                    return None
-                found += read_descriptors(content, f"the list of referrers of {digest}")
-        except NotAtUpstream:
-            return None
+        for _ in range(MOST_REFERRER_PAGES):
+            page = await pages.next()
+            if page is None or len(found) >= MOST_REFERRERS:
+                break
+            media_type, content = page
+            if media_type != OCI_INDEX:
+                return None
+            found += read_descriptors(content, f"the list of referrers of {digest}")
         return found[:MOST_REFERRERS]
 
     async def _tagged_referrers(self, repo: str, digest: Digest) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from zotpy.core.names import RepositoryName, Tag
 from zotpy.importing.copying import Copier
 from zotpy.importing.importer import MOST_FAILURES, Importer, SourceGone
 from zotpy.importing.selection import Selection
-from zotpy.importing.sources import RegistrySource
+from zotpy.importing.sources import NOBODY, RegistrySource
 from zotpy.importing.tally import Tally
 from zotpy.layouts.files import directory_files
 from zotpy.layouts.source import one_layout
@@ -79,6 +79,11 @@ def plain_image(layout: Layout, note: str = "") -> dict[str, Any]:
     """Add an image that does not say what it is, as the specification allows."""
     empty = layout.add_blob(f"{{{note}}}".encode(), "application/vnd.oci.empty.v1+json")
     return layout.add_blob(json.dumps({"schemaVersion": 2, "config": empty, "layers": [empty]}).encode(), IMAGE_TYPE)
+
+
+def read(layout: Layout, descriptor: dict[str, Any]) -> bytes:
+    """Return what was added."""
+    return (layout.path / "blobs" / str(descriptor["digest"]).replace(":", "/")).read_bytes()
 
 
 def index(layout: Layout, *children: dict[str, Any]) -> dict[str, Any]:
@@ -295,3 +300,27 @@ async def test_a_list_of_tags_that_never_ends_is_a_problem_of_its_repository(
         assert tally.repositories == 1
         (problem,) = tally.problems
         assert problem.startswith(f"endless: the list of tags of endless at {upstream.url} is longer than 1 tags")
+
+
+async def test_one_list_of_referrers_that_cannot_be_had_ends_no_others(scene: Scene) -> None:
+    """Harbor answers 404 for a list if it has lost one manifest of it. The tag is a problem, and other lists count."""
+    broken, good = plain_image(scene.layout, '"broken": 1'), plain_image(scene.layout)
+    signature = scene.layout.add_blob(json.dumps(json.loads(read(scene.layout, good)) | {"subject": good}).encode(), "")
+    scene.layout.tag(broken, "broken")
+    scene.layout.tag(good, "good")
+    async with running() as upstream, upstream.client() as client:
+        serve_layout(upstream, scene.layout)
+        lists = f"/v2/{NAME}/referrers"
+        for digest, found in ((good["digest"], [signature]), (signature["digest"], []), (NOBODY, [])):
+            body = json.dumps({"manifests": found}).encode()
+            upstream.scripts[f"{lists}/{digest}"] = [Reply(200, body, {"Content-Type": OCI_INDEX})]
+        tally = await scene.run(RegistrySource(client))
+        (problem,) = tally.problems
+        assert problem.startswith(f"{NAME}:broken: ")
+        assert (tally.tags_copied, tally.referrers_copied) == (2, 1)
+        upstream.scripts[f"{lists}/{broken['digest']}"] = [Reply(401)]
+        (problem,) = (await scene.run(RegistrySource(client))).problems
+        assert "status 401" in problem
+        del upstream.scripts[f"/v2/{NAME}/manifests/{broken['digest']}"]
+        upstream.scripts[f"{lists}/{broken['digest']}"] = [Reply(404)]
+        assert (await scene.run(RegistrySource(client))).problems == []
