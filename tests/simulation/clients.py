@@ -125,13 +125,19 @@ class Client:
         return await self.push_manifest(repo, manifest, tag)
 
     async def mirror_image(self, repo: RepositoryName, manifest: Manifest) -> None:
-        """Fetch a manifest from an upstream, and then one of its blobs, or none, as clients ask for them."""
-        keep = partial(self.registry.manifests.keep, repo, manifest.digest, manifest.content, manifest.media_type)
-        await self._do(Operation("mirror", repo, manifest.digest), keep)
-        await self.scheduler.wait(self.theme.waits)
-        for blob in manifest.blobs[self.theme.first_blob :]:
-            if self.rng.random() < 0.7:
-                await self._fill(repo, blob)
+        """Fetch a manifest from an upstream, and some of its blobs meanwhile or later, as clients ask for them."""
+        manifests = self.registry.manifests
+
+        async def keep() -> None:
+            accepted = await manifests.accept(repo, manifest.digest, manifest.content, manifest.media_type)
+            await manifests.keep(accepted)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._do, Operation("mirror", repo, manifest.digest), keep)
+            await self.scheduler.wait(self.theme.waits)  # perhaps not until it is stored
+            for blob in manifest.blobs[self.theme.first_blob :]:
+                if self.rng.random() < 0.7:
+                    await self._fill(repo, blob)
 
     async def push_manifest(self, repo: RepositoryName, manifest: Manifest, tag: Tag | None) -> bool:
         """Push a manifest alone."""

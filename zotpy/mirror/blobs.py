@@ -21,7 +21,7 @@ from zotpy.core.errors import (
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
 from zotpy.core.record_values import INLINE_LIMIT_BYTES, BlobValue
-from zotpy.mirror.checks import Absent
+from zotpy.mirror.checks import Noted
 from zotpy.mirror.copying import Copy
 from zotpy.mirror.events import MirrorEvents
 from zotpy.mirror.fetching import BlobFetch
@@ -47,7 +47,7 @@ class MirroredBlobs:
 
     registry: Registry
     upstreams: Upstreams
-    absent: Absent
+    absent: Noted
     tasks: Tasks
     events: MirrorEvents
     ranges: Ranges

@@ -16,7 +16,7 @@ from zotpy.store.interface import Fetched, KeyMissing, Store
 
 ABSENT_S = 60.0
 """How long a replica remembers that no upstream has something."""
-MOST_ABSENT = 10_000
+MOST_NOTED = 10_000
 LONGEST_NOTE_BYTES = 1024
 
 
@@ -75,22 +75,27 @@ def _age_s(note: Fetched) -> float:
     return (note.store_time - note.last_modified).total_seconds()
 
 
-class Absent:
-    """What no upstream had, or had as it should, when this replica asked. The replica remembers it for a minute."""
+class Noted:
+    """What this replica noted about references in memory, for a while: such as that no upstream has something."""
 
-    def __init__(self) -> None:
+    def __init__(self, life_s: float = ABSENT_S) -> None:
         """Remember nothing yet."""
+        self._life_s = life_s
         self._until: OrderedDict[tuple[RepositoryName, Reference], float] = OrderedDict()
 
     def __contains__(self, wanted: tuple[RepositoryName, Reference]) -> bool:
         return trio.current_time() < self._until.get(wanted, -1.0)
 
     def add(self, repo: RepositoryName, reference: Reference) -> None:
-        """Remember that something does not exist. If too much is remembered, the oldest is forgotten."""
+        """Note a reference. If too many are noted, the oldest is forgotten."""
         self._until.pop((repo, reference), None)
-        self._until[repo, reference] = trio.current_time() + ABSENT_S
-        if len(self._until) > MOST_ABSENT:
+        self._until[repo, reference] = trio.current_time() + self._life_s
+        if len(self._until) > MOST_NOTED:
             self._until.popitem(last=False)
+
+    def discard(self, repo: RepositoryName, reference: Reference) -> None:
+        """Forget a reference, if it is noted."""
+        self._until.pop((repo, reference), None)
 
     def forget(self) -> None:
         """Forget all of it."""

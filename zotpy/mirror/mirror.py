@@ -14,10 +14,12 @@ from zotpy.core.errors import BlobUnknown, NameUnknown
 from zotpy.core.names import Reference, RepositoryName
 from zotpy.core.record_values import BlobValue
 from zotpy.mirror.blobs import MirroredBlobs, unknown
-from zotpy.mirror.checks import Absent, Checks
+from zotpy.mirror.checks import Checks, Noted
 from zotpy.mirror.copying import Copy
 from zotpy.mirror.events import MirrorEvents, Unwatched
 from zotpy.mirror.flights import Flights, Tasks
+from zotpy.mirror.keeping import Keeping
+from zotpy.mirror.manifest_fetching import ManifestFetches
 from zotpy.mirror.manifests import MirroredManifests
 from zotpy.mirror.opening import open_upstreams
 from zotpy.mirror.ranges import Ranges
@@ -27,6 +29,7 @@ from zotpy.mirror.upstreams import Upstreams
 from zotpy.registry.manifest_reads import Found
 from zotpy.registry.registry import Registry
 from zotpy.settings.mirror import MirrorSettings
+from zotpy.upstream.answers import ManifestHead
 
 COUNT_S = 5.0
 BROUGHT_AT_ONCE = 4
@@ -131,10 +134,11 @@ async def open_mirror(
 
     `is_immutable` says whether a tag, the second, of a repository is immutable now.
     """
-    events, tasks, absent = events or Unwatched(), Tasks(), Absent()
+    events, tasks, absent = events or Unwatched(), Tasks(), Noted()
     async with open_upstreams(settings, registry.settings.manifest.max_size_bytes, events=events) as upstreams:
-        checks, flights = Checks(registry.store), Flights[Found | None](tasks)
-        manifests = MirroredManifests(registry.manifests, upstreams, checks, absent, flights, events, is_immutable)
+        checks, flights, heads = Checks(registry.store), Flights[Found | None](tasks), Flights[ManifestHead](tasks)
+        fetches = ManifestFetches(registry.manifests, upstreams, checks, Keeping(tasks), events)
+        manifests = MirroredManifests(registry.manifests, fetches, checks, absent, flights, heads, events, is_immutable)
         blobs = MirroredBlobs(registry, upstreams, absent, tasks, events, Ranges(upstreams, events))
         referrers = MirroredReferrers(manifests, upstreams, checks, Flights[None](tasks))
         yield Mirror(settings, registry, upstreams, tasks, manifests, blobs, referrers)

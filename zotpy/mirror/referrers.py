@@ -68,6 +68,7 @@ class MirroredReferrers:
     async def _take(self, origins: tuple[Origin, ...], repo: RepositoryName, digest: Digest) -> None:
         try:
             await self.manifests.stat(origins, repo, digest)
+            await self.manifests.settle(repo, digest)
         except RegistryError as error:
             log.warning("referrer_not_mirrored", repository=repo.text, digest=str(digest), reason=str(error))
 

@@ -33,6 +33,15 @@ class Pushed:
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """A manifest of an upstream that may be kept."""
+
+    push: ManifestPush
+    found: Found
+    """What those who ask for it get."""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifests(ManifestReads):
     """All requests for manifests."""
 
@@ -92,25 +101,30 @@ class Manifests(ManifestReads):
             return None
         return Condition.absent() if found is None else Condition.names(found.digest)
 
-    async def keep(
+    async def accept(
         self,
         repo: RepositoryName,
         reference: Reference,
         content: bytes,
         content_type: str | None,
         condition: Condition | None = None,
-    ) -> Found:
-        """Make a manifest of an upstream exist. What it names may be missing: it comes when a client asks for it.
+    ) -> Accepted:
+        """Check a manifest of an upstream, which `keep` may then make exist, if the condition holds for the tag.
 
-        Raises `ManifestInvalid`, `ManifestTooLarge`, `DigestInvalid`, and `PreconditionFailed` if the condition does
-        not hold for the tag.
+        Raises `ManifestInvalid`, `ManifestTooLarge`, `DigestInvalid`.
         """
         digest, facts = await read_apart(len(content), partial(self._read, reference, content, content_type))
         value = ManifestValue(facts.media_type, content, is_mirrored=True)
         tags = [reference] if isinstance(reference, Tag) else []
         push = ManifestPush(repo, digest, value, facts, tags, condition, may_miss=True)
-        await ManifestPushes(self.records, self.pointers, self.settings).run(push)
-        return Found(digest, value, len(content))
+        return Accepted(push, Found(digest, value, len(content)))
+
+    async def keep(self, accepted: Accepted) -> None:
+        """Make a manifest of an upstream exist. What it names may be missing: it comes when a client asks for it.
+
+        Raises `PreconditionFailed` if the condition does not hold for the tag.
+        """
+        await ManifestPushes(self.records, self.pointers, self.settings).run(accepted.push)
 
     async def delete(
         self,

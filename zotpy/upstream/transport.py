@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 import httpx
 import trio
 
+from zotpy.http.client.answer_parser import AnswerParser
 from zotpy.http.client.connection import ClientConnection
 from zotpy.http.client.forward_proxy import proxy_for
 from zotpy.http.client.outgoing import Outgoing
 from zotpy.http.client.service import Service
+from zotpy.http.client.transport_errors import ReadError, RemoteProtocolError
 from zotpy.http.slabs import Slabs
 from zotpy.settings.upstream import UpstreamSettings
 from zotpy.upstream.addresses import leads_inside
@@ -28,8 +30,10 @@ from zotpy.upstream.errors import UpstreamBroken
 CONNECT_TIMEOUT_S = 10.0
 KEPT_CONNECTIONS = 16
 """How many idle connections stay open, at most."""
-KEEPALIVE_S = 5.0
-"""How long an idle connection is used again."""
+KEEPALIVE_S = 55.0
+"""How long an idle connection is used again: many servers and balancers end one after 60 s."""
+_AGAIN = frozenset({"GET", "HEAD"})
+"""What may be sent twice (RFC 9110, section 9.2.2)."""
 GATHER_S = 0.1
 """How long a read waits for many bytes. A slow upstream's bytes reach clients no later than this."""
 MOST_ADDRESSES = 64
@@ -60,15 +64,27 @@ class Transport(httpx.AsyncBaseTransport):
         origin = origin_of(request.url)
         headers = {name.decode("ascii").lower(): value.decode("latin-1") for name, value in request.headers.raw}
         outgoing = Outgoing(request.method, request.url.raw_path.decode("ascii"), headers, await request.aread())
-        connection = await self._take(origin)
-        try:
-            answer = await connection.send(outgoing)
-        except BaseException:
-            await _close(connection)
-            raise
+        connection, answer = await self._send(origin, outgoing)
         fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
         received = Received(connection, partial(self._keep, origin))
         return httpx.Response(answer.status, headers=fields, stream=received, extensions={BODY: received})
+
+    async def _send(self, origin: Origin, outgoing: Outgoing) -> tuple[ClientConnection, AnswerParser]:
+        """Send a request over an idle connection or a new one.
+
+        An upstream may end an idle connection at the moment in which a request is sent. Then it is sent again.
+        """
+        while True:
+            connection = await self._take(origin)
+            try:
+                return connection, await connection.send(outgoing)
+            except (ReadError, RemoteProtocolError):
+                await _close(connection)
+                if not connection.is_unheard or outgoing.method not in _AGAIN:
+                    raise
+            except BaseException:
+                await _close(connection)
+                raise
 
     async def aclose(self) -> None:
         """Close the idle connections."""

@@ -30,7 +30,8 @@ async def test_blobs_that_come_after_their_manifest_stay() -> None:
     """A manifest of an upstream is kept before its blobs come, and each of them is needed from then on."""
     bucket = await Bucket.open()
     layer = Digest.of(b"layer")
-    await bucket.registry.manifests.keep(REPO, V1, image(layer), OCI_IMAGE)
+    manifests = bucket.registry.manifests
+    await manifests.keep(await manifests.accept(REPO, V1, image(layer), OCI_IMAGE))
     for _ in range(3):
         bucket.clock.advance(LONGEST_S)
         await bucket.collect()

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 
 from tests.calls import CallLog
-from tests.unit.mirror.support import HERE, LAYER, TAG_HERE, give, image, mirrored, mirroring
+from tests.unit.mirror.support import HERE, LAYER, LOCAL, TAG_HERE, give, image, mirrored, mirroring
 from tests.unit.registry.support import until
 from tests.unit.upstream.upstreams import Upstream
+from zotpy.core.names import RepositoryName, Tag
 from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ async def counted(interval_s: float) -> dict[str, list[str]]:
                 with log.counted() as calls:
                     assert (await replica.client.get(path)).content in {V1, LAYER}
                     await until(lambda: not replica.mirror.blobs.under_way)
+                    await replica.mirror.manifests.settle(RepositoryName(LOCAL), Tag("v1"))
                 found[what] = [f"{call.operation} {call.key.partition('/')[0]}" for call in calls.made]
         nursery.cancel_scope.cancel()
     return found

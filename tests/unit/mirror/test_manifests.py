@@ -131,7 +131,7 @@ async def test_a_tag_that_is_immutable_here_stays() -> None:
 
 @pytest.mark.parametrize("has_old", [False, True])
 async def test_a_tag_that_is_pushed_during_a_fetch_stays(*, has_old: bool) -> None:
-    """The upstream is slow, and a push comes first: the pull gives what was pushed, and nothing replaces it."""
+    """A push comes while the upstream is slow: the pull, which began before, gives either. Nothing replaces ours."""
     ours = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
     headers = {"Content-Type": "application/vnd.oci.image.index.v1+json"}
     async with world() as (upstream, replica):
@@ -154,7 +154,7 @@ async def test_a_tag_that_is_pushed_during_a_fetch_stays(*, has_old: bool) -> No
                 await trio.lowlevel.checkpoint()
             assert (await replica.client.put(TAG_HERE, content=ours, headers=headers)).status_code == 201
             gate.set()
-        assert pulled == [ours]
+        assert pulled[0] in {ours, V2}
         assert (await replica.client.get(TAG_HERE)).content == ours
 
 

@@ -43,7 +43,7 @@ def sign(upstream: Upstream, digest: str) -> str:
 def let_time_pass(replica: MirrorReplica) -> None:
     """Let a minute pass, after which what was not there may be there."""
     replica.mirror.manifests.absent.forget()
-    replica.mirror.manifests.unsigned.forget()
+    replica.mirror.manifests.fetches.unsigned.forget()
 
 
 async def test_an_image_without_a_signature_does_not_exist() -> None:
@@ -120,7 +120,7 @@ async def test_the_images_of_a_signed_index_need_no_signature() -> None:
 
 async def test_indexes_within_a_signed_index_do_not_multiply_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """One request makes a replica store a bounded number of manifests, however the indexes are nested."""
-    monkeypatch.setattr("zotpy.mirror.manifests.MOST_PARTS", 4)
+    monkeypatch.setattr("zotpy.mirror.manifest_fetching.MOST_PARTS", 4)
     async with world(**SIGNED) as (upstream, replica):
         images = [image(str(number)) for number in range(6)]
         digests = [give(upstream, each, f"image{number}") for number, each in enumerate(images)]

@@ -158,7 +158,8 @@ async def test_what_the_mirror_on_demand_has_in_part_is_made_whole(store: Memory
     async with running() as upstream:
         list_tags(upstream, "v1")
         digest = give(upstream, image())
-        await registry.manifests.keep(REPO, V1, image(), OCI_IMAGE)
+        manifests = registry.manifests
+        await manifests.keep(await manifests.accept(REPO, V1, image(), OCI_IMAGE))
         with pytest.raises(BlobUnknown):
             await registry.blobs.stat(REPO, Digest.of(LAYER))
         tally = await sync(registry, upstream.url)

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from tests.unit.s3.scripted import Reply, ScriptedServer
+from tests.unit.s3.scripted import Drop, Reply, ScriptedServer
 from tests.unit.s3.small_proxy import SmallProxy
 from tests.unit.upstream.upstreams import BLOB, BLOB_PATH, IMAGE, MANIFEST, REPO, Upstream, read, running
 from zotpy.core.digests import Digest
 from zotpy.core.units import KIB, MIB
-from zotpy.upstream import UpstreamBroken
+from zotpy.upstream import UpstreamBroken, UpstreamUnavailable
 
 if TYPE_CHECKING:
     from typing import Any
+
+    from trio.testing import MockClock
 
 LONG = bytes(16 * MIB)
 INSIDE = "127.0.0.2"
@@ -103,3 +105,37 @@ async def test_the_proxy_of_the_environment_leads_to_the_upstream(
     async with upstream.client(url="http://registry.invalid") as client:
         with pytest.raises(Exception, match="HTTP_PROXY does not name a proxy"):
             await client.get_manifest(REPO, "latest")
+
+
+async def test_an_idle_connection_serves_the_next_request_for_a_while(mock_clock: MockClock) -> None:
+    """A tag that is asked for twice within a minute needs one connection. Later, an upstream may have ended it."""
+    async with running() as upstream, upstream.client() as client:
+        upstream.scripts[MANIFEST] = [Reply(200, IMAGE)]
+        for pause_s, connections in ((0, 1), (50, 1), (60, 2)):
+            mock_clock.jump(pause_s)
+            await client.head_manifest(REPO, "latest")
+            assert upstream.server.connections == connections
+
+
+@pytest.mark.parametrize("ending", [Drop(), Reply(200, IMAGE, cut_to=0)])
+async def test_a_connection_that_ends_with_the_request_is_replaced(ending: Drop | Reply) -> None:
+    """The upstream ends it without an answer: the request is sent again. After a part of an answer it is not."""
+    async with running() as upstream, upstream.client(retries=0) as client:
+        upstream.scripts[MANIFEST] = [Reply(200, IMAGE), ending, Reply(200, IMAGE)]
+        await client.get_manifest(REPO, "latest")
+        if isinstance(ending, Drop):
+            assert (await client.get_manifest(REPO, "latest")).content == IMAGE
+            assert len(upstream.seen) == 3
+        else:
+            with pytest.raises(UpstreamUnavailable):
+                await client.get_manifest(REPO, "latest")
+            assert len(upstream.seen) == 2
+
+
+async def test_a_new_connection_that_ends_is_not_replaced() -> None:
+    """The upstream does not answer."""
+    async with running() as upstream, upstream.client(retries=0) as client:
+        upstream.scripts[MANIFEST] = [Drop(), Reply(200, IMAGE)]
+        with pytest.raises(UpstreamUnavailable):
+            await client.get_manifest(REPO, "latest")
+        assert len(upstream.seen) == 1

@@ -36,6 +36,8 @@ class ClientConnection:
         self._time: AttemptTime | None = None
         """What limits the request under way; `None`: each of its waits has a limit of its own."""
         self._room = Room(service.slabs)
+        self.is_unheard = False
+        """The connection has served another request before, and no byte came in answer to this one."""
 
     def has_expired(self) -> bool:
         """Whether an idle connection was unused for too long, or was ended by the service."""
@@ -47,6 +49,7 @@ class ClientConnection:
         """Send a request, and receive the head of its answer. Raises `TransportError`."""
         self._idle_until = None
         self._time = time = request.time
+        self.is_unheard = self._link is not None
         if self._link is None:
             if time is not None:
                 time.wait_for_others()
@@ -57,7 +60,9 @@ class ClientConnection:
             await link.send(buffers, len(buffers[0]) + len(request.body), time)
         self._answer = answer = AnswerParser(request.method)
         while not answer.has_head:
-            answer.feed(await link.read(READ_HEAD_BYTES, time=time))
+            received = await link.read(READ_HEAD_BYTES, time=time)
+            self.is_unheard = self.is_unheard and not received
+            answer.feed(received)
         return answer
 
     async def receive(self) -> bytes | memoryview:
