@@ -1,8 +1,21 @@
-"""`python -m zotpy`."""
+"""`python -m zotpy`, and the program `zotpy`."""
 
 import sys
 
-from zotpy.cli import main
+from zotpy.garbage import collect_late, collect_no_more
+
+collect_late()
+
+from zotpy import cli  # noqa: E402 - imports are nearly all that a start does
+
+
+def main() -> int:
+    """Run one command, and return the exit code."""
+    try:
+        return cli.main()
+    finally:
+        collect_no_more()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,13 +5,9 @@ A command is one function that takes its parsed arguments and returns an exit co
 
 import argparse
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
-import trio
-
-from zotpy import __version__
 from zotpy.commands.access import add_access
 from zotpy.commands.du import add_du
 from zotpy.commands.export import add_export
@@ -21,12 +17,8 @@ from zotpy.commands.import_ import add_import
 from zotpy.commands.sync import add_sync
 from zotpy.commands.upstream_logins import with_upstream_logins
 from zotpy.config import ConfigError, load_settings
-from zotpy.http.private_parts import SERVER
-from zotpy.libraries import LibraryChanged, check
-from zotpy.release import commit
+from zotpy.libraries import LibraryChanged
 from zotpy.settings import Settings
-from zotpy.telemetry.logs import configure_logs
-from zotpy.telemetry.private_parts import PROMETHEUS_CLIENT
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 EXIT_INTERRUPTED = 130
@@ -89,34 +81,12 @@ def _serve(options: argparse.Namespace) -> int:
     }
     given = {path: text for path, text in flags.items() if text is not None}
     settings = with_upstream_logins(load_settings(_file(options), overrides=given))
-    try:
-        configure_logs(settings.log.level, settings.log.format, settings.log.output)
-    except OSError as error:
-        raise ConfigError([f"log.output: {settings.log.output}: {error.strerror}"]) from error
-    from zotpy.startup import (  # noqa: PLC0415 - half a second that `verify` and `--help` do without
-        StartupError,
-        allow_many_files,
-    )
+    from zotpy.serving import run  # noqa: PLC0415 - most of a start, which `verify` and `--help` do without
 
-    check(*SERVER, PROMETHEUS_CLIENT)
-    allow_many_files()
-    try:
-        trio.run(partial(_run(settings), settings), strict_exception_groups=True)
-    except StartupError as error:
-        _complain(str(error))
+    if why := run(settings):
+        _complain(why)
         return EXIT_FAILED
     return EXIT_OK
-
-
-def _run(settings: Settings) -> Callable[[Settings], Awaitable[None]]:
-    """Return what serves: this process, or workers that it starts. Each imports what the other does without."""
-    if settings.http.workers == 1:
-        from zotpy.server import serve  # noqa: PLC0415
-
-        return serve
-    from zotpy.workers import supervise  # noqa: PLC0415
-
-    return supervise
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -202,7 +172,9 @@ class _Version(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         del namespace, values, option_string
-        _say(f"zotpy {__version__} (commit {commit()})")
+        from zotpy.release import commit, version  # noqa: PLC0415 - no other command needs it here
+
+        _say(f"zotpy {version()} (commit {commit()})")
         parser.exit()
 
 

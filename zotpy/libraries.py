@@ -9,7 +9,6 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from types import CodeType
 from typing import Any
 
@@ -98,6 +97,8 @@ def _names_in(code: CodeType | None) -> Iterator[str]:
 
 
 def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - only if something is wrong
+
     try:
         return version(package)
     except PackageNotFoundError:

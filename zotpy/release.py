@@ -1,4 +1,4 @@
-"""Which commit this program was built from: `zotpy --version` says it where git cannot.
+"""Which version this program has, and which commit it was built from: `zotpy --version` says it where git cannot.
 
 `commit.txt` beside this module holds it in everything that is built: `hatch_build.py` writes it into sdists and wheels,
 and so into images; `git archive` writes it into an archive of the sources (`.gitattributes`). In a checkout the file
@@ -15,6 +15,17 @@ _PACKAGE = Path(__file__).parent
 _PLACEHOLDER = "$Format"
 _DESCRIBE = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
 """The commit's full name, with `-dirty` behind it if files differ from it that git knows."""
+
+
+@cache
+def version() -> str:
+    """Return the version that was installed."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - `verify` does without
+
+    try:
+        return version("zotpy")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "0+unknown"
 
 
 @cache

@@ -24,6 +24,7 @@ from zotpy.collecting import keep_collecting
 from zotpy.concurrency import first_cause, log_others, plain_errors
 from zotpy.core.errors import TryAgain
 from zotpy.core.units import MIB
+from zotpy.garbage import collect_less
 from zotpy.http.server.proxies import TrustedProxies
 from zotpy.http.server.sending import Answered
 from zotpy.listening import listen, longest_end_s, until_signal
@@ -34,7 +35,7 @@ from zotpy.registry.registry import Registry, open_registry
 from zotpy.reloading import keep_reloading
 from zotpy.services import Service, run_beside
 from zotpy.settings import Settings
-from zotpy.startup import StartupError, announce, collect_less
+from zotpy.startup import StartupError, announce
 from zotpy.storage import look_at_space, open_store
 from zotpy.store.interface import Store, StoreError
 from zotpy.store.observed import ObservedStore

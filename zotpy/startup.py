@@ -1,21 +1,16 @@
 """How a start begins and ends: with the limits of the system, and with an announcement or an error for a person."""
 
-import gc
 import resource
 from contextlib import suppress
 
 import structlog
 
-from zotpy import __version__
-from zotpy.release import commit
+from zotpy.release import commit, version
 from zotpy.settings import Settings
 
 log = structlog.get_logger()
 
-
 MOST_FILES = 1 << 20
-NEW_OBJECTS = 5000
-"""After this many more containers Python looks for cycles among them; by default after 700, or 2,000."""
 
 
 class StartupError(Exception):
@@ -34,17 +29,6 @@ def allow_many_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
-def collect_less() -> None:
-    """Let Python's collector of cycles leave permanent objects alone, such as modules and routes, and run less often.
-
-    A request makes few cycles. Looking for them took a tenth of the CPU time of a small push.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.collect()  # a full collection waits for a quarter of what the last one has left
-    gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])
-
-
 def announce(settings: Settings, binds: list[str]) -> None:
     """Announce once that requests are answered at these URLs; print it for a person if the store is on this disk."""
     is_embedded = settings.storage.s3 is None
@@ -53,7 +37,7 @@ def announce(settings: Settings, binds: list[str]) -> None:
         listening=binds,
         store="embedded" if is_embedded else "s3",
         workers=settings.http.workers,
-        version=__version__,
+        version=version(),
         commit=commit(),
     )
     if is_embedded:

@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import zotpy
 from bench.servers.access import Locked
 from bench.servers.other_registries import distribution_server, version_of, zot_server
 from bench.servers.processes import CHECKOUT
 from bench.servers.registry import Place, RegistryServer, driver, registry_server
 from bench.servers.stores import Bucket, printed
+from zotpy.release import version
 
 PROMISED = "2s"
 """`storage.promisedLife` of a replica that answers from memory."""
@@ -89,5 +89,5 @@ REGISTRIES: Mapping[str, Prepare] = {
 def registry_version(name: str) -> str:
     """Return the version of a registry; zotpy's with the commit of the checkout. Raises `ProgramMissing`."""
     if name == "zotpy":
-        return f"{zotpy.__version__} ({printed('git', '-C', CHECKOUT, 'describe', '--always', '--dirty')})"
+        return f"{version()} ({printed('git', '-C', CHECKOUT, 'describe', '--always', '--dirty')})"
     return version_of(name)

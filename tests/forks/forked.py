@@ -1,6 +1,6 @@
 """`subprocess.Popen` for programs of this checkout, which are forked from a process that has imported them.
 
-A start of zotpy takes 0.7 s of CPU, nine tenths of it imports, and the tests start it hundreds of times.
+A start of zotpy takes more than half a second of CPU, nearly all of it imports. The tests start it hundreds of times.
 """
 
 from __future__ import annotations

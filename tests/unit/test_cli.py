@@ -20,7 +20,7 @@ import zotpy.server
 import zotpy.workers
 from zotpy.cli import main
 from zotpy.http.server.cuts import Cut
-from zotpy.release import commit
+from zotpy.release import commit, version
 from zotpy.startup import StartupError
 from zotpy.telemetry.logs import configure_logs, say
 
@@ -212,7 +212,7 @@ def test_a_collector_does_not_wait_for_less_than_replicas_promise(capsys: pytest
 def test_the_module_is_the_command() -> None:
     """`python -m zotpy --version` names version and commit."""
     ran = subprocess.run([sys.executable, "-m", "zotpy", "--version"], capture_output=True, text=True, check=True)
-    assert ran.stdout == f"zotpy {zotpy.__version__} (commit {commit()})\n"
+    assert ran.stdout == f"zotpy {version()} (commit {commit()})\n"
     assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", commit())
 
 

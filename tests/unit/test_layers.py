@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 MAY_IMPORT = {
     "zotpy": "",
     "zotpy.release": "",
+    "zotpy.garbage": "",
     "zotpy.core": "",
     "zotpy.settings": "zotpy.core",
     "zotpy.libraries": "",
@@ -50,14 +51,14 @@ MAY_IMPORT = {
     "zotpy.mirror": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.registry zotpy.registry.pushing "
     "zotpy.services zotpy.settings zotpy.store zotpy.upstream zotpy.upstream.temporary structlog "
     "trio",
-    "zotpy.telemetry": "zotpy zotpy.bell zotpy.libraries zotpy.memory zotpy.release zotpy.store prometheus_client "
+    "zotpy.telemetry": "zotpy.bell zotpy.libraries zotpy.memory zotpy.release zotpy.store prometheus_client "
     "structlog trio",
     "zotpy.restarts": "",
     "zotpy.services": "trio",
     "zotpy.embedded": "zotpy.concurrency zotpy.core zotpy.restarts zotpy.s3 zotpy.s3.wire crc32c cryptography "
     "structlog trio",
     "zotpy.config": "zotpy.cel zotpy.core zotpy.files zotpy.settings yaml",
-    "zotpy.startup": "zotpy zotpy.release zotpy.settings structlog",
+    "zotpy.startup": "zotpy.release zotpy.settings structlog",
     "zotpy.systemd": "structlog trio",
     "zotpy.storage": "zotpy.core zotpy.embedded zotpy.http zotpy.s3 zotpy.settings zotpy.startup zotpy.store "
     "zotpy.store.opening",
@@ -71,7 +72,7 @@ MAY_IMPORT = {
     "zotpy.logins": "zotpy.auth zotpy.bell zotpy.bucket zotpy.core zotpy.login_kinds zotpy.mirror zotpy.services "
     "zotpy.settings zotpy.startup zotpy.store zotpy.web",
     "zotpy.server": "zotpy.auditing zotpy.auth zotpy.bell zotpy.bucket zotpy.cache zotpy.collecting zotpy.concurrency "
-    "zotpy.core zotpy.http.server zotpy.listening zotpy.logins zotpy.memory zotpy.mirror zotpy.registry "
+    "zotpy.core zotpy.garbage zotpy.http.server zotpy.listening zotpy.logins zotpy.memory zotpy.mirror zotpy.registry "
     "zotpy.reloading zotpy.services zotpy.settings zotpy.startup zotpy.storage zotpy.store zotpy.systemd "
     "zotpy.telemetry zotpy.web structlog trio",
     "zotpy.workers": "zotpy.auth zotpy.bell zotpy.concurrency zotpy.listening zotpy.reloading zotpy.restarts "
@@ -89,9 +90,10 @@ MAY_IMPORT = {
     "zotpy.commands": "zotpy.auth zotpy.bucket zotpy.collecting zotpy.collector zotpy.concurrency zotpy.config "
     "zotpy.core zotpy.exporting zotpy.importing zotpy.inspection zotpy.layouts zotpy.settings zotpy.startup "
     "zotpy.storage zotpy.store zotpy.syncing zotpy.telemetry zotpy.upstream prometheus_client rich structlog trio",
-    "zotpy.cli": "zotpy zotpy.commands zotpy.config zotpy.http zotpy.libraries zotpy.release zotpy.server "
-    "zotpy.settings zotpy.startup zotpy.telemetry zotpy.workers structlog trio",
-    "zotpy.__main__": "zotpy.cli",
+    "zotpy.serving": "zotpy.config zotpy.http zotpy.libraries zotpy.server zotpy.settings zotpy.startup "
+    "zotpy.telemetry zotpy.workers trio",
+    "zotpy.cli": "zotpy.commands zotpy.config zotpy.libraries zotpy.release zotpy.serving zotpy.settings",
+    "zotpy.__main__": "zotpy.cli zotpy.garbage",
 }
 """What each part may import beside itself and the standard library; the longest name that fits a module is its part.
 

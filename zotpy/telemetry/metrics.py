@@ -2,8 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from zotpy import __version__
-from zotpy.release import commit
+from zotpy.release import commit, version
 from zotpy.telemetry.gauges import Gauges
 from zotpy.telemetry.series import CacheSeries, MirrorSeries, RequestSeries, StoreSeries
 from zotpy.telemetry.sharing import collector_of_all
@@ -25,7 +24,7 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livemax",
         )
-        build.labels(__version__, commit()).set(1)
+        build.labels(version(), commit()).set(1)
         self.requests = RequestSeries(self.registry)
         self.store = StoreSeries(self.registry)
         self.cache = CacheSeries(self.registry)

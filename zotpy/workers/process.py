@@ -15,6 +15,7 @@ from zotpy.workers.link import BEAT, STOP, Lines, Order, Reload, Report
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]);"
+    " from zotpy.garbage import collect_late; collect_late();"
     " from zotpy.workers.worker import main; main(int(sys.argv[1]))"
 )
 """A worker imports what we import, from the same places, whatever its current directory contains."""

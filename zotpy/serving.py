@@ -1,0 +1,40 @@
+"""`zotpy serve` once its settings are read: what no other command imports."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import trio
+
+from zotpy.config import ConfigError
+from zotpy.http.private_parts import SERVER
+from zotpy.libraries import check
+from zotpy.settings import Settings
+from zotpy.startup import StartupError, allow_many_files
+from zotpy.telemetry.logs import configure_logs
+from zotpy.telemetry.private_parts import PROMETHEUS_CLIENT
+
+
+def run(settings: Settings) -> str:
+    """Serve until told to stop. Return why it could not start, or nothing. Raises `ConfigError`, `LibraryChanged`."""
+    try:
+        configure_logs(settings.log.level, settings.log.format, settings.log.output)
+    except OSError as error:
+        raise ConfigError([f"log.output: {settings.log.output}: {error.strerror}"]) from error
+    check(*SERVER, PROMETHEUS_CLIENT)
+    allow_many_files()
+    try:
+        trio.run(partial(_serving(settings), settings), strict_exception_groups=True)
+    except StartupError as error:
+        return str(error)
+    return ""
+
+
+def _serving(settings: Settings) -> Callable[[Settings], Awaitable[None]]:
+    """Return what serves: this process, or workers that it starts. Each imports what the other does without."""
+    if settings.http.workers == 1:
+        from zotpy.server import serve  # noqa: PLC0415
+
+        return serve
+    from zotpy.workers import supervise  # noqa: PLC0415
+
+    return supervise
