@@ -127,7 +127,7 @@ class ByteCache:
             self._events.on_cache_read("hit" if is_hit else "passed")
             return (file, verification) if is_hit else (None, None)
         filling = self._fillings.get(wanted.data_id)
-        if filling is not None and (span.start <= filling.filled_bytes) and not filling.has_ended:
+        if filling is not None and span.start <= filling.window.end and not filling.has_ended:
             self._events.on_cache_read("shared")
             filling.stop_following()
             return filling.file, filling

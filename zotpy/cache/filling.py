@@ -30,9 +30,11 @@ Source = Callable[[Span], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 """Reads bytes of the blob from the store."""
 BATCH_BYTES = MIB
 """One hand-over to a thread writes at least this many bytes, but for the last."""
-MOST_BATCH_BYTES = 4 * MIB
+MOST_BATCH_BYTES = 8 * MIB
 WINDOW_BYTES = 16 * MIB
 """How much one download keeps for the read that follows, and for a disk that is late."""
+FOLLOWED_SHARE = 4
+"""While a read follows, a hand-over has at least one part in so many of the window: nobody waits for the file."""
 LATE_BYTES = 12 * MIB
 """If the disk has so much less than has come, the page cache takes what is next."""
 PATIENCE_S = 0.25
@@ -212,11 +214,15 @@ class Filling:
 
     async def _write_all(self) -> None:
         while True:
-            while self.window.unwritten_bytes < BATCH_BYTES and not self._is_received:
+            while self.window.unwritten_bytes < self._least_batch_bytes and not self._is_received:
                 await self._moved.wait()
             if not self.window.unwritten_bytes:
                 return
             await self._write_some()
+
+    @property
+    def _least_batch_bytes(self) -> int:
+        return WINDOW_BYTES // FOLLOWED_SHARE if self.window.is_followed else BATCH_BYTES
 
     async def _write_some(self) -> None:
         """Write a batch, in whole blocks except for the last bytes."""

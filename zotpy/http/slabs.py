@@ -3,17 +3,23 @@
 A slab is free once no view of it exists. So no caller has to give one back, and none can be used twice.
 
 The bytes of an answer begin at a place that makes whole pages of the body whole pages of memory: such pages go to a
-disk without a copy (`zotpy.cache.direct`).
+disk without a copy (`zotpy.cache.direct`). Slabs ask the system for huge pages, of which a disk's driver has fewer to
+look at.
 
 A view of some bytes keeps its whole slab, which the memory budget does not know. So the slabs of a process are few.
 """
 
-import ctypes
+import mmap
+from contextlib import suppress
+from weakref import WeakSet
 
 SLAB_BYTES = 4 * 1024 * 1024
 PAGE_BYTES = 4096
-MOST_SLABS = 10
-"""How many a process has. If all are in use, answers are received elsewhere, in as much memory as they need."""
+MOST_KEPT = 16
+"""How many a process keeps."""
+MOST_SLABS = 24
+"""How many may be in use: two pulls that fill the cache have this much under way. Those that are not kept end with
+their last view. If all are in use, answers are received elsewhere, in as much memory as they need."""
 LEAST_ROOM_BYTES = SLAB_BYTES // 4
 """If less is left in a slab, a read would be too short: the next slab is used. For fewer bytes, none is."""
 
@@ -23,41 +29,39 @@ class Slabs:
 
     def __init__(self, most_slabs: int = MOST_SLABS) -> None:
         """Begin with none."""
-        self._slabs: list[bytearray] = []
         self._most_slabs = most_slabs
+        self._kept: list[mmap.mmap] = []
+        self._others: WeakSet[mmap.mmap] = WeakSet()
 
     def take(self) -> memoryview | None:
         """Return `SLAB_BYTES` that nothing else uses, with any content. `None`: all slabs are in use.
 
         The first of them begins a page of memory.
         """
-        for slab in self._slabs:
+        for slab in self._kept:
             if _is_free(slab):
-                return _whole_pages(slab)
-        if len(self._slabs) == self._most_slabs:
+                return memoryview(slab)
+        if len(self._kept) + len(self._others) == self._most_slabs:
             return None
-        slab = bytearray(SLAB_BYTES + PAGE_BYTES + 1)
-        del slab[-1]  # leaves room for `_is_free`
-        self._slabs.append(slab)
-        return _whole_pages(slab)
+        slab = mmap.mmap(-1, SLAB_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        with suppress(OSError):  # a system without huge pages
+            slab.madvise(mmap.MADV_HUGEPAGE)
+        if len(self._kept) < MOST_KEPT:
+            self._kept.append(slab)
+        else:
+            self._others.add(slab)
+        return memoryview(slab)
 
 
-def _whole_pages(slab: bytearray) -> memoryview:
-    """Return the bytes of a slab from the begin of its first whole page."""
-    start = -ctypes.addressof(ctypes.c_char.from_buffer(slab)) % PAGE_BYTES
-    return memoryview(slab)[start : start + SLAB_BYTES]
-
-
-def _is_free(slab: bytearray) -> bool:
-    """Say whether no view of a slab is left: only then does Python let its length change.
+def _is_free(slab: mmap.mmap) -> bool:
+    """Say whether no view of a slab is left: only then does Python let its length be set.
 
     The number of references says less. It depends on the interpreter, and newer ones count fewer.
     """
     try:
-        slab.append(0)
+        slab.resize(SLAB_BYTES)
     except BufferError:
         return False
-    del slab[-1]
     return True
 
 

@@ -103,8 +103,9 @@ class _Ahead:
                 if done.error is not None:
                     raise done.error from None
                 # A range that is complete before its turn: the client is slower than one connection to the store, and
-                # more of them would only hold memory.
-                self._ahead = 1 if self._fetches and self._fetches[0].is_complete else AHEAD
+                # more of them would only hold memory. If that changes, one more is asked for each time.
+                is_here = bool(self._fetches) and self._fetches[0].is_complete
+                self._ahead = 1 if is_here else min(AHEAD, self._ahead + 1)
                 continue
             if self._fetches[0].reserved_bytes:
                 self._fetches[0].reserved_bytes -= len(chunk)

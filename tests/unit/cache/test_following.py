@@ -12,12 +12,15 @@ import trio
 
 from tests.unit.cache.support import CHUNK_BYTES, CONTENT, Origin, bench, settled
 from zotpy.cache import filling
+from zotpy.cache.direct import DirectFile
 from zotpy.core.units import MIB
 from zotpy.memory.readers import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from zotpy.core.pieces import Buffer
 
 SIZE = len(CONTENT)
 
@@ -73,8 +76,29 @@ async def test_one_read_gets_its_bytes_from_memory(tmp_path: Path, writes: list[
         assert sum(reads) >= SIZE
 
 
-async def test_a_second_read_makes_it_a_file_for_both(tmp_path: Path, writes: list[bool]) -> None:
+async def test_the_disk_gets_much_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as nobody waits for the file, each hand-over to a thread but the last has a share of the window."""
+    monkeypatch.setattr(filling, "WINDOW_BYTES", 4 * MIB)
+    handed_over: list[int] = []
+    write = DirectFile.write
+
+    def watched(file: DirectFile, pieces: Sequence[Buffer], at: int) -> int:
+        handed_over.append(write(file, pieces, at))
+        return handed_over[-1]
+
+    monkeypatch.setattr(DirectFile, "write", watched)
+    async with bench(tmp_path / "cache") as cached:
+        assert await cached.read(Origin()) == CONTENT
+        await settled()
+    assert min(handed_over[:-1]) >= MIB
+    assert sum(handed_over) == SIZE
+
+
+async def test_a_second_read_makes_it_a_file_for_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: list[bool]
+) -> None:
     """From then on all bytes go through the page cache, and both reads get all of them."""
+    monkeypatch.setattr(filling, "WINDOW_BYTES", 4 * MIB)
     origin, got = Origin(stops_at=2 * MIB), list[bytes]()
     async with bench(tmp_path / "cache") as cached:
 
@@ -144,6 +168,7 @@ async def test_a_slow_disk_gets_help_from_the_page_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: list[bool]
 ) -> None:
     """While the disk takes its time for the first bytes, others come. Those are too many to wait for it again."""
+    monkeypatch.setattr(filling, "WINDOW_BYTES", 4 * MIB)
     monkeypatch.setattr(filling, "LATE_BYTES", 3 * MIB // 2)
     watched, goes_on = os.pwritev, threading.Event()
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from zotpy.http.slabs import LEAST_ROOM_BYTES, MOST_SLABS, PAGE_BYTES, SLAB_BYTES, Room, Slabs
+from zotpy.http.slabs import LEAST_ROOM_BYTES, MOST_KEPT, MOST_SLABS, PAGE_BYTES, SLAB_BYTES, Room, Slabs
 
 
 def take(slabs: Slabs) -> memoryview:
@@ -53,6 +53,18 @@ def test_there_are_no_more_slabs_than_the_process_may_have() -> None:
     assert Room(slabs).offer(SLAB_BYTES) is None
     held.pop()
     assert Room(slabs).offer(SLAB_BYTES) is not None
+
+
+def test_only_some_slabs_are_kept() -> None:
+    """What a process needs only now and then goes back to the system."""
+    slabs = Slabs()
+    held = [take(slabs)[:1] for _ in range(MOST_SLABS)]
+    for view in held:
+        view[0] = 1
+    held.clear()
+    del view
+    again = [take(slabs) for _ in range(MOST_SLABS)]
+    assert [view[0] for view in again] == [1] * MOST_KEPT + [0] * (MOST_SLABS - MOST_KEPT)
 
 
 def test_a_short_answer_begins_no_slab() -> None:

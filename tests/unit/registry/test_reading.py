@@ -11,8 +11,10 @@ import trio
 import trio.testing
 
 from zotpy.core.ranges import Span
+from zotpy.core.units import MIB
 from zotpy.memory.budget import MemoryBudget
 from zotpy.memory.readers import Readers
+from zotpy.registry import reading
 from zotpy.registry.reading import AHEAD, RANGE_BYTES, WHOLE_BYTES, read_span
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory_store import MemoryStore
@@ -35,6 +37,8 @@ class RangedStore(MemoryStore):
         self.open_now = 0
         self.most_open = 0
         self.opened: list[int] = []
+        self.goes_on: trio.Event | None = None
+        """Ranges give nothing before."""
         self._breaks_at = breaks_at
 
     @asynccontextmanager
@@ -44,6 +48,8 @@ class RangedStore(MemoryStore):
         self.open_now += 1
         self.most_open = max(self.most_open, self.open_now)
         try:
+            if self.goes_on is not None:
+                await self.goes_on.wait()
             async with super().open(key, start, end) as chunks:
                 yield _Breaking(chunks) if start == self._breaks_at else chunks
         finally:
@@ -121,6 +127,30 @@ async def test_a_client_that_is_slower_than_the_store_has_one_range_ahead() -> N
                 held.append(ROOM.used_bytes / RANGE_BYTES)
     assert len(store.opened) == 6
     assert 1 < max(held) <= 2
+
+
+async def test_a_client_that_becomes_faster_than_the_store_has_one_more_range_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each time that the next range is not complete at its turn: memory grows only as far as it has to."""
+    monkeypatch.setattr(reading, "RANGE_BYTES", MIB)
+    store, received = await stored(), 0
+
+    async def take_all(chunks: AsyncIterator[bytes]) -> None:
+        nonlocal received
+        async for chunk in chunks:
+            received += len(chunk)
+
+    async with read_span(store, READERS, KEY, Span(0, len(CONTENT))) as chunks, trio.open_nursery() as nursery:
+        while received < 10 * MIB:
+            await trio.testing.wait_all_tasks_blocked()
+            received += len(await anext(chunks))
+        store.goes_on = trio.Event()  # from now on the store is slow
+        nursery.start_soon(take_all, chunks)
+        await trio.testing.wait_all_tasks_blocked()
+        assert store.open_now == 3, "the one that is waited for, and two ahead"
+        store.goes_on.set()
+    assert received == len(CONTENT)
 
 
 async def test_everybody_else_has_a_turn_before_each_piece() -> None:
