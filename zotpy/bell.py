@@ -1,4 +1,4 @@
-"""A bell: code that rings it wakes the tasks that must check again what is on the disk."""
+"""A bell: code that rings it wakes the tasks that must check again what they wait for."""
 
 import trio
 
@@ -11,8 +11,9 @@ class Bell:
 
     def ring(self) -> None:
         """Wake all waiting tasks."""
-        self._event.set()
-        self._event = trio.Event()
+        if self._event.statistics().tasks_waiting:
+            self._event.set()
+            self._event = trio.Event()
 
     async def rung(self) -> None:
         """Wait until the bell is rung."""

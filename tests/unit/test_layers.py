@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "zotpy.concurrency": "zotpy.core zotpy.store structlog trio",
     "zotpy.memory": "zotpy.core trio",
     "zotpy.bucket": "zotpy.concurrency zotpy.core zotpy.memory zotpy.settings zotpy.store structlog trio",
-    "zotpy.cache": "zotpy.core zotpy.memory zotpy.services zotpy.settings structlog trio",
+    "zotpy.cache": "zotpy.bell zotpy.core zotpy.memory zotpy.services zotpy.settings structlog trio",
     "zotpy.registry.pushing": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.settings zotpy.store "
     "structlog trio",
     "zotpy.registry": "zotpy.bucket zotpy.cache zotpy.concurrency zotpy.core zotpy.memory zotpy.registry.pushing "

@@ -9,23 +9,23 @@ enough, or others read as well, or memory is short, the bytes go through the pag
 all read them behind it, in the file. So do some bytes if the disk is slower than the store.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from copy import copy
 from functools import partial
-from typing import TypeVar
 
 import trio
 
-from zotpy.cache.direct import BLOCK_BYTES, DirectFile, write_pieces
+from zotpy.bell import Bell
+from zotpy.cache.direct import BLOCK_BYTES
+from zotpy.cache.disk import on_disk
+from zotpy.cache.part_file import PartFile
 from zotpy.cache.shelf import CachedFile, Shelf
 from zotpy.cache.window import Window
-from zotpy.core.pieces import Buffer
 from zotpy.core.ranges import Span
 from zotpy.core.units import MIB
 from zotpy.memory.readers import Readers
 
-T = TypeVar("T")
 Source = Callable[[Span], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 """Reads bytes of the blob from the store."""
 BATCH_BYTES = MIB
@@ -39,23 +39,6 @@ LATE_BYTES = 12 * MIB
 """If the disk has so much less than has come, the page cache takes what is next."""
 PATIENCE_S = 0.25
 """How long a full window waits for the read that follows to take a piece."""
-DISK = trio.CapacityLimiter(4)
-"""Threads that wait for the disk. Those that hash are others."""
-
-
-class _Signal:
-    """Wakes up all who wait for news."""
-
-    def __init__(self) -> None:
-        self._event = trio.Event()
-
-    async def wait(self) -> None:
-        await self._event.wait()
-
-    def tell(self) -> None:
-        if self._event.statistics().tasks_waiting:
-            self._event.set()
-            self._event = trio.Event()
 
 
 class Filling:
@@ -71,15 +54,14 @@ class Filling:
         self.scope = trio.CancelScope()
         self._error: Exception | None = None
         self._shelf = shelf
-        self._part = shelf.part(file.data_id)
-        self._direct: DirectFile | None = None
+        self._part = PartFile(shelf, file)
         self._is_received = False
         self._is_shared = False
         """What is written is read behind the download: it is to be in the page cache."""
         self._has_follower = True
-        self._grown = _Signal()
+        self._grown = Bell()
         """Readers can have more."""
-        self._moved = _Signal()
+        self._moved = Bell()
         """There is more to write, or more room in the window."""
 
     @property
@@ -98,7 +80,7 @@ class Filling:
         Raises what the store raised.
         """
         while self.filled_bytes <= at and not self.has_ended:
-            await self._grown.wait()
+            await self._grown.rung()
         if self.filled_bytes <= at:
             self._raise_error()
         return self.filled_bytes
@@ -110,9 +92,9 @@ class Filling:
     async def reach_in_memory(self, at: int) -> int:
         """Wait as `reach` does, but not for the disk: for the read that follows, and needs no bytes before `at`."""
         self.window.pass_to(at)
-        self._moved.tell()
+        self._moved.ring()
         while not self.window.has(at) and self.filled_bytes <= at and not self.has_ended:
-            await self._grown.wait()
+            await self._grown.rung()
         if self.window.has(at):
             return self.window.end
         return await self.reach(at)
@@ -121,14 +103,14 @@ class Filling:
         """Keep no bytes in memory that the disk has: from now on all read the file."""
         self._is_shared = True
         self.window.stop_following()
-        self._moved.tell()
+        self._moved.ring()
 
     def leave(self) -> None:
         """Take note that the read that followed is done."""
         self._has_follower = False
         self.window.pass_to(self.file.size_bytes)
         self.window.stop_following()
-        self._moved.tell()
+        self._moved.ring()
         self._close_window()
 
     def _raise_error(self) -> None:
@@ -144,7 +126,7 @@ class Filling:
                 await self._keep_error(partial(self._fill, source, evicted), self.scope)
         finally:
             self.has_ended = True
-            self._grown.tell()
+            self._grown.ring()
             self._close_window()
             with trio.CancelScope(shield=True):
                 if not self.file.is_listed:
@@ -158,15 +140,14 @@ class Filling:
 
     async def _fill(self, source: Source, evicted: list[CachedFile]) -> None:
         with trio.CancelScope(shield=True):  # the files in `evicted` are on no shelf any more
-            await on_disk(partial(self._begin, evicted))
-        if self._direct is None:
+            await on_disk(partial(self._part.begin, evicted))
+        if not self._part.has_direct_writes:
             self.stop_following()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_error, self._write_all, nursery.cancel_scope)
             await self._keep_error(partial(self._receive_all, source), nursery.cancel_scope)
         if self._error is None and self.disk_error is None:
-            assert self.file.descriptor is not None  # noqa: S101 - for the type checker
-            await on_disk(partial(self._shelf.keep, self._part, self.file.descriptor, self.file))
+            await on_disk(self._part.keep)
             self._shelf.list(self.file)
 
     async def _keep_error(self, run: Callable[[], Awaitable[None]], scope: trio.CancelScope) -> None:
@@ -180,14 +161,6 @@ class Filling:
             self._error = error
             scope.cancel()
 
-    def _begin(self, evicted: list[CachedFile]) -> None:
-        for file in evicted:
-            self._shelf.delete(file)
-        self.file.descriptor = self._shelf.begin(self._part)
-        with suppress(OSError):  # the file system may have no such writes
-            direct = self._shelf.begin_direct(self._part)
-            self._direct = None if direct is None else DirectFile(direct, self.file.descriptor)
-
     async def _receive_all(self, source: Source) -> None:
         async with source(Span(0, self.file.size_bytes)) as chunks:
             async for chunk in chunks:
@@ -195,27 +168,27 @@ class Filling:
                 self.window.append(chunk)
                 if not self.window.is_followed:
                     self._is_shared = True
-                self._moved.tell()
+                self._moved.ring()
                 if not self._is_shared:
-                    self._grown.tell()
+                    self._grown.ring()
         self._is_received = True
-        self._moved.tell()
+        self._moved.ring()
 
     async def _leave_room(self, size_bytes: int) -> None:
         """Wait until the window has room, as long as somebody follows, or else until the disk is not behind."""
         window = self.window
         while window.is_followed and window.held_bytes and window.held_bytes + size_bytes > WINDOW_BYTES:
             with trio.move_on_after(PATIENCE_S) as scope:
-                await self._moved.wait()
+                await self._moved.rung()
             if scope.cancelled_caught and window.unwritten_bytes < LATE_BYTES:
                 self.stop_following()
         while not window.is_followed and window.unwritten_bytes >= BATCH_BYTES:
-            await self._moved.wait()
+            await self._moved.rung()
 
     async def _write_all(self) -> None:
         while True:
             while self.window.unwritten_bytes < self._least_batch_bytes and not self._is_received:
-                await self._moved.wait()
+                await self._moved.rung()
             if not self.window.unwritten_bytes:
                 return
             await self._write_some()
@@ -230,29 +203,13 @@ class Filling:
         if not self._is_received or window.unwritten_bytes > MOST_BATCH_BYTES:
             most_bytes = min(window.unwritten_bytes, MOST_BATCH_BYTES) // BLOCK_BYTES * BLOCK_BYTES
         batch = list(window.unwritten(most_bytes))
-        goes_past = self._direct is not None and self._direct.works and not self._is_shared
-        is_direct = goes_past and window.unwritten_bytes < LATE_BYTES
-        write = self._direct.write if is_direct and self._direct is not None else self._write_as_usual
-        window.note_written(await on_disk(partial(write, batch, self.filled_bytes)))
-        self._grown.tell()
-        self._moved.tell()
-
-    def _write_as_usual(self, batch: Sequence[Buffer], at: int) -> int:
-        assert self.file.descriptor is not None  # noqa: S101 - for the type checker
-        return write_pieces(self.file.descriptor, batch, at)
+        goes_past = self._part.has_direct_writes and not self._is_shared and window.unwritten_bytes < LATE_BYTES
+        window.note_written(await on_disk(partial(self._part.write, batch, self.filled_bytes, past_cache=goes_past)))
+        self._grown.ring()
+        self._moved.ring()
 
     def _end(self) -> None:
-        """Close what only a download needs, and delete what is not complete."""
-        direct, self._direct = self._direct, None
         try:
-            if direct is not None:
-                direct.close()
-            if not self.file.is_listed:
-                self._shelf.drop(self._part)
+            self._part.end()
         except OSError as error:
             self.disk_error = self.disk_error or error
-
-
-async def on_disk(run: Callable[[], T]) -> T:
-    """Run what waits for the disk in a thread."""
-    return await trio.to_thread.run_sync(run, limiter=DISK)

@@ -7,7 +7,7 @@ from functools import partial
 import structlog
 import trio
 
-from zotpy.cache.filling import on_disk
+from zotpy.cache.disk import on_disk
 from zotpy.cache.shelf import CachedFile, Shelf
 
 log = structlog.get_logger()

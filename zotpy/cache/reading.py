@@ -8,7 +8,7 @@ from typing import Protocol
 
 import trio
 
-from zotpy.cache.filling import on_disk
+from zotpy.cache.disk import on_disk
 from zotpy.cache.shelf import SHRUNK, CachedFile, Shelf
 from zotpy.cache.verifying import WrongBytes
 from zotpy.core.errors import TryAgain

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from zotpy.cache.byte_cache import ByteCache, Wanted
-from zotpy.cache.filling import DISK
+from zotpy.cache.disk import DISK
 from zotpy.cache.memory_shelf import MemoryShelf
 from zotpy.cache.shelf import Shelf
 from zotpy.cache.verifying import HASHING
