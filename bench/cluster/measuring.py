@@ -76,7 +76,7 @@ def measure_something(fleet: Fleet, place: Place, workload: str, options: Option
     """Run one workload, again for a longer time if its clients finished nothing. Raises `LoadFailed`."""
     run = measure(fleet, place, workload, options, tell, turn)
     for times in LONGER:
-        if run.throughput or run.errors or run.lost:
+        if run.operations_per_s or run.errors or run.lost:
             break
         longer = replace(options, seed=f"{options.seed}x{times}", duration_s=options.duration_s * times)
         run = measure(fleet, place, workload, longer, tell, turn)

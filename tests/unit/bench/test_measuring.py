@@ -21,10 +21,11 @@ def nothing() -> Run:
 @pytest.mark.parametrize(
     ("outcomes", "count"),
     [
-        ([replace(nothing(), throughput=1.0)], 1),
+        ([replace(nothing(), operations_per_s=1.0)], 1),
         ([replace(nothing(), errors=["refused"])], 1),
         ([replace(nothing(), lost=["a blob"])], 1),
-        ([nothing(), replace(nothing(), throughput=1.0)], 2),
+        ([nothing(), replace(nothing(), operations_per_s=1.0)], 2),
+        ([replace(nothing(), throughput=1.0), replace(nothing(), operations_per_s=1.0)], 2),  # parts of an image
         ([nothing(), nothing(), nothing()], 1 + len(LONGER)),
     ],
 )
