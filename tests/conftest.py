@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import uuid
 from functools import cache
@@ -21,9 +20,15 @@ from tests.servers import Bucket, MotoServer, SeaweedServer
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
-pytest_plugins = ["tests.blackbox.client_fixtures", "tests.costs", "tests.simulation.options", "tests.spread"]
+pytest_plugins = [
+    "tests.blackbox.client_fixtures",
+    "tests.costs",
+    "tests.simulation.options",
+    "tests.spread",
+    "tests.stopping",
+]
 CLIENT_TIMEOUT_S = 60.0
 for phase in ("connect", "read", "write", "pool"):  # five seconds without these: a busy machine may need more
     setattr(DEFAULT_TIMEOUT_CONFIG, phase, CLIENT_TIMEOUT_S)
@@ -48,10 +53,8 @@ patch.object(default, "create_ssl_context", shared_ssl_context).start()
 
 
 def pytest_configure() -> None:
-    """End a run that is told to stop as Ctrl-C does: every fixture ends what it started. zotpy starts by a fork."""
+    """Let zotpy start by a fork."""
     Process.popen = Forked
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in the background without it
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def pytest_unconfigure() -> None:
@@ -65,17 +68,6 @@ def plain_starts() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Process, "popen", subprocess.Popen)
         yield
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call() -> Generator[None, object, object]:
-    """End the run if it is told to stop during a test on trio: a nursery hides that in a group from pytest."""
-    try:
-        return (yield)
-    except BaseExceptionGroup as group:
-        if group.subgroup(KeyboardInterrupt) is not None:
-            raise KeyboardInterrupt from group
-        raise
 
 
 @pytest.fixture(scope="session")

@@ -59,10 +59,10 @@ class Run:
         self.directory = directory
         (directory / "test_inner.py").write_text(INNER)
         (directory / "pytest.ini").write_text("[pytest]\n")
-        (directory / "conftest.py").write_text("from tests.conftest import pytest_configure\n")
+        (directory / "conftest.py").write_text("from tests.stopping import pytest_configure\n")
         (directory / "tmp").mkdir()
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(directory / "tmp")}
-        environ["PYTHONDONTWRITEBYTECODE"] = "1"
+        environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         command = ["setsid", sys.executable, "-m", "tests.session", "-q", "-p", "no:cacheprovider", *arguments]
         self.pids: list[int] = []
         self.process = Process("session", command, directory / "log", environ, directory)
@@ -116,7 +116,7 @@ def test_nothing_is_left_however_pytest_ends(run: Run, way: str, code: int) -> N
     assert not run.temporary.exists()
 
 
-@pytest.mark.parametrize("run", [("--numprocesses", "2")], indirect=True)
+@pytest.mark.parametrize("run", [("-p", "xdist", "--numprocesses", "2")], indirect=True)
 def test_nothing_is_left_of_tests_on_several_cores(run: Run) -> None:
     """The processes of pytest-xdist end as well, and what their tests have started."""
     os.kill(run.process.pid, signal.SIGTERM)
@@ -179,7 +179,7 @@ def test_a_test_on_trio_is_not_the_only_one_that_ends(tmp_path: Path) -> None:
     """A run that is told to stop while trio runs starts no other test."""
     (tmp_path / "test_inner.py").write_text(ON_TRIO)
     (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\n")
-    (tmp_path / "conftest.py").write_text("from tests.conftest import pytest_configure, pytest_runtest_call\n")
+    (tmp_path / "conftest.py").write_text("from tests.stopping import pytest_configure, pytest_runtest_call\n")
     command = [sys.executable, "-m", "tests.session", "-q", "-p", "no:cacheprovider"]
     process = Process("session", command, tmp_path / "log", {**os.environ, "PYTHONPATH": str(ROOT)}, tmp_path)
     try:
