@@ -13,9 +13,10 @@ import hashlib
 import json
 import sys
 import threading
-from collections import Counter
+from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
 import trio
@@ -57,7 +58,9 @@ class Meter(trio.abc.Instrument):
     where: list[tuple[str, int]] = field(default_factory=list)
     """What executed most of the bytecodes of the longest step."""
     _began_ns: float = 0.0
-    _codes: Counter[CodeType] = field(default_factory=Counter)
+    _codes: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    """How many bytecodes of each code object, by its `id`: its hash takes longer than most bytecodes."""
+    _seen: dict[int, CodeType] = field(default_factory=dict)
     _loop: int = field(default_factory=threading.get_ident)
 
     @property
@@ -92,12 +95,14 @@ class Meter(trio.abc.Instrument):
     def _compare(self, step_ns: float, where: list[tuple[str, int]] | None = None) -> None:
         if step_ns > self.longest_ns:
             self.longest_ns = step_ns
-            self.where = where or [(code.co_qualname, count) for code, count in self._codes.most_common(6)]
+            most = sorted(self._codes.items(), key=itemgetter(1), reverse=True)[:6]
+            self.where = where or [(self._seen[code].co_qualname, count) for code, count in most]
 
     def _enter(self, frame: FrameType, event: str, argument: object) -> Callable[..., Any] | None:
         del event, argument
         if frame.f_code.co_filename in ELSEWHERE:
             return None
+        self._seen[id(frame.f_code)] = frame.f_code
         frame.f_trace_lines, frame.f_trace_opcodes = False, True
         return self._count
 
@@ -105,7 +110,7 @@ class Meter(trio.abc.Instrument):
         del argument
         if event == "opcode":
             self.total_ns += BYTECODE_NS
-            self._codes[frame.f_code] += 1
+            self._codes[id(frame.f_code)] += 1
         return self._count
 
 
