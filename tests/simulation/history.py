@@ -162,13 +162,15 @@ class History:
     ) -> tuple[bool, list[Name]]:
         """Say whether a manifest must exist that came from an upstream, and name the blobs that came after it."""
         mirrored = [push for push in pushes if push.what == "mirror" and push.acknowledged and push.is_after(deletes)]
+        if not mirrored:
+            return False, []
         kept = {name: [keep for keep in self.kept.get(name, ()) if keep.acknowledged] for name in needed}
         came = [
             name
             for name, keeps in kept.items()
             if not self.blob_deletes.get(name) and any(keep.is_after([push]) for keep in keeps for push in mirrored)
         ]
-        return bool(mirrored), came
+        return True, came
 
     def is_mirrored(self, name: Name) -> bool:
         """Say whether a manifest may have come before what it needs."""
