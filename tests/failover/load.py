@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Pull = Callable[[str, Path], object]
     """Pulls a reference into a new directory."""
 
-BETWEEN_S = 1.0
+BETWEEN_S = 2.0
 """How long a client rests after each image, so that the machine is not full of pushes that show nothing else."""
 
 

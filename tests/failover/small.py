@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_PUSHES = 10_000
 """Of one client: a test that never has enough ends here."""
-BETWEEN_S = 0.2
+BETWEEN_S = 0.5
 """How long a client rests after each push: more of them would show nothing else."""
 FLOWS: tuple[Flow, ...] = ("docker", "length", "containerd")
 
