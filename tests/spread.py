@@ -47,7 +47,10 @@ LONGEST = (
     "tests/faults/test_lasting_faults.py",
     "tests/faults/test_pushers.py",
     "tests/faults/test_held_pushes.py",
+    "tests/unit/web/test_held_loop.py",
+    "tests/unit/collector/test_a_million_leases.py",
     "tests/fuzz/test_fuzz.py",
+    "tests/unit/collector/test_many_of_everything.py",
     "tests/style/test_types.py",
 )
 """Files that take half a minute or more; the others come after them, in their own order.
