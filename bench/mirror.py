@@ -2,8 +2,10 @@
 
 The upstream is CNCF distribution on a directory, behind a relay in which each request waits and each connection has a
 rate. A client pulls a manifest by tag and then its layers, three at a time, as docker does. It prints seconds for each
-pull, seconds until the first byte of the first layer, what it costs in CPU time, and how much the upstream sent. Then
-many clients pull another image at once, by way of two replicas. With `--zot` it also pulls by way of zot's mirror.
+pull, seconds until the first byte of the first layer, what it costs in CPU time, and how much the upstream sent. Each
+registry has served a small image before. Pulls from zotpy's own bucket take turns, and the median of each kind counts:
+an unchanged tag for which the upstream is asked, one within `manifestCheckInterval`, and an image of its own. Then many
+clients pull another image at once, by way of two replicas. With `--zot` it also pulls by way of zot's mirror.
 """
 
 import argparse
@@ -33,7 +35,12 @@ from bench.servers.registry import Place, RegistryServer
 from bench.servers.stores import Bucket, SeaweedServer, make_bucket
 
 AT_ONCE = 3
-NAME, CROWDED = "bench/app", "bench/crowded"
+NAME, CROWDED, SMALL = "bench/app", "bench/crowded", "bench/small"
+ASKED, HELD = "hub", "held"
+"""Where the upstream is mirrored: without `manifestCheckInterval`, and with one that does not end meanwhile."""
+
+Row = Callable[..., dict[str, Any]]
+"""See `Measuring.row`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +110,12 @@ def replica_of(bucket: Bucket, directory: Path, name: str, upstream: str) -> Reg
     """Prepare a replica that mirrors the upstream; all of them share the bucket."""
     replica = zotpy_server(bucket, "mirror", directory, Place(name))
     path = directory / f"{name}.json"
-    entry = {"urls": [upstream], "onDemand": True, "content": [{"prefix": "**", "destination": "/hub"}]}
+    entries = [
+        {"urls": [upstream], "onDemand": True, "content": [{"prefix": "**", "destination": f"/{place}"}], **more}
+        for place, more in ((ASKED, {}), (HELD, {"manifestCheckInterval": "1h"}))
+    ]
     settings = json.loads(path.read_text())
-    path.write_text(json.dumps(settings | {"extensions": {"sync": {"registries": [entry]}}}))
+    path.write_text(json.dumps(settings | {"extensions": {"sync": {"registries": entries}}}))
     return replica
 
 
@@ -145,6 +155,7 @@ def measured(console: Console, options: argparse.Namespace) -> Iterator[dict[str
         console.print("pushing the images to the upstream")
         push(there, NAME, layers)
         push(there, CROWDED, crowded)
+        push(there, SMALL, [os.urandom(MIB) for _ in range(AT_ONCE)])
         relay = way(directory, there, options.delay_ms, options.rate_mb)
         stack.enter_context(running(relay.process, relay.port))
         store = SeaweedServer(directory)
@@ -160,25 +171,42 @@ def measured(console: Console, options: argparse.Namespace) -> Iterator[dict[str
         replica, row = replicas[0], Measuring(relay).row
         proxy, proxied = distribution(directory, "proxy", relay.url)
         stack.enter_context(running(proxy, proxied))
-        mirrored, local = Client(replica.port, f"hub/{NAME}"), Client(replica.port, "own/app")
+        mirrored, held = Client(replica.port, f"{ASKED}/{NAME}"), Client(replica.port, f"{HELD}/{NAME}")
+        for port, name in ((relay.port, SMALL), (replica.port, f"{ASKED}/{SMALL}"), (proxied, SMALL)):
+            Client(port, name).pull()
         yield row("from the upstream", Client(relay.port, NAME).pull, size_bytes)
         yield row("zotpy, first", mirrored.pull, size_bytes, replica.process)
-        yield row("zotpy, unchanged", mirrored.pull, size_bytes, replica.process)
         yield row("a push to zotpy", pushing(replica.port, "own/app", layers), size_bytes, replica.process)
-        yield row("zotpy, own image", local.pull, size_bytes, replica.process)
+        held.pull()
+        again = {
+            "zotpy, unchanged": mirrored.pull,
+            "zotpy, unchanged, within the interval": held.pull,
+            "zotpy, own image": Client(replica.port, "own/app").pull,
+        }
+        yield from in_turns(again, options.turns, row, size_bytes, replica.process)
         yield row("distribution's proxy, first", Client(proxied, NAME).pull, size_bytes, proxy)
         yield row("distribution's proxy, unchanged", Client(proxied, NAME).pull, size_bytes, proxy)
         if options.zot:
             yield from by_way_of_zot(zot_server(bucket, "zot", directory, Place("zot"), relay.url), row, size_bytes)
-        many = [Client(replicas[number % 2].port, f"hub/{CROWDED}") for number in range(options.crowd)]
+        many = [Client(replicas[number % 2].port, f"{ASKED}/{CROWDED}") for number in range(options.crowd)]
         name = f"{options.crowd} clients of two replicas"
         yield row(name, lambda: crowd(many), sum(map(len, crowded)), *(each.process for each in replicas))
 
 
-def by_way_of_zot(zot: RegistryServer, row: Callable[..., dict[str, Any]], size_bytes: int) -> Iterator[dict[str, Any]]:
+def in_turns(
+    pulls: dict[str, Callable[[], Pull]], turns: int, row: Row, size_bytes: int, process: Process
+) -> Iterator[dict[str, Any]]:
+    """Measure several pulls, one after another, again and again, and return the median of each by its seconds."""
+    found = [[row(what, pull, size_bytes, process) for what, pull in pulls.items()] for _ in range(turns)]
+    for rows in zip(*found, strict=True):
+        yield sorted(rows, key=lambda each: each["seconds"])[turns // 2]
+
+
+def by_way_of_zot(zot: RegistryServer, row: Row, size_bytes: int) -> Iterator[dict[str, Any]]:
     """Measure the same two pulls by way of zot, on the same store."""
     zot.start()
     try:
+        Client(zot.port, f"hub/{SMALL}").pull()
         for what in ("first", "unchanged"):
             yield row(f"zot's mirror, {what}", Client(zot.port, f"hub/{NAME}").pull, size_bytes, zot.process)
     finally:
@@ -201,6 +229,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.mirror", description=__doc__)
     parser.add_argument("--layers", type=int, default=5)
     parser.add_argument("--layer-mib", type=int, default=100)
+    parser.add_argument("--turns", type=int, default=5, help="how often each of the pulls that take turns is done")
     parser.add_argument("--crowd", type=int, default=32, help="how many clients pull an image of one layer at once")
     parser.add_argument("--crowd-mib", type=int, default=20, help="how long that layer is")
     parser.add_argument("--delay-ms", type=float, default=40.0, help="of each request to the upstream")

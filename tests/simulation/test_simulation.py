@@ -58,8 +58,8 @@ WITNESSES = {
     "moment_before": ("promised", 567),
     "promised_margin": ("relied", 6),
     "awake_clock": ("promised", 2),
-    "digest_of_all": ("continued", 9),
-    "named_parts": ("continued", 2689),
+    "digest_of_all": ("continued", 2),
+    "named_parts": ("continued", 78),
 }
 """For each rule the theme that shows its lack soonest, and a seed that shows it."""
 
