@@ -11,7 +11,6 @@ import pytest
 
 from bench.servers.processes import accepts
 from tests.blackbox.balancer import answers
-from tests.blackbox.clients import Client, isolated_environment
 from tests.blackbox.images import Layout, large_layer, small_layer, stored_blobs
 from tests.blackbox.imports import Target
 from tests.blackbox.mirrors import mirrored
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from tests.blackbox.clients import Client
     from tests.servers import Bucket
 
 REPO = "team/app"
@@ -84,27 +84,6 @@ def test_runs_one_after_another(upstream: Distribution, here: Target, crane: Cli
     assert stored_blobs(tmp_path / "shared") == stored_blobs(ours.path)
     checked = here.run("--read", "all", command="fsck")
     assert "0 problems, 0 left" in checked.stdout, checked.stdout + checked.stderr
-
-
-def test_only_what_cosign_has_signed(upstream: Distribution, here: Target, crane: Client, tmp_path: Path) -> None:
-    """Its signature comes along, and it verifies it here. distribution has no list of referrers: cosign writes one."""
-    content = [{"prefix": REPO, "destination": "/hub"}]
-    here.replica.configure(mirrored(upstream.url, onDemand=False, pollInterval="6h", onlySigned=True, content=content))
-    for tag in ("signed", "unsigned"):
-        image = Layout(tmp_path / tag)
-        image.tag(image.add_image([small_layer("h11")], tag), "image")
-        crane("push", image.path, f"{upstream.address}/{REPO}:{tag}")
-    assert here.told(command="sync")["tags_unsigned"] == 2
-    cosign = Client("cosign", {**isolated_environment(tmp_path / "cosign"), "COSIGN_PASSWORD": "of-the-tests"})
-    cosign("generate-key-pair", cwd=tmp_path)
-    digest = crane("digest", f"{upstream.address}/{REPO}:signed")
-    offline = ("--tlog-upload=false", "--use-signing-config=false", "--allow-http-registry", "--yes")
-    cosign("sign", "--key", tmp_path / "cosign.key", *offline, f"{upstream.address}/{REPO}@{digest}")
-    told = here.told(command="sync")
-    assert (told["tags_unsigned"], told["problems"]) == (1, [])
-    assert "unsigned" not in crane("ls", f"{here.address}/hub/{REPO}").split()
-    known = ("--insecure-ignore-tlog=true", "--allow-http-registry", "--key", tmp_path / "cosign.pub")
-    cosign("verify", *known, f"{here.address}/hub/{REPO}:signed")
 
 
 def test_an_upstream_that_is_down(upstream: Distribution, here: Target) -> None:

@@ -11,8 +11,20 @@ import trio
 from structlog.testing import capture_logs
 
 from tests.calls import CallLog
-from tests.unit.mirror.support import LOCAL, NAME, TAG_HERE, TAG_THERE, MirrorReplica, give, image, manifest, mirrored
-from tests.unit.mirror.support import mirroring as mirror_of
+from tests.unit.mirror.support import (
+    HERE,
+    LAYER,
+    LOCAL,
+    NAME,
+    TAG_HERE,
+    TAG_THERE,
+    MirrorReplica,
+    give,
+    image,
+    manifest,
+    mirrored,
+    mirroring,
+)
 from tests.unit.mirror.test_manifests import requests
 from tests.unit.registry.support import until
 from tests.unit.s3.scripted import Reply
@@ -32,7 +44,10 @@ REPO = RepositoryName(LOCAL)
 
 
 class Gated(CallLog):
-    """Carries out writes only once `writes` is set, and reads of a tag once `reads` is; at first both are."""
+    """Carries out writes only once `writes` is set, and reads of a tag once `reads` is; at first both are.
+
+    `part` must be in the key of such a write.
+    """
 
     def __init__(self, store: MemoryStore) -> None:
         super().__init__(store)
@@ -40,10 +55,11 @@ class Gated(CallLog):
         self.writes.set()
         self.reads.set()
         self.fails = False
+        self.part = ""
 
     async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
         """Wait, then carry out the call, or refuse it."""
-        if operation == "put":
+        if operation == "put" and self.part in key:
             await self.writes.wait()
             if self.fails:
                 msg = "the store is full"
@@ -60,7 +76,7 @@ async def gated() -> AsyncIterator[tuple[Upstream, MirrorReplica, Gated]]:
         upstream, store = Upstream(), Gated(memory := MemoryStore())
         await upstream.server.start(nursery)
         give(upstream, V1)
-        async with mirror_of(nursery, [mirrored(upstream.url)], memory, store) as replica:
+        async with mirroring(nursery, [mirrored(upstream.url)], memory, store) as replica:
             yield upstream, replica, store
             store.writes.set()
             store.reads.set()
@@ -85,6 +101,17 @@ async def test_a_client_gets_a_manifest_before_the_bucket() -> None:
         await replica.mirror.manifests.settle(REPO, Tag("v1"))
         upstream.scripts.clear()
         assert (await replica.client.get(TAG_HERE)).content == V1
+
+
+async def test_a_blob_does_not_wait_for_its_manifest() -> None:
+    """The upstream is asked for a layer, and the client has all of it, before the bucket has the manifest."""
+    async with gated() as (_, replica, store):
+        store.part, store.writes = "/manifests/", trio.Event()
+        assert (await replica.client.get(TAG_HERE)).content == V1
+        assert (await replica.client.get(HERE)).content == LAYER
+        await until(lambda: not replica.mirror.blobs.under_way)
+        assert store.calls.of("put", "entries/")
+        assert store.calls.of("put", "tags/") == []
 
 
 async def test_a_request_for_the_tag_waits_for_the_bucket() -> None:
