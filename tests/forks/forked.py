@@ -21,7 +21,13 @@ from tests.session import PR_SET_CHILD_SUBREAPER, prctl
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-PROGRAMS = {"zotpy", "bench.servers.relay", "tests.faults.uploads.launcher", "tests.forks.surroundings"}
+PROGRAMS = {
+    "zotpy",
+    "bench.servers.null",
+    "bench.servers.relay",
+    "tests.faults.uploads.launcher",
+    "tests.forks.surroundings",
+}
 """Modules that are forked."""
 READ_AT_START = ("PYTHON", "LANG", "LC_", "LD_", "MALLOC_", "GLIBC_", "OPENSSL_", "TZ")
 """How the names of variables begin that Python and C libraries read when a process begins, or at an import."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import random
 import runpy
 import socket
 import sys
@@ -82,9 +83,12 @@ def run(descriptor: int) -> None:
     """Import, and run a program in each process that is forked."""
     for name in IMPORTED:
         import_module(name)
+    generators = [found for found in gc.get_objects() if isinstance(found, random.Random)]
     gc.freeze()  # a collection in a new process would copy all of it
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a fork takes only one thread with it"
     module, *sys.argv[1:] = next_program(socket.socket(fileno=descriptor))
+    for generator in generators:  # trio has one of its own, which decides in which order tasks run
+        generator.seed()
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
