@@ -190,6 +190,8 @@ WAYS: dict[str, dict[str, Way]] = {
         " https://old.example/team/app https://old.example/team/web": Run(),
         "zotpy import -c /etc/zotpy/config.yaml --credentials-file /srv/logins.json"
         " 'https://old.example/team/**'": Run(),
+        "zotpy import -c /etc/zotpy/config.yaml --credentials-file /srv/logins.json --exclude 'docker-cache/**'"
+        " https://old.example": Run(),
     },
     "docs/mirror.md": {
         "zotpy sync -c /etc/zotpy/config.yaml --due": Covered("blackbox/test_sync.py::test_an_upstream_that_is_down"),

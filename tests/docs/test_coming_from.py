@@ -112,4 +112,4 @@ def test_coming_from_harbor(move: Move, user: str) -> None:
     said = move.run("docs/coming-from-harbor.md").splitlines()
     assert said[0] == "1 repositories, 2 tags copied, 0 unchanged"
     assert "2 repositories, 2 tags copied, 2 unchanged" in said
-    assert "2 repositories, 0 tags copied, 4 unchanged" in said
+    assert said.count("2 repositories, 0 tags copied, 4 unchanged") == 2

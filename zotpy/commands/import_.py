@@ -37,6 +37,13 @@ def add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("source", nargs="+", metavar="SOURCE", help="what to copy")
     add_bucket_arguments(parser)
     what = parser.add_argument_group("what is copied")
+    what.add_argument(
+        "--exclude",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="leave this repository out of a list, also as a pattern such as cache/**; repeatable",
+    )
     what.add_argument("--tags", metavar="GLOB", action="append", default=[], help="only tags such as v1.*; repeatable")
     what.add_argument(
         "--tags-regex", metavar="REGEX", action="append", default=[], help="only tags that match as a whole; repeatable"

@@ -77,7 +77,10 @@ class Job:
 def plan(options: Namespace, settings: Settings) -> list[Job]:
     """Read the arguments. Raises `ConfigError`, and `ValueError` with a sentence that says what is wrong."""
     tags = [read_glob(text, "v1.*") for text in options.tags] + [_regex(text) for text in options.tags_regex]
+    for text in options.exclude:
+        read_glob(text)
     selection = Selection(
+        left_out=options.exclude,
         tags=tags,
         excluded=[_regex(text) for text in options.exclude_tags_regex],
         destination=options.destination.strip("/"),

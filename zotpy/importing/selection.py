@@ -55,6 +55,8 @@ class Selection:
 
     repositories: Sequence[str] = ()
     """Names, or patterns as in `accessControl`; none: all repositories."""
+    left_out: Sequence[str] = ()
+    """Names or patterns of repositories that are not taken from the source's list."""
     tags: Sequence[re.Pattern[str]] = ()
     """A tag must match one of them as a whole; none: all tags."""
     excluded: Sequence[re.Pattern[str]] = ()
@@ -76,6 +78,8 @@ class Selection:
 
     def wants(self, repo: str) -> bool:
         """See `Choice`."""
+        if any(matches(text, repo) for text in self.left_out):
+            return False
         return not self.repositories or any(matches(text, repo) for text in self.repositories)
 
     def wants_tag(self, repo: str, tag: str) -> bool:

@@ -70,6 +70,15 @@ def test_tags_are_chosen() -> None:
     assert Selection().wants_tag("app", "anything")
 
 
+def test_repositories_are_chosen() -> None:
+    """A repository of the list must fit what is wanted, and nothing that is left out."""
+    listed = ("team/app", "cache/lib/alpine", "cache", "web")
+    everything = Selection(left_out=["cache/**", "web"])
+    assert [repo for repo in listed if everything.wants(repo)] == ["team/app"]
+    some = Selection(["*/**"], ["*/app"])
+    assert [repo for repo in listed if some.wants(repo)] == ["cache/lib/alpine", "cache", "web"]
+
+
 def test_names_here() -> None:
     """A destination goes before the name, and the result must be a name."""
     assert Selection().target("team/app").text == "team/app"

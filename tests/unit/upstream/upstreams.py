@@ -38,7 +38,9 @@ class Upstream:
 
     server: ScriptedServer = field(init=False)
     scripts: dict[str, list[Act | Callable[[Seen], Act]]] = field(default_factory=lambda: defaultdict(list))
-    """By target: an act for each request, the last one again for all that follow. Others are answered with 404."""
+    """By target: an act for each request, the last one again for all that follow."""
+    otherwise: Callable[[Seen], Act] | None = None
+    """Answers other requests; `None`: they are answered with 404."""
     scheme: str = "http"
 
     def __post_init__(self) -> None:
@@ -46,6 +48,8 @@ class Upstream:
 
     def _answer(self, seen: Seen) -> Act:
         script = self.scripts.get(seen.target) or self.scripts.get(seen.target.partition("?")[0])
+        if not script and self.otherwise is not None:
+            return self.otherwise(seen)
         if not script:
             return Reply(404, b'{"errors":[{"code":"NAME_UNKNOWN","message":"never heard of it"}]}')
         act = script.pop(0) if len(script) > 1 else script[0]
