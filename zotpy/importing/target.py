@@ -26,7 +26,8 @@ async def open_target(settings: Settings) -> AsyncIterator[Registry]:
     async with open_store(settings, beside_a_replica=_is_used(settings)) as store:
         health, space = Health(store), await look_at_space(settings.storage)
         await prepare_hashing()
-        registry = await open_registry_on(GuardedStore(SpacedStore(store, space), health), settings)
+        spaced = SpacedStore(store, space, only_pushes=True)
+        registry = await open_registry_on(GuardedStore(spaced, health), settings)
         with plain_errors():
             async with trio.open_nursery() as nursery:  # an import of hours must notice that it was left behind
                 nursery.start_soon(health.keep_looking)

@@ -96,14 +96,15 @@ class Space:
 class SpacedStore(StoreWrapper):
     """A store that accepts the bytes of blobs only while it has space for them, and everything else always."""
 
-    def __init__(self, store: Store, space: Space) -> None:
-        """Stand in front of `store`."""
+    def __init__(self, store: Store, space: Space, *, only_pushes: bool = False) -> None:
+        """Stand in front of `store`. With `only_pushes`, all that is written is pushed."""
         super().__init__(store)
         self._space = space
+        self._only_pushes = only_pushes
 
     async def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> Stored:
-        """See `Store`. Raises `StoreFull` for the bytes of a blob."""
-        if not key.startswith(keys.DATA):
+        """See `Store`. Raises `StoreFull`."""
+        if not key.startswith(keys.DATA) and not self._only_pushes:
             return await self.store.put(key, body, if_none_match=if_none_match, if_match=if_match)
         with self._space.taken(len(body)):
             return await self.store.put(key, body, if_none_match=if_none_match, if_match=if_match)

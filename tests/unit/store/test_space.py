@@ -65,6 +65,16 @@ async def test_what_is_no_blob_is_written_and_deleted_on_a_full_disk(tmp_path: P
     await store.delete("entries/a")
 
 
+async def test_a_command_that_only_pushes_writes_nothing_on_a_full_disk(tmp_path: Path) -> None:
+    """Small blobs and manifests have no data of their own: an import of many would fill the disk with them."""
+    space = await space_of(tmp_path, 100)
+    store = SpacedStore(MemoryStore(), space, only_pushes=True)
+    await store.put("entries/a", bytes(100))
+    with pytest.raises(StoreFull, match="the disk of this registry is full"):
+        await store.put("entries/b", b"one more")
+    await store.delete("entries/a")
+
+
 async def test_a_look_finds_room_and_its_end(tmp_path: Path) -> None:
     """What is free decides; elsewhere there is always room."""
     space = Space(tmp_path, 0.0)
