@@ -25,6 +25,13 @@ INSIDE = Path("srv/zotpy")
 CERTIFICATES = Path("etc/ssl/certs/ca-certificates.crt")
 # What this machine believes package indexes by: the root believes them, too.
 AUTHORITIES = Path(os.environ.get("PIP_CERT") or f"/{CERTIFICATES}")
+DPKG = """\
+force-unsafe-io
+path-exclude=/usr/share/doc/*
+path-exclude=/usr/share/locale/*
+path-exclude=/usr/share/man/*
+"""
+"""As images of Debian have it: packages are unpacked in less time."""
 MOUNTS = """
     set -e
     mount -t proc proc "$0/proc"
@@ -64,6 +71,7 @@ class BareRoot:
         subprocess.run(["tar", "--extract", "--file", base(), "--directory", self.path], check=True)
         shutil.copy("/etc/resolv.conf", self.path / "etc/resolv.conf")
         shutil.copy(AUTHORITIES, self.path / CERTIFICATES)
+        (self.path / "etc/dpkg/dpkg.cfg.d/zotpy").write_text(DPKG)
         self._take_checkout()
 
     def process(self, *command: str, log_path: Path) -> Process:
@@ -75,6 +83,7 @@ class BareRoot:
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/root",
             "PIP_CERT": f"/{CERTIFICATES}",
+            "PIP_NO_COMPILE": "no",  # says --no-compile: Python compiles what is imported
         }
         return Process("bare machine", entered, log_path, environ)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 INSTALL_DEADLINE_S = 900.0
 SOME_TESTS = (
-    "tests/unit/core",
+    "tests/unit/core/test_names.py",
     "tests/unit/test_layers.py",
     "tests/blackbox/test_releases.py::test_a_client_meets_both_releases_within_one_push",
 )

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SCENARIO_S = 280.0
 FROM_INDEX = re.compile(r"pip3? install ([^`\n\"']+)")
+UNCOMPILED = {"PIP_NO_COMPILE": "no"}  # which says --no-compile: its manual has it so
+"""Python compiles the few modules that are imported; pip would compile all that it installs."""
 REPLACED = {"--count 1000": "--count 20"}
 """The simulation is run whole elsewhere."""
 
@@ -154,7 +156,7 @@ def text_heads() -> set[str]:
 def environment() -> dict[str, str]:
     """Return the environment of a reader who has installed zotpy and the clients."""
     places = [str(Path(sys.prefix) / "bin"), os.environ.get("ZOTPY_TEST_CLIENTS", ""), os.environ["PATH"], "/usr/sbin"]
-    return {**os.environ, "PATH": ":".join(filter(None, places))}
+    return {**os.environ, "PATH": ":".join(filter(None, places)), **UNCOMPILED}
 
 
 def run_page(page: str, where: Path, places: Mapping[str, str], *only: str) -> str:
