@@ -29,6 +29,8 @@ START_S = 5.0
 EXPECTED_S = 2.0
 PACE_BYTES_PER_S = 4 * MIB
 """The copy waits for no reader that is slower than this."""
+BEHIND_BYTES = 8 * MIB
+"""How much stays in the window behind the slowest reader: what it was sent last may still be under way to it."""
 Rest = Callable[[BlobValue, Span], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 """Reads bytes of a blob that is in the bucket."""
 Ahead = Callable[[int, Span], AbstractAsyncContextManager[AsyncIterator[bytes]]]
@@ -85,7 +87,18 @@ class Copy:
                 await self._taken(self.window.first_end)
             self.window.drop_oldest()
         self.window.add(piece)
+        self._forget_read()
         self._wake()
+
+    def _forget_read(self) -> None:
+        """Forget what all readers have, once the first bytes are gone: who comes later waits for the end anyway.
+
+        Memory that is used again costs the system no new pages.
+        """
+        if self.window.start > self.first:
+            places = [reads.at for reads in self._readers if not reads.is_ahead]
+            while places and self.window.first_end < min(places) - BEHIND_BYTES:
+                self.window.drop_oldest()
 
     def confirm(self) -> None:
         """Take note that all bytes were offered and have the digest: the last one may be handed out."""

@@ -115,6 +115,24 @@ async def test_a_good_reader_sets_the_pace(autojump_clock: trio.testing.MockCloc
     assert found == BODY
 
 
+async def test_what_all_readers_have_is_forgotten_once_the_beginning_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then it stays for a reader who comes later. A reader that is slower keeps what it has not read."""
+    monkeypatch.setattr("zotpy.mirror.copying.BEHIND_BYTES", 2 * PIECE)
+    copy = a_copy()
+    held = list[int]()
+    async with copy.open(Span(0, len(BODY))) as fast, copy.open(Span(0, len(BODY))) as slow:
+        for number in range(32):
+            await copy.offer(BODY[number * PIECE : (number + 1) * PIECE])
+            assert (await anext(fast))[:1] == bytes([number])
+            if number < 16 or number >= 24:
+                await anext(slow)
+            held.append((copy.window.end - copy.window.start) // PIECE)
+        assert await anext(slow) == BODY[24 * PIECE : 25 * PIECE]
+    assert held[:16] == list(range(1, 17))
+    assert held[16] == 4
+    assert held[24:] == [12] * 8
+
+
 async def test_the_last_byte_waits_for_the_digest() -> None:
     """Everything else is handed out before, and nothing waits for the store."""
     copy, found = a_copy(64 * MIB), bytearray()
