@@ -63,6 +63,18 @@ class Meter(trio.abc.Instrument):
     _seen: dict[int, CodeType] = field(default_factory=dict)
     _loop: int = field(default_factory=threading.get_ident)
 
+    def __post_init__(self) -> None:
+        """Make what is called at each bytecode: a closure, as a method would be bound anew each time."""
+        codes = self._codes
+
+        def count(frame: FrameType, event: str, _: object) -> Callable[..., Any]:
+            if event == "opcode":
+                self.total_ns += BYTECODE_NS
+                codes[id(frame.f_code)] += 1
+            return count
+
+        self._count = count
+
     @property
     def longest_ms(self) -> float:
         """How long the longest step takes."""
@@ -104,13 +116,6 @@ class Meter(trio.abc.Instrument):
             return None
         self._seen[id(frame.f_code)] = frame.f_code
         frame.f_trace_lines, frame.f_trace_opcodes = False, True
-        return self._count
-
-    def _count(self, frame: FrameType, event: str, argument: object) -> Callable[..., Any]:
-        del argument
-        if event == "opcode":
-            self.total_ns += BYTECODE_NS
-            self._codes[id(frame.f_code)] += 1
         return self._count
 
 
