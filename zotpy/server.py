@@ -35,7 +35,7 @@ from zotpy.registry.registry import Registry, open_registry
 from zotpy.reloading import keep_reloading
 from zotpy.services import Service, run_beside
 from zotpy.settings import Settings
-from zotpy.startup import StartupError, announce
+from zotpy.startup import StartupError, announce, keep_freed
 from zotpy.storage import look_at_space, open_store
 from zotpy.store.interface import Store, StoreError
 from zotpy.store.observed import ObservedStore
@@ -110,6 +110,7 @@ async def run_replica(
             app.report = partial(report, metrics, quiet=PROBES | {settings.metrics.path})
             app.dispatcher.audit = None if audit is None else audit[0]
             collect_less()
+            keep_freed(settings.upload.memory_budget_bytes)
             mirror = await stack.enter_async_context(_mirror(registry, settings, metrics, grants))
             if mirror is not None:
                 app.use(mirror)
