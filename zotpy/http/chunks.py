@@ -102,7 +102,8 @@ class JoiningChunkedReader(ChunkedReader):
     def __init__(self, *, is_bounded: bool) -> None:
         super().__init__()
         self._is_bounded = is_bounded
-        self._chunks = 0
+        self.chunks = 0
+        """How many were read, up to their ends."""
         self._received_bytes = 0
 
     def __call__(self, buf: ReceiveBuffer) -> Any:
@@ -116,11 +117,11 @@ class JoiningChunkedReader(ChunkedReader):
     def _counted(self, event: Any) -> Any:
         """Return an event, unless the chunks are too short by now."""
         if isinstance(event, h11.Data):
-            self._chunks += event.chunk_end
+            self.chunks += event.chunk_end
             self._received_bytes += len(event.data)
-            too_many = self._is_bounded and self._chunks > MOST_SMALL_CHUNKS
-            if too_many and self._received_bytes < self._chunks * LEAST_CHUNK_BYTES:
-                msg = f"{self._chunks} chunks have {self._received_bytes} bytes"
+            too_many = self._is_bounded and self.chunks > MOST_SMALL_CHUNKS
+            if too_many and self._received_bytes < self.chunks * LEAST_CHUNK_BYTES:
+                msg = f"{self.chunks} chunks have {self._received_bytes} bytes"
                 raise h11.RemoteProtocolError(msg, error_status_hint=400)
         return event
 
@@ -149,7 +150,7 @@ class JoiningChunkedReader(ChunkedReader):
                 position += taken
                 in_chunk -= taken
                 at_end = not in_chunk
-                self._chunks += at_end
+                self.chunks += at_end
             data = b"".join(found)
             for piece in found:
                 piece.release()

@@ -23,7 +23,7 @@ from zotpy.http.server.bodies import BoundedBody
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.patience import EAGER_BYTES, LONGEST_WAIT_S, Patience
 from zotpy.http.server.pauses import LOOK_S, Pauses
-from zotpy.http.server.wire import Wire
+from zotpy.http.server.wire import READS_IN_A_TURN, Wire
 from zotpy.http.sockets import LEAST_BITE_BYTES, MOST_BITE_BYTES, SHARED_BYTES, Shares, received_bytes
 
 if TYPE_CHECKING:
@@ -195,6 +195,25 @@ async def test_nobody_waits_for_a_bite_that_is_here(
     async with connected() as line:
         await line.send(here)
         assert not await line.patience.gather(line.near, left_bytes, BITE)
+
+
+async def test_bites_that_are_here_are_read_without_a_turn_of_the_event_loop() -> None:
+    """After some of them others get a turn. Fewer bytes than a bite are waited for, unless they are the end."""
+    config, size = ServerConfig(), 4 * KIB
+    async with connected() as line:
+        wire = Wire(trio.SocketStream(line.near), trio.Lock(), config)
+        await line.send(EAGER_BYTES)
+        assert wire.receive_now(MIB, EAGER_BYTES) == b""  # the first bytes of a body are not gathered
+        for _ in range(EAGER_BYTES // size):
+            wire.patience.note(len(await wire.receive(MIB, size)), in_body=True)
+        await line.send((READS_IN_A_TURN + 2) * size)
+        read = [len(wire.receive_now(MIB, size)) for _ in range(READS_IN_A_TURN + 1)]
+        assert read == [*[size] * READS_IN_A_TURN, 0]
+        assert len(await wire.receive(MIB, size)) == size
+        assert len(wire.receive_now(MIB, size)) == size
+        await line.send(size - 1)
+        assert wire.receive_now(MIB, size) == b""
+        assert len(wire.receive_now(size - 1, size)) == size - 1
 
 
 async def test_the_first_bytes_of_each_body_are_read_as_they_come(mock_clock: trio.testing.MockClock) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from unittest.mock import Mock
 
+import pytest
 import trio
 
 from tests.unit.web.serving import Replica, ended
+from zotpy.core.units import MIB
 from zotpy.http import chunks
+from zotpy.http.server.hypercorn_config import ServerConfig
+from zotpy.http.server.incoming import MOST_CHUNKS, Incoming
 
 MORE = 3 * chunks.MOST_SMALL_CHUNKS
 
@@ -31,3 +36,15 @@ async def test_a_client_that_sends_byte_by_byte_is_told_to_send_longer_chunks(re
     assert f"below {chunks.LEAST_CHUNK_BYTES} bytes" in error["message"]
     await ended(replica, "PATCH")
     assert replica.registry.budget.used_bytes == 0
+
+
+@pytest.mark.parametrize(("chunk_bytes", "reads"), [(64, 1), (MIB // MOST_CHUNKS, 4)])
+def test_other_tasks_get_a_turn_after_a_read_of_many_chunks(chunk_bytes: int, reads: int) -> None:
+    """A read of a MiB in tiny chunks takes many milliseconds, so no other read follows it at once."""
+    chunk = b"%x\r\n%b\r\n" % (chunk_bytes, bytes(chunk_bytes))
+    here = [chunk * (MIB // len(chunk)) for _ in range(4)]
+    connection = Mock(config=ServerConfig(), receive_of_body_now=lambda _: here.pop() if here else b"")
+    incoming = Incoming(connection, None, b"", lambda: None)
+    while incoming.here() is not None:
+        pass
+    assert len(here) == 4 - reads

@@ -226,6 +226,18 @@ class BoundedConnection(TCPServer):
         self.has_ended = not data
         return data
 
+    def receive_of_body_now(self, left_bytes: int | None) -> bytes:
+        """Receive more of a body without a wait, if the socket holds a bite of it; nothing otherwise."""
+        if left_bytes == 0:
+            return b""
+        try:
+            data = self.wire.receive_now(left_bytes, self._most_to_read(left_bytes))
+        except (trio.ClosedResourceError, OSError):
+            return b""  # `receive_of_body` notes the end
+        if data:
+            self.wire.patience.note(len(data), in_body=True)
+        return data
+
     def stop(self) -> None:
         """End the request that the reading task is answering, and read no more: the client has left.
 

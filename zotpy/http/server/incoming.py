@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from zotpy.http.server.connections import BoundedConnection
 
+MOST_CHUNKS = 256
+"""If a read has brought more, others get a turn before the next one: each of them takes some microseconds."""
 _GONE: "ASGIReceiveEvent" = {"type": "http.disconnect"}
 
 
@@ -34,6 +36,8 @@ class Incoming:
         self._reader: Any = JoiningChunkedReader(is_bounded=True) if length is None else ContentLengthReader(length)
         self._has_length = length is not None
         self._on_end = on_end
+        self._chunks_before = 0
+        """How many chunks had come before the last read."""
         self.has_ended = False
         """All of the body was received."""
         self.fault: int | None = None
@@ -71,6 +75,22 @@ class Incoming:
         event, self._ready = self._ready or self._next_event(), None
         return None if event is None else self._told(event)
 
+    def here(self) -> "ASGIReceiveEvent | None":
+        """Return the next piece, if it was received already, or if a bite of it is in the socket.
+
+        `None`: as of `at_hand`, or it is time that others get a turn.
+        """
+        message = self.at_hand()
+        if message is not None or self.has_ended or self.left.is_set() or self.fault is not None:
+            return message
+        if self._chunks - self._chunks_before > MOST_CHUNKS:
+            return None
+        data = self._connection.receive_of_body_now(self._left_bytes)
+        if not data:
+            return None
+        self._take(data)
+        return self.at_hand()
+
     def _next_event(self) -> Any:
         """Return the next event out of what was received, or `None` if more is needed."""
         try:
@@ -94,6 +114,14 @@ class Incoming:
     async def _receive_more(self) -> None:
         data = await self._connection.receive_of_body(self._left_bytes)
         if data:
-            self._buffer += data
+            self._take(data)
         else:
             self.left.set()
+
+    @property
+    def _chunks(self) -> int:
+        return 0 if self._has_length else self._reader.chunks
+
+    def _take(self, data: bytes | bytearray) -> None:
+        self._chunks_before = self._chunks
+        self._buffer += data

@@ -75,9 +75,7 @@ class Patience:
         """
         if self._body_bytes < EAGER_BYTES:
             return False
-        bite = most_bytes
-        if left_bytes is not None and left_bytes <= bite:
-            bite = left_bytes or 1
+        bite = _bite(left_bytes, most_bytes)
         if received_bytes(opened) >= bite:
             return False
         self._least.ask(opened, bite)
@@ -85,6 +83,10 @@ class Patience:
             await trio.lowlevel.wait_readable(opened)
         self._least.ask(opened, 1)
         return True
+
+    def is_bite_here(self, opened: trio.socket.SocketType, left_bytes: int | None, most_bytes: int) -> bool:
+        """Say whether `gather` would not wait for bytes after the first ones. Raises `trio.ClosedResourceError`."""
+        return self._body_bytes >= EAGER_BYTES and received_bytes(opened) >= _bite(left_bytes, most_bytes)
 
     def _limited(
         self, opened: trio.socket.SocketType, bite: int, *, is_end_known: bool
@@ -98,3 +100,8 @@ class Patience:
             return trio.move_on_after(longest_s)
         pause_s = min(max(SHORTEST_PAUSE_S, seconds * PAUSE_SHARE), LONGEST_PAUSE_S)
         return self._pauses.ending(opened, pause_s, longest_s)
+
+
+def _bite(left_bytes: int | None, most_bytes: int) -> int:
+    """Return how many bytes are worth a read: what is left of a body, if that is less than it may take at once."""
+    return most_bytes if left_bytes is None else max(1, min(left_bytes, most_bytes))
