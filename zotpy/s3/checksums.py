@@ -10,7 +10,9 @@ from zotpy.core.pieces import Pieces
 from zotpy.http.client.outgoing import Body
 from zotpy.s3.wire import signing
 
-THREAD_BYTES = 1024 * 1024
+CRC_THREAD_BYTES, MD5_THREAD_BYTES = 16 * 1024 * 1024, 1024 * 1024
+"""A thread computes the checksum of a longer body. Of 8 MiB the processor computes a CRC in 0.5 ms, which is no longer
+than a turn of the event loop for the thread's answer takes."""
 CRC32C_HEADER = "x-amz-checksum-crc32c"
 MD5_HEADER = "content-md5"
 """Every service knows this header. Those that refuse the other one check this."""
@@ -18,8 +20,8 @@ MD5_HEADER = "content-md5"
 
 async def checksum_of(body: Body, header: str) -> str:
     """Compute the value of one of the two headers. A thread computes that of a long body."""
-    compute = _crc32c if header == CRC32C_HEADER else _md5
-    digest = await trio.to_thread.run_sync(compute, body) if len(body) > THREAD_BYTES else compute(body)
+    compute, most_bytes = (_crc32c, CRC_THREAD_BYTES) if header == CRC32C_HEADER else (_md5, MD5_THREAD_BYTES)
+    digest = await trio.to_thread.run_sync(compute, body) if len(body) > most_bytes else compute(body)
     return base64.b64encode(digest).decode()
 
 
