@@ -40,6 +40,8 @@ class _Fetch:
     """Why no more chunks come, if not all came."""
     is_complete: bool = False
     """All of it is here."""
+    was_here: bool = False
+    """It was complete before its turn came."""
 
 
 @asynccontextmanager
@@ -102,15 +104,25 @@ class _Ahead:
                 self._readers.release(self._account, done.reserved_bytes)
                 if done.error is not None:
                     raise done.error from None
-                # A range that is complete before its turn: the client is slower than one connection to the store, and
-                # more of them would only hold memory. If that changes, one more is asked for each time.
-                is_here = bool(self._fetches) and self._fetches[0].is_complete
-                self._ahead = 1 if is_here else min(AHEAD, self._ahead + 1)
+                self._adapt(done)
                 continue
             if self._fetches[0].reserved_bytes:
                 self._fetches[0].reserved_bytes -= len(chunk)
                 self._handed_out = len(chunk)
             return chunk
+
+    def _adapt(self, done: _Fetch) -> None:
+        """Decide how many ranges may be on their way from now on. The turn of the next range has come.
+
+        The client is slower than one connection to the store if the last range was complete before its turn, and all
+        that were asked for have come since: more of them would only hold memory. That the next one is complete says
+        nothing: ranges that were asked for at once come at once. For a faster client, one more is asked for each time.
+        """
+        if not self._fetches:
+            return
+        self._fetches[0].was_here = self._fetches[0].is_complete
+        is_slow = done.was_here and self._fetches[-1].is_complete
+        self._ahead = 1 if is_slow else min(AHEAD, self._ahead + 1)
 
     def _give_back(self) -> None:
         """Give back the piece that was handed out last: a caller that asks for the next one has sent it."""

@@ -153,6 +153,27 @@ async def test_a_client_that_becomes_faster_than_the_store_has_one_more_range_ah
     assert received == len(CONTENT)
 
 
+async def test_ranges_that_come_at_once_do_not_make_a_fast_client_look_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranges that were asked for at once are complete at once. The ranges after them are asked for at once, too."""
+    monkeypatch.setattr(reading, "RANGE_BYTES", MIB)
+    store = await stored()
+    store.goes_on = trio.Event()
+
+    async def take_all(chunks: AsyncIterator[bytes]) -> None:
+        async for _ in chunks:
+            pass
+
+    async with read_span(store, READERS, KEY, Span(0, len(CONTENT))) as chunks, trio.open_nursery() as nursery:
+        nursery.start_soon(take_all, chunks)
+        for _ in range(3):
+            await trio.testing.wait_all_tasks_blocked()
+            assert store.open_now == AHEAD + 1
+            was_asked, store.goes_on = store.goes_on, trio.Event()
+            was_asked.set()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+
+
 async def test_everybody_else_has_a_turn_before_each_piece() -> None:
     """A client that reads as fast as bytes are there does not hold up the others, though nothing is waited for."""
     store = await stored()
