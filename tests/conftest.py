@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import uuid
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import pytest
+import structlog
 from httpx._config import DEFAULT_TIMEOUT_CONFIG, create_ssl_context
 from httpx._transports import default
 from hypothesis import settings
@@ -17,6 +19,7 @@ from hypothesis import settings
 from tests.forks.forked import Forked, ForkServer
 from tests.processes import Process, needed
 from tests.servers import Bucket, MotoServer, SeaweedServer
+from zotpy.telemetry import logs
 
 if TYPE_CHECKING:
     import ssl
@@ -60,6 +63,20 @@ def pytest_configure() -> None:
 def pytest_unconfigure() -> None:
     """End what programs were forked from."""
     ForkServer.stop()
+
+
+@pytest.fixture(autouse=True)
+def _logs() -> Iterator[None]:
+    """Leave logging as it was: `configure_logs` is for whole processes, and some tests run commands in theirs."""
+    root, before = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("_shown_from", "_json"):
+            patched.setattr(logs, name, getattr(logs, name))
+        yield
+    logging.captureWarnings(capture=False)
+    root.handlers[:], root.level = handlers, level
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from tests.changes import have_changed
 
 SIMULATED = (
     "tests/simulation",
+    "zotpy/bell.py",
     "zotpy/bucket",
     "zotpy/cache",
     "zotpy/collector",

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     Serve = Callable[[Settings], Awaitable[None]]
 
-pytestmark = pytest.mark.usefixtures("logs")
 BAD = "http: {port: none}\nbukkit: x\n"
 
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from zotpy.settings import Settings
 
-pytestmark = pytest.mark.usefixtures("logs")
-
 
 def load(tmp_path: Path, **storage: object) -> Settings:
     """Read a file with these settings of the storage."""
