@@ -1,4 +1,4 @@
-"""A run that is told to stop ends in order."""
+"""How a run of the tests ends if somebody stops it: every fixture ends what it started."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """End a run that is told to stop as Ctrl-C does: every fixture ends what it started."""
+    """Let SIGTERM end a run as Ctrl-C does."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in the background without it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None, object, object]:
-    """End the run if it is told to stop during a test on trio: a nursery hides that in a group from pytest."""
+    """End the run if somebody stops it during a test on trio: a nursery puts the interrupt into a group."""
     try:
         return (yield)
     except BaseExceptionGroup as group:

@@ -13,7 +13,8 @@ import trio
 
 from zotpy.config import ConfigError, load_settings
 from zotpy.settings import LogSettings, Settings
-from zotpy.telemetry.logs import at_every_level, configure_logs
+from zotpy.startup import open_log
+from zotpy.telemetry.logs import at_every_level
 
 TERMINAL = "/dev/tty"
 
@@ -70,9 +71,9 @@ def _has_door_for(read: Settings, settings: Settings) -> bool:
 def reopen_logs(settings: LogSettings) -> bool:
     """Open the log's file again, which may have been moved away. Return whether that succeeded, and log a failure."""
     try:
-        configure_logs(settings.level, settings.format, settings.output)
-    except OSError as error:
-        log.error("reload_refused", problems=[f"log.output: {settings.output}: {error.strerror}"])  # noqa: TRY400 - the same
+        open_log(settings)
+    except ConfigError as error:
+        log.error("reload_refused", problems=error.problems)  # noqa: TRY400 - the same
         return False
     return True
 

@@ -5,21 +5,16 @@ from functools import partial
 
 import trio
 
-from zotpy.config import ConfigError
 from zotpy.http.private_parts import SERVER
 from zotpy.libraries import check
 from zotpy.settings import Settings
-from zotpy.startup import StartupError, allow_many_files
-from zotpy.telemetry.logs import configure_logs
+from zotpy.startup import StartupError, allow_many_files, open_log
 from zotpy.telemetry.private_parts import PROMETHEUS_CLIENT
 
 
 def run(settings: Settings) -> str:
     """Serve until told to stop. Return why it could not start, or nothing. Raises `ConfigError`, `LibraryChanged`."""
-    try:
-        configure_logs(settings.log.level, settings.log.format, settings.log.output)
-    except OSError as error:
-        raise ConfigError([f"log.output: {settings.log.output}: {error.strerror}"]) from error
+    open_log(settings.log)
     check(*SERVER, PROMETHEUS_CLIENT)
     allow_many_files()
     try:

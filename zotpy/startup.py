@@ -7,8 +7,10 @@ from contextlib import suppress
 
 import structlog
 
+from zotpy.config import ConfigError
 from zotpy.release import commit, version
-from zotpy.settings import Settings
+from zotpy.settings import LogSettings, Settings
+from zotpy.telemetry.logs import configure_logs
 
 log = structlog.get_logger()
 
@@ -23,6 +25,14 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 class StartupError(Exception):
     """The replica cannot start. The message says why and what to do."""
+
+
+def open_log(settings: LogSettings) -> None:
+    """Send events where the settings say, also when called again. Raises `ConfigError`, and then changes nothing."""
+    try:
+        configure_logs(settings.level, settings.format, settings.output)
+    except OSError as error:
+        raise ConfigError([f"log.output: {settings.output}: {error.strerror}"]) from error
 
 
 def allow_many_files() -> None:

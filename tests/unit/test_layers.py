@@ -58,11 +58,11 @@ MAY_IMPORT = {
     "zotpy.embedded": "zotpy.concurrency zotpy.core zotpy.restarts zotpy.s3 zotpy.s3.wire crc32c cryptography "
     "structlog trio",
     "zotpy.config": "zotpy.cel zotpy.core zotpy.files zotpy.settings yaml",
-    "zotpy.startup": "zotpy.release zotpy.settings structlog",
+    "zotpy.startup": "zotpy.config zotpy.release zotpy.settings zotpy.telemetry structlog",
     "zotpy.systemd": "structlog trio",
     "zotpy.storage": "zotpy.core zotpy.embedded zotpy.http zotpy.s3 zotpy.settings zotpy.startup zotpy.store "
     "zotpy.store.opening",
-    "zotpy.reloading": "zotpy.config zotpy.settings zotpy.telemetry structlog trio",
+    "zotpy.reloading": "zotpy.config zotpy.settings zotpy.startup zotpy.telemetry structlog trio",
     "zotpy.listening": "zotpy.bell zotpy.bucket zotpy.concurrency zotpy.http.server zotpy.registry zotpy.settings "
     "zotpy.startup zotpy.web structlog trio",
     "zotpy.collecting": "zotpy.collector zotpy.settings zotpy.store structlog trio",

@@ -8,7 +8,7 @@ from functools import partial
 
 from zotpy.auth.grants import Grants
 from zotpy.commands.progress import shown
-from zotpy.commands.shared import STOPPED, complain, look_at_bucket, read_settings, size
+from zotpy.commands.shared import complain, look_at_bucket, noting, read_settings, size
 from zotpy.config import ConfigError
 from zotpy.importing.run import Job, Run
 from zotpy.importing.tally import Tally
@@ -27,18 +27,11 @@ def copy(options: Namespace, plan: Callable[[Settings], Sequence[Job]], *, goes_
     except ValueError as error:
         raise ConfigError([str(error)]) from error
     tally = Tally()
-
-    def fail(why: str) -> None:
-        tally.failures.append(why)
-        complain(why)
-
-    run = Run(jobs, Grants(settings.http.access).is_immutable, tally, fail, goes_on)
     done = None
     try:
-        done = look_at_bucket(partial(_copy, settings, run), fail) if jobs else True
-    except KeyboardInterrupt:
-        tally.failures.append(STOPPED)
-        raise
+        with noting(tally.failures) as fail:
+            run = Run(jobs, Grants(settings.http.access).is_immutable, tally, fail, goes_on)
+            done = look_at_bucket(partial(_copy, settings, run), fail) if jobs else True
     finally:  # what was copied, before the store failed or the user pressed Ctrl-C
         _tell(tally, as_json=options.json)
     return 0 if done and not tally.problems else 1

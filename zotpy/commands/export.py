@@ -48,12 +48,7 @@ def add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _run(options: argparse.Namespace) -> int:
-    from zotpy.commands.shared import (  # noqa: PLC0415 - what `--help` does without
-        STOPPED,
-        complain,
-        look_at_bucket,
-        read_settings,
-    )
+    from zotpy.commands.shared import look_at_bucket, noting, read_settings  # noqa: PLC0415 - what `--help` does without
     from zotpy.config import ConfigError  # noqa: PLC0415 - the same
     from zotpy.exporting.exporter import Exported  # noqa: PLC0415 - the same
     from zotpy.exporting.jobs import plan  # noqa: PLC0415 - the same
@@ -64,16 +59,9 @@ def _run(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise ConfigError([str(error)]) from error
     exported = Exported()
-
-    def fail(why: str) -> None:
-        exported.failures.append(why)
-        complain(why)
-
     try:
-        look_at_bucket(partial(_export, settings, job, exported, fail), fail)
-    except KeyboardInterrupt:
-        exported.failures.append(STOPPED)
-        raise
+        with noting(exported.failures) as fail:
+            look_at_bucket(partial(_export, settings, job, exported, fail), fail)
     finally:  # what was written, before the store or the disk failed or the user pressed Ctrl-C
         _tell(exported, as_json=options.json)
     return 1 if exported.problems or exported.failures else 0

@@ -2,8 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -16,22 +16,18 @@ from zotpy.bucket.guard import GuardedStore
 from zotpy.bucket.health import Health
 from zotpy.bucket.layout import LayoutError, read_layout
 from zotpy.concurrency import first_cause, log_others, plain_errors
-from zotpy.config import ConfigError, load_settings
+from zotpy.config import load_settings
 from zotpy.core.errors import RegistryError
 from zotpy.core.framing import FramingError
 from zotpy.settings import Settings
-from zotpy.startup import StartupError
+from zotpy.startup import StartupError, open_log
 from zotpy.storage import open_store
 from zotpy.store.interface import KeyMissing, Store, StoreError
 from zotpy.store.paced import PacedStore
-from zotpy.telemetry.logs import configure_logs
 
 T = TypeVar("T")
 
 log = structlog.get_logger()
-
-STOPPED = "it was stopped by Ctrl-C"
-"""How the summary of a command says so."""
 
 
 def read_settings(options: argparse.Namespace, flags: Mapping[str, str | None]) -> Settings:
@@ -41,10 +37,7 @@ def read_settings(options: argparse.Namespace, flags: Mapping[str, str | None]) 
     """
     given = {"storage.rootDirectory": options.root, **flags}
     settings = load_settings(options.config, overrides={path: text for path, text in given.items() if text is not None})
-    try:
-        configure_logs(settings.log.level, settings.log.format, settings.log.output)
-    except OSError as error:
-        raise ConfigError([f"log.output: {settings.log.output}: {error.strerror}"]) from error
+    open_log(settings.log)
     return settings
 
 
@@ -70,6 +63,21 @@ async def open_bucket(settings: Settings) -> AsyncIterator[Store]:
 def complain(text: str) -> None:
     """Say at the terminal what went wrong."""
     print(f"zotpy: {text}", file=sys.stderr)  # noqa: T201 - said at the terminal
+
+
+@contextmanager
+def noting(failures: list[str]) -> Iterator[Callable[[str], None]]:
+    """Return what says why a command did not come to its end, and notes it for its summary. Ctrl-C is noted as well."""
+
+    def fail(why: str) -> None:
+        failures.append(why)
+        complain(why)
+
+    try:
+        yield fail
+    except KeyboardInterrupt:
+        failures.append("it was stopped by Ctrl-C")
+        raise
 
 
 def look_at_bucket(work: Callable[[], Awaitable[T]], fail: Callable[[str], None] = complain) -> T | None:

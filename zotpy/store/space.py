@@ -94,10 +94,10 @@ class Space:
 
 
 class SpacedStore(StoreWrapper):
-    """A store that accepts the bytes of blobs only while it has space for them, and everything else always."""
+    """A store that accepts pushed bytes only while it has space for them: those of blobs, or all that are written."""
 
     def __init__(self, store: Store, space: Space, *, only_pushes: bool = False) -> None:
-        """Stand in front of `store`. With `only_pushes`, all that is written is pushed."""
+        """Stand in front of `store`. `only_pushes`: not only the bytes of blobs are pushed, but all that is written."""
         super().__init__(store)
         self._space = space
         self._only_pushes = only_pushes

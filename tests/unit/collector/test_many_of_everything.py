@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from zotpy.store.memory_store import MemoryStore
 
 LEFT_OUT = 100
-"""So many tags are deleted."""
+"""How many tags the test deletes."""
 
 
 async def fill(kept: Kept, count: int) -> None:

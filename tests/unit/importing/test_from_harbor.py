@@ -157,7 +157,7 @@ async def test_a_repository_of_a_private_project(username: str) -> None:
 
 
 async def test_everything_without_a_cache() -> None:
-    """Whoever pulls from a project that is a cache lets Harbor fetch, so it can be left out of the list."""
+    """A pull from a proxy cache makes Harbor fetch, so a user can leave such projects out of the list."""
     tally, harbor = await imported(username="robot$lister", left_out="cached/**")
     assert (tally.repositories, tally.tags_copied, tally.problems) == (2, 4, [])
     assert set(harbor.seen) == {"public/app", "team/app"}

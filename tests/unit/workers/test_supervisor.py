@@ -12,7 +12,7 @@ import trio
 from structlog.testing import capture_logs
 
 from tests.notices import notice_socket
-from zotpy import reloading
+from zotpy import startup
 from zotpy.restarts import FIRST_DELAY_S
 from zotpy.settings import AccessSettings, GrantSettings, HttpSettings, S3Settings, Settings, Source, StorageSettings
 from zotpy.startup import StartupError
@@ -317,7 +317,7 @@ async def test_sighup_reaches_every_worker(
 ) -> None:
     """Each is told to reload, with the log's level of the file; one that is started later has it as well."""
     configured: list[tuple[str, ...]] = []
-    monkeypatch.setattr(reloading, "configure_logs", lambda *words: configured.append(words))
+    monkeypatch.setattr(startup, "configure_logs", lambda *words: configured.append(words))
     file = tmp_path / "config.yaml"
     file.write_text("log: {level: info}")
     settings = replace(SETTINGS, source=Source(file, {}))
