@@ -118,6 +118,30 @@ async def test_bytes_that_are_passed_on_at_once_wait_for_others_for_a_limited_ti
         assert GATHER_S <= trio.current_time() < SILENCE_S
 
 
+async def test_fewer_bytes_than_are_waited_for_are_taken_if_the_system_has_no_room_for_more(
+    monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
+) -> None:
+    """It calls the socket readable then, but perhaps not any more a moment later, as its room grows."""
+    waits: list[int] = []
+
+    async def readable_once(opened: trio.socket.SocketType) -> None:
+        waits.append(opened.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT))
+        if len(waits) > 1:
+            await trio.sleep_forever()
+
+    async with connected(gather_s=GATHER_S) as (connection, server), await accepted(connection, server) as stream:
+        await answer(connection, stream, LENGTH)
+        await stream.send_all(b"first")
+        assert await connection.receive() == b"first"
+        await stream.send_all(b"second")
+        with monkeypatch.context() as patched:
+            patched.setattr(trio.lowlevel, "wait_readable", readable_once)
+            async with passing(mock_clock):
+                assert await connection.receive() == b"second"
+        assert waits == [LEAST_BYTES]
+        assert trio.current_time() == 0.0
+
+
 async def test_bytes_behind_an_answer_are_seen_after_a_long_last_read() -> None:
     """They would be read as the next answer. The system still waited for many bytes before it told of any."""
     async with connected() as (connection, server), await accepted(connection, server) as stream:

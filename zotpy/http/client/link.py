@@ -152,7 +152,8 @@ class Link:
                 return False
             if time is not None:
                 time.wait_for_others()
-            await self._gather()
+            if await self._gather():
+                return False
             with trio.move_on_after(self._service.silence_s) as scope:
                 await trio.lowlevel.wait_readable(self.socket)
         except (OSError, trio.ClosedResourceError) as error:
@@ -168,12 +169,13 @@ class Link:
             return
         self._ask_for_many(left_bytes)
         with time_limit(ReadTimeout, ReadError, math.inf):
-            await self._gather()
+            is_readable = await self._gather()
         if self._least.least_bytes == 1:
             return
-        with time_limit(ReadTimeout, ReadError, math.inf), trio.move_on_after(self._service.silence_s) as scope:
-            await trio.lowlevel.wait_readable(self.socket)
-        _require(not scope.cancelled_caught or received_bytes(self.socket) > 0)
+        if not is_readable:
+            with time_limit(ReadTimeout, ReadError, math.inf), trio.move_on_after(self._service.silence_s) as scope:
+                await trio.lowlevel.wait_readable(self.socket)
+            _require(not scope.cancelled_caught or received_bytes(self.socket) > 0)
         self._least.ask(self.socket, 1)
 
     def _ask_for_many(self, left_bytes: int) -> None:
@@ -183,13 +185,18 @@ class Link:
         if left_bytes:
             self._is_eager = False
 
-    async def _gather(self) -> None:
-        """Wait for many bytes, if they were asked for, as long as the service says. After that any are enough."""
+    async def _gather(self) -> bool:
+        """Wait for many bytes, if they were asked for, as long as the service says. After that any are enough.
+
+        Say whether the socket is readable. Such a wait must not be repeated: the system ends it also with fewer bytes,
+        while it has no room for more, and has this room a moment later.
+        """
         if self._least.least_bytes > 1 and self._service.gather_s < math.inf:
             with trio.move_on_after(self._service.gather_s):
                 await trio.lowlevel.wait_readable(self.socket)
-                return
+                return True
             self._least.ask(self.socket, 1)
+        return False
 
 
 def _first(left: deque[Buffer]) -> list[Buffer]:
