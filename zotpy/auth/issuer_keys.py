@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 import structlog
@@ -130,11 +130,7 @@ class IssuerKeys:
                 if document.get("issuer") != self.issuer:
                     _fail(f"its discovery document is of another issuer: {str(document.get('issuer'))[:200]}")
                 url = document.get("jwks_uri")
-                if not isinstance(url, str) or (urlsplit(url).scheme, urlsplit(self.issuer).scheme) not in {
-                    ("https", "https"),
-                    ("https", "http"),
-                    ("http", "http"),
-                }:
+                if not isinstance(url, str) or not _may_have_keys(urlsplit(url), self.issuer):
                     _fail("its discovery document names no place of keys, or one without TLS")
                 found = list(_keys_of(await _read_json(client, url)))
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
@@ -142,6 +138,12 @@ class IssuerKeys:
         if not found:
             _fail("it has no key that signs tokens")
         return found
+
+
+def _may_have_keys(place: SplitResult, issuer: str) -> bool:
+    """Say whether keys are read there: with TLS, unless the issuer has none. Raises `ValueError` for a bad port."""
+    secure = {("https", "https"), ("https", "http"), ("http", "http")}
+    return place.port != 0 and (place.scheme, urlsplit(issuer).scheme) in secure
 
 
 async def _read_json(client: httpx.AsyncClient, url: str) -> Mapping[str, Any]:

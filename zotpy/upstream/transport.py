@@ -167,7 +167,8 @@ class Received(httpx.AsyncByteStream):
 
 def origin_of(url: httpx.URL) -> Origin:
     """Return where a request goes."""
-    return url.scheme, url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme]
+    port = _PORTS[url.scheme] if url.port is None else url.port
+    return url.scheme, url.raw_host.decode("ascii"), port
 
 
 async def _close(connection: ClientConnection) -> None:

@@ -6,6 +6,7 @@ import json
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 import trio
 
@@ -304,13 +305,25 @@ async def test_a_redirection_to_nowhere_is_refused(location: str) -> None:
             await read(client)
 
 
-@pytest.mark.parametrize("host", ["xn--a", "xn--", "a..b", "a" * 64, "[::1", "127.0.0.1:99999"])
+@pytest.mark.parametrize("host", ["xn--a", "xn--", "a..b", "a" * 64, "[::1"])
 async def test_a_host_that_is_no_name_is_a_fault_of_the_upstream(host: str) -> None:
     """Whoever asked for the blob gets a plain error."""
     async with upstream_and_client() as (upstream, client):
         upstream.scripts[BLOB_PATH] = [Reply(307, headers={"Location": f"http://{host}/"})]
         with pytest.raises(UpstreamError):
             await read(client)
+
+
+async def test_a_port_that_does_not_exist_is_not_taken_for_another_one() -> None:
+    """The system connects to a port modulo 65,536: here to the upstream itself."""
+    async with upstream_and_client() as (upstream, client):
+        port = httpx.URL(upstream.url).port
+        assert port is not None
+        for number in (port + 65536, 65536, 0):
+            upstream.scripts[BLOB_PATH] = [Reply(307, headers={"Location": f"http://127.0.0.1:{number}/"})]
+            with pytest.raises(UpstreamError, match="there is no port"):
+                await read(client)
+        assert {each.target for each in upstream.seen} == {BLOB_PATH}
 
 
 async def test_redirections_in_a_circle_end() -> None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import trio
@@ -198,6 +199,15 @@ async def test_an_issuer_that_answers_badly_lets_nobody_in(ci: CiService, change
     """A redirection, another issuer's document, one too long, a place that is none, or no key that signs."""
     for name, value in changed.items():
         setattr(ci, name, value)
+    with pytest.raises(Unavailable):
+        await ci.logins(**ACTOR).read(ci.token())
+
+
+async def test_keys_at_a_port_that_does_not_exist_are_not_read(ci: CiService) -> None:
+    """The system connects to a port modulo 65,536: here to the issuer itself."""
+    place = urlsplit(ci.url)
+    assert place.port is not None
+    ci.jwks_uri = f"{place.scheme}://{place.hostname}:{place.port + 65536}/keys"
     with pytest.raises(Unavailable):
         await ci.logins(**ACTOR).read(ci.token())
 

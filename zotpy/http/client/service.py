@@ -16,6 +16,9 @@ from zotpy.http.tls import TLSStream
 
 _SLABS = Slabs()
 
+LAST_PORT = 65535
+"""URLs of httpx can have higher ones."""
+
 
 @dataclass(eq=False, slots=True)
 class Service:
@@ -43,6 +46,9 @@ class Service:
         """Connect. With TLS the stream is a `TLSStream`. Raises `ConnectError`, `ConnectTimeout`, `ProxyError`."""
         proxy = self.proxy
         host, port = (self.host, self.port) if proxy is None else (proxy.host, proxy.port)
+        if not 1 <= port <= LAST_PORT:  # the system would take it modulo 65,536
+            msg = f"there is no port {port}: the last one is {LAST_PORT}"
+            raise ConnectError(msg)
         with time_limit(ConnectTimeout, ConnectError, self.connect_timeout_s):
             tcp = await trio.open_tcp_stream(host, port)
             write_in_bites(tcp.socket)

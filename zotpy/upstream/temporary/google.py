@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import trio
 
 from zotpy.s3.credentials import AwsChain
@@ -26,7 +25,7 @@ from zotpy.upstream.temporary.exchange import exchanged
 from zotpy.upstream.temporary.external_account import impersonated, subject_token
 from zotpy.upstream.temporary.files import read_object_file, text_of
 from zotpy.upstream.temporary.remembered import Temporary
-from zotpy.upstream.temporary.services import HERE, ask, document_of, life_of, token_of
+from zotpy.upstream.temporary.services import HERE, ask, document_of, life_of, token_of, url_of
 
 USERNAME = "oauth2accesstoken"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform.read-only"
@@ -123,10 +122,7 @@ def _google_url(url: object, file: Path) -> str:
     Google warns of files that come from others: the URLs in them decide who gets the secrets of this machine. Raises
     `UpstreamUnavailable`.
     """
-    try:
-        parts = httpx.URL(str(url))
-    except httpx.InvalidURL:
-        parts = httpx.URL("")
+    parts = url_of(str(url))
     scheme, host = parts.scheme, parts.host
     if scheme == "https" and (host == _ACCOUNTS or host.endswith(_SERVICES)):
         return str(url)

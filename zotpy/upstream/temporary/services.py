@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import trio
@@ -52,6 +53,14 @@ async def ask(
     return ServiceAnswer(answer.status_code, answer.headers, content)
 
 
+def url_of(text: str) -> httpx.URL:
+    """Parse a URL that a file of credentials names. An empty one stands for a text that is none."""
+    try:
+        return httpx.URL(text if urlsplit(text).port != 0 else "")  # which refuses ports above 65535, as httpx does not
+    except (httpx.InvalidURL, ValueError):
+        return httpx.URL()
+
+
 async def text_at(method: str, url: str, headers: object, file: Path) -> str:
     """Return the text at a URL that a file of credentials names, without spaces around it.
 
@@ -60,10 +69,7 @@ async def text_at(method: str, url: str, headers: object, file: Path) -> str:
     Without TLS it is read only at this machine, or at a cloud's metadata service. No proxy is between those and us.
     Raises `UpstreamUnavailable`, without any of the text of a good answer.
     """
-    try:
-        parts = httpx.URL(url)
-    except httpx.InvalidURL:
-        parts = httpx.URL("")
+    parts = url_of(url)
     is_near = parts.host in HERE | _METADATA
     if not parts.host or not (parts.scheme == "https" or (parts.scheme == "http" and is_near)):
         msg = f"{file} names {words_of(url)!r}: a token is read at https, at this machine, or at a metadata service"

@@ -118,6 +118,7 @@ async def test_another_answer_than_a_token(tmp_path: Path, reply: Reply, problem
         ({"url": "file:///etc/shadow"}, "a token is read at https"),
         ({"url": "https://"}, "a token is read at https"),
         ({"url": "https://[::1"}, "a token is read at https"),
+        ({"url": "http://127.0.0.1:65537/"}, "a token is read at https"),
         ({"url": "http://127.0.0.1@token.example/"}, "a token is read at https"),
         ({"url": "https://a.example", "headers": []}, None),
         ({"url": "https://a.example", "headers": ["secret"]}, "headers that cannot be sent"),
