@@ -41,7 +41,7 @@ _EXAMPLES = """examples:
                                         write a repository into a file, for a machine without a network
   zotpy sync -c /etc/zotpy/config.yaml  copy what is new in the registries of extensions.sync with a pollInterval
 
-exit codes: 0 done, 1 failed, 2 wrong arguments or configuration
+exit codes: 0 done, 1 failed, 2 wrong arguments or configuration, 130 stopped by Ctrl-C
 """
 _SERVE = """Run a replica until SIGTERM or Ctrl-C. The replica then finishes the requests under way and ends.
 

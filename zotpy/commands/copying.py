@@ -9,6 +9,7 @@ from functools import partial
 from zotpy.auth.grants import Grants
 from zotpy.commands.progress import shown
 from zotpy.commands.shared import complain, look_at_bucket, noting, read_settings, size
+from zotpy.commands.stopping import stoppable
 from zotpy.config import ConfigError
 from zotpy.importing.run import Job, Run
 from zotpy.importing.tally import Tally
@@ -26,15 +27,17 @@ def copy(options: Namespace, plan: Callable[[Settings], Sequence[Job]], *, goes_
         jobs = plan(settings)
     except ValueError as error:
         raise ConfigError([str(error)]) from error
-    tally = Tally()
-    done = None
-    try:
-        with noting(tally.failures) as fail:
-            run = Run(jobs, Grants(settings.http.access).is_immutable, tally, fail, goes_on)
-            done = look_at_bucket(partial(_copy, settings, run), fail) if jobs else True
-    finally:  # what was copied, before the store failed or the user pressed Ctrl-C
-        _tell(tally, as_json=options.json)
-    return 0 if done and not tally.problems else 1
+    tally, done = Tally(), None
+    fail = noting(tally.failures)
+    run = Run(jobs, Grants(settings.http.access).is_immutable, tally, fail, goes_on)
+    with stoppable() as stop:
+        try:
+            done = look_at_bucket(partial(stop.run, partial(_copy, settings, run)), fail) if jobs else True
+            if stop.said:
+                fail(f"it was stopped by {stop.said}: run it again, and it copies what is still missing")
+        finally:  # what was copied, before the store failed or somebody stopped the command
+            _tell(tally, as_json=options.json)
+        return stop.exit_code or (0 if done and not tally.problems else 1)
 
 
 async def _copy(settings: Settings, run: Run) -> bool:

@@ -23,9 +23,11 @@ The target is
   zot:DIR           a directory with a layout for each repository, which zot can serve as its storage.rootDirectory
 
 Every tag is written with its manifests, blobs, signatures and other referrers. The digest of everything is verified. In
-a directory, a second run writes only what is new, and replaces the index last.
+a directory, a second run writes only what is new, and replaces the index last. A tar gets its name when it is complete.
+SIGTERM and Ctrl-C stop the command at any moment, and it says what it has written.
 
-exit codes: 0 everything is written, 1 something could not be written, 2 wrong arguments or configuration
+exit codes: 0 everything is written, 1 something could not be written, 2 wrong arguments or configuration,
+130 stopped by Ctrl-C, 143 stopped by SIGTERM
 """
 
 
@@ -49,6 +51,7 @@ def add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _run(options: argparse.Namespace) -> int:
     from zotpy.commands.shared import look_at_bucket, noting, read_settings  # noqa: PLC0415 - what `--help` does without
+    from zotpy.commands.stopping import stoppable  # noqa: PLC0415 - the same
     from zotpy.config import ConfigError  # noqa: PLC0415 - the same
     from zotpy.exporting.exporter import Exported  # noqa: PLC0415 - the same
     from zotpy.exporting.jobs import plan  # noqa: PLC0415 - the same
@@ -59,12 +62,15 @@ def _run(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise ConfigError([str(error)]) from error
     exported = Exported()
-    try:
-        with noting(exported.failures) as fail:
-            look_at_bucket(partial(_export, settings, job, exported, fail), fail)
-    finally:  # what was written, before the store or the disk failed or the user pressed Ctrl-C
-        _tell(exported, as_json=options.json)
-    return 1 if exported.problems or exported.failures else 0
+    fail = noting(exported.failures)
+    with stoppable() as stop:
+        try:
+            look_at_bucket(partial(stop.run, partial(_export, settings, job, exported, fail)), fail)
+            if stop.said:
+                fail(f"it was stopped by {stop.said}: run it again, and {job.writes_again}")
+        finally:  # what was written, before the store or the disk failed or somebody stopped the command
+            _tell(exported, as_json=options.json)
+        return stop.exit_code or (1 if exported.problems or exported.failures else 0)
 
 
 async def _export(settings: "Settings", job: "Job", exported: "Exported", fail: "Callable[[str], None]") -> None:

@@ -19,12 +19,14 @@ A source is
 
 Digests stay the same. Signatures and other referrers are copied as well. Run the command again to copy what is new: it
 asks for the digest of each tag, and reads nothing that was already copied. So run it while the old registry is used.
-Run it a last time when nobody pushes there any more, and switch over.
+Run it a last time when nobody pushes there any more, and switch over. You can stop the command at any moment with
+SIGTERM or Ctrl-C: it says what it has copied, and the next run copies the rest.
 
 Logins come from --username and --password-file, from --credentials-file, or from docker's config.json. Some registries
 list only public repositories without a login. If nothing is found, the command says what to do.
 
-exit codes: 0 everything is here, 1 something could not be copied, 2 wrong arguments or configuration
+exit codes: 0 everything is here, 1 something could not be copied, 2 wrong arguments or configuration,
+130 stopped by Ctrl-C, 143 stopped by SIGTERM
 """
 
 

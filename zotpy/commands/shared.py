@@ -2,8 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -65,19 +65,14 @@ def complain(text: str) -> None:
     print(f"zotpy: {text}", file=sys.stderr)  # noqa: T201 - said at the terminal
 
 
-@contextmanager
-def noting(failures: list[str]) -> Iterator[Callable[[str], None]]:
-    """Return what says why a command did not come to its end, and notes it for its summary. Ctrl-C is noted as well."""
+def noting(failures: list[str]) -> Callable[[str], None]:
+    """Return what says why a command did not come to its end, and notes it for its summary."""
 
     def fail(why: str) -> None:
         failures.append(why)
         complain(why)
 
-    try:
-        yield fail
-    except KeyboardInterrupt:
-        failures.append("it was stopped by Ctrl-C")
-        raise
+    return fail
 
 
 def look_at_bucket(work: Callable[[], Awaitable[T]], fail: Callable[[str], None] = complain) -> T | None:

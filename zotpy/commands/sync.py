@@ -17,12 +17,13 @@ The source must list its repositories, unless each prefix is a full name without
 
 Tags follow the source: if a tag names another image there, the next run copies that image. A tag that a client has
 pushed to this registry stays as it is. If the source deletes something, the copy stays. You can stop the command at any
-moment: the next run copies the rest.
+moment with SIGTERM or Ctrl-C: it says what it has copied, and the next run copies the rest.
 
 Run it with --due every few minutes from a timer or a CronJob. It then copies from each registry once in its
 pollInterval, also if several hosts run it.
 
-exit codes: 0 everything is here, 1 something could not be copied, 2 wrong arguments or configuration
+exit codes: 0 everything is here, 1 something could not be copied, 2 wrong arguments or configuration,
+130 stopped by Ctrl-C, 143 stopped by SIGTERM
 """
 
 

@@ -44,6 +44,13 @@ class Job:
         await Exporter(registry, repo, writer, exported, self.selection, BLOBS_AT_ONCE).run()
 
     @property
+    def writes_again(self) -> str:
+        """What a second run does after one that was stopped, for people."""
+        if self.place.kind == "oci-archive":
+            return f"it writes {self.place.path} from the beginning"
+        return "it writes what is still missing"
+
+    @property
     def _is_named(self) -> bool:
         """Whether the arguments name each repository."""
         wanted = self.selection.repositories
