@@ -39,7 +39,7 @@ from zotpy.startup import StartupError, announce, keep_freed
 from zotpy.storage import look_at_space, open_store
 from zotpy.store.interface import Store, StoreError
 from zotpy.store.observed import ObservedStore
-from zotpy.store.space import SpacedStore
+from zotpy.store.space import Space, SpacedStore
 from zotpy.systemd import Systemd
 from zotpy.telemetry.logs import at_every_level, say, shows
 from zotpy.telemetry.metrics import Metrics
@@ -111,7 +111,7 @@ async def run_replica(
             app.dispatcher.audit = None if audit is None else audit[0]
             collect_less()
             keep_freed(settings.upload.memory_budget_bytes)
-            mirror = await stack.enter_async_context(_mirror(registry, settings, metrics, grants))
+            mirror = await stack.enter_async_context(_mirror(registry, settings, metrics, grants, space))
             if mirror is not None:
                 app.use(mirror)
 
@@ -143,7 +143,7 @@ async def run_replica(
 
 @asynccontextmanager
 async def _mirror(
-    registry: Registry, settings: Settings, metrics: Metrics, grants: Grants
+    registry: Registry, settings: Settings, metrics: Metrics, grants: Grants, space: Space
 ) -> AsyncIterator[Mirror | None]:
     """Open the mirror, if registries are mirrored. Raises `StartupError`."""
     if not settings.mirror.mirrored:
@@ -151,7 +151,7 @@ async def _mirror(
         return
     async with AsyncExitStack() as stack:
         try:
-            opened = open_mirror(settings.mirror, registry, metrics.mirror, grants.is_immutable)
+            opened = open_mirror(settings.mirror, registry, metrics.mirror, grants.is_immutable, space)
             mirror = await stack.enter_async_context(opened)
         except ValueError as error:
             raise StartupError(str(error)) from error

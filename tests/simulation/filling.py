@@ -131,7 +131,7 @@ def fetch(operation: Operation, registry: Registry, upstream: DrawnUpstream) -> 
     return BlobFetch(registry, upstreams, _Promises(operation), origins, repo, digest, _CheckedCopy(registry, digest))
 
 
-def _not_read(*_: object) -> Any:
+def _not_read(*_: object, **__: object) -> Any:
     msg = "nobody reads here"
     raise AssertionError(msg)
 

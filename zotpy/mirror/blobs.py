@@ -26,6 +26,7 @@ from zotpy.mirror.copying import Copy
 from zotpy.mirror.events import MirrorEvents
 from zotpy.mirror.fetching import BlobFetch
 from zotpy.mirror.flights import Tasks
+from zotpy.mirror.fullness import Fullness
 from zotpy.mirror.manifests import unanswered
 from zotpy.mirror.ranges import Ranges
 from zotpy.mirror.rules import Origin, source_of
@@ -51,6 +52,7 @@ class MirroredBlobs:
     tasks: Tasks
     events: MirrorEvents
     ranges: Ranges
+    fullness: Fullness
     _copies: dict[tuple[RepositoryName, Digest], Copy] = field(default_factory=dict)
     _places: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(MOST_COPIES))
     _places_of: dict[str, trio.CapacityLimiter] = field(default_factory=dict)
@@ -68,13 +70,17 @@ class MirroredBlobs:
             copy = Copy(Window(self.registry.blobs.readers), partial(self._open, repo, digest), ahead)
             self.tasks.start(partial(self._run, tuple(origins), repo, digest, copy))
             self._copies[repo, digest] = copy
-        await copy.begun.wait()
-        if copy.size_bytes is None:
-            await copy.ended.wait()
-        elif copy.size_bytes <= INLINE_LIMIT_BYTES:
-            await copy.confirmed.wait()  # so that an error is an answer, and not a cut
-        copy.raise_error()
-        copy.expect()
+        copy.waiting += 1
+        try:
+            await copy.begun.wait()
+            if copy.size_bytes is None:
+                await copy.ended.wait()
+            elif copy.size_bytes <= INLINE_LIMIT_BYTES:
+                await copy.confirmed.wait()  # so that an error is an answer, and not a cut
+            copy.raise_error()
+            copy.expect()
+        finally:
+            copy.waiting -= 1
         return copy if copy.value is None else copy.value
 
     def is_absent(self, repo: RepositoryName, digest: Digest) -> bool:
@@ -101,7 +107,7 @@ class MirroredBlobs:
         value: BlobValue | None = None
         error: Exception | None = None
         holds, settings = self.registry.holds, self.registry.settings
-        fetch = BlobFetch(self.registry, self.upstreams, self.events, origins, repo, digest, copy)
+        fetch = BlobFetch(self.registry, self.upstreams, self.events, origins, repo, digest, copy, self.fullness)
         try:
             async with self._places_at(origins), self._places:
                 timeout_s = max(origin.registry.timeout_s for origin in origins)

@@ -5,6 +5,8 @@ the copy is far from there, the reader asks the upstream for these bytes itself.
 them with the digest, as with any range. But the last byte of the blob always waits until the copy has all bytes, and
 they have the digest.
 
+If the store is full, nothing is in the bucket at the end, and a reader behind the window asks the upstream as well.
+
 A copy that another replica began may go on where that one was killed. The bytes before come from the upstream, too.
 """
 
@@ -17,6 +19,7 @@ import trio
 
 from zotpy.core.ranges import Span
 from zotpy.core.units import MIB
+from zotpy.mirror.manifests import unanswered
 from zotpy.upstream.errors import UpstreamError
 
 if TYPE_CHECKING:
@@ -40,6 +43,8 @@ class CopyReads:
         self._ahead_stack = AsyncExitStack()
         self._is_patient = False
         """The upstream did not give what was asked for: the reader waits for the copy."""
+        self._refused: UpstreamError | None = None
+        """Why it did not."""
         self._rest: AsyncIterator[bytes] | None = None
 
     @property
@@ -64,9 +69,7 @@ class CopyReads:
                 pass
             elif self.at < window.start:
                 copy.moved()
-                await copy.ended.wait()
-                copy.raise_error()
-                await self._go_on_in_bucket()
+                await (self._go_on_behind() if copy.is_kept else self._go_back())
             elif self.at < (limit := copy.limit()):
                 piece = window.read(self.at)[: min(limit, self._end) - self.at]
                 self.at += len(piece)
@@ -75,7 +78,7 @@ class CopyReads:
             else:
                 copy.raise_error()
                 if copy.ended.is_set():
-                    await self._go_on_in_bucket()
+                    await self._go_on_behind()
                 elif not await self._go_ahead():
                     await copy.grows()
         return await anext(self._rest)
@@ -96,9 +99,13 @@ class CopyReads:
         except UpstreamError as error:
             self._wait_for_copy(error)
             return False
+        self._leave_open(stack)
+        return True
+
+    def _leave_open(self, stack: AsyncExitStack) -> None:
+        """Close what is read at the upstream when that ends, or at the latest with this reader."""
         self._stack.push_async_exit(stack)
         self._ahead_stack = stack
-        return True
 
     async def _next_ahead(self, ahead: AsyncIterator[bytes]) -> bytes | None:
         """Return the next bytes from the upstream, or `None`: from now on the reader follows the copy."""
@@ -115,10 +122,33 @@ class CopyReads:
         return piece
 
     def _wait_for_copy(self, error: UpstreamError) -> None:
-        self._is_patient = True
+        self._is_patient, self._refused = True, error
         log.info("range_waits_for_copy", at=self.at, reason=str(error))
 
-    async def _go_on_in_bucket(self) -> None:
-        value = self._copy.value
-        assert value is not None  # noqa: S101 - the copy has ended well
-        self._rest = await self._stack.enter_async_context(self._copy.rest(value, Span(self.at, self._end)))
+    async def _go_on_behind(self) -> None:
+        """Wait for the end of the copy, and go on in the bucket, unless nothing is kept."""
+        copy = self._copy
+        await copy.settled.wait()
+        copy.raise_error()
+        if copy.value is not None:
+            self._rest = await self._stack.enter_async_context(copy.rest(copy.value, Span(self.at, self._end)))
+
+    async def _go_back(self) -> None:
+        """Read at the upstream what the window has no more, because the blob is not kept. Raises `TryAgain`.
+
+        The last byte waits until all are known to be right.
+        """
+        copy, size_bytes = self._copy, self._copy.size_bytes
+        copy.raise_error()
+        if self._refused is not None:
+            raise unanswered(self._refused)
+        if size_bytes is None or (self.at >= size_bytes - 1 and not copy.is_right):
+            await copy.confirmed.wait()
+            return
+        stack, end = AsyncExitStack(), self._end if copy.is_right else min(self._end, size_bytes - 1)
+        try:
+            back = copy.ahead(size_bytes, Span(self.at, end), waits=True)
+            self._ahead = await stack.enter_async_context(back)
+        except UpstreamError as error:
+            raise unanswered(error) from error
+        self._leave_open(stack)

@@ -13,6 +13,7 @@ ahead of the copy reads them at the upstream (`copy_reading.py`).
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Protocol
 
 import trio
 
@@ -33,8 +34,16 @@ BEHIND_BYTES = 8 * MIB
 """How much stays in the window behind the slowest reader: what it was sent last may still be under way to it."""
 Rest = Callable[[BlobValue, Span], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 """Reads bytes of a blob that is in the bucket."""
-Ahead = Callable[[int, Span], AbstractAsyncContextManager[AsyncIterator[bytes]]]
-"""Reads bytes of a blob of this length at the upstream. Raises `UpstreamError`, and `trio.WouldBlock`: not now."""
+
+
+class Ahead(Protocol):
+    """Reads bytes of a blob of some length at the upstream."""
+
+    def __call__(
+        self, size_bytes: int, span: Span, /, *, waits: bool = False
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Open it. Raises `UpstreamError`, and unless it `waits`, `trio.WouldBlock`: not now."""
+        ...
 
 
 class Copy:
@@ -54,11 +63,18 @@ class Copy:
         self.confirmed = trio.Event()
         """All bytes are known to be right, or the copy has ended."""
         self.ended = trio.Event()
+        self.settled = trio.Event()
+        """The copy has ended, or the blob is not kept."""
+        self.is_kept = True
+        """Whether the blob is to be in the bucket. If not, it is only passed on."""
         self.value: BlobValue | None = None
         """The blob in the bucket, once the copy has ended well."""
         self.error: Exception | None = None
+        self.waiting = 0
+        """How many requests wait for one of the events."""
         self._readers: set[CopyReads] = set()
-        self._is_right = False
+        self.is_right = False
+        """Whether all bytes were offered, and have the digest."""
         self._began = trio.current_time()
         self._expected_until = -1.0
         self._moved = trio.Event()
@@ -69,6 +85,26 @@ class Copy:
         """How many read behind it now."""
         return len(self._readers)
 
+    @property
+    def missing_bytes(self) -> int:
+        """How many bytes are still to come, as far as the upstream has said how many there are."""
+        return max(0, (self.size_bytes or 0) - self.window.end)
+
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether nobody reads behind it, or is about to."""
+        return not self._readers and not self.waiting and trio.current_time() > self._expected_until
+
+    def keep_nothing(self) -> None:
+        """Take note that the blob is only passed on: anew from its first byte, unless all bytes are known to be right.
+
+        Readers go on at the byte that they have reached.
+        """
+        self.is_kept = False
+        if not self.is_right:
+            self.go_on_at(0)
+        self.settled.set()
+
     def go_on_at(self, first: int) -> None:
         """Begin at this byte of the blob. Nothing was offered yet, but readers may wait."""
         self.first = first
@@ -76,8 +112,9 @@ class Copy:
         self._wake()
 
     def begin(self, size_bytes: int | None) -> None:
-        """Take note that the upstream has the blob."""
-        self.size_bytes = size_bytes
+        """Take note that the upstream has the blob. Its length, once said, stays as it is."""
+        if self.size_bytes is None:
+            self.size_bytes = size_bytes
         self.begun.set()
 
     async def offer(self, piece: bytes) -> None:
@@ -102,7 +139,7 @@ class Copy:
 
     def confirm(self) -> None:
         """Take note that all bytes were offered and have the digest: the last one may be handed out."""
-        self._is_right = True
+        self.is_right = True
         self.confirmed.set()
         self._wake()
 
@@ -112,6 +149,7 @@ class Copy:
         self.begun.set()
         self.confirmed.set()
         self.ended.set()
+        self.settled.set()
         self._wake()
         if not self._readers:
             self.window.close()
@@ -120,7 +158,7 @@ class Copy:
         """Raise why the copy has ended without a blob."""
         if self.error is not None:
             raise copy_of(self.error)
-        if self.ended.is_set() and self.value is None:
+        if self.ended.is_set() and self.value is None and (self.is_kept or not self.is_right):
             msg = "this replica is stopping: try again"
             raise TryAgain(msg)
 
@@ -167,7 +205,7 @@ class Copy:
     def limit(self) -> int:
         """Return which byte may not be handed out yet: the last one comes once all are known to be right."""
         end = self.window.end
-        return end if self._is_right or self.size_bytes is None else min(end, self.size_bytes - 1)
+        return end if self.is_right or self.size_bytes is None else min(end, self.size_bytes - 1)
 
     def _wake(self) -> None:
         self._grown.set()

@@ -3,7 +3,7 @@
 It is an upload whose body comes from an upstream: one of its own, or one that a killed replica has left in the middle.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -18,6 +18,8 @@ from zotpy.core.units import MIB
 from zotpy.mirror.continuing import left_behind, note_of
 from zotpy.mirror.copying import Copy
 from zotpy.mirror.events import MirrorEvents
+from zotpy.mirror.fullness import Fullness
+from zotpy.mirror.passing import pass_on
 from zotpy.mirror.present import Present
 from zotpy.mirror.rules import Origin, source_of
 from zotpy.mirror.source import BlobSource
@@ -25,6 +27,7 @@ from zotpy.mirror.turns import Note, Turns
 from zotpy.mirror.upstreams import Upstreams
 from zotpy.registry.pushing.sessions import Session
 from zotpy.registry.registry import Registry
+from zotpy.store.interface import StoreFull
 from zotpy.upstream.errors import NotAtUpstream, RangeRefused, UpstreamError
 
 SAVE_EVERY_BYTES = 64 * MIB
@@ -45,12 +48,26 @@ class BlobFetch:
     repo: RepositoryName
     digest: Digest
     copy: Copy
+    fullness: Fullness = field(default_factory=Fullness)
 
-    async def run(self) -> BlobValue:
-        """Bring it once no other replica does, if it is not here by then.
+    async def run(self) -> BlobValue | None:
+        """Bring it once no other replica does, if it is not here by then; `None`: it is not kept, as the store is full.
 
         Raises `UpstreamError`, `DigestInvalid`, `SizeInvalid`, other errors of uploads, and `StoreError`.
         """
+        if self.fullness.has_room():
+            try:
+                return await self._kept()
+            except StoreFull as error:
+                self.fullness.note(str(error))
+        self.copy.keep_nothing()
+        source = BlobSource(self.upstreams, self.origins, self.digest, self.copy, self.events)
+        if self.copy.is_right or await pass_on(source, self.copy, self.digest):
+            self.events.on_mirror_copy("passed")
+        return None
+
+    async def _kept(self) -> BlobValue:
+        """Bring it into the bucket. Raises `StoreFull` as well."""
         session = self.registry.uploads.begin(self.repo, self.digest.algorithm)
         note = Note(note_of(session))
         turns = Turns(self.registry.store, source_of(self.origins))
@@ -60,7 +77,7 @@ class BlobFetch:
         """Bring it now, and let the note outlast an error if another copy can go on where this one ends."""
         try:
             return await self._alone(session, note, left)
-        except (NotAtUpstream, DigestInvalid, SizeInvalid, UploadInvalid, UploadUnknown):
+        except (NotAtUpstream, DigestInvalid, SizeInvalid, UploadInvalid, UploadUnknown, StoreFull):
             raise
         except BaseException:
             note.outlasts = self.copy.first > 0 or self.copy.window.end >= SAVE_EVERY_BYTES
@@ -104,7 +121,12 @@ class BlobFetch:
         try:
             value = await self._without_bytes(source)
             if value is None:
-                return await self._copied(session, source)
+                self.fullness.check(self.copy.missing_bytes)
+                with self.fullness.counting(self.copy):
+                    return await self._copied(session, source)
+        except StoreFull:
+            await self.registry.uploads.abandon(session)
+            raise
         finally:
             with trio.CancelScope(shield=True):
                 await source.close()

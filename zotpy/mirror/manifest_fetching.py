@@ -15,17 +15,21 @@ from zotpy.core.errors import ManifestInvalid, ManifestTooLarge, ManifestUnknown
 from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.mirror.checks import Checks, Noted
 from zotpy.mirror.events import MirrorEvents
+from zotpy.mirror.fullness import Fullness
 from zotpy.mirror.keeping import Keeping
 from zotpy.mirror.rules import Origin
 from zotpy.mirror.signed import DEEPEST, MOST_PARTS, Admitted, get_admitted, parts_of
 from zotpy.mirror.upstreams import Upstream, Upstreams
 from zotpy.registry.manifest_reads import Found
 from zotpy.registry.manifests import Accepted, Manifests
+from zotpy.store.interface import StoreFull
 from zotpy.upstream.answers import ManifestBody, ManifestHead
 from zotpy.upstream.errors import NotAtUpstream, NotSigned
 
 PARTS_AT_ONCE = 4
 """How many manifests of a signed index are fetched at the same time."""
+PASSED_S = 3600.0
+"""How long a replica remembers that a manifest is part of a signed index which was not kept."""
 log = structlog.get_logger()
 
 
@@ -38,8 +42,11 @@ class ManifestFetches:
     checks: Checks
     keeping: Keeping
     events: MirrorEvents
+    fullness: Fullness = field(default_factory=Fullness)
     unsigned: Noted = field(default_factory=Noted)
     """What an upstream had without a signature."""
+    passed_parts: Noted = field(default_factory=lambda: Noted(PASSED_S))
+    """Manifests that signed indexes name, which were passed on and not kept."""
 
     async def head(self, origins: tuple[Origin, ...], reference: Reference) -> ManifestHead:
         """Ask which manifest the upstream has. Raises `UpstreamError`."""
@@ -69,11 +76,30 @@ class ManifestFetches:
             raise error
         got = await self._get(origins, repo, reference, wanted)
         self.events.on_mirror_check("changed")
+        accepted = await self._accepted(repo, reference, got.body, found)
+        if self.fullness.has_room(accepted.found.size_bytes):
+            try:
+                return await self._kept(origins, repo, reference, got, accepted, interval_s)
+            except StoreFull as error:
+                self.fullness.note(str(error))
+        for part in got.parts:
+            self.passed_parts.add(repo, part)
+        return accepted.found
+
+    async def _kept(
+        self,
+        origins: tuple[Origin, ...],
+        repo: RepositoryName,
+        reference: Reference,
+        got: Admitted,
+        accepted: Accepted,
+        interval_s: float,
+    ) -> Found:
+        """Store a manifest, after those that it names if only signed ones are mirrored. Raises `StoreFull`."""
         if got.parts:
             seen = set(got.parts)
             parts = [partial(self._keep_part, origins, repo, part, seen) for part in got.parts]
             await gather(*parts, limit=PARTS_AT_ONCE)
-        accepted = await self._accepted(repo, reference, got.body, found)
 
         async def store() -> None:
             await self.manifests.keep(accepted)
@@ -107,6 +133,9 @@ class ManifestFetches:
         self, origins: tuple[Origin, ...], repo: RepositoryName, reference: Reference, wanted: Reference
     ) -> Admitted:
         """Read a manifest from the first upstream that has it, signed if it must be. Raises `UpstreamError`."""
+        if isinstance(wanted, Digest) and (repo, wanted) in self.passed_parts:
+            body = await self.upstreams.first(origins, f"manifests/{wanted}", partial(_get, wanted))
+            return Admitted(body, await parts_of(body))
         try:
             return await self.upstreams.first(origins, f"manifests/{wanted}", partial(get_admitted, reference, wanted))
         except NotSigned as error:
@@ -140,8 +169,11 @@ class ManifestFetches:
             log.warning("part_not_mirrored", repository=repo.text, digest=str(part), reason=str(error))
 
     async def _remember(self, repo: RepositoryName, reference: Reference, digest: Digest, interval_s: float) -> None:
-        if interval_s and isinstance(reference, Tag):
-            await self.checks.write(repo, reference, digest)
+        if interval_s and isinstance(reference, Tag) and self.fullness.has_room():
+            try:
+                await self.checks.write(repo, reference, digest)
+            except StoreFull as error:
+                self.fullness.note(str(error))
 
 
 async def _head(reference: Reference, upstream: Upstream, name: str) -> ManifestHead:

@@ -18,6 +18,7 @@ from zotpy.mirror.checks import Checks, Noted
 from zotpy.mirror.copying import Copy
 from zotpy.mirror.events import MirrorEvents, Unwatched
 from zotpy.mirror.flights import Flights, Tasks
+from zotpy.mirror.fullness import Fullness
 from zotpy.mirror.keeping import Keeping
 from zotpy.mirror.manifest_fetching import ManifestFetches
 from zotpy.mirror.manifests import MirroredManifests
@@ -29,6 +30,7 @@ from zotpy.mirror.upstreams import Upstreams
 from zotpy.registry.manifest_reads import Found
 from zotpy.registry.registry import Registry
 from zotpy.settings.mirror import MirrorSettings
+from zotpy.store.space import Space
 from zotpy.upstream.answers import ManifestHead
 
 COUNT_S = 5.0
@@ -99,8 +101,9 @@ class Mirror:
         except BlobUnknown:
             return False
         if isinstance(fetched, Copy):
-            await fetched.ended.wait()
+            await fetched.settled.wait()
             fetched.raise_error()
+            return fetched.value is not None
         return True
 
     async def refer(self, repo: RepositoryName, subject: Digest) -> None:
@@ -129,16 +132,18 @@ async def open_mirror(
     registry: Registry,
     events: MirrorEvents | None = None,
     is_immutable: Callable[[str, str], bool] = lambda *_: False,
+    space: Space | None = None,
 ) -> AsyncIterator[Mirror]:
     """Open the clients of all upstreams. Nothing is fetched before `Mirror.tasks` runs. Raises `ValueError`.
 
-    `is_immutable` says whether a tag, the second, of a repository is immutable now.
+    `is_immutable` says whether a tag, the second, of a repository is immutable now. Without a `space` the store has
+    room until it says otherwise.
     """
-    events, tasks, absent = events or Unwatched(), Tasks(), Noted()
+    events, tasks, absent, fullness = events or Unwatched(), Tasks(), Noted(), Fullness(space)
     async with open_upstreams(settings, registry.settings.manifest.max_size_bytes, events=events) as upstreams:
         checks, flights, heads = Checks(registry.store), Flights[Found | None](tasks), Flights[ManifestHead](tasks)
-        fetches = ManifestFetches(registry.manifests, upstreams, checks, Keeping(tasks), events)
+        fetches = ManifestFetches(registry.manifests, upstreams, checks, Keeping(tasks), events, fullness)
         manifests = MirroredManifests(registry.manifests, fetches, checks, absent, flights, heads, events, is_immutable)
-        blobs = MirroredBlobs(registry, upstreams, absent, tasks, events, Ranges(upstreams, events))
-        referrers = MirroredReferrers(manifests, upstreams, checks, Flights[None](tasks))
+        blobs = MirroredBlobs(registry, upstreams, absent, tasks, events, Ranges(upstreams, events), fullness)
+        referrers = MirroredReferrers(manifests, upstreams, checks, Flights[None](tasks), fullness)
         yield Mirror(settings, registry, upstreams, tasks, manifests, blobs, referrers)

@@ -29,19 +29,22 @@ class Ranges:
 
     @asynccontextmanager
     async def open(
-        self, origins: tuple[Origin, ...], digest: Digest, size_bytes: int, span: Span
+        self, origins: tuple[Origin, ...], digest: Digest, size_bytes: int, span: Span, /, *, waits: bool = False
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Read a span of a blob of this length. Raises `UpstreamError`, and `trio.WouldBlock` if too many are read.
 
-        Nobody waits for a place: its holder may read slowly, and meanwhile the copy may bring the bytes.
+        Nobody waits for a place unless told to: its holder may read slowly, and meanwhile the copy may bring the bytes.
         """
         async with AsyncExitStack() as stack:
             holder = object()
-            self._places.acquire_on_behalf_of_nowait(holder)
+            if waits:
+                await self._places.acquire_on_behalf_of(holder)
+            else:
+                self._places.acquire_on_behalf_of_nowait(holder)
             stack.callback(self._places.release_on_behalf_of, holder)
 
             async def ask(upstream: Upstream, name: str) -> BlobStream:
-                opened = upstream.ranges.blob(name, digest, span.start, span.end, waits=False)
+                opened = upstream.ranges.blob(name, digest, span.start, span.end, waits=waits)
                 return await stack.enter_async_context(opened)
 
             stream = await self.upstreams.first(origins, f"blobs/{digest}", ask, is_needed=False)

@@ -2,9 +2,10 @@
 
 An upstream is asked for the list at most once in `manifestCheckInterval`, and each manifest of it is fetched once. Its
 subject then lists it here. A manifest that cannot be fetched is missing in the list, as if nobody had pushed it yet.
+If the store is full, none is fetched.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,9 +18,11 @@ from zotpy.core.errors import DigestInvalid, RegistryError
 from zotpy.core.names import RepositoryName
 from zotpy.mirror.checks import Checks
 from zotpy.mirror.flights import Flights
+from zotpy.mirror.fullness import Fullness
 from zotpy.mirror.manifests import MirroredManifests
 from zotpy.mirror.rules import Origin
 from zotpy.mirror.upstreams import Upstream, Upstreams
+from zotpy.store.interface import StoreFull
 from zotpy.upstream.errors import NotAtUpstream, UpstreamError
 
 MOST = 250
@@ -38,11 +41,14 @@ class MirroredReferrers:
     upstreams: Upstreams
     checks: Checks
     flights: Flights[None]
+    fullness: Fullness = field(default_factory=Fullness)
 
     async def fetch(self, origins: tuple[Origin, ...], repo: RepositoryName, subject: Digest) -> None:
         """Fetch the referrers of a manifest that are not here. What fails is logged."""
         try:
             await self.flights.join((repo, subject), partial(self._fetch_in_time, origins, repo, subject))
+        except StoreFull as error:
+            self.fullness.note(str(error))
         except (UpstreamError, RegistryError, trio.TooSlowError) as error:
             log.warning("referrers_not_mirrored", repository=repo.text, subject=str(subject), reason=str(error))
 
@@ -51,6 +57,8 @@ class MirroredReferrers:
             await self._fetch(origins, repo, subject)
 
     async def _fetch(self, origins: tuple[Origin, ...], repo: RepositoryName, subject: Digest) -> None:
+        if not self.fullness.has_room():
+            return
         interval_s = min(origin.registry.check_interval_s for origin in origins)
         if interval_s:
             asked_s = await self.checks.asked_s(repo, subject)

@@ -27,8 +27,10 @@ class Window:
         self._account = readers.account()
 
     def begin_at(self, start: int) -> None:
-        """Begin at this byte, with nothing added yet."""
+        """Begin at this byte, with nothing added yet. What was added before is forgotten."""
         self.start = self.end = start
+        self._pieces.clear()
+        self._starts.clear()
 
     @property
     def first_end(self) -> int:

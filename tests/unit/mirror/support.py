@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from zotpy.mirror.events import MirrorEvents
     from zotpy.store.interface import Store
+    from zotpy.store.space import Space
 
 NAME = "library/app"
 LOCAL = f"hub/{NAME}"
@@ -93,13 +94,14 @@ async def mirroring(
     store: Store | None = None,
     events: MirrorEvents | None = None,
     immutable: Collection[str] = (),
+    space: Space | None = None,
 ) -> AsyncIterator[MirrorReplica]:
-    """Run a replica over a store, in which some tags are immutable."""
+    """Run a replica over a store with some space, in which some tags are immutable."""
     memory = memory or MemoryStore()
     settings = replace(SETTINGS, mirror=MirrorSettings(registries=tuple(registries)))
     registry = await open_registry(store or memory, settings, MemoryBudget(BUDGET_BYTES, 2 * PART_BYTES))
     async with AsyncExitStack() as stack:
-        opened = open_mirror(settings.mirror, registry, events, lambda _, tag: tag in immutable)
+        opened = open_mirror(settings.mirror, registry, events, lambda _, tag: tag in immutable, space)
         mirror = await stack.enter_async_context(opened)
         nursery.start_soon(mirror.tasks.run)
         apps = list[RegistryApp]()

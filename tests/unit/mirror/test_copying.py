@@ -40,8 +40,9 @@ async def bucket(value: BlobValue, span: Span) -> AsyncIterator[AsyncIterator[by
 
 
 @asynccontextmanager
-async def ahead(_size_bytes: int, _span: Span) -> AsyncIterator[AsyncIterator[bytes]]:
+async def ahead(_size_bytes: int, _span: Span, *, waits: bool = False) -> AsyncIterator[AsyncIterator[bytes]]:
     """Read nothing at the upstream."""
+    assert not waits
     raise trio.WouldBlock
     yield
 
@@ -82,6 +83,61 @@ async def test_a_reader_far_behind_goes_on_in_the_bucket(autojump_clock: trio.te
         copy.end(VALUE, None)
         assert first + b"".join([piece async for piece in slow]) == BODY
     assert copy.window.start == copy.window.end
+
+
+async def test_a_reader_far_behind_goes_back_to_the_upstream_if_nothing_is_kept(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """It waits for a place there. The last byte comes once all are known to be right, also then."""
+    del autojump_clock
+    spans = list[Span]()
+
+    @asynccontextmanager
+    async def back(size_bytes: int, span: Span, *, waits: bool = False) -> AsyncIterator[AsyncIterator[bytes]]:
+        assert (size_bytes, waits) == (len(BODY), True)
+        spans.append(span)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            await trio.lowlevel.checkpoint()
+            yield BODY[span.start : span.end]
+
+        yield pieces()
+
+    copy, found = a_copy(), bytearray()
+    copy.ahead = back
+    copy.keep_nothing()
+    async with copy.open(Span(0, len(BODY))) as slow:
+        found += await _first(copy, slow)
+        await fill_from(copy, 1)
+        while len(found) < len(BODY) - 1:
+            found += await anext(slow)
+        copy.confirm()
+        copy.end(None, None)
+        found += b"".join([piece async for piece in slow])
+    assert found == BODY
+    assert spans == [Span(PIECE, len(BODY) - 1)]
+
+
+async def test_a_copy_that_begins_anew_wakes_those_who_wait_for_its_end(autojump_clock: trio.testing.MockClock) -> None:
+    """They go on at their byte as soon as the copy has come to it once more."""
+    del autojump_clock
+    copy, found = a_copy(), bytearray()
+
+    async def pull() -> None:
+        async with copy.open(Span(0, len(BODY))) as pieces:
+            async for piece in pieces:
+                found.extend(piece)
+
+    await fill(copy)
+    assert copy.window.start > 0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pull)
+        await trio.testing.wait_all_tasks_blocked()
+        copy.keep_nothing()
+        await fill(copy)
+        copy.confirm()
+        copy.end(None, None)
+    assert found == BODY
 
 
 async def _first(copy: Copy, pieces: AsyncIterator[bytes]) -> bytes:
