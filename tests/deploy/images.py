@@ -102,7 +102,7 @@ def storage_driver(directory: Path) -> str:
     kind = subprocess.run(
         ["stat", "--file-system", "--format=%T", directory], capture_output=True, text=True, check=True
     ).stdout.strip()
-    return "overlay" if kind in {"ext2/ext3", "xfs", "btrfs"} else "vfs"
+    return "overlay" if kind in {"btrfs", "ext2/ext3", "tmpfs", "xfs"} else "vfs"
 
 
 def debian_base() -> Path:

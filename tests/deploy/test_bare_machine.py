@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,9 +12,11 @@ import pytest
 from tests.blackbox.registry_api import http_client, push_blob
 from tests.deploy.bare import CHECKOUT, INSIDE, NO_NOTICE, RUNS, BareRoot, is_ready
 from tests.processes import descendants, free_port, has_ended, wait_until
+from tests.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 INSTALL_DEADLINE_S = 900.0
 SOME_TESTS = (
@@ -32,8 +32,8 @@ pytestmark = pytest.mark.timeout(2 * INSTALL_DEADLINE_S if os.environ.get(RUNS) 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[BareRoot]:
     """Return a bare machine."""
-    with tempfile.TemporaryDirectory(prefix="zotpy-bare-") as directory:
-        yield BareRoot(Path(directory))
+    with scratch("bare") as directory:
+        yield BareRoot(directory)
 
 
 def test_readme_begins_with_the_two_commands() -> None:

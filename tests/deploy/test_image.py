@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from tests.blackbox.registry_api import http_client, push_blob
 from tests.deploy.bare import NO_NOTICE
 from tests.deploy.images import BUILD_DEADLINE_S, CHECKOUT, CONTAINER, Builder, Root
 from tests.processes import Process, descendants, free_port, missing
+from tests.scratch import scratch
 from tests.unit.test_release import VERSION
 
 if TYPE_CHECKING:
@@ -54,10 +54,7 @@ def builder() -> Iterator[Builder]:
     """Return a builder, at a short path."""
     if os.getuid() != 0:
         missing("root is needed to run what is built: sudo sh tests/run tests/deploy/test_image.py")
-    with (
-        tempfile.TemporaryDirectory(prefix="zotpy") as home,
-        closing(Builder(isolated_environment(Path(home)))) as builder,
-    ):
+    with scratch("image") as home, closing(Builder(isolated_environment(home))) as builder:
         yield builder
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from deploy.baremetal.with_environment import variables
 from tests.processes import Process, find_program, free_port
+from tests.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,13 +57,13 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, settings: Path) -> Path:
+def root(settings: Path) -> Iterator[Path]:
     """Return a directory into which two replicas have been installed; several tests go on from there."""
     find_program("systemctl", "apt-get install systemd")
-    root = tmp_path_factory.mktemp("root")
-    done = run("install", "--root", root, "--config", settings, "--replicas", "2")
-    assert done.returncode == 0, done.stderr
-    return root
+    with scratch("install") as root:
+        done = run("install", "--root", root, "--config", settings, "--replicas", "2")
+        assert done.returncode == 0, done.stderr
+        yield root
 
 
 @pytest.fixture(scope="module")

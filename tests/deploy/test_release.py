@@ -8,9 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,10 +17,12 @@ from tests.blackbox.registry_api import http_client, push_blob
 from tests.deploy.bare import CHECKOUT, NO_NOTICE, BareRoot, is_ready
 from tests.docs.pages import blocks
 from tests.processes import free_port
+from tests.scratch import scratch
 from tests.unit.test_release import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 BUILD_DEADLINE_S = 300.0
 INSTALL_DEADLINE_S = 900.0
@@ -59,9 +59,9 @@ def head() -> str:
 @pytest.fixture(scope="module")
 def directory() -> Iterator[Path]:
     """Return a directory with a release of this commit."""
-    with tempfile.TemporaryDirectory(prefix="zotpy-release-") as name:
-        build(CHECKOUT, Path(name) / "dist")
-        yield Path(name) / "dist"
+    with scratch("release") as here:
+        build(CHECKOUT, here / "dist", TMPDIR=str(here))
+        yield here / "dist"
 
 
 def test_the_same_commit_gives_the_same_files(directory: Path, tmp_path: Path) -> None:
@@ -73,7 +73,9 @@ def test_the_same_commit_gives_the_same_files(directory: Path, tmp_path: Path) -
     subprocess.run(["git", "-C", clone, "checkout", "--quiet", head()], check=True)
     (clone / "zotpy/stray.py").write_text("raise SystemExit\n")
     (clone / "pyproject.toml").write_text("of no use\n")
-    again = build(clone, tmp_path / "again", TZ="Asia/Tokyo", PYTHONHASHSEED="1", SOURCE_DATE_EPOCH="1")
+    with scratch("release") as here:
+        environ = {"TZ": "Asia/Tokyo", "PYTHONHASHSEED": "1", "SOURCE_DATE_EPOCH": "1", "TMPDIR": str(here)}
+        again = build(clone, tmp_path / "again", **environ)
     assert {name: hashlib.sha256(body).hexdigest() for name, body in again.items()} == {
         name: hashlib.sha256(body).hexdigest() for name, body in files.items()
     }
@@ -102,8 +104,8 @@ def test_sources_that_nothing_names_are_not_built(tmp_path: Path) -> None:
 
 def test_its_files_install_on_a_bare_machine(directory: Path, tmp_path: Path) -> None:
     """The page's commands, on a Debian with Python and nothing else: the program says its commit, and serves."""
-    with tempfile.TemporaryDirectory(prefix="zotpy-bare-") as name:
-        machine = BareRoot(Path(name))
+    with scratch("bare") as here:
+        machine = BareRoot(here)
         files = machine.path / "srv/release"
         shutil.copytree(directory, files)
         page = "docs/releases.md"

@@ -18,6 +18,7 @@ from bench.cluster.options import options_from
 from tests.docs.pages import CHECKOUT, PAGES, Block, blocks
 from tests.docs.table import NO_COMMANDS, WAYS, Builds, Covered, Parsed, Run, Shell
 from tests.processes import Process, find_program, free_port
+from tests.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -274,11 +275,12 @@ def test_hosts_of_ones_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(2 * SCENARIO_S)
-def test_a_checkout_is_installed(tmp_path: Path) -> None:
+def test_a_checkout_is_installed() -> None:
     """From the lock file and the checkout alone, and the program that comes of it runs."""
-    program = tmp_path / "registry"
-    run_page("docs/dependencies.md", CHECKOUT, {"/opt/registry": str(program)})
-    said = subprocess.run([program / "bin/zotpy", "--version"], capture_output=True, text=True, check=True).stdout
+    with scratch("checkout") as here:
+        program = here / "registry"
+        run_page("docs/dependencies.md", CHECKOUT, {"/opt/registry": str(program)})
+        said = subprocess.run([program / "bin/zotpy", "--version"], capture_output=True, text=True, check=True).stdout
     assert said.startswith("zotpy ")
 
 
