@@ -25,7 +25,7 @@ OVER_LINKS = {
     *("windows 16k", "windows 64k", "windows 256k"),
 }
 GROUPS = ("push-cpu", "pull-cpu", "cached", "storm", "latency", "small-images", "requests", "pieces", "windows")
-QUICK = ("--duration", "0.4", "--warm-up", "0.1")
+QUICK = ("--duration", "0.1", "--warm-up", "0.05")
 
 
 def test_every_workload_gives_valid_figures_of_zotpy(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run all workloads once, in all flows, and return where the results are."""
     directory = tmp_path_factory.mktemp("everything")
     flows = ("--flow", "docker,containerd,chunked", "--layer-mib", "0.0625", "--longest-layer-mib", "0.0625")
-    measured(directory, "--no-namespaces", "--replicas", str(REPLICAS), "--duration", "0.6", *flows)
+    measured(directory, "--no-namespaces", "--replicas", str(REPLICAS), "--duration", "0.2", *flows, draws=True)
     return directory
 
 
@@ -72,7 +72,7 @@ def test_replicas_have_namespaces_where_root_runs_it(tmp_path: Path) -> None:
     """The kernel shapes the links, no more goes over them than they take, and no namespace is left."""
     if why := why_none():
         missing(f"network namespaces are needed: {why}")
-    found = measured(tmp_path, "push", "--replicas", "1,2", "--link-mb", "4")
+    found = measured(tmp_path, "push", "--replicas", "1,2", "--link-mb", "4", "--duration", "0.8")
     assert "tc: 4 MB/s" in found["limits"]["links"]
     for run in found["runs"]:
         assert 0 < run["links_to_replicas"] < 1.25  # what a link had saved up before adds its burst
@@ -94,9 +94,8 @@ def test_chaos_loses_nothing(tmp_path: Path) -> None:
 
 def test_a_lying_peer_makes_the_result_invalid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A peer that acknowledges blobs and gives back others is found by the sample: exit 1, and ours still counts."""
-    found = measured(
-        tmp_path, "pull", "--against", AS_PEER, "--replicas", "1", "--no-namespaces", "--link-mb", "0", status=1
-    )
+    words = ("pull", "--against", AS_PEER, "--replicas", "1", "--no-namespaces", "--link-mb", "0")
+    found = measured(tmp_path, *words, status=1, draws=True)
     assert not found["valid"]
     for run in found["runs"]:
         assert bool(run["lost_count"]) == (run["registry"] == "command")

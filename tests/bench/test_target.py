@@ -138,7 +138,7 @@ def test_what_was_measured_before_an_interruption_is_kept(tmp_path: Path, monkey
 
     monkeypatch.setattr("bench.run.measure_something", interrupt)
     with serving(NullRegistry()) as url:
-        found = measured(tmp_path, "tags", "heads", "--target", url, status=1)
+        found = measured(tmp_path, "tags", "heads", "--target", url, status=1, draws=True)
     assert [one["workload"] for one in found["runs"]] == ["tags"]
     assert "interrupted: not everything was run" in found["errors"]
 
@@ -183,7 +183,7 @@ class Refusing(NullRegistry):
 def test_a_target_that_lies_is_found(registry: NullRegistry, field: str, message: str, tmp_path: Path) -> None:
     """Whatever was acknowledged and is not there, or is something else, makes the result invalid and says so."""
     with serving(registry) as url:
-        found = measured(tmp_path, "tags", "--target", url, "--processes", "2", "--duration", "0.5", status=1)
+        found = measured(tmp_path, "tags", "--target", url, "--processes", "2", status=1)
     (only,) = found["runs"]
     assert not found["valid"]
     assert any(message in text for text in only[field]), only[field]
