@@ -19,6 +19,7 @@ from hypothesis import settings
 from tests.forks.forked import Forked, ForkServer
 from tests.processes import Process, needed
 from tests.servers import Bucket, MotoServer, SeaweedServer
+from zotpy import garbage
 from zotpy.telemetry import logs
 
 if TYPE_CHECKING:
@@ -52,12 +53,18 @@ def _usual_ssl_context(*_: str | None) -> ssl.SSLContext:
     return create_ssl_context()
 
 
+garbage.collect_late()  # until all tests are collected
 patch.object(default, "create_ssl_context", shared_ssl_context).start()
 
 
 def pytest_configure() -> None:
     """Let zotpy start by a fork."""
     Process.popen = Forked
+
+
+def pytest_collection_finish() -> None:
+    """Leave thousands of tests and all modules alone when Python looks for garbage: that took a tenth of all CPU."""
+    garbage.collect_less()
 
 
 def pytest_unconfigure() -> None:
