@@ -1,4 +1,4 @@
-"""Real content for the clients: OCI layouts made of the packages that are installed beside the tests."""
+"""Content for the clients: OCI layouts of packages that are installed beside the tests, and of one large file."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import gzip
 import hashlib
 import io
 import json
+import random
 import sysconfig
 import tarfile
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 IMAGE_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 IMAGE_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -22,8 +24,7 @@ IMAGE_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 REF_NAME = "org.opencontainers.image.ref.name"
 
 SMALL_PACKAGES = ("httpx", "h11", "sniffio")
-LARGE_LAYER_BYTES = 24 << 20
-LARGE_FILE_BYTES = 4 << 20
+LARGE_FILE_BYTES = 24 << 20
 
 
 @dataclass(frozen=True)
@@ -113,18 +114,21 @@ def small_layer(package: str) -> Layer:
     return _layer(_package_files(package), compression_level=6)
 
 
+@cache
 def large_layer() -> Layer:
-    """Return a layer of installed packages, stored rather than compressed, so that a push needs several parts."""
-    return _layer(_files_until(LARGE_LAYER_BYTES), compression_level=0)
+    """Return a layer of one large file, so that a push needs several parts.
+
+    The file is as random as what is compressed. If its bytes were text, SeaweedFS would compress and decompress them.
+    """
+    content = random.Random("large").randbytes(LARGE_FILE_BYTES)
+    return _layer([("opt/large", content)], compression_level=0)
 
 
-def _layer(files: Iterator[Path], compression_level: int) -> Layer:
-    root = Path(sysconfig.get_path("purelib"))
+def _layer(files: Iterable[tuple[str, bytes]], compression_level: int) -> Layer:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for path in files:
-            content = path.read_bytes()
-            entry = tarfile.TarInfo(f"opt/packages/{path.relative_to(root)}")
+        for name, content in files:
+            entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(content), 0o644
             tar.addfile(entry, io.BytesIO(content))
     diff_id = hashlib.sha256(archive.getbuffer()).hexdigest()
@@ -132,19 +136,8 @@ def _layer(files: Iterator[Path], compression_level: int) -> Layer:
     return Layer(compressed, f"sha256:{diff_id}")
 
 
-def _package_files(package: str) -> Iterator[Path]:
-    for path in sorted((Path(sysconfig.get_path("purelib")) / package).rglob("*")):
+def _package_files(package: str) -> Iterator[tuple[str, bytes]]:
+    root = Path(sysconfig.get_path("purelib"))
+    for path in sorted((root / package).rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
-            yield path
-
-
-def _files_until(total_bytes: int) -> Iterator[Path]:
-    gathered = 0
-    for path in _package_files("."):
-        size = path.stat().st_size
-        if size > LARGE_FILE_BYTES:
-            continue
-        yield path
-        gathered += size
-        if gathered >= total_bytes:
-            return
+            yield f"opt/packages/{path.relative_to(root)}", path.read_bytes()
