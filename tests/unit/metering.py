@@ -13,7 +13,6 @@ import hashlib
 import json
 import sys
 import threading
-from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
@@ -52,28 +51,44 @@ class Meter(trio.abc.Instrument):
 
     client: trio.lowlevel.Task
     """Is not counted."""
-    total_ns: float = 0.0
-    """Of all steps so far."""
     longest_ns: float = 0.0
     where: list[tuple[str, int]] = field(default_factory=list)
     """What executed most of the bytecodes of the longest step."""
+    _added_ns: float = 0.0
+    """What was no bytecode."""
     _began_ns: float = 0.0
-    _codes: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    """How many bytecodes of each code object, by its `id`: its hash takes longer than most bytecodes."""
-    _seen: dict[int, CodeType] = field(default_factory=dict)
+    _counters: dict[int, tuple[Callable[..., None], CodeType, list[int]]] = field(default_factory=dict)
+    """Of this step: what counts the bytecodes of a code object, and how many it has counted, by the object's `id`: its
+    hash takes longer than most bytecodes."""
     _loop: int = field(default_factory=threading.get_ident)
 
     def __post_init__(self) -> None:
-        """Make what is called at each bytecode: a closure, as a method would be bound anew each time."""
-        codes = self._codes
+        """Make what counts: closures, one for each code object, because they are called at each bytecode.
 
-        def count(frame: FrameType, event: str, _: object) -> Callable[..., Any]:
-            if event == "opcode":
-                self.total_ns += BYTECODE_NS
-                codes[id(frame.f_code)] += 1
-            return count
+        Whatever they would look up there took as long as all the rest of a test.
+        """
+        executed = 0
 
-        self._count = count
+        def counter_of(code: CodeType) -> tuple[Callable[..., None], CodeType, list[int]]:
+            of_code = [0]
+
+            def count(_frame: FrameType, event: str, _: object) -> None:
+                nonlocal executed
+                if event == "opcode":
+                    executed += 1
+                    of_code[0] += 1
+
+            return count, code, of_code
+
+        def count_all() -> int:
+            return executed
+
+        self._counter_of, self._count_all = counter_of, count_all
+
+    @property
+    def total_ns(self) -> float:
+        """What all steps so far have taken."""
+        return self._added_ns + BYTECODE_NS * self._count_all()
 
     @property
     def longest_ms(self) -> float:
@@ -89,13 +104,13 @@ class Meter(trio.abc.Instrument):
         if threading.get_ident() != self._loop:
             self._compare(taken_ns, [("a thread", 1)])
         elif sys.gettrace() is not None:
-            self.total_ns += taken_ns
+            self._added_ns += taken_ns
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         """Begin to count."""
         if task is not self.client:
             self._began_ns = self.total_ns
-            self._codes.clear()
+            self._counters.clear()
             sys.settrace(self._enter)
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
@@ -107,16 +122,18 @@ class Meter(trio.abc.Instrument):
     def _compare(self, step_ns: float, where: list[tuple[str, int]] | None = None) -> None:
         if step_ns > self.longest_ns:
             self.longest_ns = step_ns
-            most = sorted(self._codes.items(), key=itemgetter(1), reverse=True)[:6]
-            self.where = where or [(self._seen[code].co_qualname, count) for code, count in most]
+            counts = [(code.co_qualname, of_code[0]) for _, code, of_code in self._counters.values()]
+            self.where = where or sorted(counts, key=itemgetter(1), reverse=True)[:6]
 
     def _enter(self, frame: FrameType, event: str, argument: object) -> Callable[..., Any] | None:
         del event, argument
         if frame.f_code.co_filename in ELSEWHERE:
             return None
-        self._seen[id(frame.f_code)] = frame.f_code
+        code = frame.f_code
+        if (counter := self._counters.get(id(code))) is None:
+            counter = self._counters[id(code)] = self._counter_of(code)
         frame.f_trace_lines, frame.f_trace_opcodes = False, True
-        return self._count
+        return counter[0]
 
 
 @contextmanager

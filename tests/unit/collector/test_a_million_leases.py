@@ -15,6 +15,7 @@ import trio
 from tests.unit.collector.support import SETTINGS
 from zotpy.collector import Collector
 from zotpy.core import keys
+from zotpy.garbage import collect_late
 from zotpy.store.interface import Listed, Listing
 from zotpy.store.memory_store import MemoryStore
 
@@ -28,12 +29,12 @@ ROOT = Path(__file__).parents[3]
 class Keys:
     """Keys that count upwards."""
 
-    form: str
+    parts: list[str]
     first: int
 
     def __call__(self, number: int) -> str:
-        """Write one."""
-        return self.form.format(id=f"{number:032x}")
+        """Write one: its id stands between the parts of the form. `str.format` takes five times as long."""
+        return f"{number:032x}".join(self.parts)
 
 
 class Registry(MemoryStore):
@@ -61,12 +62,12 @@ class Registry(MemoryStore):
     def _keys(self, prefix: str) -> tuple[datetime, Keys, int]:
         """Return how old what lies below a prefix is, how its keys are written, and how many there are."""
         if prefix == keys.DATA:
-            return OLD, Keys("data/{id}", 0), REPOSITORIES * BLOBS
+            return OLD, Keys([keys.DATA, ""], 0), REPOSITORIES * BLOBS
         if prefix.startswith(keys.LEASES) and prefix != keys.LEASES:
             repo = prefix.removeprefix(keys.LEASES).partition("!")[0]
-            form = f"{keys.LEASES}{repo}!/blobs/sha256/{{id}}{{id}}/{'f' * 32}-{{id}}"
-            return NOW, Keys(form, int(repo[1:]) * BLOBS), BLOBS
-        return NOW, Keys("", 0), 0
+            parts = [f"{keys.LEASES}{repo}!/blobs/sha256/", "", f"/{'f' * 32}-", ""]
+            return NOW, Keys(parts, int(repo[1:]) * BLOBS), BLOBS
+        return NOW, Keys([""], 0), 0
 
 
 def peak_mib() -> float:
@@ -76,6 +77,7 @@ def peak_mib() -> float:
 
 async def collect() -> None:
     """Collect in this process, and print what was done and by how much it grew."""
+    collect_late()  # as commands do
     before = peak_mib()
     summary = await Collector(Registry(), replace(SETTINGS, buffer_rows=20_000)).run()
     json.dump(summary.as_dict() | {"deletions": summary.deletions, "grown_mib": peak_mib() - before}, sys.stdout)
