@@ -38,6 +38,7 @@ class Trial:
 
     def start(self) -> None:
         """Start the site and wait until it says that it is ready."""
+        self.process.log_path.write_text("")  # what it prints says where this start is
         self.process.start(lambda: "The registry is ready" in self.process.log_tail())
         self.started = descendants(self.process.pid)
 
@@ -58,16 +59,53 @@ class Trial:
         return [pid for words, pid in sorted(pids.items()) if b"\0serve\0" in words]
 
 
-@pytest.fixture
-def trial(tmp_path: Path) -> Iterator[Trial]:
-    """Return a site that runs."""
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
+    """Return the site of these tests."""
     find_program("haproxy", "apt-get install haproxy")
-    trial = Trial(tmp_path, *ANY_PORTS)
+    site = Trial(tmp_path_factory.mktemp("site"), *ANY_PORTS)
     try:
-        trial.start()
-        yield trial
+        yield site
     finally:
-        trial.process.stop()
+        site.process.stop()
+
+
+@pytest.fixture
+def trial(site: Trial) -> Trial:
+    """Return a site that runs."""
+    if not site.process.is_running:
+        site.start()
+    return site
+
+
+def test_port_that_is_taken_is_named(trial: Trial, tmp_path: Path) -> None:
+    """A second site on the same port, or on the same directory, ends at once and says what to do."""
+    for arguments, said in [
+        (["--port", trial.address.rpartition(":")[2]], "choose another with --port"),
+        (["--root", str(trial.root)], "is in use by the process"),
+        (["--replicas", "0"], "1 to 64"),
+        (
+            ["--replica-port", str(port := free_port()), "--port", str(port)],
+            "twice: choose another with --replica-port",
+        ),
+    ]:
+        second = tmp_path / f"second-{len(arguments)}-{arguments[0]}"
+        second.mkdir()
+        other = Trial(second, *ANY_PORTS, *arguments)
+        other.process.start(lambda: True)
+        assert other.process.ended(END_DEADLINE_S) == 1
+        assert said in other.process.log_tail()
+
+
+def test_nothing_outlives_a_site_that_is_killed(trial: Trial) -> None:
+    """After `kill -9` of the command itself every process of the site ends, too, and the data is there for the next."""
+    with http_client(f"http://{trial.address}") as client:
+        digest = push_blob(client, "a", b"hello")
+    trial.process.kill()
+    wait_until(lambda: all(map(has_ended, trial.started)), "everything has ended with the command")
+
+    trial.start()
+    assert httpx.get(f"http://{trial.address}/v2/a/blobs/{digest}").content == b"hello"
 
 
 def test_site_outlives_its_replicas_and_ends_in_order(trial: Trial, tmp_path: Path) -> None:
@@ -93,34 +131,3 @@ def test_site_outlives_its_replicas_and_ends_in_order(trial: Trial, tmp_path: Pa
     assert trial.process.ended(END_DEADLINE_S) == 0
     assert [pid for pid in everything if not has_ended(pid)] == []
     assert trial.process.log_tail().endswith("ended\n")
-
-
-def test_nothing_outlives_a_site_that_is_killed(trial: Trial) -> None:
-    """After `kill -9` of the command itself every process of the site ends, too, and the data is there for the next."""
-    with http_client(f"http://{trial.address}") as client:
-        digest = push_blob(client, "a", b"hello")
-    trial.process.kill()
-    wait_until(lambda: all(map(has_ended, trial.started)), "everything has ended with the command")
-
-    trial.process.log_path.write_text("")
-    trial.start()
-    assert httpx.get(f"http://{trial.address}/v2/a/blobs/{digest}").content == b"hello"
-
-
-def test_port_that_is_taken_is_named(trial: Trial, tmp_path: Path) -> None:
-    """A second site on the same port, or on the same directory, ends at once and says what to do."""
-    for arguments, said in [
-        (["--port", trial.address.rpartition(":")[2]], "choose another with --port"),
-        (["--root", str(trial.root)], "is in use by the process"),
-        (["--replicas", "0"], "1 to 64"),
-        (
-            ["--replica-port", str(port := free_port()), "--port", str(port)],
-            "twice: choose another with --replica-port",
-        ),
-    ]:
-        second = tmp_path / f"second-{len(arguments)}-{arguments[0]}"
-        second.mkdir()
-        other = Trial(second, *ANY_PORTS, *arguments)
-        other.process.start(lambda: True)
-        assert other.process.ended(END_DEADLINE_S) == 1
-        assert said in other.process.log_tail()
