@@ -14,11 +14,13 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
+from zotpy.core.quick import quickly_made
 from zotpy.core.record_values import BlobValue, Lease, Value, decode_entry, lost_entry, new_tombstone
 from zotpy.settings import GcSettings
 from zotpy.store.interface import Body, ConditionFailed, KeyMissing, Store, Stored
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A record as it was read, and the entry that a later write may replace."""
@@ -50,6 +52,7 @@ class Seen:
         return self.value is not None and self.epoch == earlier.epoch
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Entries:
     """Reads, writes and replaces the entries of all repositories."""

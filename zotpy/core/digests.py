@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from zotpy.core.errors import DigestInvalid
+from zotpy.core.quick import quickly_made
 
 HEX_LENGTHS = {"sha256": 64, "sha512": 128}
 """The algorithms accepted, each with the length of its digest in hexadecimal digits."""
@@ -17,6 +18,7 @@ _GRAMMAR = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-zA-Z0-9=_-]+", re.ASCII
 _HEX = re.compile(r"[a-f0-9]+", re.ASCII)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, order=True)
 class Digest:
     """`<algorithm>:<hex>`, the name of content."""

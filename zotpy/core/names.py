@@ -6,6 +6,7 @@ from typing import Self
 
 from zotpy.core.digests import Digest
 from zotpy.core.errors import NameInvalid, TagInvalid
+from zotpy.core.quick import quickly_made
 
 MAX_NAME_LENGTH = 255
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -13,6 +14,7 @@ _NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", re.ASCII)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, order=True)
 class RepositoryName:
     """The `<name>` of every endpoint, for example `team/app`; at most 255 characters."""

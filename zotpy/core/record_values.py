@@ -19,11 +19,13 @@ from typing import Any, Self
 from zotpy.core.framing import FramingError, frame, framed, unframe
 from zotpy.core.keys import Kind
 from zotpy.core.pieces import Pieces
+from zotpy.core.quick import quickly_made
 
 INLINE_LIMIT_BYTES = 64 * 1024
 """A blob up to this length is in its entry; a longer one is in a data object of its own."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Due:
     """When a write must happen that relies on something that was read; by the store's clock."""
@@ -34,6 +36,7 @@ class Due:
     """A write that the store dates later counts as not made. What is written contains this time."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Lease:
     """One lease of a record: its id, and the store's time at which it was written."""
@@ -44,6 +47,7 @@ class Lease:
     """By when the entry must be written; `None`: at any time."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class BlobValue:
     """What a blob's record says: the bytes themselves, or the id of the data object that holds them."""
@@ -101,6 +105,7 @@ class ManifestValue:
 Value = BlobValue | ManifestValue
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What an entry says."""

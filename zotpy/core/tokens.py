@@ -13,6 +13,7 @@ from typing import Self
 
 from zotpy.core.errors import UploadUnknown
 from zotpy.core.json_objects import read_object
+from zotpy.core.quick import quickly_made
 
 _LONGEST = 512
 """Tokens have some 140 characters. A longer text is not decoded."""
@@ -27,6 +28,7 @@ class SigningKey:
     secret: bytes
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class UploadToken:
     """What the client carries between two requests of one upload."""
@@ -52,6 +54,7 @@ class UploadToken:
         return hmac.digest(key.secret, signed, hashlib.sha256)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class ShownToken:
     """A token as a client has brought it back: read, and not verified."""

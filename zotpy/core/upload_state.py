@@ -32,6 +32,7 @@ from zotpy.core.framing import FramingError, framed, unframe
 from zotpy.core.hashing import Hasher, new_hasher, resume_hasher
 from zotpy.core.parts import PartPlan, equal_parts
 from zotpy.core.pieces import Pieces
+from zotpy.core.quick import quickly_made
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Kept:
     """The store's time when the object had been written."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class UploadState:
     """Where an upload stands. `offset` counts all safe bytes: those in `parts`, then those in `tail`; or all `kept`."""

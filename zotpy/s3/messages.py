@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from zotpy.core.quick import quickly_made
 from zotpy.http.client.outgoing import Body
 from zotpy.s3.wire import signing
 
@@ -12,6 +13,7 @@ LONGEST_ERROR_BYTES = 64 * 1024
 """How much of an error is read. The rest says nothing that is needed."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Request:
     """One call to make. `key` is the object's, unquoted; `None`: the bucket itself."""
@@ -28,6 +30,7 @@ class Request:
     """A longer answer is refused, and the rest of it is not read."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A success. `ambiguous`: an earlier attempt of this call may have succeeded too."""

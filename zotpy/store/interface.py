@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Protocol
 
 from zotpy.core.pieces import Pieces
+from zotpy.core.quick import quickly_made
 
 Body = bytes | bytearray | Pieces
 """What is written. It must not change until the call has returned."""
@@ -74,6 +75,7 @@ class Features:
         return self.conditional_create and self.conditional_replace and self.conditional_delete
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A write that happened."""
@@ -86,6 +88,7 @@ class Stored:
     """The answer proves that the object holds exactly the bytes that were sent. Otherwise read it back."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """One whole object, or its beginning."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from zotpy.auth.permission import Identity, Permission
 from zotpy.core.names import RepositoryName
+from zotpy.core.quick import quickly_made
 from zotpy.http.server.bodies import BoundedBody
 from zotpy.http.server.bounded_request import BoundedRequest
 from zotpy.memory.accounts import Account
@@ -13,6 +14,7 @@ from zotpy.web.context import Context
 _API = "/v2"
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request, after its path was read and its caller was allowed to make it."""

@@ -8,6 +8,7 @@ whatever is unusual, malformed, incomplete or too long is h11's matter, and a re
 import re
 from dataclasses import dataclass
 
+from zotpy.core.quick import quickly_made
 from zotpy.http.server.fields import Fields
 
 _TOKEN = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]"
@@ -20,6 +21,7 @@ _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Head:
     """The head of a request of HTTP/1.1, on a connection that goes on after it. Only a change has a body."""

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 import structlog
 
+from zotpy.core.quick import quickly_made
 from zotpy.http.server.fields import Headers
 
 MOST_HOPS = 32
@@ -30,6 +31,7 @@ Address = IPv4Address | IPv6Address
 log = structlog.get_logger()
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Reached:
     """How a client has reached this registry, as far as that can be believed; empty if it is unknown."""

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 import trio
 
 from zotpy.core.pieces import Pieces
+from zotpy.core.quick import quickly_made
 from zotpy.memory.accounts import Account
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one upload may do at once."""

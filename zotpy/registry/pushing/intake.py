@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from zotpy.core.parts import TAIL_LIMIT_BYTES
+from zotpy.core.quick import quickly_made
 from zotpy.core.upload_state import UploadState
 from zotpy.memory.accounts import Account
 from zotpy.memory.budget import MemoryBudget
@@ -17,6 +18,7 @@ from zotpy.store.interface import Store
 GONE = "the store no longer has the bytes of this upload: begin a new one with POST"
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Intake:
     """Takes in bodies."""

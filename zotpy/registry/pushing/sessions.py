@@ -11,6 +11,7 @@ from zotpy.core.errors import ChunkOutOfOrder, SizeInvalid, UploadUnknown
 from zotpy.core.names import RepositoryName
 from zotpy.core.parts import LARGEST_PART_BYTES, plan_chunks, plan_whole
 from zotpy.core.pieces import Pieces
+from zotpy.core.quick import quickly_made
 from zotpy.core.ranges import Span
 from zotpy.core.tokens import UploadToken
 from zotpy.core.units import KIB, MIB
@@ -27,6 +28,7 @@ TAILS_AT_ONCE = 8
 """How many states may be read with their tails before the budget counts these."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Session:
     """One request's view of an upload: which upload it is, and how far the client has got as it knows."""

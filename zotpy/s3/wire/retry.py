@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from zotpy.core.quick import quickly_made
+
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 RETRIED_CODES = frozenset({
     "ConditionalRequestConflict",
@@ -43,6 +45,7 @@ class RetryPolicy:
     longest_delay_s: float = 5.0
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Failure:
     """One attempt that failed. `status` is `None` if no answer came; `code` then names the transport's error."""
