@@ -5,6 +5,7 @@ lock: each writes a key, all keys stay valid, and every replica signs with the f
 """
 
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from zotpy.bucket.sweeps import list_all
@@ -16,6 +17,8 @@ from zotpy.store.interface import KeyMissing, Store
 
 SECRET_BYTES = 32
 _KEY_ID_LENGTH = 32
+REMEMBERED = 1024
+"""How many of the tokens that it has signed a replica remembers: mostly the client brings one back a moment later."""
 
 
 @dataclass
@@ -24,6 +27,8 @@ class Keyring:
 
     store: Store
     _known: dict[str, SigningKey] = field(default_factory=dict)
+    _signed: dict[str, UploadToken] = field(default_factory=dict)
+    """By their text, the oldest first."""
 
     @classmethod
     async def load(cls, store: Store) -> "Keyring":
@@ -37,15 +42,27 @@ class Keyring:
             ring._known[key.key_id] = key
         return ring
 
+    @property
+    def remembered(self) -> Collection[UploadToken]:
+        """The tokens that were signed here lately, the oldest first."""
+        return self._signed.values()
+
     def sign(self, token: UploadToken) -> str:
         """Write a token that any replica can check."""
-        return token.sign(self._known[min(self._known)])
+        text = token.sign(self._known[min(self._known)])
+        self._signed[text] = token
+        if len(self._signed) > REMEMBERED:
+            del self._signed[next(iter(self._signed))]
+        return text
 
     async def verify(self, text: str, repo: str, upload_id: str, owner: str = "") -> UploadToken:
         """Read a token of this owner. This costs one store call if its key was written after this replica started.
 
         Raises `UploadUnknown`.
         """
+        ours = self._signed.get(text)
+        if ours is not None and (ours.repo, ours.upload_id, ours.owner) == (repo, upload_id, owner):
+            return ours
         shown = ShownToken.read(text)
         if shown.key_id not in self._known and not await self._fetch(shown.key_id):
             msg = "this upload was begun at another registry: begin a new one here with POST"
