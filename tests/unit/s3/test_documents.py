@@ -116,6 +116,28 @@ def test_no_error_breaks_the_parser(status: int, body: bytes, headers: dict[str,
     assert len(failure.reason) < 1000
 
 
+ELEMENTS = st.sampled_from(["Code", "Message", "RequestId", "Header", "Key", "a1", "a>", ""])
+PARTS = st.tuples(
+    ELEMENTS, TEXTS.map(escape) | st.sampled_from(["two words", "a&b", "a>b", "a<b/>c", "<Code>x</Code>"])
+)
+
+
+@given(
+    parts=st.lists(PARTS, max_size=5),
+    before=st.sampled_from(["", '<?xml version="1.0" encoding="UTF-8"?>\n', "<?xml version='1.0'?>", "<", " "]),
+    after=st.sampled_from(["", "\n", "x", "<a/>"]),
+    root=st.sampled_from(["Error", "Error", "Other"]),
+)
+def test_plain_errors_are_read_as_the_parser_of_xml_reads_them(
+    parts: list[tuple[str, str]], before: str, after: str, root: str
+) -> None:
+    """The same error with a comment in it is not a plain one."""
+    elements = "".join(f"<{name}>{text}</{name}>" for name, text in parts)
+    plain, commented = (f"{before}<{root}>{more}{elements}</{root}>{after}".encode() for more in ("", "<!--c-->"))
+    plainly, by_parser = (refusals.parse_failure(404, body, {}) for body in (plain, commented))
+    assert (plainly, plainly.reason) == (by_parser, by_parser.reason)
+
+
 @pytest.mark.parametrize("text", ["²", "٣", "9" * 5000, "-1", "1.5", "Tue, 24 Nov 2026 10:00:00 GMT"])
 def test_a_wait_that_is_no_number_of_seconds_is_none(text: str) -> None:
     """Our own delays take its place."""

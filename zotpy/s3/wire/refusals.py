@@ -1,6 +1,8 @@
 """Errors that S3 answers, also those inside a 200."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from zotpy.s3.wire.responses import MOST_DIGITS, ResponseError, named_document, parse_xml, text_of
 from zotpy.s3.wire.retry import Failure
@@ -8,28 +10,45 @@ from zotpy.s3.wire.retry import Failure
 LONGEST_REASON = 300
 _DETAILS = ("ArgumentName", "Header", "Condition", "Details", "Region", "Endpoint")
 """What S3 adds to a message in other elements: which header it refuses, which region it expects."""
+_PLAIN = re.compile(
+    rb'(?:<\?xml version="1\.0" encoding="UTF-8"\?>\n?)?<Error>((?:<([A-Za-z]{1,40})>[ -%\'-;=?-~]*</\2>)+)</Error>\n?'
+)
+"""An error with nothing in it but elements of printable ASCII, without references to characters."""
+_ELEMENT = re.compile(r"<([A-Za-z]+)>([^<]*)</")
 
 
 def parse_failure(status: int, body: bytes, headers: Mapping[str, str]) -> Failure:
     """Read an error; one without a document (HEAD, proxies) has an empty code."""
     code, reasons = "", list[str]()
     request_id = headers.get("x-amz-request-id", "")
-    if body.lstrip().startswith(b"<"):
-        try:
-            root = parse_xml(body)
-        except ResponseError:
-            pass
-        else:
-            code = _words(text_of(root, "Code"), 100)
-            details = [f"{name} {text}" for name in _DETAILS if (text := text_of(root, name))]
-            reasons = [text_of(root, "Message"), *details]
-            request_id = request_id or text_of(root, "RequestId")
+    if (said := _document(body)) is not None:
+        code = _words(said("Code"), 100)
+        details = [f"{name} {text}" for name in _DETAILS if (text := said(name))]
+        reasons = [said("Message"), *details]
+        request_id = request_id or said("RequestId")
     if region := headers.get("x-amz-bucket-region", ""):
         reasons.append(f"the bucket is in {region}")
     reason = "; ".join(_words(text, LONGEST_REASON) for text in reasons if text)[: 2 * LONGEST_REASON]
     if request_id:
         reason = f"{reason}{'; ' if reason else ''}request id {_words(request_id, 100)}"
     return Failure(status, code, _seconds(headers.get("retry-after", "")), reason)
+
+
+def _document(body: bytes) -> Callable[[str], str] | None:
+    """Return what reads the text of an element of an error, empty if it is missing; `None`: the body is no document.
+
+    Most documents are plain: that an object does not exist is an everyday answer. A regular expression reads them in
+    less than half the time that a parser of XML takes.
+    """
+    if (plain := _PLAIN.fullmatch(body)) is not None:
+        texts = dict(reversed(_ELEMENT.findall(plain[1].decode("ascii"))))
+        return lambda name: texts.get(name, "")
+    if not body.lstrip().startswith(b"<"):
+        return None
+    try:
+        return partial(text_of, parse_xml(body))
+    except ResponseError:
+        return None
 
 
 def _seconds(text: str) -> float | None:
