@@ -18,7 +18,7 @@ from zotpy.settings import Settings
 from zotpy.store.interface import Store
 
 Forget = Callable[[], Awaitable[None]]
-"""Deletes an upload's state."""
+"""Deletes an upload's state, if it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,12 @@ class Commit:
     settings: Settings
     placing: Placing
 
-    async def commit(self, ending: Ending, state: UploadState, hasher: Hasher | None, forget: Forget) -> BlobValue:
+    async def commit(
+        self, ending: Ending, state: UploadState, hasher: Hasher | None, forget: Forget | None
+    ) -> BlobValue:
         """Make the blob exist, and delete the upload's state. Raises `DigestInvalid` if the bytes have another digest.
+
+        Without a state `forget` is `None`: then mostly one call is left at the end, which needs no task.
 
         If it raises, the upload's multipart still exists: the caller decides whether to drop it.
         """
@@ -89,7 +93,7 @@ class Commit:
 
         return await in_time(self.settings.gc.deadline_s, name)
 
-    async def _record(self, ending: Ending, placed: Placed, forget: Forget, reliance: Reliance) -> None:
+    async def _record(self, ending: Ending, placed: Placed, forget: Forget | None, reliance: Reliance) -> None:
         """Write the lease; then the entry, and beside it the hint for new data, and delete the upload's state.
 
         The state is deleted after the lease, and so is what is stored twice. Until then the client can send its last
@@ -98,7 +102,10 @@ class Commit:
         value = placed.value
         lease = await self.records.leases.write(ending.repo, "blobs", ending.digest, value, reliance)
         write_entry = partial(self.records.entries.write, ending.repo, "blobs", ending.digest, value, lease)
-        calls: list[Callable[[], Awaitable[object]]] = [write_entry, forget, *placed.surplus]
+        calls: list[Callable[[], Awaitable[object]]] = [write_entry]
+        if forget is not None:
+            calls.append(forget)
+        calls += placed.surplus
         if placed.is_new and value.data_id is not None:
             calls.append(partial(self.hints.write, ending.digest, value.data_id, value.size_bytes))
         await gather(*calls)

@@ -104,7 +104,8 @@ class Finishing:
                     account.begin_part(state.offset)
                     state = pipeline.state = await take_back(self.intake.store, account, state)
                     account.part_is_full()
-                return await self.commits.commit(ending, state, pipeline.hasher, saved.forget)
+                forget = None if saved.etag is None else saved.forget
+                return await self.commits.commit(ending, state, pipeline.hasher, forget)
             except ContentRejected as error:
                 if is_remembered:
                     raise _Outdated from error
