@@ -131,6 +131,10 @@ async def run_replica(
                 Service(space.keep_looking),
                 Service(metrics.gauges.keep_published),
                 Service(health.keep_looking),
+                Service(
+                    partial(registry.uploads.sessions.leftovers.keep_deleting, registry.store),
+                    finish=partial(registry.uploads.sessions.leftovers.delete, registry.store),
+                ),
                 Service(registry.pulls.keep_written, finish=registry.pulls.write_last),
                 Service(partial(keep_collecting, guarded, settings, grants.is_immutable), stops_at_drain=True),
             ]

@@ -132,8 +132,9 @@ async def test_a_small_blob_in_one_request_costs_two_calls(replica: Replica) -> 
 async def test_a_small_blob_in_a_chunk_costs_four_calls(replica: Replica) -> None:
     """A blob of 2 KB sent with POST, PATCH and PUT costs two calls for its state besides the lease and the entry.
 
-    The replica remembers what it has just written, and the state goes while the entry is written. A replica that has
-    not seen the chunk reads the state back first.
+    The replica remembers what it has just written, and the state is deleted while the entry is written: nothing here
+    deletes states together (`tests/unit/registry/pushing/test_leftovers.py`), which takes the fourth call away. A
+    replica that has not seen the chunk reads the state back first.
     """
     with replica.log.counted() as calls:
         answer = await replica.client.patch(await replica.begin(), content=SMALL)

@@ -8,6 +8,7 @@ from functools import partial
 from zotpy.concurrency import beside, within_deadline
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid, SizeInvalid, UploadInvalid, UploadUnknown
+from zotpy.core.hashing import Hasher
 from zotpy.core.ranges import Span
 from zotpy.core.record_values import INLINE_LIMIT_BYTES, BlobValue
 from zotpy.core.upload_state import UploadState
@@ -104,8 +105,7 @@ class Finishing:
                     account.begin_part(state.offset)
                     state = pipeline.state = await take_back(self.intake.store, account, state)
                     account.part_is_full()
-                forget = None if saved.etag is None else saved.forget
-                return await self.commits.commit(ending, state, pipeline.hasher, forget)
+                return await self._commit(ending, saved, state, pipeline.hasher)
             except ContentRejected as error:
                 if is_remembered:
                     raise _Outdated from error
@@ -128,6 +128,16 @@ class Finishing:
         finally:
             pipeline.drop()
             account.close()
+
+    async def _commit(self, ending: Ending, saved: SavedState, state: UploadState, hasher: Hasher | None) -> BlobValue:
+        """Make the blob exist, and delete the upload's state, if there is one: later, if it names nothing else."""
+        leftovers, names_nothing = self.sessions.leftovers, saved.state.multipart is None and saved.state.kept is None
+        if saved.etag is not None and not (names_nothing and leftovers.has_room):
+            return await self.commits.commit(ending, state, hasher, saved.forget)
+        value = await self.commits.commit(ending, state, hasher, None)
+        if saved.etag is not None:
+            leftovers.add(saved.key)
+        return value
 
     async def _after_all(
         self, session: Session, saved: SavedState, state: UploadState, pipeline: PartPipeline

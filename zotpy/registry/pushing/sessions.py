@@ -17,6 +17,7 @@ from zotpy.core.tokens import UploadToken
 from zotpy.core.units import KIB, MIB
 from zotpy.core.upload_state import UploadState
 from zotpy.memory.budget import MemoryBudget
+from zotpy.registry.pushing.leftovers import Leftovers
 from zotpy.registry.pushing.states import SavedState
 from zotpy.settings import Settings
 from zotpy.store.interface import KeyMissing, Store
@@ -26,6 +27,7 @@ LONGEST_HEADER_BYTES = 2 * MIB
 """The header of a state names 10,000 parts at most."""
 TAILS_AT_ONCE = 8
 """How many states may be read with their tails before the budget counts these."""
+_OVER = "this upload does not exist: it was finished, cancelled or timed out; begin a new one with POST"
 
 
 @quickly_made
@@ -54,6 +56,7 @@ class Sessions:
     store: Store
     budget: MemoryBudget
     settings: Settings
+    leftovers: Leftovers = field(default_factory=Leftovers)
     _tails: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(TAILS_AT_ONCE))
     _long_headers: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(TAILS_AT_ONCE))
 
@@ -108,6 +111,8 @@ class Sessions:
 
         Raises `UploadUnknown` if it does not exist although the client has sent something.
         """
+        if session.key in self.leftovers:
+            raise UploadUnknown(_OVER)
         try:
             fetched = await self.store.get(session.key, most_bytes=beginning)
             if fetched.total_bytes is not None and b"\n" not in fetched.body:  # thousands of parts
@@ -115,8 +120,7 @@ class Sessions:
                     fetched = await self.store.get(session.key, most_bytes=LONGEST_HEADER_BYTES)
         except KeyMissing:
             if session.token.offset:
-                msg = "this upload does not exist: it was finished, cancelled or timed out; begin a new one with POST"
-                raise UploadUnknown(msg) from None
+                raise UploadUnknown(_OVER) from None
             return self._begun(session, None, None)
         state = UploadState.decode(fetched.body)
         if state.cancelled:
