@@ -225,13 +225,14 @@ def tombstone_last() -> AbstractContextManager[Any]:
 def lease_first() -> AbstractContextManager[Any]:
     """Write the entry before the lease that it names."""
 
-    async def record(self: Commit, ending: Ending, placed: Placed, forget: Forget, _: Reliance) -> None:
+    async def record(self: Commit, ending: Ending, placed: Placed, forget: Forget | None, _: Reliance) -> None:
         repo, digest, value = ending.repo, ending.digest, placed.value
         now = (await self.store.list(keys.leases(repo, "blobs", digest), limit=1)).store_time
         lease = Lease(keys.new_id(), now)
         await self.records.entries.write(repo, "blobs", digest, value, lease)
         await self.store.put(keys.lease(repo, "blobs", digest, lease.lease_id, value.data_id), value.encode())
-        await forget()
+        if forget is not None:
+            await forget()
         for drop in placed.surplus:
             await drop()
         if placed.is_new and value.data_id is not None:
