@@ -14,7 +14,8 @@ as if the body had ended there, while the body goes on. The hash's state is take
 
 If the body may be all of the blob, the tail is sent as a part as well, beside those under way.
 
-Most bodies are shorter than a part, and nothing is sent while they come. For them no nursery is opened.
+Most bodies are shorter than a part, and nothing is sent while they come. For them no nursery is opened, and nothing is
+made that only parts need.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -39,6 +40,10 @@ from zotpy.store.interface import Store
 Body = AsyncIterator[bytes]
 
 
+def _nothing(*_: object) -> None:
+    """Take no note."""
+
+
 @dataclass(eq=False)
 class PartPipeline:
     """Takes one request's body for one upload. Use once."""
@@ -55,25 +60,24 @@ class PartPipeline:
     """The body may be the whole blob, although another may follow."""
     cut: ClientStalled | None = None
     """Why the body ended before its end, if it did. The bytes before the cut are safe all the same."""
-    on_begun: Callable[[], None] = lambda: None
+    on_begun: Callable[[], None] = _nothing
     """Called when the account holds the tail of the request before."""
-    on_hashed: Callable[[], None] = lambda: None
+    on_hashed: Callable[[], None] = _nothing
     """Called when `hasher` has all bytes, while parts may still be under way to the store."""
     _filling: Pieces = field(default_factory=Pieces)
     _beyond: bytes = b""
     """Received, and not taken yet: it does not fit into the first part."""
     _parts: dict[int, SentPart] = field(default_factory=dict)
     _tail_part: SentPart | None = None
-    _sender: PartSender = field(init=False)
     _hashing: BodyHashing = field(init=False)
-    _in_flight: PartsInFlight = field(init=False)
+    _sender: PartSender = field(init=False)
     _checkpoints: Checkpoints = field(init=False)
+    _in_flight: PartsInFlight = field(init=False)
+    _sends_parts: bool = field(default=False, init=False)
+    """If not, the sender, the checkpoints and the parts in flight do not exist."""
 
     def __post_init__(self) -> None:
-        self._sender = PartSender(self.store, lambda: self.state.multipart, self._multipart_begun)
         self._hashing = BodyHashing(self.hasher, self._settle, self._hashed_all)
-        self._in_flight = PartsInFlight(self.account)
-        self._checkpoints = Checkpoints(self.checkpoint, self.limits.checkpoint_bytes)
 
     async def run(self, body: Body) -> UploadState:
         """Take `body` to its end, or to where it was cut, and return the state after it.
@@ -82,7 +86,7 @@ class PartPipeline:
         raises. Parts under way are then stopped. In every case `self.state` names the multipart, if one was begun.
         """
         self._next_number = len(self.state.parts) + 1
-        self._end = self._checkpoints.last_end = self.state.offset - len(self.state.tail)
+        self._end = self.state.offset - len(self.state.tail)
         self._begin_part()
         await self.account.acquire(len(self.state.tail))
         self._fill_with_tail()
@@ -100,6 +104,10 @@ class PartPipeline:
 
     async def _send_parts(self, body: Body) -> None:
         """Take the rest of a body that is more than one part, or whose end is sent, and send it meanwhile."""
+        self._sender = PartSender(self.store, lambda: self.state.multipart, self._multipart_begun)
+        self._checkpoints = Checkpoints(self.checkpoint, self.limits.checkpoint_bytes, self._end)
+        self._in_flight = PartsInFlight(self.account)
+        self._sends_parts = True
         with plain_errors():
             async with trio.open_nursery() as self._nursery:
                 if self._beyond:
@@ -116,14 +124,16 @@ class PartPipeline:
                 await self._hashing.end(self._filling)
 
     def drop(self) -> None:
-        """Free the memory of every byte that is left.
+        """Free the memory of every byte that is left, and let go of what leads back here.
 
-        Otherwise an error on its way out would still lead to all of it.
+        Otherwise an error on its way out would still lead to all of it, and the collector of cycles to the rest.
         """
         self.state.tail.clear()
         self._filling.clear()
         self._beyond = b""
-        self._in_flight.drop()
+        if self._sends_parts:
+            self._in_flight.drop()
+        self.on_begun = self.on_hashed = self._hashing.on_ended = self._hashing.on_hashed = _nothing
 
     def raise_cut(self) -> None:
         """Raise `ClientStalled` if the body ended before its end."""
