@@ -16,7 +16,7 @@ NO_COMMANDS = {
     "clients -- HTTPS --> Ingress --> Service zotpy --> replicas --> S3": "a picture",
     "# registry/kustomization.yaml": "a file; it is built in `test_pages.py`",
     "cli -> workers -> server -> web -> registry -> bucket -> store -> s3;  core, http below them all": "a picture",
-    "1146.28 client 1     get                  entries/team/app!/blobs/longer": "output",
+    "1184.67 client 0     begins: see blob     longer": "output",
     "team/app pr-17: it is not among the 10 pushed last, neither pulled nor pushed within 168h (keepTags[1])": "output",
 }
 """Blocks that are none, by their first lines."""
