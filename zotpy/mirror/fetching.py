@@ -59,7 +59,7 @@ class BlobFetch:
             try:
                 return await self._kept()
             except StoreFull as error:
-                self.fullness.note(str(error))
+                self.fullness.refused(error)
         self.copy.keep_nothing()
         source = BlobSource(self.upstreams, self.origins, self.digest, self.copy, self.events)
         if self.copy.is_right or await pass_on(source, self.copy, self.digest):

@@ -17,9 +17,15 @@ from zotpy.store.space import Space
 if TYPE_CHECKING:
     from zotpy.mirror.copying import Copy
 
+REFUSED_S = 10.0
+"""How long nothing is offered to a store that has said that it is full."""
 NOTED_APART_S = 60.0
 """How often the log says at most that nothing is kept, if the store is full again and again."""
 log = structlog.get_logger()
+
+
+class NoRoom(StoreFull):
+    """What was to be kept is longer than the room that is left."""
 
 
 class Fullness:
@@ -29,22 +35,25 @@ class Fullness:
         """Without a space the store has room until it says otherwise."""
         self._space = space or Space()
         self._copies: set[Copy] = set()
+        self._refused_until = float("-inf")
         self._is_noted = False
         self._silent_until = float("-inf")
 
     def has_room(self, size_bytes: int = 0) -> bool:
         """Say whether this many bytes can be kept, beside all that copies under way still have to write."""
+        if trio.current_time() < self._refused_until:
+            return False
         coming_bytes = sum(copy.missing_bytes for copy in self._copies)
         if not self._space.has_room(coming_bytes + size_bytes):
-            self.note(self._space.reason())
+            self._note(self._space.reason())
             return False
         self._is_noted = False
         return True
 
     def check(self, size_bytes: int) -> None:
-        """Raise `StoreFull` if there is no room."""
+        """Raise `NoRoom` if there is no room."""
         if not self.has_room(size_bytes):
-            raise StoreFull(self._space.reason(), self._space.reason())
+            raise NoRoom(self._space.reason())
 
     @contextmanager
     def counting(self, copy: "Copy") -> Iterator[None]:
@@ -55,7 +64,13 @@ class Fullness:
         finally:
             self._copies.discard(copy)
 
-    def note(self, reason: str) -> None:
+    def refused(self, error: StoreFull) -> None:
+        """Take note of why something is not kept. If the store itself said so, it is offered nothing for a moment."""
+        if not isinstance(error, NoRoom):
+            self._refused_until = trio.current_time() + REFUSED_S
+        self._note(str(error))
+
+    def _note(self, reason: str) -> None:
         """Log that something is not kept: once, until there is room again."""
         if not self._is_noted and (now := trio.current_time()) >= self._silent_until:
             self._silent_until = now + NOTED_APART_S

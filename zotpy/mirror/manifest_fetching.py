@@ -80,8 +80,8 @@ class ManifestFetches:
         if self.fullness.has_room(accepted.found.size_bytes):
             try:
                 return await self._kept(origins, repo, reference, got, accepted, interval_s)
-            except StoreFull as error:
-                self.fullness.note(str(error))
+            except StoreFull as full:
+                self.fullness.refused(full)
         for part in got.parts:
             self.passed_parts.add(repo, part)
         return accepted.found
@@ -102,8 +102,12 @@ class ManifestFetches:
             await gather(*parts, limit=PARTS_AT_ONCE)
 
         async def store() -> None:
-            await self.manifests.keep(accepted)
-            await self._remember(repo, reference, accepted.found.digest, interval_s)
+            try:
+                await self.manifests.keep(accepted)
+            except StoreFull as error:
+                self.fullness.refused(error)
+            else:
+                await self._remember(repo, reference, accepted.found.digest, interval_s)
 
         try:
             await self.keeping.keep(repo, reference, accepted.found, store)
@@ -173,7 +177,7 @@ class ManifestFetches:
             try:
                 await self.checks.write(repo, reference, digest)
             except StoreFull as error:
-                self.fullness.note(str(error))
+                self.fullness.refused(error)
 
 
 async def _head(reference: Reference, upstream: Upstream, name: str) -> ManifestHead:

@@ -48,7 +48,7 @@ class MirroredReferrers:
         try:
             await self.flights.join((repo, subject), partial(self._fetch_in_time, origins, repo, subject))
         except StoreFull as error:
-            self.fullness.note(str(error))
+            self.fullness.refused(error)
         except (UpstreamError, RegistryError, trio.TooSlowError) as error:
             log.warning("referrers_not_mirrored", repository=repo.text, subject=str(subject), reason=str(error))
 

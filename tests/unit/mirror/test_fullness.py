@@ -26,7 +26,7 @@ from tests.unit.mirror.support import (
     mirrored,
     mirroring,
 )
-from tests.unit.mirror.test_blobs import CONFIG_HERE, held, read_exactly
+from tests.unit.mirror.test_blobs import CONFIG_HERE, CONFIG_PATH, held, read_exactly
 from tests.unit.mirror.test_only_signed import V1, V2, give_index, here, index, sign
 from tests.unit.registry.support import until
 from tests.unit.s3.scripted import Reply
@@ -36,8 +36,10 @@ from zotpy.core.digests import Digest
 from zotpy.core.names import RepositoryName
 from zotpy.core.units import KIB, MIB
 from zotpy.mirror.events import Unwatched
+from zotpy.store.interface import StoreFull
 from zotpy.store.memory_store import MemoryStore
 from zotpy.store.space import Space, SpacedStore
+from zotpy.store.wrapper import StoreWrapper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from tests.unit.mirror.support import MirrorReplica
     from tests.unit.s3.scripted import Seen
     from zotpy.mirror.events import Copied
+    from zotpy.store.interface import Body, Stored
 
 TOTAL_BYTES, RESERVED_BYTES = 100 * MIB, 10 * MIB
 
@@ -125,7 +128,7 @@ async def test_a_full_store_that_has_room_again_keeps_what_comes_then() -> None:
 
 
 async def test_a_blob_for_which_there_is_no_room_beside_others_is_passed_on() -> None:
-    """The first of two layers fits, the second one does not beside what the first one still has to write."""
+    """The first of two layers fits, the second does not beside what the first still has to write. A short blob does."""
     gate, second = trio.Event(), LAYER[::-1]
     path = f"/v2/{NAME}/blobs/{Digest.of(second)}"
     async with world(RESERVED_BYTES + len(LAYER) * 3 // 2) as there:
@@ -137,8 +140,10 @@ async def test_a_blob_for_which_there_is_no_room_beside_others_is_passed_on() ->
             assert found.content == second
             gate.set()
             assert beginning + b"".join([piece async for piece in rest]) == LAYER  # type: ignore[attr-defined]
+        there.upstream.scripts[CONFIG_PATH] = [Reply(200, CONFIG)]
+        assert (await there.replica.client.get(CONFIG_HERE)).content == CONFIG
         await until(lambda: not there.replica.mirror.blobs.under_way)
-        assert there.copies == ["passed", "copied"]
+        assert there.copies == ["passed", "copied", "copied"]
 
 
 async def test_a_store_that_fills_in_the_middle_of_a_copy_cuts_no_client() -> None:
@@ -156,6 +161,49 @@ async def test_a_store_that_fills_in_the_middle_of_a_copy_cuts_no_client() -> No
         assert there.copies == ["passed"]
         assert await there.keys() == before
         assert not (await there.replica.store.list_multiparts("")).multiparts
+
+
+class Full(StoreWrapper):
+    """Says by itself that it is full, as a service elsewhere does."""
+
+    is_full = False
+    refusals = 0
+
+    async def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> Stored:
+        """Raise `StoreFull` from some moment on."""
+        if self.is_full:
+            self.refusals += 1
+            msg = "the quota of the bucket is used up"
+            raise StoreFull(msg)
+        return await self.store.put(key, body, if_none_match=if_none_match, if_match=if_match)
+
+
+@pytest.mark.parametrize("check_interval_s", [0.0, 60.0])
+async def test_a_store_elsewhere_that_is_full_costs_no_pull(check_interval_s: float) -> None:
+    """Only its answers say so. The log has the reason once, and the store is tried again only after a while."""
+    memory, outcomes, content = MemoryStore(), Outcomes(), image()
+    async with trio.open_nursery() as nursery:
+        upstream = Upstream()
+        await upstream.server.start(nursery)
+        digest, entries = give(upstream, content), [mirrored(upstream.url, check_interval_s=check_interval_s)]
+        full = Full(memory)
+        async with mirroring(nursery, entries, memory, full, outcomes) as replica:
+            full.is_full = True
+            with capture_logs() as logs:
+                for _ in range(2):
+                    assert (await replica.client.get(TAG_HERE)).content == content
+                    assert (await replica.client.get(CONFIG_HERE)).content == CONFIG
+                    assert (await replica.client.get(HERE)).content == LAYER
+                    assert (await replica.client.get(f"/v2/{LOCAL}/referrers/{digest}")).status_code == 200
+                    await until(lambda: not replica.mirror.blobs.under_way)
+            reasons = [each["reason"] for each in logs if each["event"] == "mirror_keeps_nothing"]
+            assert reasons == ["the quota of the bucket is used up"]
+            assert not [each for each in logs if each["event"] == "manifest_not_mirrored"]
+            assert outcomes.copies == ["passed"] * 4
+            refusals = full.refusals
+            assert (await replica.client.get(HERE)).content == LAYER
+            assert full.refusals == refusals > 0
+        nursery.cancel_scope.cancel()
 
 
 async def test_other_bytes_are_cut() -> None:
