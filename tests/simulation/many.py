@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import shlex
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 CHUNK = 100
 """Seeds that a process takes at a time."""
+NEW = 5_000
+"""After this many more containers Python looks for garbage among them: a schedule makes few cycles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,17 @@ def first_failure(seeds: range, theme: str = "", without: str = "") -> Failure |
     chunks = [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    with context.Pool(os.cpu_count()) as pool:
+    with context.Pool(os.cpu_count(), _collect_less) as pool:
         for failure in pool.imap(work, chunks):
             if failure is not None:
                 return failure
     return None
+
+
+def _collect_less() -> None:
+    """Look for garbage less often than Python does by default, and leave modules alone."""
+    gc.freeze()
+    gc.set_threshold(NEW, *gc.get_threshold()[1:])
 
 
 def _first_of(seeds: Sequence[int], theme: str, without: str) -> Failure | None:

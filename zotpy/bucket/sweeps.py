@@ -39,7 +39,7 @@ class pages:  # noqa: N801 - used like a function; a generator left half way wou
             msg = f"the store lists {listed_before!r} again and nothing after it: it ignores start-after"
             raise StoreRefused(msg)
         self._start_after = last if listing.truncated else None
-        return replace(listing, directories=directories)
+        return listing if len(directories) == len(listing.directories) else replace(listing, directories=directories)
 
 
 async def list_all(store: Store, prefix: str) -> list[Listed]:
