@@ -48,7 +48,7 @@ from zotpy.store.joining import JoiningStore
 from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -330,6 +330,15 @@ def promised_wait() -> AbstractContextManager[Any]:
     return patch.object(Promise, "run_out", answer_at_once)
 
 
+def promised_wait_after_failures() -> AbstractContextManager[Any]:
+    """Let a DELETE that fails at the store answer at once, although its tombstone may have been written."""
+
+    async def answer_at_once(_: Promise, deletion: Callable[[], Awaitable[object]]) -> object:
+        return await deletion()
+
+    return patch.object(Promise, "kept_by", answer_at_once)
+
+
 def moment_before() -> AbstractContextManager[Any]:
     """Count the promise from the end of the read, not from before it."""
     original = PromisedEntries.keep
@@ -398,6 +407,7 @@ RULES = {
         staying_together,
         next_call,
         promised_wait,
+        promised_wait_after_failures,
         moment_before,
         promised_margin,
         awake_clock,

@@ -55,6 +55,7 @@ WITNESSES = {
     "staying_together": ("retained", 4),
     "next_call": ("joined", 1351),
     "promised_wait": ("promised", 0),
+    "promised_wait_after_failures": ("promised", 2332),
     "moment_before": ("promised", 567),
     "promised_margin": ("relied", 6),
     "awake_clock": ("promised", 33),

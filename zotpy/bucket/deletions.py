@@ -68,6 +68,9 @@ class Deletions:
 
         Raises `ManifestUnknown`, and what `judge` raises.
         """
+        await self.records.promised.promise.kept_by(partial(self._delete, repo, digest, room, judge))
+
+    async def _delete(self, repo: RepositoryName, digest: Digest, room: Room | None, judge: Judge) -> None:
         looked: Looked | None = None
         for _ in range(ATTEMPTS):
             there, is_buried = await self._look(repo, digest, room)

@@ -5,8 +5,9 @@ same for all replicas of a bucket. It counts from the moment *before* the read b
 host is suspended. Tags are never answered from memory, and neither is that something does not exist.
 
 A DELETE answers only once L has passed since its tombstone was written. Each read that still saw the entry began before
-the tombstone. So when the DELETE answers, no replica promises anything of the entry any more. Before that, while the
-DELETE is under way, one replica may still find what another one does not.
+the tombstone. So when the DELETE answers, no replica promises anything of the entry any more. That holds also if its
+answer is an error because the store failed. Before that, while the DELETE is under way, one replica may still find what
+another one does not.
 
 No clock is compared with another one: each replica measures how long it may remember, and how long it has waited. Only
 the rates of two clocks must agree, and `WAIT_PER_LIFE` is for the difference. One case is left: if a virtual machine is
@@ -16,8 +17,14 @@ before the pause. What it writes then is still held against the store's time (`z
 
 import sys
 import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import trio
+
+from zotpy.store.interface import StoreError
+
+T = TypeVar("T")
 
 WAIT_PER_LIFE = 1.1
 """A DELETE waits for this many times L."""
@@ -47,6 +54,17 @@ class Promise:
     def holds(self) -> bool:
         """Say whether what is read now may be remembered."""
         return self.life_s > 0 and boot_s() < self.known_until_s
+
+    async def kept_by(self, deletion: Callable[[], Awaitable[T]]) -> T:
+        """Do a deletion. If the store fails in it, wait as well: a tombstone may have been written all the same.
+
+        Raises what the deletion raises.
+        """
+        try:
+            return await deletion()
+        except StoreError:
+            await self.run_out()
+            raise
 
     async def run_out(self) -> None:
         """Wait until no replica answers any more for what was deleted before this was called."""

@@ -23,6 +23,7 @@ bring back what was deleted after it read the entry, and a DELETE cannot bury wh
 """
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import trio
 
@@ -178,6 +179,9 @@ class Records:
 
     async def delete(self, repo: RepositoryName, kind: Kind, digest: Digest) -> bool:
         """Delete the record as it is now, and wait until no replica promises it; `False` if it does not exist."""
+        return await self.promised.promise.kept_by(partial(self._delete, repo, kind, digest))
+
+    async def _delete(self, repo: RepositoryName, kind: Kind, digest: Digest) -> bool:
         for attempt in range(ATTEMPTS):
             seen = await self.look(repo, kind, digest)
             is_gone = seen.value is None and not seen.is_lost

@@ -181,6 +181,31 @@ async def test_a_delete_that_finds_a_tombstone_waits_as_well(autojump_clock: tri
         assert trio.current_time() == pytest.approx(began + WAIT_S)
 
 
+@pytest.mark.parametrize(
+    ("operation", "prefix"),
+    [("put", f"{keys.ENTRIES}{REPO}!/blobs/"), ("put", f"{keys.ENTRIES}{REPO}!/manifests/"), ("delete", keys.TAGS)],
+)
+async def test_a_delete_that_fails_at_the_store_waits_as_well(
+    operation: str, prefix: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Its tombstone may have been written: who is told of the failure, and asks again, is not answered from memory."""
+    del autojump_clock
+    script = Script()
+    registry = await replica(FaultyStore(MemoryStore(), script))
+    other = await replica(registry.store)
+    digest = await push(registry, BODY)
+    pushed = await registry.manifests.push(REPO, Tag("v1"), INDEX, OCI_INDEX)
+    await other.blobs.find(REPO, digest)
+    await other.manifests.find(REPO, pushed.digest)
+    script.fail("after", operation, prefix, StoreUnavailable("no answer"))
+    is_blob, began = "/blobs/" in prefix, trio.current_time()
+    with pytest.raises(StoreUnavailable):
+        await (registry.blobs.delete(REPO, digest) if is_blob else registry.manifests.delete(REPO, pushed.digest))
+    assert trio.current_time() == pytest.approx(began + WAIT_S)
+    with pytest.raises(BlobUnknown if is_blob else ManifestUnknown):
+        await (other.blobs.find(REPO, digest) if is_blob else other.manifests.find(REPO, pushed.digest))
+
+
 async def test_the_promise_counts_from_before_the_read(autojump_clock: trio.testing.MockClock) -> None:
     """An answer that was on its way for longer than the promise is not remembered at all."""
     del autojump_clock
