@@ -13,6 +13,8 @@ from tests.blackbox.clients import Client
 from tests.blackbox.cluster import Cluster
 from tests.blackbox.images import Layer, Layout, small_layer
 from tests.blackbox.imports import Target
+from tests.blackbox.mirrors import mirrored
+from tests.blackbox.others import Distribution, running_distribution
 from tests.processes import running
 
 if TYPE_CHECKING:
@@ -48,6 +50,25 @@ def repository(request: pytest.FixtureRequest) -> str:
     """Return a repository name that no other test uses."""
     module = request.node.path.stem.removeprefix("test_")
     return f"{module}/{re.sub('[^a-z0-9]+', '-', request.node.name.removeprefix('test_').lower()).strip('-')}"
+
+
+@pytest.fixture(scope="module")
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Distribution]:
+    """Return a running upstream."""
+    with running_distribution(tmp_path_factory.mktemp("mirrored") / "upstream", logs_access=True) as program:
+        yield program
+
+
+@pytest.fixture(scope="module")
+def mirror(
+    request: pytest.FixtureRequest, upstream: Distribution, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """Return two replicas that mirror it, behind a balancer."""
+    cluster = Cluster(bucket, request.path.stem.removeprefix("test_"), tmp_path_factory.mktemp("mirror"))
+    for replica in cluster.replicas:
+        replica.configure(mirrored(upstream.url))
+    with running(cluster):
+        yield cluster
 
 
 @pytest.fixture

@@ -14,40 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
-import pytest
 
 from bench.servers.processes import Process, accepts
 from tests.blackbox.clients import Client
 from tests.blackbox.cluster import Cluster, Replica
 from tests.blackbox.images import stored_blobs
 from tests.blackbox.mirrors import mirrored
-from tests.blackbox.others import Distribution, running_distribution
-from tests.processes import free_port, missing, running
+from tests.blackbox.others import Distribution
+from tests.processes import free_port, missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.blackbox.images import Layout
     from tests.servers import Bucket
 
 PLAIN = "--src-tls-verify=false"
-
-
-@pytest.fixture(scope="module")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Distribution]:
-    """Return a running upstream."""
-    with running_distribution(tmp_path_factory.mktemp("mirrored") / "upstream", logs_access=True) as program:
-        yield program
-
-
-@pytest.fixture(scope="module")
-def mirror(upstream: Distribution, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Return two replicas that mirror it, behind a balancer."""
-    cluster = Cluster(bucket, "mirror", tmp_path_factory.mktemp("mirror"))
-    for replica in cluster.replicas:
-        replica.configure(mirrored(upstream.url))
-    with running(cluster):
-        yield cluster
 
 
 def test_crane_pulls_bit_for_bit(

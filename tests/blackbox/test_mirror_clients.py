@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.blackbox.clients import Client, isolated_environment
-from tests.blackbox.cluster import Cluster
 from tests.blackbox.images import Layout, small_layer
-from tests.blackbox.mirrors import mirrored
-from tests.blackbox.others import Distribution, running_distribution
 from tests.faults.pushers import Pushers
-from tests.processes import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.servers import Bucket
+    from tests.blackbox.cluster import Cluster
+    from tests.blackbox.others import Distribution
 
 PODMAN = """
 [[registry]]
@@ -32,23 +29,6 @@ insecure = true
 location = "{here}/hub"
 insecure = true
 """
-
-
-@pytest.fixture(scope="module")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Distribution]:
-    """Return a running upstream."""
-    with running_distribution(tmp_path_factory.mktemp("mirrored") / "upstream", logs_access=True) as program:
-        yield program
-
-
-@pytest.fixture(scope="module")
-def mirror(upstream: Distribution, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Return two replicas that mirror it, behind a balancer."""
-    cluster = Cluster(bucket, "mirror-clients", tmp_path_factory.mktemp("mirror"))
-    for replica in cluster.replicas:
-        replica.configure(mirrored(upstream.url))
-    with running(cluster):
-        yield cluster
 
 
 @pytest.fixture

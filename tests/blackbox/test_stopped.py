@@ -40,7 +40,7 @@ NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 
 
 class Stalling:
-    """Decides for a proxy: answers with the bytes of a blob stop in their middle, until it is told to let them pass."""
+    """Tells a proxy to stop answers with the bytes of a blob in their middle, as long as `is_open` is not set."""
 
     def __init__(self, marks: str) -> None:
         """Stall requests that have `marks` in their target."""

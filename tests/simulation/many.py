@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import os
 import shlex
@@ -14,14 +13,13 @@ from typing import TYPE_CHECKING
 from tests.simulation.rules import RULES
 from tests.simulation.schedule import Schedule
 from tests.simulation.themes import THEMES
+from zotpy.garbage import collect_less
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CHUNK = 100
 """Seeds that a process takes at a time."""
-NEW = 5_000
-"""After this many more containers Python looks for garbage among them: a schedule makes few cycles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +60,11 @@ def first_failure(seeds: range, theme: str = "", without: str = "") -> Failure |
     chunks = [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    with context.Pool(os.cpu_count(), _collect_less) as pool:
+    with context.Pool(os.cpu_count(), collect_less) as pool:
         for failure in pool.imap(work, chunks):
             if failure is not None:
                 return failure
     return None
-
-
-def _collect_less() -> None:
-    """Look for garbage less often than Python does by default, and leave modules alone."""
-    gc.freeze()
-    gc.set_threshold(NEW, *gc.get_threshold()[1:])
 
 
 def _first_of(seeds: Sequence[int], theme: str, without: str) -> Failure | None:

@@ -25,8 +25,8 @@ SIMULATED = (
     "zotpy/store",
 )
 """What the simulation runs, and itself: a change there is searched for long."""
-IMPORTED = ("zotpy/http", "zotpy/libraries.py", "zotpy/s3", "zotpy/upstream")
-"""What the mirror imports, and no schedule runs: the upstream of the simulation is drawn."""
+IMPORTED = ("zotpy/garbage.py", "zotpy/http", "zotpy/libraries.py", "zotpy/s3", "zotpy/upstream")
+"""What is imported as well, and decides nothing in a schedule: the upstream of the simulation is drawn."""
 CHANGED, LONG = 4, 10
 """How many times as many schedules as usual are searched after a change of what is simulated, and with `--long`."""
 SEEDS = 1 << 31

@@ -39,7 +39,7 @@ def test_a_signal_before_the_work() -> None:
 
 
 def test_a_signal_during_the_work_lets_it_clean_up() -> None:
-    """It is cancelled at its next step, not interrupted between two; and the first signal is the one that is told."""
+    """The work is cancelled where it waits next, and not interrupted before. The summary names the first signal."""
     steps = []
 
     async def interrupted() -> None:

@@ -29,12 +29,16 @@ class Stop:
     @property
     def said(self) -> str:
         """What stopped the work, for people; empty if nothing did."""
-        return SAID[self._signal] if self._signal and not self._is_done else ""
+        return "" if self._cause is None else SAID[self._cause]
 
     @property
     def exit_code(self) -> int:
         """What a shell reports for a program that such a signal ended; 0 if nothing stopped the work."""
-        return 128 + self._signal if self._signal and not self._is_done else 0
+        return 0 if self._cause is None else 128 + self._cause
+
+    @property
+    def _cause(self) -> signal.Signals | None:
+        return None if self._is_done else self._signal
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal. The first one counts; a second Ctrl-C ends the process at once."""

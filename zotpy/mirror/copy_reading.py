@@ -41,10 +41,8 @@ class CopyReads:
         self._stack = stack
         self._ahead: AsyncIterator[bytes] | None = None
         self._ahead_stack = AsyncExitStack()
-        self._is_patient = False
-        """The upstream did not give what was asked for: the reader waits for the copy."""
         self._refused: UpstreamError | None = None
-        """Why it did not."""
+        """Why the upstream did not give what was asked for. From then on the reader waits for the copy."""
         self._rest: AsyncIterator[bytes] | None = None
 
     @property
@@ -88,7 +86,7 @@ class CopyReads:
         copy, size_bytes = self._copy, self._copy.size_bytes
         is_before = self.at < copy.first
         is_far = is_before or self.at - copy.window.end > FAR_BYTES
-        if self._is_patient or not is_far or size_bytes is None or self.at >= size_bytes - 1:
+        if self._refused is not None or not is_far or size_bytes is None or self.at >= size_bytes - 1:
             return False
         end = min(self._end, copy.first if is_before else size_bytes - 1)
         stack = AsyncExitStack()
@@ -122,7 +120,7 @@ class CopyReads:
         return piece
 
     def _wait_for_copy(self, error: UpstreamError) -> None:
-        self._is_patient, self._refused = True, error
+        self._refused = error
         log.info("range_waits_for_copy", at=self.at, reason=str(error))
 
     async def _go_on_behind(self) -> None:

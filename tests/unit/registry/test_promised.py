@@ -188,7 +188,7 @@ async def test_a_delete_that_finds_a_tombstone_waits_as_well(autojump_clock: tri
 async def test_a_delete_that_fails_at_the_store_waits_as_well(
     operation: str, prefix: str, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Its tombstone may have been written: who is told of the failure, and asks again, is not answered from memory."""
+    """Its tombstone may have been written. So a client that asks after the failure gets no answer from memory."""
     del autojump_clock
     script = Script()
     registry = await replica(FaultyStore(MemoryStore(), script))

@@ -131,11 +131,11 @@ class Finishing:
 
     async def _commit(self, ending: Ending, saved: SavedState, state: UploadState, hasher: Hasher | None) -> BlobValue:
         """Make the blob exist, and delete the upload's state, if there is one: later, if it names nothing else."""
-        leftovers, names_nothing = self.sessions.leftovers, saved.state.multipart is None and saved.state.kept is None
-        if saved.etag is not None and not (names_nothing and leftovers.has_room):
-            return await self.commits.commit(ending, state, hasher, saved.forget)
-        value = await self.commits.commit(ending, state, hasher, None)
-        if saved.etag is not None:
+        leftovers, is_there = self.sessions.leftovers, saved.etag is not None
+        names_nothing = saved.state.multipart is None and saved.state.kept is None
+        is_left = is_there and names_nothing and leftovers.has_room
+        value = await self.commits.commit(ending, state, hasher, saved.forget if is_there and not is_left else None)
+        if is_left:
             leftovers.add(saved.key)
         return value
 

@@ -34,7 +34,7 @@ class Leftovers:
 
     @property
     def has_room(self) -> bool:
-        """Whether a state may be left to be deleted later. If not, whoever ends the upload deletes it."""
+        """Whether a state may be deleted later. If not, the request that ends the upload deletes it."""
         return self._is_running and len(self._keys) < MOST
 
     def add(self, key: str) -> None:
