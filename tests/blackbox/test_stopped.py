@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C in the middle of an import, a sync and an export: all end in order, and say what they did."""
+"""SIGTERM and Ctrl-C in the middle of commands that use the bucket: all end in order, and say what they did."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 
 
 class Stalling:
-    """Tells a proxy to stop answers with the bytes of a blob in their middle, as long as `is_open` is not set."""
+    """Tells a proxy to stop answers in their middle, as long as `is_open` is not set."""
 
-    def __init__(self, marks: str) -> None:
-        """Stall requests that have `marks` in their target."""
-        self.stall = Stall("answer", PASSED_BYTES)
+    def __init__(self, marks: str, passed_bytes: int | None = PASSED_BYTES) -> None:
+        """Stall requests that have `marks` in their target, once so much of the answer has passed."""
+        self.stall = Stall("answer", passed_bytes)
         self.is_open = False
         self._marks = marks
 
@@ -85,7 +85,15 @@ async def proxy(nursery: trio.Nursery, upstream: Distribution) -> AsyncIterator[
 
 
 async def stopped(words: list[str], stalling: Stalling, number: signal.Signals) -> dict[str, Any]:
-    """Run a command until a blob stalls, send the signal, and return the summary that the command prints."""
+    """Run a command until an answer stalls, send the signal, and return the summary that the command prints."""
+    said, failure = await interrupted(words, stalling, number)
+    told: dict[str, Any] = json.loads(said)
+    assert told["failures"] == [failure]
+    return told
+
+
+async def interrupted(words: list[str], stalling: Stalling, number: signal.Signals) -> tuple[str, str]:
+    """Run a command until an answer stalls, send the signal, and return what it prints, and its complaint."""
     pipe = subprocess.PIPE
     with Forked[str](words, stdout=pipe, stderr=pipe, text=True) as process:
         try:
@@ -96,11 +104,10 @@ async def stopped(words: list[str], stalling: Stalling, number: signal.Signals) 
             process.kill()
             raise
     assert process.returncode == EXIT_CODES[number], complained
-    told: dict[str, Any] = json.loads(said)
-    (failure,) = told["failures"]
+    failure = complained.removeprefix("zotpy: ").removesuffix("\n")
     assert failure.startswith(f"it was stopped by {NAMES[number]}: run it again, and it ")
     assert complained == f"zotpy: {failure}\n"
-    return told
+    return said, failure
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -124,6 +131,22 @@ async def test_a_copy_into_the_bucket(target: Target, proxy: StoreProxy, command
     assert (again["tags_unchanged"], again["tags_copied"], again["blobs_copied"]) == (1, 1, 1)
 
 
+def push_images(target: Target) -> None:
+    """Push both images to a replica of the target."""
+    target.replica.start()
+    with http_client(target.replica.url) as client:
+        for repo, layer in zip(REPOS, (SHORT, LONG), strict=True):
+            push_image(client, repo, layer)
+
+
+async def stalled(target: Target, bucket: Bucket, nursery: trio.Nursery, directory: Path, stalling: Stalling) -> Target:
+    """Return the same target by way of a proxy before its store, in which answers stall."""
+    service = urlsplit(bucket.endpoint)
+    proxy = await StoreProxy(str(service.hostname), int(service.port or 80)).start(nursery)
+    proxy.faults = stalling
+    return Target(replace(bucket, endpoint=proxy.url), target.prefix, directory)
+
+
 def indexes(directory: Path) -> list[Path]:
     """Return the indexes of the layouts in a directory, in which no tar and no file with a hidden name is."""
     files = sorted(directory.rglob("*"))
@@ -137,14 +160,9 @@ async def test_an_export(
     target: Target, bucket: Bucket, nursery: trio.Nursery, tmp_path: Path, kind: str, number: signal.Signals
 ) -> None:
     """What was written whole has its name, of the rest no file is left, and a second run writes what is missing."""
-    await trio.to_thread.run_sync(target.replica.start)
-    with http_client(target.replica.url) as client:
-        for repo, layer in zip(REPOS, (SHORT, LONG), strict=True):
-            push_image(client, repo, layer)
-    service = urlsplit(bucket.endpoint)
-    proxy = await StoreProxy(str(service.hostname), int(service.port or 80)).start(nursery)
-    stalling = proxy.faults = Stalling("/data/")
-    behind = Target(replace(bucket, endpoint=proxy.url), target.prefix, tmp_path / "behind")
+    await trio.to_thread.run_sync(push_images, target)
+    stalling = Stalling("/data/")
+    behind = await stalled(target, bucket, nursery, tmp_path / "behind", stalling)
     out = tmp_path / ("out.tar" if kind == "oci-archive" else "out")
     arguments = [*REPOS] if kind == "zot" else [REPOS[1]]
     arguments += ["--to", f"{kind}:{out}", "--json"]
@@ -160,4 +178,32 @@ async def test_an_export(
     written = told["blobs_written"] if kind == "zot" else 0
     assert kind != "zot" or written in {2, 3}  # the configuration of the second image is written beside its layer
     assert again["blobs_written"] == (4 if kind == "zot" else 2) - written
+    nursery.cancel_scope.cancel()
+
+
+LOOKED_AT = {
+    "gc": ("data%2F", {"repositories": 2, "leases": 6, "data_objects": 0, "problems": []}),
+    "fsck": ("hints%2F", {"repositories": 2, "manifests": 2, "blobs": 4, "tags": 2, "problems": []}),
+}
+"""The listing in which a command stalls, and what it has looked at by then."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("command", ["gc", "fsck", "du"])
+async def test_a_look_at_the_bucket(
+    target: Target, bucket: Bucket, nursery: trio.Nursery, tmp_path: Path, command: str, number: signal.Signals
+) -> None:
+    """It says what it did until then, and `du`, which adds up at its end, only that it was stopped."""
+    await trio.to_thread.run_sync(push_images, target)
+    marks, looked_at = LOOKED_AT.get(command, ("data%2F", {}))
+    stalling = Stalling(marks, None)
+    behind = await stalled(target, bucket, nursery, tmp_path / "behind", stalling)
+    behind.replica.configure({"log": {"level": "warn"}})
+    words = [sys.executable, "-m", "zotpy", command, "-c", str(behind.replica.settings), "--json"]
+    if command == "du":
+        said, _ = await interrupted(words, stalling, number)
+        assert said == ""
+    else:
+        told = await stopped(words, stalling, number)
+        assert {what: told[what] for what in looked_at} == looked_at
     nursery.cancel_scope.cancel()

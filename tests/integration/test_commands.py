@@ -125,6 +125,7 @@ def test_what_nothing_names_goes_and_the_rest_stays(site: Site, tmp_path: Path) 
         "late": 0,
         "restored": 0,
         "problems": [],
+        "failures": [],
     }
 
 

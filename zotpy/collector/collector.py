@@ -60,9 +60,13 @@ class Collector:
     settings: CollectorSettings
     progress: Progress = Unwatched()  # noqa: RUF009 - it has no state
 
-    async def run(self) -> Summary:
-        """Collect once. Raises `StoreError`; what was deleted until then was rightly deleted."""
-        summary = Summary(dry_run=self.settings.dry_run, retention_dry_run=self.settings.retention.dry_run)
+    async def run(self, summary: Summary | None = None) -> Summary:
+        """Collect once, and count in `summary`, if it is given, while that goes on.
+
+        Raises `StoreError`; what was deleted until then was rightly deleted.
+        """
+        summary = Summary() if summary is None else summary
+        summary.dry_run, summary.retention_dry_run = self.settings.dry_run, self.settings.retention.dry_run
         began = (await self.store.list(keys.LEASES, limit=1)).store_time
         rows = self.settings.buffer_rows
         async with table(rows) as seen, table(rows) as condemned:

@@ -8,8 +8,8 @@ from functools import partial
 
 from zotpy.auth.grants import Grants
 from zotpy.commands.progress import shown
-from zotpy.commands.shared import complain, look_at_bucket, noting, read_settings, size
-from zotpy.commands.stopping import stoppable
+from zotpy.commands.running import run_told
+from zotpy.commands.shared import complain, noting, read_settings, size
 from zotpy.config import ConfigError
 from zotpy.importing.run import Job, Run
 from zotpy.importing.tally import Tally
@@ -20,24 +20,23 @@ from zotpy.settings import Settings
 def copy(options: Namespace, plan: Callable[[Settings], Sequence[Job]], *, goes_on: bool) -> int:
     """Do the jobs that `plan` finds, and return the exit code. `goes_on`: a source that fails holds up no other.
 
-    Raises `ConfigError`, also in place of a `ValueError` of `plan`, and what `look_at_bucket` raises.
+    Raises `ConfigError`, also in place of a `ValueError` of `plan`, and what `run_told` raises.
     """
     settings = read_settings(options, {})
     try:
         jobs = plan(settings)
     except ValueError as error:
         raise ConfigError([str(error)]) from error
-    tally, done = Tally(), None
+    tally = Tally()
     fail = noting(tally.failures)
     run = Run(jobs, Grants(settings.http.access).is_immutable, tally, fail, goes_on)
-    with stoppable() as stop:
-        try:
-            done = look_at_bucket(partial(stop.run, partial(_copy, settings, run)), fail) if jobs else True
-            if stop.said:
-                fail(f"it was stopped by {stop.said}: run it again, and it copies what is still missing")
-        finally:  # what was copied, before the store failed or somebody stopped the command
-            _tell(tally, as_json=options.json)
-        return stop.exit_code or (0 if done and not tally.problems else 1)
+    if not jobs:
+        _tell(tally, as_json=options.json)
+        return 0
+    next_step = "run it again, and it copies what is still missing"
+    work, tell = partial(_copy, settings, run), partial(_tell, tally, as_json=options.json)
+    done, stopped = run_told(work, lambda _: tell(), fail, next_step)
+    return stopped or (0 if done and not tally.problems else 1)
 
 
 async def _copy(settings: Settings, run: Run) -> bool:

@@ -17,7 +17,7 @@ _DESCRIPTION = """Show how much space each repository uses, and all of them toge
 deletion alone would free. Content that repositories share is stored once. The command only lists objects; it does not
 read them.
 
-exit codes: 0 done, 1 failed, 2 wrong arguments or configuration
+exit codes: 0 done, 1 failed, 2 wrong arguments or configuration, 130 stopped by Ctrl-C, 143 stopped by SIGTERM
 """
 
 
@@ -32,12 +32,15 @@ def add_du(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 
 def _run(options: argparse.Namespace) -> int:
-    from zotpy.commands.shared import look_at_bucket, read_settings  # noqa: PLC0415 - what `--help` does without
+    from zotpy.commands.running import run_told  # noqa: PLC0415 - what `--help` does without
+    from zotpy.commands.shared import complain, read_settings  # noqa: PLC0415 - the same
 
     settings = read_settings(options, {})
-    usage = look_at_bucket(partial(_measure, settings))
+    usage, stopped = run_told(
+        partial(_measure, settings), lambda _: None, complain, "run it again, and it shows all of it"
+    )
     if usage is None:
-        return 1
+        return stopped or 1
     if options.json:
         print(json.dumps(usage.as_dict(), indent=2))  # noqa: T201 - said to the person at the terminal
     else:

@@ -50,8 +50,8 @@ def add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _run(options: argparse.Namespace) -> int:
-    from zotpy.commands.shared import look_at_bucket, noting, read_settings  # noqa: PLC0415 - what `--help` does without
-    from zotpy.commands.stopping import stoppable  # noqa: PLC0415 - the same
+    from zotpy.commands.running import run_told  # noqa: PLC0415 - what `--help` does without
+    from zotpy.commands.shared import noting, read_settings  # noqa: PLC0415 - the same
     from zotpy.config import ConfigError  # noqa: PLC0415 - the same
     from zotpy.exporting.exporter import Exported  # noqa: PLC0415 - the same
     from zotpy.exporting.jobs import plan  # noqa: PLC0415 - the same
@@ -63,14 +63,9 @@ def _run(options: argparse.Namespace) -> int:
         raise ConfigError([str(error)]) from error
     exported = Exported()
     fail = noting(exported.failures)
-    with stoppable() as stop:
-        try:
-            look_at_bucket(partial(stop.run, partial(_export, settings, job, exported, fail)), fail)
-            if stop.said:
-                fail(f"it was stopped by {stop.said}: run it again, and {job.writes_again}")
-        finally:  # what was written, before the store or the disk failed or somebody stopped the command
-            _tell(exported, as_json=options.json)
-        return stop.exit_code or (1 if exported.problems or exported.failures else 0)
+    work, tell = partial(_export, settings, job, exported, fail), partial(_tell, exported, as_json=options.json)
+    _, stopped = run_told(work, lambda _: tell(), fail, f"run it again, and {job.writes_again}")
+    return stopped or (1 if exported.problems or exported.failures else 0)
 
 
 async def _export(settings: "Settings", job: "Job", exported: "Exported", fail: "Callable[[str], None]") -> None:

@@ -27,7 +27,7 @@ With --restored the command is for a bucket that was filled from a backup, befor
 objects of a copy have other times than the originals. Until this command puts them right, no replica serves them.
 
 exit codes: 0 everything is right or was repaired, 1 something is wrong or the store failed, 2 wrong arguments or
-configuration
+configuration, 130 stopped by Ctrl-C, 143 stopped by SIGTERM; it then says what it has found
 """
 
 _LATE = """{} records count for nothing, since the bucket dates them later than they say. If this bucket was filled
@@ -69,44 +69,56 @@ def _share(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from zotpy.commands.shared import look_at_bucket, read_settings, size  # noqa: PLC0415 - what `--help` does without
-    from zotpy.inspection.report import Report  # noqa: PLC0415 - the same
+    from zotpy.commands.running import run_told  # noqa: PLC0415 - what `--help` does without
+    from zotpy.commands.shared import noting, read_settings  # noqa: PLC0415 - the same
 
     settings = read_settings(options, {})
-    report = Report()
-    done = None
-    try:
-        check = partial(_check, repair=options.repair, share_read=options.read, restored=options.restored)
-        done = look_at_bucket(partial(check, settings, report))
-    finally:  # what was found, and repaired, before the store failed or the user pressed Ctrl-C
-        if not options.json:
-            for problem in report.problems:
-                print(problem)  # noqa: T201 - said to the person at the terminal
-    if done is None:
-        return 1
-    if options.json:
-        print(json.dumps(report.as_dict(), indent=2))  # noqa: T201 - the same
-    else:
-        looked_at = f"{report.repositories} repositories, {report.manifests} manifests, {report.blobs} blobs"
-        print(f"{looked_at}, {report.tags} tags, {size(report.bytes_read)} of large blobs read")  # noqa: T201 - the same
-        if report.restored:
-            print(f"{report.restored} objects of the copy were made to count")  # noqa: T201 - the same
-        if report.late:
-            print(_LATE.format(report.late))  # noqa: T201 - the same
-        if report.data_unnamed:
-            unnamed = f"{report.data_unnamed} data objects ({size(report.data_unnamed_bytes)})"
-            print(f"{unnamed} are named by nothing: zotpy gc deletes them")  # noqa: T201 - the same
-        print(f"{len(report.problems)} problems, {len(report.left)} left")  # noqa: T201 - the same
-    return 1 if report.left else 0
+    failures: list[str] = []
+    begun: list[Report] = []
+
+    def tell(whole: "Report | None") -> None:
+        for report in begun:
+            if options.json:
+                print(json.dumps(report.as_dict() | {"failures": failures}, indent=2))  # noqa: T201 - at the terminal
+            else:
+                print("\n".join(_told(report, is_whole=whole is not None)))  # noqa: T201 - the same
+
+    check = partial(_check, repair=options.repair, share_read=options.read, restored=options.restored)
+    report, stopped = run_told(
+        partial(check, settings, begun), tell, noting(failures), "run it again, and it checks everything from the start"
+    )
+    return stopped or (1 if report is None or report.left else 0)
+
+
+def _told(report: "Report", *, is_whole: bool) -> list[str]:
+    """Say what was found, and repaired. `is_whole`: everything was checked."""
+    from zotpy.commands.shared import size  # noqa: PLC0415
+
+    looked_at = f"{report.repositories} repositories, {report.manifests} manifests, {report.blobs} blobs"
+    lines = [str(problem) for problem in report.problems]
+    lines.append(f"{looked_at}, {report.tags} tags, {size(report.bytes_read)} of large blobs read")
+    if report.restored:
+        lines.append(f"{report.restored} objects of the copy were made to count")
+    if report.late:
+        lines.append(_LATE.format(report.late))
+    if report.data_unnamed:
+        unnamed = f"{report.data_unnamed} data objects ({size(report.data_unnamed_bytes)})"
+        lines.append(f"{unnamed} are named by nothing: zotpy gc deletes them")
+    rest = "" if is_whole else "; not everything was checked"
+    lines.append(f"{len(report.problems)} problems, {len(report.left)} left{rest}")
+    return lines
 
 
 async def _check(
-    settings: "Settings", report: "Report", *, repair: bool, share_read: float, restored: bool
+    settings: "Settings", begun: "list[Report]", *, repair: bool, share_read: float, restored: bool
 ) -> "Report":
+    """Check, and put into `begun` what grows meanwhile."""
     from zotpy.commands.shared import Watched, open_bucket  # noqa: PLC0415
     from zotpy.inspection.checking import Checker  # noqa: PLC0415
+    from zotpy.inspection.report import Report  # noqa: PLC0415
 
     async with open_bucket(settings) as store:
         with Watched() as watched:
             advance = watched.begin("registry")
-            return await Checker(store, repair, share_read, restored, advance, settings, report).run()
+            begun.append(Report())
+            return await Checker(store, repair, share_read, restored, advance, settings, begun[0]).run()

@@ -24,7 +24,8 @@ clients deleted, and abandoned uploads. It also deletes tags and manifests that 
 least four times in a grace period. Two collections at once do no harm. Give it the configuration of the replicas: the
 grace must not be shorter than theirs.
 
-exit codes: 0 done, 1 failed or could not read something, 2 wrong arguments or configuration
+exit codes: 0 done, 1 failed or could not read something, 2 wrong arguments or configuration,
+130 stopped by Ctrl-C, 143 stopped by SIGTERM; it then says what it has deleted
 """
 
 
@@ -56,7 +57,8 @@ def add_gc(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 
 def _run(options: argparse.Namespace) -> int:
-    from zotpy.commands.shared import look_at_bucket, read_settings  # noqa: PLC0415 - what `--help` does without
+    from zotpy.commands.running import run_told  # noqa: PLC0415 - what `--help` does without
+    from zotpy.commands.shared import noting, read_settings  # noqa: PLC0415 - the same
 
     settings = read_settings(options, {"gcSettings.grace": options.grace, "gcSettings.callsPerSecond": options.rate})
     if options.grace is not None:
@@ -67,13 +69,19 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps({"skipped": closed}) if options.json else closed)  # noqa: T201 - said at the terminal
         return 0
     found: list[Expiration] = []
-    tell = found.append if options.json else print
-    summary = look_at_bucket(partial(_collect, settings, tell, dry_run=options.dry_run))
+    failures: list[str] = []
+    begun: list[Summary] = []
+
+    def tell(_: "Summary | None") -> None:
+        for summary in begun:
+            lists = {"expirations": [asdict(each) for each in found], "failures": failures}
+            result = json.dumps(summary.as_dict() | lists, indent=2)
+            print(result if options.json else _told(summary, settings))  # noqa: T201 - said at the terminal
+
+    work = partial(_collect, settings, found.append if options.json else print, begun, dry_run=options.dry_run)
+    summary, stopped = run_told(work, tell, noting(failures), "run it again, and it collects the rest")
     if summary is None:
-        return 1
-    expirations = [asdict(each) for each in found]
-    result = json.dumps(summary.as_dict() | {"expirations": expirations}, indent=2)
-    print(result if options.json else _told(summary, settings))  # noqa: T201 - said to the person at the terminal
+        return stopped or 1
     if options.metrics_file is not None and not summary.dry_run:
         try:
             _write_metrics(options.metrics_file, summary)
@@ -94,16 +102,20 @@ def _check_grace(options: argparse.Namespace, settings: "Settings") -> None:
         raise ConfigError([f"--grace {options.grace}: {shorter}; {advice}"])
 
 
-async def _collect(settings: "Settings", tell: Callable[[Any], None], *, dry_run: bool) -> "Summary":
+async def _collect(
+    settings: "Settings", tell: Callable[[Any], None], begun: "list[Summary]", *, dry_run: bool
+) -> "Summary":
+    """Collect, and put into `begun` what counts meanwhile."""
     from zotpy.auth.grants import Grants  # noqa: PLC0415
     from zotpy.collecting import collector_settings  # noqa: PLC0415
-    from zotpy.collector import Collector  # noqa: PLC0415
+    from zotpy.collector import Collector, Summary  # noqa: PLC0415
     from zotpy.commands.shared import Watched, open_bucket  # noqa: PLC0415
 
     numbers = replace(collector_settings(settings, Grants(settings.http.access).is_immutable), dry_run=dry_run)
     async with open_bucket(settings) as store:
         with Watched(tell) as watched:
-            return await Collector(store, numbers, watched).run()
+            begun.append(Summary())
+            return await Collector(store, numbers, watched).run(begun[0])
 
 
 def _told(summary: "Summary", settings: "Settings") -> str:
