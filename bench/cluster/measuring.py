@@ -58,7 +58,8 @@ class _Used:
     def now(cls, trees: Mapping[str, ProcessTree], place: Place) -> Self:
         """Look at everything."""
         carried = place.site.network.carried() if place.site is not None else None
-        return cls(time.monotonic(), all_cpu_s(trees), busy_s(), carried)
+        moment_s = time.monotonic()  # before the CPU is looked up: on a busy machine that takes a part of a short run
+        return cls(moment_s, all_cpu_s(trees), busy_s(), carried)
 
 
 @dataclass(frozen=True)

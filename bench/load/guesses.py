@@ -2,7 +2,7 @@
 
     python -m bench.load.guesses http://127.0.0.1:5000 --per-s 200
 
-It ends when its input does, and then says how often each status was the answer.
+It says in a line when it begins. It ends when its input does, and then says how often each status was the answer.
 """
 
 import argparse
@@ -75,6 +75,8 @@ def main() -> None:
     context = tls_context(options.ca_file) if options.url.startswith("https:") else None
     guesser = Guesser(endpoint_of(options.url, context), options.per_s, options.after_s)
     guesser.start()
+    sys.stdout.write("begun\n")
+    sys.stdout.flush()
     sys.stdin.read()
     guesser.stop()
     sys.stdout.write(f"{json.dumps(guesser.statuses)}\n")

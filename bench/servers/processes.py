@@ -12,7 +12,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
 READY_DEADLINE_S = 60.0
-STOP_DEADLINE_S = 20.0
+STOP_DEADLINE_S = 60.0
 POLL_S = 0.05
 SERVER_PORTS = range(2_000, 12_000)
 """Below the ports of SeaweedFS, and far below those that the system gives to clients."""

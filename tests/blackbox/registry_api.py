@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -17,11 +18,36 @@ MANIFEST_TYPES = (
     "application/vnd.docker.distribution.manifest.v2+json",
 )
 DEADLINE_S = 120.0
+TRIES, PAUSE_S = 100, 0.2
 
 
 def http_client(url: str) -> httpx.Client:
     """Return a client of the registry at this base URL that takes every kind of manifest."""
     return httpx.Client(base_url=url, timeout=DEADLINE_S, headers={"Accept": ", ".join(MANIFEST_TYPES)})
+
+
+class _Again(httpx.HTTPTransport):
+    """Repeats a request as long as the answer is 429."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Make a request."""
+        answer = super().handle_request(request)
+        for _ in range(TRIES):
+            if answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                break
+            answer.close()
+            time.sleep(PAUSE_S)
+            answer = super().handle_request(request)
+        return answer
+
+
+def patient_client(url: str) -> httpx.Client:
+    """Return a client as `http_client` does, for a registry whose deadline a busy machine may miss.
+
+    It repeats what the registry was too late for, as real clients do.
+    """
+    headers = {"Accept": ", ".join(MANIFEST_TYPES)}
+    return httpx.Client(base_url=url, timeout=DEADLINE_S, headers=headers, transport=_Again())
 
 
 def digest_of(content: bytes, algorithm: str = "sha256") -> str:

@@ -43,7 +43,7 @@ class Service:
             **os.environ,
             "NOTIFY_SOCKET": notices.address,
             "WATCHDOG_USEC": "200000",
-            "ZOTPY_HTTP_DRAINNOTICE": "5s",
+            "ZOTPY_HTTP_DRAINNOTICE": "10s",
         }
         self.process = Process("service", command, directory / "service.log", environ)
 

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 DEADLINE_S = 60.0
 
 
+class Server(ThreadingHTTPServer):
+    """Takes as many connections at once as clients make: those that find no room try again after seconds."""
+
+    daemon_threads = True
+    request_queue_size = 1024
+
+
 @dataclass
 class Seen:
     """One request as it arrived."""
@@ -72,8 +79,7 @@ class Backend:
             def log_message(self, *words: object) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = Server(("127.0.0.1", 0), Handler)
         self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.blackbox.cluster import Replica
-from tests.blackbox.registry_api import http_client, push_blob
+from tests.blackbox.registry_api import http_client, patient_client, push_blob
 from tests.docs.pages import CHECKOUT
 from tests.docs.test_pages import environment, run_page
 from tests.processes import find_program, wait_until
@@ -47,7 +47,7 @@ class Pusher:
 
     def run(self) -> None:
         """Push one image after another."""
-        with http_client(self.url) as client:
+        with patient_client(self.url) as client:
             while not self.stop.is_set():
                 try:
                     self.push(client, len(self.pushed))

@@ -111,7 +111,7 @@ async def test_what_has_no_body_is_answered_soon(
     method: str, nursery: trio.Nursery, bucket: Bucket, prefix: str
 ) -> None:
     """429: most clients repeat such a request."""
-    async with serving(nursery, bucket, prefix, holds_s=(60.0, 2.0)) as replica:
+    async with serving(nursery, bucket, prefix, holds_s=(60.0, 5.0)) as replica:
         await replica.push(SMALL)
         plan = replica.plan("GetObject", "entries/", lambda: PASSING[0])
         answer = await ask(replica, method)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import trio
 
-from tests.blackbox.registry_api import digest_of, http_client, push_blob
+from tests.blackbox.registry_api import digest_of, http_client, patient_client, push_blob
 from tests.forks.forked import run
 from tests.processes import Process, wait_until
 from zotpy.config import load_settings
@@ -73,7 +73,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path / "root", tmp_path / "replica.log")
     try:
         made.process.start(lambda: made.url != "")
-        with http_client(made.url) as client:
+        with patient_client(made.url) as client:
             for body in (CONFIG, LAYER, GARBAGE):
                 push_blob(client, REPO, body)
             answer = client.put(f"/v2/{REPO}/manifests/v1", content=manifest(), headers={"Content-Type": OCI_IMAGE})

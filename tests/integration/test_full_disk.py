@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.blackbox.registry_api import digest_of, http_client, push_blob
+from tests.blackbox.registry_api import digest_of, patient_client, push_blob
 from tests.integration.test_commands import CONFIG, GARBAGE, LAYER, REPO, SHORT, Site, manifest
 from tests.powercuts.disk import needs_mounts, run
 from tests.processes import wait_until
@@ -46,7 +46,7 @@ def started(site: Site) -> Iterator[httpx.Client]:
     """Run the registry, and return a client of it."""
     try:
         site.process.start(lambda: site.url != "")
-        with http_client(site.url) as client:
+        with patient_client(site.url) as client:
             yield client
     finally:
         site.process.stop()
@@ -127,7 +127,7 @@ def test_a_registry_with_a_store_of_its_own_collects_by_itself(tmp_path: Path) -
         push_blob(client, REPO, GARBAGE)
 
         def collected() -> list[dict[str, object]]:
-            lines = [line for line in site.log.read_text().splitlines() if line.startswith("{")]
+            lines = [line for line in site.log.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
             return [event for event in map(json.loads, lines) if event["event"] == "collected"]
 
         wait_until(lambda: any("data_deleted" in event for event in collected()), "the garbage went", deadline_s=180)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import trio
 
-from tests.blackbox.registry_api import digest_of, http_client, push_blob
+from tests.blackbox.registry_api import digest_of, http_client, patient_client, push_blob
 from tests.integration.test_commands import CONFIG, LAYER, REPO, SHORT, Site
 from tests.processes import wait_until
 from zotpy.bucket.sweeps import list_all
@@ -78,7 +78,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path / "root", tmp_path / "first.log", SHORT | RULES)
     try:
         made.process.start(lambda: made.url != "")
-        with http_client(made.url) as client:
+        with patient_client(made.url) as client:
             for body in (CONFIG, LAYER):
                 push_blob(client, REPO, body)
             for reference, body in PUSHED.items():

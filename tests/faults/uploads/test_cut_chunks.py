@@ -45,10 +45,10 @@ half_of_both = pytest.mark.parametrize(
 
 @pytest.fixture(scope="module")
 def impatient(bucket: Bucket, directory: Path, all_replicas: list[UploadReplica]) -> Iterator[UploadReplica]:
-    """Return one more replica of the same registry, which waits for a client's bytes for a second only."""
+    """Return one more replica of the same registry, which waits for a client's bytes for two seconds only."""
     prefix = all_replicas[0].prefix
     replica = UploadReplica(
-        4, bucket, prefix, directory, upload=UPLOAD | {"bodyStallTimeout": "1s", "bodyIdleTimeout": "1s"}
+        4, bucket, prefix, directory, upload=UPLOAD | {"bodyStallTimeout": "2s", "bodyIdleTimeout": "2s"}
     )
     try:
         replica.start()

@@ -26,7 +26,7 @@ from tests.unit.s3.scripted import Drop, Reply
 from tests.unit.upstream.upstreams import Upstream
 from zotpy.core.digests import Digest
 from zotpy.mirror.events import Unwatched
-from zotpy.mirror.rests import LONGEST_PAUSE_S, MOST_THINGS, PAUSE_S, Rests
+from zotpy.mirror.rests import LONGEST_PAUSE_S, MOST_THINGS, Rests
 from zotpy.upstream.errors import UpstreamUnavailable
 
 if TYPE_CHECKING:
@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 
 CONFIG_HERE, CONFIG_PATH = (f"/v2/{name}/blobs/{Digest.of(CONFIG)}" for name in (LOCAL, NAME))
 ALONE = UpstreamUnavailable("500", is_of_one=True)
+PAUSE_S = 60.0
+
+
+@pytest.fixture(autouse=True)
+def _long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no pause end before its test, however busy the machine is."""
+    monkeypatch.setattr("zotpy.mirror.rests.PAUSE_S", PAUSE_S)
 
 
 async def status(replica: MirrorReplica, path: str) -> int:

@@ -38,8 +38,8 @@ def entries(file: Path) -> list[dict[str, Any]]:
 async def until_written(audit: AuditLog) -> None:
     """Wait until nothing is held any more."""
     with trio.fail_after(60):
-        await audit.write_last()
-        assert audit._held_bytes == 0
+        while audit._held_bytes:  # on a busy machine it may give up before
+            await audit.write_last()
 
 
 async def test_a_value_never_looks_like_a_line(tmp_path: Path, nursery: trio.Nursery) -> None:

@@ -50,9 +50,11 @@ class Line:
 
     async def send(self, size_bytes: int) -> None:
         """Send this many bytes, and see them arrive."""
-        view = memoryview(bytes(size_bytes))
+        view, expected = memoryview(bytes(size_bytes)), received_bytes(self.near) + size_bytes
         while view:
             view = view[await self.far.send(view) :]
+        while received_bytes(self.near) < expected:
+            await trio.lowlevel.checkpoint()
 
     async def waits(self, nursery: trio.Nursery, left_bytes: int | None) -> trio.Event:
         """Begin to wait for a body of which this many bytes are left. Return what is set at the end."""

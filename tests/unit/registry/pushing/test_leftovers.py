@@ -109,8 +109,11 @@ async def test_a_state_that_names_data_is_deleted_at_once(size_bytes: int, nurse
         assert (store.together, store.single) == ([], 1)
 
 
-async def test_a_few_states_wait_at_most(monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery) -> None:
-    """More of them are deleted by the requests that end their uploads."""
+async def test_a_few_states_wait_at_most(
+    monkeypatch: pytest.MonkeyPatch, mock_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """More of them are deleted by the requests that end their uploads. Time stands still meanwhile."""
+    del mock_clock
     monkeypatch.setattr(leftovers, "MOST", 2)
     store = Deletions()
     async with deleting(store, nursery) as replica:
@@ -120,8 +123,9 @@ async def test_a_few_states_wait_at_most(monkeypatch: pytest.MonkeyPatch, nurser
         assert store.single == 3
 
 
-async def test_states_are_deleted_at_the_end_of_the_process(nursery: trio.Nursery) -> None:
-    """And at once by a process that has no such service, such as an import."""
+async def test_states_are_deleted_at_the_end_of_the_process(mock_clock: MockClock, nursery: trio.Nursery) -> None:
+    """And at once by a process that has no such service, such as an import. Time stands still meanwhile."""
+    del mock_clock
     store = Deletions()
     async with deleting(store, nursery) as replica:
         await push(replica, content(100))
