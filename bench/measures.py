@@ -46,7 +46,7 @@ class ProcessTree:
         return self._status_bytes("VmHWM")
 
     def reset_peak(self) -> None:
-        """Begin the peak anew, where the system lets us."""
+        """Begin the peak anew, if the system lets us."""
         for pid in self.pids():
             with suppress(OSError):
                 Path(f"/proc/{pid}/clear_refs").write_text("5")

@@ -77,7 +77,7 @@ class KernelLinks(Network):
 
 
 class ProxyLinks(Network):
-    """A proxy for each replica, where there are no namespaces."""
+    """A proxy for each replica, if no namespaces can be made."""
 
     def __init__(self, rate_mb_per_s: float, why: str, directory: Path, stack: ExitStack) -> None:
         """End the proxies with the stack."""

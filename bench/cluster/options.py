@@ -47,7 +47,7 @@ class Options:
     link_mb_per_s: float = field(default_factory=default_link_mb)
     """The rate of each replica's link in each direction; 0: no limit."""
     with_namespaces: bool = True
-    """Whether the kernel shapes the links, where it can."""
+    """Whether the kernel shapes the links, if it can."""
     given: Mapping[str, Any] = field(default_factory=dict)
     """The terms that the command line sets for all workloads."""
     turns: int = 1

@@ -72,7 +72,7 @@ def scaling(report: Report, run: Run) -> float | None:
 
 
 def ratio(report: Report, run: Run) -> float | None:
-    """Return our throughput for each of the peer's, where both were measured; none on the peer's own run."""
+    """Return our throughput for each of the peer's, if both were measured; none on the peer's own run."""
     peer = _peer_of(report, run)
     return None if peer is None or not peer.throughput else run.throughput / peer.throughput
 

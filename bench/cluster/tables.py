@@ -123,7 +123,7 @@ class Board:
         return lambda so_far: self.begin(f"{what}: {so_far['bytes'] / 1e6:.0f} MB, {so_far['operations']} operations")
 
     def done(self, outcome: str) -> None:
-        """Count one run, and show the table with it; where nothing can change, in a log, say what came of it."""
+        """Count one run, and show the table with it. In a log, in which nothing can change, say what came of it."""
         self.progress.advance(self.progress.task_ids[0])
         if not self.live.console.is_terminal:
             self.live.console.print(outcome, markup=False, highlight=False)

@@ -4,7 +4,7 @@
                                        r1 198.18.2.1 ---- 198.18.2.2  namespace of replica 1
 
 Nothing of it is seen from outside: not an interface, not an address, not a port. The names carry the process id and
-start time of the program that made them, so that whoever starts next can remove what a killed one left behind.
+start time of the program that made them, so that the next one can remove what a killed one left behind.
 """
 
 import ctypes

@@ -1,7 +1,7 @@
 """`python -m bench.servers.null`: a registry that keeps manifests and tags, but of blobs only their sizes.
 
 It does as little for each request as a server in Python can, so that what clients reach on it is what they can do. A
-blob comes back with its right length and other bytes: whoever verifies finds out.
+blob comes back with its right length and other bytes: a client that verifies finds out.
 """
 
 import argparse

@@ -6,7 +6,7 @@
 
 - `layout`: the newest version of the layout in which anything was written.
 - `least`: the oldest version that a release must know to read all of it rightly, and to write nothing that others
-  misread. Where it is missing, it is `layout`.
+  misread. If it is missing, it is `layout`.
 - `release`: the first release that knows `least`, in words for the operator.
 
 A release that knows version N works on every bucket whose `least` is at most N. So a change that older releases may

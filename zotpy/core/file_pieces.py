@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class FilePiece:
     """Some bytes of a file that one who sends may take from it (sendfile(2)), the first of them at least.
 
-    Whoever yields it keeps the file open until it is asked for the next piece, which begins behind the bytes that were
-    taken.
+    The generator that yields it keeps the file open until it is asked for the next piece, which begins behind the bytes
+    that were taken.
     """
 
     descriptor: int

@@ -90,7 +90,7 @@ class JoiningStore(StoreWrapper):
         return line.waiting
 
     async def _lead(self, read: Read, line: _Line) -> Fetched:
-        """Make the call for all who share it. Whoever it says nothing to shares the next one."""
+        """Make the call for all who share it. Those that it says nothing to share the next one."""
         key, most_bytes = read
         try:
             fetched = await self.store.get(key, most_bytes=most_bytes)

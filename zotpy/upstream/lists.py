@@ -20,7 +20,7 @@ LONGEST_PAGE_BYTES = 8 * MIB
 """How long a page may be: some registries send all names on one."""
 MOST_PAGES = 10_000
 MOST_TAGS = 1_000_000
-"""How many tags of one repository are read: whoever copies it holds them all."""
+"""How many tags of one repository are read: a copy of it holds them all."""
 LONGEST_TAGS_BYTES = 64 * MIB
 """How long all pages of tags of one repository may be together."""
 

@@ -48,7 +48,7 @@ Origin = tuple[str, str, int]
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """Connections to one upstream, and to where it leads. Who uses it bounds how many there are."""
+    """Connections to one upstream, and to where it leads. Its user bounds how many there are."""
 
     def __init__(self, settings: UpstreamSettings, tls: ssl.SSLContext) -> None:
         """Connect to nothing yet."""

@@ -49,7 +49,8 @@ class KeyDesk:
     async def make(self, call: Call) -> Response:
         """POST: make a key with a label, scopes and an end. The answer alone has the key.
 
-        A CI job gets none: whoever gets hold of its token for a moment would have access for as long as they like.
+        A CI job gets none: a thief of its token, which is good for a moment, would have access for as long as they
+        like.
         """
         if call.identity.is_job:
             msg = "the token of a CI job cannot make an API key, which would outlive the job: let the job get a refresh"

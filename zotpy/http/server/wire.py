@@ -140,7 +140,7 @@ class Wire:
     async def send_file(self, piece: FilePiece) -> None:
         """Send what the socket has room for, and note in the piece how much that was. Otherwise as `send`.
 
-        The rest is for the next call: until then its bytes may have left the memory, and whoever has the file looks.
+        The rest is for the next call: until then its bytes may have left the memory, and the caller looks.
         """
         if sent_bytes := self._send_file_now(piece):
             self.pace.note(sent_bytes, 0.0)
