@@ -9,8 +9,8 @@ from zotpy.auth.api_keys import ApiKeyChecks
 from zotpy.auth.authenticator import Authenticator, BearerReader, Renewer
 from zotpy.auth.claims import Names
 from zotpy.auth.htpasswd import Htpasswd
+from zotpy.auth.login_places import Places
 from zotpy.auth.passwords import PasswordChecks
-from zotpy.auth.places import Places
 from zotpy.bell import Bell
 from zotpy.bucket.api_keys import ApiKeys
 from zotpy.bucket.key_uses import KeyUses

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
 
+from zotpy.auth.delayed_refusals import Refusals
 from zotpy.auth.grants import Grants
-from zotpy.auth.refusals import Refusals
 from zotpy.auth.tokens import CONTINUES_S, Tokens
 from zotpy.bell import Bell
 from zotpy.bucket.store_clock import StoreClock

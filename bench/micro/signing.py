@@ -4,7 +4,7 @@ import itertools
 from datetime import UTC, datetime
 
 from bench.micro.timing import Micro
-from zotpy.core.tokens import ShownToken, SigningKey, UploadToken
+from zotpy.core.upload_tokens import ShownToken, SigningKey, UploadToken
 from zotpy.s3.wire.signing import EMPTY_SHA256, Keys, presign, sign
 
 KEYS = Keys("access-key-of-bench", "secret-of-the-benchmark")

@@ -12,7 +12,6 @@ from tests.simulation.contents import BLOBS, MANIFESTS, REPOS, TAGS
 from tests.simulation.filling import DrawnUpstream, fetch
 from tests.simulation.history import Operation
 from zotpy.bucket.deletions import every_tag
-from zotpy.core.conditions import Condition
 from zotpy.core.errors import (
     BlobUnknown,
     ManifestBlobUnknown,
@@ -20,6 +19,7 @@ from zotpy.core.errors import (
     RegistryError,
     TagImmutable,
 )
+from zotpy.core.preconditions import Condition
 from zotpy.core.ranges import Span
 from zotpy.registry.pushing.manifest_push import TagLimits
 from zotpy.store.interface import StoreError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,6 +104,37 @@ may use; how they are read is the matter of configuration alone. The embedded st
 for its S3 with our own client.
 """
 
+NAMESAKES = {
+    "access": "`http.accessControl`",
+    "answers": "what is answered to a request",
+    "api_keys": "API keys",
+    "auditing": "the audit log",
+    "blobs": "blobs",
+    "bodies": "bodies of requests and answers",
+    "certificates": "certificates of clients",
+    "copying": "the copying of images and blobs",
+    "errors": "the errors of the package",
+    "expressions": "expressions in CEL",
+    "jobs": "what a command does, by its arguments",
+    "listing": "listings of the store",
+    "lists": "lists that registries give page by page",
+    "login": "who logs in",
+    "logins": "the kinds of logins",
+    "manifests": "manifests",
+    "mirror": "the mirror",
+    "opening": "from settings to what is open",
+    "places": "where something is, as settings and arguments write it",
+    "private_parts": "private parts of libraries",
+    "ranges": "ranges of bytes",
+    "reading": "reads of blobs",
+    "referrers": "the referrers of a manifest",
+    "registry": "all use cases of a registry",
+    "serving": "the beginning of `zotpy serve`",
+    "transport": "what carries requests to another service",
+    "uploads": "uploads",
+}
+"""What modules of one name are about, wherever they are. No other name belongs to two modules."""
+
 
 def part_of(module: str) -> str | None:
     """Name the row for a module of ours, or `None`."""
@@ -143,6 +175,12 @@ def test_imports_go_rightwards_and_down_only() -> None:
         module = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         found += violations(module, file.read_text())
     assert found == []
+
+
+def test_one_name_means_one_thing() -> None:
+    """A name tells a module from all others, unless they are about the same thing in several layers."""
+    names = Counter(file.stem for file in (ROOT / "zotpy").rglob("*.py") if not file.stem.startswith("__"))
+    assert {name for name, count in names.items() if count > 1} == NAMESAKES.keys()
 
 
 def test_an_import_to_the_left_is_found() -> None:

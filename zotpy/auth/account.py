@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from zotpy.auth.directory import Server
+from zotpy.auth.directory_connection import Server
 from zotpy.core.chains import accept_usual_chains
 from zotpy.core.json_objects import read_object
 from zotpy.files import read_bounded

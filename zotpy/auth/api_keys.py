@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from zotpy.auth.basic import Credentials
 from zotpy.auth.claims import UNKNOWN
 from zotpy.auth.key_scopes import KeyScopes
+from zotpy.auth.login_places import Places
 from zotpy.auth.permission import Identity
-from zotpy.auth.places import Places
-from zotpy.auth.remembered import Remembered
+from zotpy.auth.remembered_passwords import Remembered
 from zotpy.core.api_keys import ApiKey, is_key
 from zotpy.core.errors import Unauthorized
 

@@ -17,7 +17,7 @@ import trio
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
 
-from zotpy.auth.places import Places
+from zotpy.auth.login_places import Places
 from zotpy.auth.public_key import LEAST_RSA_BITS, PublicKey
 from zotpy.core.errors import Unavailable
 from zotpy.core.json_objects import read_object

@@ -15,12 +15,12 @@ import trio
 
 from zotpy.auth.account import Account
 from zotpy.auth.basic import Credentials
-from zotpy.auth.directory import ConnectionLost, DirectoryConnection, DirectoryFailed, Entry, Server
+from zotpy.auth.directory_connection import ConnectionLost, DirectoryConnection, DirectoryFailed, Entry, Server
+from zotpy.auth.fair_turns import Turns
 from zotpy.auth.hashes import LONGEST_PASSWORD_BYTES
+from zotpy.auth.login_places import Places
 from zotpy.auth.permission import Identity
-from zotpy.auth.places import Places
-from zotpy.auth.remembered import Remembered
-from zotpy.auth.turns import Turns
+from zotpy.auth.remembered_passwords import Remembered
 from zotpy.core.errors import Unavailable
 from zotpy.settings import LdapSettings
 

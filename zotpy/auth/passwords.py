@@ -14,12 +14,12 @@ import trio
 
 from zotpy.auth.background import Background
 from zotpy.auth.basic import Credentials
+from zotpy.auth.fair_turns import Turns
 from zotpy.auth.hashes import PasswordHash
 from zotpy.auth.htpasswd import Users
+from zotpy.auth.login_places import Places
 from zotpy.auth.permission import Identity
-from zotpy.auth.places import Places
-from zotpy.auth.remembered import Remembered
-from zotpy.auth.turns import Turns
+from zotpy.auth.remembered_passwords import Remembered
 
 KIND = "htpasswd"
 

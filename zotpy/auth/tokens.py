@@ -17,10 +17,10 @@ from zotpy.auth.authenticator import Renewer
 from zotpy.auth.claims import NO_CLAIMS, Claims, Names
 from zotpy.auth.permission import Identity
 from zotpy.auth.scopes import Access, Scope, scopes_of, written
-from zotpy.auth.signed import NotSigned, header_of, sign, verify
+from zotpy.auth.signed_tokens import NotSigned, header_of, sign, verify
 from zotpy.auth.verified import Verified
 from zotpy.core.errors import TokenInvalid
-from zotpy.core.tokens import SigningKey
+from zotpy.core.upload_tokens import SigningKey
 
 ISSUER = "zotpy"
 LEEWAY_S = 60.0

@@ -12,7 +12,7 @@ from zotpy.bucket.sweeps import list_all
 from zotpy.core import keys
 from zotpy.core.errors import UploadUnknown
 from zotpy.core.framing import frame, unframe
-from zotpy.core.tokens import ShownToken, SigningKey, UploadToken
+from zotpy.core.upload_tokens import ShownToken, SigningKey, UploadToken
 from zotpy.store.interface import KeyMissing, Store
 
 SECRET_BYTES = 32

@@ -11,10 +11,10 @@ from zotpy.bucket.long_reads import Read, beginnings
 from zotpy.bucket.records import ATTEMPTS, overtaken
 from zotpy.bucket.reliance import require
 from zotpy.core import keys
-from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import PreconditionFailed, TagImmutable, Unsupported
 from zotpy.core.names import Reference, RepositoryName, Tag
+from zotpy.core.preconditions import Condition
 from zotpy.core.record_values import Due, ManifestValue
 from zotpy.core.tag_values import TagValue
 from zotpy.store.interface import ConditionFailed, Fetched, KeyMissing, Store

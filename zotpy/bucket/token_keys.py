@@ -24,7 +24,7 @@ from zotpy.bucket.store_clock import StoreClock
 from zotpy.bucket.sweeps import pages
 from zotpy.core import keys
 from zotpy.core.framing import FramingError, frame, unframe
-from zotpy.core.tokens import SigningKey
+from zotpy.core.upload_tokens import SigningKey
 from zotpy.store.interface import ConditionFailed, KeyMissing, Store, StoreError
 
 SECRET_BYTES = 32

@@ -3,10 +3,10 @@
 It runs in a task of the process: the client that asked first may leave. Once nobody waits for it any more, it ends. Its
 bytes are hashed later, if ever (`zotpy.cache.verifying`).
 
-The read that began it *follows*: it takes the bytes from memory (`zotpy.cache.window`), and the disk gets them past the
-page cache, without a copy. For that the download waits for it, up to `PATIENCE_S` for each piece. If that is not
-enough, or others read as well, or memory is short, the bytes go through the page cache at the pace of the store, and
-all read them behind it, in the file. So do some bytes if the disk is slower than the store.
+The read that began it *follows*: it takes the bytes from memory (`zotpy.cache.unwritten_bytes`), and the disk gets them
+past the page cache, without a copy. For that the download waits for it, up to `PATIENCE_S` for each piece. If that is
+not enough, or others read as well, or memory is short, the bytes go through the page cache at the pace of the store,
+and all read them behind it, in the file. So do some bytes if the disk is slower than the store.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,7 +21,7 @@ from zotpy.cache.direct import BLOCK_BYTES
 from zotpy.cache.disk import on_disk
 from zotpy.cache.part_file import PartFile
 from zotpy.cache.shelf import CachedFile, Shelf
-from zotpy.cache.window import Window
+from zotpy.cache.unwritten_bytes import Window
 from zotpy.core.ranges import Span
 from zotpy.core.units import MIB
 from zotpy.memory.readers import Readers

@@ -6,9 +6,9 @@ from itertools import combinations, groupby
 
 from zotpy.cel.environments import of_request
 from zotpy.cel.expressions import Failed
+from zotpy.config.config_file import read_variable
 from zotpy.config.errors import NestedProblems
 from zotpy.config.expressions import Expressions
-from zotpy.config.files import read_variable
 from zotpy.config.overlaps import can_match_same
 from zotpy.core.globs import read_glob
 from zotpy.settings.access import AccessSettings, GrantSettings, RuleSettings, TagSettings, Words

@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from zotpy.cel.environments import of_claims
+from zotpy.config.config_file import read_variable
 from zotpy.config.errors import NestedProblems
 from zotpy.config.expressions import Expressions
-from zotpy.config.files import read_variable
 from zotpy.config.foreign import asks
 from zotpy.config.places import is_here
 from zotpy.config.values import read_optional_file

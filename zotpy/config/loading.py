@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from zotpy.config.building import build, contradictions
+from zotpy.config.config_file import read_document
 from zotpy.config.errors import ConfigError, NestedProblems
-from zotpy.config.files import read_document
 from zotpy.config.foreign import JUDGED, asks, lowered
 from zotpy.config.schema import LEAVES, LOCKS, variable_of
 from zotpy.config.suggestions import closest

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
+from zotpy.config.config_file import read_variable
 from zotpy.config.errors import NestedProblems
-from zotpy.config.files import read_variable
 from zotpy.config.foreign import asks
 from zotpy.config.issuers import is_safe
 from zotpy.config.login_services import NAMES, LoginServiceReading

@@ -7,8 +7,8 @@ by the device flow (RFC 8628), and `docker login` takes this token as the passwo
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from zotpy.config.config_file import read_document, read_variable
 from zotpy.config.errors import ConfigError, NestedProblems
-from zotpy.config.files import read_document, read_variable
 from zotpy.config.foreign import asks, lowered
 from zotpy.config.issuers import IssuerReading, is_safe
 from zotpy.settings import ClaimTerm, IssuerSettings, OpenidSettings

@@ -15,8 +15,8 @@ from zotpy.concurrency import plain_errors
 from zotpy.embedded.directory import Directory, key_pair, locked
 from zotpy.embedded.errors import EmbeddedStoreError
 from zotpy.embedded.filer import sync_bytes_first
-from zotpy.embedded.locks import lock_services
 from zotpy.embedded.ports import choose_ports, ports_of_last_run
+from zotpy.embedded.privacy import lock_services
 from zotpy.embedded.weed import POLL_S, end_leftover, ended, find_weed, mend_after_power_cut, running
 from zotpy.restarts import Restarts
 from zotpy.s3.client import Request, S3Client, open_client

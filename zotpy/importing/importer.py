@@ -12,8 +12,8 @@ from zotpy.core.companions import companion_of
 from zotpy.core.digests import Digest
 from zotpy.core.errors import PreconditionFailed, RegistryError, TooManyRequests, TryAgain
 from zotpy.core.names import RepositoryName, Tag
+from zotpy.importing.advice import Hints
 from zotpy.importing.copying import Copier, TooDeep
-from zotpy.importing.hints import Hints
 from zotpy.importing.selection import Choice
 from zotpy.importing.sources import Source
 from zotpy.importing.tally import Tally

@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from zotpy.core.errors import NameInvalid
 from zotpy.core.globs import read_glob
 from zotpy.core.names import RepositoryName
+from zotpy.importing.advice import Hints
 from zotpy.importing.copying import Copier, IsImmutable
-from zotpy.importing.credentials import docker_file, from_docker
-from zotpy.importing.hints import Hints
+from zotpy.importing.docker_logins import docker_file, from_docker
 from zotpy.importing.importer import Importer
 from zotpy.importing.places import FilesPlace, Place, RegistryPlace, parse_place
 from zotpy.importing.selection import Selection, is_pattern
 from zotpy.importing.sources import RegistrySource, Source
 from zotpy.importing.tally import Tally
 from zotpy.importing.zot_trees import open_tree, zot_settings
-from zotpy.layouts.files import archive_files, directory_files
+from zotpy.layouts.layout_files import archive_files, directory_files
 from zotpy.layouts.source import one_layout
 from zotpy.registry.registry import Registry
 from zotpy.settings import Settings

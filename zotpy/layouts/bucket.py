@@ -21,7 +21,7 @@ MOST_OBJECTS = 5_000_000
 
 
 class BucketFiles:
-    """See `zotpy.layouts.files.Files`. The store is only read."""
+    """See `zotpy.layouts.layout_files.Files`. The store is only read."""
 
     def __init__(self, store: Store) -> None:
         """Ask nobody yet. The repositories are at the top of `store`."""

@@ -15,8 +15,8 @@ from zotpy.core.errors import ManifestInvalid, NameInvalid
 from zotpy.core.manifest_facts import parse_manifest
 from zotpy.core.names import RepositoryName
 from zotpy.core.units import MIB
-from zotpy.layouts.files import Files, directory_files
 from zotpy.layouts.index import Index, media_type_by_fields, path_of, read_index
+from zotpy.layouts.layout_files import Files, directory_files
 from zotpy.upstream import BlobStream, ManifestBody, NotAtUpstream, UpstreamBroken, UpstreamError
 
 LONGEST_INDEX_BYTES = 256 * MIB

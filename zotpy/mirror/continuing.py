@@ -9,7 +9,7 @@ import re
 
 from zotpy.core.errors import UploadUnknown
 from zotpy.core.names import RepositoryName
-from zotpy.core.tokens import UploadToken
+from zotpy.core.upload_tokens import UploadToken
 from zotpy.registry.pushing.sessions import Session
 from zotpy.registry.pushing.uploads import Uploads
 

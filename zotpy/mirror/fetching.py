@@ -15,6 +15,7 @@ from zotpy.core.errors import ChunkOutOfOrder, DigestInvalid, SizeInvalid, Uploa
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import BlobValue
 from zotpy.core.units import MIB
+from zotpy.mirror.blob_source import BlobSource
 from zotpy.mirror.continuing import left_behind, note_of
 from zotpy.mirror.copying import Copy
 from zotpy.mirror.events import MirrorEvents
@@ -22,7 +23,6 @@ from zotpy.mirror.fullness import Fullness
 from zotpy.mirror.passing import pass_on
 from zotpy.mirror.present import Present
 from zotpy.mirror.rules import Origin, source_of
-from zotpy.mirror.source import BlobSource
 from zotpy.mirror.turns import Note, Turns
 from zotpy.mirror.upstreams import Upstreams
 from zotpy.registry.pushing.sessions import Session

@@ -17,8 +17,8 @@ from zotpy.mirror.checks import Checks, Noted
 from zotpy.mirror.events import MirrorEvents
 from zotpy.mirror.fullness import Fullness
 from zotpy.mirror.keeping import Keeping
+from zotpy.mirror.only_signed import DEEPEST, MOST_PARTS, Admitted, get_admitted, parts_of
 from zotpy.mirror.rules import Origin
-from zotpy.mirror.signed import DEEPEST, MOST_PARTS, Admitted, get_admitted, parts_of
 from zotpy.mirror.upstreams import Upstream, Upstreams
 from zotpy.registry.manifest_reads import Found
 from zotpy.registry.manifests import Accepted, Manifests

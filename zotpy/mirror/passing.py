@@ -9,8 +9,8 @@ import trio
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid
 from zotpy.core.hashing import new_hasher
+from zotpy.mirror.blob_source import BlobSource
 from zotpy.mirror.copying import Copy
-from zotpy.mirror.source import BlobSource
 
 
 async def pass_on(source: BlobSource, copy: Copy, digest: Digest) -> bool:

@@ -16,7 +16,7 @@ import trio
 from zotpy.settings.mirror import MirroredRegistry
 from zotpy.settings.upstream import UpstreamSettings
 from zotpy.upstream.errors import UpstreamError
-from zotpy.upstream.sending import Sender, open_sender
+from zotpy.upstream.single_requests import Sender, open_sender
 from zotpy.upstream.waiting import retry_after_s
 
 PING = "/v2/"

@@ -12,11 +12,11 @@ from zotpy.bucket.deletions import Deletions, Judge, every_tag, unknown
 from zotpy.bucket.long_reads import Room
 from zotpy.bucket.records import ATTEMPTS, overtaken
 from zotpy.bucket.tags import does_not_hold
-from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid, ManifestTooLarge
 from zotpy.core.manifest_facts import ManifestFacts, parse_pushed
 from zotpy.core.names import Reference, RepositoryName, Tag
+from zotpy.core.preconditions import Condition
 from zotpy.core.record_values import ManifestValue
 from zotpy.memory.parsing import read_apart
 from zotpy.registry.manifest_reads import Found, ManifestReads

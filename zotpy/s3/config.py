@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from zotpy.http.sockets import SHARED_BYTES
-from zotpy.s3.addresses import aws_bucket_url, bucket_at
+from zotpy.s3.bucket_address import aws_bucket_url, bucket_at
 from zotpy.s3.wire.retry import RetryPolicy
 from zotpy.settings import S3Settings
 

@@ -4,7 +4,7 @@ from zotpy.http.client.transport_errors import TransportError
 from zotpy.s3.errors import AmbiguousRefusal, S3Error, S3Refused, S3Unavailable
 from zotpy.s3.messages import LONGEST_ERROR_BYTES, Request
 from zotpy.s3.transport import Response
-from zotpy.s3.wire.refusals import error_inside, parse_failure
+from zotpy.s3.wire.error_answers import error_inside, parse_failure
 from zotpy.s3.wire.retry import Failure
 
 _FORBIDDEN = 403

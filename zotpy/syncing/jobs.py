@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import structlog
 
 from zotpy.core.digests import Digest
+from zotpy.importing.advice import Hints
 from zotpy.importing.copying import Copier, IsImmutable, Mirroring
-from zotpy.importing.hints import Hints
 from zotpy.importing.importer import Importer, SourceGone
 from zotpy.importing.sources import RegistrySource
 from zotpy.importing.tally import Tally

@@ -14,7 +14,7 @@ from zotpy.upstream.answers import PieceIterator
 from zotpy.upstream.bodies import Body
 from zotpy.upstream.errors import UpstreamBroken, UpstreamUnavailable
 from zotpy.upstream.host import Request, UpstreamHost
-from zotpy.upstream.sending import as_unavailable
+from zotpy.upstream.single_requests import as_unavailable
 
 PACE_BYTES = 64 * KIB
 """How many bytes must come within `UpstreamSettings.stall_timeout_s`."""

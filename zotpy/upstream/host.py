@@ -14,8 +14,8 @@ import trio
 from zotpy.upstream.challenge import read_challenges
 from zotpy.upstream.errors import LoginRefused, UpstreamError, UpstreamUnavailable
 from zotpy.upstream.login import Credentials, Logins, fixed
-from zotpy.upstream.refusals import LONGEST_REFUSAL_BYTES, error_of, reason_of
-from zotpy.upstream.sending import Sender, origin_of
+from zotpy.upstream.single_requests import Sender, origin_of
+from zotpy.upstream.statuses import LONGEST_REFUSAL_BYTES, error_of, reason_of
 from zotpy.upstream.waiting import remaining, retry_after_s, wait_before_retry_s
 
 LONGEST_TOKEN_ANSWER_BYTES = 64 * 1024

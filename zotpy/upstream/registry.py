@@ -16,7 +16,7 @@ from zotpy.upstream.host import Request, UpstreamHost
 from zotpy.upstream.lists import Names, Pages, TagRoom
 from zotpy.upstream.login import Credentials
 from zotpy.upstream.pages import media_type_of, read_descriptors
-from zotpy.upstream.sending import open_sender
+from zotpy.upstream.single_requests import open_sender
 
 PAGE_NAMES = 1000
 MOST_REFERRERS = 10_000

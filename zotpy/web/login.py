@@ -7,9 +7,9 @@ from typing import Protocol
 from zotpy.auth.authenticator import Authenticator, BearerReader
 from zotpy.auth.basic import Bearer, Credentials, read_authorization
 from zotpy.auth.conditions import Circumstances
+from zotpy.auth.delayed_refusals import Refusals
 from zotpy.auth.grants import everything_to_users
 from zotpy.auth.permission import Identity, Permission
-from zotpy.auth.refusals import Refusals
 from zotpy.auth.tokens import EXPIRED, TokenEnded
 from zotpy.core.errors import TokenInvalid, Unauthorized
 from zotpy.http.server.bounded_request import BoundedRequest
@@ -100,7 +100,7 @@ class Login:
 
         Some clients cannot send the body of a chunk twice, and a long push outlives its token. So a request that
         `continues` an upload may have a token that has ended. Its Location says whose upload it is, and is signed: the
-        handler lets nobody else go on with it (`zotpy.core.tokens`).
+        handler lets nobody else go on with it (`zotpy.core.upload_tokens`).
 
         Refusals are not held back: nobody can guess a token, and each token ends.
         """

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 
 from zotpy.auth.actions import Action
 from zotpy.auth.permission import Permission
-from zotpy.core.conditions import Condition
 from zotpy.core.errors import PreconditionFailed, Unsupported
 from zotpy.core.names import Reference, RepositoryName, Tag
+from zotpy.core.preconditions import Condition
 
 
 class PushRights:

@@ -1,10 +1,10 @@
 """What handlers read from a request, parsed: a value of the domain, or its error."""
 
 from zotpy.bucket.tags import does_not_hold
-from zotpy.core.conditions import Condition, EntityTags
 from zotpy.core.digests import Digest, parse_algorithm
 from zotpy.core.errors import DigestInvalid, TagInvalid
 from zotpy.core.names import Tag
+from zotpy.core.preconditions import Condition, EntityTags
 from zotpy.core.ranges import Span, parse_chunk_range, parse_content_length
 from zotpy.http.server.bounded_request import BoundedRequest
 

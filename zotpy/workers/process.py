@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import trio
 
 from zotpy.listening import STOP_SIGNALS
-from zotpy.workers.link import BEAT, STOP, Lines, Order, Reload, Report
+from zotpy.workers.orders import BEAT, STOP, Lines, Order, Reload, Report
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]);"

@@ -6,7 +6,7 @@ gone on and no worker has sent a beat. That is one look without a beat, and no r
 
 from dataclasses import dataclass
 
-from zotpy.workers.link import BEATS
+from zotpy.workers.orders import BEATS
 
 START_FACTOR = 10
 """How many times longer a worker may be silent before its first beat, because it imports a large program."""

@@ -22,7 +22,7 @@ from zotpy.storage import running_store
 from zotpy.systemd import Systemd
 from zotpy.telemetry.logs import at_every_level
 from zotpy.telemetry.sharing import forget_gauges, metrics_directory
-from zotpy.workers.link import BEATS, Order, Reload, Report
+from zotpy.workers.orders import BEATS, Order, Reload, Report
 from zotpy.workers.process import Worker, running
 from zotpy.workers.pulse import Pulse
 

@@ -20,7 +20,7 @@ from zotpy.startup import StartupError
 from zotpy.telemetry.logs import configure_logs
 from zotpy.telemetry.metrics import Metrics
 from zotpy.telemetry.sharing import abandon, share_metrics
-from zotpy.workers.link import BEAT, BEATS, STOP, Lines, Order, Reload, Report
+from zotpy.workers.orders import BEAT, BEATS, STOP, Lines, Order, Reload, Report
 from zotpy.workers.process import TELL_WHERE
 
 RECEIVE_BYTES = 4096

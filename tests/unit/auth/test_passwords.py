@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from zotpy.auth import remembered
+from zotpy.auth import remembered_passwords
 from zotpy.auth.basic import Credentials
 from zotpy.auth.hashes import PasswordHash
 from zotpy.auth.htpasswd import Users
@@ -115,7 +115,7 @@ async def test_what_is_remembered_ends_with_the_hash(scene: Scene) -> None:
 
 async def test_what_is_remembered_is_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """The credentials that were used last stay."""
-    monkeypatch.setattr(remembered, "MOST_REMEMBERED", 2)
+    monkeypatch.setattr(remembered_passwords, "MOST_REMEMBERED", 2)
     names = ["a", "b", "c"]
     scene.users = Users({name: PasswordHash(name, scene.check) for name in names}, {})
     checks = scene.checks()

@@ -11,10 +11,10 @@ from trio.testing import wait_all_tasks_blocked
 
 from tests.unit.auth.hashed import BCRYPT, PASSWORD
 from zotpy.auth.basic import Credentials
+from zotpy.auth.delayed_refusals import Refusals
 from zotpy.auth.htpasswd import Users
+from zotpy.auth.login_places import Places, client_of
 from zotpy.auth.passwords import PasswordChecks
-from zotpy.auth.places import Places, client_of
-from zotpy.auth.refusals import Refusals
 from zotpy.core.errors import TooManyRequests, Unauthorized
 from zotpy.web.login import Login
 

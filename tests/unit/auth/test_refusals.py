@@ -10,8 +10,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from zotpy.auth.basic import Credentials
+from zotpy.auth.delayed_refusals import Refusals
 from zotpy.auth.permission import Identity
-from zotpy.auth.refusals import Refusals
 from zotpy.core.errors import Denied, RegistryError, TooManyRequests, Unauthorized
 from zotpy.web.login import Login
 

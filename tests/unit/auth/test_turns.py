@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
-from zotpy.auth.turns import Turns
+from zotpy.auth.fair_turns import Turns
 
 GUESSER, USER, OTHER = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 

@@ -7,7 +7,7 @@ import pytest
 from zotpy.bucket.keyring import REMEMBERED, Keyring
 from zotpy.core import keys
 from zotpy.core.errors import UploadUnknown
-from zotpy.core.tokens import UploadToken
+from zotpy.core.upload_tokens import UploadToken
 from zotpy.store.memory_store import MemoryStore
 
 REPO = "team/app"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zotpy.core.conditions import Condition, EntityTags
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid
+from zotpy.core.preconditions import Condition, EntityTags
 
 HERE, OTHER = Digest.of(b"here"), Digest.of(b"other")
 

@@ -16,7 +16,7 @@ from zotpy.core.documents import read_document
 from zotpy.core.errors import DigestInvalid, ManifestInvalid, UploadUnknown
 from zotpy.core.manifest_facts import ManifestLimits, parse_manifest, parse_pushed
 from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
-from zotpy.core.tokens import ShownToken
+from zotpy.core.upload_tokens import ShownToken
 from zotpy.settings import Settings
 
 LIMITS = Settings().manifest.limits

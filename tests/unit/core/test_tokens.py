@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zotpy.core.errors import UploadUnknown
-from zotpy.core.tokens import ShownToken, SigningKey, UploadToken
+from zotpy.core.upload_tokens import ShownToken, SigningKey, UploadToken
 
 KEY = SigningKey("key", b"secret")
 TOKEN = UploadToken("team/app", "upload", "sha256", 1234)

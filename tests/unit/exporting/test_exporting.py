@@ -18,8 +18,8 @@ from zotpy.importing.copying import Copier
 from zotpy.importing.importer import Importer
 from zotpy.importing.selection import Selection
 from zotpy.importing.tally import Tally
-from zotpy.layouts.files import directory_files
 from zotpy.layouts.index import REF_NAME
+from zotpy.layouts.layout_files import directory_files
 from zotpy.layouts.source import one_layout
 from zotpy.store.memory_store import MemoryStore
 

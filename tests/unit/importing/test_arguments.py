@@ -11,7 +11,7 @@ import pytest
 
 from zotpy.core.companions import companion_of
 from zotpy.core.errors import NameInvalid
-from zotpy.importing.credentials import docker_file, from_docker
+from zotpy.importing.docker_logins import docker_file, from_docker
 from zotpy.importing.places import RegistryPlace, parse_place
 from zotpy.importing.selection import Selection, is_pattern
 

@@ -23,7 +23,7 @@ from zotpy.importing.importer import MOST_FAILURES, Importer, SourceGone
 from zotpy.importing.selection import Selection
 from zotpy.importing.sources import NOBODY, RegistrySource
 from zotpy.importing.tally import Tally
-from zotpy.layouts.files import directory_files
+from zotpy.layouts.layout_files import directory_files
 from zotpy.layouts.source import one_layout
 from zotpy.store.memory_store import MemoryStore
 from zotpy.upstream import UpstreamUnavailable

@@ -11,8 +11,8 @@ import pytest
 
 from zotpy.core.digests import Digest
 from zotpy.importing.importer import Listed as Items
-from zotpy.layouts.files import archive_files, directory_files
 from zotpy.layouts.index import REF_NAME, Listed, read_index
+from zotpy.layouts.layout_files import archive_files, directory_files
 from zotpy.layouts.source import one_layout, tree_of_layouts
 from zotpy.layouts.writing import DirectoryWriter, WrongContent
 from zotpy.upstream import NotAtUpstream, UpstreamBroken

@@ -11,11 +11,11 @@ from tests.unit.registry.support import REPO, Clock, open_replica, push
 from tests.unit.registry.test_manifests import V1, V2, descriptor
 from zotpy.bucket.long_reads import BEGINNING_BYTES
 from zotpy.core import keys
-from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestUnknown, TooManyRequests
 from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import Tag
+from zotpy.core.preconditions import Condition
 from zotpy.core.units import MIB
 from zotpy.store.memory_store import MemoryStore
 

@@ -25,7 +25,6 @@ from tests.unit.registry.support import (
 )
 from zotpy.concurrency import gather
 from zotpy.core import keys
-from zotpy.core.conditions import Condition, EntityTags
 from zotpy.core.digests import Digest
 from zotpy.core.errors import (
     DigestInvalid,
@@ -39,6 +38,7 @@ from zotpy.core.errors import (
 )
 from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 from zotpy.core.names import Tag
+from zotpy.core.preconditions import Condition, EntityTags
 from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory_store import MemoryStore

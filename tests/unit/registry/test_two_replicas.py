@@ -11,7 +11,6 @@ import pytest
 import trio
 
 from zotpy.concurrency import gather
-from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import (
     BlobUnknown,
@@ -25,6 +24,7 @@ from zotpy.core.errors import (
 )
 from zotpy.core.media_types import OCI_IMAGE
 from zotpy.core.names import RepositoryName, Tag
+from zotpy.core.preconditions import Condition
 from zotpy.core.ranges import Span
 from zotpy.core.units import KIB
 from zotpy.memory.budget import MemoryBudget

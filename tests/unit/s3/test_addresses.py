@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from zotpy.s3.addresses import aws_bucket_url
+from zotpy.s3.bucket_address import aws_bucket_url
 from zotpy.s3.client import Request, S3Client
 from zotpy.s3.config import S3Config
 from zotpy.s3.wire import signing

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zotpy.s3.wire import refusals, responses
+from zotpy.s3.wire import error_answers, responses
 from zotpy.s3.wire.responses import ResponseError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ LISTING = """<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><
 PARSERS = [
     responses.parse_listing,
     responses.parse_uploads,
-    refusals.delete_errors,
+    error_answers.delete_errors,
     lambda body: responses.parse_field(body, "ETag"),
 ]
 NAMES = ["listing", "uploads", "delete", "field"]
@@ -109,7 +109,7 @@ def test_no_field_of_a_listing_breaks_the_parser(size: str, time: str, key: str,
 )
 def test_no_error_breaks_the_parser(status: int, body: bytes, headers: dict[str, str]) -> None:
     """Every answer is a failure of its status, with a wait that is a number and a reason of one short line."""
-    failure = refusals.parse_failure(status, body, headers)
+    failure = error_answers.parse_failure(status, body, headers)
     assert failure.status == status
     assert failure.retry_after_s is None or failure.retry_after_s >= 0
     assert failure.reason.isprintable()
@@ -134,20 +134,20 @@ def test_plain_errors_are_read_as_the_parser_of_xml_reads_them(
     """The same error with a comment in it is not a plain one."""
     elements = "".join(f"<{name}>{text}</{name}>" for name, text in parts)
     plain, commented = (f"{before}<{root}>{more}{elements}</{root}>{after}".encode() for more in ("", "<!--c-->"))
-    plainly, by_parser = (refusals.parse_failure(404, body, {}) for body in (plain, commented))
+    plainly, by_parser = (error_answers.parse_failure(404, body, {}) for body in (plain, commented))
     assert (plainly, plainly.reason) == (by_parser, by_parser.reason)
 
 
 @pytest.mark.parametrize("text", ["²", "٣", "9" * 5000, "-1", "1.5", "Tue, 24 Nov 2026 10:00:00 GMT"])
 def test_a_wait_that_is_no_number_of_seconds_is_none(text: str) -> None:
     """Our own delays take its place."""
-    assert refusals.parse_failure(503, b"", {"retry-after": text}).retry_after_s is None
+    assert error_answers.parse_failure(503, b"", {"retry-after": text}).retry_after_s is None
 
 
 def test_a_message_is_one_short_line() -> None:
     """What the store says cannot draw on a terminal, nor fill a log."""
     body = "<Error><Code>C</Code><Message>one\n two&#x9b;31m" + "x" * 5000 + "</Message></Error>"
-    reason = refusals.parse_failure(400, body.encode(), {"x-amz-request-id": "id"}).reason
+    reason = error_answers.parse_failure(400, body.encode(), {"x-amz-request-id": "id"}).reason
     assert reason.startswith("one two?31mxxx")
     assert reason.endswith("…; request id id")
     assert len(reason) < 400
@@ -191,5 +191,5 @@ def test_the_errors_of_a_deletion_are_read() -> None:
     """Key and code of each object that is still there; an empty answer has none."""
     failed = b"<Error><Key>x</Key><Code>AccessDenied</Code></Error>"
     body = b"<DeleteResult>" + failed + b"<Deleted><Key>y</Key></Deleted></DeleteResult>"
-    assert refusals.delete_errors(body) == (("x", "AccessDenied"),)
-    assert refusals.delete_errors(b"\n") == ()
+    assert error_answers.delete_errors(body) == (("x", "AccessDenied"),)
+    assert error_answers.delete_errors(b"\n") == ()

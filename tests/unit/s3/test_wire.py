@@ -9,7 +9,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zotpy.s3.wire import refusals, responses, signing
+from zotpy.s3.wire import error_answers, responses, signing
 from zotpy.s3.wire.retry import Failure, RetryPolicy, delay_before_retry
 
 KEYS = signing.Keys("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
@@ -86,15 +86,15 @@ def test_listing_is_read_with_and_without_namespace() -> None:
 def test_a_success_that_holds_an_error_is_seen() -> None:
     """A 200 whose document is an error is no success."""
     body = b"<?xml version='1.0'?><Error><Code>InternalError</Code></Error>"
-    assert refusals.error_inside(body)
-    assert refusals.parse_failure(500, body, {}).code == "InternalError"
-    assert not refusals.error_inside(b"<CompleteMultipartUploadResult/>")
+    assert error_answers.error_inside(body)
+    assert error_answers.parse_failure(500, body, {}).code == "InternalError"
+    assert not error_answers.error_inside(b"<CompleteMultipartUploadResult/>")
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"plain", b"<a><b></a>"])
 def test_an_answer_that_is_not_s3_is_a_failure_without_a_code(body: bytes) -> None:
     """A proxy's page in place of S3's document breaks nothing."""
-    assert refusals.parse_failure(502, body, {"retry-after": "7"}) == Failure(502, "", 7.0)
+    assert error_answers.parse_failure(502, body, {"retry-after": "7"}) == Failure(502, "", 7.0)
 
 
 @pytest.mark.parametrize(

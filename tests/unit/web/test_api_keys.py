@@ -18,8 +18,8 @@ from zotpy.auth.api_keys import REMEMBER_S, ApiKeyChecks
 from zotpy.auth.basic import Credentials
 from zotpy.auth.grants import Grants
 from zotpy.auth.htpasswd import Users
+from zotpy.auth.login_places import Places
 from zotpy.auth.passwords import PasswordChecks
-from zotpy.auth.places import Places
 from zotpy.bucket.api_keys import ApiKeys
 from zotpy.bucket.key_uses import EVERY_S, KeyUses
 from zotpy.core import keys

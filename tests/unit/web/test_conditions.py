@@ -11,7 +11,7 @@ import pytest
 from tests.unit.web.desks import ALICE, NOW, bearer, claims_of, giving
 from tests.unit.web.issuers import CiService, ci_service
 from tests.unit.web.serving import codes_of
-from zotpy.auth.signed import sign
+from zotpy.auth.signed_tokens import sign
 from zotpy.config.access import read_access_control
 from zotpy.core.media_types import OCI_IMAGE
 from zotpy.settings import ClaimTerm

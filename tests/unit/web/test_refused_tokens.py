@@ -13,8 +13,8 @@ from joserfc.jwk import OctKey, RSAKey
 
 from tests.unit.web.desks import ALICE, BOB, NOW, SERVICE, TOKEN_PATH, Scene, bearer, claims_of, encoded, giving
 from tests.unit.web.serving import REPO, UPLOADS, codes_of
-from zotpy.auth import signed, tokens, verified
-from zotpy.core.tokens import SigningKey
+from zotpy.auth import signed_tokens, tokens, verified
+from zotpy.core.upload_tokens import SigningKey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -59,7 +59,7 @@ async def check_refused(scene: Scene, token: str) -> None:
 async def test_the_tokens_of_these_tests_are_good_but_for_what_they_change(scene: Scene) -> None:
     """One of another library is good as well, so the form is that of RFC 7515."""
     key = scene.tokens.keys.current
-    assert (await begin(scene, signed.sign(claims(), key))).status_code == 202
+    assert (await begin(scene, signed_tokens.sign(claims(), key))).status_code == 202
     header = {"alg": "HS256", "kid": key.key_id, "typ": "JWT"}
     assert (await begin(scene, jwt.encode(header, claims(), OctKey.import_key(key.secret)))).status_code == 202
     ours = await scene.token(ALICE, PULL_PUSH)
@@ -81,7 +81,7 @@ async def test_the_tokens_of_these_tests_are_good_but_for_what_they_change(scene
 )
 async def test_other_claims(scene: Scene, changed: Mapping[str, object]) -> None:
     """Expired, for another audience, by another issuer, or for another use."""
-    await check_refused(scene, signed.sign(claims(**changed), scene.tokens.keys.current))
+    await check_refused(scene, signed_tokens.sign(claims(**changed), scene.tokens.keys.current))
 
 
 async def test_a_token_is_good_for_a_minute_longer_than_it_says(scene: Scene) -> None:
@@ -100,7 +100,7 @@ async def test_other_algorithms(scene: Scene, algorithm: object) -> None:
     key = scene.tokens.keys.current
     start = f"{encoded({'alg': algorithm, 'kid': key.key_id, 'typ': 'JWT'})}.{encoded(claims())}"
     for mac in (b"", hmac.digest(key.secret, start.encode(), hashlib.sha256)):
-        await check_refused(scene, f"{start}.{signed._encoded(mac)}")
+        await check_refused(scene, f"{start}.{signed_tokens._encoded(mac)}")
 
 
 async def test_a_key_of_another_kind(scene: Scene) -> None:
@@ -114,7 +114,7 @@ async def test_a_key_in_the_token(scene: Scene) -> None:
     """A key that the token itself brings or names is never used, nor one that the header calls critical."""
     key = scene.tokens.keys.current
     mine = SigningKey(key.key_id, secrets.token_bytes(32))
-    await check_refused(scene, signed.sign(claims(), mine))
+    await check_refused(scene, signed_tokens.sign(claims(), mine))
     for extra in (
         {"jwk": {"kty": "oct", "k": "AAAA"}},
         {"jku": "http://127.0.0.1:1/keys"},
@@ -122,9 +122,11 @@ async def test_a_key_in_the_token(scene: Scene) -> None:
     ):
         start = f"{encoded({'alg': 'HS256', 'kid': key.key_id, **extra})}.{encoded(claims())}"
         mac = hmac.digest(mine.secret, start.encode(), hashlib.sha256)
-        await check_refused(scene, f"{start}.{signed._encoded(mac)}")
+        await check_refused(scene, f"{start}.{signed_tokens._encoded(mac)}")
     start = f"{encoded({'alg': 'HS256', 'kid': key.key_id, 'crit': ['b64'], 'b64': False})}.{encoded(claims())}"
-    await check_refused(scene, f"{start}.{signed._encoded(hmac.digest(key.secret, start.encode(), hashlib.sha256))}")
+    await check_refused(
+        scene, f"{start}.{signed_tokens._encoded(hmac.digest(key.secret, start.encode(), hashlib.sha256))}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ async def test_a_key_in_the_token(scene: Scene) -> None:
 async def test_unknown_keys(scene: Scene, key_id: str | None) -> None:
     """None of them is a path in the bucket."""
     start = f"{encoded({'alg': 'HS256', 'kid': key_id})}.{encoded(claims())}"
-    await check_refused(scene, f"{start}.{signed._encoded(bytes(32))}")
+    await check_refused(scene, f"{start}.{signed_tokens._encoded(bytes(32))}")
 
 
 async def test_what_is_no_token(scene: Scene) -> None:
@@ -212,7 +214,7 @@ async def test_a_remembered_token_is_not_checked_again(scene: Scene, monkeypatch
 
     def verify(text: str, key: SigningKey) -> Mapping[str, Any]:
         checked.append(text)
-        return signed.verify(text, key)
+        return signed_tokens.verify(text, key)
 
     monkeypatch.setattr(tokens, "verify", verify)
     token = await scene.token(ALICE, PULL_PUSH)

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from zotpy.settings import LogSettings, S3Settings, Settings, StorageSettings
-from zotpy.workers.link import BEAT, STOP, Lines, Order, Reload, Report
+from zotpy.workers.orders import BEAT, STOP, Lines, Order, Reload, Report
 
 SETTINGS = Settings(storage=StorageSettings(s3=S3Settings("b", access_key="a", secret_key="hush")))
 ORDER = Order(2, SETTINGS, 7, Path("/tmp/x"))  # noqa: S108 - nothing is there

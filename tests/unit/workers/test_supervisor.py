@@ -17,7 +17,7 @@ from zotpy.restarts import FIRST_DELAY_S
 from zotpy.settings import AccessSettings, GrantSettings, HttpSettings, S3Settings, Settings, Source, StorageSettings
 from zotpy.startup import StartupError
 from zotpy.workers import supervise, supervisor
-from zotpy.workers.link import Order, Reload, Report
+from zotpy.workers.orders import Order, Reload, Report
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator

@@ -19,11 +19,11 @@ from quart.wrappers.response import DataBody, ResponseBody
 from zotpy.core.errors import RegistryError
 from zotpy.core.file_pieces import FilePiece
 from zotpy.http.server.answer_heads import HeadInvalid
+from zotpy.http.server.bad_requests import refusal
 from zotpy.http.server.bounded_request import BoundedRequest
 from zotpy.http.server.cuts import Cut
 from zotpy.http.server.heads import Head
 from zotpy.http.server.incoming import Incoming
-from zotpy.http.server.refusals import refusal
 from zotpy.http.server.sending import READS, TOGETHER_BYTES, Answered, Application, linger
 from zotpy.store.interface import StoreError
 

@@ -18,8 +18,8 @@ from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 
 from zotpy.http import http1
+from zotpy.http.server.bad_requests import reason_of
 from zotpy.http.server.envelope import error_body
-from zotpy.http.server.refusals import reason_of
 from zotpy.http.server.sending import TOGETHER_BYTES
 from zotpy.http.server.targets import TargetInvalid, read_target
 

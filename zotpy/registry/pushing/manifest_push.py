@@ -23,11 +23,11 @@ from zotpy.bucket.reliance import Reliance, in_time, require
 from zotpy.bucket.tags import does_not_hold
 from zotpy.concurrency import beside, gather, watched
 from zotpy.core import keys
-from zotpy.core.conditions import Condition
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestBlobUnknown
 from zotpy.core.manifest_facts import ManifestFacts
 from zotpy.core.names import RepositoryName, Tag
+from zotpy.core.preconditions import Condition
 from zotpy.core.record_values import Lease, ManifestValue
 from zotpy.settings import Settings
 

@@ -34,7 +34,7 @@ from zotpy.registry.pushing.body_hashing import BodyHashing
 from zotpy.registry.pushing.checkpoints import Checkpoint, Checkpoints
 from zotpy.registry.pushing.in_flight import Limits, PartInFlight, PartsInFlight
 from zotpy.registry.pushing.kept import take_back
-from zotpy.registry.pushing.sending import PartSender
+from zotpy.registry.pushing.part_sending import PartSender
 from zotpy.store.interface import Store
 
 Body = AsyncIterator[bytes]

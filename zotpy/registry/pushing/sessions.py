@@ -13,9 +13,9 @@ from zotpy.core.parts import LARGEST_PART_BYTES, plan_chunks, plan_whole
 from zotpy.core.pieces import Pieces
 from zotpy.core.quick import quickly_made
 from zotpy.core.ranges import Span
-from zotpy.core.tokens import UploadToken
 from zotpy.core.units import KIB, MIB
 from zotpy.core.upload_state import UploadState
+from zotpy.core.upload_tokens import UploadToken
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.pushing.leftovers import Leftovers
 from zotpy.registry.pushing.states import SavedState

@@ -19,8 +19,8 @@ from zotpy.core.errors import (
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
 from zotpy.core.record_values import BlobValue
-from zotpy.core.tokens import UploadToken
 from zotpy.core.upload_state import UploadState
+from zotpy.core.upload_tokens import UploadToken
 from zotpy.memory.accounts import Account
 from zotpy.memory.budget import MemoryBudget
 from zotpy.registry.pushing.committing import Commit

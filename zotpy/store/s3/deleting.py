@@ -13,7 +13,7 @@ import structlog
 
 from zotpy.s3.client import Request, S3Client
 from zotpy.s3.errors import S3Error, S3Unavailable
-from zotpy.s3.wire import refusals
+from zotpy.s3.wire import error_answers
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.s3.error_table import store_errors
 from zotpy.store.single_deletions import delete_each
@@ -57,7 +57,7 @@ class Deletions:
         request = Request("DeleteObjects", "POST", None, (("delete", ""),), headers, body, checksum=True)
         answer = await self._client.call(request)
         with store_errors():
-            failed = refusals.delete_errors(answer.body)
+            failed = error_answers.delete_errors(answer.body)
         codes = {key.removeprefix(self._prefix): code for key, code in failed if code != "NoSuchKey"}
         if not codes.keys() <= set(keys):
             return keys

@@ -16,9 +16,9 @@ from zotpy.s3.credentials import Credentials
 from zotpy.s3.errors import S3Unavailable
 from zotpy.s3.wire.signing import EMPTY_SHA256, sign
 from zotpy.upstream.errors import UpstreamUnavailable, words_of
-from zotpy.upstream.temporary import services
-from zotpy.upstream.temporary.files import text_of
-from zotpy.upstream.temporary.services import text_at
+from zotpy.upstream.temporary import service_requests
+from zotpy.upstream.temporary.secret_files import text_of
+from zotpy.upstream.temporary.service_requests import text_at
 
 _REGION = re.compile(r"[a-z0-9-]{1,32}")
 _URL = re.compile(r"https://(?P<host>sts(\.[a-z0-9-]{1,32})?\.amazonaws\.com(\.cn)?)/?(\?(?P<query>[!-~]{0,256}))?")
@@ -50,9 +50,8 @@ class AwsIdentity:
             raise UpstreamUnavailable(str(error)) from error
         headers = {"host": found["host"], "x-goog-cloud-target-resource": audience}
         query = parse_qsl(found["query"] or "", keep_blank_values=True)
-        signed = sign(
-            keys, region, services.now(), "POST", "/", query, headers, EMPTY_SHA256, service="sts", shows_payload=False
-        )
+        now = service_requests.now()
+        signed = sign(keys, region, now, "POST", "/", query, headers, EMPTY_SHA256, service="sts", shows_payload=False)
         signed["Authorization"] = signed.pop("authorization")
         listed = [{"key": name, "value": value} for name, value in sorted(signed.items())]
         return quote(json.dumps({"url": url, "method": "POST", "headers": listed}))

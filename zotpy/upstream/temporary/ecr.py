@@ -18,9 +18,9 @@ from zotpy.s3.errors import S3Unavailable
 from zotpy.s3.wire.signing import Keys, sign
 from zotpy.upstream.errors import UpstreamUnavailable
 from zotpy.upstream.login import LONGEST_TOKEN, Login
-from zotpy.upstream.temporary import services
+from zotpy.upstream.temporary import service_requests
 from zotpy.upstream.temporary.remembered import Temporary
-from zotpy.upstream.temporary.services import ServiceAnswer, ask, document_of, life_of
+from zotpy.upstream.temporary.service_requests import ServiceAnswer, ask, document_of, life_of
 
 MARGIN_S = 3600.0
 """zot renews a login an hour before its end."""
@@ -37,7 +37,7 @@ class EcrService:
         keys: AwsCredentials,
         *,
         url: str | None = None,
-        now: Callable[[], datetime] = services.now,
+        now: Callable[[], datetime] = service_requests.now,
     ) -> None:
         """Ask nobody yet. `url` is the service's, without a path; `None`: the one of the host's region."""
         self._registry = registry

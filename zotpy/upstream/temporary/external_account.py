@@ -15,10 +15,10 @@ import trio
 from zotpy.core.json_objects import read_object
 from zotpy.s3.credentials import Credentials as AwsCredentials
 from zotpy.upstream.errors import UpstreamUnavailable, words_of
-from zotpy.upstream.temporary import services
+from zotpy.upstream.temporary import service_requests
 from zotpy.upstream.temporary.aws_identity import AwsIdentity
-from zotpy.upstream.temporary.files import read_secret, text_of
-from zotpy.upstream.temporary.services import ask, document_of, life_of, text_at, token_of
+from zotpy.upstream.temporary.secret_files import read_secret, text_of
+from zotpy.upstream.temporary.service_requests import ask, document_of, life_of, text_at, token_of
 
 
 async def subject_token(
@@ -71,6 +71,6 @@ async def impersonated(url: str, token: str, body: bytes) -> tuple[str, float]:
     try:
         ends = datetime.fromisoformat(str(document.get("expireTime")))
     except ValueError:
-        ends = services.now()
-    left_s = (ends.replace(tzinfo=ends.tzinfo or UTC) - services.now()).total_seconds()
+        ends = service_requests.now()
+    left_s = (ends.replace(tzinfo=ends.tzinfo or UTC) - service_requests.now()).total_seconds()
     return found, life_of(left_s, 60.0)

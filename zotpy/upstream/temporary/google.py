@@ -21,11 +21,11 @@ from zotpy.settings.temporary_logins import JWT_BEARER, TOKEN_EXCHANGE
 from zotpy.upstream.errors import UpstreamUnavailable, words_of
 from zotpy.upstream.login import Login
 from zotpy.upstream.temporary.assertions import sign_assertion
-from zotpy.upstream.temporary.exchange import exchanged
 from zotpy.upstream.temporary.external_account import impersonated, subject_token
-from zotpy.upstream.temporary.files import read_object_file, text_of
 from zotpy.upstream.temporary.remembered import Temporary
-from zotpy.upstream.temporary.services import HERE, ask, document_of, life_of, token_of, url_of
+from zotpy.upstream.temporary.secret_files import read_object_file, text_of
+from zotpy.upstream.temporary.service_requests import HERE, ask, document_of, life_of, token_of, url_of
+from zotpy.upstream.temporary.token_exchange import exchanged
 
 USERNAME = "oauth2accesstoken"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform.read-only"

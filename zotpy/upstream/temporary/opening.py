@@ -8,7 +8,7 @@ from zotpy.core.ecr_hosts import read_ecr_host
 from zotpy.s3.credentials import AwsChain
 from zotpy.settings.temporary_logins import LoginService, OAuth2Settings
 from zotpy.upstream.login import Credentials
-from zotpy.upstream.temporary import ecr, exchange, google
+from zotpy.upstream.temporary import ecr, google, token_exchange
 from zotpy.upstream.temporary.remembered import Remembered
 
 
@@ -22,7 +22,9 @@ class LoginServices:
     def credentials(self, service: LoginService, url: str) -> Credentials:
         """Return what gives the login at the address of an upstream. Raises `ValueError`."""
         if isinstance(service, OAuth2Settings):
-            return self._once(service, lambda: Remembered(exchange.TokenService(service), exchange.MARGIN_S))
+            return self._once(
+                service, lambda: Remembered(token_exchange.TokenService(service), token_exchange.MARGIN_S)
+            )
         if service == "gcp":
             return self._once(service, lambda: Remembered(google.GoogleService(aws=self._aws), google.MARGIN_S))
         host = read_ecr_host(urlsplit(url).hostname or "")

@@ -15,7 +15,7 @@ from tests.unit.upstream.upstreams import Upstream, running
 from zotpy.settings.temporary_logins import CLIENT_CREDENTIALS, JWT_BEARER, TOKEN_EXCHANGE, OAuth2Settings
 from zotpy.upstream import UpstreamUnavailable
 from zotpy.upstream.login import Login
-from zotpy.upstream.temporary.exchange import TokenService
+from zotpy.upstream.temporary.token_exchange import TokenService
 
 if TYPE_CHECKING:
     from pathlib import Path

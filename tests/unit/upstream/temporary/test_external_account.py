@@ -19,7 +19,7 @@ from tests.unit.upstream.temporary.test_google import TOKEN, external, written
 from tests.unit.upstream.upstreams import IMAGE, IMAGE_TYPE, MANIFEST, REPO, Upstream, running
 from zotpy.s3.wire.signing import Keys
 from zotpy.upstream import UpstreamUnavailable
-from zotpy.upstream.temporary import services
+from zotpy.upstream.temporary import service_requests
 from zotpy.upstream.temporary.google import MARGIN_S, GoogleService
 from zotpy.upstream.temporary.remembered import Remembered
 
@@ -138,15 +138,15 @@ async def test_a_source_that_cannot_be_used(
     """Nobody is asked, and the sentence repeats no value of a header."""
     asked = []
 
-    async def ask(method: str, url: str, *_: object, **__: object) -> services.ServiceAnswer:
+    async def ask(method: str, url: str, *_: object, **__: object) -> service_requests.ServiceAnswer:
         asked.append((method, url))
         return await unanswered()
 
-    async def unanswered() -> services.ServiceAnswer:
+    async def unanswered() -> service_requests.ServiceAnswer:
         msg = "nobody is here"
         raise UpstreamUnavailable(msg)
 
-    monkeypatch.setattr(services, "ask", ask)
+    monkeypatch.setattr(service_requests, "ask", ask)
     document = external("https://sts.googleapis.com", "", credential_source=source)
     with pytest.raises(UpstreamUnavailable, match=problem or "nobody is here") as caught:
         await service(tmp_path, document, {"AWS_REGION": "eu-central-1"})()
@@ -178,7 +178,7 @@ async def test_another_universe(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("has_environment", [True, False])
 async def test_keys_of_aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_environment: bool) -> None:  # noqa: FBT001
     """Google gets a signed request, as botocore signs it. The region is the environment's, or that of the zone."""
-    monkeypatch.setattr(services, "now", lambda: NOW)
+    monkeypatch.setattr(service_requests, "now", lambda: NOW)
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: NOW.replace(tzinfo=None))
     async with running() as google:
         google.scripts["/session"] = [Reply(200, b"of-imds")]

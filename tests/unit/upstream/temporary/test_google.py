@@ -15,7 +15,7 @@ from tests.unit.upstream.temporary.keys import pem, verified
 from tests.unit.upstream.upstreams import running
 from zotpy.upstream import UpstreamUnavailable
 from zotpy.upstream.login import Login
-from zotpy.upstream.temporary import services
+from zotpy.upstream.temporary import service_requests
 from zotpy.upstream.temporary.google import SCOPE, WHOLE_SCOPE, GoogleService
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ async def test_an_external_account(tmp_path: Path) -> None:
     """The token of the platform is exchanged, and then stands for the service account if one is named."""
     token = tmp_path / "token"
     token.write_text("platform\n")
-    ends = (services.now() + timedelta(seconds=1800)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    ends = (service_requests.now() + timedelta(seconds=1800)).strftime("%Y-%m-%dT%H:%M:%SZ")
     async with running() as upstream:
         upstream.scripts["/sts"] = [Reply(200, TOKEN)]
         upstream.scripts["/as"] = [Reply(200, json.dumps({"accessToken": "mine", "expireTime": ends}).encode())]

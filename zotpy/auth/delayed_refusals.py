@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from zotpy.auth.places import Places
+from zotpy.auth.login_places import Places
 
 
 @dataclass(slots=True)

@@ -16,9 +16,9 @@ from zotpy.settings.temporary_logins import JWT_BEARER, TOKEN_EXCHANGE, OAuth2Se
 from zotpy.upstream.errors import UpstreamUnavailable
 from zotpy.upstream.login import Login
 from zotpy.upstream.temporary.assertions import sign_assertion
-from zotpy.upstream.temporary.files import read_object_file, read_secret, text_of
 from zotpy.upstream.temporary.remembered import Temporary
-from zotpy.upstream.temporary.services import ask, document_of, life_of, token_of
+from zotpy.upstream.temporary.secret_files import read_object_file, read_secret, text_of
+from zotpy.upstream.temporary.service_requests import ask, document_of, life_of, token_of
 
 MARGIN_S = 60.0
 USUAL_LIFE_S = 300.0

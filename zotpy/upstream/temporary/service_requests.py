@@ -16,7 +16,7 @@ import trio
 from zotpy.upstream.errors import UpstreamError, UpstreamUnavailable, words_of
 from zotpy.upstream.login import LONGEST_LIFE_S, LONGEST_TOKEN
 from zotpy.upstream.pages import read_answer
-from zotpy.upstream.sending import as_unavailable, origin_of
+from zotpy.upstream.single_requests import as_unavailable, origin_of
 
 LONGEST_ANSWER_BYTES = 64 * 1024
 TIMEOUT_S = 30.0

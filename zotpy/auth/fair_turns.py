@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 import trio
 
-from zotpy.auth.places import client_of
+from zotpy.auth.login_places import client_of
 
 
 @dataclass(slots=True)
 class Turns:
-    """Some turns at once. How many may wait is a matter of `zotpy.auth.places`."""
+    """Some turns at once. How many may wait is a matter of `zotpy.auth.login_places`."""
 
     at_once: int
     taken: int = field(default=0, init=False)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zotpy.core.json_objects import read_object
-from zotpy.core.tokens import SigningKey
+from zotpy.core.upload_tokens import SigningKey
 
 LONGEST = 64 * 1024
 """A longer text is not decoded."""
