@@ -21,6 +21,8 @@ from zotpy.core.pieces import Buffer
 _CONTEXT_SIZES = {"sha256": 112, "sha512": 216}
 _ROOM_BYTES = 1024
 """The size that a context gets. If a library's structures are longer, it must not write over the bytes behind them."""
+_Room = ctypes.c_char * _ROOM_BYTES
+"""`ctypes.create_string_buffer` makes the same, and takes three times as long."""
 _PREFIXES = {"sha256": "SHA256", "sha512": "SHA512"}
 
 
@@ -65,7 +67,7 @@ class _PortableHasher:
     def __init__(self, library: ctypes.CDLL, algorithm: str, state: bytes | None = None) -> None:
         self.algorithm = algorithm
         self._library = library
-        self._context = ctypes.create_string_buffer(_ROOM_BYTES)
+        self._context = _Room()
         if state is None:
             self._call("Init")
         else:

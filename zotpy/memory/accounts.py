@@ -28,6 +28,10 @@ class Account:
         """
         await self.budget.acquire(self, size_bytes)
 
+    def acquire_now(self, size_bytes: int) -> bool:
+        """Do the same if that needs no wait, and say so. Raises `Unavailable` if this much can never be held."""
+        return self.budget.acquire_now(self, size_bytes)
+
     async def hold(self, size_bytes: int) -> None:
         """Wait until this much may be held, or all that one body may hold. No further bytes are needed to free it.
 

@@ -129,9 +129,7 @@ class MemoryBudget:
 
     async def acquire(self, account: Account, size_bytes: int) -> None:
         """See `Account.acquire`."""
-        self.ledger.check_size(account.filled_bytes + account.rest_bytes(size_bytes))
-        if self._has_turn(account, size_bytes):
-            self._grant(account, size_bytes)
+        if self.acquire_now(account, size_bytes):
             await trio.lowlevel.checkpoint_if_cancelled()
             return
         if not account.held_bytes:
@@ -146,6 +144,14 @@ class MemoryBudget:
                 del self._waiting[waiter]
                 self._serve()
             raise
+
+    def acquire_now(self, account: Account, size_bytes: int) -> bool:
+        """See `Account.acquire_now`."""
+        self.ledger.check_size(account.filled_bytes + account.rest_bytes(size_bytes))
+        if not self._has_turn(account, size_bytes):
+            return False
+        self._grant(account, size_bytes)
+        return True
 
     def try_acquire(self, account: Account, size_bytes: int) -> bool:
         """Take `size_bytes` if no body waits and they are free; never memory that parts need to be finished."""

@@ -24,7 +24,8 @@ class ConnectionPool:
     def __init__(self, connect: Callable[[], ClientConnection], limit: int) -> None:
         """Make nothing yet."""
         self._connect = connect
-        self._places = trio.CapacityLimiter(limit)
+        self._limit = limit
+        self._places = trio.Semaphore(limit)
         self._idle: deque[ClientConnection] = deque()
         self._look_at = 0.0
         """When the oldest idle connection is looked at again, on trio's clock."""
@@ -37,7 +38,7 @@ class ConnectionPool:
     @property
     def busy(self) -> int:
         """How many requests hold a place."""
-        return self._places.borrowed_tokens
+        return self._limit - self._places.value
 
     async def send(self, request: Outgoing) -> tuple[AnswerParser, ClientConnection]:
         """Send a request when its turn comes, and return the answer. `give_back` ends its hold on the connection.
@@ -45,11 +46,11 @@ class ConnectionPool:
         Raises `TransportError`.
         """
         try:
-            self._places.acquire_on_behalf_of_nowait(request)
+            self._places.acquire_nowait()
         except trio.WouldBlock:
             if request.time is not None:
                 request.time.wait_for_others()
-            await self._places.acquire_on_behalf_of(request)
+            await self._places.acquire()
         try:
             connection = await self._take()
             try:
@@ -58,22 +59,23 @@ class ConnectionPool:
                 await _close(connection)
                 raise
         except BaseException:
-            self._places.release_on_behalf_of(request)
+            self._places.release()
             raise
 
-    async def give_back(self, request: Outgoing, connection: ClientConnection) -> None:
+    async def give_back(self, connection: ClientConnection) -> None:
         """Keep a connection whose answer was read to its end, close any other, and free the request's place."""
         try:
-            if connection.finish():
+            now = trio.current_time()
+            if connection.finish(now):
                 self._idle.append(connection)
             else:
                 await _close(connection)
-            if (now := trio.current_time()) >= self._look_at:
+            if now >= self._look_at:
                 self._look_at = now + LOOK_EVERY_S
                 while self._idle and self._idle[0].has_expired():  # the one that has been unused for the longest
                     await _close(self._idle.popleft())
         finally:
-            self._places.release_on_behalf_of(request)
+            self._places.release()
 
     async def aclose(self) -> None:
         """Close the idle connections. The user of a connection closes it while it is in use."""

@@ -63,12 +63,11 @@ class Transport(Protocol):
 class _Response:
     """It is no generator: a reader may stop anywhere, and the garbage collector finds nothing."""
 
-    __slots__ = ("_connection", "_pool", "_request", "headers", "receive", "status")
+    __slots__ = ("_connection", "_pool", "headers", "receive", "status")
 
     def __init__(
         self,
         pool: ConnectionPool,
-        request: Outgoing,
         connection: ClientConnection,
         status: int,
         headers: dict[str, str],
@@ -77,7 +76,6 @@ class _Response:
         self.headers = headers
         self.receive = connection.receive
         self._pool = pool
-        self._request = request
         self._connection: ClientConnection | None = connection
 
     @property
@@ -87,7 +85,7 @@ class _Response:
     async def aclose(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            await self._pool.give_back(self._request, connection)
+            await self._pool.give_back(connection)
 
 
 def _tls(ca_bundle: Path | None, *, verify: bool) -> ssl.SSLContext:
@@ -148,4 +146,4 @@ class S3Transport:
         """See `Transport`."""
         pool = self.streams if streamed else self.pool
         answer, connection = await pool.send(request)
-        return _Response(pool, request, connection, answer.status, answer.headers)
+        return _Response(pool, connection, answer.status, answer.headers)

@@ -104,7 +104,7 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def _keep(self, origin: Origin, connection: ClientConnection) -> None:
         """Let a connection serve other requests if its answer was read to the end; otherwise close it."""
-        if not connection.finish():
+        if not connection.finish(trio.current_time()):
             await _close(connection)
             return
         self._idle.append((origin, connection))

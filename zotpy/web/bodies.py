@@ -21,8 +21,9 @@ async def read_whole(call: Call, limit_bytes: int, too_long: Callable[[], Regist
     content = Pieces()
     try:
         async for piece in call.body:
-            with budget.patience():
-                await account.acquire(len(piece))
+            if not account.acquire_now(len(piece)):  # else, as mostly, no time limit is set
+                with budget.patience():
+                    await account.acquire(len(piece))
             content.append(piece)
             _require(len(content) <= limit_bytes, too_long)
         account.part_is_full()

@@ -98,7 +98,7 @@ async def test_an_answer_without_a_body_leaves_nothing_to_wait_for(first: Reply,
     connection = ClientConnection(Service("127.0.0.1", server.port))
     await connection.send(Outgoing("HEAD" if first.body else "GET", "/", {"host": "store"}))
     assert await connection.receive() == b""
-    assert connection.finish()
+    assert connection.finish(trio.current_time())
     await connection.send(Outgoing("GET", "/", {"host": "store"}))
     assert await connection.receive() == b"short"
     assert connection._link is not None

@@ -61,7 +61,7 @@ async def accepted(connection: ClientConnection, server: trio.SocketListener) ->
         await stream.receive_some()
         await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     assert await connection.receive() == b""
-    connection.finish()
+    connection.finish(trio.current_time())
     return stream
 
 
@@ -97,7 +97,7 @@ async def test_a_long_body_that_trickles_in_is_read_in_large_pieces() -> None:
                 assert len(piece) >= LEAST_ROOM_BYTES or left <= LEAST_BYTES
                 left -= len(piece)
         assert left == 0
-        assert connection.finish()
+        assert connection.finish(trio.current_time())
         # What the connection carries next is not waited for until there is much of it.
         await answer(connection, stream, 2, b"ok")
         assert await connection.receive() == b"ok"
@@ -163,7 +163,7 @@ async def test_bytes_behind_an_answer_are_seen_after_a_long_last_read() -> None:
                     view = view[os.write(stream.socket.fileno(), view) :]
             await stream.send_all(view)
         assert received == length
-        assert connection.finish()
+        assert connection.finish(trio.current_time())
         assert not connection.has_expired()
         await stream.send_all(b"more")
         assert connection.has_expired()

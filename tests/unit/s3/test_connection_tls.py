@@ -67,7 +67,7 @@ async def connected(directory: Path) -> AsyncIterator[Store]:
             await stream.receive_some()
             await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         assert await connection.receive() == b""
-        assert connection.finish()
+        assert connection.finish(trio.current_time())
     async with stream:
         yield Store(connection, stream)
         await connection.aclose()
@@ -94,7 +94,7 @@ async def test_the_end_of_a_body_is_not_waited_for_after_a_read_that_took_all_it
             while piece := await store.connection.receive():
                 received += piece
         assert received == content
-        assert store.connection.finish()
+        assert store.connection.finish(trio.current_time())
 
 
 async def test_bytes_before_a_silence_are_read(tmp_path: Path, mock_clock: trio.testing.MockClock) -> None:
@@ -125,4 +125,4 @@ async def test_a_connection_that_holds_more_than_an_answer_is_not_used_again(tmp
             await store.stream.receive_some()
             await store.send(memoryview(head + more[:KIB]))
         assert [await store.connection.receive(), await store.connection.receive()] == [b"ok", b""]
-        assert not store.connection.finish()
+        assert not store.connection.finish(trio.current_time())

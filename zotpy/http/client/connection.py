@@ -95,8 +95,10 @@ class ClientConnection:
             self._room.leave()
         return received
 
-    def finish(self) -> bool:
-        """Become idle if the answer was received completely, and say so. Any other connection must be closed.
+    def finish(self, now: float) -> bool:
+        """Become idle at `now`, on trio's clock, if the answer was received completely, and say so.
+
+        Any other connection must be closed.
 
         Bytes after the end of an answer, such as a body after the head of an answer to HEAD, would be read as the next
         answer.
@@ -109,7 +111,7 @@ class ClientConnection:
             answer.close()
             self._answer = self._time = None
             link.let_any_byte_wake()  # a byte that comes now makes the connection unusable: `has_expired`
-            self._idle_until = trio.current_time() + self._service.keepalive_s
+            self._idle_until = now + self._service.keepalive_s
             return True
         return False
 

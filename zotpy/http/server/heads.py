@@ -6,6 +6,7 @@ whatever is unusual, malformed, incomplete or too long is h11's matter, and a re
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zotpy.core.quick import quickly_made
@@ -16,7 +17,7 @@ _HEAD = re.compile(
     rb"([A-Z]{1,32}) (/[!\"$-~]*+) HTTP/1\.1\r\n((?:" + _TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n)++)\r\n"
 )
 """No part of it can give back what it took, so it takes a time in proportion to the head, whatever that holds."""
-_UNUSUAL = ("expect", "upgrade")
+_UNUSUAL = frozenset({"expect", "upgrade"})
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -48,11 +49,12 @@ def read_head(received: bytes, most_bytes: int) -> Head | None:
         name, _, value = line.partition(":")
         listed.append((name.lower(), value.strip(" \t")))
     fields = Fields(listed[:-1])  # nothing follows the last line's end
-    if len(fields.getlist("host")) != 1 or any(name in fields for name in _UNUSUAL):
+    named = fields.by_name
+    if len(named.get("host", ())) != 1 or not _UNUSUAL.isdisjoint(named):
         return None
-    if fields.getlist("connection") and [value.lower() for value in fields.getlist("connection")] != ["keep-alive"]:
+    if "connection" in named and [value.lower() for value in named["connection"]] != ["keep-alive"]:
         return None
-    if not _has_one_end(fields):
+    if not _has_one_end(named.get("content-length", ()), named.get("transfer-encoding", ())):
         return None
     length = None if "transfer-encoding" in fields else int(fields.get("content-length", "0"))
     if length != 0 and method not in _WITH_BODY:
@@ -60,9 +62,8 @@ def read_head(received: bytes, most_bytes: int) -> Head | None:
     return Head(method, target.decode("ascii"), fields, length, found.end())
 
 
-def _has_one_end(fields: Fields) -> bool:
+def _has_one_end(lengths: Sequence[str], codings: Sequence[str]) -> bool:
     """Say whether the end of the body is where everybody sees it: a length, or chunks, or neither."""
-    lengths, codings = fields.getlist("content-length"), fields.getlist("transfer-encoding")
     if codings:
         return not lengths and [coding.lower() for coding in codings] == ["chunked"]
     return not lengths or (len(lengths) == 1 and _LENGTH.fullmatch(lengths[0]) is not None)

@@ -156,8 +156,7 @@ class PartPipeline:
         tail_part: SentPart | None = None,
     ) -> UploadState:
         sent = tuple(self._parts[number] for number in range(len(self.state.parts) + 1, next_number))
-        parts = self.state.parts + sent
-        return replace(self.state, offset=offset, parts=parts, hash_state=hash_state, tail=tail, tail_part=tail_part)
+        return self.state.after(offset, self.state.parts + sent, hash_state, tail, tail_part)
 
     async def _receive(self, body: Body, *, only_what_fits: bool = False) -> None:
         """Take the body, or as much as fits into the part that is being filled: `_beyond` is then what does not."""

@@ -14,7 +14,7 @@ The result is never another blob than the one that was asked for.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from zotpy.core.digests import Digest
 from zotpy.core.pieces import Pieces
@@ -43,7 +43,8 @@ class Recent:
         is_in_parts = bool(state.parts) and not state.tail
         if not (is_small or is_in_parts):
             return
-        copied = replace(state, tail=Pieces(bytes(state.tail)))
+        tail = Pieces(bytes(state.tail))
+        copied = state.after(state.offset, state.parts, state.hash_state, tail, state.tail_part)
         self._states[saved.key] = SavedState(saved.store, saved.key, copied, saved.etag)
         self.held_bytes += _weight(copied)
         while self.held_bytes > LARGEST_BYTES:
