@@ -10,6 +10,9 @@ import h11
 from h11._readers import ChunkedReader
 from h11._receivebuffer import ReceiveBuffer, blank_line_regex
 
+from zotpy.http.chunk_room import LEAST_CHUNK_BYTES as LEAST_ROOM_CHUNK_BYTES
+from zotpy.http.chunk_room import ChunkRoom
+
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 _LONGEST_HEADER = 18
 """A chunk's size in at most 16 digits, and the end of its line."""
@@ -18,6 +21,10 @@ MOST_SMALL_CHUNKS = 4096
 """This many chunks of a body may have any length. As many are joined at a time."""
 LEAST_CHUNK_BYTES = 64
 """What the chunks of a longer body must have on average. Go's gzip writes some 240 bytes at a time."""
+LEAST_ROOM_BYTES = 128 * 1024
+"""A read of less is not worth it."""
+STEADY_CHUNKS = 8
+"""After so many chunks of one length the next ones are expected to be as long."""
 
 
 class PieceBuffer(ReceiveBuffer):
@@ -105,6 +112,41 @@ class JoiningChunkedReader(ChunkedReader):
         self.chunks = 0
         """How many were read, up to their ends."""
         self._received_bytes = 0
+        self._digits = b""
+        """The length of the last chunk, as its line says it."""
+        self._alike = 0
+        """How many chunks before it had the same."""
+
+    def room(self, here_bytes: int, most_bytes: int) -> ChunkRoom | None:
+        """Return where to receive the next bytes, if they are expected to be chunks that are alike.
+
+        So many are here; nothing that was received before may be left.
+        """
+        is_between = self._bytes_to_discard == _LINE_END
+        if self._alike < STEADY_CHUNKS or self._reading_trailer or not (is_between or self._bytes_in_chunk):
+            return None
+        size = int(self._digits, 16)
+        if size < LEAST_ROOM_CHUNK_BYTES or min(here_bytes, most_bytes) < LEAST_ROOM_BYTES:
+            return None
+        line = b"\r\n%b\r\n" % self._digits
+        has_end = here_bytes <= most_bytes
+        return ChunkRoom(self._bytes_in_chunk, line, size, min(here_bytes, most_bytes), has_end=has_end)
+
+    def receive(self, room: ChunkRoom, descriptor: int) -> tuple[bytearray, bytes]:
+        """Read into a room. Return what `ChunkRoom.receive` does; what is behind the chunks is still to be parsed.
+
+        Raises `OSError`.
+        """
+        was_between = not self._bytes_in_chunk
+        data, rest = room.receive(descriptor)
+        if data:
+            self._bytes_in_chunk = room.left_bytes
+            self._bytes_to_discard = b"" if room.left_bytes else _LINE_END
+            self.chunks += room.lines + (not room.left_bytes) - was_between
+            self._received_bytes += len(data)
+        if not room.line.startswith(rest):
+            self._alike = 0
+        return data, rest
 
     def __call__(self, buf: ReceiveBuffer) -> Any:
         """Return the next event, or `None` if more bytes are needed."""
@@ -140,10 +182,12 @@ class JoiningChunkedReader(ChunkedReader):
                     at_end = False
                 if not in_chunk:
                     end = block.find(_LINE_END, position, position + _LONGEST_HEADER)
-                    digits = block[position:end] if end >= 0 else b""
+                    digits = bytes(block[position:end]) if end >= 0 else b""
                     if not _CHUNK_SIZE.fullmatch(digits) or not (size := int(digits, 16)):
                         break
                     in_chunk, position = size, end + 2
+                    self._alike = self._alike + 1 if digits == self._digits else 0
+                    self._digits = digits
                 if not (taken := min(in_chunk, length - position)):
                     break
                 found.append(view[position : position + taken])

@@ -6,7 +6,7 @@ import socket
 import struct
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -140,7 +140,18 @@ def received_bytes(opened: trio.socket.SocketType) -> int:
     return count
 
 
-async def receive_here(opened: trio.socket.SocketType, most_bytes: int, *, has_waited: bool = False) -> bytes:
+Read = Callable[[trio.socket.SocketType, int], bytes | bytearray]
+"""Reads up to so many bytes that are here, as `read` does."""
+
+
+def read(opened: trio.socket.SocketType, most_bytes: int) -> bytes:
+    """Read what is here, none at the end. Raises `OSError`."""
+    return os.read(opened.fileno(), most_bytes)
+
+
+async def receive_here(
+    opened: trio.socket.SocketType, most_bytes: int, read_now: Read = read, *, has_waited: bool = False
+) -> bytes | bytearray:
     """Receive what is here, none at the end, after one turn of the event loop at least.
 
     `has_waited`: that turn has passed in a wait for this socket, so none is added to it. Otherwise the socket is waited
@@ -153,5 +164,5 @@ async def receive_here(opened: trio.socket.SocketType, most_bytes: int, *, has_w
         if not has_waited:
             await trio.lowlevel.wait_readable(opened)
         with suppress(BlockingIOError):
-            return os.read(opened.fileno(), most_bytes)
+            return read_now(opened, most_bytes)
         has_waited = False

@@ -43,7 +43,7 @@ def test_other_tasks_get_a_turn_after_a_read_of_many_chunks(chunk_bytes: int, re
     """A read of a MiB in tiny chunks takes many milliseconds, so no other read follows it at once."""
     chunk = b"%x\r\n%b\r\n" % (chunk_bytes, bytes(chunk_bytes))
     here = [chunk * (MIB // len(chunk)) for _ in range(4)]
-    connection = Mock(config=ServerConfig(), receive_of_body_now=lambda _: here.pop() if here else b"")
+    connection = Mock(config=ServerConfig(), receive_of_body_now=lambda *_: here.pop() if here else b"")
     incoming = Incoming(connection, None, b"", lambda: None)
     while incoming.here() is not None:
         pass

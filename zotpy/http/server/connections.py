@@ -10,6 +10,7 @@ connection for many bodies would make each wait for all, so that none could slow
 """
 
 import math
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -27,7 +28,7 @@ from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.protocol import JoiningProtocol, join, left_of_body
 from zotpy.http.server.vigil import Vigil
 from zotpy.http.server.wire import Wire
-from zotpy.http.sockets import write_in_bites
+from zotpy.http.sockets import Read, write_in_bites
 
 END_S = 2.0
 """How long a client has to close its side once we have closed ours. What it still sends is dropped."""
@@ -216,22 +217,21 @@ class BoundedConnection(TCPServer):
             self.vigil.limit(self.config.head_timeout_s)
         return len(data) > 0
 
-    async def receive_of_body(self, left_bytes: int | None) -> bytes | bytearray:
+    async def receive_of_body(self, left_bytes: int | None, read_now: Read) -> bytes | bytearray:
         """Receive more of a body of which so much is left (`None`: unknown), nothing at its end."""
-        try:
-            data = await self.wire.receive(left_bytes, self._most_to_read(left_bytes))
-        except (trio.ClosedResourceError, trio.BrokenResourceError, OSError):
-            data = b""
+        data: bytes | bytearray = b""
+        with suppress(trio.ClosedResourceError, trio.BrokenResourceError, OSError):
+            data = await self.wire.receive(left_bytes, self._most_to_read(left_bytes), read_now)
         self.wire.patience.note(len(data), in_body=True)
         self.has_ended = not data
         return data
 
-    def receive_of_body_now(self, left_bytes: int | None) -> bytes:
+    def receive_of_body_now(self, left_bytes: int | None, read_now: Read) -> bytes | bytearray:
         """Receive more of a body without a wait, if the socket holds a bite of it; nothing otherwise."""
         if left_bytes == 0:
             return b""
         try:
-            data = self.wire.receive_now(left_bytes, self._most_to_read(left_bytes))
+            data = self.wire.receive_now(left_bytes, self._most_to_read(left_bytes), read_now)
         except (trio.ClosedResourceError, OSError):
             return b""  # `receive_of_body` notes the end
         if data:

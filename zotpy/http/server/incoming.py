@@ -9,6 +9,7 @@ from h11._readers import ContentLengthReader
 
 from zotpy.http import http1
 from zotpy.http.chunks import JoiningChunkedReader, PieceBuffer
+from zotpy.http.sockets import read, received_bytes
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveEvent
@@ -38,6 +39,8 @@ class Incoming:
         self._on_end = on_end
         self._chunks_before = 0
         """How many chunks had come before the last read."""
+        self._joined = bytearray()
+        """The bytes of chunks that the last read has put beside one another."""
         self.has_ended = False
         """All of the body was received."""
         self.fault: int | None = None
@@ -85,7 +88,7 @@ class Incoming:
             return message
         if self._chunks - self._chunks_before > MOST_CHUNKS:
             return None
-        data = self._connection.receive_of_body_now(self._left_bytes)
+        data = self._connection.receive_of_body_now(self._left_bytes, self._read)
         if not data:
             return None
         self._take(data)
@@ -104,7 +107,7 @@ class Incoming:
         if is_last:
             self.has_ended = True
             self._on_end()
-        data = bytes(event.data) if isinstance(event, h11.Data) else b""
+        data = event.data if isinstance(event, h11.Data) else b""
         return {"type": "http.request", "body": data, "more_body": not is_last}
 
     @property
@@ -112,7 +115,7 @@ class Incoming:
         return self._reader._remaining if self._has_length else None  # noqa: SLF001 - h11 does not tell
 
     async def _receive_more(self) -> None:
-        data = await self._connection.receive_of_body(self._left_bytes)
+        data = await self._connection.receive_of_body(self._left_bytes, self._read)
         if data:
             self._take(data)
         else:
@@ -122,6 +125,26 @@ class Incoming:
     def _chunks(self) -> int:
         return 0 if self._has_length else self._reader.chunks
 
-    def _take(self, data: bytes | bytearray) -> None:
+    def _read(self, opened: trio.socket.SocketType, most_bytes: int) -> bytes | bytearray:
+        """Read what is here: chunks beside one another, if they are alike."""
+        if self._has_length or len(self._buffer):
+            return read(opened, most_bytes)
+        reader: JoiningChunkedReader = self._reader
+        room = reader.room(received_bytes(opened), most_bytes)
+        if room is None:
+            return read(opened, most_bytes)
         self._chunks_before = self._chunks
-        self._buffer += data
+        joined, rest = reader.receive(room, opened.fileno())
+        if not joined:
+            return rest
+        self._joined = joined
+        self._buffer += rest
+        return joined
+
+    def _take(self, data: bytes | bytearray) -> None:
+        """Take what was read. `_buffer` has what came behind `_joined`."""
+        if self._joined:
+            self._ready, self._joined = h11.Data(data=self._joined), bytearray()  # type: ignore[arg-type]  # any buffer does
+        else:
+            self._chunks_before = self._chunks
+            self._buffer += data

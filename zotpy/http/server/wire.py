@@ -14,7 +14,7 @@ from zotpy.core.file_pieces import FilePiece
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.pace import Pace
 from zotpy.http.server.patience import Patience
-from zotpy.http.sockets import Unsent, ensure_open, receive_here
+from zotpy.http.sockets import Read, Unsent, ensure_open, read, receive_here
 from zotpy.http.tls import TLSStream
 
 TLS_SLICE_BYTES = 256 * 1024
@@ -70,8 +70,10 @@ class Wire:
         """The version of TLS, such as `1.3`; empty without TLS."""
         return "" if self._tls is None else self._tls.version
 
-    async def receive(self, left_bytes: int | None, most_bytes: int) -> bytes:
+    async def receive(self, left_bytes: int | None, most_bytes: int, read_now: Read = read) -> bytes | bytearray:
         """Receive up to `most_bytes`, none at the end. `left_bytes` of a body are still to come (`None`: unknown).
+
+        Without TLS `read_now` reads them from the socket.
 
         Once we have closed our side, wait for the client's end, and drop what comes before it.
 
@@ -87,10 +89,10 @@ class Wire:
             most_bytes = self.patience.most(most_bytes)
             has_waited = await self._gather(left_bytes, most_bytes)
         if self._tls is None:
-            return await receive_here(self.socket, most_bytes, has_waited=has_waited)
+            return await receive_here(self.socket, most_bytes, read_now, has_waited=has_waited)
         return await self._tls.receive_some(most_bytes, has_waited=has_waited)
 
-    def receive_now(self, left_bytes: int | None, most_bytes: int) -> bytes:
+    def receive_now(self, left_bytes: int | None, most_bytes: int, read_now: Read = read) -> bytes | bytearray:
         """Receive a bite of a body that is in the socket already; nothing if it is not, or if others are due.
 
         It gives no other task a turn. So after `READS_IN_A_TURN` of them `receive` comes first. With TLS it does
@@ -102,7 +104,7 @@ class Wire:
         if not self.patience.is_bite_here(self.socket, left_bytes, most_bytes):
             return b""
         self._reads_in_turn += 1
-        return os.read(self.socket.fileno(), most_bytes)
+        return read_now(self.socket, most_bytes)
 
     async def _drop_some(self, most_bytes: int) -> bool:
         """Receive bytes that are of no use any more, and say whether there were any: none is the end.
