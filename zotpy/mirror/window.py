@@ -5,7 +5,7 @@ from bisect import bisect_right
 from zotpy.core.units import MIB
 from zotpy.memory.readers import Readers
 
-LEAST_BYTES = MIB
+LEAST_BYTES = 2 * MIB
 """What every copy keeps, beside the memory budget."""
 STEP_BYTES = MIB
 MOST_BYTES = 32 * MIB

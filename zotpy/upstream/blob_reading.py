@@ -24,7 +24,7 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)
 
 
 class BlobReader(PieceIterator):
-    """See `zotpy.upstream.answers.BlobStream`. Each piece has at most 1 MiB."""
+    """See `zotpy.upstream.answers.BlobStream`. Each piece has at most 2 MiB."""
 
     def __init__(self, host: UpstreamHost, request: Request, start: int, end: int | None = None) -> None:
         """Ask nobody yet. Bytes from `start` to the one before `end` are wanted; `None`: all the rest."""

@@ -21,9 +21,9 @@ from zotpy.mirror.window import LEAST_BYTES, MOST_PIECES, Window
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-PIECE = 64 * KIB
+PIECE = 128 * KIB
 BODY = b"".join(bytes([number]) * PIECE for number in range(48))
-"""3 MiB, each piece of which differs from the others."""
+"""6 MiB, each piece of which differs from the others."""
 VALUE = BlobValue(len(BODY), "data")
 
 
@@ -47,7 +47,7 @@ async def ahead(_size_bytes: int, _span: Span, *, waits: bool = False) -> AsyncI
     yield
 
 
-def a_copy(budget_bytes: int = MIB) -> Copy:
+def a_copy(budget_bytes: int = 2 * MIB) -> Copy:
     """Begin a copy of the body, with memory for little more than the least window."""
     copy = Copy(Window(Readers(MemoryBudget(budget_bytes, budget_bytes // 4), 1)), bucket, ahead)
     copy.begin(len(BODY))

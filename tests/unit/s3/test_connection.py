@@ -13,12 +13,12 @@ import trio
 import trio.testing
 
 from tests.unit.still_clock import passing
-from zotpy.http.client.connection import ClientConnection
+from zotpy.http.client.connection import LONG_READ_BYTES, ClientConnection
 from zotpy.http.client.link import LEAST_BYTES
 from zotpy.http.client.outgoing import Outgoing
 from zotpy.http.client.service import Service
 from zotpy.http.client.transport_errors import ReadError, ReadTimeout
-from zotpy.http.slabs import LEAST_ROOM_BYTES
+from zotpy.http.slabs import LEAST_ROOM_BYTES, Slabs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 LENGTH = 8 * LEAST_BYTES
 SILENCE_S = 10.0
 GATHER_S = 0.5
+ENDLESS_S = 1000.0
+"""For bytes that come anyway: the wait for them never ends before."""
 GET = Outgoing("GET", "/key", {"host": "127.0.0.1"})
 TRICKLE = bytes(4096)
 
 
 @asynccontextmanager
-async def connected(**changed: float) -> AsyncIterator[tuple[ClientConnection, trio.SocketListener]]:
+async def connected(**changed: float | Slabs) -> AsyncIterator[tuple[ClientConnection, trio.SocketListener]]:
     """Yield a connection, not yet made, and the listener that it will reach."""
     (server,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with server:
@@ -65,6 +67,12 @@ async def accepted(connection: ClientConnection, server: trio.SocketListener) ->
     return stream
 
 
+async def trickle(stream: trio.SocketStream, length: int) -> None:
+    """Send a body of this length in many pieces."""
+    for _ in range(length // len(TRICKLE)):
+        await stream.send_all(TRICKLE)
+
+
 async def test_bytes_before_a_silence_are_read(mock_clock: trio.testing.MockClock) -> None:
     """Where fewer bytes come than are waited for, they are handed on in the end; only then is there a timeout."""
     async with connected() as (connection, server), await accepted(connection, server) as stream:
@@ -85,14 +93,9 @@ async def test_a_long_body_that_trickles_in_is_read_in_large_pieces() -> None:
     """The middle of it comes in pieces of 1 MiB or more, its end at once, and the connection is idle."""
     async with connected() as (connection, server), await accepted(connection, server) as stream:
         await answer(connection, stream, LENGTH)
-
-        async def trickle() -> None:
-            for _ in range(LENGTH // len(TRICKLE)):
-                await stream.send_all(TRICKLE)
-
         left = LENGTH
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(trickle)
+            nursery.start_soon(trickle, stream, LENGTH)
             while piece := await connection.receive():
                 assert len(piece) >= LEAST_ROOM_BYTES or left <= LEAST_BYTES
                 left -= len(piece)
@@ -116,6 +119,48 @@ async def test_bytes_that_are_passed_on_at_once_wait_for_others_for_a_limited_ti
         async with passing(mock_clock):
             assert await connection.receive() == b"second"
         assert GATHER_S <= trio.current_time() < SILENCE_S
+
+
+async def test_the_end_of_a_long_body_that_is_passed_on_is_waited_for_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise the last 2 MiB come in as many pieces as they were sent in. The first bytes are not waited for."""
+    length, received, waits = 2 * LEAST_BYTES + LEAST_BYTES // 2, 0, list[tuple[int, int]]()
+    wait_readable = trio.lowlevel.wait_readable
+
+    async def watched(opened: trio.socket.SocketType) -> None:
+        if received and opened.getpeername()[1] == port:
+            waits.append((opened.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT), length - received))
+        await wait_readable(opened)
+
+    async with connected(gather_s=ENDLESS_S) as (connection, server), await accepted(connection, server) as stream:
+        port = server.socket.getsockname()[1]
+        await answer(connection, stream, length)
+        await stream.send_all(TRICKLE)
+        received += len(await connection.receive())
+        assert received == len(TRICKLE)
+        monkeypatch.setattr(trio.lowlevel, "wait_readable", watched)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trickle, stream, length - len(TRICKLE))
+            while piece := await connection.receive():
+                received += len(piece)
+    assert received == length
+    assert all(least == min(left, LEAST_BYTES) for least, left in waits)
+    assert any(left < LEAST_BYTES for _, left in waits)
+
+
+async def test_a_long_body_is_cut_at_multiples_of_2_mib() -> None:
+    """Parts are whole numbers of MiB. A piece that two of them share is copied."""
+    service = connected(gather_s=ENDLESS_S, slabs=Slabs(0))
+    async with service as (connection, server), await accepted(connection, server) as stream:
+        await answer(connection, stream, LENGTH)
+        at = 0
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trickle, stream, LENGTH)
+            while piece := await connection.receive():
+                assert at // LONG_READ_BYTES == (at + len(piece) - 1) // LONG_READ_BYTES
+                at += len(piece)
+    assert at == LENGTH
 
 
 async def test_fewer_bytes_than_are_waited_for_are_taken_if_the_system_has_no_room_for_more(

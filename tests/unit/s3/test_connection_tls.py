@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ class Store:
 
 
 @asynccontextmanager
-async def connected(directory: Path) -> AsyncIterator[Store]:
+async def connected(directory: Path, gather_s: float = math.inf) -> AsyncIterator[Store]:
     """Connect, with a first request that has a short answer."""
     certificate, key = write_certificate(directory)
     ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -59,7 +60,7 @@ async def connected(directory: Path) -> AsyncIterator[Store]:
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
         port = listener.socket.getsockname()[1]
-        connection = ClientConnection(Service("127.0.0.1", port, trusting, silence_s=SILENCE_S))
+        connection = ClientConnection(Service("127.0.0.1", port, trusting, silence_s=SILENCE_S, gather_s=gather_s))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(connection.send, GET)
             stream = TLSStream(await listener.accept(), ours, server_side=True)
@@ -78,10 +79,14 @@ def content_of(length: int) -> bytes:
     return b"".join(number.to_bytes(4, "big") for number in range(length // 4))
 
 
-async def test_the_end_of_a_body_is_not_waited_for_after_a_read_that_took_all_it_could(tmp_path: Path) -> None:
+@pytest.mark.parametrize("gather_s", [math.inf, SILENCE_S])
+async def test_the_end_of_a_body_is_not_waited_for_after_a_read_that_took_all_it_could(
+    tmp_path: Path, gather_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A read that was filled leaves half a record, and less is to come than was asked of the system before."""
+    monkeypatch.setattr("zotpy.http.client.link.trio.move_on_after", trio.fail_after)
     content = content_of(3 * READ_BYTES + READ_BYTES // 2)
-    async with connected(tmp_path) as store:
+    async with connected(tmp_path, gather_s) as store:
         await store.answer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content))
         encrypted = memoryview(store.stream.encrypt(content))
         first = 3 * READ_BYTES

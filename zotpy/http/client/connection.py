@@ -10,7 +10,7 @@ import trio
 
 from zotpy.core.pieces import Buffer, Pieces
 from zotpy.http.client.answer_parser import AnswerParser
-from zotpy.http.client.link import Link
+from zotpy.http.client.link import LEAST_BYTES, Link
 from zotpy.http.client.outgoing import Outgoing
 from zotpy.http.client.request_head import request_head
 from zotpy.http.client.service import Service
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 READ_HEAD_BYTES = 64 * 1024
 READ_BYTES = 1024 * 1024
+LONG_READ_BYTES = LEAST_BYTES
+"""A read of a long body that goes into no slab ends at a multiple of this. A part of an upload, which is a whole number
+of MiB, then seldom ends within a piece, which would have to be cut and copied."""
 
 
 class ClientConnection:
@@ -82,10 +85,13 @@ class ClientConnection:
     async def _receive_known(self, link: Link, answer: AnswerParser) -> bytes | memoryview:
         """Receive the next bytes of a body of known length; those of a long one where they stay until they are sent."""
         left_bytes = answer.left_bytes
+        at = answer.length - left_bytes
         received: bytes | memoryview
-        room = self._room.offer(left_bytes, answer.length - left_bytes) if link.secured is None else None
-        if room is None:
+        if link.secured is not None:
             received = await link.read(min(left_bytes, READ_BYTES), left_bytes, self._time)
+        elif (room := self._room.offer(left_bytes, at)) is None:
+            most_bytes = min(left_bytes, LONG_READ_BYTES - at % LONG_READ_BYTES)
+            received = await link.read(most_bytes, left_bytes, self._time)
         else:
             received = self._room.fill(await link.read_into(room, left_bytes, self._time))
         if not received:

@@ -26,7 +26,8 @@ Taken = TypeVar("Taken", bytes, int)
 LEAST_BYTES = 2 * 1024 * 1024
 """In the middle of a long body, a read waits for more rather than return fewer bytes than this."""
 AT_THE_END_BYTES = 64 * 1024
-"""If no more than this is left behind `LEAST_BYTES`, any bytes are read."""
+"""If no more than this is left behind `LEAST_BYTES`, any bytes are read, or all that is left is waited for: see
+`Service.gather_s`."""
 TLS_SLICE_BYTES = 1024 * 1024
 BUFFERS_AT_ONCE = 256
 """Linux takes up to 1,024 in one call. More than this never fit into a socket anyway."""
@@ -196,9 +197,15 @@ class Link:
         self._least.ask(self.socket, 1)
 
     def _ask_for_many(self, left_bytes: int) -> None:
-        """Let the system wake us when much is here to read, if much is to come."""
-        is_many = left_bytes > LEAST_BYTES + AT_THE_END_BYTES and not self._is_eager
-        self._least.ask(self.socket, LEAST_BYTES if is_many else 1)
+        """Let the system wake us when much is here to read, if much is to come; or all that is left of a body."""
+        least_bytes = 1
+        if not self._is_eager:
+            if left_bytes > LEAST_BYTES + AT_THE_END_BYTES:
+                least_bytes = LEAST_BYTES
+            elif self._service.gather_s < math.inf:
+                here_bytes = 0 if self.secured is None else self.secured.unfinished_bytes
+                least_bytes = max(1, min(left_bytes - here_bytes, LEAST_BYTES))
+        self._least.ask(self.socket, least_bytes)
         if left_bytes:
             self._is_eager = False
 
