@@ -56,10 +56,8 @@ class BlobFetch:
         Raises `UpstreamError`, `DigestInvalid`, `SizeInvalid`, other errors of uploads, and `StoreError`.
         """
         if self.fullness.has_room():
-            try:
+            with self.fullness.noting():
                 return await self._kept()
-            except StoreFull as error:
-                self.fullness.refused(error)
         self.copy.keep_nothing()
         source = BlobSource(self.upstreams, self.origins, self.digest, self.copy, self.events)
         if self.copy.is_right or await pass_on(source, self.copy, self.digest):

@@ -64,11 +64,18 @@ class Fullness:
         finally:
             self._copies.discard(copy)
 
-    def refused(self, error: StoreFull) -> None:
-        """Take note of why something is not kept. If the store itself said so, it is offered nothing for a moment."""
-        if not isinstance(error, NoRoom):
-            self._refused_until = trio.current_time() + REFUSED_S
-        self._note(str(error))
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """End the block if the store is full, and take note of it.
+
+        If the store itself said so, it is offered nothing for a moment.
+        """
+        try:
+            yield
+        except StoreFull as error:
+            if not isinstance(error, NoRoom):
+                self._refused_until = trio.current_time() + REFUSED_S
+            self._note(str(error))
 
     def _note(self, reason: str) -> None:
         """Log that something is not kept: once, until there is room again."""

@@ -22,7 +22,6 @@ from zotpy.mirror.rules import Origin
 from zotpy.mirror.upstreams import Upstream, Upstreams
 from zotpy.registry.manifest_reads import Found
 from zotpy.registry.manifests import Accepted, Manifests
-from zotpy.store.interface import StoreFull
 from zotpy.upstream.answers import ManifestBody, ManifestHead
 from zotpy.upstream.errors import NotAtUpstream, NotSigned
 
@@ -78,10 +77,8 @@ class ManifestFetches:
         self.events.on_mirror_check("changed")
         accepted = await self._accepted(repo, reference, got.body, found)
         if self.fullness.has_room(accepted.found.size_bytes):
-            try:
+            with self.fullness.noting():
                 return await self._kept(origins, repo, reference, got, accepted, interval_s)
-            except StoreFull as full:
-                self.fullness.refused(full)
         for part in got.parts:
             self.passed_parts.add(repo, part)
         return accepted.found
@@ -102,11 +99,8 @@ class ManifestFetches:
             await gather(*parts, limit=PARTS_AT_ONCE)
 
         async def store() -> None:
-            try:
+            with self.fullness.noting():
                 await self.manifests.keep(accepted)
-            except StoreFull as error:
-                self.fullness.refused(error)
-            else:
                 await self._remember(repo, reference, accepted.found.digest, interval_s)
 
         try:
@@ -174,10 +168,8 @@ class ManifestFetches:
 
     async def _remember(self, repo: RepositoryName, reference: Reference, digest: Digest, interval_s: float) -> None:
         if interval_s and isinstance(reference, Tag) and self.fullness.has_room():
-            try:
+            with self.fullness.noting():
                 await self.checks.write(repo, reference, digest)
-            except StoreFull as error:
-                self.fullness.refused(error)
 
 
 async def _head(reference: Reference, upstream: Upstream, name: str) -> ManifestHead:

@@ -22,7 +22,6 @@ from zotpy.mirror.fullness import Fullness
 from zotpy.mirror.manifests import MirroredManifests
 from zotpy.mirror.rules import Origin
 from zotpy.mirror.upstreams import Upstream, Upstreams
-from zotpy.store.interface import StoreFull
 from zotpy.upstream.errors import NotAtUpstream, UpstreamError
 
 MOST = 250
@@ -46,9 +45,8 @@ class MirroredReferrers:
     async def fetch(self, origins: tuple[Origin, ...], repo: RepositoryName, subject: Digest) -> None:
         """Fetch the referrers of a manifest that are not here. What fails is logged."""
         try:
-            await self.flights.join((repo, subject), partial(self._fetch_in_time, origins, repo, subject))
-        except StoreFull as error:
-            self.fullness.refused(error)
+            with self.fullness.noting():
+                await self.flights.join((repo, subject), partial(self._fetch_in_time, origins, repo, subject))
         except (UpstreamError, RegistryError, trio.TooSlowError) as error:
             log.warning("referrers_not_mirrored", repository=repo.text, subject=str(subject), reason=str(error))
 
