@@ -131,11 +131,6 @@ QUART = Library(
         Part("quart.app.Quart.asgi_http_class"),
         Part("quart.app.Quart.asgi_app", "self scope receive send", uses="asgi_http_class"),
         Part("quart.asgi.ASGIHTTPConnection.__init__", "self app scope", uses="app scope"),
-        Part("quart.asgi.ASGIHTTPConnection._send_response", "self send response"),
-        Part("quart.utils.encode_headers", "headers"),
-        Part("quart.wrappers.response.DataBody.__init__", "self data", uses="data"),
-        Part("quart.wrappers.response.ResponseBody.__aenter__", "self"),
-        Part("quart.wrappers.response.ResponseBody.__aexit__", "self exc_type exc_value tb"),
     ),
 )
 

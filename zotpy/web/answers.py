@@ -3,17 +3,16 @@
 import json
 from collections.abc import Mapping
 
-from quart import Response
-
-from zotpy.http.server.answer_bodies import StreamedBody, in_memory
+from zotpy.http.server.answer_bodies import StreamedBody
+from zotpy.http.server.response import Response
 
 _NONE: Mapping[str, str] = {}
 
 
 class Answer(Response):
-    """An answer that has a media type only if its handler names one. Quart calls all others HTML, even empty ones."""
+    """An answer that has a media type only if its handler names one."""
 
-    default_mimetype = None  # type: ignore[assignment]  # what werkzeug's own class allows
+    __slots__ = ()
 
     def __init__(
         self,
@@ -22,19 +21,15 @@ class Answer(Response):
         headers: Mapping[str, str] = _NONE,
         content_type: str | None = None,
     ) -> None:
-        """Take all headers at once: each that is set later is first looked for among those before it.
-
-        The length of a body in memory is added, unless `headers` have one, such as those of the answer to a HEAD.
-        """
+        """Add the length of a body in memory, unless `headers` have one, such as those of the answer to a HEAD."""
         whole = dict(headers)
         if content_type is not None:
             whole["Content-Type"] = content_type
-        if isinstance(body, StreamedBody):
-            super().__init__(body, status, whole)
-        else:
-            data = body.encode() if isinstance(body, str) else body
-            whole.setdefault("Content-Length", str(len(data)))
-            super().__init__(in_memory(data), status, whole)
+        if isinstance(body, str):
+            body = body.encode()
+        if isinstance(body, bytes):
+            whole.setdefault("Content-Length", str(len(body)))
+        super().__init__(body, status, whole)
 
 
 def json_answer(

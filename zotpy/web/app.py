@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from quart import Response
 from quart_trio import QuartTrio
 
 from zotpy.auth.actions import Action
@@ -12,6 +11,7 @@ from zotpy.http.server.bodies import BoundedBody
 from zotpy.http.server.bounded_request import BoundedRequest
 from zotpy.http.server.connections import BoundedConnection
 from zotpy.http.server.proxies import TrustedProxies
+from zotpy.http.server.response import Response
 from zotpy.http.server.sending import Answered
 from zotpy.http.server.streaming import BoundedHTTPConnection
 from zotpy.memory.budget import MemoryBudget

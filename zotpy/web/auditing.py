@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import trio
-from quart import Response
 
 from zotpy.auth.actions import Action
 from zotpy.auth.permission import EVERYTHING_TO_USERS, Permission
 from zotpy.auth.verdicts import Verdict, Witnessed
 from zotpy.http.server.bounded_request import BoundedRequest
+from zotpy.http.server.response import Response
 from zotpy.web.routes import Route
 
 LONGEST_TEXT = 1024

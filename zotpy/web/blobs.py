@@ -2,12 +2,11 @@
 
 from functools import partial
 
-from quart import Response
-
 from zotpy.bucket.tags import does_not_hold
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown
 from zotpy.core.record_values import BlobValue
+from zotpy.http.server.response import Response
 from zotpy.memory.readers import Turn
 from zotpy.mirror.copying import Copy
 from zotpy.web.answers import Answer

@@ -9,13 +9,12 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from quart import Response
-
 from zotpy.core.byteranges import ByteRanges, PartCutter, content_range
 from zotpy.core.digests import Digest
 from zotpy.core.ranges import Span, parse_read_ranges
 from zotpy.http.server.answer_bodies import StreamedBody
 from zotpy.http.server.bounded_request import BoundedRequest
+from zotpy.http.server.response import Response
 from zotpy.registry.blobs import open_inline
 from zotpy.web.answers import Answer
 

@@ -12,8 +12,6 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
-from quart import Response
-
 from zotpy.auth.actions import Action
 from zotpy.auth.basic import LONGEST_NAME_BYTES, Credentials
 from zotpy.auth.conditions import HOPED
@@ -23,6 +21,7 @@ from zotpy.auth.tokens import Tokens
 from zotpy.concurrency import in_turns
 from zotpy.core.errors import NameInvalid, Unauthorized
 from zotpy.core.names import RepositoryName
+from zotpy.http.server.response import Response
 from zotpy.web.answers import json_answer
 from zotpy.web.bodies import read_whole
 from zotpy.web.call import Call

@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 import trio
-from quart import Response
 
 from zotpy.auth.permission import UNASKED, UNRESTRICTED, Permission
 from zotpy.concurrency import first_cause
 from zotpy.core.errors import Unsupported
 from zotpy.core.names import RepositoryName
 from zotpy.http.server.bounded_request import BoundedRequest
+from zotpy.http.server.response import Response
 from zotpy.web.auditing import Audit, Trail
 from zotpy.web.call import Call
 from zotpy.web.challenges import Challenge, no_challenge

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import structlog
 import trio
-from quart import Response
 
 from zotpy.bucket.layout import LayoutMoved
 from zotpy.concurrency import first_cause, log_others
@@ -19,6 +18,7 @@ from zotpy.core.framing import FramingError
 from zotpy.core.paging import PageInvalid
 from zotpy.core.ranges import upload_range
 from zotpy.http.server.envelope import envelope
+from zotpy.http.server.response import Response
 from zotpy.store.interface import StoreError, StoreFull, StoreUnavailable
 
 

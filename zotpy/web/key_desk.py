@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from quart import Response
-
 from zotpy.auth.actions import Action
 from zotpy.auth.key_scopes import KeyScopes
 from zotpy.bucket.api_keys import ApiKeys
@@ -14,6 +12,7 @@ from zotpy.bucket.key_uses import KeyUses
 from zotpy.core.api_keys import ApiKey, digest_of, new_key, read_id
 from zotpy.core.errors import Denied
 from zotpy.core.json_objects import read_object
+from zotpy.http.server.response import Response
 from zotpy.web.answers import json_answer
 from zotpy.web.bodies import read_whole
 from zotpy.web.call import Call

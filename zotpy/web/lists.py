@@ -1,12 +1,11 @@
 """Lists: tags, referrers, catalog, and the API's presence (OCI distribution spec, end-1, 8a, 8b and 12)."""
 
-from quart import Response
-
 from zotpy.auth.actions import Action
 from zotpy.core.digests import Digest
 from zotpy.core.media_types import OCI_INDEX
 from zotpy.core.names import RepositoryName
 from zotpy.core.paging import next_link, parse_page_size
+from zotpy.http.server.response import Response
 from zotpy.web.answers import json_answer
 from zotpy.web.call import Call
 

@@ -4,12 +4,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from quart import Response
-
 from zotpy.auth.actions import Action
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ManifestBlobUnknown, PreconditionFailed, TagInvalid
 from zotpy.core.names import Tag, parse_reference
+from zotpy.http.server.response import Response
 from zotpy.registry.manifests import Pushed, too_large
 from zotpy.registry.pushing.manifest_push import TagLimits
 from zotpy.web.answers import Answer
@@ -68,10 +67,9 @@ async def push(call: Call) -> Response:
             until_left=call.body.until_left,
         )
         pushed = await _pushed(call, push)
-    response = Answer("", 201)
-    response.headers["Location"] = call.path(f"/v2/{repo}/manifests/{pushed.digest}")
-    response.headers["Docker-Content-Digest"] = str(pushed.digest)
-    response.headers["ETag"] = f'"{pushed.digest}"'
+    location = call.path(f"/v2/{repo}/manifests/{pushed.digest}")
+    named = {"Docker-Content-Digest": str(pushed.digest), "ETag": f'"{pushed.digest}"'}
+    response = Answer("", 201, {"Location": location} | named)
     if pushed.subject is not None:
         response.headers["OCI-Subject"] = str(pushed.subject)
     for tag in extra_tags:

@@ -1,8 +1,8 @@
 """What operators and balancers ask for: health as in zot (`/livez`, `/readyz`, `/startupz`), and metrics."""
 
 import trio
-from quart import Response
 
+from zotpy.http.server.response import Response
 from zotpy.web.answers import Answer
 from zotpy.web.call import Call
 

@@ -11,9 +11,8 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from quart import Response
-
 from zotpy.auth.actions import Action
+from zotpy.http.server.response import Response
 from zotpy.web.call import Call
 from zotpy.web.errors import API, Area, EndpointUnknown, MethodNotAllowed
 

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from quart import Response
-
 from zotpy.auth.actions import Action
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ChunkOutOfOrder, DigestInvalid, NameInvalid, RegistryError, UploadUnknown
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import upload_range
+from zotpy.http.server.response import Response
 from zotpy.registry.pushing.sessions import Session
 from zotpy.web.answers import Answer
 from zotpy.web.call import Call

@@ -4,8 +4,7 @@ import hashlib
 from base64 import b64encode
 from html import escape
 
-from quart import Response
-
+from zotpy.http.server.response import Response
 from zotpy.web.answers import Answer
 from zotpy.web.call import Call
 

@@ -7,13 +7,13 @@ import random
 import h11
 import pytest
 from h11._readers import ContentLengthReader
-from quart import Response
 
 from zotpy.http.http1 import Connection
 from zotpy.http.server.answer_heads import AnswerHeads, HeadInvalid
 from zotpy.http.server.fields import Fields
 from zotpy.http.server.heads import Head, read_head
 from zotpy.http.server.hypercorn_config import ServerConfig
+from zotpy.http.server.response import Response
 
 LIMIT_BYTES = 1024
 ORDINARY = {
@@ -149,7 +149,8 @@ def test_a_head_of_an_answer_is_that_of_h11() -> None:
     """Names in small letters, in their order, then those of the server."""
     config = ServerConfig()
     config.include_server_header = config.include_date_header = False
-    response = Response("{}", 200, {"Docker-Distribution-API-Version": "registry/2.0"}, content_type="application/json")
+    named = {"Docker-Distribution-API-Version": "registry/2.0", "Content-Type": "application/json"}
+    response = Response(b"{}", 200, named | {"Content-Length": "2"})
     server = h11.Connection(h11.SERVER)
     server.receive_data(ORDINARY["bare"])
     server.next_event()
@@ -161,7 +162,7 @@ def test_a_head_of_an_answer_is_that_of_h11() -> None:
 
 def test_every_answer_has_a_date() -> None:
     """It is that of this second."""
-    head = AnswerHeads(ServerConfig()).write(Response("", 204), is_last=False)
+    head = AnswerHeads(ServerConfig()).write(Response(b"", 204, {}), is_last=False)
     assert head.count(b"\r\ndate: ") == 1
     assert head.endswith(b" GMT\r\nserver: hypercorn-h11\r\n\r\n")
 
@@ -169,7 +170,7 @@ def test_every_answer_has_a_date() -> None:
 @pytest.mark.parametrize(("name", "value"), [("X", "a\x00b"), ("X y", "a"), ("X", "a\x7f")])
 def test_what_is_no_header_is_not_sent(name: str, value: str) -> None:
     """A header that would end early, or begin another one, never leaves."""
-    response = Response("")
+    response = Response(b"", 200, {})
     response.headers[name] = value
     with pytest.raises(HeadInvalid):
         AnswerHeads(ServerConfig()).write(response, is_last=False)

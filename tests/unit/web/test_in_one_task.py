@@ -24,9 +24,8 @@ from zotpy.store.interface import StoreUnavailable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from quart import Response
-
     from zotpy.http.server.bounded_request import BoundedRequest
+    from zotpy.http.server.response import Response
 
 DEADLINE_S = 60.0
 HOST = "HTTP/1.1\r\nHost: replica\r\n\r\n"

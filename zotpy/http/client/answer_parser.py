@@ -192,8 +192,8 @@ def _headers_of(fields: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     names = b"\n".join(came).decode("latin-1").lower().split("\n")
     values = list(map(str.rstrip, b"\n".join(told).decode("latin-1").split("\n")))
     headers = dict(zip(names, values, strict=True))
-    if len(headers) != len(fields):
-        headers.clear()
-        for key, text in zip(names, values, strict=True):
-            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    if len(headers) != len(fields):  # versitygw repeats two of them in each answer
+        last = dict(zip(names, range(len(names)), strict=True)).values()
+        for place in sorted({*range(len(names))}.difference(last), reverse=True):
+            headers[names[place]] = f"{values[place]}, {headers[names[place]]}"
     return headers

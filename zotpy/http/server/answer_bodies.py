@@ -1,20 +1,13 @@
-"""Bodies of answers: those that are in memory, and those that are read while they are sent."""
+"""Bodies of answers that are read while they are sent."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from quart.wrappers.response import DataBody, ResponseBody
 
-
-def in_memory(data: bytes) -> ResponseBody:
-    """Return a response body that is here already."""
-    return DataBody(data)
-
-
-class StreamedBody(ResponseBody):
-    """A response body out of a reader that must be entered and left in the task that sends."""
+class StreamedBody:
+    """A body of an answer, out of a reader that must be entered and left in the task that sends."""
 
     def __init__(self, reader: AbstractAsyncContextManager[AsyncIterator[bytes]]) -> None:
         """Stream from `reader`, which is entered only when the response is sent."""

@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterable
 
 from hypercorn.config import Config
-from quart import Response
+
+from zotpy.http.server.response import Response
 
 _GOOD = re.compile(
     rb"HTTP/1\.1 [1-5][0-9]{2} \r\n(?:[-!#$%&'*+.^_`|~0-9a-z]++: [\t\x20-\x7e\x80-\xff]*+\r\n)*+",

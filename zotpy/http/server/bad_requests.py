@@ -1,9 +1,8 @@
 """Why bytes of a client are refused that no handler sees."""
 
-from quart import Response
-
 from zotpy.http.chunks import LEAST_CHUNK_BYTES
 from zotpy.http.server.envelope import envelope
+from zotpy.http.server.response import Response
 
 _REFUSALS = {
     400: "this is no request of HTTP/1.1, or its body is cut into chunks wrongly, or into thousands of chunks below "

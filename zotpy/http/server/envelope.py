@@ -8,9 +8,8 @@ Its body is the OCI envelope (distribution spec, *Error Codes*)::
 import json
 from collections.abc import Mapping
 
-from quart import Response
-
 from zotpy.core.errors import Detail
+from zotpy.http.server.response import Response
 
 
 def error_body(*items: tuple[str, str, Detail]) -> bytes:
@@ -25,6 +24,6 @@ def error_body(*items: tuple[str, str, Detail]) -> bytes:
 
 def envelope(status: int, *items: tuple[str, str, Detail], headers: Mapping[str, str] | None = None) -> Response:
     """Write the answer to a request that failed."""
-    response = Response(error_body(*items), status, content_type="application/json")
-    response.headers.update(dict(headers or {}))
-    return response
+    body = error_body(*items)
+    named = {"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})}
+    return Response(body, status, named)

@@ -13,17 +13,17 @@ from urllib.parse import unquote
 
 import structlog
 import trio
-from quart import Response
-from quart.wrappers.response import DataBody, ResponseBody
 
 from zotpy.core.errors import RegistryError
 from zotpy.core.file_pieces import FilePiece
+from zotpy.http.server.answer_bodies import StreamedBody
 from zotpy.http.server.answer_heads import HeadInvalid
 from zotpy.http.server.bad_requests import refusal
 from zotpy.http.server.bounded_request import BoundedRequest
 from zotpy.http.server.cuts import Cut
 from zotpy.http.server.heads import Head
 from zotpy.http.server.incoming import Incoming
+from zotpy.http.server.response import Response
 from zotpy.http.server.sending import READS, TOGETHER_BYTES, Answered, Application, linger
 from zotpy.store.interface import StoreError
 
@@ -135,7 +135,7 @@ class Exchange:
 
     async def _send(self, response: Response) -> None:
         self.answered.status = response.status_code
-        body, wire = response.response, self._connection.wire
+        body, wire = response.body, self._connection.wire
         is_early = not self.request.body.finished
         ends = is_early or self._app.draining or (self._incoming is not None and self._incoming.has_surplus)
         if ends:
@@ -144,10 +144,10 @@ class Exchange:
             response.headers["Connection"] = "close"
         self.is_last = ends or self._connection.is_last_request
         head = self._connection.heads.write(response, is_last=self.is_last)
-        wire.pace.begin(holds=not isinstance(body, DataBody) or self.request.held is not None)
-        if isinstance(body, DataBody):
+        wire.pace.begin(holds=not isinstance(body, bytes) or self.request.held is not None)
+        if isinstance(body, bytes):
             is_sent = self.request.method != "HEAD" and response.status_code not in _BODILESS
-            await self._send_whole(head, body.data if is_sent else b"")
+            await self._send_whole(head, body if is_sent else b"")
             if is_early and self.answered.cut is None:
                 self._is_told = self.request.body.cut is None
                 await linger(self.request.body)
@@ -164,7 +164,7 @@ class Exchange:
             await self._deliver(head)
             await self._deliver(data)
 
-    async def _send_pieces(self, head: bytes, body: ResponseBody, length: int) -> None:
+    async def _send_pieces(self, head: bytes, body: StreamedBody, length: int) -> None:
         """Send a body of this length as it comes. What fails before its first piece may still become an error."""
         left = length
         async with body as pieces:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import trio
-from quart import Response
 
 from zotpy.http.server.bodies import BoundedBody
 from zotpy.http.server.bounded_request import BoundedRequest
 from zotpy.http.server.cuts import Cut
 from zotpy.http.server.proxies import Reached, TrustedProxies
+from zotpy.http.server.response import Response
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 """The methods of requests that change nothing: they are of no use once their client has left."""

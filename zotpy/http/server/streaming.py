@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 import trio
-from quart import Response
-from quart.utils import encode_headers
-from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from zotpy.concurrency import plain_errors
@@ -22,12 +19,12 @@ from zotpy.http.server.bounded_request import BoundedRequest
 from zotpy.http.server.cuts import Cut
 from zotpy.http.server.envelope import envelope
 from zotpy.http.server.fields import Fields
+from zotpy.http.server.response import Response
 from zotpy.http.server.sending import READS, Answered, HeldHead, counting, is_last, lingering
 from zotpy.store.interface import StoreError
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable
-    from quart.typing import ResponseTypes
 
 log = structlog.get_logger()
 
@@ -112,7 +109,8 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
 
     async def _answer(self, request: BoundedRequest, send: Any, answered: Answered) -> None:
         is_spoken = request.http_version.startswith("1.")  # why not HTTP/2, `zotpy/http/server/connections.py` says
-        response = await self.app.handle_request(request) if is_spoken else _other_version()  # type: ignore[arg-type]
+        handle: Any = self.app.handle_request  # ours, not Quart's
+        response: Response = await handle(request) if is_spoken else _other_version()
         answered.status = response.status_code
         body = request.body
         counted = counting(self._noting_the_end(send), answered)
@@ -125,7 +123,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             # Without this the client sends its next request while we close, and cannot know whether that was received.
             response.headers["Connection"] = "close"
         if (connection := self._connection()) is not None:
-            is_streamed = not isinstance(response.response, DataBody)
+            is_streamed = not isinstance(response.body, bytes)
             connection.wire.pace.begin(holds=is_streamed or request.held is not None)
         held = HeldHead(counted)
         if body.finished or not request.has_body:
@@ -140,27 +138,29 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
                 await self._send_held(held, response, answered)
                 nursery.cancel_scope.cancel()
 
-    async def _send_held(self, held: HeldHead, response: "ResponseTypes", answered: Answered) -> None:
+    async def _send_held(self, held: HeldHead, response: Response, answered: Answered) -> None:
         try:
-            await self._send_response(held, response)
+            await self._send(held, response)
         except (StoreError, RegistryError) as error:
             if held.sent:
                 answered.cut = Cut.STORE_FAILED
                 log.error("answer_cut", path=answered.path, reason=str(error))  # noqa: TRY400 - no fault of the program
                 raise
-            await self._send_response(held, self._failed(error, response, answered))
+            await self._send(held, self._failed(error, response, answered))
 
-    async def _send_response(self, send: Any, response: "ResponseTypes") -> None:
-        """Send a body that is here as a whole in one message. Quart sends two, the second with nothing in it."""
-        body = response.response
-        if not isinstance(body, DataBody):
-            connection = self._connection()
-            with nullcontext() if connection is None else connection.wire.answering_long():
-                await super()._send_response(send, response)
-            return
-        headers = encode_headers(response.headers)
+    async def _send(self, send: Any, response: Response) -> None:
+        """Send a body that is here as a whole in one message, and any other as it comes."""
+        headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-        await send({"type": "http.response.body", "body": body.data, "more_body": False})
+        body, connection = response.body, self._connection()
+        if isinstance(body, bytes):
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+            return
+        with nullcontext() if connection is None else connection.wire.answering_long():
+            async with body as pieces:
+                async for piece in pieces:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _why_cut(self, body: BoundedBody) -> Cut | None:
         connection = self._connection()
@@ -197,7 +197,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
     def _note_told(self) -> None:
         self._is_told = True
 
-    def _failed(self, error: StoreError | RegistryError, response: "ResponseTypes", answered: Answered) -> Response:
+    def _failed(self, error: StoreError | RegistryError, response: Response, answered: Answered) -> Response:
         """Return the answer that replaces one whose body could not begin."""
         failed: Response = self.app.failed(error)  # type: ignore[attr-defined]
         answered.status = failed.status_code
