@@ -17,8 +17,9 @@ log = structlog.get_logger()
 MOST_FILES = 1 << 20
 MOST_KEPT_BYTES = 128 * 1024 * 1024
 """How much freed memory a process keeps, for the next bodies; less if its memory budget is small."""
-MAPPED_BYTES = 4 * 1024 * 1024
-"""A block of this length or more is mapped by itself: no read is that long. glibc would find a length by itself."""
+MAPPED_BYTES = 5 * 1024 * 1024
+"""A block of this length or more is mapped by itself: no slab is that long (`zotpy.http.slabs`), and no read. glibc
+would find a length by itself."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """The numbers of mallopt(3)."""
 

@@ -7,21 +7,33 @@ disk without a copy (`zotpy.cache.direct`). Slabs ask the system for huge pages,
 look at.
 
 A view of some bytes keeps its whole slab, which the memory budget does not know. So the slabs of a process are few.
+
+Only some of them are kept. The others are memory of Python's allocator: once freed, it is part of what the process
+keeps for the next bodies anyway (`zotpy.startup.keep_freed`), and costs no page faults when it is used again.
 """
 
+import ctypes
 import mmap
 from contextlib import suppress
-from weakref import WeakSet
+from weakref import ref
 
 SLAB_BYTES = 4 * 1024 * 1024
 PAGE_BYTES = 4096
 MOST_KEPT = 16
 """How many a process keeps."""
 MOST_SLABS = 24
-"""How many may be in use: two pulls that fill the cache have this much under way. Those that are not kept end with
-their last view. If all are in use, answers are received elsewhere, in as much memory as they need."""
+"""How many may be in use: two pulls that fill the cache have this much under way. Those that are not kept are freed
+with their last view. If all are in use, answers are received elsewhere, in as much memory as they need."""
 LEAST_ROOM_BYTES = SLAB_BYTES // 4
 """If less is left in a slab, a read would be too short: the next slab is used. For fewer bytes, none is."""
+_resize = ctypes.pythonapi.PyByteArray_Resize
+_resize.argtypes = [ctypes.py_object, ctypes.c_ssize_t]
+
+
+class _Block(bytearray):
+    """A slab that is not kept. Whether it exists can be seen."""
+
+    __slots__ = ("__weakref__",)
 
 
 class Slabs:
@@ -31,7 +43,7 @@ class Slabs:
         """Begin with none."""
         self._most_slabs = most_slabs
         self._kept: list[mmap.mmap] = []
-        self._others: WeakSet[mmap.mmap] = WeakSet()
+        self._others: list[ref[_Block]] = []
 
     def take(self) -> memoryview | None:
         """Return `SLAB_BYTES` that nothing else uses, with any content. `None`: all slabs are in use.
@@ -41,16 +53,25 @@ class Slabs:
         for slab in self._kept:
             if _is_free(slab):
                 return memoryview(slab)
+        self._others = [other for other in self._others if other() is not None]
         if len(self._kept) + len(self._others) == self._most_slabs:
             return None
+        if len(self._kept) == MOST_KEPT:
+            block = _Block()
+            self._others.append(ref(block))
+            return _pages_of(block)
         slab = mmap.mmap(-1, SLAB_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         with suppress(OSError):  # a system without huge pages
             slab.madvise(mmap.MADV_HUGEPAGE)
-        if len(self._kept) < MOST_KEPT:
-            self._kept.append(slab)
-        else:
-            self._others.add(slab)
+        self._kept.append(slab)
         return memoryview(slab)
+
+
+def _pages_of(block: _Block) -> memoryview:
+    """Give an empty block `SLAB_BYTES` that begin a page. They are not set: that would take as long as a copy."""
+    _resize(block, SLAB_BYTES + PAGE_BYTES)
+    start = -ctypes.addressof(ctypes.c_char.from_buffer(block)) % PAGE_BYTES
+    return memoryview(block)[start:][:SLAB_BYTES]
 
 
 def _is_free(slab: mmap.mmap) -> bool:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import platform
+import subprocess
 import sys
 
 import pytest
@@ -55,16 +58,47 @@ def test_there_are_no_more_slabs_than_the_process_may_have() -> None:
     assert Room(slabs).offer(SLAB_BYTES) is not None
 
 
-def test_only_some_slabs_are_kept() -> None:
-    """What a process needs only now and then goes back to the system."""
-    slabs = Slabs()
-    held = [take(slabs)[:1] for _ in range(MOST_SLABS)]
+_FAULTS_OF_SLABS = """
+import resource
+from zotpy.http.slabs import MOST_SLABS, PAGE_BYTES, SLAB_BYTES, Slabs
+from zotpy.startup import keep_freed
+
+slabs, pages = Slabs(), SLAB_BYTES // PAGE_BYTES
+
+def use():
+    held = [slabs.take() for _ in range(MOST_SLABS)]
     for view in held:
-        view[0] = 1
-    held.clear()
-    del view
-    again = [take(slabs) for _ in range(MOST_SLABS)]
-    assert [view[0] for view in again] == [1] * MOST_KEPT + [0] * (MOST_SLABS - MOST_KEPT)
+        view[::PAGE_BYTES] = bytes(pages)
+    return len({view.obj for view in held if not isinstance(view.obj, bytearray)})
+
+keep_freed(512 << 20)
+use()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+print(*{use() for _ in range(5)}, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other libraries keep other memory")
+def test_only_some_slabs_are_kept_and_all_are_used_again() -> None:
+    """The others are freed with their last view, and the next ones get the same memory: no page of it is new."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    printed = subprocess.check_output([sys.executable, "-c", _FAULTS_OF_SLABS], env=environment)
+    kept, faults = map(int, printed.split())
+    assert kept == MOST_KEPT
+    assert faults < SLAB_BYTES // PAGE_BYTES
+
+
+def address(view: memoryview) -> int:
+    """Return where a slab begins."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(view))
+
+
+def test_every_slab_begins_a_page() -> None:
+    """So whole pages of a body become whole pages of memory, whichever slab it is."""
+    slabs = Slabs()
+    held = [take(slabs) for _ in range(MOST_SLABS)]
+    assert {address(view) % PAGE_BYTES for view in held} == {0}
+    assert {len(view) for view in held} == {SLAB_BYTES}
 
 
 def test_a_short_answer_begins_no_slab() -> None:
