@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import trio
 
 from zotpy.http.client.outgoing import Outgoing
-from zotpy.http.client.time_limits import TOO_SLOW, AttemptTime
+from zotpy.http.client.silences import Silences
+from zotpy.http.client.time_limits import AttemptTime
 from zotpy.http.client.transport_errors import ReadTimeout, TransportError
 from zotpy.s3.checksums import CRC32C_HEADER, MD5_HEADER, checksum_of, sha256_of
 from zotpy.s3.clock import SigningClock
@@ -43,6 +44,7 @@ class S3Client:
         self._transport = transport
         self.pacer = Pacer(config.max_connections)
         self.clock = SigningClock()
+        self._silences = Silences()
         self._credentials = credentials_of(config)
         self._checksum_header = CRC32C_HEADER if config.checksums else MD5_HEADER
         url = urlsplit(config.bucket_url)
@@ -67,29 +69,26 @@ class S3Client:
         until = now + self.config.deadline_s
         while now < until:
             attempt += 1
-            time = AttemptTime(self.config.read_timeout_s, now, until)
-            with time.scope:
+            time = AttemptTime(self._silences, self.config.read_timeout_s, now, until)
+            try:
                 keys, ahead = self._credentials.at_hand or await self._later_keys(time), self.clock.ahead
-                try:
-                    response, body = await self._attempt(request, checksum, keys, time)
-                except TransportError as error:
-                    last = no_answer(error)
-                else:
-                    failure = failure_of(request, response, body)
-                    if failure is None:
-                        self.pacer.succeeded()
-                        crc = checksum if self.sends_crcs else ""
-                        return Answer(response.status, response.headers, body, crc, ambiguous)
-                    last = failure
-                    if not is_cured and (failure.is_refused_keys or failure.is_refused_signature):
-                        time.wait_for_others()
-                        if await self._cure(failure, response, keys, ahead):
-                            is_cured, now = True, trio.current_time()
-                            continue
-            if time.scope.cancelled_caught:
-                if time.is_over:
+                response, body = await self._attempt(request, checksum, keys, time)
+                failure = failure_of(request, response, body)
+                if failure is None:
+                    self.pacer.succeeded()
+                    crc = checksum if self.sends_crcs else ""
+                    return Answer(response.status, response.headers, body, crc, ambiguous)
+                last = failure
+                if not is_cured and (failure.is_refused_keys or failure.is_refused_signature):
+                    with time.no_answer_due():
+                        is_cured = await self._cure(failure, response, keys, ahead)
+                    if is_cured:
+                        now = trio.current_time()
+                        continue
+            except TransportError as error:
+                if isinstance(error, ReadTimeout) and time.is_over:
                     break
-                last = no_answer(ReadTimeout(TOO_SLOW))
+                last = no_answer(error)
             delay = self._delay(request, attempt, last)
             if delay is None:
                 raise refused_or_unavailable(request, last, self.config.bucket, ambiguous=ambiguous)
@@ -106,17 +105,17 @@ class S3Client:
         return delay_before_retry(self.config.retry, attempt, failure, jitter, resend_damaged=request.checksum)
 
     async def _later_keys(self, time: AttemptTime) -> signing.Keys:
-        time.wait_for_others()
-        return await self._credentials()
+        with time.no_answer_due():
+            return await self._credentials()
 
     async def _attempt(
         self, request: Request, checksum: str, keys: signing.Keys, time: AttemptTime
     ) -> tuple[Response, bytes]:
         """Send once and read the answer. Large bodies wait for their turn."""
         if len(request.body) > HASHED_BODY_BYTES:
-            time.wait_for_others()
-            async with self.pacer.slot():
-                return await self._exchange(request, checksum, keys, time)
+            with time.no_answer_due():
+                async with self.pacer.slot():
+                    return await self._exchange(request, checksum, keys, time)
         return await self._exchange(request, checksum, keys, time)
 
     async def _exchange(

@@ -13,6 +13,7 @@ import trio
 from zotpy.http.client.answer_parser import AnswerParser
 from zotpy.http.client.connection import ClientConnection
 from zotpy.http.client.outgoing import Outgoing
+from zotpy.http.client.time_limits import no_answer_due
 
 LOOK_EVERY_S = 1.0
 """How often the connection that has been idle for the longest is looked at: to ask the system costs a call."""
@@ -48,9 +49,8 @@ class ConnectionPool:
         try:
             self._places.acquire_nowait()
         except trio.WouldBlock:
-            if request.time is not None:
-                request.time.wait_for_others()
-            await self._places.acquire()
+            with no_answer_due(request.time):
+                await self._places.acquire()
         try:
             connection = await self._take()
             try:

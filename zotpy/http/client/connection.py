@@ -14,6 +14,7 @@ from zotpy.http.client.link import LEAST_BYTES, Link
 from zotpy.http.client.outgoing import Outgoing
 from zotpy.http.client.request_head import request_head
 from zotpy.http.client.service import Service
+from zotpy.http.client.time_limits import no_answer_due
 from zotpy.http.client.transport_errors import LocalProtocolError, WriteError
 from zotpy.http.slabs import Room
 
@@ -54,9 +55,8 @@ class ClientConnection:
         self._time = time = request.time
         self.is_unheard = self._link is not None
         if self._link is None:
-            if time is not None:
-                time.wait_for_others()
-            self._link = Link(self._service, *await self._service.connect())
+            with no_answer_due(time):
+                self._link = Link(self._service, *await self._service.connect())
         link = self._link
         buffers = self._encoded(request)
         with suppress(WriteError):  # the service may have answered, and closed, before it read all

@@ -17,7 +17,7 @@ import trio
 
 from zotpy.core.pieces import Buffer
 from zotpy.http.client.service import Service
-from zotpy.http.client.time_limits import TOO_SLOW, AttemptTime, time_limit
+from zotpy.http.client.time_limits import TOO_SLOW, AttemptTime, no_answer_due, time_limit
 from zotpy.http.client.transport_errors import ReadError, ReadTimeout, WriteError, WriteTimeout
 from zotpy.http.sockets import LeastReadable, Unsent, received_bytes
 from zotpy.http.tls import TLSStream
@@ -81,17 +81,20 @@ class Link:
         left = deque(buffers)
         if self.secured is None and self._write(left):
             return
-        if time is not None:
-            time.wait_for_others()
-        if self.secured is not None:
-            await self._encrypt_all(left)
-        else:
-            with time_limit(WriteTimeout, WriteError, self._service.silence_s) as scope:
-                while True:
-                    await trio.lowlevel.wait_writable(self.socket)
-                    if self._write(left):
-                        return
-                    scope.deadline = trio.current_time() + self._service.silence_s
+        with no_answer_due(time):
+            if self.secured is not None:
+                await self._encrypt_all(left)
+            else:
+                await self._write_on(left)
+
+    async def _write_on(self, left: deque[Buffer]) -> None:
+        """Write what the socket had no room for."""
+        with time_limit(WriteTimeout, WriteError, self._service.silence_s) as scope:
+            while True:
+                await trio.lowlevel.wait_writable(self.socket)
+                if self._write(left):
+                    return
+                scope.deadline = trio.current_time() + self._service.silence_s
 
     def _write(self, left: deque[Buffer]) -> bool:
         """Give the system as much as it takes now, and say whether it took all. What it took is dropped."""
@@ -124,11 +127,10 @@ class Link:
             if time is not None and self._least.least_bytes == 1 and left_bytes <= LEAST_BYTES:
                 return await self._read_short(most_bytes, left_bytes, time)
             return await self._take(left_bytes, lambda: os.read(self.socket.fileno(), most_bytes), time)
-        if time is not None:
-            time.wait_for_others()
-        await self._gather_records(self.secured, left_bytes)
-        with time_limit(ReadTimeout, ReadError, self._service.silence_s):
-            return await self.secured.receive_some(most_bytes)
+        with no_answer_due(time):
+            await self._gather_records(self.secured, left_bytes)
+            with time_limit(ReadTimeout, ReadError, self._service.silence_s):
+                return await self.secured.receive_some(most_bytes)
 
     async def _read_short(self, most_bytes: int, left_bytes: int, time: AttemptTime) -> bytes:
         """Read bytes of a short answer as soon as any are here: what most calls wait for, in one frame."""
@@ -136,8 +138,7 @@ class Link:
             self._is_eager = False
         try:
             while True:
-                time.wait_for_answer()
-                await trio.lowlevel.wait_readable(self.socket)
+                await time.until_readable(self.socket)
                 try:
                     return os.read(self.socket.fileno(), most_bytes)
                 except BlockingIOError:
@@ -165,15 +166,13 @@ class Link:
         self._ask_for_many(left_bytes)
         try:
             if time is not None and self._least.least_bytes == 1:
-                time.wait_for_answer()
-                await trio.lowlevel.wait_readable(self.socket)
+                await time.until_readable(self.socket)
                 return False
-            if time is not None:
-                time.wait_for_others()
-            if await self._gather():
-                return False
-            with trio.move_on_after(self._service.silence_s) as scope:
-                await trio.lowlevel.wait_readable(self.socket)
+            with no_answer_due(time):
+                if await self._gather():
+                    return False
+                with trio.move_on_after(self._service.silence_s) as scope:
+                    await trio.lowlevel.wait_readable(self.socket)
         except (OSError, trio.ClosedResourceError) as error:
             raise ReadError(str(error)) from error
         return scope.cancelled_caught

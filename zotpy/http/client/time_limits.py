@@ -1,10 +1,12 @@
 """How long a connection waits, and the errors that it raises in place of trio's and the system's."""
 
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 
 import trio
 
-from zotpy.http.client.transport_errors import TransportError
+from zotpy.http.client.silences import Silences, Wait
+from zotpy.http.client.transport_errors import ReadTimeout, TransportError
 
 TOO_SLOW = "nothing happened for too long"
 
@@ -32,36 +34,67 @@ class time_limit:  # noqa: N801 - a context manager; as a generator it takes thr
 
 
 class AttemptTime:
-    """The time of one attempt of a call, in one cancel scope: up to the call's deadline, and no silence meanwhile.
+    """The time of one attempt of a call: up to the call's deadline, and no silence meanwhile.
 
-    A scope costs as much as all that is written and read for a small call, so the connection has none of its own. Its
-    deadline is the end of the first silence, as if the request left at once and the answer were awaited. What has to
-    wait for something else before says so, and what waits for more of the answer.
+    Waits for bytes of the answer need no cancel scope (`zotpy.http.client.silences`). Whatever waits for something else
+    does so inside `no_answer_due`.
     """
 
-    __slots__ = ("_is_due", "_silence_s", "_until", "scope")
+    __slots__ = ("_is_due", "_silence_s", "_silences", "_until", "_wait")
 
-    def __init__(self, silence_s: float, now: float, until: float) -> None:
+    def __init__(self, silences: Silences, silence_s: float, now: float, until: float) -> None:
         """Begin now. `until` is the call's deadline, both on trio's clock, and `silence_s` the longest silence."""
+        self._silences = silences
         self._silence_s = silence_s
         self._until = until
+        self._wait = Wait()
+        self._wait.due = min(until, now + silence_s)
         self._is_due = True
-        """The deadline is right for a wait that begins now."""
-        self.scope = trio.CancelScope(deadline=min(until, now + silence_s))
+        """The wait that begins now may last until then."""
 
     @property
     def is_over(self) -> bool:
         """Whether the call's deadline has passed."""
         return trio.current_time() >= self._until
 
-    def wait_for_others(self) -> None:
-        """Let the attempt wait, up to the call's deadline, for what is no answer of the service."""
+    def no_answer_due(self) -> "call_deadline":
+        """Let what is inside wait for something else, up to the call's deadline. Raises `ReadTimeout` then."""
         self._is_due = False
-        if self.scope.deadline != self._until:
-            self.scope.deadline = self._until
+        return call_deadline(self._until)
 
-    def wait_for_answer(self) -> None:
-        """Let the attempt wait for the next bytes of the answer."""
+    async def until_readable(self, opened: trio.socket.SocketType) -> None:
+        """Wait for the next bytes of the answer. Raises `ReadTimeout`, `trio.ClosedResourceError`, `OSError`."""
+        wait = self._wait
         if not self._is_due:
-            self.scope.deadline = min(self._until, trio.current_time() + self._silence_s)
+            wait.due = min(self._until, trio.current_time() + self._silence_s)
         self._is_due = False
+        try:
+            await self._silences.until_readable(opened, wait)
+        except trio.ClosedResourceError:
+            if not wait.is_late:
+                raise
+        if wait.is_late:  # also if there are bytes: a service that always has some more must not hold up a call
+            raise ReadTimeout(TOO_SLOW)
+
+
+class call_deadline:  # noqa: N801 - a context manager, as `time_limit`
+    """Ends what waits inside at the deadline of a call."""
+
+    def __init__(self, until: float) -> None:
+        """Raise `ReadTimeout` at this time on trio's clock."""
+        self._scope = trio.CancelScope(deadline=until)
+
+    def __enter__(self) -> None:
+        self._scope.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._scope.__exit__(kind, error, traceback)
+        if self._scope.cancelled_caught:
+            raise ReadTimeout(TOO_SLOW) from None
+
+
+def no_answer_due(time: AttemptTime | None) -> AbstractContextManager[None]:
+    """Do the same if there is such a time; without one each wait has a limit of its own."""
+    return nullcontext() if time is None else time.no_answer_due()
