@@ -124,27 +124,11 @@ class Link:
         `time` limits the wait, if it is given. Raises `ReadError`, `ReadTimeout`.
         """
         if self.secured is None:
-            if time is not None and self._least.least_bytes == 1 and left_bytes <= LEAST_BYTES:
-                return await self._read_short(most_bytes, left_bytes, time)
             return await self._take(left_bytes, lambda: os.read(self.socket.fileno(), most_bytes), time)
         with no_answer_due(time):
             await self._gather_records(self.secured, left_bytes)
             with time_limit(ReadTimeout, ReadError, self._service.silence_s):
                 return await self.secured.receive_some(most_bytes)
-
-    async def _read_short(self, most_bytes: int, left_bytes: int, time: AttemptTime) -> bytes:
-        """Read bytes of a short answer as soon as any are here: what most calls wait for, in one frame."""
-        if left_bytes:
-            self._is_eager = False
-        try:
-            while True:
-                await time.until_readable(self.socket)
-                try:
-                    return os.read(self.socket.fileno(), most_bytes)
-                except BlockingIOError:
-                    continue
-        except (OSError, trio.ClosedResourceError) as error:
-            raise ReadError(str(error)) from error
 
     async def read_into(self, room: memoryview, left_bytes: int, time: AttemptTime | None = None) -> int:
         """Wait for bytes, and put those that are here into `room`: how many, 0 at the end. Not with TLS. As `read`."""

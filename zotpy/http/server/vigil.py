@@ -49,8 +49,9 @@ class Vigil:
 
     def begin(self, *, watches: bool) -> None:
         """Note that a request has begun. `watches`: nobody reads while it is answered."""
-        self._is_idle, self._watches = False, watches
-        self.limit(WATCH_AFTER_S if watches else math.inf)
+        self._is_idle, self._watches, self._due = False, watches, math.inf
+        if watches:
+            self.limit(WATCH_AFTER_S)
 
     def limit(self, seconds: float) -> None:
         """Wait for so long from now on.
