@@ -14,8 +14,10 @@ import json
 import os
 import random
 import runpy
+import select
 import socket
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -58,11 +60,11 @@ def next_program(link: socket.socket) -> list[str]:
 
 
 def fork_orphan() -> int:
-    """Fork, return 0 in the new process and its id here, once it has lost its parent."""
+    """Fork, and return 0 in the new process and its id here. There it returns once the parent is another one."""
     reading, writing = os.pipe()
     between = os.fork()
     if between == 0:
-        orphan = -1
+        orphan, parent = -1, os.getpid()
         try:
             orphan = os.fork()
             if orphan:
@@ -72,11 +74,20 @@ def fork_orphan() -> int:
                 os._exit(0)
         os.close(reading)
         os.close(writing)
+        _wait_for_end(parent)
         return 0
     os.close(writing)
     with open(reading, "rb") as told:  # noqa: PTH123 - a descriptor
         os.waitpid(between, 0)
         return int(told.read(32))
+
+
+def _wait_for_end(pid: int) -> None:
+    """Wait until a process has ended and its children have another parent, if that did not happen yet."""
+    with suppress(ProcessLookupError):
+        ended = os.pidfd_open(pid)
+        select.select([ended], [], [])
+        os.close(ended)
 
 
 def run(descriptor: int) -> None:

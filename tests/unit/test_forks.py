@@ -47,6 +47,22 @@ def test_a_fork_sees_what_a_start_sees() -> None:
     assert forked["variables"]["ZOTPY_SOMETHING"] == "é"
 
 
+def test_a_fork_waits_for_its_parent() -> None:
+    """It goes on below the process that adopts it, however slowly the one between the two ends."""
+    code = """
+import os, time
+from tests.forks.server import fork_orphan
+end = os._exit
+os._exit = lambda code: (time.sleep(0.5), end(code))
+if fork_orphan() == 0:
+    print(os.getppid(), flush=True)
+    end(0)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        said, _ = process.communicate()
+    assert not has_ended(int(said))
+
+
 def test_each_fork_draws_its_own() -> None:
     """Replicas that come from one process differ in their pauses, and in the order in which trio runs their tasks."""
     drawn = [seen(Forked)["drawn"] for _ in range(3)]

@@ -24,7 +24,8 @@ referrers and the catalog. The command never deletes anything that holds content
 replicas: it passes over objects younger than gcSettings.deadline, because their requests may not be finished.
 
 With --restored the command is for a bucket that was filled from a backup, before any replica or collector uses it. The
-objects of a copy have other times than the originals. Until this command puts them right, no replica serves them.
+objects of a copy have other times than the originals. Until this command puts them right, no replica serves them. It
+passes over nothing then, because no request is under way.
 
 exit codes: 0 everything is right or was repaired, 1 something is wrong or the store failed, 2 wrong arguments or
 configuration, 130 stopped by Ctrl-C, 143 stopped by SIGTERM; it then says what it has found

@@ -54,7 +54,8 @@ class Checker:
             await Restoring(self.store, self.report, self.advance).run()
         rows = BUFFER_ROWS
         async with table(rows) as sizes, table(rows) as seen, table(rows) as named, table(rows) as verdicts:
-            look = Look(self.store, self.settings, self.repair, self._should_read, sizes, named, verdicts, self.report)
+            known = sizes, named, verdicts
+            look = Look(self.store, self.settings, self.repair, self._should_read, *known, self.report, self.restored)
             await self._list_data(look)
             foreign: list[str] = []
             repositories = all_repositories(self.store, foreign)

@@ -37,6 +37,8 @@ class Look:
     verdicts: Table
     """What is wrong with data that was read whole, by digest and id."""
     report: Report = field(default_factory=Report)
+    is_alone: bool = False
+    """Nothing else uses the bucket, so no request is under way."""
 
     @property
     def records(self) -> Records:
@@ -45,7 +47,8 @@ class Look:
 
     def is_recent(self, fetched: Fetched) -> bool:
         """Whether a request that wrote this may still be under way."""
-        return (fetched.store_time - fetched.last_modified).total_seconds() < self.settings.gc.deadline_s
+        age_s = (fetched.store_time - fetched.last_modified).total_seconds()
+        return age_s < self.settings.gc.deadline_s and not self.is_alone
 
     def tell(self, where: object, what: str, *, mended: bool = False) -> None:
         """Report what is wrong."""

@@ -75,6 +75,16 @@ async def test_what_was_deleted_before_the_copy_stays_deleted(copy: Bucket) -> N
         await copy.registry.manifests.find(REPO, Digest.of(INDEX))
 
 
+async def test_what_a_push_left_half_written_is_mended_at_once(copy: Bucket) -> None:
+    """The lease was copied before the push wrote its entry. No push is under way in a copy, however young it is."""
+    del copy.store.objects[keys.entry(REPO, "blobs", BLOB)]
+    report = await Checker(copy.store, repair=True, restored=True, settings=NUMBERS).run()
+    assert [(problem.what, problem.fate) for problem in report.problems] == [
+        ("its entry is lost; a lease has it", "repaired")
+    ]
+    assert (await check(copy, restored=False)).problems == []
+
+
 async def test_a_restoring_that_broke_off_goes_on(copy: Bucket) -> None:
     """A lease with both keys is restored all the same: the late one is deleted."""
     [late] = keys_below(copy.store, keys.leases(REPO, "blobs", BLOB))
