@@ -6,7 +6,7 @@ import math
 import ssl
 from itertools import pairwise
 from typing import TYPE_CHECKING
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 import trio
@@ -16,13 +16,17 @@ from tests.unit.registry.support import until
 from tests.unit.web.certificates import write_certificate
 from tests.unit.web.raw import connect, noted_connections
 from tests.unit.web.serving import ABSENT, REPO, UPLOADS, Replica, digest_of, serving
-from zotpy.http.server import vigil
+from zotpy.core.units import MIB
+from zotpy.http.server import bodies, vigil
+from zotpy.http.server.bodies import BoundedBody
 from zotpy.http.server.cuts import Cut
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.store.interface import StoreUnavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from hypercorn.typing import ASGIReceiveEvent
 
     from zotpy.http.server.bounded_request import BoundedRequest
     from zotpy.http.server.response import Response
@@ -111,6 +115,45 @@ async def test_an_ordinary_request_opens_few_scopes(
                 answer = bytes(await client.stream.receive_some(65536))
             assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     assert opened <= most
+
+
+async def test_a_bite_of_a_body_opens_no_scope_but_that_of_its_wait(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a client is slower than the replica, each MiB is waited for. The wait has a limit, so the body needs none."""
+    bites = 12
+    location = await replica.begin()
+    assert (await replica.ended.receive()).method == "POST"
+    head = f"PATCH {location} HTTP/1.1\r\nHost: replica\r\nContent-Length: {(bites + 1) * MIB}\r\n\r\n"
+    pieces = 0
+    take = BoundedBody.take
+
+    def noting(body: BoundedBody, message: ASGIReceiveEvent) -> bytes:
+        nonlocal pieces
+        pieces += 1
+        return take(body, message)
+
+    opened = 0
+    move_on_after = trio.move_on_after
+
+    def counted(seconds: float) -> trio.CancelScope:
+        nonlocal opened
+        opened += 1
+        return move_on_after(seconds)
+
+    monkeypatch.setattr(BoundedBody, "take", noting)
+    client = await connect(replica)
+    async with client.stream:
+        with trio.fail_after(DEADLINE_S):
+            await client.stream.send_all(head.encode() + bytes(MIB))
+            monkeypatch.setattr(bodies, "trio", Mock(wraps=trio, move_on_after=counted))
+            for _ in range(bites):
+                await client.stream.send_all(bytes(MIB))
+                await trio.testing.wait_all_tasks_blocked()
+            answer = bytes(await client.stream.receive_some(65536))
+    assert answer.startswith(b"HTTP/1.1 202 ")
+    assert pieces > bites
+    assert opened <= 2
 
 
 @pytest.mark.parametrize("has_tls", [False, True])

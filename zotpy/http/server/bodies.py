@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 PROGRESS_BYTES = 64 * 1024
 """How much a client must send of a body each time that it may keep us waiting, unless the body ends."""
 
+SOON_S = 1.0
+"""What comes within this time needs no time limit."""
+
 
 class BoundedBody:
     """A request body that is received only as fast as it is read."""
@@ -42,6 +45,7 @@ class BoundedBody:
         self._receive: ASGIReceiveCallable | None = None
         self._ask: Callable[[], Awaitable[None]] | None = None
         self._at_hand: Callable[[], ASGIReceiveEvent | None] | None = None
+        self._soon: Callable[[], Awaitable[ASGIReceiveEvent | None]] | None = None
         self.settled = trio.Event()
         """All of it was received, or the client left."""
         self.finished = False
@@ -63,19 +67,21 @@ class BoundedBody:
         receive: "ASGIReceiveCallable",
         ask: Callable[[], Awaitable[None]] | None = None,
         at_hand: "Callable[[], ASGIReceiveEvent | None]" = lambda: None,
+        soon: "Callable[[], Awaitable[ASGIReceiveEvent | None]] | None" = None,
     ) -> None:
         """Say where the pieces come from. Without that, a read waits until another task has received them.
 
         `at_hand` returns what `receive` would return at once; `None`: it would have to wait, or the body is over.
+        `soon` waits for it, for less than `SOON_S`; `None`: it has not come by then.
 
         `ask` tells a client that waits for it (`Expect: 100-continue`) to send the body. It is called when a handler
         reads the first piece. So if a request is refused before that, its client never sends the body.
         """
-        self._receive, self._ask, self._at_hand = receive, ask, at_hand
+        self._receive, self._ask, self._at_hand, self._soon = receive, ask, at_hand, soon
 
     def let_go(self) -> None:
         """Hold nothing of the server any more: the request is over."""
-        self._receive = self._ask = self._at_hand = None
+        self._receive = self._ask = self._at_hand = self._soon = None
         self.settled.set()
 
     def end(self) -> None:
@@ -137,6 +143,11 @@ class BoundedBody:
             is_asked = self._asked_bytes() > 0
             limit_s = self.stall_timeout_s if is_asked else self.idle_timeout_s
             left_s = limit_s - self._waited_s - (trio.current_time() - asked_at)
+            if self._soon is not None and left_s > SOON_S and not self.settled.is_set():
+                message = await self._soon()  # without a time limit of ours, which costs some microseconds
+                if message is not None and (piece := self.take(message)):
+                    return piece
+                left_s = limit_s - self._waited_s - (trio.current_time() - asked_at)
             with trio.move_on_after(min(max(0.0, left_s), self.stall_timeout_s)):
                 return await self._next_piece()
             if left_s <= self.stall_timeout_s and is_asked == (self._asked_bytes() > 0):

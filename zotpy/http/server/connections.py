@@ -226,6 +226,16 @@ class BoundedConnection(TCPServer):
         self.has_ended = not data
         return data
 
+    async def receive_of_body_soon(self, left_bytes: int | None, read_now: Read) -> bytes | bytearray | None:
+        """Receive the same after a short wait. `None`: `receive_of_body` must wait."""
+        data: bytes | bytearray | None = b""
+        with suppress(trio.ClosedResourceError, trio.BrokenResourceError, OSError):
+            data = await self.wire.receive_soon(left_bytes, self._most_to_read(left_bytes), read_now)
+        if data is not None:
+            self.wire.patience.note(len(data), in_body=True)
+            self.has_ended = not data
+        return data
+
     def receive_of_body_now(self, left_bytes: int | None, read_now: Read) -> bytes | bytearray:
         """Receive more of a body without a wait, if the socket holds a bite of it; nothing otherwise."""
         if left_bytes == 0:

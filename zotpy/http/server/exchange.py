@@ -86,7 +86,7 @@ class Exchange:
         if self._incoming is None:
             request.body.end()
         else:
-            request.body.come_from(self._incoming.receive, at_hand=self._incoming.here)
+            request.body.come_from(self._incoming.receive, at_hand=self._incoming.here, soon=self._incoming.soon)
         app.prepare_body(request.body, self._connection)
         app.under_way += 1
         try:

@@ -94,6 +94,22 @@ class Incoming:
         self._take(data)
         return self.at_hand()
 
+    async def soon(self) -> "ASGIReceiveEvent | None":
+        """Return the next piece if some of it comes while a bite is waited for: that takes less than a second.
+
+        `None`: it has not come, or as of `at_hand`.
+        """
+        message = self.at_hand()
+        if message is not None or self.has_ended or self.left.is_set() or self.fault is not None:
+            return message
+        data = await self._connection.receive_of_body_soon(self._left_bytes, self._read)
+        if data:
+            self._take(data)
+        elif data is not None:
+            self.left.set()
+            return _GONE
+        return self.at_hand()
+
     def _next_event(self) -> Any:
         """Return the next event out of what was received, or `None` if more is needed."""
         try:

@@ -92,6 +92,27 @@ class Wire:
             return await receive_here(self.socket, most_bytes, read_now, has_waited=has_waited)
         return await self._tls.receive_some(most_bytes, has_waited=has_waited)
 
+    async def receive_soon(
+        self, left_bytes: int | None, most_bytes: int, read_now: Read = read
+    ) -> bytes | bytearray | None:
+        """Receive a bite of a body, or what has come of it after a short wait, none at the end.
+
+        `None`: nothing has come, or it is `receive` that must look, as with TLS. No wait is longer than a bite is
+        waited for. So the caller needs no time limit of its own. Raises as `receive`.
+        """
+        if self._tls is not None or self._has_ended:
+            return None
+        most_bytes = self.patience.most(most_bytes)
+        if self.patience.is_bite_here(self.socket, left_bytes, most_bytes):
+            await trio.lowlevel.checkpoint()
+        elif not await self.patience.gather(self.socket, left_bytes, most_bytes):
+            return None
+        self._reads_in_turn = 0
+        try:
+            return read_now(self.socket, most_bytes)
+        except BlockingIOError:
+            return None
+
     def receive_now(self, left_bytes: int | None, most_bytes: int, read_now: Read = read) -> bytes | bytearray:
         """Receive a bite of a body that is in the socket already; nothing if it is not, or if others are due.
 
