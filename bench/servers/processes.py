@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import cycle, islice
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
@@ -16,8 +18,6 @@ STOP_DEADLINE_S = 60.0
 POLL_S = 0.05
 SERVER_PORTS = range(2_000, 12_000)
 """Below the ports of SeaweedFS, and far below those that the system gives to clients."""
-TRIED_PORTS = 500
-"""How many are looked at for a free one. To draw an order of all takes 10 ms."""
 
 
 class ProgramMissing(Exception):
@@ -40,12 +40,22 @@ def find_program(name: str, install: str, directories: Iterable[str | None] = ()
 
 def free_port() -> int:
     """Return a TCP port of 127.0.0.1 that nobody listens on, and that no client is given: a server may start late."""
-    return next(filter(is_free, some_of(SERVER_PORTS)))
+    return next(filter(is_free, in_turn(SERVER_PORTS)))
 
 
-def some_of(ports: range) -> list[int]:
-    """Return some ports in an order that no other process gets, whatever seeds the tests in both draw by."""
-    return random.SystemRandom().sample(ports, TRIED_PORTS)
+def in_turn(ports: range) -> Iterator[int]:
+    """Yield each of the ports once, behind those that this process got before: none comes again soon.
+
+    Each process begins at another port, whatever seeds the tests in them draw by.
+    """
+    return islice(_round(ports, os.getpid()), len(ports))
+
+
+@cache
+def _round(ports: range, pid: int) -> Iterator[int]:
+    del pid  # a process that is forked begins anew
+    first = random.SystemRandom().randrange(len(ports))
+    return cycle([*ports[first:], *ports[:first]])
 
 
 def is_free(port: int) -> bool:

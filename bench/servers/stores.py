@@ -15,7 +15,7 @@ from pathlib import Path
 import trio
 
 from bench.servers.peers import find_peer
-from bench.servers.processes import Process, find_program, free_port, is_free, some_of
+from bench.servers.processes import Process, find_program, free_port, in_turn, is_free
 from zotpy.s3.client import Request, open_client
 from zotpy.s3.config import S3Config
 from zotpy.s3.errors import S3Refused
@@ -183,7 +183,7 @@ def free_port_pairs(count: int) -> list[int]:
 
     Both lie below the ports that the system gives to clients, and none is the gRPC port of another.
     """
-    ports = some_of(range(FIRST_PORT, FIRST_PORT + GRPC_OFFSET))
+    ports = in_turn(range(FIRST_PORT, FIRST_PORT + GRPC_OFFSET))
     free = (port for port in ports if is_free(port) and is_free(port + GRPC_OFFSET))
     return list(islice(free, count))
 
