@@ -4,8 +4,8 @@ Each call to the store waits before it is forwarded. To read each message would 
 call, and with hundreds of calls a second it would be the relay that is measured. This one costs a small part of that.
 It relies on what holds for S3 clients: a call begins with the first bytes that a client sends after an answer (RFC 9112
 without pipelining), where an interim answer, 100 (Continue), is none. Where each connection has a rate, the kernel
-keeps it (SO_MAX_PACING_RATE, socket(7)), which costs nothing here. A client of the port for counts is told how
-many calls there were, how many bytes came back, and how many calls there were of each operation of S3.
+keeps it (SO_MAX_PACING_RATE, socket(7)), which costs nothing here. The relay answers a connection to the port for
+counts with the number of calls, of bytes that came back, and of calls of each operation of S3.
 
 As a link, where the kernel may not be asked for one, all connections share one rate in each direction: those of the
 replica's clients and those to its store. Every byte is received and sent once more, which costs more CPU than a link

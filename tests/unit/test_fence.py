@@ -41,7 +41,7 @@ PUBLIC = {
     "quart_trio": "QuartTrio",
 }
 """What the rest of zotpy may import of the fenced ones, all of it documented; no names: the module itself."""
-SUBCLASSED = frozenset({"quart.Response", "quart_trio.QuartTrio", "httpx.AsyncBaseTransport", "httpx.AsyncByteStream"})
+SUBCLASSED = frozenset({"quart_trio.QuartTrio", "httpx.AsyncBaseTransport", "httpx.AsyncByteStream"})
 """Classes of libraries that are documented as there to be subclassed."""
 REPLACED = {"zotpy.telemetry.sharing": "prometheus_client.values.ValueClass"}
 """Parts of libraries that are replaced outside the fence; `zotpy.telemetry.private_parts` lists them."""

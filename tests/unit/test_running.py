@@ -20,7 +20,7 @@ def test_the_result_is_told() -> None:
 
 
 def test_a_store_that_fails_in_the_middle_is_told_after_the_reason() -> None:
-    """There is no result then, and what the command has done so far is told all the same."""
+    """The command says why it failed, and then what it has done, without a result."""
     told: list[object] = []
 
     async def work() -> str:
@@ -32,7 +32,7 @@ def test_a_store_that_fails_in_the_middle_is_told_after_the_reason() -> None:
 
 
 def test_a_fault_of_ours_keeps_its_traceback() -> None:
-    """It is told that there is no result, and the error goes on."""
+    """The command says what it has done, without a result, and the error goes on."""
     told: list[object] = []
 
     async def work() -> str:

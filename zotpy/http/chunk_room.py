@@ -6,16 +6,13 @@ bytes beside one another, and the lines between them elsewhere (readv(2)). What 
 is put back into the order in which it came.
 """
 
-import ctypes
 import os
 from itertools import count as numbers
 
-LEAST_CHUNK_BYTES = 4096
-"""Shorter chunks are joined: the system would have too many places to fill."""
+from zotpy.http.unset_bytes import give_unset
+
 MOST_LINES = 500
-"""The system fills fewer than twice as many places at once."""
-_new_bytearray = ctypes.pythonapi.PyByteArray_FromStringAndSize
-_new_bytearray.argtypes, _new_bytearray.restype = [ctypes.c_char_p, ctypes.c_ssize_t], ctypes.py_object
+"""Linux fills up to 1,024 places at once. A line and its chunk are two."""
 
 
 class ChunkRoom:
@@ -25,7 +22,7 @@ class ChunkRoom:
         """Expect the last `left_bytes` of a chunk, and then chunks of one length, each behind `line`.
 
         There is room for `most_bytes`. With `has_end` they are all that is here, and the body may end with them.
-        Otherwise there is none for a line, or a part of one, that would be the last: it is better read with its chunk.
+        Otherwise no line, or part of one, comes last: the next read takes it with its chunk.
         """
         self._left_bytes, self.line, self._chunk_bytes = left_bytes, line, chunk_bytes
         self._period = len(line) + chunk_bytes
@@ -34,9 +31,8 @@ class ChunkRoom:
         last_bytes = max(0, over - len(line))
         lines = whole + (last_bytes > 0)
         self._lines = bytearray(lines * len(line))
-        # Its bytes are not set: the system sets those that are handed on. To set them first would take half of the
-        # time that a copy takes.
-        self._data: bytearray = _new_bytearray(None, self._first_bytes + whole * chunk_bytes + last_bytes)
+        self._data = bytearray()
+        give_unset(self._data, self._first_bytes + whole * chunk_bytes + last_bytes)
         data, line_views = memoryview(self._data), memoryview(self._lines)
         self._places = [data[: self._first_bytes]]
         for number in range(lines):

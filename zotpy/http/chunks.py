@@ -10,7 +10,6 @@ import h11
 from h11._readers import ChunkedReader
 from h11._receivebuffer import ReceiveBuffer, blank_line_regex
 
-from zotpy.http.chunk_room import LEAST_CHUNK_BYTES as LEAST_ROOM_CHUNK_BYTES
 from zotpy.http.chunk_room import ChunkRoom
 
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
@@ -23,6 +22,8 @@ LEAST_CHUNK_BYTES = 64
 """What the chunks of a longer body must have on average. Go's gzip writes some 240 bytes at a time."""
 LEAST_ROOM_BYTES = 128 * 1024
 """A read of less is not worth it."""
+LEAST_ROOM_CHUNK_BYTES = 4096
+"""Shorter chunks are joined: the system would have too many places to fill."""
 STEADY_CHUNKS = 8
 """After so many chunks of one length the next ones are expected to be as long."""
 
@@ -120,7 +121,7 @@ class JoiningChunkedReader(ChunkedReader):
     def room(self, here_bytes: int, most_bytes: int) -> ChunkRoom | None:
         """Return where to receive the next bytes, if they are expected to be chunks that are alike.
 
-        So many are here; nothing that was received before may be left.
+        The socket holds `here_bytes`. All that was received before must be taken already.
         """
         is_between = self._bytes_to_discard == _LINE_END
         if self._alike < STEADY_CHUNKS or self._reading_trailer or not (is_between or self._bytes_in_chunk):

@@ -17,6 +17,8 @@ import mmap
 from contextlib import suppress
 from weakref import ref
 
+from zotpy.http.unset_bytes import give_unset
+
 SLAB_BYTES = 4 * 1024 * 1024
 PAGE_BYTES = 4096
 MOST_KEPT = 16
@@ -26,8 +28,6 @@ MOST_SLABS = 24
 with their last view. If all are in use, answers are received elsewhere, in as much memory as they need."""
 LEAST_ROOM_BYTES = SLAB_BYTES // 4
 """If less is left in a slab, a read would be too short: the next slab is used. For fewer bytes, none is."""
-_resize = ctypes.pythonapi.PyByteArray_Resize
-_resize.argtypes = [ctypes.py_object, ctypes.c_ssize_t]
 
 
 class _Block(bytearray):
@@ -68,8 +68,8 @@ class Slabs:
 
 
 def _pages_of(block: _Block) -> memoryview:
-    """Give an empty block `SLAB_BYTES` that begin a page. They are not set: that would take as long as a copy."""
-    _resize(block, SLAB_BYTES + PAGE_BYTES)
+    """Give an empty block `SLAB_BYTES` that begin a page, and are not set."""
+    give_unset(block, SLAB_BYTES + PAGE_BYTES)
     start = -ctypes.addressof(ctypes.c_char.from_buffer(block)) % PAGE_BYTES
     return memoryview(block)[start:][:SLAB_BYTES]
 

@@ -1,7 +1,7 @@
 """What carries httpx's requests to an upstream: the connections of `zotpy.http.client`.
 
 httpx's own transport reads 64 KiB at once, and hands each piece through several generators. That was half of what a
-mirrored blob cost. Here a read takes up to 2 MiB, and nothing is between the socket and who reads the body.
+mirrored blob cost. Here a read takes up to 2 MiB, and the reader of the body gets it from the socket itself.
 
 A connection is refused before a byte is sent if the address at its other end is inside, although the upstream is not
 (`zotpy.upstream.addresses`): between the look at a name and the connection, the name may come to stand for another one.

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from zotpy.core.units import KIB, MIB
-from zotpy.http import chunk_room
+from zotpy.http import chunks
 from zotpy.http.chunk_room import ChunkRoom
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.incoming import Incoming
@@ -91,7 +91,7 @@ def some_length(drawn: random.Random, usual_bytes: int) -> int:
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("usual_bytes", [chunk_room.LEAST_CHUNK_BYTES, CHUNK_BYTES, 5 * CHUNK_BYTES, 3 * MIB])
+@pytest.mark.parametrize("usual_bytes", [chunks.LEAST_ROOM_CHUNK_BYTES, CHUNK_BYTES, 5 * CHUNK_BYTES, 3 * MIB])
 async def test_a_body_is_what_h11_reads_however_it_comes(usual_bytes: int, seed: int) -> None:
     """Chunks are longer and shorter now and then, have extensions, and reads end anywhere."""
     drawn = random.Random(seed)

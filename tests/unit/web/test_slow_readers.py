@@ -17,7 +17,7 @@ from zotpy.http.server.hypercorn_config import ServerConfig
 LARGE_BYTES = 64 * MIB
 """More than all buffers on the way hold."""
 STALL_S = 4.0
-"""So long that the client that reads as fast as it can never stalls, however busy the machine is."""
+"""A client that reads as fast as it can never stalls for so long, also on a busy machine."""
 PLACES = 2
 DEADLINE_S = 120.0
 

@@ -222,8 +222,7 @@ class BoundedConnection(TCPServer):
         data: bytes | bytearray = b""
         with suppress(trio.ClosedResourceError, trio.BrokenResourceError, OSError):
             data = await self.wire.receive(left_bytes, self._most_to_read(left_bytes), read_now)
-        self.wire.patience.note(len(data), in_body=True)
-        self.has_ended = not data
+        self._note_of_body(data)
         return data
 
     async def receive_of_body_soon(self, left_bytes: int | None, read_now: Read) -> bytes | bytearray | None:
@@ -232,8 +231,7 @@ class BoundedConnection(TCPServer):
         with suppress(trio.ClosedResourceError, trio.BrokenResourceError, OSError):
             data = await self.wire.receive_soon(left_bytes, self._most_to_read(left_bytes), read_now)
         if data is not None:
-            self.wire.patience.note(len(data), in_body=True)
-            self.has_ended = not data
+            self._note_of_body(data)
         return data
 
     def receive_of_body_now(self, left_bytes: int | None, read_now: Read) -> bytes | bytearray:
@@ -245,8 +243,13 @@ class BoundedConnection(TCPServer):
         except (trio.ClosedResourceError, OSError):
             return b""  # `receive_of_body` notes the end
         if data:
-            self.wire.patience.note(len(data), in_body=True)
+            self._note_of_body(data)
         return data
+
+    def _note_of_body(self, data: bytes | bytearray) -> None:
+        """Take note of bytes of a body, or of the end if there are none."""
+        self.wire.patience.note(len(data), in_body=True)
+        self.has_ended = not data
 
     def stop(self) -> None:
         """End the request that the reading task is answering, and read no more: the client has left.

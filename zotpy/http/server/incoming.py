@@ -73,7 +73,7 @@ class Incoming:
 
     def at_hand(self) -> "ASGIReceiveEvent | None":
         """Return the next piece out of what was received. `None`: it is not here, or no piece will come any more."""
-        if self.has_ended or self.left.is_set() or self.fault is not None:
+        if self._is_over:
             return None
         event, self._ready = self._ready or self._next_event(), None
         return None if event is None else self._told(event)
@@ -84,7 +84,7 @@ class Incoming:
         `None`: as of `at_hand`, or it is time that others get a turn.
         """
         message = self.at_hand()
-        if message is not None or self.has_ended or self.left.is_set() or self.fault is not None:
+        if message is not None or self._is_over:
             return message
         if self._chunks - self._chunks_before > MOST_CHUNKS:
             return None
@@ -100,7 +100,7 @@ class Incoming:
         `None`: it has not come, or as of `at_hand`.
         """
         message = self.at_hand()
-        if message is not None or self.has_ended or self.left.is_set() or self.fault is not None:
+        if message is not None or self._is_over:
             return message
         data = await self._connection.receive_of_body_soon(self._left_bytes, self._read)
         if data:
@@ -125,6 +125,11 @@ class Incoming:
             self._on_end()
         data = event.data if isinstance(event, h11.Data) else b""
         return {"type": "http.request", "body": data, "more_body": not is_last}
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether no piece will come any more."""
+        return self.has_ended or self.left.is_set() or self.fault is not None
 
     @property
     def _left_bytes(self) -> int | None:
