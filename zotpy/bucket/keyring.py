@@ -1,7 +1,7 @@
 """The cluster's signing keys: any replica can check what another one signed.
 
 Each key is an object of its own, written once. So two replicas that start at the same moment on an empty bucket need no
-lock: each writes a key, all keys stay valid, and every replica signs with the first by name.
+lock. Each writes a key, all keys stay valid, and every replica signs with the first by name.
 """
 
 import secrets

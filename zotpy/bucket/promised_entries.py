@@ -1,10 +1,10 @@
 """Entries in the memory of one replica, for as long as the bucket's promise lasts (`zotpy.bucket.promise`).
 
-It remembers only what existed, and only what the entry itself said: an entry that is missing, late, lost or a tombstone
-is read again at each request, and so is a record whose entry is missing. So nothing that was pushed is ever missing
-here, however short ago. What it remembers cannot change meanwhile, except that it is deleted: a blob's length and bytes
-follow from its digest, and so do a manifest's bytes, and its media type if the manifest names it. A manifest that names
-none can be pushed again with another one, so it is not remembered.
+It remembers only what existed, and only what the entry itself said. An entry that is missing, late, lost or a tombstone
+is read again at each request, as well as a record whose entry is missing. So nothing that was pushed is ever missing
+here, however short ago. What it remembers cannot change meanwhile, except that it is deleted. A blob's length and bytes
+follow from its digest. A manifest's bytes follow from its digest too, and so does its media type if the manifest names
+it. A manifest that names none can be pushed again with another one, so it is not remembered.
 """
 
 from collections.abc import Callable

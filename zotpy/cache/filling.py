@@ -5,8 +5,9 @@ bytes are hashed later, if ever (`zotpy.cache.verifying`).
 
 The read that began it *follows*: it takes the bytes from memory (`zotpy.cache.unwritten_bytes`), and the disk gets them
 past the page cache, without a copy. For that the download waits for it, up to `PATIENCE_S` for each piece. If that is
-not enough, or others read as well, or memory is short, the bytes go through the page cache at the pace of the store,
-and all read them behind it, in the file. So do some bytes if the disk is slower than the store.
+not enough, or others read as well, or memory is short, the bytes go through the page cache at the pace of the store.
+Then all read them behind it, in the file. Some bytes also go through the page cache if the disk is slower than the
+store.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -87,8 +87,8 @@ class RecordSweep:
     async def _is_refused(self, record: ListedRecord) -> bool:
         """Whether the entry of an old manifest took a tombstone's place too late: it counts as that tombstone.
 
-        One GET, but only if the entry was written so long after one of the leases that it may be late, and before any
-        lease is deleted, as then it can be told no more.
+        One GET, but only if the entry was written so long after one of the leases that it may be late. It comes before
+        any lease is deleted: after that nothing shows whether the entry is late.
         """
         entry, deadline_s = record.entry, self.collection.settings.gc.deadline_s
         may_go = self._is_past_grace(record) or any(map(self.collection.is_past_grace, record.superseded()))

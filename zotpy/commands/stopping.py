@@ -1,7 +1,7 @@
 """SIGTERM and Ctrl-C during a command that copies: it gives up what is under way, and says at its end what it did.
 
 The handler only notes the signal and cancels. So no code is interrupted between two of its steps, and everything that
-cleans up after a failure cleans up here as well: no half of a file or a blob gets its name.
+cleans up after a failure cleans up here as well. No half of a file or a blob gets its name.
 """
 
 import signal

@@ -1,8 +1,8 @@
 """A bucket that was filled from a backup: what it holds counts again.
 
-Leases, entries and tags say by when they had to be written (`zotpy.bucket.reliance`). A tool that copies objects
-gives them the time of the copy, so each of them is *late* in the copy, and nobody relies on it: every manifest would be
-404, and a grace later the collector would delete all of it. Here each late one is written anew without such a time.
+Leases, entries and tags say by when they had to be written (`zotpy.bucket.reliance`). A tool that copies objects gives
+them the time of the copy, so each of them is *late* in the copy, and nobody relies on it. Every manifest would be 404,
+and a grace later the collector would delete all of it. Here each late one is written anew without such a time.
 
 It is for a bucket in which nothing else writes: what was late before it was copied, of a push that nobody acknowledged,
 counts from then on, too. The check that follows finds what such a push refers to and does not have.

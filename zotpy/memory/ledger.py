@@ -7,7 +7,7 @@ free and with what those before it give back (the banker's algorithm). A part is
 
 - *usual* (at most `usual_bytes`): it gets memory as long as the whole rest of it fits beside the bytes that stay;
 - *large* (of blobs of many GiB): what is left after each grant holds a usual part, so all usual ones finish whatever
-  the large ones do; and the large ones can be finished in some order with the memory of the usual ones.
+  the large ones do. The large ones can be finished in some order with the memory of the usual ones.
 
 *Bytes that stay* are those of parts that are being filled, and those lent for reading ahead. Full parts on their way to
 the store free themselves.

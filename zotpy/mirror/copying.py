@@ -6,7 +6,7 @@ reader only once they are known to have it, so no client ends well with wrong by
 the store.
 
 A reader takes bytes from a window of the last ones. The copy goes at the pace of its fastest reader, as long as that is
-a good one, because a reader behind the window has to wait: parts of an unfinished multipart cannot be read. Such a
+a good one. A reader behind the window has to wait, because parts of an unfinished multipart cannot be read. Such a
 reader, and one that comes too late, waits for the end of the copy, and goes on in the bucket. One that wants bytes far
 ahead of the copy reads them at the upstream (`copy_reading.py`).
 """

@@ -2,7 +2,7 @@
 
 A replica that begins a copy creates `mirror/copies/<digest>/<source>`, on the condition that it does not exist, and
 writes it anew every few seconds while it copies. The others look at it until it is gone, and then find the blob, or
-begin in turn. If it was not written for `SILENT_S`, by the store's clock, its holder has stopped: one of the others
+begin in turn. If it was not written for `SILENT_S`, by the store's clock, its holder has stopped. One of the others
 takes its place, on the condition that the object is still the one that it saw.
 
 A replica whose copy fails for the moment, or that stops, leaves the object with a mark instead of deleting it, if

@@ -115,7 +115,7 @@ class _Ahead:
         """Decide how many ranges may be on their way from now on. The turn of the next range has come.
 
         The client is slower than one connection to the store if the last range was complete before its turn, and all
-        that were asked for have come since: more of them would only hold memory. That the next one is complete says
+        that were asked for have come since. More of them would only hold memory. That the next one is complete says
         nothing: ranges that were asked for at once come at once. For a faster client, one more is asked for each time.
         """
         if not self._fetches:

@@ -4,7 +4,7 @@ httpx's own transport reads 64 KiB at once, and hands each piece through several
 mirrored blob cost. Here a read takes up to 2 MiB, and the reader of the body gets it from the socket itself.
 
 A connection is refused before a byte is sent if the address at its other end is inside, although the upstream is not
-(`zotpy.upstream.addresses`): between the look at a name and the connection, the name may come to stand for another one.
+(`zotpy.upstream.addresses`). The name may come to stand for another one between the look at it and the connection.
 """
 
 import ssl

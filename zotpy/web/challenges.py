@@ -1,7 +1,7 @@
 """What an answer 401 says about how to log in: `WWW-Authenticate`, a header line for each scheme.
 
 Below `/v2` the only challenge is Bearer, as at the large public registries. docker's daemon would answer each challenge
-that it reads, the last one last: beside a token it would send the password, and it would give up if it has none, as
+that it reads, the last one last. Beside a token it would send the password, and it would give up if it has none, as
 after `docker login`, which keeps a refresh token, or without a login. Basic is offered where no token is to be had, at
 the endpoint that gives tokens, and where people come with other programs (`/metrics`). Each challenge has a line of its
 own. containerd fetches another token only if the challenge has `error="invalid_token"`.

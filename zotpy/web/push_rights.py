@@ -4,7 +4,7 @@ A tag that a rule makes immutable may be made, and pushed again with what it nam
 
 A caller who may create tags but not update them must not replace one, and one who may only update must not make one.
 Whether a tag exists is known for certain only when it is written. So the push carries the condition that the headers
-`If-None-Match: *` or `If-Match: *` would set, and the store holds to it: of two pushes that both create a tag, one is
+`If-None-Match: *` or `If-Match: *` would set, and the store holds to it. Of two pushes that both create a tag, one is
 refused.
 
 As in zot, a push by digest with several `?tag=` needs for each tag what that tag needs, and the same for the digest:

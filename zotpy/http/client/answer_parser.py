@@ -2,7 +2,7 @@
 
 llhttp reads heads and chunks, by httptools. It is strict: it refuses two lengths, a length beside chunks, a line that
 ends in LF alone, and bytes after an answer that ends the connection. A body of known length does not pass through it,
-except for what came with the head: the caller reads that body to where it is wanted, and says how much that was.
+except for what came with the head. The caller reads that body to where it is wanted, and says how much that was.
 """
 
 from collections.abc import Sequence

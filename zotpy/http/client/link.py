@@ -1,6 +1,6 @@
 """Bytes to and from the service, over one socket, with or without TLS.
 
-A request takes as few system calls and turns of trio's loop as the socket has room for: its head and the pieces of its
+A request takes as few system calls and turns of trio's loop as the socket has room for. Its head and the pieces of its
 body go out together (`writev`), at once and without a copy. trio's own methods let all other tasks run before each read
 and after each write. Bodies are read up to 1 MiB at once, because each read costs a turn.
 """

@@ -1,6 +1,6 @@
 """One request, between the ASGI server and its handler: what receives, what is sent, and when it is over.
 
-If a client leaves in the middle of a body, that does not cancel the handler: the body raises `ClientStalled`, so that
+If a client leaves in the middle of a body, that does not cancel the handler. The body raises `ClientStalled`, so that
 the handler can keep what it received for a resumed upload. Once the body is read, a change runs to its end, whether or
 not the client still waits. Only a read (GET, HEAD) is cancelled.
 """

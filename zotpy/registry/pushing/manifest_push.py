@@ -6,7 +6,7 @@ come before the tags.
 
 The entry decides between pushes and deletions of one manifest (see `zotpy.bucket.deletions`). Each reads it, reads or
 writes the names, and then replaces the entry if it is still the one that it read. So of a push and a DELETE at the same
-moment, one comes wholly before the other: the DELETE sees all tags that the push wrote, or deletes none of them. Pushes
+moment, one comes wholly before the other. The DELETE sees all tags that the push wrote, or deletes none of them. Pushes
 do not hinder each other. If another push replaces the entry after a push has written its names, and no DELETE came in
 between, that entry serves as well.
 """
