@@ -11,14 +11,15 @@ from zotpy.http.client.transport_errors import ReadTimeout, TransportError
 TOO_SLOW = "nothing happened for too long"
 
 
-class time_limit:  # noqa: N801 - a context manager; as a generator it takes three times as long, for each read and write
-    """A time limit, and our errors in place of trio's and the system's."""
+class call_deadline:  # noqa: N801 - a context manager; as a generator it takes three times as long, for each read and write
+    """Ends what waits inside at a time on trio's clock, such as the deadline of a call."""
 
-    def __init__(self, too_slow: type[TransportError], broken: type[TransportError], timeout_s: float) -> None:
-        """Raise `too_slow` after the time, and `broken` if the connection breaks."""
+    __slots__ = ("_scope", "_too_slow")
+
+    def __init__(self, until: float, too_slow: type[TransportError] = ReadTimeout) -> None:
+        """Raise `too_slow` at this time."""
         self._too_slow = too_slow
-        self._broken = broken
-        self._scope = trio.CancelScope(deadline=trio.current_time() + timeout_s)
+        self._scope = trio.CancelScope(deadline=until)
 
     def __enter__(self) -> trio.CancelScope:
         return self._scope.__enter__()
@@ -29,6 +30,22 @@ class time_limit:  # noqa: N801 - a context manager; as a generator it takes thr
         self._scope.__exit__(kind, error, traceback)
         if self._scope.cancelled_caught:
             raise self._too_slow(TOO_SLOW) from None
+
+
+class time_limit(call_deadline):  # noqa: N801 - as `call_deadline`
+    """A time limit, and our errors in place of trio's and the system's."""
+
+    __slots__ = ("_broken",)
+
+    def __init__(self, too_slow: type[TransportError], broken: type[TransportError], timeout_s: float) -> None:
+        """Raise `too_slow` after the time, and `broken` if the connection breaks."""
+        super().__init__(trio.current_time() + timeout_s, too_slow)
+        self._broken = broken
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, traceback)
         if isinstance(error, OSError | trio.BrokenResourceError | trio.ClosedResourceError):
             raise self._broken(str(error) or str(error.__cause__ or "")) from error  # the cause: what TLS reported
 
@@ -77,24 +94,6 @@ class AttemptTime:
             raise ReadTimeout(TOO_SLOW)
 
 
-class call_deadline:  # noqa: N801 - a context manager, as `time_limit`
-    """Ends what waits inside at the deadline of a call."""
-
-    def __init__(self, until: float) -> None:
-        """Raise `ReadTimeout` at this time on trio's clock."""
-        self._scope = trio.CancelScope(deadline=until)
-
-    def __enter__(self) -> None:
-        self._scope.__enter__()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._scope.__exit__(kind, error, traceback)
-        if self._scope.cancelled_caught:
-            raise ReadTimeout(TOO_SLOW) from None
-
-
-def no_answer_due(time: AttemptTime | None) -> AbstractContextManager[None]:
+def no_answer_due(time: AttemptTime | None) -> AbstractContextManager[object]:
     """Do the same if there is such a time; without one each wait has a limit of its own."""
     return nullcontext() if time is None else time.no_answer_due()
