@@ -252,6 +252,16 @@ def test_a_test_that_captures_events_gets_frequent_ones_too() -> None:
     assert captured == [{"event": "request", "status": 200, "log_level": "info"}]
 
 
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_line_that_cannot_be_written_is_lost(form: str) -> None:
+    """Nobody who logs something fails because the disk is full, and the file can be opened again."""
+    for _ in range(3):
+        configure_logs("info", form, "/dev/full")
+        structlog.get_logger().error("lost")
+        say("info", "request", {"status": 200})
+        logging.getLogger("hypercorn.error").critical("lost")
+
+
 def test_libraries_log_the_same_way(capsys: pytest.CaptureFixture[str]) -> None:
     """What libraries log through the standard library is in the same form, one level quieter."""
     configure_logs("info", "json", "stdout")

@@ -7,9 +7,10 @@ import json
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor
@@ -41,21 +42,37 @@ def configure_logs(level: str = "info", form: str = "auto", output: str = "stder
         _name_level_as_zot,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last = _renderers(stream, form)
+    last, lines = _renderers(stream, form), cast("TextIO", _Lines(stream))
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(_THRESHOLDS[level]),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(lines),
         cache_logger_on_first_use=False,
     )
     _shown_from = _THRESHOLDS[level]
     is_json = isinstance(last[-1], structlog.processors.JSONRenderer)
-    _json = (last[-1], structlog.WriteLogger(stream)) if is_json else None
+    _json = (last[-1], structlog.WriteLogger(lines)) if is_json else None
     _route_standard_logging(stream, _THRESHOLDS[level], shared, last)
     if output not in _STREAMS:
         _files.append(stream)
     while len(_files) > 2:  # noqa: PLR2004 - this one and the one before
-        _files.pop(0).close()
+        with suppress(OSError):  # the disk was full, and still is
+            _files.pop(0).close()
+
+
+class _Lines:
+    """A stream of lines. One that cannot be written is lost: no request fails because a disk is full."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def shows(level: Literal["debug", "info"]) -> bool:
