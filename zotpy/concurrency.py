@@ -28,6 +28,7 @@ FORESEEN = (
     StoreError,
     FramingError,
     OSError,
+    MemoryError,
     trio.TooSlowError,
     trio.BrokenResourceError,
     trio.ClosedResourceError,

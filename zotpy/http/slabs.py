@@ -46,7 +46,7 @@ class Slabs:
         self._others: list[ref[_Block]] = []
 
     def take(self) -> memoryview | None:
-        """Return `SLAB_BYTES` that nothing else uses, with any content. `None`: all slabs are in use.
+        """Return `SLAB_BYTES` that nothing else uses, with any content. `None`: all are in use, or the system has none.
 
         The first of them begins a page of memory.
         """
@@ -60,7 +60,10 @@ class Slabs:
             block = _Block()
             self._others.append(ref(block))
             return _pages_of(block)
-        slab = mmap.mmap(-1, SLAB_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        try:
+            slab = mmap.mmap(-1, SLAB_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except OSError:  # the system has no memory to give; what is freed elsewhere may do
+            return None
         with suppress(OSError):  # a system without huge pages
             slab.madvise(mmap.MADV_HUGEPAGE)
         self._kept.append(slab)

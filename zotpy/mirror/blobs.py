@@ -25,7 +25,7 @@ from zotpy.mirror.checks import Noted
 from zotpy.mirror.copying import Copy
 from zotpy.mirror.events import MirrorEvents
 from zotpy.mirror.fetching import BlobFetch
-from zotpy.mirror.flights import Tasks
+from zotpy.mirror.flights import Tasks, traced
 from zotpy.mirror.fullness import Fullness
 from zotpy.mirror.manifests import unanswered
 from zotpy.mirror.ranges import Ranges
@@ -136,6 +136,7 @@ class MirroredBlobs:
             digest=str(digest),
             error=type(error).__name__,
             reason=str(error),
+            exc_info=traced(error),
         )
         if isinstance(error, DigestInvalid | SizeInvalid):
             return unanswered(UpstreamBroken(error.message))

@@ -8,14 +8,20 @@ from copy import copy
 from functools import partial
 from typing import Generic, TypeVar
 
+import structlog
 import trio
 
-from zotpy.core.errors import TooManyRequests, Unavailable
+from zotpy.core.errors import RegistryError, TooManyRequests, Unavailable
 from zotpy.services import LongWork
+from zotpy.store.interface import StoreError
+from zotpy.upstream.errors import UpstreamError
 
 MOST = 1000
 """How many different things may be under way or wait for their turn in one replica."""
+USUAL = (RegistryError, StoreError, UpstreamError, trio.TooSlowError)
+"""Errors whose words say enough."""
 T = TypeVar("T")
+log = structlog.get_logger()
 
 
 class Tasks:
@@ -89,8 +95,10 @@ class _Flight(Generic[T]):
     async def run(self) -> None:
         try:
             self._results.append(await self._call())
-        except Exception as error:  # noqa: BLE001 - each of those who wait raises it
+        except Exception as error:
             self._error = error
+            if (trace := traced(error)) is not None:
+                log.warning("mirror_failed", exc_info=trace)
 
     def outcome(self) -> T:
         """Return the result. Raises the error, or `Unavailable` if the process is about to end."""
@@ -100,6 +108,14 @@ class _Flight(Generic[T]):
             msg = "this replica is stopping: try again"
             raise Unavailable(msg)
         return self._results[0]
+
+
+def traced(error: Exception) -> Exception | None:
+    """Return an error whose traceback belongs into the log of the task where it happened: it is none of the `USUAL`.
+
+    Those who wait raise a copy, which has a traceback of its own.
+    """
+    return None if isinstance(error, USUAL) else error
 
 
 def copy_of(error: Exception) -> Exception:

@@ -12,11 +12,10 @@ import structlog
 import trio
 
 from zotpy.core.digests import Digest
-from zotpy.core.errors import PreconditionFailed, RegistryError, TooManyRequests
+from zotpy.core.errors import PreconditionFailed, TooManyRequests
 from zotpy.core.names import Reference, RepositoryName
-from zotpy.mirror.flights import Tasks
+from zotpy.mirror.flights import Tasks, traced
 from zotpy.registry.manifest_reads import Found
-from zotpy.store.interface import StoreError
 
 MOST = 16
 """How many manifests are stored while their clients have them already. With more, clients wait for the store."""
@@ -56,8 +55,15 @@ class Keeping:
                 await store()
             except PreconditionFailed:
                 pass  # it was pushed here meanwhile, or fetched by others
-            except (RegistryError, StoreError) as error:
-                log.warning("manifest_not_mirrored", repository=repo.text, digest=str(found.digest), reason=str(error))
+            except Exception as error:
+                log.warning(
+                    "manifest_not_mirrored",
+                    repository=repo.text,
+                    digest=str(found.digest),
+                    error=type(error).__name__,
+                    reason=str(error),
+                    exc_info=traced(error),
+                )
             finally:
                 del self._arrivals[key]
                 arrival.ended.set()

@@ -20,7 +20,7 @@ from zotpy.core.ranges import Span
 from zotpy.core.units import MIB
 from zotpy.memory.accounts import Account
 from zotpy.memory.readers import Readers, Turn
-from zotpy.store.interface import Store, StoreError
+from zotpy.store.interface import Store
 
 RANGE_BYTES = 8 * MIB
 AHEAD = 3
@@ -36,7 +36,7 @@ class _Fetch:
     span: Span
     chunks: "trio.MemoryReceiveChannel[bytes]"
     reserved_bytes: int
-    error: StoreError | None = None
+    error: Exception | None = None
     """Why no more chunks come, if not all came."""
     is_complete: bool = False
     """All of it is here."""
@@ -154,7 +154,7 @@ class _Ahead:
                     async for chunk in chunks:
                         await send.send(chunk) if waits else send.send_nowait(chunk)
                 fetch.is_complete = True
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001 - it is raised when its turn comes
                 fetch.error = error
 
     async def _run_at_the_clients_pace(self, fetch: _Fetch, send: "trio.MemorySendChannel[bytes]") -> None:

@@ -14,7 +14,7 @@ import trio
 from zotpy.upstream.challenge import read_challenges
 from zotpy.upstream.errors import LoginRefused, UpstreamError, UpstreamUnavailable
 from zotpy.upstream.login import Credentials, Logins, fixed
-from zotpy.upstream.single_requests import Sender, origin_of
+from zotpy.upstream.single_requests import Sender, as_unavailable, origin_of
 from zotpy.upstream.statuses import LONGEST_REFUSAL_BYTES, error_of, reason_of
 from zotpy.upstream.waiting import remaining, retry_after_s, wait_before_retry_s
 
@@ -144,7 +144,9 @@ class UpstreamHost:
     async def _ask_for_token(self, realm: str, parameters: Mapping[str, str], authorization: str | None) -> bytes:
         """See `zotpy.upstream.login.Ask`."""
         here = httpx.URL(self.settings.url)
-        url = (await self._sender.checked(here, realm)).copy_merge_params(dict(parameters))
+        there = await self._sender.checked(here, realm)
+        with as_unavailable(here):  # together they may be longer than any URL
+            url = there.copy_merge_params(dict(parameters))
         answer = await self._sender.send("GET", url, {} if authorization is None else {"Authorization": authorization})
         if answer.status_code != HTTPStatus.OK:
             raise await self._refusal(answer)

@@ -33,9 +33,14 @@ def origin_of(url: httpx.URL) -> str:
 
 @contextmanager
 def as_unavailable(url: httpx.URL) -> Iterator[None]:
-    """Raise `UpstreamUnavailable` in place of every error that a connection may have."""
+    """Raise `UpstreamUnavailable` in place of every error that a connection may have.
+
+    httpx reads a redirection even if nobody follows it: one that cannot be read is `UpstreamBroken`.
+    """
     try:
         yield
+    except httpx.InvalidURL as error:
+        raise _leads_nowhere(origin_of(url)) from error
     except (ConnectTimeout, ReadTimeout, WriteTimeout, trio.TooSlowError) as error:
         msg = f"{origin_of(url)} does not answer in time"
         raise UpstreamUnavailable(msg) from error
@@ -110,8 +115,7 @@ class Sender:
             url = here.join(location)
             host = url.host
         except (httpx.InvalidURL, ValueError) as error:
-            msg = f"{self.origin} leads to a URL that cannot be read"
-            raise UpstreamBroken(msg) from error
+            raise _leads_nowhere(self.origin) from error
         if not location or not host or (here.scheme, url.scheme) not in _SCHEMES:
             msg = f"{self.origin} leads to {words_of(str(url))!r}: not a URL of HTTP, or one without TLS"
             raise UpstreamBroken(msg)
@@ -120,6 +124,10 @@ class Sender:
             msg = f"{self.origin} leads to {host}, which is an address inside this machine or its cloud"
             raise UpstreamBroken(msg)
         return url
+
+
+def _leads_nowhere(origin: str) -> UpstreamBroken:
+    return UpstreamBroken(f"{origin} leads to a URL that cannot be read")
 
 
 @asynccontextmanager

@@ -105,6 +105,8 @@ STATUS: Mapping[type[e.RegistryError], int] = {
     MethodNotAllowed: 405,
 }
 _RETRY_AFTER_S = 5
+_NO_THREAD = "can't start new thread"
+"""What Python says if the system gives it no further thread; its error has no class of its own."""
 
 log = structlog.get_logger()
 
@@ -132,9 +134,20 @@ def answer(error: BaseException) -> Response:
         return envelope(status, (code, message, None), headers={"Retry-After": str(_RETRY_AFTER_S)})
     if isinstance(cause, FramingError):
         log.error("damaged_object", reason=str(cause))
-        return envelope(500, ("UNKNOWN", "an object of the bucket is damaged: ask the operator to look at it", None))
+        message = "an object of the bucket is damaged: ask the operator to look at it"
+        return envelope(503, (e.Unavailable.code, message, None))
+    if _is_of_system(cause):
+        log.error("system_failed", exc_info=cause)
+        message = "this replica lacks memory, threads, files or connections for the request: try again"
+        return envelope(503, (e.Unavailable.code, message, None), headers={"Retry-After": str(_RETRY_AFTER_S)})
     log.error("internal_error", exc_info=cause)
     return envelope(500, ("UNKNOWN", "the registry has failed; its log says more", None))
+
+
+def _is_of_system(cause: BaseException) -> bool:
+    """Say whether the system has refused something, or has ended a connection: no fault of the program."""
+    kinds = OSError | MemoryError | trio.BrokenResourceError | trio.ClosedResourceError
+    return isinstance(cause, kinds) or (isinstance(cause, RuntimeError) and str(cause) == _NO_THREAD)
 
 
 def _headers(error: e.RegistryError) -> dict[str, str]:

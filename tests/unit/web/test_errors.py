@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+import trio
+from structlog.testing import capture_logs
 
 from tests.unit.web.serving import (
     ABSENT,
@@ -20,6 +22,7 @@ from tests.unit.web.serving import (
 )
 from zotpy.core.errors import RegistryError
 from zotpy.core.media_types import OCI_IMAGE
+from zotpy.core.units import MIB
 from zotpy.store.interface import StoreFull, StoreRefused, StoreUnavailable
 from zotpy.web.app import ROUTES
 from zotpy.web.errors import STATUS
@@ -346,7 +349,7 @@ async def test_a_failure_of_our_own_is_500_without_its_words(replica: Replica) -
 
 
 async def test_a_damaged_bucket_never_gives_wrong_content(replica: Replica) -> None:
-    """Objects with other bytes than their name says are 404, so that a push heals them; unreadable ones are 500."""
+    """Objects with other bytes than their name says are 404, so that a push heals them; unreadable ones are 503."""
     digest = await replica.push_blob(b"the content")
     await replica.push_image("v1")
     for key, found in replica.store.objects.items():
@@ -360,5 +363,33 @@ async def test_a_damaged_bucket_never_gives_wrong_content(replica: Replica) -> N
             found.body = b"damaged"
     for path in (f"/v2/{REPO}/blobs/{digest}", f"/v2/{REPO}/manifests/v1"):
         answer = await replica.client.get(path)
-        assert answer.status_code == 500
-        assert codes_of(answer) == ["UNKNOWN"]
+        assert answer.status_code == 503
+        assert codes_of(answer) == ["UNAVAILABLE"]
+
+
+@pytest.mark.parametrize("operation", ["get", "open"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(12, "Cannot allocate memory"),
+        MemoryError(),
+        RuntimeError("can't start new thread"),
+        trio.BrokenResourceError(),
+        trio.ClosedResourceError(),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("headers", [{}, {"Connection": "close"}], ids=["ours", "hypercorn"])
+async def test_what_the_system_refuses_is_503(
+    replica: Replica, error: Exception, operation: str, headers: dict[str, str]
+) -> None:
+    """Another replica may have it. So it is also if the answer's head is ready, and its first byte cannot be had."""
+    digest = await replica.push_blob(bytes(2 * MIB))
+    replica.script.fail("before", operation, "", error)
+    with capture_logs() as logs:
+        answer = await replica.client.get(f"/v2/{REPO}/blobs/{digest}", headers=headers)
+    assert answer.status_code == 503
+    assert codes_of(answer) == ["UNAVAILABLE"]
+    assert int(answer.headers["Retry-After"]) > 0
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["system_failed"]
+    assert len((await replica.client.get(f"/v2/{REPO}/blobs/{digest}")).content) == 2 * MIB

@@ -74,8 +74,11 @@ class Link:
         if length < LONG_BYTES:
             await self._send_all(buffers, time)
         else:
-            with self._unsent.long_body(self.socket):
-                await self._send_all(buffers, time)
+            try:
+                with self._unsent.long_body(self.socket):
+                    await self._send_all(buffers, time)
+            except OSError as error:
+                raise WriteError(str(error)) from error
 
     async def _send_all(self, buffers: Sequence[Buffer], time: AttemptTime | None) -> None:
         left = deque(buffers)
@@ -147,8 +150,8 @@ class Link:
 
     async def _wait(self, left_bytes: int, time: AttemptTime | None) -> bool:
         """Wait until the socket has bytes, or until it was silent for too long, and say that."""
-        self._ask_for_many(left_bytes)
         try:
+            self._ask_for_many(left_bytes)
             if time is not None and self._least.least_bytes == 1:
                 await time.until_readable(self.socket)
                 return False
@@ -168,16 +171,16 @@ class Link:
         """
         if secured.has_bytes:
             return
-        self._ask_for_many(left_bytes)
         with time_limit(ReadTimeout, ReadError, math.inf):
+            self._ask_for_many(left_bytes)
             is_readable = await self._gather()
-        if self._least.least_bytes == 1:
-            return
-        if not is_readable:
-            with time_limit(ReadTimeout, ReadError, math.inf), trio.move_on_after(self._service.silence_s) as scope:
-                await trio.lowlevel.wait_readable(self.socket)
-            _require(not scope.cancelled_caught or received_bytes(self.socket) > 0)
-        self._least.ask(self.socket, 1)
+            if self._least.least_bytes == 1:
+                return
+            if not is_readable:
+                with trio.move_on_after(self._service.silence_s) as scope:
+                    await trio.lowlevel.wait_readable(self.socket)
+                _require(not scope.cancelled_caught or received_bytes(self.socket) > 0)
+            self._least.ask(self.socket, 1)
 
     def _ask_for_many(self, left_bytes: int) -> None:
         """Let the system wake us when much is here to read, if much is to come; or all that is left of a body."""

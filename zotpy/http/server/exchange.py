@@ -14,10 +14,9 @@ from urllib.parse import unquote
 import structlog
 import trio
 
-from zotpy.core.errors import RegistryError
+from zotpy.concurrency import FORESEEN
 from zotpy.core.file_pieces import FilePiece
 from zotpy.http.server.answer_bodies import StreamedBody
-from zotpy.http.server.answer_heads import HeadInvalid
 from zotpy.http.server.bad_requests import refusal
 from zotpy.http.server.bounded_request import BoundedRequest
 from zotpy.http.server.cuts import Cut
@@ -25,7 +24,6 @@ from zotpy.http.server.heads import Head
 from zotpy.http.server.incoming import Incoming
 from zotpy.http.server.response import Response
 from zotpy.http.server.sending import READS, TOGETHER_BYTES, Answered, Application, linger
-from zotpy.store.interface import StoreError
 
 if TYPE_CHECKING:
     from zotpy.http.server.connections import BoundedConnection
@@ -125,13 +123,16 @@ class Exchange:
             response = self._refused() or response
         try:
             await self._send(response)
-        except (StoreError, RegistryError, HeadInvalid) as error:
-            if self._has_begun:
-                self.answered.cut = Cut.STORE_FAILED
-                log.error("answer_cut", path=self.answered.path, reason=str(error))  # noqa: TRY400 - no fault of the program
-                self.is_last = True
+        except Exception as error:
+            if not self._has_begun:
+                await self._send(self._app.failed(error))
                 return
-            await self._send(self._app.failed(error))
+            if not isinstance(error, FORESEEN):
+                raise
+            self.answered.cut = Cut.STORE_FAILED
+            reason = str(error) or type(error).__name__
+            log.error("answer_cut", path=self.answered.path, reason=reason)  # noqa: TRY400 - no fault of the program
+            self.is_last = True
 
     async def _send(self, response: Response) -> None:
         self.answered.status = response.status_code

@@ -12,8 +12,7 @@ import structlog
 import trio
 from quart_trio.asgi import TrioASGIHTTPConnection
 
-from zotpy.concurrency import plain_errors
-from zotpy.core.errors import RegistryError
+from zotpy.concurrency import FORESEEN, plain_errors
 from zotpy.http.server.bodies import BoundedBody
 from zotpy.http.server.bounded_request import BoundedRequest
 from zotpy.http.server.cuts import Cut
@@ -21,7 +20,6 @@ from zotpy.http.server.envelope import envelope
 from zotpy.http.server.fields import Fields
 from zotpy.http.server.response import Response
 from zotpy.http.server.sending import READS, Answered, HeldHead, counting, is_last, lingering
-from zotpy.store.interface import StoreError
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable
@@ -94,7 +92,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         try:
             await self._answer(request, send, answered)
         except Exception as error:
-            if not isinstance(error, StoreError):  # it was logged when the answer was cut
+            if not isinstance(error, FORESEEN):  # it was logged when the answer was cut
                 log.exception("internal_error")
             raise  # hypercorn ends the connection, and has no log
         finally:
@@ -141,12 +139,15 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
     async def _send_held(self, held: HeldHead, response: Response, answered: Answered) -> None:
         try:
             await self._send(held, response)
-        except (StoreError, RegistryError) as error:
-            if held.sent:
+        except Exception as error:
+            if not held.sent:
+                await self._send(held, self._failed(error, response, answered))
+                return
+            if isinstance(error, FORESEEN):
                 answered.cut = Cut.STORE_FAILED
-                log.error("answer_cut", path=answered.path, reason=str(error))  # noqa: TRY400 - no fault of the program
-                raise
-            await self._send(held, self._failed(error, response, answered))
+                reason = str(error) or type(error).__name__
+                log.error("answer_cut", path=answered.path, reason=reason)  # noqa: TRY400 - no fault of the program
+            raise
 
     async def _send(self, send: Any, response: Response) -> None:
         """Send a body that is here as a whole in one message, and any other as it comes."""
@@ -197,7 +198,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
     def _note_told(self) -> None:
         self._is_told = True
 
-    def _failed(self, error: StoreError | RegistryError, response: Response, answered: Answered) -> Response:
+    def _failed(self, error: Exception, response: Response, answered: Answered) -> Response:
         """Return the answer that replaces one whose body could not begin."""
         failed: Response = self.app.failed(error)  # type: ignore[attr-defined]
         answered.status = failed.status_code

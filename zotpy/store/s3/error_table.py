@@ -55,7 +55,7 @@ class store_errors:  # noqa: N801 - a context manager; as a generator it takes t
             return
         if isinstance(error, S3Refused):
             raise _kind_of(error)(str(error)) from error
-        if isinstance(error, S3Unavailable | ResponseError):
+        if isinstance(error, S3Unavailable | ResponseError | OSError):  # the last: the system has refused something
             raise StoreUnavailable(str(error)) from error
         if isinstance(error, S3Error):
             raise StoreRefused(str(error)) from error
