@@ -19,8 +19,8 @@ from zotpy.memory.accounts import Account
 from zotpy.memory.readers import Readers, Turn
 
 PIECE_BYTES = 512 * KIB
-FILE_PIECE_BYTES = 2 * MIB
-"""The system takes so many bytes from a file within a millisecond, in which no other task has a turn."""
+FILE_PIECE_BYTES = 4 * MIB
+"""The system takes so many bytes from a file within two milliseconds, in which no other task has a turn."""
 LEAST_FILE_BYTES = 256 * KIB
 """If fewer are in memory, a thread reads what follows: the turns of many short pieces would cost more."""
 _NOT_HERE = {errno.EAGAIN, errno.EOPNOTSUPP}
