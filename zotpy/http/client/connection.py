@@ -116,7 +116,10 @@ class ClientConnection:
         if is_done and (link.secured is None or link.secured.is_empty):
             answer.close()
             self._answer = self._time = None
-            link.let_any_byte_wake()  # a byte that comes now makes the connection unusable: `has_expired`
+            try:
+                link.let_any_byte_wake()  # a byte that comes now makes the connection unusable: `has_expired`
+            except OSError:  # the system refuses it
+                return False
             self._idle_until = now + self._service.keepalive_s
             return True
         return False

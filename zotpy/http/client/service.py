@@ -51,9 +51,9 @@ class Service:
             raise ConnectError(msg)
         with time_limit(ConnectTimeout, ConnectError, self.connect_timeout_s):
             tcp = await trio.open_tcp_stream(host, port)
-            write_in_bites(tcp.socket)
             stream: trio.abc.Stream = tcp
             try:
+                write_in_bites(tcp.socket)
                 if proxy is None:
                     self.check(tcp.socket.getpeername()[0])
                 if proxy is not None and proxy.tls is not None:
