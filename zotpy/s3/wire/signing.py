@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from itertools import repeat
 from urllib.parse import quote
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
@@ -51,12 +52,16 @@ def encode_query(query: Query) -> str:
 
 
 @lru_cache(maxsize=16)
-def _signing_hash(secret_key: str, day: str, region: str, service: str) -> hmac.HMAC:
-    """Return the hash that signs on one day, to be copied: to begin with its key each time takes longer."""
+def _signing_hashes(secret_key: str, day: str, region: str, service: str) -> "tuple[hashlib._Hash, hashlib._Hash]":
+    """Return the inner and the outer hash of the HMAC that signs on one day (RFC 2104), to be copied.
+
+    They know the key already. With copies of them a signature takes less time than with hmac's objects.
+    """
     key = f"AWS4{secret_key}".encode()
     for part in (day, region, service, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
-    return hmac.new(key, digestmod="sha256")
+    block = key.ljust(64, b"\0")
+    return hashlib.sha256(bytes(byte ^ 0x36 for byte in block)), hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
 
 
 @lru_cache(maxsize=4)
@@ -66,9 +71,11 @@ def _stamp(second: datetime) -> str:
 
 def _signature(keys: Keys, region: str, stamp: str, scope: str, canonical: str, service: str = "s3") -> str:
     text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    signed = _signing_hash(keys.secret_key, stamp[:8], region, service).copy()
-    signed.update(text.encode())
-    return signed.hexdigest()
+    within, around = _signing_hashes(keys.secret_key, stamp[:8], region, service)
+    inner, outer = within.copy(), around.copy()
+    inner.update(text.encode())
+    outer.update(inner.digest())
+    return outer.hexdigest()
 
 
 def sign(  # noqa: PLR0913 - a signature is of so many parts
@@ -90,7 +97,7 @@ def sign(  # noqa: PLR0913 - a signature is of so many parts
     signatures. `shows_payload`: the request has a header with that digest, which S3 wants.
     """
     stamp = _stamp(now.replace(microsecond=0))
-    signed = {name: value.strip(" \t") for name, value in headers.items()}
+    signed = dict(zip(headers, map(str.strip, headers.values(), repeat(" \t")), strict=True))
     signed["x-amz-date"] = stamp
     if shows_payload:
         signed["x-amz-content-sha256"] = payload_sha256
