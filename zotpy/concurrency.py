@@ -23,7 +23,7 @@ MANY = 1000
 """How many items a function may look at that gives others no turn."""
 clock = time.perf_counter
 """Tells how long that has taken; a test replaces it."""
-FORESEEN = (
+_FORESEEN = (
     RegistryError,
     StoreError,
     FramingError,
@@ -33,13 +33,24 @@ FORESEEN = (
     trio.BrokenResourceError,
     trio.ClosedResourceError,
 )
-"""Errors that a client, the store or the system may cause at any time."""
+_NO_THREAD = "can't start new thread"
+"""What Python says if the system gives it no further thread; its error has no class of its own."""
 MOST_TRACEBACKS, MOST_TEXTS = 3, 10
 """How much one failure may write to the log about other failures beside it."""
 
 log = structlog.get_logger()
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def is_foreseen(error: BaseException) -> bool:
+    """Say whether a client, the store or the system may cause this error at any time."""
+    return isinstance(error, _FORESEEN) or lacks_thread(error)
+
+
+def lacks_thread(error: BaseException) -> bool:
+    """Say whether the system has given no further thread."""
+    return isinstance(error, RuntimeError) and str(error) == _NO_THREAD
 
 
 def first_cause(error: BaseException) -> BaseException:
@@ -64,7 +75,7 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 def _rank(error: BaseException) -> int:
     if isinstance(error, trio.Cancelled):
         return 3
-    if isinstance(error, FORESEEN):
+    if is_foreseen(error):
         return 2
     return 1 if isinstance(error, Exception) else 0  # Ctrl-C and its like come before all
 
@@ -76,9 +87,9 @@ def log_others(error: BaseException, cause: BaseException) -> None:
     """
     others = [other for other in leaves(error) if other is not cause and not isinstance(other, trio.Cancelled)]
     try:
-        for other in [other for other in others if not isinstance(other, FORESEEN)][:MOST_TRACEBACKS]:
+        for other in [other for other in others if not is_foreseen(other)][:MOST_TRACEBACKS]:
             log.error("also_failed", beside=type(cause).__name__, exc_info=other)
-        foreseen = Counter(f"{type(other).__name__}: {other}" for other in others if isinstance(other, FORESEEN))
+        foreseen = Counter(f"{type(other).__name__}: {other}" for other in others if is_foreseen(other))
         if foreseen:
             what = [f"{count} times {text}" if count > 1 else text for text, count in foreseen.most_common(MOST_TEXTS)]
             more = len(foreseen) - len(what)

@@ -12,7 +12,7 @@ import structlog
 import trio
 
 from zotpy.bucket.layout import LayoutMoved
-from zotpy.concurrency import first_cause, log_others
+from zotpy.concurrency import first_cause, lacks_thread, log_others
 from zotpy.core import errors as e
 from zotpy.core.framing import FramingError
 from zotpy.core.paging import PageInvalid
@@ -105,8 +105,6 @@ STATUS: Mapping[type[e.RegistryError], int] = {
     MethodNotAllowed: 405,
 }
 _RETRY_AFTER_S = 5
-_NO_THREAD = "can't start new thread"
-"""What Python says if the system gives it no further thread; its error has no class of its own."""
 
 log = structlog.get_logger()
 
@@ -147,7 +145,7 @@ def answer(error: BaseException) -> Response:
 def _is_of_system(cause: BaseException) -> bool:
     """Say whether the system has refused something, or has ended a connection: no fault of the program."""
     kinds = OSError | MemoryError | trio.BrokenResourceError | trio.ClosedResourceError
-    return isinstance(cause, kinds) or (isinstance(cause, RuntimeError) and str(cause) == _NO_THREAD)
+    return isinstance(cause, kinds) or lacks_thread(cause)
 
 
 def _headers(error: e.RegistryError) -> dict[str, str]:

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import structlog
 import trio
 
-from zotpy.concurrency import FORESEEN
+from zotpy.concurrency import is_foreseen
 from zotpy.core.file_pieces import FilePiece
 from zotpy.http.server.answer_bodies import StreamedBody
 from zotpy.http.server.bad_requests import refusal
@@ -127,7 +127,7 @@ class Exchange:
             if not self._has_begun:
                 await self._send(self._app.failed(error))
                 return
-            if not isinstance(error, FORESEEN):
+            if not is_foreseen(error):
                 raise
             self.answered.cut = Cut.STORE_FAILED
             reason = str(error) or type(error).__name__

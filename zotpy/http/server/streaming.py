@@ -12,7 +12,7 @@ import structlog
 import trio
 from quart_trio.asgi import TrioASGIHTTPConnection
 
-from zotpy.concurrency import FORESEEN, plain_errors
+from zotpy.concurrency import is_foreseen, plain_errors
 from zotpy.http.server.bodies import BoundedBody
 from zotpy.http.server.bounded_request import BoundedRequest
 from zotpy.http.server.cuts import Cut
@@ -92,7 +92,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         try:
             await self._answer(request, send, answered)
         except Exception as error:
-            if not isinstance(error, FORESEEN):  # it was logged when the answer was cut
+            if not is_foreseen(error):  # it was logged when the answer was cut
                 log.exception("internal_error")
             raise  # hypercorn ends the connection, and has no log
         finally:
@@ -143,7 +143,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
             if not held.sent:
                 await self._send(held, self._failed(error, response, answered))
                 return
-            if isinstance(error, FORESEEN):
+            if is_foreseen(error):
                 answered.cut = Cut.STORE_FAILED
                 reason = str(error) or type(error).__name__
                 log.error("answer_cut", path=answered.path, reason=reason)  # noqa: TRY400 - no fault of the program
