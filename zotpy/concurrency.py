@@ -23,16 +23,8 @@ MANY = 1000
 """How many items a function may look at that gives others no turn."""
 clock = time.perf_counter
 """Tells how long that has taken; a test replaces it."""
-_FORESEEN = (
-    RegistryError,
-    StoreError,
-    FramingError,
-    OSError,
-    MemoryError,
-    trio.TooSlowError,
-    trio.BrokenResourceError,
-    trio.ClosedResourceError,
-)
+_OF_CONTENT_OR_STORE = (RegistryError, StoreError, FramingError, trio.TooSlowError)
+_OF_SYSTEM = (OSError, MemoryError, trio.BrokenResourceError, trio.ClosedResourceError)
 _NO_THREAD = "can't start new thread"
 """What Python says if the system gives it no further thread; its error has no class of its own."""
 MOST_TRACEBACKS, MOST_TEXTS = 3, 10
@@ -45,12 +37,12 @@ R = TypeVar("R")
 
 def is_foreseen(error: BaseException) -> bool:
     """Say whether a client, the store or the system may cause this error at any time."""
-    return isinstance(error, _FORESEEN) or lacks_thread(error)
+    return isinstance(error, _OF_CONTENT_OR_STORE) or is_of_system(error)
 
 
-def lacks_thread(error: BaseException) -> bool:
-    """Say whether the system has given no further thread."""
-    return isinstance(error, RuntimeError) and str(error) == _NO_THREAD
+def is_of_system(error: BaseException) -> bool:
+    """Say whether the system has refused something, or has ended a connection: no fault of the program."""
+    return isinstance(error, _OF_SYSTEM) or (isinstance(error, RuntimeError) and str(error) == _NO_THREAD)
 
 
 def first_cause(error: BaseException) -> BaseException:

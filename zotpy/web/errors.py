@@ -12,7 +12,7 @@ import structlog
 import trio
 
 from zotpy.bucket.layout import LayoutMoved
-from zotpy.concurrency import first_cause, lacks_thread, log_others
+from zotpy.concurrency import first_cause, is_of_system, log_others
 from zotpy.core import errors as e
 from zotpy.core.framing import FramingError
 from zotpy.core.paging import PageInvalid
@@ -134,18 +134,12 @@ def answer(error: BaseException) -> Response:
         log.error("damaged_object", reason=str(cause))
         message = "an object of the bucket is damaged: ask the operator to look at it"
         return envelope(503, (e.Unavailable.code, message, None))
-    if _is_of_system(cause):
+    if is_of_system(cause):
         log.error("system_failed", exc_info=cause)
         message = "this replica lacks memory, threads, files or connections for the request: try again"
         return envelope(503, (e.Unavailable.code, message, None), headers={"Retry-After": str(_RETRY_AFTER_S)})
     log.error("internal_error", exc_info=cause)
     return envelope(500, ("UNKNOWN", "the registry has failed; its log says more", None))
-
-
-def _is_of_system(cause: BaseException) -> bool:
-    """Say whether the system has refused something, or has ended a connection: no fault of the program."""
-    kinds = OSError | MemoryError | trio.BrokenResourceError | trio.ClosedResourceError
-    return isinstance(cause, kinds) or lacks_thread(cause)
 
 
 def _headers(error: e.RegistryError) -> dict[str, str]:

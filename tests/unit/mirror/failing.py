@@ -85,13 +85,14 @@ async def pull(replica: MirrorReplica) -> list[int]:
     return statuses
 
 
-async def pulled_until_settled(replica: MirrorReplica) -> None:
-    """Pull an image, wait until nothing is under way, and see that no step has failed unforeseen."""
+async def pulled_until_settled(replica: MirrorReplica) -> list[int]:
+    """Pull an image as `pull` does, wait until nothing is under way, and see that no step has failed unforeseen."""
     with capture_logs() as logs:
         statuses = await pull(replica)
         await until(lambda: not replica.mirror.tasks._count)
     assert ANSWERS.issuperset(statuses), statuses
     assert "internal_error" not in [line["event"] for line in logs], logs
+    return statuses
 
 
 async def pulled(upstream: Upstream, failing: Failing, *, is_store: bool) -> None:
@@ -106,8 +107,7 @@ async def pulled(upstream: Upstream, failing: Failing, *, is_store: bool) -> Non
             failing.is_on = False
             clock.advance(SILENT_S + 1)  # its turn may be left
             async with mirroring(nursery, registries, memory) as other:
-                assert await pull(other) == GOOD
-                await until(lambda: not other.mirror.tasks._count)
+                assert await pulled_until_settled(other) == GOOD
         nursery.cancel_scope.cancel()
 
 

@@ -1,4 +1,4 @@
-"""Whatever fails in a first pull, its client is told what the specification has for it, and the next pull is right."""
+"""If a step of a first pull fails, its client gets an error of the OCI specification, and the next pull succeeds."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ REALMS = ("mailto:x", f"/{LONG}", "http://[", "", "http://127.0.0.1:x/")
 
 
 async def assert_no_fault(answer: Answered) -> None:
-    """Let the upstream answer one of the requests of a pull so, and see what the client is told."""
+    """Pull from an upstream that answers one request so, for each request in turn. No answer of ours is a 500."""
     async with trio.open_nursery() as nursery:
         upstream = Upstream()
         await upstream.server.start(nursery)

@@ -129,9 +129,7 @@ class Exchange:
                 return
             if not is_foreseen(error):
                 raise
-            self.answered.cut = Cut.STORE_FAILED
-            reason = str(error) or type(error).__name__
-            log.error("answer_cut", path=self.answered.path, reason=reason)  # noqa: TRY400 - no fault of the program
+            self.answered.cut_by(error)
             self.is_last = True
 
     async def _send(self, response: Response) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import structlog
 import trio
 
 from zotpy.http.server.bodies import BoundedBody
@@ -18,6 +19,8 @@ TOGETHER_BYTES = 64 * 1024
 """A longer piece is not copied behind the head."""
 LINGER_S = 30.0
 """How long an unread body is received and dropped after the answer, like nginx's lingering_close."""
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -41,6 +44,11 @@ class Answered:
     """Who made it; empty if they have not said."""
     login: str = ""
     """How the caller is known; empty if nobody asked, or if the login failed."""
+
+    def cut_by(self, error: Exception) -> None:
+        """Note and log that the answer is cut because of a failure that is no fault of the program."""
+        self.cut = Cut.STORE_FAILED
+        log.error("answer_cut", path=self.path, reason=str(error) or type(error).__name__)
 
 
 @runtime_checkable

@@ -91,8 +91,8 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
         self.app.under_way += 1  # type: ignore[attr-defined]
         try:
             await self._answer(request, send, answered)
-        except Exception as error:
-            if not is_foreseen(error):  # it was logged when the answer was cut
+        except Exception:
+            if answered.cut is not Cut.STORE_FAILED:  # that was logged when the answer was cut
                 log.exception("internal_error")
             raise  # hypercorn ends the connection, and has no log
         finally:
@@ -144,9 +144,7 @@ class BoundedHTTPConnection(TrioASGIHTTPConnection):
                 await self._send(held, self._failed(error, response, answered))
                 return
             if is_foreseen(error):
-                answered.cut = Cut.STORE_FAILED
-                reason = str(error) or type(error).__name__
-                log.error("answer_cut", path=answered.path, reason=reason)  # noqa: TRY400 - no fault of the program
+                answered.cut_by(error)
             raise
 
     async def _send(self, send: Any, response: Response) -> None:
