@@ -144,10 +144,12 @@ WAYS: dict[str, dict[str, Way]] = {
         ". deploy/venv.sh && make_venv test": _MAKE_VENV,
         ".venv/bin/python bench/run.py push-cpu pull-cpu latency small-images --against distribution": Parsed(),
         ".venv/bin/python bench/run.py push-cpu --store versitygw --against commit:HEAD~20 --turns 5": Parsed(),
+        ".venv/bin/python bench/micro/run.py": Covered("bench/test_micro.py::test_every_hot_path_runs"),
+    },
+    "docs/performance-steps.md": {
         ".venv/bin/python bench/run.py pieces windows --store versitygw --against distribution --turns 3": Parsed(),
         ".venv/bin/python bench/run.py requests --store versitygw --against commit:302520e --turns 3 --duration 4"
         " --warm-up 1": Parsed(),
-        ".venv/bin/python bench/micro/run.py": Covered("bench/test_micro.py::test_every_hot_path_runs"),
     },
     "docs/contributing.md": {
         "sh tests/run tests/unit/core/test_names.py": _TESTS,
