@@ -6,7 +6,7 @@ from typing import Literal
 
 from bench.clients.blobs import Flow
 from bench.clients.paced import Link
-from bench.load import steps
+from bench.load import steps, warming
 from bench.load.clients import Client
 from bench.load.content import head_blobs, storm_image
 from bench.load.spec import Terms
@@ -107,10 +107,11 @@ def _of_one_replica() -> Iterable[Workload]:
     yield _push("push-cpu", "chunked", near, share)
     yield _push("push-cpu", "length", replace(near, flows=("length",)), share)
     yield _pull("pull-cpu", "", near, Goal("value", 0.7))
-    yield _pull("cached", "pull", replace(near, cached=True), Goal("share", 0.5))
+    kept = _pull("cached", "pull", replace(near, cached=True), Goal("share", 0.5))
+    yield replace(kept, seed=warming.seed_kept)
     filling = replace(near, layer_bytes=128 * MIB, cached=True)
-    kept = _storm("cached filling", steps.seed_own_layers, filling, step=steps.pull_own_layers)
-    yield replace(kept, goal=Goal("share", 1.4))
+    filled = _storm("cached filling", steps.seed_own_layers, filling, step=steps.pull_own_layers)
+    yield replace(filled, goal=Goal("share", 1.4))
     storm = replace(near, clients=16, layer_bytes=64 * MIB, cached=True)
     yield _storm("storm first", steps.seed_layer, storm, step=steps.pull_layer)
     yield _storm("storm again", steps.seed_pulled_layer, storm, step=steps.pull_layer)

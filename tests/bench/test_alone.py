@@ -48,6 +48,7 @@ def test_every_workload_gives_valid_figures_of_zotpy(tmp_path: Path) -> None:
     assert [one for one in runs.values() if "replica0" not in one["cpu_cores"] or not one["peak_rss_mib"]] == []
     # The system counts in steps of 10 ms: such a short run may have none, but not all of them.
     assert sum(one["cpu_cores"]["replica0"] for one in runs.values()) > 0
+    assert runs["cached pull"]["store_sent_mib"] < 0.1, "each pull came from the cache: that was filled before"
     assert runs["storm again"]["store_sent_mib"] < 0.1 < runs["storm uncached"]["store_sent_mib"]
     assert {"seaweedfs", "zotpy"} == found["versions"].keys()
     assert {"25 ms a call", "25 ms a call, 90 MB/s a connection", "0 ms a call"} <= set(found["limits"].values())
