@@ -755,7 +755,7 @@ def test_the_documentation_names_every_setting() -> None:
 def test_the_examples_of_the_documentation_are_good(load: Load) -> None:
     """Every file shown in docs/configuration.md can be used as it stands."""
     examples = re.findall(r"^```(?:yaml|json)\n(.*?)^```", DOCUMENTATION.read_text(), re.DOTALL | re.MULTILINE)
-    assert len(examples) == 6
+    assert len(examples) == 7
     for example in examples:
         load(example, {"ZOTPY_STORAGE_STORAGEDRIVER_SECRETKEY": "s"} if "accesskey" in example else {})
 

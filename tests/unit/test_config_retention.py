@@ -39,6 +39,7 @@ OF_ZOT = """{"storage": {"retention": {
   ]
 }}}"""
 NO_DURATION = "'soon' is not a duration: write seconds, or numbers with h, m, s or ms, such as 10m30s"
+TOO_SMALL = "1 is too small: at least 1MiB"
 WEEK_S, MONTH_S = 168 * 3600.0, 720 * 3600.0
 
 
@@ -59,10 +60,10 @@ def problems_of(tmp_path: Path, policies: object) -> list[str]:
 
 def test_keep_untagged_is_read(tmp_path: Path) -> None:
     """One section with the rules of `keepTags`, except patterns; an empty one means none."""
-    rules = {"pushedWithin": "168h", "mostRecentlyPulledCount": 3}
+    rules = {"pushedWithin": "168h", "mostRecentlyPulledCount": 3, "mostRecentlyPulledBytes": "1GiB"}
     policies = [{"repositories": ["a"], "keepUntagged": rules}, {"repositories": ["b"], "keepUntagged": {}}]
     found = load(tmp_path, json.dumps({"storage": {"retention": {"policies": policies}}}))
-    assert found.policies[0].keep_untagged == KeepTagsSettings((), 0, 3, WEEK_S, None)
+    assert found.policies[0].keep_untagged == KeepTagsSettings((), 0, 3, WEEK_S, None, 1 << 30)
     assert found.policies[1].keep_untagged is None
     assert found.needs_pulls
 
@@ -72,6 +73,7 @@ def test_keep_untagged_is_read(tmp_path: Path) -> None:
     [
         ({"keepUntagged": {"patterns": ["a"]}}, "[0].keepUntagged.patterns: there is no such setting"),
         ({"keepUntagged": [{"pushedWithin": "1h"}]}, "[0].keepUntagged: write settings as names and values"),
+        ({"keepTags": [{"mostRecentlyPulledBytes": "1"}]}, f"[0].keepTags[0].mostRecentlyPulledBytes: {TOO_SMALL}"),
         ({"keepUntagged": {"pushedWithin": "soon"}}, f"[0].keepUntagged.pushedWithin: {NO_DURATION}"),
         (
             {"keepUntagged": {"pushedWithin": "1h"}, "deleteUntagged": False},
@@ -79,9 +81,7 @@ def test_keep_untagged_is_read(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_keep_untagged_that_makes_no_sense_is_refused(
-    tmp_path: Path, policy: dict[str, object], problem: str
-) -> None:
+def test_a_rule_that_makes_no_sense_is_refused(tmp_path: Path, policy: dict[str, object], problem: str) -> None:
     """The refusal says what to write instead."""
     assert problems_of(tmp_path, [{"repositories": ["**"], **policy}]) == [problem]
 
@@ -100,9 +100,10 @@ def test_policies_of_zot_are_read(tmp_path: Path) -> None:
 
 
 def test_pulls_are_needed_where_a_rule_asks_for_them(tmp_path: Path) -> None:
-    """Two of the four rules do."""
+    """Three of the five rules do."""
     needs = {
         "mostRecentlyPulledCount": (1, True),
+        "mostRecentlyPulledBytes": ("200GiB", True),
         "pulledWithin": ("1h", True),
         "mostRecentlyPushedCount": (1, False),
         "pushedWithin": ("1h", False),

@@ -15,6 +15,7 @@ from zotpy.collector.data_sweep import data_sweep
 from zotpy.collector.mirror_sweep import MirrorSweep
 from zotpy.collector.pointer_sweep import NameSweep
 from zotpy.collector.record_sweep import RecordSweep
+from zotpy.collector.retention.byte_bounds import Bounds, byte_bounds
 from zotpy.collector.retention.pull_history import PullHistory, pull_history
 from zotpy.collector.retention.retention_sweep import Retained, RetentionSweep
 from zotpy.collector.summary import Expiration, Summary
@@ -76,18 +77,21 @@ class Collector:
                 return Collection(self.store, self.settings, began, summary, condemned, begun, self.progress.tell)
 
             async with pull_history(collection("pulls")) as history:
-                await self._repositories(collection("repositories"), seen, history)
+                bounds: Bounds = {}
+                if self.settings.retention.counts_bytes:
+                    bounds = await byte_bounds(collection("bytes"), history)
+                await self._repositories(collection("repositories"), seen, history, bounds)
             await self._data(collection("data"))
             await UploadSweep(collection("uploads")).run()
             await MirrorSweep(collection("mirror")).run()
         return summary
 
-    async def _repositories(self, collection: Collection, seen: Table, history: PullHistory) -> None:
+    async def _repositories(self, collection: Collection, seen: Table, history: PullHistory, bounds: Bounds) -> None:
         async def collect(repo: RepositoryName) -> None:
             if await seen.of([repo.text]):
                 return
             await seen.add([(repo.text, "")])
-            await self._repository(collection, repo, history)
+            await self._repository(collection, repo, history, bounds)
 
         foreign: list[str] = []
         await for_each(all_repositories(self.store, foreign), collect, self.settings.repositories_at_once)
@@ -102,7 +106,9 @@ class Collector:
             log.warning("data_skipped", reason=str(error))
             collection.summary.problems.append(f"data: {error}")
 
-    async def _repository(self, collection: Collection, repo: RepositoryName, history: PullHistory) -> None:
+    async def _repository(
+        self, collection: Collection, repo: RepositoryName, history: PullHistory, bounds: Bounds
+    ) -> None:
         """Collect in one repository. If something in it cannot be read, delete nothing of it."""
         collection.summary.repositories += 1
         try:
@@ -110,7 +116,8 @@ class Collector:
             policy = self.settings.retention.policy_of(repo)
             retained = Retained()
             if policy is not None:
-                retained = await RetentionSweep(collection, repo, policy, history).run(records)
+                sweep = RetentionSweep(collection, repo, policy, history, bounds.get(policy, {}))
+                retained = await sweep.run(records)
             left = await RecordSweep(collection, repo).run(records, retained.gone, retained.references)
             await NameSweep(collection, repo).run(left)
         except (FramingError, RegistryError) as error:

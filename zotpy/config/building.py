@@ -6,9 +6,9 @@ from typing import Any
 
 from zotpy.config.access import surprises
 from zotpy.config.logins import Values, auth_settings, broken_logins, open_logins
-from zotpy.config.quantities import size_text
 from zotpy.config.remarks import HOLD_PER_DEADLINE, claimless, limited, polled, raised, uncached, unlocked
 from zotpy.config.schema import DRIVER
+from zotpy.core.units import size_text
 from zotpy.settings import (
     CacheSettings,
     GcSettings,

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from zotpy.config.errors import NestedProblems
-from zotpy.config.quantities import read_count, read_duration
+from zotpy.config.quantities import read_count, read_duration, read_size
 from zotpy.config.suggestions import closest
 from zotpy.config.values import Reader, read_flag
 from zotpy.core.globs import read_glob
+from zotpy.core.units import MIB
 from zotpy.settings.retained import KeepTagsSettings, PolicySettings
 
 MOST_TAGS = 1_000_000
@@ -81,6 +82,7 @@ _KEEP_TAGS = {
     "patterns": _Field("patterns", each=read_regex),
     "mostRecentlyPushedCount": _Field("most_recently_pushed_count", read_count(0, MOST_TAGS)),
     "mostRecentlyPulledCount": _Field("most_recently_pulled_count", read_count(0, MOST_TAGS)),
+    "mostRecentlyPulledBytes": _Field("most_recently_pulled_bytes", read_size(MIB)),
     "pushedWithin": _Field("pushed_within_s", read_duration),
     "pulledWithin": _Field("pulled_within_s", read_duration),
 }

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import cast
 
 from zotpy.config.values import Reader, read_optional_text
+from zotpy.core.units import size_text
 
 _SIZES = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -66,12 +67,6 @@ def read_size(lowest_bytes: int, highest_bytes: int | None = None) -> Reader:
         return size
 
     return read
-
-
-def size_text(size_bytes: int) -> str:
-    """Write a size as `read_size` reads it, in the largest unit that gives a whole number."""
-    units = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
-    return next((f"{size_bytes // unit}{name}" for name, unit in units if size_bytes % unit == 0), str(size_bytes))
 
 
 def read_share(value: object) -> float:

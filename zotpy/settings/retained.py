@@ -21,6 +21,9 @@ class KeepTagsSettings:
     pushed_within_s: float | None = None
     pulled_within_s: float | None = None
     """How long tags stay that were pulled or pushed."""
+    most_recently_pulled_bytes: int = 0
+    """How many bytes may stay of those that were pulled or pushed last, in all repositories of the policy; 0: no such
+    rule."""
 
     @property
     def pushed_within(self) -> timedelta | None:
@@ -35,13 +38,13 @@ class KeepTagsSettings:
     @property
     def has_rules(self) -> bool:
         """Whether anything that matches may be deleted."""
-        counts = self.most_recently_pushed_count, self.most_recently_pulled_count
+        counts = self.most_recently_pushed_count, self.most_recently_pulled_count, self.most_recently_pulled_bytes
         return any((*counts, self.pushed_within, self.pulled_within))
 
     @property
     def pulls_matter_for(self) -> timedelta:
         """How long a pull makes a difference; zero: pulls make none."""
-        if self.most_recently_pulled_count:
+        if self.most_recently_pulled_count or self.most_recently_pulled_bytes:
             return ALWAYS
         return self.pulled_within or timedelta()
 
@@ -68,10 +71,23 @@ class PolicySettings:
     """Keeps those untagged manifests that a rule matches. It has no patterns."""
 
     @property
+    def sections(self) -> tuple[KeepTagsSettings, ...]:
+        """All sections with rules for tags and for untagged manifests."""
+        return self.keep_tags if self.keep_untagged is None else (*self.keep_tags, self.keep_untagged)
+
+    @property
     def pulls_matter_for(self) -> timedelta:
         """How long a pull makes a difference."""
-        keeps = self.keep_tags if self.keep_untagged is None else (*self.keep_tags, self.keep_untagged)
-        return max((keep.pulls_matter_for for keep in keeps), default=timedelta())
+        return max((keep.pulls_matter_for for keep in self.sections), default=timedelta())
+
+    @property
+    def counts_bytes(self) -> bool:
+        """Whether a rule needs the lengths of what the repositories have."""
+        return any(keep.most_recently_pulled_bytes for keep in self.sections)
+
+    def section_of(self, tag: str) -> int | None:
+        """Return the number of the section that decides about a tag; `None`: no section does."""
+        return next((index for index, keep in enumerate(self.keep_tags) if keep.matches(tag)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +105,11 @@ class RetentionSettings:
     def needs_pulls(self) -> bool:
         """Whether the times of pulls matter."""
         return any(policy.pulls_matter_for for policy in self.policies)
+
+    @property
+    def counts_bytes(self) -> bool:
+        """Whether a rule needs the lengths of what the repositories have."""
+        return any(policy.counts_bytes for policy in self.policies)
 
     def policy_of(self, repo: RepositoryName) -> PolicySettings | None:
         """Return the first policy that matches a repository."""

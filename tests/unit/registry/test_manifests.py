@@ -46,6 +46,7 @@ from zotpy.store.memory_store import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from zotpy.core.names import RepositoryName
     from zotpy.registry.registry import Registry
     from zotpy.store.faulty import Moment
     from zotpy.store.interface import Features
@@ -82,10 +83,10 @@ def descriptor(digest: Digest) -> dict[str, object]:
     return {"mediaType": "application/octet-stream", "digest": str(digest), "size": 2}
 
 
-async def tags_of(registry: Registry) -> Sequence[str]:
+async def tags_of(registry: Registry, repo: RepositoryName = REPO) -> Sequence[str]:
     """List the tags, none if the repository is unknown."""
     try:
-        return (await registry.lists.tags(REPO, None, "")).names
+        return (await registry.lists.tags(repo, None, "")).names
     except NameUnknown:
         return []
 

@@ -11,7 +11,7 @@ from zotpy.bucket.tags import Tags
 from zotpy.collector.collection import Collection
 from zotpy.collector.references import references_of, value_of_leases
 from zotpy.collector.retention.graph import ManifestSeen, ReferrerTag
-from zotpy.collector.retention.tag_rules import TagSeen, subject_of
+from zotpy.collector.retention.tag_rules import NEVER, TagSeen, subject_of
 from zotpy.concurrency import gather, taking_turns
 from zotpy.core import keys
 from zotpy.core.digests import Digest
@@ -70,7 +70,13 @@ class Inventory:
         old = {digest for digest, record in there.items() if self._has_old_lease(record)}
         if old <= staying:
             return {digest: ManifestSeen(is_old=False) for digest in there}
-        reading = [partial(self._read, digest, record, is_old=digest in old) for digest, record in there.items()]
+        return await self.read(there)
+
+    async def read(self, there: Mapping[Digest, ListedRecord]) -> Mapping[Digest, ManifestSeen]:
+        """Read these manifests. Leave out those that were deleted since they were listed."""
+        reading = [
+            partial(self._read, digest, record, is_old=self._has_old_lease(record)) for digest, record in there.items()
+        ]
         found = await gather(*reading, limit=self.collection.settings.calls_at_once)
         return {digest: seen for digest, seen in zip(there, found, strict=True) if seen is not None}
 
@@ -105,6 +111,12 @@ class Inventory:
         """Whether it is so old that it may be deleted, and that a request that relies on it must renew it."""
         settings = self.collection.settings
         return time < self.collection.began - timedelta(seconds=max(settings.gc.grace_s, settings.retention.delay_s))
+
+
+def pushed_at(record: ListedRecord) -> datetime:
+    """Return when a manifest, or an index that lists it, was last pushed: both write its entry."""
+    listed = record.entry or record.newest()
+    return NEVER if listed is None else listed.last_modified
 
 
 def _seen(value: ManifestValue, references: frozenset[Digest], *, is_old: bool) -> ManifestSeen:

@@ -9,22 +9,21 @@ something turns out to stay, everything that it keeps stays.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 
 import structlog
 
 from zotpy.bucket.deletions import Deletions
 from zotpy.bucket.pointers import Pointers
-from zotpy.bucket.record_listing import ListedRecord, RecordListing, existing_manifests
+from zotpy.bucket.record_listing import RecordListing, existing_manifests
 from zotpy.bucket.records import Records
 from zotpy.bucket.tags import Tags
 from zotpy.collector.collection import Collection
 from zotpy.collector.retention.graph import Graph, Node
-from zotpy.collector.retention.inventory import Inventory
+from zotpy.collector.retention.inventory import Inventory, pushed_at
 from zotpy.collector.retention.pull_history import PullHistory
 from zotpy.collector.retention.tag_rules import (
-    NEVER,
+    KeptSince,
     PullTimes,
     UntaggedSeen,
     expired_tags,
@@ -58,6 +57,8 @@ class RetentionSweep:
     repo: RepositoryName
     policy: PolicySettings
     history: PullHistory
+    kept_since: KeptSince
+    """Of the sections that count bytes."""
 
     async def run(self, records: RecordListing) -> Retained:
         """Delete what the policy does not keep. Raises `FramingError`, `RegistryError` if something cannot be read."""
@@ -68,7 +69,7 @@ class RetentionSweep:
         await self.history.keep(self.repo, times, self.policy.pulls_matter_for)
         tags = await inventory.tags()
         judged = [seen for seen in tags if subject_of(seen.tag) is None]
-        judging = partial(expired_tags, self.policy, judged, pulls, self.collection.began)
+        judging = partial(expired_tags, self.policy, judged, pulls, self.collection.began, self.kept_since)
         found = await apart(len(judged), judging)
         expired = {tag: why async for tag, why in taking_turns(found.items()) if not self._is_immutable(tag)}
         tagged = frozenset(seen.digest for seen in judged if seen.tag not in expired)
@@ -98,8 +99,8 @@ class RetentionSweep:
         if keep is None:
             return {}
         there = graph.untagged(tagged)
-        seen = [UntaggedSeen(digest, _pushed(records["manifests", digest])) for digest in sorted(there)]
-        expired = expired_untagged(keep, seen, pulls, self.collection.began)
+        seen = [UntaggedSeen(digest, pushed_at(records["manifests", digest])) for digest in sorted(there)]
+        expired = expired_untagged(keep, seen, pulls, self.collection.began, self.kept_since)
         return {digest: expired.get(digest, "") for digest in there}
 
     async def _expire_tags(
@@ -184,9 +185,3 @@ class RetentionSweep:
             self.collection.tell(expiration)
         else:
             log.info("expired", repository=expiration.repository, what=expiration.what, reason=expiration.reason)
-
-
-def _pushed(record: ListedRecord) -> datetime:
-    """Return when a manifest, or an index that lists it, was last pushed: both write its entry."""
-    listed = record.entry or record.newest()
-    return NEVER if listed is None else listed.last_modified

@@ -11,11 +11,14 @@ from typing import TypeVar
 
 from zotpy.core.digests import Digest
 from zotpy.core.names import Tag
+from zotpy.core.units import size_text
 from zotpy.settings import KeepTagsSettings, PolicySettings
 
 SETTLING = timedelta(days=7)
 """How long pulls must have been noted before something is deleted because others were pulled later."""
 
+KeptSince = Mapping[KeepTagsSettings, datetime]
+"""For sections that count bytes: what was pulled or pushed since then stays; see `byte_bounds`."""
 NEVER = datetime.min.replace(tzinfo=UTC)
 _REFERRER_TAG = re.compile(r"sha256-(?P<hex>[0-9a-f]{64})(?:\.[A-Za-z0-9._-]+)?")
 """Of OCI's fallback for referrers, and of cosign, which adds `.sig`, `.att` or `.sbom`. One for sha512 is cut off."""
@@ -64,6 +67,10 @@ class PullTimes:
         """Return when the manifest was pulled last, by any name."""
         return self.times.get(seen.digest, NEVER)
 
+    def used(self, seen: "TagSeen | UntaggedSeen") -> datetime:
+        """Return when the manifest was last pulled or pushed."""
+        return max(seen.pushed, self.of(seen))
+
 
 def subject_of(tag: Tag) -> Digest | None:
     """Read from a tag such as `sha256-0123....sig` whose referrer it names; `None`: it is a usual tag."""
@@ -71,35 +78,43 @@ def subject_of(tag: Tag) -> Digest | None:
     return None if found is None else Digest("sha256", found["hex"])
 
 
-def expired_tags(policy: PolicySettings, tags: Sequence[TagSeen], pulls: PullTimes, now: datetime) -> Mapping[Tag, str]:
+def expired_tags(
+    policy: PolicySettings, tags: Sequence[TagSeen], pulls: PullTimes, now: datetime, kept_since: KeptSince
+) -> Mapping[Tag, str]:
     """Return the tags that are deleted, each with the reason. It does not judge tags of referrers."""
     if not policy.keep_tags:
         return {}
     expired: dict[Tag, str] = {}
     matching: dict[int, list[TagSeen]] = {}
     for seen in tags:
-        index = next((index for index, keep in enumerate(policy.keep_tags) if keep.matches(seen.tag.text)), None)
+        index = policy.section_of(seen.tag.text)
         if index is None:
             expired[seen.tag] = "it matches no patterns of keepTags"
         else:
             matching.setdefault(index, []).append(seen)
     for index, some in matching.items():
         keep = policy.keep_tags[index]
-        kept = _kept(keep, some, pulls, now)
+        kept = _kept(keep, some, pulls, now, kept_since)
         why = f"it is {_reason(keep)} (keepTags[{index}])"
         expired.update({seen.tag: why for seen in some if seen not in kept})
     return expired
 
 
 def expired_untagged(
-    keep: KeepTagsSettings, manifests: Sequence[UntaggedSeen], pulls: PullTimes, now: datetime
+    keep: KeepTagsSettings,
+    manifests: Sequence[UntaggedSeen],
+    pulls: PullTimes,
+    now: datetime,
+    kept_since: KeptSince,
 ) -> Mapping[Digest, str]:
     """Return the untagged manifests that no rule keeps, each with the reason."""
-    kept = _kept(keep, manifests, pulls, now)
+    kept = _kept(keep, manifests, pulls, now, kept_since)
     return {seen.digest: f"it is {_reason(keep)} (keepUntagged)" for seen in manifests if seen not in kept}
 
 
-def _kept(keep: KeepTagsSettings, some: Sequence[Seen], pulls: PullTimes, now: datetime) -> set[Seen]:
+def _kept(
+    keep: KeepTagsSettings, some: Sequence[Seen], pulls: PullTimes, now: datetime, kept_since: KeptSince
+) -> set[Seen]:
     """Return those that any rule keeps."""
     if not keep.has_rules or not _knows_pulls(keep, pulls, now):
         return set(some)
@@ -111,13 +126,17 @@ def _kept(keep: KeepTagsSettings, some: Sequence[Seen], pulls: PullTimes, now: d
     if keep.pushed_within is not None:
         kept |= {seen for seen in some if now - seen.pushed < keep.pushed_within}
     if keep.pulled_within is not None:
-        kept |= {seen for seen in some if now - max(seen.pushed, pulls.of(seen)) < keep.pulled_within}
+        kept |= {seen for seen in some if now - pulls.used(seen) < keep.pulled_within}
+    if keep.most_recently_pulled_bytes:
+        first = kept_since.get(keep, NEVER)
+        kept |= {seen for seen in some if pulls.used(seen) >= first}
     return kept
 
 
 def _knows_pulls(keep: KeepTagsSettings, pulls: PullTimes, now: datetime) -> bool:
     """Whether pulls have been noted for long enough: a lack of notes is no reason to delete anything."""
-    needed = max(keep.pulled_within or timedelta(), SETTLING if keep.most_recently_pulled_count else timedelta())
+    compares = keep.most_recently_pulled_count or keep.most_recently_pulled_bytes
+    needed = max(keep.pulled_within or timedelta(), SETTLING if compares else timedelta())
     return not needed or (pulls.since is not None and now - pulls.since >= needed)
 
 
@@ -126,6 +145,8 @@ def _reason(keep: KeepTagsSettings) -> str:
     rules = [
         keep.most_recently_pushed_count and f"not among the {keep.most_recently_pushed_count} pushed last",
         keep.most_recently_pulled_count and f"not among the {keep.most_recently_pulled_count} pulled last",
+        keep.most_recently_pulled_bytes
+        and f"not in the {size_text(keep.most_recently_pulled_bytes)} pulled or pushed last",
         keep.pushed_within and f"not pushed within {told(keep.pushed_within)}",
         keep.pulled_within and f"neither pulled nor pushed within {told(keep.pulled_within)}",
     ]

@@ -35,7 +35,7 @@ def expired(rules: PolicySettings, hours_since_pull: dict[Tag, int], since: date
     """Return the tags that go of four, pushed 1, 10, 100 and 1,000 hours ago."""
     seen = [TagSeen(tag, Digest.of(tag.text.encode()), NOW - hours * HOUR) for tag, hours in HOURS_SINCE_PUSH.items()]
     times = {Digest.of(tag.text.encode()): NOW - hours * HOUR for tag, hours in hours_since_pull.items()}
-    return sorted(tag.text for tag in expired_tags(rules, seen, PullTimes(times, since), NOW))
+    return sorted(tag.text for tag in expired_tags(rules, seen, PullTimes(times, since), NOW, {}))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_the_reason_names_rules_and_place() -> None:
         pulled_within_s=90 * HOUR_S,
     )
     seen = [TagSeen(Tag(name), Digest.of(b""), NOW - 200 * HOUR) for name in ("a1", "a2", "a3", "a4", "b")]
-    reasons = expired_tags(policy(matching("x"), keep), seen, PullTimes({}, LONG_AGO), NOW)
+    reasons = expired_tags(policy(matching("x"), keep), seen, PullTimes({}, LONG_AGO), NOW, {})
     assert reasons == {
         Tag("b"): "it matches no patterns of keepTags",
         Tag(
