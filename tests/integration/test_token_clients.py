@@ -11,7 +11,7 @@ import trio
 
 from tests.blackbox.images import Layout, large_layer, small_layer, stored_blobs
 from tests.blackbox.test_logins import Crane, LoggingIn, Oras, Regctl, Skopeo
-from tests.unit.web.desks import Scene, giving
+from tests.unit.web.desks import ROOT, Scene, giving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -124,3 +124,30 @@ async def test_a_client_without_a_login_pulls_with_an_anonymous_token(
         lambda: stranger.client.refused(*stranger.pull("team/app", tmp_path / "stolen"))
     )
     assert "unauthorized" in refusal.lower() or "401" in refusal
+
+
+@pytest.mark.parametrize(
+    ("kind", "listing"),
+    [(Crane, ("catalog",)), (Oras, ("repo", "ls", "--plain-http")), (Regctl, ("repo", "ls"))],
+    ids=["crane", "oras", "regctl"],
+)
+async def test_a_user_lists_what_a_stranger_does_not_see(
+    story: Story, tmp_path: Path, kind: type[LoggingIn], listing: tuple[str, ...]
+) -> None:
+    """Oras and regctl send a login only after a refusal: an answer to nobody would be a shorter list for everybody."""
+    replica, registry = story.scene.replica, f"127.0.0.1:{story.scene.replica.port}"
+    replica.client.auth = ROOT
+    for repository in ("public/app", "team/app"):
+        await replica.push_image("v1", repo=repository)
+    user, stranger = kind(tmp_path / "user", registry), kind(tmp_path / "stranger", registry)
+    await run(user, partial(user.words, "pässword"))
+    await run(stranger, partial(without_a_login, stranger))
+    assert (await run(user, lambda: (*listing, registry))).split() == ["public/app", "team/app"]
+    assert (await run(stranger, lambda: (*listing, registry))).split() == ["public/app"]
+
+
+def without_a_login(client: LoggingIn) -> tuple[str, ...]:
+    """Return the arguments with which a client only learns that the registry has no TLS."""
+    if isinstance(client, Regctl):
+        client.set_plain()
+    return ("version",)

@@ -18,7 +18,8 @@ from zotpy.web.other_sites import refuse_other_sites
 
 ANONYMOUS = Identity(kind="anonymous")
 NOBODY = Identity(kind="anonymous", can_log_in=False)
-PING = "/v2"
+ASKED_FIRST = frozenset({"/v2", "/v2/_catalog"})
+"""Requests whose answer would mislead clients that send a login only where one is asked for; see `Login.admit`."""
 UPLOAD = "/v2/<path:name>/blobs/uploads/<upload_id>"
 """The rule of requests that go on with an upload."""
 Grant = Callable[[Identity, Circumstances], Permission]
@@ -57,16 +58,21 @@ class Login:
     async def admit(self, request: BoundedRequest) -> Permission:
         """Return what the caller may do. Raises `Unauthorized`, `Denied`, `TooManyRequests`, `Unavailable`.
 
-        A caller without credentials is anonymous, and the policies say what such a caller may do. There is one
-        exception. docker, podman, skopeo and crane ask for `/v2/` first, and get a token or send credentials later only
-        if that was refused. So it is refused to every caller without credentials. A token of an anonymous caller counts
-        as credentials.
+        A caller without credentials is anonymous, and the policies say what such a caller may do. There are two
+        exceptions, which are refused to every caller without credentials:
+
+        - `/v2/`: docker, podman, skopeo and crane ask for it first, and get a token or send credentials later only if
+          that was refused.
+        - The list of repositories: regctl and oras send their login only after a refusal. They would take the
+          repositories that everybody may read for all that there are.
+
+        A token of an anonymous caller counts as credentials.
 
         A caller with bad credentials gets nothing, not even what an anonymous caller gets.
         """
         refuse_other_sites(request)
         identity = await self.caller(request)
-        if identity is ANONYMOUS and request.path.rstrip("/") == PING:
+        if identity is ANONYMOUS and request.path.rstrip("/") in ASKED_FIRST:
             msg = "log in with a user name and a password, or get a token"
             raise Unauthorized(msg)
         return self.grant(identity, judge_of(request))

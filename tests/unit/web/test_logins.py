@@ -198,20 +198,25 @@ async def test_a_login_counts_for_the_address_of_its_client(
     assert seen == [told]
 
 
-async def test_anonymous_callers_get_what_is_granted_but_no_ping(nursery: trio.Nursery) -> None:
-    """docker, podman and crane send credentials only if `/v2/` was refused. Wrong ones never count as none."""
+async def test_anonymous_callers_get_what_is_granted_but_no_ping_and_no_list(nursery: trio.Nursery) -> None:
+    """Clients send credentials only after a refusal: docker, podman and crane of `/v2/`, oras and regctl of the list.
+
+    Wrong ones never count as none.
+    """
 
     def grant(identity: Identity, circumstances: Circumstances) -> Permission:
         del circumstances
         return Unrestricted(identity)
 
     async with serving(nursery, admit=login(grant).admit, challenge=Challenges("Our registry")) as replica:
-        for path in ("/v2/", "/v2"):
+        for path in ("/v2/", "/v2", "/v2/_catalog", "/v2/_catalog?n=5"):
             check_challenged(await replica.client.get(path))
             assert (await replica.client.get(path, auth=ALICE)).status_code == 200
         await replica.push_image("v1")
         assert (await replica.client.get(f"/v2/{REPO}/manifests/v1")).status_code == 200
-        assert (await replica.client.get("/v2/_catalog", headers={"Authorization": "Basic Og=="})).status_code == 200
+        assert (
+            await replica.client.get(f"/v2/{REPO}/tags/list", headers={"Authorization": "Basic Og=="})
+        ).status_code == 200
         check_challenged(await replica.client.get(f"/v2/{REPO}/manifests/v1", auth=("alice", "wrong")))
-        ended = [await replica.ended.receive() for _ in range(8)]
+        ended = [await replica.ended.receive() for _ in range(12)]
         assert ("", "anonymous") in {(each.user, each.login) for each in ended}
