@@ -56,8 +56,8 @@ class ManifestSettings:
 class ListSettings:
     """`lists`: how much one page of a list holds."""
 
-    page_size: int = 1000
-    """Tags or repositories on one page, 1 to 10,000, whatever a client asks for."""
+    page_size: int = 10_000
+    """Tags or repositories on one page, 1 to 10,000, whatever a client asks for. Some clients read no second page."""
     page_bytes: int = 1 * MIB
     """Descriptors of referrers on one page, 128 KiB to 3 MiB; one at least."""
     annotation_bytes: int = 32 * KIB

@@ -69,6 +69,13 @@ def names_of(pages: Sequence[Referrers]) -> list[str]:
     return [str(descriptor["digest"]) for page in pages for descriptor in page.descriptors]
 
 
+async def test_a_list_has_all_tags_though_the_client_follows_no_link() -> None:
+    """Some libraries and scripts ask once, without `n`. The store lists a thousand names at a time."""
+    names = [f"t{number:05}" for number in range(2500)]
+    page = await Lists(await with_tags(*names), ListSettings()).tags(REPO, None, "")
+    assert (page.names, page.more) == (names, False)
+
+
 async def test_a_page_of_referrers_is_bounded_by_bytes() -> None:
     """Together the pages hold each referrer once; no page is longer than the setting, none but the last one empty."""
     registry = await open_replica(MemoryStore())
