@@ -135,9 +135,10 @@ def test_a_directory_that_cannot_be_written(targets: tuple[Target, Target], layo
     """The command says which, also in its summary."""
     one, _ = targets
     one.told(f"oci:{layout.path}", "--as", REPO)
-    (tmp_path / "file").write_text("no directory")
-    done = one.run(REPO, "--to", f"oci:{tmp_path / 'file'}", "--json", command="export")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "blobs").write_text("no directory")
+    done = one.run(REPO, "--to", f"oci:{tmp_path / 'out'}", "--json", command="export")
     (failure,) = json.loads(done.stdout)["failures"]
     assert done.returncode == 1
-    assert f"{tmp_path / 'file'}" in failure
+    assert f"{tmp_path / 'out' / 'blobs'}" in failure
     assert failure in done.stderr

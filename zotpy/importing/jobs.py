@@ -23,8 +23,10 @@ from zotpy.layouts.source import one_layout
 from zotpy.registry.registry import Registry
 from zotpy.settings import Settings
 from zotpy.settings.upstream import UpstreamSettings
-from zotpy.upstream import open_upstream
+from zotpy.upstream import check_settings, open_upstream
 from zotpy.upstream.credentials_file import login_at, read_credentials_file
+
+_ONLY_FOR_LAYOUTS = "{}: --as REPOSITORY is only for the sources oci: and oci-archive:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ def _job(text: str, options: Namespace, settings: Settings, selection: Selection
     place = parse_place(text)
     if isinstance(place, FilesPlace):
         return _job_of_files(text, place, options, settings, selection)
+    if options.name:
+        raise ValueError(_ONLY_FOR_LAYOUTS.format(text))
     if place.repository:
         if is_pattern(place.repository):
             read_glob(place.repository)
@@ -109,15 +113,18 @@ def _job(text: str, options: Namespace, settings: Settings, selection: Selection
         requests_per_second=options.rate,
         longest_manifest_bytes=settings.manifest.max_size_bytes,
     )
+    check_settings(upstream)
     return Job(text, place, selection, upstream)
 
 
 def _job_of_files(text: str, place: FilesPlace, options: Namespace, settings: Settings, selection: Selection) -> Job:
     """Return the job for a layout, or for a tree of them."""
-    if (place.kind == "zot") == bool(options.name):
-        msg = f"{text}: --as REPOSITORY is only for the sources oci: and oci-archive:"
-        raise ValueError(msg)
-    if options.name:
+    if place.kind == "zot" and options.name:
+        raise ValueError(_ONLY_FOR_LAYOUTS.format(text))
+    if place.kind != "zot":
+        if not options.name:
+            msg = f"{text} has no name of a repository: write one with --as REPOSITORY"
+            raise ValueError(msg)
         _check_name(options.name)
     tree = zot_settings(place.path) if place.kind == "zot" else None
     upstream = UpstreamSettings(

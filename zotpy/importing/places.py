@@ -48,6 +48,11 @@ def parse_place(text: str) -> Place:
         msg = f"{text!r} names no host: write HOST[:PORT][/REPOSITORY], or https://{text} if it is one"
         raise ValueError(msg)
     behind = f":{port}" if port else ""
+    if repository and (sign := re.search("[:@]", repository)):
+        name, behind_name = repository[: sign.start()], repository[sign.end() :]
+        tags = f", and --tags {behind_name}" if sign[0] == ":" else ""
+        msg = f"{text!r} names one image, but repositories are copied: write the name {name}{tags}"
+        raise ValueError(msg)
     url = api_url(f"{scheme or 'https'}://{host}{behind}")
     return RegistryPlace(url, f"{host}{behind}", (repository or "").strip("/"))
 

@@ -7,6 +7,7 @@ them has to do that anyway.
 from zotpy.upstream.answers import BlobStream, ManifestBody, ManifestHead, PieceIterator
 from zotpy.upstream.errors import NotAtUpstream, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamUnavailable
 from zotpy.upstream.registry import UpstreamRegistry, open_upstream
+from zotpy.upstream.single_requests import check_settings
 
 __all__ = [
     "BlobStream",
@@ -19,5 +20,6 @@ __all__ = [
     "UpstreamRefused",
     "UpstreamRegistry",
     "UpstreamUnavailable",
+    "check_settings",
     "open_upstream",
 ]

@@ -1,6 +1,7 @@
 """Single requests over httpx: bounded in time and length, and redirected with care."""
 
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -130,15 +131,23 @@ def _leads_nowhere(origin: str) -> UpstreamBroken:
     return UpstreamBroken(f"{origin} leads to a URL that cannot be read")
 
 
-@asynccontextmanager
-async def open_sender(settings: UpstreamSettings) -> AsyncIterator[Sender]:
-    """Open a client, and close its connections at the end. Raises `ValueError` for settings that cannot be used."""
+def check_settings(settings: UpstreamSettings) -> tuple[str, ssl.SSLContext]:
+    """Return the part of the address before the path, and the certificates. It reads files.
+
+    Raises `ValueError` with a sentence that says what is wrong.
+    """
     try:
         origin = origin_of(httpx.URL(settings.url))
     except httpx.InvalidURL as error:
         msg = f"{settings.url!r} is not a URL: write one such as https://registry.example"
         raise ValueError(msg) from error
-    tls = await trio.to_thread.run_sync(tls_context, settings)
+    return origin, tls_context(settings)
+
+
+@asynccontextmanager
+async def open_sender(settings: UpstreamSettings) -> AsyncIterator[Sender]:
+    """Open a client, and close its connections at the end. Raises `ValueError` for settings that cannot be used."""
+    origin, tls = await trio.to_thread.run_sync(check_settings, settings)
     client = httpx.AsyncClient(
         transport=Transport(settings, tls),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # none are kept
