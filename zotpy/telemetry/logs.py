@@ -52,7 +52,7 @@ def configure_logs(level: str = "info", form: str = "auto", output: str = "stder
     _shown_from = _THRESHOLDS[level]
     is_json = isinstance(last[-1], structlog.processors.JSONRenderer)
     _json = (last[-1], structlog.WriteLogger(lines)) if is_json else None
-    _route_standard_logging(stream, _THRESHOLDS[level], shared, last)
+    _route_standard_logging(lines, _THRESHOLDS[level], shared, last)
     if output not in _STREAMS:
         _files.append(stream)
     while len(_files) > 2:  # noqa: PLR2004 - this one and the one before

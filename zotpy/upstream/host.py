@@ -14,7 +14,7 @@ import trio
 from zotpy.upstream.challenge import read_challenges
 from zotpy.upstream.errors import LoginRefused, UpstreamError, UpstreamUnavailable
 from zotpy.upstream.login import Credentials, Logins, fixed
-from zotpy.upstream.single_requests import Sender, as_unavailable, origin_of
+from zotpy.upstream.single_requests import Sender, leads_nowhere, origin_of
 from zotpy.upstream.statuses import LONGEST_REFUSAL_BYTES, error_of, reason_of
 from zotpy.upstream.waiting import remaining, retry_after_s, wait_before_retry_s
 
@@ -145,8 +145,10 @@ class UpstreamHost:
         """See `zotpy.upstream.login.Ask`."""
         here = httpx.URL(self.settings.url)
         there = await self._sender.checked(here, realm)
-        with as_unavailable(here):  # together they may be longer than any URL
+        try:
             url = there.copy_merge_params(dict(parameters))
+        except (httpx.InvalidURL, ValueError) as error:  # together they are longer than any URL
+            raise leads_nowhere(origin_of(here)) from error
         answer = await self._sender.send("GET", url, {} if authorization is None else {"Authorization": authorization})
         if answer.status_code != HTTPStatus.OK:
             raise await self._refusal(answer)

@@ -41,7 +41,7 @@ def as_unavailable(url: httpx.URL) -> Iterator[None]:
     try:
         yield
     except httpx.InvalidURL as error:
-        raise _leads_nowhere(origin_of(url)) from error
+        raise leads_nowhere(origin_of(url)) from error
     except (ConnectTimeout, ReadTimeout, WriteTimeout, trio.TooSlowError) as error:
         msg = f"{origin_of(url)} does not answer in time"
         raise UpstreamUnavailable(msg) from error
@@ -116,7 +116,7 @@ class Sender:
             url = here.join(location)
             host = url.host
         except (httpx.InvalidURL, ValueError) as error:
-            raise _leads_nowhere(self.origin) from error
+            raise leads_nowhere(self.origin) from error
         if not location or not host or (here.scheme, url.scheme) not in _SCHEMES:
             msg = f"{self.origin} leads to {words_of(str(url))!r}: not a URL of HTTP, or one without TLS"
             raise UpstreamBroken(msg)
@@ -127,7 +127,8 @@ class Sender:
         return url
 
 
-def _leads_nowhere(origin: str) -> UpstreamBroken:
+def leads_nowhere(origin: str) -> UpstreamBroken:
+    """Return the error for a redirection or a challenge with a URL that cannot be read."""
     return UpstreamBroken(f"{origin} leads to a URL that cannot be read")
 
 

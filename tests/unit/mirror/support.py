@@ -40,6 +40,9 @@ LAYER_PATH = f"/v2/{NAME}/blobs/{LAYER_DIGEST}"
 HERE = f"/v2/{LOCAL}/blobs/{LAYER_DIGEST}"
 TAG_HERE, TAG_THERE = f"/v2/{LOCAL}/manifests/v1", f"/v2/{NAME}/manifests/v1"
 
+OF_HARBOR = Reply(429, b'{"errors":[{"code":"TOO_MANY_REQUEST","message":"too many request to the proxy cache"}]}')
+"""What Harbor answers if there are too many requests: a code of its own, and no Retry-After."""
+
 
 def image(note: str = "") -> bytes:
     """Write a manifest of the layer."""

@@ -5,18 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 import trio
 
-from tests.unit.mirror.support import LOCAL, NAME, TAG_HERE, TAG_THERE, give, image, manifest, world
-from tests.unit.s3.scripted import Drop, Reply
+from tests.unit.mirror.support import LOCAL, NAME, OF_HARBOR, TAG_HERE, TAG_THERE, give, image, manifest, world
+from tests.unit.s3.scripted import Drop, Reply, Stall
 from zotpy.core.digests import Digest
 from zotpy.core.media_types import OCI_IMAGE
 from zotpy.inspection.checking import Checker
 
 if TYPE_CHECKING:
+    from trio.testing import MockClock
+
     from tests.unit.s3.scripted import Act
 
+HEAD_TIMEOUT_S = 31.0
+"""More than an upstream may take for the head of an answer."""
 V1, V2 = image("one"), image("two")
 
 
@@ -74,7 +79,9 @@ async def test_a_tag_follows_its_upstream() -> None:
         assert requests(upstream) == [("HEAD", TAG_THERE), ("GET", f"/v2/{NAME}/manifests/{second}")]
 
 
-@pytest.mark.parametrize("trouble", [Reply(503), Reply(429, headers={"Retry-After": "7"}), Drop(), Reply(404)])
+@pytest.mark.parametrize(
+    "trouble", [Reply(503), Reply(429, headers={"Retry-After": "7"}), OF_HARBOR, Drop(), Reply(404)]
+)
 async def test_what_is_here_is_served_if_the_upstream_gives_nothing(trouble: Act) -> None:
     """A warning says that it may be old."""
     async with world() as (upstream, replica):
@@ -84,6 +91,22 @@ async def test_what_is_here_is_served_if_the_upstream_gives_nothing(trouble: Act
         answer = await replica.client.get(TAG_HERE)
         assert (answer.status_code, answer.content) == (200, V1)
         assert answer.headers["Warning"].startswith(("110 - ", "111 - "))
+
+
+async def test_what_is_here_is_served_if_the_upstream_does_not_answer_in_time(mock_clock: MockClock) -> None:
+    """The client waits for that once. The next one does not, because the upstream is left alone for a while."""
+    del mock_clock  # the upstream moves it
+    async with world() as (upstream, replica):
+        give(upstream, V1)
+        await replica.client.get(TAG_HERE)
+        upstream.scripts[TAG_THERE] = [Stall()]
+        replica.client.timeout = httpx.Timeout(None)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(upstream.server.when_silent, len(upstream.seen) + 1, HEAD_TIMEOUT_S)
+            answers = [await replica.client.get(TAG_HERE) for _ in range(2)]
+        assert [(answer.status_code, answer.content) for answer in answers] == [(200, V1)] * 2
+        assert all(answer.headers["Warning"].startswith("111 - ") for answer in answers)
+        assert len(requests(upstream)) == 2
 
 
 async def test_an_upstream_that_asks_for_rest_gets_it() -> None:

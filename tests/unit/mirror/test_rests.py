@@ -14,6 +14,7 @@ from tests.unit.mirror.support import (
     LAYER_PATH,
     LOCAL,
     NAME,
+    OF_HARBOR,
     TAG_HERE,
     TAG_THERE,
     give,
@@ -72,7 +73,7 @@ async def test_an_upstream_that_fails_to_give_two_things_is_left_alone() -> None
         assert upstream.asked == [LAYER_PATH, CONFIG_PATH]
 
 
-@pytest.mark.parametrize("trouble", [Reply(429), Reply(503, headers={"Retry-After": "1"}), Drop()])
+@pytest.mark.parametrize("trouble", [OF_HARBOR, Reply(503, headers={"Retry-After": "1"}), Drop()])
 async def test_an_upstream_that_does_not_answer_or_asks_for_rest_is_left_alone_at_once(trouble: Act) -> None:
     """That is no matter of one blob."""
     async with world() as (upstream, replica):

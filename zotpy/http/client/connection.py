@@ -114,12 +114,12 @@ class ClientConnection:
             return False
         is_done = answer.is_over and answer.stays_open and not answer.has_more
         if is_done and (link.secured is None or link.secured.is_empty):
-            answer.close()
-            self._answer = self._time = None
             try:
+                answer.close()
                 link.let_any_byte_wake()  # a byte that comes now makes the connection unusable: `has_expired`
-            except OSError:  # the system refuses it
+            except (OSError, MemoryError):  # the system refuses it
                 return False
+            self._answer = self._time = None
             self._idle_until = now + self._service.keepalive_s
             return True
         return False
