@@ -14,7 +14,7 @@
 set -eu
 dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
-GOBIN=$dir go install github.com/sigstore/cosign/v3/cmd/cosign@v3.0.6
+GOBIN=$dir go install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
 GOBIN=$dir go install oras.land/oras/cmd/oras@v1.3.6
 HOME=$dir COSIGN_PASSWORD=x python3 - "$dir" <<'PYTHON'
 import hashlib

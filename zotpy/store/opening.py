@@ -16,6 +16,7 @@ from zotpy.store.s3.completion import Completions, etag_matches
 from zotpy.store.s3.error_table import store_errors
 
 _REFUSED_HEADER = frozenset({400, 405, 411, 501})
+_SWIFT_HEADER = "x-openstack-request-id"
 OTHER_ETAG = '"00000000000000000000000000000000"'
 
 log = structlog.get_logger()
@@ -49,9 +50,13 @@ async def open_for_reading(config: S3Config, prefix: str = "") -> AsyncIterator[
 
 
 async def _find_bucket(store: S3Store, *, create: bool) -> None:
-    """Check that the bucket exists. Some services create a missing one with the first write to it."""
+    """Check that the bucket exists, and that the service shows at once what was written.
+
+    Some services create a missing bucket with the first write to it. OpenStack Swift acknowledges an object that its
+    lists have later, if the server with the list is slow or away. The collector would delete what such an object names.
+    """
     try:
-        await store.list("meta/", limit=1)
+        await _refuse_swift(store)
     except StoreRefused as error:
         if not isinstance(error.__cause__, S3Refused) or error.__cause__.code != "NoSuchBucket":
             raise
@@ -62,6 +67,16 @@ async def _find_bucket(store: S3Store, *, create: bool) -> None:
             )
             raise StoreRefused(msg) from error
         await store.create_bucket()
+        await _refuse_swift(store)
+
+
+async def _refuse_swift(store: S3Store) -> None:
+    if _SWIFT_HEADER in await store.listings.headers("meta/"):
+        msg = (
+            "it is in OpenStack Swift, whose lists may lack what was just written, so that zotpy could delete content "
+            "that is in use: choose a service that lists at once what it has acknowledged"
+        )
+        raise StoreRefused(msg)
 
 
 async def _probed(client: S3Client, prefix: str) -> S3Store:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.s3.partial import PartialService, error
+from tests.unit.s3.partial import DOCUMENTS, PartialService, error
 from tests.unit.s3.scripted import Reply
 from zotpy.bucket.sweeps import delete_all
 from zotpy.store.interface import StoreError, StoreRefused, StoreUnavailable
@@ -64,6 +64,24 @@ async def test_a_service_without_delete_objects_is_collected_one_by_one(reply: R
         await store.delete_many(["other", "absent"])
     assert service.objects == {}
     assert service.operations.count("DeleteObjects") == asked
+
+
+@pytest.mark.parametrize("has_bucket", [True, False])
+async def test_swift_is_refused_before_anything_is_written(nursery: trio.Nursery, *, has_bucket: bool) -> None:
+    """It acknowledges objects that its lists have later. Its answers name the request in OpenStack's header, too."""
+
+    def lists(operation: str, seen: Seen) -> Reply | None:
+        del seen
+        headers = {"x-openstack-request-id": "tx00aa"}
+        has_it = service.has_bucket and operation == "ListObjectsV2"
+        return Reply(200, DOCUMENTS["ListObjectsV2"], headers) if has_it else None
+
+    service = PartialService(lists, has_bucket=has_bucket)
+    server = await service.start(nursery)
+    with pytest.raises(StoreRefused, match="OpenStack Swift"):
+        async with open_s3_store(server.config(), create_bucket=True):
+            pass
+    assert set(service.operations) <= {"ListObjectsV2", "CreateBucket"}
 
 
 async def test_single_deletions_are_few_at_a_time(nursery: trio.Nursery) -> None:

@@ -8,7 +8,7 @@ If a page claims that more keys follow but has no new keys, that is an error. To
 and to ask again would never end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import structlog
@@ -47,6 +47,11 @@ class Listings:
                 return
         self.by_marker = False
         log.warning("lists_begin_anew", reason="the store ignores start-after: lists longer than a page are refused")
+
+    async def headers(self, prefix: str) -> Mapping[str, str]:
+        """List one object at most, and return the headers of the answer: they tell which server it is."""
+        answer, _ = await self._page(prefix, "", 1, directories=False)
+        return answer.headers
 
     async def list(self, prefix: str, start_after: str, limit: int, *, directories: bool) -> Listing:
         """See `Store`."""
