@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "zotpy": "",
     "zotpy.release": "",
     "zotpy.garbage": "",
-    "zotpy.core": "",
+    "zotpy.core": "crc32c",
     "zotpy.settings": "zotpy.core",
     "zotpy.libraries": "",
     "zotpy.cel": "cel_expr_python",

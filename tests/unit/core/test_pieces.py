@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+import crc32c
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +38,23 @@ def test_what_lies_after_a_count_is_what_python_slices(
     pieces, whole = contents(chunks)
     count = data.draw(st.integers(0, len(whole) + 1))
     assert b"".join(pieces.after(count)) == whole[count:]
+
+
+@given(CHUNKS, CHUNKS)
+def test_the_crc_goes_through_each_byte_once(
+    first: list[tuple[int, Callable[[bytes], Buffer]]], more: list[tuple[int, Callable[[bytes], Buffer]]]
+) -> None:
+    """However often it is asked for, it is that of all bytes so far, and none of them is left."""
+    pieces, whole = contents(first)
+    assert pieces.crc32c() == crc32c.crc32c(whole)
+    for length, buffer in more:
+        pieces.append(buffer(b"m" * length))
+        whole += b"m" * length
+        assert pieces.unsummed_bytes == length
+        assert pieces.crc32c() == crc32c.crc32c(whole)
+        assert pieces.unsummed_bytes == 0
+    pieces.clear()
+    assert (pieces.crc32c(), pieces.unsummed_bytes) == (0, 0)
 
 
 def test_long_pieces_are_kept_and_not_copied() -> None:

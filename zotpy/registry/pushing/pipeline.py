@@ -27,7 +27,7 @@ import trio
 from zotpy.concurrency import plain_errors
 from zotpy.core.errors import ClientStalled
 from zotpy.core.hashing import Hasher
-from zotpy.core.pieces import Pieces
+from zotpy.core.pieces import SMALL_BYTES, Pieces
 from zotpy.core.upload_state import BegunMultipart, SentPart, UploadState
 from zotpy.memory.accounts import Account
 from zotpy.registry.pushing.body_hashing import BodyHashing
@@ -210,6 +210,8 @@ class PartPipeline:
             await self.account.acquire(len(piece))
             # A view would keep the whole chunk in memory until the last of the parts that share it has gone.
             self._filling.append(bytes(piece) if len(piece) < len(chunk) else chunk)
+            if len(piece) >= SMALL_BYTES:
+                self._filling.crc32c()  # for the store: the bytes are in the processor's cache now
             view = view[len(piece) :]
 
     def _begin_part(self) -> None:
