@@ -84,6 +84,11 @@ class MemoryBudget:
         return self.ledger.peak_bytes
 
     @property
+    def has_spare(self) -> bool:
+        """Whether no body waits for memory, and a quarter of it is free."""
+        return not self._waiting and self.ledger.free_bytes >= self.total_bytes // 4
+
+    @property
     def waiting(self) -> int:
         """How many bodies wait for memory."""
         return len(self._waiting)

@@ -142,6 +142,7 @@ class Copy:
         self.is_right = True
         self.confirmed.set()
         self._wake()
+        self._close_window()
 
     def end(self, value: BlobValue | None, error: Exception | None) -> None:
         """Take note of how the copy has ended."""
@@ -151,7 +152,15 @@ class Copy:
         self.ended.set()
         self.settled.set()
         self._wake()
-        if not self._readers:
+        self._close_window()
+
+    def _close_window(self) -> None:
+        """Give the window's memory back if nobody reads from it any more, nor will.
+
+        While the store takes the last parts in, a new reader begins in the window only if all of the blob is there.
+        """
+        is_of_use = not self.is_right or self.window.start == self.first
+        if not self._readers and (self.ended.is_set() or not is_of_use):
             self.window.close()
 
     def raise_error(self) -> None:
@@ -174,8 +183,7 @@ class Copy:
             finally:
                 self._readers.discard(reads)
                 self.moved()
-                if not self._readers and self.ended.is_set():
-                    self.window.close()
+                self._close_window()
 
     def expect(self) -> None:
         """Wait for a reader to open for a moment: the request for the blob sends the head of its answer first."""

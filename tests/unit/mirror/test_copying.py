@@ -207,6 +207,39 @@ async def test_the_last_byte_waits_for_the_digest() -> None:
     assert found == BODY
 
 
+@pytest.mark.parametrize(("budget_bytes", "stays"), [(64 * MIB, True), (2 * MIB, False)])
+async def test_a_window_in_which_nobody_can_begin_is_given_back(
+    autojump_clock: trio.testing.MockClock,
+    budget_bytes: int,
+    stays: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """While the store takes the last parts, its memory is free for the next copy. Nobody has a place in it any more.
+
+    A reader that comes now begins in the window if it has the whole blob, and otherwise waits for the end of the copy.
+    """
+    del autojump_clock
+    copy, found = a_copy(budget_bytes), list[bytes]()
+
+    async def pull() -> None:
+        found.append(await read(copy))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pull)
+        await trio.testing.wait_all_tasks_blocked()
+        await fill(copy)
+        await trio.testing.wait_all_tasks_blocked()
+        assert copy.window.end > copy.window.start
+        copy.confirm()
+    assert (copy.window.end > copy.window.start) is stays
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pull)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(found) == 1 + stays
+        copy.end(VALUE, None)
+    assert found == [BODY, BODY]
+    assert copy.window.end == copy.window.start
+
+
 @pytest.mark.parametrize("error", [TryAgain("the upstream broke off"), None])
 async def test_all_readers_hear_why_a_copy_has_failed(error: TryAgain | None) -> None:
     """Each raises an error of its own; without an error the process is about to end."""

@@ -45,10 +45,13 @@ async def open_replica(
     sparse: bool = False,
     checkpoint_bytes: int = 256 * MIB,
     deadline_s: float = 600.0,
+    parts_in_flight: int = 6,
 ) -> Registry:
     """Open one replica over a store."""
     settings = Settings(
-        upload=UploadSettings(part_size_bytes=PART_BYTES, checkpoint_bytes=checkpoint_bytes),
+        upload=UploadSettings(
+            part_size_bytes=PART_BYTES, checkpoint_bytes=checkpoint_bytes, parts_in_flight=parts_in_flight
+        ),
         gc=GcSettings(grace_s=grace_s, deadline_s=deadline_s),
         manifest=ManifestSettings(max_size_bytes=manifest_limit_bytes, allow_sparse_indexes=sparse),
     )

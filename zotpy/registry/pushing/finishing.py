@@ -39,7 +39,7 @@ class Finishing:
     settings: Settings
     recent: Recent
     save_every_bytes: int | None = None
-    """How often the state of a longer body is saved in its middle; `None`: never."""
+    """How often the state of a longer body is saved in its middle. It then runs ahead of the store. `None`: never."""
 
     async def finish(
         self,
@@ -91,7 +91,9 @@ class Finishing:
         every_bytes = self.save_every_bytes
         is_long = every_bytes is not None and promised_bytes is not None and promised_bytes > every_bytes
         checkpoint = partial(_save, saved) if is_long else None
-        pipeline = self.intake.pipeline(saved.state, account, checkpoint, checkpoint_bytes=every_bytes)
+        pipeline = self.intake.pipeline(
+            saved.state, account, checkpoint, checkpoint_bytes=every_bytes, runs_ahead=every_bytes is not None
+        )
         pipeline.on_begun, pipeline.on_hashed = on_begun, lambda: ending.hashed(pipeline.hasher)
         try:
             try:

@@ -1,6 +1,7 @@
 """The parts of one upload that are on their way: filled, but not yet both hashed and acknowledged by the store."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import trio
@@ -23,6 +24,11 @@ class Limits:
     """A longer tail of a chunk is sent, although it is not a full part."""
     checkpoint_bytes: int
     """How many bytes are sent from one checkpoint to the next."""
+    runs_ahead: bool = False
+    """Whether more full parts may wait until they are sent, as long as a quarter of all memory is free.
+
+    They have at most `held_bytes`. So readers of the body do not wait for a slow store.
+    """
 
 
 @dataclass(eq=False, slots=True)
@@ -59,9 +65,14 @@ class PartsInFlight:
         if part.is_checkpoint:
             self._checkpoints.append(part)
 
-    async def leave_room(self, size_bytes: int, limit_bytes: int) -> None:
-        """Wait until a part of `size_bytes` keeps to the limit beside those in flight, or none is."""
-        while self._unsettled and self.size_bytes + size_bytes > limit_bytes:
+    async def leave_room(
+        self, size_bytes: int, limit_bytes: int, may_exceed: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Wait until a part of `size_bytes` keeps to the limit beside those in flight, or none is.
+
+        If it `may_exceed` the limit now, nothing is waited for.
+        """
+        while self._unsettled and self.size_bytes + size_bytes > limit_bytes and not may_exceed():
             self._settled = trio.Event()
             await self._settled.wait()
 

@@ -36,10 +36,12 @@ class Intake:
         *,
         may_be_all: bool = False,
         checkpoint_bytes: int | None = None,
+        runs_ahead: bool = False,
     ) -> PartPipeline:
         """Make the pipeline for one body after a state; see `PartPipeline` for the rest.
 
         `checkpoint_bytes` is the distance of checkpoints, if it is not that of the settings.
+        For `runs_ahead` see `Limits`.
         """
         settings, half = self.settings, self.budget.total_bytes // 2
         limits = Limits(
@@ -47,6 +49,7 @@ class Intake:
             held_bytes=half,
             tail_bytes=max(TAIL_LIMIT_BYTES, settings.upload.part_size_bytes),
             checkpoint_bytes=checkpoint_bytes or settings.upload.checkpoint_bytes,
+            runs_ahead=runs_ahead,
         )
         return PartPipeline(self.store, limits, account, state, state.hasher(), checkpoint, may_be_all)
 

@@ -104,7 +104,8 @@ class PartPipeline:
 
     async def _send_parts(self, body: Body) -> None:
         """Take the rest of a body that is more than one part, or whose end is sent, and send it meanwhile."""
-        self._sender = PartSender(self.store, lambda: self.state.multipart, self._multipart_begun)
+        most_bytes = self.limits.in_flight_bytes if self.limits.runs_ahead else None
+        self._sender = PartSender(self.store, lambda: self.state.multipart, self._multipart_begun, most_bytes)
         self._checkpoints = Checkpoints(self.checkpoint, self.limits.checkpoint_bytes, self._end)
         self._in_flight = PartsInFlight(self.account)
         self._sends_parts = True
@@ -226,7 +227,7 @@ class PartPipeline:
         part = PartInFlight(self._next_number, self._filling, self._end, is_checkpoint)
         self._next_number += 1
         self._begin_part()
-        await self._in_flight.leave_room(len(part.body), self.limits.in_flight_bytes)
+        await self._in_flight.leave_room(len(part.body), self.limits.in_flight_bytes, self._may_run_ahead)
         self._in_flight.add(part)
         if is_checkpoint:
             self._checkpoints.last_end = self._end
@@ -234,8 +235,12 @@ class PartPipeline:
         await self._hashing.add(part, self._nursery)
         await self._in_flight.leave_room(self._size_bytes, self.limits.held_bytes)
 
+    def _may_run_ahead(self) -> bool:
+        """Say whether the full part may wait in memory for those before it."""
+        return self.limits.runs_ahead and self.account.budget.has_spare
+
     async def _send(self, part: PartInFlight) -> None:
-        self._parts[part.number] = await self._sender.send(part.number, part.body)
+        self._parts[part.number] = await self._sender.send_in_turn(part.number, part.body)
         self._settle(part)
 
     async def _send_tail(self, tail: Pieces) -> None:

@@ -149,7 +149,8 @@ class Uploads:
 
         `on_right` is called as soon as the bytes are known to have the digest, which is before the blob exists.
         With `save_every_bytes` the state of a longer body is saved in its middle, so that the upload can go on from
-        there if this replica is killed.
+        there if this replica is killed. Such a body comes from an upstream, and clients read it meanwhile: it runs
+        ahead of the store (see `Limits`).
 
         Raises `DigestInvalid`, `SizeInvalid`, `UploadInvalid`, which end the upload. Raises `ChunkOutOfOrder`,
         `ClientStalled`, `StoreError`, after which what earlier requests sent still exists. Raises `UploadUnknown`.
