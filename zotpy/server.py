@@ -130,7 +130,6 @@ async def run_replica(
                 *(() if mirror is None else [Service(mirror.tasks.run), Service(mirror.keep_counting)]),
                 *(() if registry.blobs.cache is None else [Service(registry.blobs.cache.keep_filling)]),
                 Service(space.keep_looking),
-                Service(metrics.gauges.keep_published),
                 Service(health.keep_looking),
                 Service(
                     partial(registry.uploads.sessions.leftovers.keep_deleting, registry.store),
@@ -138,6 +137,7 @@ async def run_replica(
                 ),
                 Service(registry.pulls.keep_written, finish=registry.pulls.write_last),
                 Service(partial(keep_collecting, guarded, settings, grants.is_immutable), stops_at_drain=True),
+                Service(metrics.keep_published, finish=metrics.publish_last),
             ]
             await run_beside(services, answer)
     except BaseExceptionGroup as group:

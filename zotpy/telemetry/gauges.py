@@ -3,15 +3,11 @@
 from collections.abc import Callable
 from typing import Literal
 
-import trio
 from prometheus_client import CollectorRegistry, Gauge
 
 from zotpy.memory.budget import MemoryBudget
 from zotpy.memory.readers import Readers
 from zotpy.store.space import Space
-
-PUBLISH_INTERVAL_S = 1.0
-"""How old another worker's report of a gauge of ours may be."""
 
 
 class Gauges:
@@ -56,12 +52,6 @@ class Gauges:
             gauge.set(read())
         else:
             gauge.set_function(read)
-
-    async def keep_published(self) -> None:
-        """Keep the gauges that other workers show current, until cancelled. Without other workers do nothing."""
-        while self._is_shared:
-            self.publish()
-            await trio.sleep(PUBLISH_INTERVAL_S)
 
     def publish(self) -> None:
         """Write the gauges where other workers read them."""

@@ -7,7 +7,8 @@ has count together as `other`.
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+from zotpy.telemetry.tallies import SECONDS, Sum, Tally
+
 METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"})
 OTHER_METHOD = "other"
 """The label of every other method."""
@@ -17,7 +18,7 @@ class RequestSeries:
     """Requests and their callers."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._of_requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._of_requests: dict[tuple[str, str, int], Tally] = {}
         """What counts one kind of request. Looking it up by its labels costs more than counting. It is as bounded."""
         self._of_logins: dict[str, Counter] = {}
         """The same for one kind of login."""
@@ -28,11 +29,12 @@ class RequestSeries:
             "zotpy_http_request_duration_seconds",
             "From the request's header to the last byte of its answer.",
             ("method", "route"),
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=registry,
         )
         self.received = Counter("zotpy_http_received_bytes", "Bytes of request bodies.", registry=registry)
         self.sent = Counter("zotpy_http_sent_bytes", "Bytes of answers' bodies.", registry=registry)
+        self._received, self._sent = Sum(self.received), Sum(self.sent)
         self.cuts = Counter(
             "zotpy_http_cuts", "Requests that did not go through to their end.", ("reason",), registry=registry
         )
@@ -54,17 +56,20 @@ class RequestSeries:
     ) -> None:
         """Count one request. Status 0: the client left before the answer."""
         method = method if method in METHODS else OTHER_METHOD
-        series = self._of_requests.get((method, route, status))
-        if series is None:
-            series = self.requests.labels(method, route, str(status)), self.request_seconds.labels(method, route)
-            self._of_requests[method, route, status] = series
-        count, duration = series
-        count.inc()
-        duration.observe(seconds)
-        if received_bytes:
-            self.received.inc(received_bytes)
-        if sent_bytes:
-            self.sent.inc(sent_bytes)
+        tally = self._of_requests.get((method, route, status))
+        if tally is None:
+            tally = Tally(self.requests.labels(method, route, str(status)), self.request_seconds.labels(method, route))
+            self._of_requests[method, route, status] = tally
+        tally.note(seconds)
+        self._received.total += received_bytes
+        self._sent.total += sent_bytes
+
+    def show(self) -> None:
+        """Let prometheus_client's values show all that was counted. Only one thread may do so at a time."""
+        self._received.show()
+        self._sent.show()
+        for tally in self._of_requests.copy().values():
+            tally.show()
 
     def on_cut(self, reason: str) -> None:
         """Count a request that did not run to its end; `reason` is one of few."""
@@ -85,14 +90,14 @@ class StoreSeries:
     """Calls to the store, and what was found there."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._of_calls: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        self._of_calls: dict[tuple[str, str], Tally] = {}
         """What counts one kind of call; see `RequestSeries`."""
         self.calls = Counter("zotpy_store_calls", "Calls to the store.", ("operation", "outcome"), registry=registry)
         self.call_seconds = Histogram(
             "zotpy_store_call_duration_seconds",
             "From a call to the store to its answer, retries included.",
             ("operation",),
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=registry,
         )
         self.read_backs = Counter(
@@ -118,13 +123,16 @@ class StoreSeries:
     def on_call(self, operation: str, key: str, seconds: float, outcome: str) -> None:
         """Count one call to the store (`zotpy.store.observed.StoreObserver`)."""
         del key
-        series = self._of_calls.get((operation, outcome))
-        if series is None:
-            series = self.calls.labels(operation, outcome), self.call_seconds.labels(operation)
-            self._of_calls[operation, outcome] = series
-        count, duration = series
-        count.inc()
-        duration.observe(seconds)
+        tally = self._of_calls.get((operation, outcome))
+        if tally is None:
+            tally = Tally(self.calls.labels(operation, outcome), self.call_seconds.labels(operation))
+            self._of_calls[operation, outcome] = tally
+        tally.note(seconds)
+
+    def show(self) -> None:
+        """See `RequestSeries`."""
+        for tally in self._of_calls.copy().values():
+            tally.show()
 
     def on_read_back(self, size_bytes: int) -> None:
         """Count a blob that is read back from the store, because only its bytes there can tell its digest."""

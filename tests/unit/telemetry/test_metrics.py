@@ -109,11 +109,12 @@ async def test_pulls_that_wait_are_shown(nursery: trio.Nursery) -> None:
 async def test_workers_are_added_up(directory: Path) -> None:
     """Whichever worker is asked, counters, histograms and gauges are those of all."""
     first, account = worker(directory, 1)
-    second, _ = worker(directory, 2)
     ask(first, 2)
-    ask(second, 3)
     await account.acquire(30)
-    first.gauges.publish()
+    first.publish()
+    second, _ = worker(directory, 2)
+    ask(second, 3)
+    second.publish()
     for metrics in (first, second):
         shown = samples(metrics)
         assert shown["zotpy_http_requests_total"] == 5
@@ -128,7 +129,7 @@ async def test_a_dead_worker_holds_nothing_but_has_counted(directory: Path) -> N
     second, _ = worker(directory, 2)
     ask(first, 2)
     await account.acquire(30)
-    first.gauges.publish()
+    first.publish()
     forget_gauges(directory, 1)
     shown = samples(second)
     assert shown["zotpy_http_requests_total"] == 2
@@ -139,6 +140,7 @@ def test_a_worker_started_again_counts_on(directory: Path) -> None:
     """The next process of the same index goes on where the last one ended, in the same files."""
     first, _ = worker(directory, 1)
     ask(first, 2)
+    first.publish()
     forget_gauges(directory, 1)
     files = sorted(file.name for file in directory.iterdir())
     again, _ = worker(directory, 1)
