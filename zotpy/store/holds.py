@@ -127,9 +127,9 @@ def impatient() -> AbstractContextManager[None]:
     return _With(None)
 
 
-async def insist(
+def insist(
     operation: str, run: Callable[[], Awaitable[T]], recover: Callable[[StoreError], Awaitable[T]] | None = None
-) -> T:
+) -> Awaitable[T]:
     """Run an operation again while it raises `StoreUnavailable` or `TooSlowError` and the request's patience lasts.
 
     A repeated operation may meet its own earlier attempt, which the store did although nobody learned of it. `recover`
@@ -137,4 +137,4 @@ async def insist(
     error.
     """
     patience = _patience.get()
-    return await (run() if patience is None else patience.insist(operation, run, recover))
+    return run() if patience is None else patience.insist(operation, run, recover)

@@ -1,9 +1,9 @@
 """What all stores that stand in front of another store have in common."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from zotpy.store.interface import (
     Body,
@@ -18,6 +18,8 @@ from zotpy.store.interface import (
 )
 
 T = TypeVar("T")
+Running = Coroutine[Any, Any, T]
+"""What calling an `async def` returns."""
 _OPERATIONS = (
     *("get", "open", "put", "delete", "delete_many", "list", "create_multipart", "put_part", "complete_multipart"),
     *("abort_multipart", "list_multiparts"),
@@ -28,7 +30,8 @@ class StoreWrapper:
     """Hands every operation to the store within; a subclass says in `call` and `read` what happens around it.
 
     A subclass without a `call` of its own changes only the operations that it overrides. The others are those of the
-    store within, without a frame between: every wait in a call passes through all of its frames.
+    store within, without a frame between: every wait in a call passes through all of its frames. For the same reason
+    the methods here are no coroutines, and return that of `call`.
     """
 
     def __init__(self, store: Store) -> None:
@@ -53,9 +56,9 @@ class StoreWrapper:
         """What the store within was seen to do."""
         return self.store.features
 
-    async def get(self, key: str, *, most_bytes: int | None = None) -> Fetched:
+    def get(self, key: str, *, most_bytes: int | None = None) -> Running[Fetched]:
         """See `Store`."""
-        return await self.call("get", key, partial(self.store.get, key, most_bytes=most_bytes))
+        return self.call("get", key, partial(self.store.get, key, most_bytes=most_bytes))
 
     @asynccontextmanager
     async def open(self, key: str, start: int, end: int) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -65,49 +68,49 @@ class StoreWrapper:
             chunks = await self.call("open", key, partial(stack.enter_async_context, opened))
             yield _Stream(partial(self.read, key, chunks.__anext__))
 
-    async def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> Stored:
+    def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> Running[Stored]:
         """See `Store`."""
         run = partial(self.store.put, key, body, if_none_match=if_none_match, if_match=if_match)
-        return await self.call("put", key, run)
+        return self.call("put", key, run)
 
-    async def delete(self, key: str, *, if_match: str | None = None) -> None:
+    def delete(self, key: str, *, if_match: str | None = None) -> Running[None]:
         """See `Store`."""
-        await self.call("delete", key, partial(self.store.delete, key, if_match=if_match))
+        return self.call("delete", key, partial(self.store.delete, key, if_match=if_match))
 
-    async def delete_many(self, keys: Sequence[str]) -> None:
+    def delete_many(self, keys: Sequence[str]) -> Running[None]:
         """See `Store`."""
-        await self.call("delete_many", keys[0] if keys else "", partial(self.store.delete_many, keys))
+        return self.call("delete_many", keys[0] if keys else "", partial(self.store.delete_many, keys))
 
-    async def list(
+    def list(
         self, prefix: str, *, start_after: str = "", limit: int = 1000, directories: bool = False
-    ) -> Listing:
+    ) -> Running[Listing]:
         """See `Store`."""
         run = partial(self.store.list, prefix, start_after=start_after, limit=limit, directories=directories)
-        return await self.call("list", prefix, run)
+        return self.call("list", prefix, run)
 
-    async def create_multipart(self, key: str) -> str:
+    def create_multipart(self, key: str) -> Running[str]:
         """See `Store`."""
-        return await self.call("create_multipart", key, partial(self.store.create_multipart, key))
+        return self.call("create_multipart", key, partial(self.store.create_multipart, key))
 
-    async def put_part(self, key: str, multipart_id: str, number: int, body: Body) -> Part:
+    def put_part(self, key: str, multipart_id: str, number: int, body: Body) -> Running[Part]:
         """See `Store`."""
-        return await self.call("put_part", key, partial(self.store.put_part, key, multipart_id, number, body))
+        return self.call("put_part", key, partial(self.store.put_part, key, multipart_id, number, body))
 
-    async def complete_multipart(self, key: str, multipart_id: str, parts: Sequence[Part]) -> Stored:
+    def complete_multipart(self, key: str, multipart_id: str, parts: Sequence[Part]) -> Running[Stored]:
         """See `Store`."""
         run = partial(self.store.complete_multipart, key, multipart_id, parts)
-        return await self.call("complete_multipart", key, run)
+        return self.call("complete_multipart", key, run)
 
-    async def abort_multipart(self, key: str, multipart_id: str) -> None:
+    def abort_multipart(self, key: str, multipart_id: str) -> Running[None]:
         """See `Store`."""
-        await self.call("abort_multipart", key, partial(self.store.abort_multipart, key, multipart_id))
+        return self.call("abort_multipart", key, partial(self.store.abort_multipart, key, multipart_id))
 
-    async def list_multiparts(
+    def list_multiparts(
         self, prefix: str, *, after: MultipartMarker | None = None, limit: int = 1000
-    ) -> MultipartListing:
+    ) -> Running[MultipartListing]:
         """See `Store`."""
         run = partial(self.store.list_multiparts, prefix, after=after, limit=limit)
-        return await self.call("list_multiparts", prefix, run)
+        return self.call("list_multiparts", prefix, run)
 
     async def presign_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         """See `Store`. It calls no store, so no wrapper runs."""
