@@ -45,6 +45,8 @@ class S3Client:
         self.pacer = Pacer(config.max_connections)
         self.clock = SigningClock()
         self._silences = Silences()
+        self._now = trio.lowlevel.current_clock().current_time
+        """Reads trio's clock, without two functions between."""
         self._credentials = credentials_of(config)
         self._checksum_header = CRC32C_HEADER if config.checksums else MD5_HEADER
         url = urlsplit(config.bucket_url)
@@ -65,14 +67,15 @@ class S3Client:
         """Make a call and read its answer whole. Raises `S3Refused`, `S3Unavailable`."""
         checksum = await checksum_of(request.body, self._checksum_header) if request.checksum else ""
         ambiguous = is_cured = False
-        attempt, last, now = 0, _NO_FAILURE, trio.current_time()
+        attempt, last, now = 0, _NO_FAILURE, self._now()
         until = now + self.config.deadline_s
         while now < until:
             attempt += 1
             time = AttemptTime(self._silences, self.config.read_timeout_s, now, until)
             try:
                 keys, ahead = self._credentials.at_hand or await self._later_keys(time), self.clock.ahead
-                response, body = await self._attempt(request, checksum, keys, time)
+                exchange = self._exchange if len(request.body) <= HASHED_BODY_BYTES else self._exchange_in_turn
+                response, body = await exchange(request, checksum, keys, time)
                 failure = failure_of(request, response, body)
                 if failure is None:
                     self.pacer.succeeded()
@@ -83,7 +86,7 @@ class S3Client:
                     with time.no_answer_due():
                         is_cured = await self._cure(failure, response, keys, ahead)
                     if is_cured:
-                        now = trio.current_time()
+                        now = self._now()
                         continue
             except TransportError as error:
                 if isinstance(error, ReadTimeout) and time.is_over:
@@ -94,7 +97,7 @@ class S3Client:
                 raise refused_or_unavailable(request, last, self.config.bucket, ambiguous=ambiguous)
             ambiguous = ambiguous or last.is_ambiguous
             await trio.sleep_until(min(until, trio.current_time() + delay))
-            now = trio.current_time()
+            now = self._now()
         raise unavailable(request, last, f"no success within {self.config.deadline_s:g} s")
 
     def _delay(self, request: Request, attempt: int, failure: Failure) -> float | None:
@@ -108,24 +111,23 @@ class S3Client:
         with time.no_answer_due():
             return await self._credentials()
 
-    async def _attempt(
-        self, request: Request, checksum: str, keys: signing.Keys, time: AttemptTime
-    ) -> tuple[Response, bytes]:
-        """Send once and read the answer. Large bodies wait for their turn."""
-        if len(request.body) > HASHED_BODY_BYTES:
-            with time.no_answer_due():
-                async with self.pacer.slot():
-                    return await self._exchange(request, checksum, keys, time)
-        return await self._exchange(request, checksum, keys, time)
-
     async def _exchange(
         self, request: Request, checksum: str, keys: signing.Keys, time: AttemptTime
     ) -> tuple[Response, bytes]:
+        """Send once and read the answer."""
         response = await self._send(request, checksum, keys, time)
         try:
             return response, await read_whole(request, response)
         finally:
             await response.aclose()
+
+    async def _exchange_in_turn(
+        self, request: Request, checksum: str, keys: signing.Keys, time: AttemptTime
+    ) -> tuple[Response, bytes]:
+        """Do the same for a large body, which waits for its turn."""
+        with time.no_answer_due():
+            async with self.pacer.slot():
+                return await self._exchange(request, checksum, keys, time)
 
     async def _cure(self, failure: Failure, response: Response, keys: signing.Keys, ahead: timedelta) -> bool:
         """Get new keys or the store's time after a refusal that names one of them.

@@ -27,6 +27,8 @@ class ConnectionPool:
         self._connect = connect
         self._limit = limit
         self._places = trio.Semaphore(limit)
+        self._now = trio.lowlevel.current_clock().current_time
+        """Reads trio's clock, without two functions between."""
         self._idle: deque[ClientConnection] = deque()
         self._look_at = 0.0
         """When the oldest idle connection is looked at again, on trio's clock."""
@@ -65,14 +67,14 @@ class ConnectionPool:
     async def give_back(self, connection: ClientConnection) -> None:
         """Keep a connection whose answer was read to its end, close any other, and free the request's place."""
         try:
-            now = trio.current_time()
+            now = self._now()
             if connection.finish(now):
                 self._idle.append(connection)
             else:
                 await _close(connection)
             if now >= self._look_at:
                 self._look_at = now + LOOK_EVERY_S
-                while self._idle and self._idle[0].has_expired():  # the one that has been unused for the longest
+                while self._idle and self._idle[0].has_expired(now):  # the one that has been unused for the longest
                     await _close(self._idle.popleft())
         finally:
             self._places.release()
@@ -85,7 +87,7 @@ class ConnectionPool:
     async def _take(self) -> ClientConnection:
         while self._idle:
             connection = self._idle.pop()
-            if not connection.has_expired():
+            if not connection.has_expired(self._now()):
                 return connection
             await _close(connection)
         return self._connect()

@@ -63,7 +63,7 @@ class Transport(Protocol):
 class _Response:
     """It is no generator: a reader may stop anywhere, and the garbage collector finds nothing."""
 
-    __slots__ = ("_connection", "_pool", "headers", "receive", "status")
+    __slots__ = ("_connection", "_pool", "headers", "is_success", "receive", "status")
 
     def __init__(
         self,
@@ -73,14 +73,11 @@ class _Response:
         headers: dict[str, str],
     ) -> None:
         self.status = status
+        self.is_success = 200 <= status < 300  # noqa: PLR2004
         self.headers = headers
         self.receive = connection.receive
         self._pool = pool
         self._connection: ClientConnection | None = connection
-
-    @property
-    def is_success(self) -> bool:
-        return 200 <= self.status < 300  # noqa: PLR2004
 
     async def aclose(self) -> None:
         connection, self._connection = self._connection, None

@@ -68,13 +68,13 @@ class Patience:
         self, operation: str, run: Callable[[], Awaitable[T]], recover: Callable[[StoreError], Awaitable[T]] | None
     ) -> T:
         """See `insist`."""
-        began_at, failures = trio.current_time(), 0
+        heard_at, failures = self._heard_at, 0
         try:
             while True:
                 try:
                     return await run()
                 except (StoreUnavailable, trio.TooSlowError) as error:
-                    pause_s = self._pause_s(began_at, failures)
+                    pause_s = self._pause_s(heard_at, failures)
                     if pause_s is None:
                         raise
                     if not failures:
@@ -89,12 +89,14 @@ class Patience:
         finally:
             self._holds.calls -= failures > 0
 
-    def _pause_s(self, began_at: float, failures: int) -> float | None:
-        """Return how long to wait before the next attempt, or `None` if the patience would be over by then."""
+    def _pause_s(self, heard_at: float, failures: int) -> float | None:
+        """Return how long to wait before the next attempt, or `None` if the patience would be over by then.
+
+        What the client has sent since the call began, after `heard_at`, does not prolong the call.
+        """
         ceiling = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0**failures)
         pause_s = ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        ends_at = min(began_at, self._heard_at) + self._limit_s
-        if self._is_gone() or trio.current_time() + pause_s >= ends_at:
+        if self._is_gone() or trio.current_time() + pause_s >= heard_at + self._limit_s:
             return None
         return pause_s
 

@@ -52,25 +52,27 @@ class ObservedStore(StoreWrapper):
         """Stand in front of `store`."""
         super().__init__(store)
         self._observer = observer
+        self._now = trio.lowlevel.current_clock().current_time
+        """Reads trio's clock, without two functions between."""
 
     async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
         """Run one operation and report it, however it ends."""
-        started = trio.current_time()
+        started = self._now()
         try:
             result = await run()
         except (StoreError, trio.Cancelled) as error:
-            self._observer.on_call(operation, key, trio.current_time() - started, outcome_of(error))
+            self._observer.on_call(operation, key, self._now() - started, outcome_of(error))
             raise
-        self._observer.on_call(operation, key, trio.current_time() - started, OK)
+        self._observer.on_call(operation, key, self._now() - started, OK)
         return result
 
     async def read(self, key: str, receive: Callable[[], Awaitable[bytes]]) -> bytes:
         """Receive bytes, and report if the stream breaks off."""
-        started = trio.current_time()
+        started = self._now()
         try:
             return await receive()
         except (StoreError, trio.Cancelled) as error:
-            self._observer.on_call("read", key, trio.current_time() - started, outcome_of(error))
+            self._observer.on_call("read", key, self._now() - started, outcome_of(error))
             raise
 
 

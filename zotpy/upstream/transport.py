@@ -97,18 +97,19 @@ class Transport(httpx.AsyncBaseTransport):
             if self._idle[place][0] == origin:
                 connection = self._idle[place][1]
                 del self._idle[place]
-                if not connection.has_expired():
+                if not connection.has_expired(trio.current_time()):
                     return connection
                 await _close(connection)
         return ClientConnection(self._service(origin))
 
     async def _keep(self, origin: Origin, connection: ClientConnection) -> None:
         """Let a connection serve other requests if its answer was read to the end; otherwise close it."""
-        if not connection.finish(trio.current_time()):
+        now = trio.current_time()
+        if not connection.finish(now):
             await _close(connection)
             return
         self._idle.append((origin, connection))
-        while len(self._idle) > KEPT_CONNECTIONS or (self._idle and self._idle[0][1].has_expired()):
+        while len(self._idle) > KEPT_CONNECTIONS or (self._idle and self._idle[0][1].has_expired(now)):
             await _close(self._idle.popleft()[1])
 
     def _service(self, origin: Origin) -> Service:

@@ -209,9 +209,9 @@ async def test_bytes_behind_an_answer_are_seen_after_a_long_last_read() -> None:
             await stream.send_all(view)
         assert received == length
         assert connection.finish(trio.current_time())
-        assert not connection.has_expired()
+        assert not connection.has_expired(trio.current_time())
         await stream.send_all(b"more")
-        assert connection.has_expired()
+        assert connection.has_expired(trio.current_time())
 
 
 async def test_a_wake_up_with_nothing_to_read_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,6 @@ Nothing else is between the client and the socket. With httpx's objects and h11 
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import trio
-
 from zotpy.core.pieces import Buffer, Pieces
 from zotpy.http.client.answer_parser import AnswerParser
 from zotpy.http.client.link import LEAST_BYTES, Link
@@ -43,11 +41,11 @@ class ClientConnection:
         self.is_unheard = False
         """The connection has served another request before, and no byte came in answer to this one."""
 
-    def has_expired(self) -> bool:
-        """Whether an idle connection was unused for too long, or was ended by the service."""
+    def has_expired(self, now: float) -> bool:
+        """Whether an idle connection is unused for too long at `now`, on trio's clock, or was ended by the service."""
         if self._link is None or self._idle_until is None:
             return False
-        return trio.current_time() > self._idle_until or self._link.has_news()
+        return now > self._idle_until or self._link.has_news()
 
     async def send(self, request: Outgoing) -> AnswerParser:
         """Send a request, and receive the head of its answer. Raises `TransportError`."""

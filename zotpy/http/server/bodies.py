@@ -104,17 +104,16 @@ class BoundedBody:
         if self._ask is not None:
             ask, self._ask = self._ask, None
             await ask()
-        if not (piece := self._piece_at_hand()):
+        if not (piece := self._piece_at_hand()) and not self.settled.is_set():
             asked_at = trio.current_time()
-            if not self.settled.is_set():
-                piece = await self._piece_in_time(asked_at)
-            if not piece:
-                if self.lost:
-                    self.cut = Cut.GONE
-                    msg = "the client closed the connection before the end of the body"
-                    raise ClientStalled(msg)
-                raise StopAsyncIteration
+            piece = await self._piece_in_time(asked_at)
             self._waited_s += trio.current_time() - asked_at
+        if not piece:
+            if self.lost:
+                self.cut = Cut.GONE
+                msg = "the client closed the connection before the end of the body"
+                raise ClientStalled(msg)
+            raise StopAsyncIteration
         self._brought_bytes += len(piece)
         if self._brought_bytes >= max(PROGRESS_BYTES, self._asked_bytes()):
             self._waited_s, self._brought_bytes = 0.0, 0

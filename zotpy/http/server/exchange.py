@@ -49,7 +49,8 @@ class Exchange:
         self.request.takes_files = connection.wire.takes_files
         peer, self._scheme = connection.peer
         self.request.reached = app.proxies.trace(peer, self._scheme, head.fields)
-        self.answered = Answered(head.method, "", self.request.path, self.request.reached, trio.current_time())
+        started = connection.vigil.now()
+        self.answered = Answered(head.method, "", self.request.path, self.request.reached, started)
         self._is_read = head.method in READS
         """The request is useless once its client has left."""
         self._has_begun = False
@@ -98,7 +99,7 @@ class Exchange:
                 request.held.close()
             answered.cut, answered.received_bytes = self._why_cut(), request.body.received_bytes
             answered.route, answered.user, answered.login = request.route, request.user, request.login
-            app.on_answered(answered, trio.current_time())
+            app.on_answered(answered, self._connection.vigil.now())
             self._let_go()
 
     def _let_go(self) -> None:
