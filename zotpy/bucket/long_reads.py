@@ -5,6 +5,7 @@ one call. A longer object is read again as a whole, once the replica has memory 
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 from zotpy.core.errors import Unavailable
@@ -29,11 +30,7 @@ class Room(Protocol):
 
 def beginnings(store: Store) -> Read:
     """Return a reader of no more than the beginning of an object."""
-
-    async def read(key: str) -> Fetched:
-        return await store.get(key, most_bytes=BEGINNING_BYTES)
-
-    return read
+    return partial(store.get, most_bytes=BEGINNING_BYTES)
 
 
 def whole(store: Store, room: Room | None) -> Read:

@@ -72,6 +72,16 @@ def require(due: Due, store_time: datetime) -> None:
         raise TooLate(msg)
 
 
+def local_end_s(deadline_s: float) -> float:
+    """Return the local time at which a deadline has passed that begins now."""
+    return local_s() + deadline_s + SLACK.total_seconds()
+
+
+def has_passed(end_s: float) -> bool:
+    """Say whether it is later than this local time, perhaps because the host was suspended."""
+    return local_s() > end_s
+
+
 async def in_time(deadline_s: float, work: Callable[[Reliance], Awaitable[T]], *, attempts: int = 2) -> T:
     """Run what reads, and then writes what relies on it, within the deadline; again from its beginning if it was late.
 
@@ -87,10 +97,10 @@ async def in_time(deadline_s: float, work: Callable[[Reliance], Awaitable[T]], *
 
 
 async def _once(deadline_s: float, work: Callable[[Reliance], Awaitable[T]]) -> T:
-    began_s = local_s()
+    end_s = local_end_s(deadline_s)
     with within_deadline(deadline_s):
         answer = await work(Reliance(deadline_s))
-    if local_s() - began_s > deadline_s + SLACK.total_seconds():
+    if has_passed(end_s):
         msg = "this replica was suspended during the request: try again"
         raise TooLate(msg)
     return answer

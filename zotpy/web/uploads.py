@@ -1,7 +1,6 @@
 """Pushing blobs (OCI distribution spec, end-4a, 4b, 5, 6, 11, 13 and 14)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 
 from zotpy.auth.actions import Action
@@ -39,9 +38,12 @@ async def chunk(call: Call) -> Response:
     session = await _session(call)
     call.context.space.check()
     span, length = chunk_of(call.request)
-    with _where_it_ends(call, session):
-        body = call.charged_body()
+    body = call.charged_body()
+    try:
         return _accepted(call, await call.registry.uploads.chunk(session, body, span, length, body.account))
+    except ChunkOutOfOrder as error:
+        _say_where_it_ends(call, session, error)
+        raise
 
 
 async def finish(call: Call) -> Response:
@@ -66,9 +68,12 @@ async def cancel(call: Call) -> Response:
 async def _finish(call: Call, session: Session) -> Response:
     digest = required_digest(call.request)
     span, length = chunk_of(call.request)
-    with _where_it_ends(call, session):
-        body = call.charged_body()
+    body = call.charged_body()
+    try:
         await call.registry.uploads.finish(session, digest, body, span, length, body.account)
+    except ChunkOutOfOrder as error:
+        _say_where_it_ends(call, session, error)
+        raise
     return _created(call, digest)
 
 
@@ -114,15 +119,10 @@ def _may_mount(call: Call, source: RepositoryName | None) -> bool:
     return True
 
 
-@contextmanager
-def _where_it_ends(call: Call, session: Session) -> Iterator[None]:
+def _say_where_it_ends(call: Call, session: Session, error: ChunkOutOfOrder) -> None:
     """Give a refused chunk the Location from which to continue."""
-    try:
-        yield
-    except ChunkOutOfOrder as error:
-        ends = Session(session.repo, replace(session.token, offset=error.offset))
-        error.location = _location(call, ends)
-        raise
+    ends = Session(session.repo, replace(session.token, offset=error.offset))
+    error.location = _location(call, ends)
 
 
 def _location(call: Call, session: Session) -> str:

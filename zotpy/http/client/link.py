@@ -151,7 +151,8 @@ class Link:
     async def _wait(self, left_bytes: int, time: AttemptTime | None) -> bool:
         """Wait until the socket has bytes, or until it was silent for too long, and say that."""
         try:
-            self._ask_for_many(left_bytes)
+            if left_bytes or self._least.least_bytes > 1:  # at a head one byte is enough
+                self._ask_for_many(left_bytes)
             if time is not None and self._least.least_bytes == 1:
                 await time.until_readable(self.socket)
                 return False

@@ -29,10 +29,7 @@ class Parameters:
         """Take names and their values, in the order of the request."""
         self._values: dict[str, list[str]] = {}
         for name, value in listed:
-            if name in self._values:
-                self._values[name].append(value)
-            else:
-                self._values[name] = [value]
+            self._values.setdefault(name, []).append(value)
 
     @property
     def by_name(self) -> Mapping[str, list[str]]:
@@ -67,6 +64,15 @@ class Fields(Parameters):
     def decode(cls, listed: Iterable[tuple[bytes, bytes]]) -> Self:
         """Read names in lower case and values as they came: bytes beyond ASCII are opaque (RFC 9110, section 5.5)."""
         return cls((name.decode("latin-1"), value.decode("latin-1")) for name, value in listed)
+
+    @classmethod
+    def of_lines(cls, listed: Iterable[tuple[str, str]]) -> Self:
+        """Take names in any case and values with the blanks around them, as they are in the lines of a head."""
+        fields = cls()
+        values = fields._values
+        for name, value in listed:
+            values.setdefault(name.lower(), []).append(value.strip(" \t"))
+        return fields
 
     @overload
     def get(self, key: str) -> str | None: ...

@@ -17,6 +17,8 @@ _HEAD = re.compile(
     rb"([A-Z]{1,32}) (/[!\"$-~]*+) HTTP/1\.1\r\n((?:" + _TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n)++)\r\n"
 )
 """No part of it can give back what it took, so it takes a time in proportion to the head, whatever that holds."""
+_LINE = re.compile(r"([^:]*):([^\r]*)\r\n")
+"""A line of the fields, whose form `_HEAD` has seen: the name and the value, with the blanks around it."""
 _UNUSUAL = frozenset({"expect", "upgrade"})
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -44,11 +46,7 @@ def read_head(received: bytes, most_bytes: int) -> Head | None:
         return None
     verb, target, lines = found.groups()
     method = verb.decode("ascii")
-    listed = []
-    for line in lines.decode("latin-1").split("\r\n"):
-        name, _, value = line.partition(":")
-        listed.append((name.lower(), value.strip(" \t")))
-    fields = Fields(listed[:-1])  # nothing follows the last line's end
+    fields = Fields.of_lines(_LINE.findall(lines.decode("latin-1")))
     named = fields.by_name
     if len(named.get("host", ())) != 1 or not _UNUSUAL.isdisjoint(named):
         return None

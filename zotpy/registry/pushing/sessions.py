@@ -1,7 +1,7 @@
 """Where an upload stands: from what a client sends along to the state in the store."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import trio
@@ -27,6 +27,7 @@ LONGEST_HEADER_BYTES = 2 * MIB
 """The header of a state names 10,000 parts at most."""
 TAILS_AT_ONCE = 8
 """How many states may be read with their tails before the budget counts these."""
+_NO_TAIL: AbstractAsyncContextManager[Callable[[], None]] = nullcontext(lambda: None)
 _OVER = "this upload does not exist: it was finished, cancelled or timed out; begin a new one with POST"
 
 
@@ -78,16 +79,16 @@ class Sessions:
         saved.state.check_room(promised_bytes or 0)
         return saved
 
-    @asynccontextmanager
-    async def reading_tail(self, session: Session) -> AsyncIterator[Callable[[], None]]:
+    def reading_tail(self, session: Session) -> AbstractAsyncContextManager[Callable[[], None]]:
         """Wait for one's turn to read a state with its tail. Call the yielded function once the budget counts the tail.
 
         Only the state says how long the tail is, and to which part it belongs. So until then a few tails may be in
         memory that the budget does not count.
         """
-        if session.token.offset == 0:  # nothing is read, mostly
-            yield lambda: None
-            return
+        return _NO_TAIL if session.token.offset == 0 else self._turn_to_read()  # nothing is read, mostly
+
+    @asynccontextmanager
+    async def _turn_to_read(self) -> AsyncIterator[Callable[[], None]]:
         turn: object | None = object()
         await self._tails.acquire_on_behalf_of(turn)
 
