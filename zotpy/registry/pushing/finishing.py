@@ -58,6 +58,8 @@ class Finishing:
         remembered = self.recent.take(session.key, session.token.offset, digest)
         try:
             if promised_bytes == 0 and remembered is not None:
+                if not remembered.state.parts:
+                    return await self._finish_small(remembered, ending, account)
                 with suppress(_Outdated):
                     return await self._finish(
                         session, remembered, ending, body, promised_bytes, account, is_remembered=True
@@ -129,6 +131,23 @@ class Finishing:
                 raise
         finally:
             pipeline.drop()
+            account.close()
+
+    async def _finish_small(self, saved: SavedState, ending: Ending, account: Account) -> BlobValue:
+        """Make a blob of a remembered state that has all its bytes, and no part: nothing is received or sent."""
+        state = saved.state
+        try:
+            account.begin_part(state.offset)
+            await account.acquire(state.offset)
+            account.part_is_full()
+            hasher = state.hasher()
+            ending.hashed(hasher)
+            return await self._commit(ending, saved, state, hasher)
+        except DigestInvalid:
+            await self.intake.abandon(saved, state)
+            raise
+        finally:
+            state.tail.clear()
             account.close()
 
     async def _commit(self, ending: Ending, saved: SavedState, state: UploadState, hasher: Hasher | None) -> BlobValue:
