@@ -197,8 +197,7 @@ class S3Client:
         signed = signing.sign(keys, self.config.region, now, request.method, path, request.query, headers, payload)
         if request.body or request.method in {"PUT", "POST"}:
             signed["content-length"] = str(len(request.body))
-        query = signing.encode_query(request.query)
-        target = f"{path}?{query}" if query else path
+        target = f"{path}?{signing.encode_query(request.query)}" if request.query else path
         return await self._transport.send(
             Outgoing(request.method, target, signed, request.body, time), streamed=time is None
         )

@@ -22,50 +22,35 @@ _VERSIONS = frozenset({"1.0", "1.1"})
 class AnswerParser:
     """Reads one answer. `close` ends its use, so that no garbage collector has to find it."""
 
-    __slots__ = (
-        "_body",
-        "_fault",
-        "_fields",
-        "_interim",
-        "_is_chunked",
-        "_is_head",
-        "_parser",
-        "_quiet_bytes",
-        "has_head",
-        "has_more",
-        "headers",
-        "is_over",
-        "left_bytes",
-        "length",
-        "status",
-        "stays_open",
-    )
+    status = 0
+    has_head = False
+    is_over = False
+    """All of the answer was received."""
+    length = 0
+    """How long a body of known length is."""
+    left_bytes = 0
+    """How many bytes of a body of known length have still to come."""
+    has_more = False
+    """Bytes came that do not belong to the answer."""
+    stays_open = False
+    """The service keeps the connection for another request."""
+    _is_chunked = False
+    _interim = 0
+    _quiet_bytes = 0
+    """How much came since the last byte of a body."""
+    _fault = ""
 
     def __init__(self, method: str) -> None:
         """Read the answer to a request of this method."""
-        self.status = 0
         self.headers: dict[str, str] = {}
         """The names are in lower case. The values of a repeated header are joined by commas."""
-        self.has_head = False
-        self.is_over = False
-        """All of the answer was received."""
-        self.length = 0
-        """How long a body of known length is."""
-        self.left_bytes = 0
-        """How many bytes of a body of known length have still to come."""
-        self.has_more = False
-        """Bytes came that do not belong to the answer."""
-        self.stays_open = False
-        """The service keeps the connection for another request."""
         self._is_head = method == "HEAD"
-        self._is_chunked = False
         self._body: list[bytes] = []
         self._fields: list[tuple[bytes, bytes]] = []
         """The headers as they came, in their order; behind the head those of a trailer, which nobody reads."""
-        self._interim = 0
-        self._quiet_bytes = 0
-        """How much came since the last byte of a body."""
-        self._fault = ""
+        keep = self._fields.append
+        self.on_header = lambda name, value: keep((name, value))
+        """Keeps a header. An answer has some ten of them, so they are read together at the end of the head."""
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
 
     def close(self) -> None:
@@ -125,10 +110,6 @@ class AnswerParser:
         """Note that bytes behind the answer came. httptools calls this and what follows."""
         if self.has_head:
             self.has_more = True
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header. An answer has some ten of them, so they are read together at the end of the head."""
-        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Find out how the body ends."""

@@ -105,7 +105,8 @@ def sign(  # noqa: PLR0913 - a signature is of so many parts
         signed["x-amz-security-token"] = keys.session_token.strip(" \t")
     lines = "\n".join(map(":".join, sorted(signed.items())))
     name_list = ";".join(sorted(signed))
-    canonical = f"{method}\n{path}\n{encode_query(query)}\n{lines}\n\n{name_list}\n{payload_sha256}"
+    encoded = encode_query(query) if query else ""
+    canonical = f"{method}\n{path}\n{encoded}\n{lines}\n\n{name_list}\n{payload_sha256}"
     scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
     signature = _signature(keys, region, stamp, scope, canonical, service)
     signed["authorization"] = (
