@@ -31,7 +31,7 @@ from zotpy.bucket.entries import Entries, Seen
 from zotpy.bucket.leases import Leases
 from zotpy.bucket.long_reads import Read, beginnings
 from zotpy.bucket.promised_entries import PromisedEntries
-from zotpy.bucket.reliance import Reliance
+from zotpy.bucket.reliance import Reliance, has_passed, in_time, local_end_s
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import TooLate, TryAgain
@@ -74,7 +74,14 @@ class Records:
         return (await self.look(repo, kind, digest, read)).value
 
     async def rely(
-        self, repo: RepositoryName, kind: Kind, digest: Digest, reliance: Reliance, *, by_entry_alone: bool = False
+        self,
+        repo: RepositoryName,
+        kind: Kind,
+        digest: Digest,
+        reliance: Reliance,
+        *,
+        by_entry_alone: bool = False,
+        seen: Seen | None = None,
     ) -> Value | None:
         """Return the value after making sure that its lease outlives the deadline, or `None`; `reliance` notes when.
 
@@ -83,10 +90,13 @@ class Records:
         `by_entry_alone`: a record without an entry counts as missing, so that one call is enough to find that out. It
         has no effect if the collector cannot delete an entry on a condition: it might then delete an entry that was
         written just now.
+
+        `seen` is the record if it was read already, at the store's time in it.
         """
         entry_alone = by_entry_alone and self.store.features.conditional_delete
         for _ in range(ATTEMPTS):
-            seen = await self.look(repo, kind, digest, beginnings(self.store), by_entry_alone=entry_alone)
+            if seen is None:
+                seen = await self.look(repo, kind, digest, beginnings(self.store), by_entry_alone=entry_alone)
             if seen.value is None or seen.is_young:
                 if seen.value is not None and seen.time is not None:
                     reliance.note(seen.time)
@@ -98,6 +108,7 @@ class Records:
             if renewed is not None:
                 reliance.note(renewed.time)
                 return seen.value
+            seen = None
         raise overtaken(digest)
 
     async def _renew(self, repo: RepositoryName, kind: Kind, digest: Digest, seen: Seen, value: Value) -> Lease | None:
@@ -135,6 +146,24 @@ class Records:
     ) -> BlobValue | None:
         """Return a blob's value as `rely` does, or `None`."""
         return _blob(await self.rely(repo, "blobs", digest, reliance, by_entry_alone=by_entry_alone))
+
+    async def stat_blob(self, repo: RepositoryName, digest: Digest) -> BlobValue | None:
+        """Return a blob's value after making sure that its lease outlives the deadline, or `None`, for a HEAD.
+
+        Most blobs are missing, or have a young lease. The one call that says so ends by itself. So it has no time limit
+        of ours, which costs as much as the handler. Raises as `zotpy.bucket.reliance.in_time`.
+        """
+        entry_alone, end_s = self.store.features.conditional_delete, local_end_s(self.times.deadline_s)
+        first = await self.look(repo, "blobs", digest, beginnings(self.store), by_entry_alone=entry_alone)
+        unused = [] if has_passed(end_s) else [first]
+        if first.value is None or (first.is_young and unused):
+            return _blob(first.value)
+
+        async def rely(reliance: Reliance) -> Value | None:
+            seen = unused.pop() if unused else None
+            return await self.rely(repo, "blobs", digest, reliance, by_entry_alone=True, seen=seen)
+
+        return _blob(await in_time(self.times.deadline_s, rely))
 
     async def read_manifest(
         self, repo: RepositoryName, digest: Digest, read: Read | None = None

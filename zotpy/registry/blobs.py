@@ -5,9 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from zotpy.bucket.long_reads import beginnings
 from zotpy.bucket.records import Records
-from zotpy.bucket.reliance import Reliance, has_passed, in_time, local_end_s
 from zotpy.cache.byte_cache import ByteCache, Wanted
 from zotpy.core import keys
 from zotpy.core.digests import Digest
@@ -45,27 +43,7 @@ class Blobs:
         remembered = self.records.promised_blob(repo, digest)
         if remembered is not None and is_whole(remembered, digest):
             return remembered
-        return await self._whole(repo, digest, partial(self._rely, repo, digest))
-
-    async def _rely(self, repo: RepositoryName, digest: Digest) -> BlobValue | None:
-        """Find a blob that outlives the deadline, or `None`.
-
-        Most are missing, or have a young lease. The one call that says so ends by itself, so it has no time limit of
-        ours, which costs as much as the handler. For an older lease the record is read again, within the deadline.
-        """
-        deadline_s = self.settings.gc.deadline_s
-        end_s = local_end_s(deadline_s)
-        by_entry_alone = self.store.features.conditional_delete
-        seen = await self.records.look(repo, "blobs", digest, beginnings(self.store), by_entry_alone=by_entry_alone)
-        if seen.value is None:
-            return None
-        if seen.is_young and isinstance(seen.value, BlobValue) and not has_passed(end_s):
-            return seen.value
-
-        async def rely(reliance: Reliance) -> BlobValue | None:
-            return await self.records.rely_on_blob(repo, digest, reliance, by_entry_alone=True)
-
-        return await in_time(deadline_s, rely)
+        return await self._whole(repo, digest, partial(self.records.stat_blob, repo, digest))
 
     async def find(self, repo: RepositoryName, digest: Digest, *, by_entry_alone: bool = False) -> BlobValue:
         """Find a blob for reading it (GET). Raises `BlobUnknown`.
