@@ -11,6 +11,7 @@ import trio
 from tests.unit.collector.support import DEADLINE_S, GRACE_S, Bucket
 from tests.unit.registry.support import OTHER, PART_BYTES, REPO, content, keys_below, open_replica, pull, push, sent
 from tests.unit.registry.test_manifests import CONFIG, image
+from zotpy.bucket import reliance
 from zotpy.bucket.pointers import Pointers
 from zotpy.bucket.reliance import Reliance
 from zotpy.bucket.tags import Tags
@@ -128,6 +129,28 @@ async def test_a_head_whose_renewal_comes_too_late_looks_again(bucket: Bucket) -
     assert isinstance(answer, BlobUnknown)
     with pytest.raises(BlobUnknown):
         await bucket.registry.blobs.find(REPO, DIGEST)
+
+
+async def test_a_head_does_not_answer_with_what_was_read_before_a_suspension(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the host tells that it was suspended since the record was read, the record is read again."""
+    now_s = 0.0
+    monkeypatch.setattr(reliance, "local_s", lambda: now_s)
+    await push(bucket.registry, BODY)
+    replica = await slow_replica(bucket)
+    async with trio.open_nursery() as nursery:
+        parked = bucket.script.park("after", "get", keys.entry(REPO, "blobs", DIGEST))
+
+        async def ask() -> None:
+            with pytest.raises(BlobUnknown):
+                await replica.blobs.stat(REPO, DIGEST)
+
+        nursery.start_soon(ask)
+        await parked.reached.wait()
+        await bucket.registry.blobs.delete(REPO, DIGEST)
+        now_s = 2 * DEADLINE_S
+        parked.go_on.set()
 
 
 @pytest.mark.parametrize("reference", [V1, None])
