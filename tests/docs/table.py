@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 NO_COMMANDS = {
     "http:": "settings",
-    "upload.memoryBudget + 184 MiB + 5 MiB for each connection that carries a body at the same time, at most 320 MiB of"
+    "upload.memoryBudget + 184 MiB + 6 MiB for each connection that carries a body at the same time, at most 320 MiB of"
     " this": "a formula",
     "clients -- HTTPS --> HAProxy :443 -- HTTP --> zotpy@5001, zotpy@5002, ... on each host --> S3": "a picture",
     "clients -- HTTPS --> Ingress --> Service zotpy --> replicas --> S3": "a picture",

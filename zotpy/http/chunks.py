@@ -112,11 +112,22 @@ class JoiningChunkedReader(ChunkedReader):
         self._is_bounded = is_bounded
         self.chunks = 0
         """How many were read, up to their ends."""
-        self._received_bytes = 0
+        self.body_bytes = 0
+        """How many bytes of the body were read."""
         self._digits = b""
         """The length of the last chunk, as its line says it."""
         self._alike = 0
         """How many chunks before it had the same."""
+
+    def with_lines(self, size_bytes: int) -> int:
+        """Return how many bytes the next `size_bytes` of the body take with the lines between them, up to the last one.
+
+        That is known if the next chunks are as long as the last ones. Otherwise no line is counted.
+        """
+        if self._alike < STEADY_CHUNKS or size_bytes <= self._bytes_in_chunk:
+            return size_bytes
+        lines = -(-(size_bytes - self._bytes_in_chunk) // int(self._digits, 16))
+        return size_bytes + lines * (len(self._digits) + 2 * len(_LINE_END))
 
     def room(self, here_bytes: int, most_bytes: int) -> ChunkRoom | None:
         """Return where to receive the next bytes, if they are expected to be chunks that are alike.
@@ -144,7 +155,7 @@ class JoiningChunkedReader(ChunkedReader):
             self._bytes_in_chunk = room.left_bytes
             self._bytes_to_discard = b"" if room.left_bytes else _LINE_END
             self.chunks += room.lines + (not room.left_bytes) - was_between
-            self._received_bytes += len(data)
+            self.body_bytes += len(data)
         if not room.line.startswith(rest):
             self._alike = 0
         return data, rest
@@ -161,10 +172,10 @@ class JoiningChunkedReader(ChunkedReader):
         """Return an event, unless the chunks are too short by now."""
         if isinstance(event, h11.Data):
             self.chunks += event.chunk_end
-            self._received_bytes += len(event.data)
+            self.body_bytes += len(event.data)
             too_many = self._is_bounded and self.chunks > MOST_SMALL_CHUNKS
-            if too_many and self._received_bytes < self.chunks * LEAST_CHUNK_BYTES:
-                msg = f"{self.chunks} chunks have {self._received_bytes} bytes"
+            if too_many and self.body_bytes < self.chunks * LEAST_CHUNK_BYTES:
+                msg = f"{self.chunks} chunks have {self.body_bytes} bytes"
                 raise h11.RemoteProtocolError(msg, error_status_hint=400)
         return event
 

@@ -19,7 +19,9 @@ SHARED_BYTES = 64 * 1024 * 1024
 """How much all bodies that come in may leave with the system; those that go out may leave twice as much."""
 SHARE_OF_BUDGET = 8
 """The system may hold one part in so many of the memory budget, besides the budget."""
-MOST_BITE_BYTES = 1024 * 1024
+MOST_BITE_BYTES = 2 * 1024 * 1024
+MOST_UNSENT_BYTES = 2 * 1024 * 1024
+"""More than this gave nothing."""
 LEAST_BITE_BYTES = 64 * 1024
 _TCP_NOTSENT_LOWAT = 25
 """The number on Linux; Python 3.11 has no name for it."""
@@ -86,10 +88,13 @@ class Unsent:
 
     @contextmanager
     def long_body(self, opened: trio.socket.SocketType) -> Iterator[None]:
-        """Let the system hold two bites of a long body, so that each turn of the event loop sends many bytes."""
+        """Let the system hold two bites of a long body, so that each turn of the event loop sends many bytes.
+
+        It holds no more than `MOST_UNSENT_BYTES`.
+        """
         self._shares.bodies += 1
         try:
-            unsent_bytes = 2 * self._shares.bite_bytes
+            unsent_bytes = min(MOST_UNSENT_BYTES, 2 * self._shares.bite_bytes)
             if unsent_bytes != self._unsent_bytes:
                 self._unsent_bytes = unsent_bytes
                 write_in_bites(opened, unsent_bytes)

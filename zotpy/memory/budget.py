@@ -31,9 +31,9 @@ from zotpy.memory.ledger import Ledger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MOST_READ_BYTES = 1024 * 1024
+MOST_READ_BYTES = 2 * 1024 * 1024
 LEAST_READ_BYTES = 32 * 1024
-READERS = 256
+READERS = 128
 """How many connections may read ahead of what they are granted and together take no more than is free."""
 LONGEST_QUEUE = 1024
 """How many bodies may wait for memory before newcomers are refused."""

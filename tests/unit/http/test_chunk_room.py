@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 from contextlib import contextmanager
+from itertools import accumulate, chain, pairwise, repeat
 from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
@@ -17,6 +18,7 @@ from zotpy.http import chunks
 from zotpy.http.chunk_room import ChunkRoom
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.incoming import Incoming
+from zotpy.http.sockets import MOST_BITE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -36,22 +38,23 @@ def chunk(content: bytes, extension: bytes = b"") -> bytes:
 class Sender:
     """Sends a body to a server, which reads it in pieces that the test chooses."""
 
-    def __init__(self, near: socket.socket, far: socket.socket, sent: bytes) -> None:
+    def __init__(self, near: socket.socket, far: socket.socket, sent: bytes, length: int | None = None) -> None:
         """Send `sent`. The buffers of both sockets have room for what is sent at once."""
         self._near, self._far = trio.socket.from_stdlib_socket(near), far
         self._left = memoryview(sent)
+        self._is_chunked = length is None
         self.most_bytes = MIB
         self.sends: Callable[[], int] = lambda: MIB
         connection = Mock(config=ServerConfig(), receive_of_body_now=self._read, receive_of_body=self._wait_and_read)
-        self.incoming = Incoming(connection, None, b"", lambda: None)
+        self.incoming = Incoming(connection, length, b"", lambda: None)
 
-    def _read(self, left_bytes: int | None, read_now: Read) -> bytes | bytearray:
-        assert left_bytes is None
+    def _read(self, left_bytes: int | None, reach_bytes: int, read_now: Read) -> bytes | bytearray:
+        assert (left_bytes is None) == self._is_chunked
         self._left = self._left[self._far.send(self._left[: self.sends()]) :]
-        return read_now(self._near, self.most_bytes)
+        return read_now(self._near, min(reach_bytes, self.most_bytes))
 
-    async def _wait_and_read(self, left_bytes: int | None, read_now: Read) -> bytes | bytearray:
-        return self._read(left_bytes, read_now)
+    async def _wait_and_read(self, left_bytes: int | None, reach_bytes: int, read_now: Read) -> bytes | bytearray:
+        return self._read(left_bytes, reach_bytes, read_now)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Read to the end of the body."""
@@ -62,14 +65,14 @@ class Sender:
 
 
 @contextmanager
-def sending(sent: bytes) -> Iterator[Sender]:
+def sending(sent: bytes, length: int | None = None) -> Iterator[Sender]:
     """Open a connection."""
     near, far = socket.socketpair()
     with near, far:
         for opened in (near, far):
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MIB)
             opened.settimeout(0)
-        yield Sender(near, far, sent)
+        yield Sender(near, far, sent, length)
 
 
 def joined_by_h11(sent: bytes) -> bytes:
@@ -128,6 +131,21 @@ async def test_chunks_of_one_length_are_not_joined(monkeypatch: pytest.MonkeyPat
     assert b"".join(pieces) == body
     assert len(taken) == 7
     assert all(piece is data for piece, data in zip(pieces[1:], taken, strict=False))
+
+
+@pytest.mark.parametrize("is_chunked", [True, False])
+@pytest.mark.parametrize("first_bytes", [1000, 64 * KIB + 1])
+async def test_no_piece_goes_beyond_the_end_of_a_part(first_bytes: int, *, is_chunked: bool) -> None:
+    """Parts are whole numbers of bites. Reads end there, after a first one of any length, and are as long as bites."""
+    body, chunked = body_of(4 * MOST_BITE_BYTES // CHUNK_BYTES)
+    sent = chunked + END if is_chunked else body
+    with sending(sent, None if is_chunked else len(body)) as sender:
+        amounts = chain([first_bytes, 20 * CHUNK_BYTES], repeat(2 * MOST_BITE_BYTES))
+        sender.sends, sender.most_bytes = lambda: next(amounts), len(sent)
+        ends = list(accumulate([len(piece) async for piece in sender.pieces()]))
+    assert ends[-1] == len(body)
+    assert {MOST_BITE_BYTES * number for number in (1, 2, 3, 4)} <= set(ends)
+    assert MOST_BITE_BYTES in {end - start for start, end in pairwise(ends)}
 
 
 async def test_all_that_is_here_of_the_end_is_read_at_once() -> None:

@@ -16,6 +16,7 @@ from zotpy.http.client.outgoing import Outgoing
 from zotpy.http.client.service import Service
 from zotpy.http.sockets import (
     MOST_BITE_BYTES,
+    MOST_UNSENT_BYTES,
     SHARED_BYTES,
     UNSENT_BYTES,
     Shares,
@@ -34,12 +35,12 @@ def unsent_bytes(opened: trio.socket.SocketType) -> int:
 
 
 async def test_long_bodies_share_what_the_system_holds() -> None:
-    """One alone has two of the longest bites; of many each has less; the share is given back at any end."""
+    """One alone has what gives most; of many each has two bites; the share is given back at any end."""
     shares = Shares()
     with trio.socket.socket() as opened:
         unsent = Unsent(shares)
         with unsent.long_body(opened):
-            assert (shares.bodies, unsent_bytes(opened)) == (1, 2 * MOST_BITE_BYTES)
+            assert (shares.bodies, unsent_bytes(opened)) == (1, MOST_UNSENT_BYTES)
         shares.bodies = 4 * SHARED_BYTES // MOST_BITE_BYTES - 1
         with suppress(ZeroDivisionError), unsent.long_body(opened):
             assert unsent_bytes(opened) == MOST_BITE_BYTES // 2

@@ -28,7 +28,7 @@ from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.protocol import JoiningProtocol, join, left_of_body
 from zotpy.http.server.vigil import Vigil
 from zotpy.http.server.wire import Wire
-from zotpy.http.sockets import Read, write_in_bites
+from zotpy.http.sockets import MOST_BITE_BYTES, Read, write_in_bites
 
 END_S = 2.0
 """How long a client has to close its side once we have closed ours. What it still sends is dropped."""
@@ -217,29 +217,31 @@ class BoundedConnection(TCPServer):
             self.vigil.limit(self.config.head_timeout_s)
         return len(data) > 0
 
-    async def receive_of_body(self, left_bytes: int | None, read_now: Read) -> bytes | bytearray:
-        """Receive more of a body of which so much is left (`None`: unknown), nothing at its end."""
+    async def receive_of_body(self, left_bytes: int | None, reach_bytes: int, read_now: Read) -> bytes | bytearray:
+        """Receive up to `reach_bytes` of a body of which so much is left (`None`: unknown), nothing at its end."""
         data: bytes | bytearray = b""
         with suppress(trio.ClosedResourceError, trio.BrokenResourceError, OSError):
-            data = await self.wire.receive(left_bytes, self._most_to_read(left_bytes), read_now)
+            data = await self.wire.receive(left_bytes, self._most_to_read(left_bytes, reach_bytes), read_now)
         self._note_of_body(data)
         return data
 
-    async def receive_of_body_soon(self, left_bytes: int | None, read_now: Read) -> bytes | bytearray | None:
+    async def receive_of_body_soon(
+        self, left_bytes: int | None, reach_bytes: int, read_now: Read
+    ) -> bytes | bytearray | None:
         """Receive the same after a short wait. `None`: `receive_of_body` must wait."""
         data: bytes | bytearray | None = b""
         with suppress(trio.ClosedResourceError, trio.BrokenResourceError, OSError):
-            data = await self.wire.receive_soon(left_bytes, self._most_to_read(left_bytes), read_now)
+            data = await self.wire.receive_soon(left_bytes, self._most_to_read(left_bytes, reach_bytes), read_now)
         if data is not None:
             self._note_of_body(data)
         return data
 
-    def receive_of_body_now(self, left_bytes: int | None, read_now: Read) -> bytes | bytearray:
+    def receive_of_body_now(self, left_bytes: int | None, reach_bytes: int, read_now: Read) -> bytes | bytearray:
         """Receive more of a body without a wait, if the socket holds a bite of it; nothing otherwise."""
         if left_bytes == 0:
             return b""
         try:
-            data = self.wire.receive_now(left_bytes, self._most_to_read(left_bytes), read_now)
+            data = self.wire.receive_now(left_bytes, self._most_to_read(left_bytes, reach_bytes), read_now)
         except (trio.ClosedResourceError, OSError):
             return b""  # `receive_of_body` notes the end
         if data:
@@ -267,13 +269,13 @@ class BoundedConnection(TCPServer):
         """Say whether a connection has had as many requests as it may."""
         return self.http1.keep_alive_requests >= self.config.keep_alive_max_requests
 
-    def _most_to_read(self, left_bytes: int | None) -> int:
-        """Say how much to read at once, if this much is left of a body.
+    def _most_to_read(self, left_bytes: int | None, reach_bytes: int = MOST_BITE_BYTES) -> int:
+        """Say how much to read at once, up to `reach_bytes`, if this much is left of a body.
 
         Bytes behind a request are held, outside the memory budget, until the request is answered. So little is read if
         such bytes may come: at a head, and at the end of a body.
         """
         if left_bytes == 0:
             return http1.MOST_AHEAD_BYTES
-        most_bytes = self.config.read_bytes()
+        most_bytes = min(self.config.read_bytes(), reach_bytes)
         return most_bytes if left_bytes is None else min(most_bytes, left_bytes)

@@ -9,7 +9,7 @@ from h11._readers import ContentLengthReader
 
 from zotpy.http import http1
 from zotpy.http.chunks import JoiningChunkedReader, PieceBuffer
-from zotpy.http.sockets import read, received_bytes
+from zotpy.http.sockets import LEAST_BITE_BYTES, MOST_BITE_BYTES, read, received_bytes
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveEvent
@@ -35,6 +35,7 @@ class Incoming:
         self._buffer = PieceBuffer(connection.config.h11_max_incomplete_size)
         self._buffer += received
         self._reader: Any = JoiningChunkedReader(is_bounded=True) if length is None else ContentLengthReader(length)
+        self._length = length
         self._has_length = length is not None
         self._on_end = on_end
         self._chunks_before = 0
@@ -88,7 +89,7 @@ class Incoming:
             return message
         if self._chunks - self._chunks_before > MOST_CHUNKS:
             return None
-        data = self._connection.receive_of_body_now(self._left_bytes, self._read)
+        data = self._connection.receive_of_body_now(self._left_bytes, self._reach_bytes, self._read)
         if not data:
             return None
         self._take(data)
@@ -102,7 +103,7 @@ class Incoming:
         message = self.at_hand()
         if message is not None or self._is_over:
             return message
-        data = await self._connection.receive_of_body_soon(self._left_bytes, self._read)
+        data = await self._connection.receive_of_body_soon(self._left_bytes, self._reach_bytes, self._read)
         if data:
             self._take(data)
         elif data is not None:
@@ -135,8 +136,25 @@ class Incoming:
     def _left_bytes(self) -> int | None:
         return self._reader._remaining if self._has_length else None  # noqa: SLF001 - h11 does not tell
 
+    @property
+    def _reach_bytes(self) -> int:
+        """How much to receive at once: up to a multiple of a bite in the body, or a little behind it to the next one.
+
+        A part of an upload is a whole number of MiB. So it seldom ends within a piece, which would have to be cut and
+        copied.
+        """
+        left_bytes = self._left_bytes or 0
+        taken_bytes: int = self._reader.body_bytes if self._length is None else self._length - left_bytes
+        reach_bytes = MOST_BITE_BYTES - taken_bytes % MOST_BITE_BYTES
+        if reach_bytes < LEAST_BITE_BYTES:
+            reach_bytes += MOST_BITE_BYTES
+        if self._has_length:
+            return reach_bytes
+        chunked: JoiningChunkedReader = self._reader
+        return chunked.with_lines(reach_bytes)
+
     async def _receive_more(self) -> None:
-        data = await self._connection.receive_of_body(self._left_bytes, self._read)
+        data = await self._connection.receive_of_body(self._left_bytes, self._reach_bytes, self._read)
         if data:
             self._take(data)
         else:

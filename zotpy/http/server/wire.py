@@ -21,8 +21,8 @@ TLS_SLICE_BYTES = 256 * 1024
 """How much is encrypted at once. As many bytes are held besides what is to be sent."""
 ROOM_TRIES = 16
 """How many writes within the stall timeout look for what a client has taken that is too slow for whole bites."""
-READS_IN_A_TURN = 4
-"""How many bites of a fast client are read before other tasks get a turn: each takes less than a millisecond."""
+READS_IN_A_TURN = 2
+"""How many bites of a fast client are read before other tasks get a turn: each takes about a millisecond."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 

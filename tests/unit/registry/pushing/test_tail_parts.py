@@ -233,7 +233,8 @@ async def test_a_tail_that_another_request_has_sent_over_is_not_taken_for_it(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(dying.uploads.chunk, session, body, None, None)
         body.feed(MORE)
-        await until(lambda: len(store.sent) == 4)
+        (multipart,) = store.multiparts.values()
+        await until(lambda: len(multipart.parts[3][0]) == PART_BYTES)  # the store has it, whatever its replica knows
         nursery.cancel_scope.cancel()
     assert store.sent[-1] == (3, PART_BYTES)
     assert state_of(store).tail_part is not None
