@@ -10,7 +10,7 @@ well. If the store gave an answer much later than the last reading of the layout
 another reading.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 import trio
@@ -26,6 +26,7 @@ CHECK_S = 5.0
 """How often the layout is read if nothing else asks for it."""
 STALE_S = 60.0
 """How long the last reading of the layout holds. A replica that was paused for longer reads it before anything else."""
+_STALE = timedelta(seconds=STALE_S)
 TIMEOUT_S = 5.0
 WATCHED_S = 60.0
 """A balancer that has not asked for this long does not ask at all: Kubernetes asks every 10 s, HAProxy every 2 s."""
@@ -81,7 +82,7 @@ class Health:
 
     def confirms(self, store_time: datetime) -> bool:
         """Say whether an answer that the store gave at this time may pass at once. If not, `confirm` finds out."""
-        return self._seen_by_store is not None and not self._is_behind(store_time)
+        return self._seen_by_store is not None and store_time - self._seen_by_store <= _STALE
 
     async def admit(self) -> None:
         """Let a call to the store pass. Raises `LayoutMoved`, and `StoreUnavailable` if that cannot be known."""
@@ -103,7 +104,7 @@ class Health:
             await self.admit()
 
     def _is_behind(self, store_time: datetime) -> bool:
-        return self._seen_by_store is not None and (store_time - self._seen_by_store).total_seconds() > STALE_S
+        return self._seen_by_store is not None and store_time - self._seen_by_store > _STALE
 
     def _is_stale(self) -> bool:
         return self._now() - self._seen_at > STALE_S or local_s() - self._seen_locally_s > STALE_S

@@ -7,7 +7,7 @@ import struct
 import sys
 import termios
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -168,6 +168,7 @@ async def receive_here(
         ensure_open(opened)
         if not has_waited:
             await trio.lowlevel.wait_readable(opened)
-        with suppress(BlockingIOError):
+        try:
             return read_now(opened, most_bytes)
-        has_waited = False
+        except BlockingIOError:
+            has_waited = False

@@ -11,6 +11,7 @@ connection for many bodies would make each wait for all, so that none could slow
 
 import math
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 import structlog
@@ -138,9 +139,9 @@ class BoundedConnection(TCPServer):
         """Send `100 Continue` if the client waits for it."""
         await self.http1.ask_for_body()
 
-    @property
+    @cached_property
     def http1(self) -> JoiningProtocol:
-        """Set the protocol, once the connection exists."""
+        """The protocol, once the connection exists: it stays the same."""
         protocol = self.protocol.protocol
         assert isinstance(protocol, JoiningProtocol)  # noqa: S101 - no other is offered
         return protocol
