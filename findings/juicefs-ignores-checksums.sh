@@ -4,8 +4,8 @@
 # Expected: a PUT whose `x-amz-checksum-crc32c` or `x-amz-checksum-sha256` is not that of the body has 400 (S3's PutObject: the service
 #   compares them), as from MinIO, whose server the gateway has. A PUT with `If-None-Match: *` has 412 if the key exists.
 # Seen: both checksums are ignored, also at UploadPart, and so are the conditions. Only a wrong `Content-MD5` is refused.
-# For a registry: SDKs send a CRC and no MD5 since 2025, so nobody compares what arrives. Reach the gateway by TLS. What shall be
-#   written once can be written twice. zotpy finds out at start that conditions have no effect, and does without them.
+# For a registry: SDKs send a CRC and no MD5 since 2025, so nobody compares what arrives. What shall be written once can be written
+#   twice. zotpy finds out both at start: it sends an MD5, and does without conditions.
 # Needs Python.
 set -eu
 dir=$(mktemp -d)

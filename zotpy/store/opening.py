@@ -7,10 +7,11 @@ from dataclasses import replace
 import structlog
 
 from zotpy.core import keys
+from zotpy.s3.checksums import CRC32C_HEADER, MD5_HEADER
 from zotpy.s3.client import S3Client, open_client
 from zotpy.s3.config import S3Config
 from zotpy.s3.errors import S3Refused
-from zotpy.store.interface import ConditionFailed, Features, KeyMissing, Part, StoreRefused
+from zotpy.store.interface import ConditionFailed, ContentRejected, Features, KeyMissing, Part, StoreRefused
 from zotpy.store.s3 import S3Store
 from zotpy.store.s3.completion import Completions, etag_matches
 from zotpy.store.s3.error_table import store_errors
@@ -18,6 +19,7 @@ from zotpy.store.s3.error_table import store_errors
 _REFUSED_HEADER = frozenset({400, 405, 411, 501})
 _SWIFT_HEADER = "x-openstack-request-id"
 OTHER_ETAG = '"00000000000000000000000000000000"'
+OTHER_CRC, OTHER_MD5 = "AAAAAA==", "AAAAAAAAAAAAAAAAAAAAAA=="
 
 log = structlog.get_logger()
 
@@ -37,6 +39,7 @@ async def open_s3_store(config: S3Config, prefix: str = "", *, create_bucket: bo
             client.send_md5_instead()
             store = await _probed(client, prefix)
             log.warning("checksums_are_md5", reason=str(refusal))
+        await _see_checksums(store)
         yield store
 
 
@@ -90,6 +93,31 @@ def _may_be_for_a_header(refusal: StoreRefused) -> bool:
     """Say whether a service may have refused a write for its checksum headers: some services know none."""
     cause = refusal.__cause__
     return isinstance(cause, S3Refused) and cause.status in _REFUSED_HEADER
+
+
+async def _see_checksums(store: S3Store) -> None:
+    """Send an MD5 if the store compares no CRC-32C with what arrives, and say so if it compares nothing."""
+    if not store.client.sends_crcs or await _compares(store, CRC32C_HEADER, OTHER_CRC):
+        return
+    if await _compares(store, MD5_HEADER, OTHER_MD5):
+        store.client.send_md5_instead()
+        log.warning("checksums_are_md5", reason="the store does not compare a CRC-32C with what arrives")
+    else:
+        log.warning(
+            "checksums_mean_nothing", reason="the store compares neither a CRC-32C nor an MD5 with what arrives"
+        )
+
+
+async def _compares(store: S3Store, header: str, other: str) -> bool:
+    """Test whether the store refuses an object whose checksum is that of other content."""
+    key = f"meta/probe-{keys.new_id()}"
+    try:
+        await store.put_as(key, b"probe", {header: other})
+    except (ContentRejected, StoreRefused):
+        return True
+    finally:
+        await store.delete(key)
+    return False
 
 
 async def probe(store: S3Store) -> Features:

@@ -7,11 +7,13 @@ import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import crc32c
 import pytest
 
 from tests.unit.s3.partial import DOCUMENTS, PartialService, error
 from tests.unit.s3.scripted import Reply
 from zotpy.bucket.sweeps import delete_all
+from zotpy.s3.checksums import CRC32C_HEADER, MD5_HEADER
 from zotpy.store.interface import StoreError, StoreRefused, StoreUnavailable
 from zotpy.store.opening import open_s3_store
 from zotpy.store.single_deletions import AT_ONCE
@@ -64,6 +66,42 @@ async def test_a_service_without_delete_objects_is_collected_one_by_one(reply: R
         await store.delete_many(["other", "absent"])
     assert service.objects == {}
     assert service.operations.count("DeleteObjects") == asked
+
+
+@pytest.mark.parametrize(
+    ("compared", "sent"),
+    [
+        ({CRC32C_HEADER, MD5_HEADER}, CRC32C_HEADER),
+        ({CRC32C_HEADER}, CRC32C_HEADER),
+        ({MD5_HEADER}, MD5_HEADER),
+        (set(), CRC32C_HEADER),
+    ],
+    ids=["both", "CRC-32C", "MD5", "none"],
+)
+async def test_the_checksum_is_one_that_the_service_compares(
+    compared: set[str], sent: str, nursery: trio.Nursery, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """JuiceFS's gateway ignores a wrong CRC-32C, and refuses a wrong MD5."""
+    of_puts: list[set[str]] = []
+
+    def compare(operation: str, seen: Seen) -> Reply | None:
+        if operation != "PutObject":
+            return None
+        of_puts.append({CRC32C_HEADER, MD5_HEADER} & set(seen.headers))
+        right = {
+            CRC32C_HEADER: base64.b64encode(crc32c.crc32c(seen.body).to_bytes(4, "big")).decode(),
+            MD5_HEADER: base64.b64encode(hashlib.md5(seen.body, usedforsecurity=False).digest()).decode(),
+        }
+        is_wrong = any(seen.headers[header] != right[header] for header in compared & of_puts[-1])
+        return error(400, "BadDigest") if is_wrong else None
+
+    service = PartialService(compare)
+    server = await service.start(nursery)
+    async with open_s3_store(server.config()) as store:
+        assert not [key for key in service.objects if "probe" in key]
+        await store.put("key", b"body")
+    assert of_puts[-1] == {sent}
+    assert ("checksums_mean_nothing" in capsys.readouterr().out) == (not compared)
 
 
 @pytest.mark.parametrize("has_bucket", [True, False])
