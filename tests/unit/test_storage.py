@@ -50,7 +50,7 @@ def test_the_authorities_to_trust_are_passed_on() -> None:
 
 
 @pytest.mark.parametrize(("budget", "bodies", "bite_bytes"), [("512MiB", 64, MIB), ("128MiB", 64, MIB // 4)])
-def test_parts_on_their_way_share_what_the_budget_leaves(budget: str, bodies: int, bite_bytes: int) -> None:
+async def test_parts_on_their_way_share_what_the_budget_leaves(budget: str, bodies: int, bite_bytes: int) -> None:
     """Beside a small budget the system holds less of all parts together, as of bodies to and from clients."""
     config = configured({**variables(regionendpoint="http://store:9000"), "ZOTPY_UPLOAD_MEMORYBUDGET": budget})
     sent = S3Transport(config).service.sent
