@@ -6,6 +6,7 @@ from contextlib import aclosing
 import trio
 
 from zotpy.bucket.sweeps import PAGE, pages
+from zotpy.bucket.tables import Table
 from zotpy.concurrency import plain_errors
 from zotpy.core import keys
 from zotpy.core.errors import NameInvalid
@@ -43,8 +44,20 @@ async def repositories_below(
                     yield repo
 
 
-async def all_repositories(store: Store, foreign: list[str]) -> AsyncGenerator[RepositoryName, None]:
-    """Yield every repository of which anything is left, some of them several times; `foreign` as above."""
+async def all_repositories(store: Store, foreign: list[str], seen: Table) -> AsyncGenerator[RepositoryName, None]:
+    """Yield every repository of which anything is left, each once; `foreign` as above.
+
+    `seen` holds what was yielded: the caller makes it, and says how much of it may be in memory.
+    """
+    async with aclosing(_everywhere(store, foreign)) as repositories:
+        async for repo in repositories:
+            if not await seen.of([repo.text]):
+                await seen.add([(repo.text, "")])
+                yield repo
+
+
+async def _everywhere(store: Store, foreign: list[str]) -> AsyncGenerator[RepositoryName, None]:
+    """Yield the repositories below each root, so most of them several times."""
     for root in ROOTS:
         async with aclosing(repositories_below(store, root, foreign=foreign)) as repositories:
             async for repo in repositories:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -87,14 +88,9 @@ class Collector:
         return summary
 
     async def _repositories(self, collection: Collection, seen: Table, history: PullHistory, bounds: Bounds) -> None:
-        async def collect(repo: RepositoryName) -> None:
-            if await seen.of([repo.text]):
-                return
-            await seen.add([(repo.text, "")])
-            await self._repository(collection, repo, history, bounds)
-
         foreign: list[str] = []
-        await for_each(all_repositories(self.store, foreign), collect, self.settings.repositories_at_once)
+        collect = partial(self._repository, collection, history, bounds)
+        await for_each(all_repositories(self.store, foreign, seen), collect, self.settings.repositories_at_once)
         collection.summary.problems += [f"{key}: it belongs to no repository" for key in foreign]
 
     async def _data(self, collection: Collection) -> None:
@@ -107,7 +103,7 @@ class Collector:
             collection.summary.problems.append(f"data: {error}")
 
     async def _repository(
-        self, collection: Collection, repo: RepositoryName, history: PullHistory, bounds: Bounds
+        self, collection: Collection, history: PullHistory, bounds: Bounds, repo: RepositoryName
     ) -> None:
         """Collect in one repository. If something in it cannot be read, delete nothing of it."""
         collection.summary.repositories += 1

@@ -69,9 +69,10 @@ def plan(repositories: Sequence[str], to: str, tags: Sequence[str], *, referrers
     if place is None:
         msg = f"{to!r} is not a target: write oci:DIR, oci-archive:FILE or zot:DIR"
         raise ValueError(msg)
-    if place.path.exists() and place.path.is_dir() != (place.kind != "oci-archive"):
-        is_file = "is a directory: name a file" if place.kind == "oci-archive" else "is no directory"
-        msg = f"{to}: {place.path} {is_file}"
+    is_file = place.kind == "oci-archive"
+    if place.path.exists() and place.path.is_dir() == is_file:
+        wrong = "is a directory: name a file" if is_file else "is no directory"
+        msg = f"{to}: {place.path} {wrong}"
         raise ValueError(msg)
     if place.kind != "zot" and (len(repositories) != 1 or is_pattern(repositories[0])):
         msg = f"{place.kind}: takes one repository: name it, or write several to zot:DIR"

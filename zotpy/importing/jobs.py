@@ -119,14 +119,16 @@ def _job(text: str, options: Namespace, settings: Settings, selection: Selection
 
 def _job_of_files(text: str, place: FilesPlace, options: Namespace, settings: Settings, selection: Selection) -> Job:
     """Return the job for a layout, or for a tree of them."""
-    if place.kind == "zot" and options.name:
-        raise ValueError(_ONLY_FOR_LAYOUTS.format(text))
-    if place.kind != "zot":
-        if not options.name:
-            msg = f"{text} has no name of a repository: write one with --as REPOSITORY"
-            raise ValueError(msg)
+    tree = None
+    if place.kind == "zot":
+        if options.name:
+            raise ValueError(_ONLY_FOR_LAYOUTS.format(text))
+        tree = zot_settings(place.path)
+    elif options.name:
         _check_name(options.name)
-    tree = zot_settings(place.path) if place.kind == "zot" else None
+    else:
+        msg = f"{text} has no name of a repository: write one with --as REPOSITORY"
+        raise ValueError(msg)
     upstream = UpstreamSettings(
         "", requests_in_flight=options.at_once, longest_manifest_bytes=settings.manifest.max_size_bytes
     )

@@ -13,7 +13,7 @@ from functools import partial
 
 from zotpy.bucket.repositories import all_repositories, for_each
 from zotpy.bucket.sweeps import pages
-from zotpy.bucket.tables import Table, table
+from zotpy.bucket.tables import table
 from zotpy.core import keys
 from zotpy.core.errors import RegistryError
 from zotpy.core.framing import FramingError
@@ -58,8 +58,8 @@ class Checker:
             look = Look(self.store, self.settings, self.repair, self._should_read, *known, self.report, self.restored)
             await self._list_data(look)
             foreign: list[str] = []
-            repositories = all_repositories(self.store, foreign)
-            await for_each(repositories, partial(self._check, look, seen), REPOSITORIES_AT_ONCE)
+            repositories = all_repositories(self.store, foreign, seen)
+            await for_each(repositories, partial(self._check, look), REPOSITORIES_AT_ONCE)
             for key in foreign:
                 look.tell(key, "it belongs to no repository")
             await self._check_hints(look)
@@ -72,10 +72,7 @@ class Checker:
             await look.sizes.add(sizes)
             self.advance(len(page.objects))
 
-    async def _check(self, look: Look, seen: Table, repo: RepositoryName) -> None:
-        if await seen.of([repo.text]):
-            return
-        await seen.add([(repo.text, "")])
+    async def _check(self, look: Look, repo: RepositoryName) -> None:
         self.report.repositories += 1
         try:
             await RepositoryCheck(look, repo).run()

@@ -108,9 +108,14 @@ async def _see_checksums(store: S3Store) -> None:
         )
 
 
+def _probe_key() -> str:
+    """Return the key of an object on which something is tested: nobody else writes it."""
+    return f"meta/probe-{keys.new_id()}"
+
+
 async def _compares(store: S3Store, header: str, other: str) -> bool:
     """Test whether the store refuses an object whose checksum is that of other content."""
-    key = f"meta/probe-{keys.new_id()}"
+    key = _probe_key()
     try:
         await store.put_as(key, b"probe", {header: other})
     except (ContentRejected, StoreRefused):
@@ -122,7 +127,7 @@ async def _compares(store: S3Store, header: str, other: str) -> bool:
 
 async def probe(store: S3Store) -> Features:
     """Test which conditions the store honours, on an object of our own that is deleted afterwards."""
-    key = f"meta/probe-{keys.new_id()}"
+    key = _probe_key()
     await store.put(key, b"first")
     try:
         await store.listings.probe(key)
@@ -143,7 +148,7 @@ async def probe(store: S3Store) -> Features:
 
 async def probe_completions(store: S3Store) -> Completions:
     """Test what the store's answer to a completion proves, on an object of our own that is deleted afterwards."""
-    key = f"meta/probe-{keys.new_id()}"
+    key = _probe_key()
     multipart = await store.create_multipart(key)
     try:
         part = await store.put_part(key, multipart, 1, b"probe")

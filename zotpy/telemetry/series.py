@@ -7,7 +7,7 @@ has count together as `other`.
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from zotpy.telemetry.tallies import SECONDS, Sum, Tally
+from zotpy.telemetry.tallies import SECONDS, Sum, Tallies, Tally
 
 METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"})
 OTHER_METHOD = "other"
@@ -18,10 +18,10 @@ class RequestSeries:
     """Requests and their callers."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._of_requests: dict[tuple[str, str, int], Tally] = {}
-        """What counts one kind of request. Looking it up by its labels costs more than counting. It is as bounded."""
+        self._of_requests = Tallies[tuple[str, str, int]](self._tally)
+        """By method, route and status."""
         self._of_logins: dict[str, Counter] = {}
-        """The same for one kind of login."""
+        """What counts one kind of login. Looking it up by its label costs more than counting."""
         self.requests = Counter(
             "zotpy_http_requests", "Requests answered.", ("method", "route", "status"), registry=registry
         )
@@ -56,11 +56,7 @@ class RequestSeries:
     ) -> None:
         """Count one request. Status 0: the client left before the answer."""
         method = method if method in METHODS else OTHER_METHOD
-        tally = self._of_requests.get((method, route, status))
-        if tally is None:
-            tally = Tally(self.requests.labels(method, route, str(status)), self.request_seconds.labels(method, route))
-            self._of_requests[method, route, status] = tally
-        tally.note(seconds)
+        self._of_requests[method, route, status].note(seconds)
         self._received.total += received_bytes
         self._sent.total += sent_bytes
 
@@ -68,8 +64,11 @@ class RequestSeries:
         """Let prometheus_client's values show all that was counted. Only one thread may do so at a time."""
         self._received.show()
         self._sent.show()
-        for tally in self._of_requests.copy().values():
-            tally.show()
+        self._of_requests.show()
+
+    def _tally(self, kind: tuple[str, str, int]) -> Tally:
+        method, route, status = kind
+        return Tally(self.requests.labels(method, route, str(status)), self.request_seconds.labels(method, route))
 
     def on_cut(self, reason: str) -> None:
         """Count a request that did not run to its end; `reason` is one of few."""
@@ -90,8 +89,8 @@ class StoreSeries:
     """Calls to the store, and what was found there."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._of_calls: dict[tuple[str, str], Tally] = {}
-        """What counts one kind of call; see `RequestSeries`."""
+        self._of_calls = Tallies[tuple[str, str]](self._tally)
+        """By operation and outcome."""
         self.calls = Counter("zotpy_store_calls", "Calls to the store.", ("operation", "outcome"), registry=registry)
         self.call_seconds = Histogram(
             "zotpy_store_call_duration_seconds",
@@ -123,16 +122,15 @@ class StoreSeries:
     def on_call(self, operation: str, key: str, seconds: float, outcome: str) -> None:
         """Count one call to the store (`zotpy.store.observed.StoreObserver`)."""
         del key
-        tally = self._of_calls.get((operation, outcome))
-        if tally is None:
-            tally = Tally(self.calls.labels(operation, outcome), self.call_seconds.labels(operation))
-            self._of_calls[operation, outcome] = tally
-        tally.note(seconds)
+        self._of_calls[operation, outcome].note(seconds)
 
     def show(self) -> None:
         """See `RequestSeries`."""
-        for tally in self._of_calls.copy().values():
-            tally.show()
+        self._of_calls.show()
+
+    def _tally(self, kind: tuple[str, str]) -> Tally:
+        operation, outcome = kind
+        return Tally(self.calls.labels(operation, outcome), self.call_seconds.labels(operation))
 
     def on_read_back(self, size_bytes: int) -> None:
         """Count a blob that is read back from the store, because only its bytes there can tell its digest."""

@@ -5,11 +5,16 @@ what has been added since. So neither needs a lock against the other, and no cou
 """
 
 from bisect import bisect_left
+from collections.abc import Callable
+from typing import TypeVar
 
 from prometheus_client import Counter, Histogram
 
 SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 """The upper bounds of the buckets of a duration. The last bucket has none."""
+
+
+Kind = TypeVar("Kind")
 
 
 class Sum:
@@ -62,3 +67,25 @@ class Tally:
             if count:
                 bucket.inc(count)
         self._shown, self._shown_s = counts, seconds
+
+
+class Tallies(dict[Kind, Tally]):
+    """A tally for each kind of thing that was counted. Looking one up by its labels costs more than counting.
+
+    The caller bounds how many kinds there are.
+    """
+
+    def __init__(self, make: Callable[[Kind], Tally]) -> None:
+        """Begin with none; `make` makes one for a kind that is new."""
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, kind: Kind) -> Tally:
+        """Return a new tally, and keep it."""
+        tally = self[kind] = self._make(kind)
+        return tally
+
+    def show(self) -> None:
+        """Show all. Only one thread may do so at a time; another may add kinds meanwhile."""
+        for tally in self.copy().values():
+            tally.show()

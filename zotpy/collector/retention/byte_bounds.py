@@ -93,7 +93,7 @@ class _Counting:
     async def run(self) -> None:
         """Read all repositories, and list all data."""
         foreign: list[str] = []  # the collection reports it
-        repositories = all_repositories(self.collection.store, foreign)
+        repositories = all_repositories(self.collection.store, foreign, self.seen)
         await for_each(repositories, self._repository, self.collection.settings.repositories_at_once)
         async for page in pages(self.collection.store, keys.DATA):
             noted = await self.used.of([listed.key.removeprefix(keys.DATA) for listed in page.objects])
@@ -105,9 +105,8 @@ class _Counting:
 
     async def _repository(self, repo: RepositoryName) -> None:
         policy = self.collection.settings.retention.policy_of(repo)
-        if policy is None or not policy.counts_bytes or await self.seen.of([repo.text]):
+        if policy is None or not policy.counts_bytes:
             return
-        await self.seen.add([(repo.text, "")])
         try:
             await self._read(repo, policy)
         except (FramingError, RegistryError):

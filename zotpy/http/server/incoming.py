@@ -36,7 +36,7 @@ class Incoming:
         self._buffer += received
         self._reader: Any = JoiningChunkedReader(is_bounded=True) if length is None else ContentLengthReader(length)
         self._length = length
-        self._has_length = length is not None
+        """`None`: the body comes in chunks."""
         self._on_end = on_end
         self._chunks_before = 0
         """How many chunks had come before the last read."""
@@ -120,7 +120,7 @@ class Incoming:
             return None
 
     def _told(self, event: Any) -> "ASGIReceiveEvent":
-        is_last = isinstance(event, h11.EndOfMessage) or (self._has_length and not self._left_bytes)
+        is_last = isinstance(event, h11.EndOfMessage) or (self._length is not None and not self._left_bytes)
         if is_last:
             self.has_ended = True
             self._on_end()
@@ -134,7 +134,7 @@ class Incoming:
 
     @property
     def _left_bytes(self) -> int | None:
-        return self._reader._remaining if self._has_length else None  # noqa: SLF001 - h11 does not tell
+        return None if self._length is None else self._reader._remaining  # noqa: SLF001 - h11 does not tell
 
     @property
     def _reach_bytes(self) -> int:
@@ -148,7 +148,7 @@ class Incoming:
         reach_bytes = MOST_BITE_BYTES - taken_bytes % MOST_BITE_BYTES
         if reach_bytes < LEAST_BITE_BYTES:
             reach_bytes += MOST_BITE_BYTES
-        if self._has_length:
+        if self._length is not None:
             return reach_bytes
         chunked: JoiningChunkedReader = self._reader
         return chunked.with_lines(reach_bytes)
@@ -162,11 +162,11 @@ class Incoming:
 
     @property
     def _chunks(self) -> int:
-        return 0 if self._has_length else self._reader.chunks
+        return self._reader.chunks if self._length is None else 0
 
     def _read(self, opened: trio.socket.SocketType, most_bytes: int) -> bytes | bytearray:
         """Read what is here: chunks beside one another, if they are alike."""
-        if self._has_length or len(self._buffer):
+        if self._length is not None or len(self._buffer):
             return read(opened, most_bytes)
         reader: JoiningChunkedReader = self._reader
         room = reader.room(received_bytes(opened), most_bytes)

@@ -134,7 +134,10 @@ class Finishing:
             account.close()
 
     async def _finish_small(self, saved: SavedState, ending: Ending, account: Account) -> BlobValue:
-        """Make a blob of a remembered state that has all its bytes, and no part: nothing is received or sent."""
+        """Make a blob of a remembered state that has all its bytes, and no part: nothing is received or sent.
+
+        They have the digest, or `Recent.take` would not have returned them.
+        """
         state = saved.state
         try:
             account.begin_part(state.offset)
@@ -143,9 +146,6 @@ class Finishing:
             hasher = state.hasher()
             ending.hashed(hasher)
             return await self._commit(ending, saved, state, hasher)
-        except DigestInvalid:
-            await self.intake.abandon(saved, state)
-            raise
         finally:
             state.tail.clear()
             account.close()

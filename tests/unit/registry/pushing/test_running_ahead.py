@@ -35,7 +35,7 @@ def _hashed_on_the_spot(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Upload:
-    """One upload to a store that takes no part until it is told to."""
+    """One upload. Tests hold up the calls that send its parts."""
 
     def __init__(self, replica: Registry) -> None:
         """Begin it."""
