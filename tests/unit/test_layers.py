@@ -22,17 +22,18 @@ MAY_IMPORT = {
     "zotpy.cel": "cel_expr_python",
     "zotpy.http": "zotpy.libraries h11 trio",
     "zotpy.http.client": "zotpy.core zotpy.http h11 httptools trio",
-    "zotpy.http.server": "zotpy.bell zotpy.concurrency zotpy.core zotpy.http zotpy.memory zotpy.store zotpy.watching "
-    "h11 hypercorn quart quart_trio structlog trio werkzeug",
+    "zotpy.http.server": "zotpy.bell zotpy.concurrency zotpy.core zotpy.http zotpy.memory zotpy.store "
+    "zotpy.trio_clock zotpy.watching h11 hypercorn quart quart_trio structlog trio werkzeug",
     "zotpy.s3.wire": "zotpy.core crc32c",
-    "zotpy.s3": "zotpy.core zotpy.http zotpy.http.client zotpy.libraries zotpy.s3.wire zotpy.settings botocore crc32c "
-    "httpx structlog trio",
-    "zotpy.store": "zotpy.core crc32c structlog trio",
+    "zotpy.s3": "zotpy.core zotpy.http zotpy.http.client zotpy.libraries zotpy.s3.wire zotpy.settings zotpy.trio_clock "
+    "botocore crc32c httpx structlog trio",
+    "zotpy.store": "zotpy.core zotpy.trio_clock crc32c structlog trio",
     "zotpy.store.s3": "zotpy.core zotpy.http.client zotpy.s3 zotpy.s3.wire zotpy.store crc32c structlog trio",
     "zotpy.store.opening": "zotpy.core zotpy.s3 zotpy.store zotpy.store.s3 structlog trio",
     "zotpy.concurrency": "zotpy.core zotpy.store structlog trio",
     "zotpy.memory": "zotpy.core trio",
-    "zotpy.bucket": "zotpy.concurrency zotpy.core zotpy.memory zotpy.settings zotpy.store structlog trio",
+    "zotpy.bucket": "zotpy.concurrency zotpy.core zotpy.memory zotpy.settings zotpy.store zotpy.trio_clock "
+    "structlog trio",
     "zotpy.cache": "zotpy.bell zotpy.core zotpy.memory zotpy.services zotpy.settings structlog trio",
     "zotpy.registry.pushing": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.memory zotpy.settings zotpy.store "
     "structlog trio",
@@ -41,6 +42,7 @@ MAY_IMPORT = {
     "zotpy.collector": "zotpy.bucket zotpy.concurrency zotpy.core zotpy.settings zotpy.store structlog trio",
     "zotpy.bell": "trio",
     "zotpy.files": "zotpy.core",
+    "zotpy.trio_clock": "trio",
     "zotpy.watching": "zotpy.bell trio",
     "zotpy.auth": "zotpy.bell zotpy.cel zotpy.core zotpy.files zotpy.settings zotpy.watching argon2 bcrypt "
     "cryptography httpx joserfc passlib sansldap structlog trio",

@@ -20,6 +20,7 @@ from zotpy.bucket.layout import LayoutError, LayoutMoved, read_layout
 from zotpy.bucket.promise import Promise, boot_s
 from zotpy.bucket.reliance import local_s
 from zotpy.store.interface import KeyMissing, Store, StoreError, StoreUnavailable
+from zotpy.trio_clock import clock_reader
 
 CACHE_S = 2.0
 CHECK_S = 5.0
@@ -43,8 +44,7 @@ class Health:
         self._store = store
         self._promise, self._deadline_s = promise or Promise(), deadline_s
         self._asked_at = -CACHE_S
-        self._now = trio.lowlevel.current_clock().current_time
-        """Reads trio's clock, without two functions between: each call to the store does."""
+        self._now = clock_reader()
         self._seen_at = trio.current_time()  # the start reads the layout itself
         self._seen_locally_s = local_s()
         self._seen_by_store: datetime | None = None
@@ -97,14 +97,11 @@ class Health:
         """Let an answer pass that the store gave at this time. Raises as `admit` does."""
         if self._seen_by_store is None:
             self._seen_by_store = store_time
-        if self._is_behind(store_time):
+        if not self.confirms(store_time):
             await self._look(store_time)
-            if self._is_behind(store_time):
+            if not self.confirms(store_time):
                 raise StoreUnavailable(_UNKNOWN)
             await self.admit()
-
-    def _is_behind(self, store_time: datetime) -> bool:
-        return self._seen_by_store is not None and store_time - self._seen_by_store > _STALE
 
     def _is_stale(self) -> bool:
         return self._now() - self._seen_at > STALE_S or local_s() - self._seen_locally_s > STALE_S
@@ -112,7 +109,7 @@ class Health:
     async def _look(self, store_time: datetime | None = None) -> None:
         """Read the layout, unless it was just read; with `store_time`, unless it was read since then."""
         async with self._lock:
-            is_behind = store_time is not None and self._is_behind(store_time)
+            is_behind = store_time is not None and not self.confirms(store_time)
             if is_behind or trio.current_time() - self._asked_at >= CACHE_S:
                 self._reachable = await self._ask()
                 self._asked_at = trio.current_time()

@@ -45,8 +45,6 @@ class S3Client:
         self.pacer = Pacer(config.max_connections)
         self.clock = SigningClock()
         self._silences = Silences()
-        self._now = trio.lowlevel.current_clock().current_time
-        """Reads trio's clock, without two functions between."""
         self._credentials = credentials_of(config)
         self._checksum_header = CRC32C_HEADER if config.checksums else MD5_HEADER
         url = urlsplit(config.bucket_url)
@@ -67,7 +65,7 @@ class S3Client:
         """Make a call and read its answer whole. Raises `S3Refused`, `S3Unavailable`."""
         checksum = await checksum_of(request.body, self._checksum_header) if request.checksum else ""
         ambiguous = is_cured = False
-        attempt, last, now = 0, _NO_FAILURE, self._now()
+        attempt, last, now = 0, _NO_FAILURE, trio.current_time()
         until = now + self.config.deadline_s
         while now < until:
             attempt += 1
@@ -86,7 +84,7 @@ class S3Client:
                     with time.no_answer_due():
                         is_cured = await self._cure(failure, response, keys, ahead)
                     if is_cured:
-                        now = self._now()
+                        now = trio.current_time()
                         continue
             except TransportError as error:
                 if isinstance(error, ReadTimeout) and time.is_over:
@@ -97,7 +95,7 @@ class S3Client:
                 raise refused_or_unavailable(request, last, self.config.bucket, ambiguous=ambiguous)
             ambiguous = ambiguous or last.is_ambiguous
             await trio.sleep_until(min(until, trio.current_time() + delay))
-            now = self._now()
+            now = trio.current_time()
         raise unavailable(request, last, f"no success within {self.config.deadline_s:g} s")
 
     def _delay(self, request: Request, attempt: int, failure: Failure) -> float | None:

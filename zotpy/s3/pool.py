@@ -14,6 +14,7 @@ from zotpy.http.client.answer_parser import AnswerParser
 from zotpy.http.client.connection import ClientConnection
 from zotpy.http.client.outgoing import Outgoing
 from zotpy.http.client.time_limits import no_answer_due
+from zotpy.trio_clock import clock_reader
 
 LOOK_EVERY_S = 1.0
 """How often the connection that has been idle for the longest is looked at: to ask the system costs a call."""
@@ -27,8 +28,7 @@ class ConnectionPool:
         self._connect = connect
         self._limit = limit
         self._places = trio.Semaphore(limit)
-        self._now = trio.lowlevel.current_clock().current_time
-        """Reads trio's clock, without two functions between."""
+        self._now = clock_reader()
         self._idle: deque[ClientConnection] = deque()
         self._look_at = 0.0
         """When the oldest idle connection is looked at again, on trio's clock."""

@@ -16,6 +16,7 @@ from zotpy.store.interface import (
     StoreUnavailable,
 )
 from zotpy.store.wrapper import StoreWrapper
+from zotpy.trio_clock import clock_reader
 
 T = TypeVar("T")
 
@@ -52,8 +53,7 @@ class ObservedStore(StoreWrapper):
         """Stand in front of `store`."""
         super().__init__(store)
         self._observer = observer
-        self._now = trio.lowlevel.current_clock().current_time
-        """Reads trio's clock, without two functions between."""
+        self._now = clock_reader()
 
     async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
         """Run one operation and report it, however it ends."""

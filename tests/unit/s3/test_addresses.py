@@ -103,7 +103,7 @@ async def test_the_bucket_stands_in_the_host_or_in_the_path(
         ("http://[::1]:9000", True, "http://[::1]:9000/b/k%21/x"),
     ],
 )
-async def test_presigned_urls_have_the_public_name(
+def test_presigned_urls_have_the_public_name(
     endpoint: str | None,
     path_style: bool,  # noqa: FBT001
     address: str,
@@ -123,7 +123,7 @@ async def test_presigned_urls_have_the_public_name(
 @pytest.mark.parametrize(
     ("left_s", "least_s", "most_s"), [(None, 600, 600), (3600, 600, 600), (90, 60, 90), (-5, 1, 1)]
 )
-async def test_no_url_is_promised_for_longer_than_its_keys(left_s: int | None, least_s: int, most_s: int) -> None:
+def test_no_url_is_promised_for_longer_than_its_keys(left_s: int | None, least_s: int, most_s: int) -> None:
     """An URL signed with keys that end expires with them; with keys that have ended, at once."""
     expires = None if left_s is None else datetime.now(UTC) + timedelta(seconds=left_s)
     keys = signing.Keys("key", "secret", "token", expires)
