@@ -9,6 +9,7 @@ from typing import Literal
 
 import trio
 
+from zotpy.allocator import keep_freed
 from zotpy.auditing import open_audit
 from zotpy.auth.grants import Grants
 from zotpy.bell import Bell
@@ -35,7 +36,7 @@ from zotpy.registry.registry import Registry, open_registry
 from zotpy.reloading import keep_reloading
 from zotpy.services import Service, run_beside
 from zotpy.settings import Settings
-from zotpy.startup import StartupError, announce, keep_freed
+from zotpy.startup import StartupError, announce
 from zotpy.storage import look_at_space, open_store
 from zotpy.store.interface import Store, StoreError
 from zotpy.store.observed import ObservedStore

@@ -1,7 +1,5 @@
 """How a start begins and ends: with the limits of the system, and with an announcement or an error for a person."""
 
-import ctypes
-import os
 import resource
 from contextlib import suppress
 
@@ -15,13 +13,6 @@ from zotpy.telemetry.logs import configure_logs
 log = structlog.get_logger()
 
 MOST_FILES = 1 << 20
-MOST_KEPT_BYTES = 128 * 1024 * 1024
-"""How much freed memory a process keeps, for the next bodies; less if its memory budget is small."""
-MAPPED_BYTES = 5 * 1024 * 1024
-"""A block of this length or more is mapped by itself: no slab is that long (`zotpy.http.slabs`), and no read. glibc
-would find a length by itself."""
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""The numbers of mallopt(3)."""
 
 
 class StartupError(Exception):
@@ -46,18 +37,6 @@ def allow_many_files() -> None:
     if now != resource.RLIM_INFINITY and now < wanted:
         with suppress(OSError, ValueError):  # a system that names a higher limit than it gives
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
-
-
-def keep_freed(budget_bytes: int) -> None:
-    """Let glibc keep up to a quarter of the budget of what was freed, unless the environment says how much.
-
-    By default it gives back what is free beyond some MiB at the end of its memory. The parts of the next push then cost
-    a page fault for each 4 KiB: 0.2 to 0.3 CPU s per GiB. Other libraries have other rules, which stay.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None and "MALLOC_TRIM_THRESHOLD_" not in os.environ:
-        mallopt(_MMAP_THRESHOLD, MAPPED_BYTES)
-        mallopt(_TRIM_THRESHOLD, min(MOST_KEPT_BYTES, budget_bytes // 4))
 
 
 def announce(settings: Settings, binds: list[str]) -> None:

@@ -61,6 +61,7 @@ MAY_IMPORT = {
     "zotpy.embedded": "zotpy.concurrency zotpy.core zotpy.restarts zotpy.s3 zotpy.s3.wire crc32c cryptography "
     "structlog trio",
     "zotpy.config": "zotpy.cel zotpy.core zotpy.files zotpy.settings yaml",
+    "zotpy.allocator": "",
     "zotpy.startup": "zotpy.config zotpy.release zotpy.settings zotpy.telemetry structlog",
     "zotpy.systemd": "structlog trio",
     "zotpy.storage": "zotpy.core zotpy.embedded zotpy.http zotpy.s3 zotpy.settings zotpy.startup zotpy.store "
@@ -74,8 +75,9 @@ MAY_IMPORT = {
     "zotpy.web",
     "zotpy.logins": "zotpy.auth zotpy.bell zotpy.bucket zotpy.core zotpy.login_kinds zotpy.mirror zotpy.services "
     "zotpy.settings zotpy.startup zotpy.store zotpy.web",
-    "zotpy.server": "zotpy.auditing zotpy.auth zotpy.bell zotpy.bucket zotpy.cache zotpy.collecting zotpy.concurrency "
-    "zotpy.core zotpy.garbage zotpy.http.server zotpy.listening zotpy.logins zotpy.memory zotpy.mirror zotpy.registry "
+    "zotpy.server": "zotpy.allocator zotpy.auditing zotpy.auth zotpy.bell zotpy.bucket zotpy.cache zotpy.collecting "
+    "zotpy.concurrency zotpy.core zotpy.garbage zotpy.http.server zotpy.listening zotpy.logins zotpy.memory "
+    "zotpy.mirror zotpy.registry "
     "zotpy.reloading zotpy.services zotpy.settings zotpy.startup zotpy.storage zotpy.store zotpy.systemd "
     "zotpy.telemetry zotpy.web structlog trio",
     "zotpy.workers": "zotpy.auth zotpy.bell zotpy.concurrency zotpy.listening zotpy.reloading zotpy.restarts "

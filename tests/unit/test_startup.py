@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import resource
-import subprocess
-import sys
 
 import pytest
 
@@ -38,33 +34,3 @@ def test_a_person_reads_what_to_try(capsys: pytest.CaptureFixture[str], *, has_l
     assert "zotpy is ready on http://127.0.0.1:5000 (data in " in out
     assert ("docker login 127.0.0.1:5000" in out) == has_login
     assert "docker push 127.0.0.1:5000/IMAGE:latest" in out
-
-
-_FAULTS_OF_A_SECOND_PUSH = """
-import resource, sys
-from zotpy.startup import keep_freed
-
-def push():
-    return [b"-" * (1 << 20) for _ in range(24)]
-
-if sys.argv[1] == "kept":
-    keep_freed(512 << 20)
-push()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-push()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other libraries have no such setting")
-def test_the_parts_of_the_next_push_find_the_memory_of_the_last() -> None:
-    """24 MiB are 6,144 pages, each of which costs a page fault if the system has to give it again."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-
-    def faults(what: str, **more: str) -> int:
-        command = [sys.executable, "-c", _FAULTS_OF_A_SECOND_PUSH, what]
-        return int(subprocess.check_output(command, env={**environment, **more}))
-
-    assert faults("kept") < 100
-    assert faults("as it is") > 5000
-    assert faults("kept", MALLOC_TRIM_THRESHOLD_="131072", MALLOC_MMAP_THRESHOLD_="131072") > 5000
