@@ -9,7 +9,6 @@ from typing import Literal
 
 import trio
 
-from zotpy.allocator import keep_freed
 from zotpy.auditing import open_audit
 from zotpy.auth.grants import Grants
 from zotpy.bell import Bell
@@ -112,7 +111,6 @@ async def run_replica(
             app.report = partial(report, metrics, quiet=PROBES | {settings.metrics.path})
             app.dispatcher.audit = None if audit is None else audit[0]
             collect_less()
-            keep_freed(settings.upload.memory_budget_bytes)
             mirror = await stack.enter_async_context(_mirror(registry, settings, metrics, grants, space))
             if mirror is not None:
                 app.use(mirror)

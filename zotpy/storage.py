@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import fields
 from pathlib import Path
 
+from zotpy.allocator import keep_freed
 from zotpy.core.units import MIB
 from zotpy.http.sockets import shared_bytes_of
 from zotpy.s3.config import LONGEST_OBJECT_BYTES, S3Config
@@ -21,7 +22,10 @@ async def open_store(settings: Settings, *, beside_a_replica: bool = False) -> A
     """Open the store of the configuration; without one, the embedded store. Raises `StartupError`.
 
     `beside_a_replica`: a replica must have used the embedded store before. If it is running, it is shared.
+
+    From then on the process keeps the memory of bodies that it has freed.
     """
+    keep_freed(settings.upload.memory_budget_bytes)
     async with (
         running_store(settings.storage, beside_a_replica=beside_a_replica) as s3,
         _open_s3(s3, s3_config(s3, settings)) as store,

@@ -64,8 +64,8 @@ MAY_IMPORT = {
     "zotpy.allocator": "",
     "zotpy.startup": "zotpy.config zotpy.release zotpy.settings zotpy.telemetry structlog",
     "zotpy.systemd": "structlog trio",
-    "zotpy.storage": "zotpy.core zotpy.embedded zotpy.http zotpy.s3 zotpy.settings zotpy.startup zotpy.store "
-    "zotpy.store.opening",
+    "zotpy.storage": "zotpy.allocator zotpy.core zotpy.embedded zotpy.http zotpy.s3 zotpy.settings zotpy.startup "
+    "zotpy.store zotpy.store.opening",
     "zotpy.reloading": "zotpy.config zotpy.settings zotpy.startup zotpy.telemetry structlog trio",
     "zotpy.listening": "zotpy.bell zotpy.bucket zotpy.concurrency zotpy.http.server zotpy.registry zotpy.settings "
     "zotpy.startup zotpy.web structlog trio",
@@ -75,7 +75,7 @@ MAY_IMPORT = {
     "zotpy.web",
     "zotpy.logins": "zotpy.auth zotpy.bell zotpy.bucket zotpy.core zotpy.login_kinds zotpy.mirror zotpy.services "
     "zotpy.settings zotpy.startup zotpy.store zotpy.web",
-    "zotpy.server": "zotpy.allocator zotpy.auditing zotpy.auth zotpy.bell zotpy.bucket zotpy.cache zotpy.collecting "
+    "zotpy.server": "zotpy.auditing zotpy.auth zotpy.bell zotpy.bucket zotpy.cache zotpy.collecting "
     "zotpy.concurrency zotpy.core zotpy.garbage zotpy.http.server zotpy.listening zotpy.logins zotpy.memory "
     "zotpy.mirror zotpy.registry "
     "zotpy.reloading zotpy.services zotpy.settings zotpy.startup zotpy.storage zotpy.store zotpy.systemd "

@@ -10,7 +10,8 @@ import pytest
 from zotpy.config import load_settings
 from zotpy.core.units import MIB
 from zotpy.s3.transport import S3Transport
-from zotpy.storage import s3_config
+from zotpy.startup import StartupError
+from zotpy.storage import open_store, s3_config
 
 if TYPE_CHECKING:
     from zotpy.s3.config import S3Config
@@ -56,3 +57,18 @@ async def test_parts_on_their_way_share_what_the_budget_leaves(budget: str, bodi
     sent = S3Transport(config).service.sent
     sent.bodies = bodies
     assert sent.bite_bytes == bite_bytes
+
+
+async def test_every_program_that_opens_the_store_keeps_the_memory_of_bodies(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`zotpy import` moves as many bytes as a replica."""
+    kept: list[int] = []
+    monkeypatch.setattr("zotpy.storage.keep_freed", kept.append)
+    settings = load_settings(
+        None, {"ZOTPY_STORAGE_ROOTDIRECTORY": str(tmp_path / "none"), "ZOTPY_UPLOAD_MEMORYBUDGET": "300MiB"}
+    )
+    with pytest.raises(StartupError, match="does not exist"):
+        async with open_store(settings, beside_a_replica=True):
+            pass
+    assert kept == [300 * MIB]
