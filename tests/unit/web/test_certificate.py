@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import ssl
@@ -128,6 +129,37 @@ async def test_every_new_connection_gets_the_new_certificate(
             assert await secure.shown() == await secure.shown("registry.example") == serial_in(new)
         await stream.send_all(b"GET /livez HTTP/1.1\r\nHost: z\r\n\r\n")
         assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT"])
+async def test_plain_http_is_answered_with_what_is_wrong(nursery: trio.Nursery, tmp_path: Path, method: str) -> None:
+    """The client learns that the port speaks HTTPS, also if it sent a body, and the replica goes on."""
+    live = fresh(tmp_path, "live")
+    secure = Secure(live / "cert.pem", live / "key.pem")
+    await nursery.start(secure.run)
+    async with await trio.open_tcp_stream("127.0.0.1", secure.port) as stream:
+        await stream.send_all(f"{method} /v2/ HTTP/1.1\r\nHost: z\r\n\r\n".encode() + bytes(200_000))
+        answer = b"".join([bytes(piece) async for piece in stream])
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-length: %d" % len(body) in head.splitlines()
+    [error] = json.loads(body)["errors"]
+    assert error["code"] == "UNSUPPORTED"
+    assert "this port speaks HTTPS" in error["message"]
+    assert await secure.shown() == serial_in(live)
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("sent", [b"PRI * HTTP/2.0\r\n\r\n", b"SSH-2.0-x\r\n", b"\x00" * 100])
+async def test_other_bytes_without_tls_end_the_connection(nursery: trio.Nursery, tmp_path: Path, sent: bytes) -> None:
+    """A client that speaks neither TLS nor HTTP gets at most an alert of TLS."""
+    live = fresh(tmp_path, "live")
+    secure = Secure(live / "cert.pem", live / "key.pem")
+    await nursery.start(secure.run)
+    async with await trio.open_tcp_stream("127.0.0.1", secure.port) as stream:
+        await stream.send_all(sent)
+        assert b"HTTP" not in b"".join([bytes(piece) async for piece in stream])
     nursery.cancel_scope.cancel()
 
 

@@ -29,10 +29,9 @@ from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.protocol import JoiningProtocol, join, left_of_body
 from zotpy.http.server.vigil import Vigil
 from zotpy.http.server.wire import Wire
+from zotpy.http.server.without_tls import END_S
 from zotpy.http.sockets import MOST_BITE_BYTES, Read, write_in_bites
 
-END_S = 2.0
-"""How long a client has to close its side once we have closed ours. What it still sends is dropped."""
 _LATE_HEAD = "the head of the request was not complete in time: send it as a whole"
 
 log = structlog.get_logger()

@@ -14,8 +14,8 @@ from zotpy.core.file_pieces import FilePiece
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.pace import Pace
 from zotpy.http.server.patience import Patience
+from zotpy.http.server.without_tls import ClientTLSStream
 from zotpy.http.sockets import Read, Unsent, ensure_open, read, receive_here
-from zotpy.http.tls import TLSStream
 
 TLS_SLICE_BYTES = 256 * 1024
 """How much is encrypted at once. As many bytes are held besides what is to be sent."""
@@ -31,10 +31,10 @@ class Wire:
 
     def __init__(self, stream: Any, sending: trio.Lock, config: ServerConfig) -> None:
         """Take the stream that a listener has accepted. A task that sends holds `sending`."""
-        self._tls: TLSStream | None = None
+        self._tls: ClientTLSStream | None = None
         if isinstance(stream, trio.SSLStream):
             context = stream.context if config.certificate is None else config.certificate.latest
-            self._tls = TLSStream(stream.transport_stream, context, server_side=True, sending=sending)
+            self._tls = ClientTLSStream(stream.transport_stream, context, server_side=True, sending=sending)
         self.stream: Any = stream if self._tls is None else self._tls
         """hypercorn does the handshake with it, and closes it."""
         self._stall_s = config.send_stall_s
