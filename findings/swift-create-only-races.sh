@@ -7,7 +7,7 @@
 #   last, also if the other one ends later: its client was told 200, and nothing of it is left. In Swift's own API the header only
 #   asks "before any data is sent". Its S3 API has that meaning, too.
 # For a registry: what shall be written once, such as a tag that may not be moved, can be written twice. Swift's lists lag as well, and
-#   zotpy does not start on Swift. For another store, look at what it does to a PUT that is under way, not to one that comes later.
+#   zotpy does not start on Swift. SeaweedFS 4.48 and versitygw 1.8.0 answer the PUT that began first and ends last with 412.
 # Needs Python 3.9 or newer, and a file system with extended attributes below the temporary folder.
 set -eu
 dir=$(mktemp -d)

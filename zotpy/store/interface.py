@@ -68,6 +68,8 @@ class Features:
     """`delete(if_match=...)` is honoured (S3 DeleteObject, `If-Match`)."""
     bulk_delete: bool = True
     """`delete_many` is one call (S3 DeleteObjects); otherwise it makes one for each key."""
+    takes_crcs: bool = True
+    """Bodies are sent with a CRC-32C; otherwise with an MD5, and their CRC is not needed."""
 
     @property
     def all_conditions(self) -> bool:

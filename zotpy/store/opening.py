@@ -39,7 +39,6 @@ async def open_s3_store(config: S3Config, prefix: str = "", *, create_bucket: bo
             client.send_md5_instead()
             store = await _probed(client, prefix)
             log.warning("checksums_are_md5", reason=str(refusal))
-        await _see_checksums(store)
         yield store
 
 
@@ -84,6 +83,7 @@ async def _refuse_swift(store: S3Store) -> None:
 
 async def _probed(client: S3Client, prefix: str) -> S3Store:
     store = S3Store(client, prefix)
+    await _see_checksums(store)
     opened = S3Store(client, prefix, await probe(store), await probe_completions(store))
     opened.listings.by_marker = store.listings.by_marker
     return opened
@@ -143,6 +143,7 @@ async def probe(store: S3Store) -> Features:
         conditional_replace=replacing,
         conditional_delete=deleting,
         bulk_delete=store.deletions.in_one_call,
+        takes_crcs=store.client.sends_crcs,
     )
 
 

@@ -99,6 +99,7 @@ async def test_the_checksum_is_one_that_the_service_compares(
     server = await service.start(nursery)
     async with open_s3_store(server.config()) as store:
         assert not [key for key in service.objects if "probe" in key]
+        assert store.features.takes_crcs == (sent == CRC32C_HEADER)
         await store.put("key", b"body")
     assert of_puts[-1] == {sent}
     assert ("checksums_mean_nothing" in capsys.readouterr().out) == (not compared)

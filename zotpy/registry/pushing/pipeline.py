@@ -211,7 +211,7 @@ class PartPipeline:
             await self.account.acquire(len(piece))
             # A view would keep the whole chunk in memory until the last of the parts that share it has gone.
             self._filling.append(bytes(piece) if len(piece) < len(chunk) else chunk)
-            if len(piece) >= SMALL_BYTES:
+            if len(piece) >= SMALL_BYTES and self.store.features.takes_crcs:
                 self._filling.crc32c()  # for the store: the bytes are in the processor's cache now
             view = view[len(piece) :]
 
