@@ -8,6 +8,7 @@ from zotpy.bucket.sweeps import list_all
 from zotpy.concurrency import taking_turns
 from zotpy.core import keys
 from zotpy.core.digests import Digest
+from zotpy.core.errors import DigestInvalid
 from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import TOMBSTONE_BYTES, is_late
@@ -59,13 +60,28 @@ def existing_manifests(records: RecordListing) -> Mapping[Digest, ListedRecord]:
     return {digest: record for (kind, digest), record in records.items() if kind == "manifests" and record.exists}
 
 
-async def list_records(store: Store, repo: RepositoryName) -> RecordListing:
-    """List the records of a repository: the leases, then the entries."""
+async def list_records(store: Store, repo: RepositoryName, foreign: list[str] | None = None) -> RecordListing:
+    """List the records of a repository: the leases, then the entries.
+
+    Keys that are not this registry's are added to `foreign`. Without `foreign` they raise `DigestInvalid`.
+    """
     records: defaultdict[Name, ListedRecord] = defaultdict(ListedRecord)
     async for lease in taking_turns(await list_all(store, keys.all_of(keys.LEASES, repo))):
-        record = records[keys.record_of(lease.key)]
-        is_none = is_late(lease.last_modified, keys.lease_until(lease.key))
-        (record.late if is_none else record.leases).append(lease)
+        if (name := _name(lease.key, foreign)) is not None:
+            is_none = is_late(lease.last_modified, keys.lease_until(lease.key))
+            (records[name].late if is_none else records[name].leases).append(lease)
     async for entry in taking_turns(await list_all(store, keys.all_of(keys.ENTRIES, repo))):
-        records[keys.record_of(entry.key)].entry = entry
+        if (name := _name(entry.key, foreign)) is not None:
+            records[name].entry = entry
     return records
+
+
+def _name(key: str, foreign: list[str] | None) -> Name | None:
+    """Read which record a key belongs to; `None`: it is now among `foreign`."""
+    try:
+        return keys.record_of(key)
+    except DigestInvalid:
+        if foreign is None:
+            raise
+        foreign.append(key)
+        return None

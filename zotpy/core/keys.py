@@ -135,27 +135,38 @@ def all_of(root: str, repo: RepositoryName) -> str:
 def record_of(key: str) -> tuple[Kind, Digest]:
     """Read kind and digest from the key of an entry or a lease. Raises `DigestInvalid`."""
     kind, algorithm, hexadecimal = _names_below_repository(key, 3, 4)[:3]
-    return "blobs" if kind == "blobs" else "manifests", Digest.parse(f"{algorithm}:{hexadecimal}")
+    return "blobs" if kind == "blobs" else "manifests", _digest_in(key, f"{algorithm}:{hexadecimal}")
 
 
 def marked_by(key: str) -> tuple[Digest, Tag]:
     """Read manifest and tag from a marker's key. Raises `DigestInvalid`, `TagInvalid`."""
     algorithm, hexadecimal, tag_name = _names_below_repository(key, 3)
-    return Digest.parse(f"{algorithm}:{hexadecimal}"), Tag.parse(tag_name)
+    return _digest_in(key, f"{algorithm}:{hexadecimal}"), Tag.parse(tag_name)
 
 
 def _names_below_repository(key: str, *lengths: int) -> list[str]:
     """Return what follows the repository in a key. Raises `DigestInvalid` if it does not have that many names."""
     names = key.partition("!/")[2].split("/")
     if len(names) not in lengths:
-        msg = f"{key} is not a key of this registry"
-        raise DigestInvalid(msg)
+        raise _foreign(key)
     return names
+
+
+def _digest_in(key: str, text: str) -> Digest:
+    """Read a digest from a part of a key. Raises `DigestInvalid`, which names the whole key."""
+    try:
+        return Digest.parse(text)
+    except DigestInvalid:
+        raise _foreign(key) from None
+
+
+def _foreign(key: str) -> DigestInvalid:
+    return DigestInvalid(f"{key} is not a key of this registry: move that object out of the bucket")
 
 
 def referring(key: str) -> Digest:
     """Read from a referrer's key which manifest refers. Raises `DigestInvalid`."""
-    return Digest.parse(key.rpartition("/")[2].replace(".", ":", 1))
+    return _digest_in(key, key.rpartition("/")[2].replace(".", ":", 1))
 
 
 def leases(repo: RepositoryName, kind: Kind, digest: Digest) -> str:

@@ -60,11 +60,11 @@ async def measure(store: Store, advance: Callable[[int], None]) -> Usage:
     """
     found: dict[str, RepositoryUsage] = {}
     async with table(BUFFER_ROWS) as named:
+        foreign: list[str] = []  # `fsck` reports it
 
         async def look(repo: RepositoryName) -> None:
-            found[repo.text] = await _measure_records(store, repo, named, advance)
+            found[repo.text] = await _measure_records(store, repo, named, advance, foreign)
 
-        foreign: list[str] = []  # `fsck` reports it
         await for_each(repositories_below(store, keys.LEASES, foreign=foreign), look, REPOSITORIES_AT_ONCE)
         usage = Usage([found[name] for name in sorted(found)])
         usage.stored_bytes = sum(each.logical_bytes for each in found.values())
@@ -74,12 +74,12 @@ async def measure(store: Store, advance: Callable[[int], None]) -> Usage:
 
 
 async def _measure_records(
-    store: Store, repo: RepositoryName, named: Table, advance: Callable[[int], None]
+    store: Store, repo: RepositoryName, named: Table, advance: Callable[[int], None], foreign: list[str]
 ) -> RepositoryUsage:
     """Count what is in records, and note which data belongs to the repository."""
     usage = RepositoryUsage(repo.text)
     rows = []
-    for (kind, _), record in (await list_records(store, repo)).items():
+    for (kind, _), record in (await list_records(store, repo, foreign)).items():
         newest = record.newest()
         if newest is None or record.is_tombstone:
             continue

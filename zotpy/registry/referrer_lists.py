@@ -15,6 +15,7 @@ import trio
 from zotpy.concurrency import gather
 from zotpy.core import keys
 from zotpy.core.digests import Digest
+from zotpy.core.errors import DigestInvalid
 from zotpy.core.framing import unframe
 from zotpy.core.names import RepositoryName
 from zotpy.core.paging import name_to_begin_after
@@ -91,7 +92,14 @@ class ReferrerLists:
         return COPIES * page_bytes
 
     async def _descriptor(self, listed: Listed) -> dict[str, Any] | None:
-        """Read one descriptor, with as many annotations as are shown; `None`: it was deleted since it was listed."""
+        """Read one descriptor, with as many annotations as are shown.
+
+        `None`: it was deleted since it was listed, or the object is not this registry's, which `fsck` reports.
+        """
+        try:
+            keys.referring(listed.key)
+        except DigestInvalid:
+            return None
         async with self._large_reads if listed.size_bytes > LARGE_BYTES else nullcontext():
             try:
                 header, _ = unframe((await self.store.get(listed.key)).body)

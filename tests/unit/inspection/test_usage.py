@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.unit.collector.support import GRACE_S, LARGE, Bucket
 from tests.unit.registry.support import OTHER, REPO, push
+from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.inspection.usage import Usage, measure
 
@@ -83,6 +84,16 @@ async def test_what_was_deleted_does_not_count() -> None:
     await bucket.collect()
     assert (await whole(bucket)).unnamed_bytes == LARGE
     assert (await whole(bucket)).stored_bytes >= LARGE
+
+
+async def test_keys_that_are_not_the_registrys_are_left_out() -> None:
+    """Such as files that a copying program left half written: the rest is measured."""
+    bucket = await Bucket.open()
+    await bucket.push_large()
+    before = (await whole(bucket)).as_dict()
+    for key in [key for key in bucket.store.objects if key.startswith((keys.LEASES, keys.ENTRIES))]:
+        await bucket.store.put(key.replace("!/blobs/sha256/", "!/blobs/sha256/copy-"), b"?")
+    assert (await whole(bucket)).as_dict() == before
 
 
 async def test_repositories_come_in_the_order_of_their_names() -> None:

@@ -146,6 +146,19 @@ async def test_a_page_reads_only_so_many_referrers(monkeypatch: pytest.MonkeyPat
     assert len(await all_pages(found, "application/other")) == 4
 
 
+async def test_objects_that_are_not_the_registrys_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They lie among the referrers, alone on some pages of the store, and hide none of them."""
+    monkeypatch.setattr("zotpy.registry.referrer_lists.REFERRERS_LISTED", 2)
+    store = await with_old_referrers(5, 0)
+    found = ReferrerLists(store, SETTINGS)
+    before = names_of(await all_pages(found))
+    assert len(before) == 5
+    for listed in list(store.objects):
+        for copy in ("-copy", "-copy2", "-copy3"):
+            await store.put(listed + copy, b"?")
+    assert names_of(await all_pages(found)) == before
+
+
 async def test_a_type_that_is_too_long_to_be_one_matches_nothing() -> None:
     """The store is not asked for it, and no Link repeats it."""
     assert await all_pages(ReferrerLists(await with_old_referrers(3, 1), SETTINGS), "x" * 60_000) == [
