@@ -40,7 +40,7 @@ find_python() {
             return
         fi
     done
-    say "zotpy needs Python 3.11 or newer"
+    say "zotpy needs Python 3.11 or newer. On Debian 12, Ubuntu 24.04 and later: apt-get install -y python3 python3-venv"
     return 1
 }
 

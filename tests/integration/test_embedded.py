@@ -29,12 +29,14 @@ HOLDER = """
 import sys, trio
 from pathlib import Path
 from zotpy.embedded import embedded_store
+from zotpy.telemetry.logs import configure_logs
 
 async def main():
     async with embedded_store(Path(sys.argv[1])) as store:
         print(store.endpoint, store.access_key, store.secret_key, flush=True)
         await trio.sleep_forever()
 
+configure_logs("info", "json", "stderr")
 trio.run(main)
 """
 

@@ -64,6 +64,7 @@ async def embedded_store(root_directory: Path) -> AsyncIterator[EmbeddedStore]:
     The directory is locked. SeaweedFS ends with the block, and with zotpy however that ends.
     """
     with plain_errors(), locked(root_directory) as directory:
+        log.info("store_starting", directory=str(directory.root))
         await end_leftover(directory)
         async with trio.open_nursery() as nursery:
             store = await nursery.start(_keep_running, directory)

@@ -31,6 +31,8 @@ class Job:
             except NameUnknown as error:
                 if self._is_named:  # otherwise it was deleted since it was listed
                     exported.problems.append(f"{repo}: {error}")
+        if self.selection.tags and exported.repositories and not (exported.tags or exported.problems):
+            exported.problems.append("no tag matches --tags: correct the pattern, or leave it out")
 
     async def _repository(self, registry: Registry, repo: RepositoryName, exported: Exported) -> None:
         if self.place.kind == "oci-archive":

@@ -162,8 +162,8 @@ async def _in_thread(path: str, call: Callable[[], T]) -> T:
     try:
         return await trio.to_thread.run_sync(call)
     except (FileNotFoundError, NotADirectoryError) as error:
-        msg = f"{path} does not exist"
+        msg = f"{error.filename or path} does not exist"
         raise NotAtUpstream(msg) from error
     except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}"
+        msg = f"{error.filename or path} cannot be read: {error.strerror}"
         raise UpstreamBroken(msg) from error

@@ -70,6 +70,8 @@ def refused_or_unavailable(request: Request, failure: Failure, bucket: str, *, a
     reasons = [failure.reason, _missing_permission(request, failure, bucket)]
     if failure.status == _PROXY_AUTHENTICATION:
         reasons.append("the proxy in HTTP_PROXY asks for a name and a password: write http://NAME:PASSWORD@HOST:PORT")
+    if not failure.code and request.method != "HEAD" and failure.status not in {_FORBIDDEN, _PROXY_AUTHENTICATION}:
+        reasons.append("this is no error of S3: check the address of the service, and its port")
     return kind(request.operation, failure.status or 0, failure.code, "; ".join(filter(None, reasons)))
 
 

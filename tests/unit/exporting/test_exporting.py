@@ -24,6 +24,7 @@ from zotpy.layouts.source import one_layout
 from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 NAME = "team/app"
@@ -55,11 +56,11 @@ class Scene:
         listed = (await self.store.list("")).objects
         await self.store.delete_many([each.key for each in listed if digest.partition(":")[2] in each.key])
 
-    async def export(self, *names: str, to: str = "zot:out") -> Exported:
+    async def export(self, *names: str, to: str = "zot:out", tags: Sequence[str] = ()) -> Exported:
         """Export, into a directory below that of the scene."""
         kind, _, path = to.partition(":")
         exported = Exported()
-        await plan(names, f"{kind}:{self.directory / path}", [], referrers=True).run(
+        await plan(names, f"{kind}:{self.directory / path}", tags, referrers=True).run(
             await open_replica(self.store), exported
         )
         return exported
@@ -155,3 +156,14 @@ async def test_a_repository_that_is_deleted_meanwhile_holds_up_no_other(
     monkeypatch.setattr("zotpy.exporting.jobs.Job._repositories", listed)
     exported = await scene.export()
     assert (exported.problems, exported.repositories) == ([], 1)
+
+
+async def test_a_pattern_that_matches_no_tag_is_a_problem(scene: Scene) -> None:
+    """Otherwise a script would take a layout without images for a copy; a repository without such tags is none."""
+    for tag, name in (("v1", NAME), ("latest", "team/other")):
+        scene.layout.tag(image(scene.layout), tag)
+        await scene.take_in(name)
+    exported = await scene.export(tags=["w*"])
+    assert (exported.problems, exported.tags) == (["no tag matches --tags: correct the pattern, or leave it out"], 0)
+    exported = await scene.export(tags=["late*"])
+    assert (exported.problems, exported.tags) == ([], 1)

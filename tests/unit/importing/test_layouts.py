@@ -90,7 +90,7 @@ async def test_files_of_a_directory_and_of_a_tar(tmp_path: Path) -> None:
             assert stream.length == len(content)
             assert b"".join([piece async for piece in stream.pieces()]) == content
         for missing in ("blobs", "blobs/none", "blobs/long/more"):
-            with pytest.raises(NotAtUpstream):
+            with pytest.raises(NotAtUpstream, match=f"{tmp_path}.*{missing}"):
                 await files.read(missing, 1)
 
 

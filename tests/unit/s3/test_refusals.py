@@ -95,3 +95,21 @@ async def test_a_key_that_could_not_be_deleted_names_the_permission(nursery: tri
     async with open_client(server.config()) as client:
         with pytest.raises(StoreRefused, match=r"allow its keys s3:DeleteObject on the bucket 'bucket'"):
             await S3Store(client).delete_many(["x", "y"])
+
+
+@pytest.mark.parametrize(
+    ("reply", "request_", "is_hinted"),
+    [
+        (Reply(404, b"404 page not found"), GET, True),
+        (Reply(405, b"<html><body>Not allowed</body></html>"), PUT, True),
+        (Reply(404), Request("HeadObject", "HEAD", "key"), False),
+        (Reply(403), GET, False),
+        (Reply(404, b"<Error><Code>NoSuchBucket</Code></Error>"), GET, False),
+    ],
+)
+async def test_an_answer_that_is_none_of_s3_leads_to_the_address(
+    nursery: trio.Nursery, reply: Reply, request_: Request, *, is_hinted: bool
+) -> None:
+    """A web server at the wrong port answers too; an answer to a HEAD never has a document."""
+    words = await refusal(reply, request_, nursery)
+    assert ("this is no error of S3: check the address of the service, and its port" in words) == is_hinted

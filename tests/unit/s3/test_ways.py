@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import certifi
 import pytest
+import trio
 
 from tests.unit.s3.scripted import AT_ONCE, Reply, ScriptedServer
 from tests.unit.web.certificates import write_certificate
@@ -18,8 +20,6 @@ from zotpy.store.opening import open_s3_store
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import trio
 
     from zotpy.s3.config import S3Config
 
@@ -112,3 +112,18 @@ async def test_a_service_that_is_not_there_is_named_as_the_reason(nursery: trio.
     server = await ScriptedServer([Reply()]).start(nursery)
     with pytest.raises(S3Unavailable, match=r"ConnectError .*127\.0\.0\.2"):
         await put(replace(server.config(), endpoint=f"http://127.0.0.2:{server.port}"))
+
+
+async def test_a_service_without_tls_is_named_as_the_reason(nursery: trio.Nursery) -> None:
+    """A person reads what to write: many services speak plain HTTP, and an endpoint without a scheme means https."""
+
+    async def refuse(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    (listener,) = await nursery.start(partial(trio.serve_tcp, refuse, 0, host="127.0.0.1"))
+    server = ScriptedServer([])
+    config = replace(server.config(), endpoint=f"https://127.0.0.1:{listener.socket.getsockname()[1]}")
+    with pytest.raises(S3Unavailable, match=r"127\.0\.0\.1 does not speak TLS at this port: .*write http://"):
+        await put(config)
+    nursery.cancel_scope.cancel()

@@ -16,6 +16,8 @@ from zotpy.http.tls import TLSStream
 
 _SLABS = Slabs()
 
+_NO_TLS = "WRONG_VERSION_NUMBER"
+"""OpenSSL's reason if the other side answers with something that is no TLS, such as the 400 of a server with HTTP."""
 LAST_PORT = 65535
 """URLs of httpx can have higher ones."""
 
@@ -72,5 +74,11 @@ class Service:
 async def _secured(stream: trio.abc.Stream, context: ssl.SSLContext, host: str) -> TLSStream:
     """Begin TLS on a stream."""
     secured = TLSStream(stream, context, server_hostname=host)
-    await secured.do_handshake()
+    try:
+        await secured.do_handshake()
+    except trio.BrokenResourceError as error:
+        if isinstance(error.__cause__, ssl.SSLError) and error.__cause__.reason == _NO_TLS:
+            msg = f"{host} does not speak TLS at this port: if it speaks plain HTTP, write http:// in its address"
+            raise ConnectError(msg) from error
+        raise
     return secured
