@@ -16,6 +16,7 @@ from zotpy.commands.gc import add_gc
 from zotpy.commands.import_ import add_import
 from zotpy.commands.sync import add_sync
 from zotpy.commands.upstream_logins import with_upstream_logins
+from zotpy.commands.users_file import remarks_on_users
 from zotpy.config import ConfigError, load_settings
 from zotpy.libraries import LibraryChanged
 from zotpy.settings import Settings
@@ -92,7 +93,7 @@ def _serve(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     file = _file(options)
     settings = with_upstream_logins(load_settings(file))
-    for warning in settings.warnings:
+    for warning in (*settings.warnings, *remarks_on_users(settings)):
         _say(f"warning: {warning}")
     _say(f"{file} is good: {_summary(settings)}")
     return EXIT_OK

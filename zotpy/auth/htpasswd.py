@@ -50,7 +50,7 @@ class Htpasswd(Watched[Users]):
 
     def __init__(self, file: Path) -> None:
         """Read the file. Raises `OSError`, `ValueError` if that cannot be done."""
-        super().__init__([file], partial(_read, file))
+        super().__init__([file], partial(read_users, file))
         self._file = file
         _tell(file, self.users)
 
@@ -69,7 +69,8 @@ class Htpasswd(Watched[Users]):
         log.error("htpasswd_not_reloaded", reason=reason_of(error), file=str(self._file))
 
 
-def _read(file: Path) -> Users:
+def read_users(file: Path) -> Users:
+    """Read a file. Raises `OSError`, `ValueError`."""
     try:
         return Users.parse(read_bounded(file, LARGEST_FILE_BYTES).decode())
     except UnicodeDecodeError as error:

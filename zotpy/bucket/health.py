@@ -50,6 +50,8 @@ class Health:
         self._seen_by_store: datetime | None = None
         self._watched_at = -WATCHED_S
         self._reachable = False
+        self._failing_since: float | None = None
+        """Since when the store has not answered, on trio's clock."""
         self._lock = trio.Lock()
         self.refusal = ""
         """Why this release must leave the bucket alone; empty if it need not."""
@@ -126,13 +128,26 @@ class Health:
         except (StoreError, trio.TooSlowError) as error:
             if isinstance(error, KeyMissing):
                 self._promise.known_until_s = booted_s
-            log.warning("store_unreachable", error=repr(error))
+            self._note_failure(f"no answer in {TIMEOUT_S:g} s" if isinstance(error, trio.TooSlowError) else str(error))
             return False
         except LayoutError as error:
             refusal = str(error)
             self._promise.known_until_s = booted_s
+        self._note_answer()
         self._seen_at, self._seen_locally_s = began_at, began_s
         if refusal != self.refusal:
             log.error("left_behind", reason=refusal) if refusal else log.info("layout_is_known_again")
         self.refusal = refusal
         return True
+
+    def _note_failure(self, reason: str) -> None:
+        """Log the first of several failures."""
+        if self._failing_since is None:
+            self._failing_since = trio.current_time()
+            log.warning("store_unreachable", error=reason)
+
+    def _note_answer(self) -> None:
+        """Log that the store answers again, if it did not."""
+        if self._failing_since is not None:
+            log.info("store_reachable_again", seconds=round(trio.current_time() - self._failing_since, 1))
+            self._failing_since = None

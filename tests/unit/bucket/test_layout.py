@@ -199,3 +199,33 @@ async def test_what_cannot_be_known_is_not_risked(mock_clock: MockClock) -> None
         await guarded.put("a", b"")
     mock_clock.jump(CACHE_S)
     await guarded.put("a", b"")
+
+
+async def test_a_store_that_does_not_answer_is_logged_once_and_so_is_its_return(mock_clock: MockClock) -> None:
+    """An operator reads why, since when and until when, and not a line every few seconds."""
+    store, script = MemoryStore(), Script()
+    health = Health(FaultyStore(store, script))
+    await store.put(keys.LAYOUT, frame(WRITTEN))
+    with capture_logs() as logs:
+        assert await health.is_ready()
+        for _ in range(3):
+            mock_clock.jump(CACHE_S)
+            script.fail("before", "get", keys.LAYOUT, StoreUnavailable("hangs"))
+            assert not await health.is_ready()
+        for _ in range(2):
+            mock_clock.jump(CACHE_S)
+            assert await health.is_ready()
+    assert [(entry["event"], entry.get("error"), entry.get("seconds")) for entry in logs] == [
+        ("store_unreachable", "hangs", None),
+        ("store_reachable_again", None, 3 * CACHE_S),
+    ]
+
+
+async def test_a_store_that_says_nothing_is_logged_in_words(autojump_clock: MockClock) -> None:
+    """The log has how long the replica waited, not the name of an error of Python."""
+    del autojump_clock
+    store, script = MemoryStore(), Script()
+    script.park("before", "get", keys.LAYOUT)
+    with capture_logs() as logs:
+        assert not await Health(FaultyStore(store, script)).is_ready()
+    assert [(entry["event"], entry["error"]) for entry in logs] == [("store_unreachable", "no answer in 5 s")]
