@@ -39,14 +39,18 @@ async def keep_reloading(settings: Settings, then: Callable[[Settings], Awaitabl
 
 
 async def _reload(settings: Settings) -> Settings:
-    """Read the configuration again, and return what holds now. A file with a mistake changes nothing."""
+    """Read the configuration again, and return what holds now. A file with a mistake changes nothing.
+
+    It may be logrotate that has sent the signal, so the log's file is opened again in any case.
+    """
     try:
         read = await trio.to_thread.run_sync(_read_again, settings)
     except ConfigError as error:
         log.error("reload_refused", problems=error.problems)  # noqa: TRY400 - a matter of the file
-        read = settings
+        reopen_logs(settings.log)
+        return settings
     if not reopen_logs(read.log):
-        read = settings
+        return settings
     before = settings.log
     audit = {"audit": before.audit, "audit_pulls": before.audit_pulls, "audit_memory_bytes": before.audit_memory_bytes}
     holding = replace(settings, log=replace(read.log, **audit))  # type: ignore[arg-type]  # mypy takes them for one type

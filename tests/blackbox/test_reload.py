@@ -129,13 +129,17 @@ def test_sighup_reloads_and_ends_nothing(reloaded: Reloaded) -> None:
 
 
 def test_a_file_with_a_mistake_changes_nothing(reloaded: Reloaded) -> None:
-    """It is said, with each problem, and the registry goes on with what it has."""
+    """It is said, with each problem, and the registry goes on with what it has. Nothing says that it was reloaded."""
     reloaded.file.write_text("http: {port: none}\nbukkit: 1\n")
     os.kill(reloaded.process.pid, signal.SIGHUP)
     wait_until(lambda: bool(reloaded.events("reload_refused")), "the mistake is said")
     (refused,) = reloaded.events("reload_refused")
     assert len(refused["problems"]) == 2
     assert reloaded.ask() == httpx.codes.OK
+    reloaded.write("debug")
+    os.kill(reloaded.process.pid, signal.SIGHUP)
+    wait_until(lambda: any(event["log_level"] == "debug" for event in reloaded.events("reloaded")), "it has reloaded")
+    assert len(reloaded.events("reloaded")) == 1
 
 
 def test_sighup_to_every_process_ends_none(reloaded: Reloaded) -> None:
