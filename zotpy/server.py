@@ -1,7 +1,7 @@
 """The composition root: from settings to a replica that listens, and its orderly end."""
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
@@ -99,10 +99,8 @@ async def run_replica(
             observed = ObservedStore(guarded, metrics.store)
             shelf = await open_shelf(settings)
             registry = await _open(observed, settings, metrics, shelf, promised)
+            _watch(metrics, registry, space, shelf)
             door = await make_door(settings, bell, grants, observed)
-            metrics.gauges.watch_budget(registry.budget, registry.blobs.readers)
-            metrics.gauges.watch_space(space)
-            metrics.gauges.watch_cache(lambda: 0 if shelf is None else shelf.used_bytes)
             metrics_path = settings.metrics.path if settings.metrics.enable else None
             app = create_app(
                 registry, health, metrics.render, metrics_path, space, door.admit, door.challenge, door.routes
@@ -127,14 +125,9 @@ async def run_replica(
                 *door.services,
                 *(() if audit is None else audit[1:]),
                 *(() if mirror is None else [Service(mirror.tasks.run), Service(mirror.keep_counting)]),
-                *(() if registry.blobs.cache is None else [Service(registry.blobs.cache.keep_filling)]),
                 Service(space.keep_looking),
                 Service(health.keep_looking),
-                Service(
-                    partial(registry.uploads.sessions.leftovers.keep_deleting, registry.store),
-                    finish=partial(registry.uploads.sessions.leftovers.delete, registry.store),
-                ),
-                Service(registry.pulls.keep_written, finish=registry.pulls.write_last),
+                *_services_of(registry),
                 Service(partial(keep_collecting, guarded, settings, grants.is_immutable), stops_at_drain=True),
                 Service(metrics.keep_published, finish=metrics.publish_last),
             ]
@@ -143,6 +136,22 @@ async def run_replica(
         cause = first_cause(group)
         log_others(group, cause)
         raise cause from group
+
+
+def _watch(metrics: Metrics, registry: Registry, space: Space, shelf: Shelf | None) -> None:
+    """Let the gauges show how much memory and disk is in use."""
+    metrics.gauges.watch_budget(registry.budget, registry.blobs.readers)
+    metrics.gauges.watch_space(space)
+    metrics.gauges.watch_cache(lambda: 0 if shelf is None else shelf.used_bytes)
+
+
+def _services_of(registry: Registry) -> Iterator[Service]:
+    """Yield what runs beside the requests for the use cases."""
+    leftovers = registry.uploads.sessions.leftovers
+    yield Service(partial(leftovers.keep_deleting, registry.store), finish=partial(leftovers.delete, registry.store))
+    yield Service(registry.pulls.keep_written, finish=registry.pulls.write_last)
+    if registry.blobs.cache is not None:
+        yield Service(registry.blobs.cache.keep_filling)
 
 
 @asynccontextmanager

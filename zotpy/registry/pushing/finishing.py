@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from zotpy.concurrency import beside, within_deadline
@@ -27,6 +27,21 @@ from zotpy.store.interface import ConditionFailed, ContentRejected, KeyMissing
 
 class _Outdated(Exception):
     """Another request continued an upload that this replica remembers: the state in the store decides."""
+
+
+@dataclass(eq=False, slots=True)
+class _LastRequest:
+    """The last request of one upload."""
+
+    session: Session
+    ending: Ending
+    body: Body
+    promised_bytes: int | None
+    """How many bytes its body has, by its headers; `None`: they do not say."""
+    account: Account
+    saved: SavedState = field(init=False)
+    """What the requests before it sent."""
+    pipeline: PartPipeline = field(init=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +70,20 @@ class Finishing:
         promised_bytes = promised(span, length_bytes)
         opening = partial(self.sessions.open, session, span, promised_bytes, digest.algorithm)
         ending = Ending(session.repo, digest, on_right)
+        last = _LastRequest(session, ending, body, promised_bytes, account)
         remembered = self.recent.take(session.key, session.token.offset, digest)
         try:
             if promised_bytes == 0 and remembered is not None:
                 if not remembered.state.parts:
                     return await self._finish_small(remembered, ending, account)
                 with suppress(_Outdated):
-                    return await self._finish(
-                        session, remembered, ending, body, promised_bytes, account, is_remembered=True
-                    )
+                    return await self._finish(last, remembered, is_remembered=True)
             async with self.sessions.reading_tail(session) as leave:
-                finish = partial(self._finish, on_begun=leave)
                 if promised_bytes == 0 and session.token.offset > INLINE_LIMIT_BYTES:
                     with within_deadline(self.settings.gc.deadline_s):  # it begins with the reading of a hint
                         saved = await beside(opening, partial(self.commits.placing.look_for_older, ending))
-                        return await finish(session, saved, ending, body, promised_bytes, account)
-                return await finish(session, await opening(), ending, body, promised_bytes, account)
+                        return await self._finish(last, saved, on_begun=leave)
+                return await self._finish(last, await opening(), on_begun=leave)
         except UploadUnknown:
             if (done := await self.commits.done(ending)) is not None:
                 return done  # the answer to this very request was lost, and the client asks again
@@ -78,60 +91,65 @@ class Finishing:
 
     async def _finish(
         self,
-        session: Session,
+        last: _LastRequest,
         saved: SavedState,
-        ending: Ending,
-        body: Body,
-        promised_bytes: int | None,
-        account: Account,
         *,
         is_remembered: bool = False,
         on_begun: Callable[[], None] = lambda: None,
     ) -> BlobValue:
         """Take the last chunk after what is saved. Raises `_Outdated` if that was only remembered, and is old."""
-        started_at = saved.state.offset
-        every_bytes = self.save_every_bytes
+        last.saved, last.pipeline = saved, self._pipeline(last, saved, on_begun)
+        try:
+            return await self._take(last)
+        except ContentRejected as error:
+            if is_remembered:
+                raise _Outdated from error
+            await self.intake.abandon(last.saved, last.pipeline.state)
+            msg = "another request wrote other bytes to this upload at the same time: push the blob again"
+            raise UploadInvalid(msg) from error
+        except KeyMissing as error:
+            if is_remembered:
+                raise _Outdated from error
+            saved = last.saved
+            if (value := await self.commits.joined(last.ending, saved.state, saved.forget)) is not None:
+                return value
+            await self.intake.abandon(saved, last.pipeline.state)
+            raise UploadUnknown(GONE) from error
+        except (DigestInvalid, SizeInvalid):
+            await self.intake.abandon(last.saved, last.pipeline.state)
+            raise
+        except BaseException:
+            await self.intake.drop_unsaved(last.saved, last.pipeline.state)
+            raise
+        finally:
+            last.pipeline.drop()
+            last.account.close()
+
+    def _pipeline(self, last: _LastRequest, saved: SavedState, on_begun: Callable[[], None]) -> PartPipeline:
+        every_bytes, promised_bytes = self.save_every_bytes, last.promised_bytes
         is_long = every_bytes is not None and promised_bytes is not None and promised_bytes > every_bytes
         checkpoint = partial(_save, saved) if is_long else None
         pipeline = self.intake.pipeline(
-            saved.state, account, checkpoint, checkpoint_bytes=every_bytes, runs_ahead=every_bytes is not None
+            saved.state, last.account, checkpoint, checkpoint_bytes=every_bytes, runs_ahead=every_bytes is not None
         )
-        pipeline.on_begun, pipeline.on_hashed = on_begun, lambda: ending.hashed(pipeline.hasher)
-        try:
-            try:
-                state = await pipeline.run(body)
-                if state.offset == 0 and session.token.offset == 0 and pipeline.cut is None:
-                    saved, state, pipeline = await self._after_all(session, saved, state, pipeline)
-                    started_at = saved.state.offset
-                pipeline.raise_cut()
-                check_length(state, started_at, promised_bytes)
-                if state.kept is not None and not saved.is_kept_for(self.settings.gc.grace_s / 2):
-                    account.begin_part(state.offset)
-                    state = pipeline.state = await take_back(self.intake.store, account, state)
-                    account.part_is_full()
-                return await self._commit(ending, saved, state, pipeline.hasher)
-            except ContentRejected as error:
-                if is_remembered:
-                    raise _Outdated from error
-                await self.intake.abandon(saved, pipeline.state)
-                msg = "another request wrote other bytes to this upload at the same time: push the blob again"
-                raise UploadInvalid(msg) from error
-            except KeyMissing as error:
-                if is_remembered:
-                    raise _Outdated from error
-                if (value := await self.commits.joined(ending, saved.state, saved.forget)) is not None:
-                    return value
-                await self.intake.abandon(saved, pipeline.state)
-                raise UploadUnknown(GONE) from error
-            except (DigestInvalid, SizeInvalid):
-                await self.intake.abandon(saved, pipeline.state)
-                raise
-            except BaseException:
-                await self.intake.drop_unsaved(saved, pipeline.state)
-                raise
-        finally:
-            pipeline.drop()
-            account.close()
+        pipeline.on_begun, pipeline.on_hashed = on_begun, lambda: last.ending.hashed(pipeline.hasher)
+        return pipeline
+
+    async def _take(self, last: _LastRequest) -> BlobValue:
+        """Take the bytes, and make the blob exist."""
+        account = last.account
+        started_at = last.saved.state.offset
+        state = await last.pipeline.run(last.body)
+        if state.offset == 0 and last.session.token.offset == 0 and last.pipeline.cut is None:
+            state = await self._after_all(last, state)
+            started_at = last.saved.state.offset
+        last.pipeline.raise_cut()
+        check_length(state, started_at, last.promised_bytes)
+        if state.kept is not None and not last.saved.is_kept_for(self.settings.gc.grace_s / 2):
+            account.begin_part(state.offset)
+            state = last.pipeline.state = await take_back(self.intake.store, account, state)
+            account.part_is_full()
+        return await self._commit(last.ending, last.saved, state, last.pipeline.hasher)
 
     async def _finish_small(self, saved: SavedState, ending: Ending, account: Account) -> BlobValue:
         """Make a blob of a remembered state that has all its bytes, and no part: nothing is received or sent.
@@ -160,17 +178,17 @@ class Finishing:
             leftovers.add(saved.key)
         return value
 
-    async def _after_all(
-        self, session: Session, saved: SavedState, state: UploadState, pipeline: PartPipeline
-    ) -> tuple[SavedState, UploadState, PartPipeline]:
+    async def _after_all(self, last: _LastRequest, state: UploadState) -> UploadState:
         """Commit what earlier chunks sent, although the client came back with the Location of the very first answer."""
         try:
-            loaded = await self.sessions.load(session)
+            loaded = await self.sessions.load(last.session)
         except UploadUnknown:
-            return saved, state, pipeline
+            return state
         if loaded.etag is None:
-            return saved, state, pipeline
-        return loaded, loaded.state, self.intake.pipeline(loaded.state, pipeline.account)
+            return state
+        last.pipeline.drop()
+        last.saved, last.pipeline = loaded, self.intake.pipeline(loaded.state, last.account)
+        return loaded.state
 
 
 async def _save(saved: SavedState, state: UploadState) -> None:
