@@ -54,6 +54,10 @@ class Look:
         """Report what is wrong."""
         self.report.problems.append(Problem(str(where), what, "repaired" if mended else "left"))
 
+    def tell_foreign(self, key: str) -> None:
+        """Report an object that this registry did not write."""
+        self.tell(key, "it is not a key of this registry: move that object out of the bucket")
+
     async def tell_unreadable(self, where: object, error: StoreError) -> None:
         """Report that one object cannot be read. Raises `error` if the store answers nothing else either."""
         await self.raise_if_down(error)

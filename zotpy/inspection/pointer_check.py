@@ -110,7 +110,11 @@ class NameCheck:
         return await Tags(self.look.store).etag_of(self.repo, tag, digest) is not None
 
     async def _check_referrer(self, listed: Listed) -> None:
-        digest = keys.referring(listed.key)
+        try:
+            digest = keys.referring(listed.key)
+        except DigestInvalid:
+            self.look.tell_foreign(listed.key)
+            return
         if digest in self.manifests or not await self.look.is_gone(self.repo, digest):
             return
         if not await self._is_there(listed.key):

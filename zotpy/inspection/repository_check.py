@@ -43,8 +43,11 @@ class RepositoryCheck:
     repo: RepositoryName
 
     async def run(self) -> None:
-        """Check everything in the repository. Raises `RegistryError` if it has keys that are not this registry's."""
-        listing = await list_records(self.look.store, self.repo)
+        """Check everything in the repository."""
+        foreign: list[str] = []
+        listing = await list_records(self.look.store, self.repo, foreign)
+        for name in foreign:
+            self.look.tell_foreign(name)
         for record in listing.values():
             await self.look.named.add([(data_id, "") for data_id in record.data_ids()])
         check = RecordCheck(self.look, self.repo, listing)

@@ -248,7 +248,7 @@ LASTING: list[tuple[Callable[[Bucket], Awaitable[None]], str]] = [
     (flip_all, "its bytes have another digest, and no lease has it"),
     (flip_leases, "its entry is lost, and no lease has it"),
     (stray, "it belongs to no repository"),
-    (stray_in_repository, "it cannot be read"),
+    (stray_in_repository, "it is not a key of this registry"),
     (stray_hint, "it is not a hint"),
     (scribble_tag, "the tag cannot be read"),
     (lose_blob, "which does not exist"),
@@ -268,6 +268,23 @@ async def test_what_cannot_be_mended_is_listed(
         report = await check(bucket, repair=repair)
         assert any(words in problem.what for problem in report.left), report.problems
         assert {key for key in before if keys.Hint.parse(key) is None} <= set(bucket.store.objects)
+
+
+async def test_keys_that_are_not_the_registrys_hide_nothing(bucket: Bucket) -> None:
+    """Each is told by itself, and everything beside it is checked, also what is wrong there."""
+    foreign = {
+        f"{keys.leases(REPO, 'blobs', BLOB)[:-1]}-copy/x-0",
+        f"{keys.entry(REPO, 'blobs', BLOB)}-copy",
+        f"{keys.referrer(REPO, BLOB, BLOB)}-copy",
+    }
+    for key in foreign:
+        await bucket.store.put(key, b"?")
+    await scribble_tag(bucket)
+    report = await check(bucket)
+    assert (report.manifests, report.blobs, report.tags) == (2, 2, 1)
+    told = {problem.where for problem in report.problems if "it is not a key of this registry" in problem.what}
+    assert told == foreign
+    assert [problem.where for problem in report.problems if problem.where not in told] == [f"{REPO} {V1}"]
 
 
 async def test_damage_in_one_repository_is_not_anothers(bucket: Bucket) -> None:
