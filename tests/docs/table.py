@@ -243,6 +243,9 @@ WAYS: dict[str, dict[str, Way]] = {
     "docs/garbage-collection.md": {
         "zotpy gc -c /etc/zotpy/config.yaml": Run(),
         "zotpy gc -c /etc/zotpy/config.yaml --dry-run": Run(),
+        "crane delete registry.example.com/team/app:v1": Run(),
+        "crane delete registry.example.com/team/app@$(crane digest registry.example.com/team/app:v2)": Run(),
+        "crane ls registry.example.com/team/app | xargs -I TAG crane delete registry.example.com/team/app:TAG": Run(),
         "zotpy du -c /etc/zotpy/config.yaml": Run(),
         "zotpy fsck -c /etc/zotpy/config.yaml": Run(),
         "zotpy fsck -c /etc/zotpy/config.yaml --repair --read all": Run(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 SCENARIO_S = 280.0
+INDEX = "application/vnd.oci.image.index.v1+json"
 FROM_INDEX = re.compile(r"pip3? install ([^`\n\"']+)")
 UNCOMPILED = {"PIP_NO_COMPILE": "no"}  # which says --no-compile: its manual has it so
 """Python compiles the few modules that are imported; pip would compile all that it installs."""
@@ -244,6 +246,24 @@ def test_garbage_is_collected(registry: str, checkout: Path) -> None:
         client.put(begun.headers["Location"], params={"digest": f"sha256:{'0' * 64}"}, content=b"x")
     places = {"/etc/zotpy/config.yaml": str(checkout / "config.yaml")}
     assert run_page("docs/garbage-collection.md", checkout, places, "zotpy")
+
+
+def test_images_are_deleted(registry: str, checkout: Path) -> None:
+    """A tag alone, a manifest with all of its tags, and all tags that are left; other manifests stay."""
+    repo = f"http://{registry}/v2/team/app"
+    digests = {}
+    for tag, image in (("v1", 1), ("v2", 2), ("same-as-v2", 2), ("v3", 3)):
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [], "annotations": {"image": str(image)}}
+        body = json.dumps(index)
+        pushed = httpx.put(f"{repo}/manifests/{tag}", content=body, headers={"Content-Type": INDEX})
+        digests[tag] = pushed.raise_for_status().headers["Docker-Content-Digest"]
+    places = {"registry.example.com": registry}
+    run_page("docs/garbage-collection.md", checkout, places, "crane delete")
+    assert httpx.get(f"{repo}/tags/list").json()["tags"] == ["v3"]
+    run_page("docs/garbage-collection.md", checkout, places, "crane ls")
+    assert httpx.get(f"{repo}/tags/list").json()["tags"] == []
+    left = {tag: httpx.get(f"{repo}/manifests/{digest}").status_code for tag, digest in digests.items()}
+    assert left == {"v1": 200, "v2": 404, "same-as-v2": 404, "v3": 200}
 
 
 def test_schedules_are_simulated(checkout: Path) -> None:
