@@ -5,7 +5,7 @@ only what the store answered with success; everything else is an `S3Error`.
 """
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -180,10 +180,10 @@ class S3Client:
     def _path(self, key: str | None) -> str:
         return signing.quote_path(f"{self._base}/{key or ''}") if key is not None or not self._base else self._base
 
-    async def _send(
+    def _send(
         self, request: Request, checksum: str, keys: signing.Keys, time: AttemptTime | None = None
-    ) -> Response:
-        """Send a request. Without a `time` its answer is streamed."""
+    ) -> Awaitable[Response]:
+        """Sign a request, and send it. Without a `time` its answer is streamed."""
         path = self._path(request.key)
         payload = signing.UNSIGNED
         headers = {"host": self._host, **(request.headers or {})}
@@ -196,9 +196,7 @@ class S3Client:
         if request.body or request.method in {"PUT", "POST"}:
             signed["content-length"] = str(len(request.body))
         target = f"{path}?{signing.encode_query(request.query)}" if request.query else path
-        return await self._transport.send(
-            Outgoing(request.method, target, signed, request.body, time), streamed=time is None
-        )
+        return self._transport.send(Outgoing(request.method, target, signed, request.body, time), streamed=time is None)
 
 
 @asynccontextmanager

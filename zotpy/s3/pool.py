@@ -7,6 +7,7 @@ connections than it needs. httpcore's pool has both faults.
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import trio
 
@@ -43,20 +44,20 @@ class ConnectionPool:
         """How many requests hold a place."""
         return self._limit - self._places.value
 
-    async def send(self, request: Outgoing) -> tuple[AnswerParser, ClientConnection]:
-        """Send a request when its turn comes, and return the answer. `give_back` ends its hold on the connection.
-
-        Raises `TransportError`.
-        """
+    async def send(self, request: Outgoing) -> "Received":
+        """Send a request when its turn comes, and receive the head of its answer. Raises `TransportError`."""
         try:
             self._places.acquire_nowait()
         except trio.WouldBlock:
             with no_answer_due(request.time):
                 await self._places.acquire()
         try:
-            connection = await self._take()
+            connection = self._next()
+            while connection.has_expired(self._now()):
+                await _close(connection)
+                connection = self._next()
             try:
-                return await connection.send(request), connection
+                return Received(self, connection, await connection.send(request))
             except BaseException:
                 await _close(connection)
                 raise
@@ -84,13 +85,25 @@ class ConnectionPool:
         while self._idle:
             await _close(self._idle.pop())
 
-    async def _take(self) -> ClientConnection:
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.has_expired(self._now()):
-                return connection
-            await _close(connection)
-        return self._connect()
+    def _next(self) -> ClientConnection:
+        return self._idle.pop() if self._idle else self._connect()
+
+
+class Received:
+    """An answer whose body has still to be received.
+
+    It is no generator: a reader may stop anywhere, and the garbage collector finds nothing.
+    """
+
+    __slots__ = ("aclose", "headers", "is_success", "receive", "status")
+
+    def __init__(self, pool: ConnectionPool, connection: ClientConnection, answer: AnswerParser) -> None:
+        """Hold a place of the pool until `aclose`, which is called once."""
+        self.status = status = answer.status
+        self.is_success = 200 <= status < 300  # noqa: PLR2004
+        self.headers = answer.headers
+        self.receive = connection.receive
+        self.aclose = partial(pool.give_back, connection)
 
 
 async def _close(connection: ClientConnection) -> None:

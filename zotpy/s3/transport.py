@@ -1,10 +1,10 @@
 """Two pools of connections to the service, and the answers that come over them."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 from urllib.parse import SplitResult, urlsplit
 
 import httpx
@@ -40,12 +40,14 @@ class Response(Protocol):
         """The names are in lower case."""
         ...
 
-    async def receive(self) -> Buffer:
-        """Receive the next bytes of the body, none at its end. Raises `TransportError`."""
+    @property
+    def receive(self) -> Callable[[], Awaitable[Buffer]]:
+        """Receives the next bytes of the body, none at its end. Raises `TransportError`."""
         ...
 
-    async def aclose(self) -> None:
-        """Give the connection back. If bytes of the answer are left, it is closed."""
+    @property
+    def aclose(self) -> Callable[[], Awaitable[None]]:
+        """Gives the connection back, once. If bytes of the answer are left, it is closed."""
         ...
 
 
@@ -58,31 +60,6 @@ class Transport(Protocol):
         Raises `TransportError`.
         """
         ...
-
-
-class _Response:
-    """It is no generator: a reader may stop anywhere, and the garbage collector finds nothing."""
-
-    __slots__ = ("_connection", "_pool", "headers", "is_success", "receive", "status")
-
-    def __init__(
-        self,
-        pool: ConnectionPool,
-        connection: ClientConnection,
-        status: int,
-        headers: dict[str, str],
-    ) -> None:
-        self.status = status
-        self.is_success = 200 <= status < 300  # noqa: PLR2004
-        self.headers = headers
-        self.receive = connection.receive
-        self._pool = pool
-        self._connection: ClientConnection | None = connection
-
-    async def aclose(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await self._pool.give_back(connection)
 
 
 def _tls(ca_bundle: Path | None, *, verify: bool) -> ssl.SSLContext:
@@ -139,8 +116,6 @@ class S3Transport:
         await self.pool.aclose()
         await self.streams.aclose()
 
-    async def send(self, request: Outgoing, *, streamed: bool) -> Response:
+    def send(self, request: Outgoing, *, streamed: bool) -> Coroutine[Any, Any, Response]:
         """See `Transport`."""
-        pool = self.streams if streamed else self.pool
-        answer, connection = await pool.send(request)
-        return _Response(pool, connection, answer.status, answer.headers)
+        return (self.streams if streamed else self.pool).send(request)

@@ -1,11 +1,11 @@
 """The answer to one request: its head, and where its body ends (RFC 9112, section 6).
 
 llhttp reads heads and chunks, by httptools. It is strict: it refuses two lengths, a length beside chunks, a line that
-ends in LF alone, and bytes after an answer that ends the connection. A body of known length does not pass through it,
-except for what came with the head. The caller reads that body to where it is wanted, and says how much that was.
+ends in LF alone, a header on two lines, and bytes after an answer that ends the connection. So in a head that it has
+read, each line is a header. A body of known length does not pass through it, except for what came with the head. The
+caller reads that body to where it is wanted, and says how much that was.
 """
 
-from collections.abc import Sequence
 from typing import NoReturn
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -36,6 +36,8 @@ class AnswerParser:
     """The service keeps the connection for another request."""
     _is_chunked = False
     _interim = 0
+    _head = b""
+    """What came up to the end of the head, and with it. llhttp could hand out each header, which takes longer."""
     _quiet_bytes = 0
     """How much came since the last byte of a body."""
     _fault = ""
@@ -46,11 +48,6 @@ class AnswerParser:
         """The names are in lower case. The values of a repeated header are joined by commas."""
         self._is_head = method == "HEAD"
         self._body: list[bytes] = []
-        self._fields: list[tuple[bytes, bytes]] = []
-        """The headers as they came, in their order; behind the head those of a trailer, which nobody reads."""
-        keep = self._fields.append
-        self.on_header = lambda name, value: keep((name, value))
-        """Keeps a header. An answer has some ten of them, so they are read together at the end of the head."""
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
 
     def close(self) -> None:
@@ -65,6 +62,8 @@ class AnswerParser:
             self._body.append(received)  # up to the end of the connection
         elif self._parser is not None:
             self._quiet_bytes += len(received)
+            if not self.has_head:
+                self._head += received
             try:
                 self._parser.feed_data(received)
             except HttpParserUpgrade as error:
@@ -73,12 +72,10 @@ class AnswerParser:
                 if not self.is_over:
                     self._refuse(str(error), error)
                 self.has_more = True
-            if self._fault:
-                self._refuse(self._fault)
             if self._body:
                 self._quiet_bytes = 0
-            if self._quiet_bytes > LONGEST_HEAD_BYTES and not self.is_over:
-                self._refuse(f"more than {LONGEST_HEAD_BYTES} bytes of headers")
+            if self._fault or (self._quiet_bytes > LONGEST_HEAD_BYTES and not self.is_over):
+                self._refuse(self._fault or f"more than {LONGEST_HEAD_BYTES} bytes of headers")
 
     def take(self) -> bytes:
         """Return what is here of the body."""
@@ -118,7 +115,7 @@ class AnswerParser:
             return
         self.status = status = parser.get_status_code()
         if 100 <= status < 200:  # noqa: PLR2004 - an interim answer
-            self._fields.clear()
+            self._take_head()
             self._interim += 1
             if self._interim > MOST_INTERIM_ANSWERS:
                 self._fault = f"more than {MOST_INTERIM_ANSWERS} interim answers before the final one"
@@ -130,9 +127,9 @@ class AnswerParser:
 
     def _frame(self, status: int, parser: HttpResponseParser) -> None:
         """Read from the headers how long the body is. llhttp has refused what contradicts itself."""
-        self.headers = headers = _headers_of(self._fields)
+        self.headers = headers = _headers_of(self._take_head())
         coding, length = headers.get("transfer-encoding"), headers.get("content-length")
-        self.has_head = True
+        self.has_head, self._head = True, b""  # what came behind it is handed to `on_body`
         if self._is_head or status in _WITHOUT_BODY:  # the length is that of a body that does not come (RFC 9110, 8.6)
             self.is_over = True
         elif coding is not None:
@@ -146,6 +143,11 @@ class AnswerParser:
             self.stays_open = parser.get_http_version() == "1.1" and not self._is_last()
         else:
             self.stays_open = parser.should_keep_alive()
+
+    def _take_head(self) -> bytes:
+        """Return the head that has just ended, and keep what came behind it. Empty lines before it do not count."""
+        head, _, self._head = self._head.lstrip(b"\r\n").partition(b"\r\n\r\n")
+        return head
 
     def _is_last(self) -> bool:
         """Say whether the service ends the connection (RFC 9112, 9.6)."""
@@ -165,16 +167,12 @@ class AnswerParser:
         self.is_over = self.has_head
 
 
-def _headers_of(fields: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Read names and values. No name and no value has a line's end: llhttp has refused it."""
-    if not fields:
-        return {}
-    came, told = zip(*fields, strict=True)
-    names = b"\n".join(came).decode("latin-1").lower().split("\n")
-    values = list(map(str.rstrip, b"\n".join(told).decode("latin-1").split("\n")))
-    headers = dict(zip(names, values, strict=True))
-    if len(headers) != len(fields):  # versitygw repeats two of them in each answer
-        last = dict(zip(names, range(len(names)), strict=True)).values()
-        for place in sorted({*range(len(names))}.difference(last), reverse=True):
-            headers[names[place]] = f"{values[place]}, {headers[names[place]]}"
+def _headers_of(head: bytes) -> dict[str, str]:
+    """Read the headers of a head that llhttp has read: behind the status line, each line is one of them."""
+    headers: dict[str, str] = {}
+    _, *lines = head.decode("latin-1").split("\r\n")
+    for line in lines:
+        name, _, value = line.partition(":")
+        name, value = name.lower(), value.strip(" \t")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value  # versitygw repeats two of them
     return headers

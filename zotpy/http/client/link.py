@@ -9,7 +9,7 @@ import math
 import os
 import select
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -71,19 +71,20 @@ class Link:
         `WriteTimeout`.
         """
         self._is_eager = self._service.gather_s < math.inf
+        left = deque(buffers)
         if length < LONG_BYTES:
-            await self._send_all(buffers, time)
+            if self.secured is not None or not self._write(left):
+                await self._send_on(left, time)
         else:
             try:
                 with self._unsent.long_body(self.socket):
-                    await self._send_all(buffers, time)
+                    if self.secured is not None or not self._write(left):
+                        await self._send_on(left, time)
             except OSError as error:
                 raise WriteError(str(error)) from error
 
-    async def _send_all(self, buffers: Sequence[Buffer], time: AttemptTime | None) -> None:
-        left = deque(buffers)
-        if self.secured is None and self._write(left):
-            return
+    async def _send_on(self, left: deque[Buffer], time: AttemptTime | None) -> None:
+        """Send what the socket had no room for; with TLS all of it."""
         with no_answer_due(time):
             if self.secured is not None:
                 await self._encrypt_all(left)
@@ -121,21 +122,27 @@ class Link:
                 with time_limit(WriteTimeout, WriteError, self._service.silence_s):
                     await self._stream.send_all(view[start : start + TLS_SLICE_BYTES])
 
-    async def read(self, most_bytes: int, left_bytes: int = 0, time: AttemptTime | None = None) -> bytes:
+    def read(self, most_bytes: int, left_bytes: int = 0, time: AttemptTime | None = None) -> Awaitable[bytes]:
         """Wait for bytes, and return those that are here, none at the end. `left_bytes` have to come, 0 if unknown.
 
-        `time` limits the wait, if it is given. Raises `ReadError`, `ReadTimeout`.
+        `time` limits the wait, if it is given. Raises `ReadError`, `ReadTimeout`. It is no coroutine itself: each wait
+        passes through all coroutines above it.
         """
-        if self.secured is None:
-            return await self._take(left_bytes, lambda: os.read(self.socket.fileno(), most_bytes), time)
-        with no_answer_due(time):
-            await self._gather_records(self.secured, left_bytes)
-            with time_limit(ReadTimeout, ReadError, self._service.silence_s):
-                return await self.secured.receive_some(most_bytes)
+        if self.secured is not None:
+            return self._read_records(self.secured, most_bytes, left_bytes, time)
+        return self._take(left_bytes, lambda: os.read(self.socket.fileno(), most_bytes), time)
 
-    async def read_into(self, room: memoryview, left_bytes: int, time: AttemptTime | None = None) -> int:
+    def read_into(self, room: memoryview, left_bytes: int, time: AttemptTime | None = None) -> Awaitable[int]:
         """Wait for bytes, and put those that are here into `room`: how many, 0 at the end. Not with TLS. As `read`."""
-        return await self._take(left_bytes, lambda: os.readv(self.socket.fileno(), [room]), time)
+        return self._take(left_bytes, lambda: os.readv(self.socket.fileno(), [room]), time)
+
+    async def _read_records(
+        self, secured: TLSStream, most_bytes: int, left_bytes: int, time: AttemptTime | None
+    ) -> bytes:
+        with no_answer_due(time):
+            await self._gather_records(secured, left_bytes)
+            with time_limit(ReadTimeout, ReadError, self._service.silence_s):
+                return await secured.receive_some(most_bytes)
 
     async def _take(self, left_bytes: int, take: Callable[[], Taken], time: AttemptTime | None) -> Taken:
         """Wait for bytes, and take those that are here. Raises as `read`."""
