@@ -5,7 +5,7 @@ It is above the retries of the S3 client, which take seconds, and does not know 
 completion already; then the object tells.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TypeVar
@@ -15,6 +15,7 @@ from zotpy.store.interface import (
     Body,
     KeyMissing,
     Part,
+    Running,
     Store,
     Stored,
     StoreError,
@@ -29,19 +30,19 @@ T = TypeVar("T")
 class HeldStore(StoreWrapper):
     """Repeats operations on `store` with the patience of the request under way."""
 
-    async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
+    def call(self, operation: str, key: str, run: Callable[[], Running[T]]) -> Running[T]:
         """Run one operation, and repeat it if it fails for the moment."""
         del key
-        return await insist(operation, run)
+        return insist(operation, run)
 
-    async def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> Stored:
+    def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> Running[Stored]:
         """See `Store`.
 
         If a condition fails because an earlier attempt wrote this very body, the write has succeeded.
         """
         run = partial(self.store.put, key, body, if_none_match=if_none_match, if_match=if_match)
         is_conditional = if_none_match or if_match is not None
-        return await insist("put", run, partial(own_write, self, key, body) if is_conditional else None)
+        return insist("put", run, partial(own_write, self, key, body) if is_conditional else None)
 
     async def complete_multipart(self, key: str, multipart_id: str, parts: Sequence[Part]) -> Stored:
         """See `Store`.

@@ -21,7 +21,7 @@ from typing import TypeVar
 import structlog
 import trio
 
-from zotpy.store.interface import StoreError, StoreUnavailable
+from zotpy.store.interface import Running, StoreError, StoreUnavailable
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
@@ -130,8 +130,8 @@ def impatient() -> AbstractContextManager[None]:
 
 
 def insist(
-    operation: str, run: Callable[[], Awaitable[T]], recover: Callable[[StoreError], Awaitable[T]] | None = None
-) -> Awaitable[T]:
+    operation: str, run: Callable[[], Running[T]], recover: Callable[[StoreError], Awaitable[T]] | None = None
+) -> Running[T]:
     """Run an operation again while it raises `StoreUnavailable` or `TooSlowError` and the request's patience lasts.
 
     A repeated operation may meet its own earlier attempt, which the store did although nobody learned of it. `recover`

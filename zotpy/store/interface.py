@@ -10,14 +10,16 @@ Contract, for every store (`tests/store/` runs it on each):
 - *Memory.* `get` holds the whole object: it is for objects with a known small bound. `open` streams.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from zotpy.core.pieces import Pieces
 from zotpy.core.quick import quickly_made
+
+T = TypeVar("T")
 
 Body = bytes | bytearray | Pieces
 """What is written. It must not change until the call has returned."""
@@ -161,6 +163,10 @@ class MultipartListing:
     multiparts: Sequence[ListedMultipart]
     end: MultipartMarker | None
     """More multiparts follow: list again `after` this. `None`: this is the last page."""
+
+
+Running = Coroutine[Any, Any, T]
+"""What calling an `async def` returns."""
 
 
 class Store(Protocol):

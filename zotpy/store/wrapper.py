@@ -1,9 +1,9 @@
 """What all stores that stand in front of another store have in common."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from zotpy.store.interface import (
     Body,
@@ -13,13 +13,12 @@ from zotpy.store.interface import (
     MultipartListing,
     MultipartMarker,
     Part,
+    Running,
     Store,
     Stored,
 )
 
 T = TypeVar("T")
-Running = Coroutine[Any, Any, T]
-"""What calling an `async def` returns."""
 _OPERATIONS = (
     *("get", "open", "put", "delete", "delete_many", "list", "create_multipart", "put_part", "complete_multipart"),
     *("abort_multipart", "list_multiparts"),
@@ -43,7 +42,7 @@ class StoreWrapper:
                 if getattr(own, name) is getattr(StoreWrapper, name):
                     setattr(self, name, getattr(store, name))
 
-    async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG002 - for subclasses
+    async def call(self, operation: str, key: str, run: Callable[[], Running[T]]) -> T:  # noqa: ARG002 - for subclasses
         """Run one operation, named like its method, once. `key` may be a prefix, or the first of several keys."""
         return await run()
 

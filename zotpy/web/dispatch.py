@@ -48,20 +48,21 @@ class Dispatcher:
         self.audit: Audit | None = None
         """Where decisions are noted; `None`: nowhere."""
 
-    async def answer(self, request: BoundedRequest) -> Response:
+    def answer(self, request: BoundedRequest) -> Awaitable[Response]:
         """Answer a request, whatever happens. It raises only cancellation.
 
         `request.route` is set as soon as it is known. If no row takes the request, it stays as it is.
         """
-        if self.audit is None:
-            return await self._answer(request, None)
+        return self._answer(request, None) if self.audit is None else self._audited(request, self.audit)
+
+    async def _audited(self, request: BoundedRequest, audit: Audit) -> Response:
         trail = Trail(request)
         try:
             trail.response = await self._answer(request, trail)
             return trail.response
         finally:
-            for entry in trail.entries(self.audit):
-                self.audit.note(entry)
+            for entry in trail.entries(audit):
+                audit.note(entry)
 
     async def _answer(self, request: BoundedRequest, trail: Trail | None) -> Response:
         area, needs, repo = API, None, None

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tests.unit.mirror.support import MirrorReplica
-    from zotpy.store.interface import Store
+    from zotpy.store.interface import Running, Store
 
 T = TypeVar("T")
 CONFIG_HERE = f"/v2/{LOCAL}/blobs/{Digest.of(CONFIG)}"
@@ -102,7 +102,7 @@ class Closed(StoreWrapper):
         super().__init__(store)
         self.gate = trio.Event()
 
-    async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
+    async def call(self, operation: str, key: str, run: Callable[[], Running[T]]) -> T:
         """Wait at the gate."""
         if operation == "complete_multipart":
             await self.gate.wait()
@@ -114,7 +114,7 @@ class Overtaken(StoreWrapper):
 
     before: Callable[[], Awaitable[object]] | None = None
 
-    async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
+    async def call(self, operation: str, key: str, run: Callable[[], Running[T]]) -> T:
         """Do it once."""
         before = self.before
         if before is not None and operation == "put" and key.startswith("mirror/copies/"):

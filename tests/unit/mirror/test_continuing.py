@@ -22,7 +22,7 @@ from zotpy.core.units import MIB
 from zotpy.core.upload_state import UploadState
 from zotpy.mirror.continuing import left_behind
 from zotpy.mirror.turns import SILENT_S
-from zotpy.store.interface import StoreError
+from zotpy.store.interface import Running, StoreError
 from zotpy.store.memory_store import MemoryStore
 from zotpy.store.wrapper import StoreWrapper
 
@@ -54,7 +54,7 @@ class Mortal(StoreWrapper):
         self.is_killed = False
         self.over = trio.Event()
 
-    async def call(self, operation: str, key: str, run: Callable[[], Awaitable[T]]) -> T:
+    async def call(self, operation: str, key: str, run: Callable[[], Running[T]]) -> T:
         """Wait for the end of the test if it is killed, or until it wakes."""
         if self.is_killed:
             await self.over.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,9 +16,10 @@ from zotpy.store.interface import ConditionFailed, KeyMissing, StoreRefused, Sto
 from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from zotpy.store.faulty import Moment
+    from zotpy.store.interface import Running
 
 LIMIT_S = 540.0
 SECONDS = [0.0, 30.0, 500.0]
@@ -145,7 +147,7 @@ async def test_what_does_not_pass_is_not_repeated(error: Exception, autojump_clo
     assert calls == 1
 
 
-def failing() -> Callable[[], Awaitable[None]]:
+def failing() -> Callable[[], Running[None]]:
     """Return an operation that always fails, after a second."""
 
     async def run() -> None:
@@ -195,7 +197,7 @@ async def test_calls_that_are_held_are_counted(autojump_clock: trio.abc.Clock) -
     with holds.held(holds.patience(LIMIT_S)), trio.move_on_after(100.0):
         async with trio.open_nursery() as nursery:
             for _ in range(3):
-                nursery.start_soon(insist, "get", failing())
+                nursery.start_soon(partial(insist, "get", failing()))
             await trio.sleep(50.0)
             assert holds.calls == 3
     assert holds.calls == 0

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from tests.unit.web.raw import connect
 from tests.unit.web.serving import ABSENT, REPO, UPLOADS, Replica
-from zotpy.http.server.pace import Pace
+from zotpy.core.file_pieces import FilePiece
+from zotpy.http.server.connections import BoundedConnection
 from zotpy.http.server.sending import TOGETHER_BYTES
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Return what is handed to the sockets of clients, piece by piece."""
     pieces: list[bytes] = []
-    send_all = Pace.send_all
+    send = BoundedConnection.send
 
-    async def noting(
-        pace: Pace,
-        send_some: Callable[[memoryview], Awaitable[int]],
-        data: memoryview,
-        send_now: Callable[[memoryview], int],
-    ) -> None:
+    async def noting(connection: BoundedConnection, data: bytes | memoryview | FilePiece) -> bool:
+        assert not isinstance(data, FilePiece)
         pieces.append(bytes(data))
-        await send_all(pace, send_some, data, send_now)
+        return await send(connection, data)
 
-    monkeypatch.setattr(Pace, "send_all", noting)
+    monkeypatch.setattr(BoundedConnection, "send", noting)
     return pieces
 
 

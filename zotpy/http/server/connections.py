@@ -101,8 +101,19 @@ class BoundedConnection(TCPServer):
         if not await self.send(event.data):
             await self.protocol.handle(Closed())
 
-    async def send(self, data: bytes | FilePiece) -> bool:
+    async def send(self, data: bytes | memoryview | FilePiece) -> bool:
         """Send bytes; of a file those that there is room for. `False`: the client takes none any more."""
+        if isinstance(data, bytes) and not self.send_lock.locked():
+            try:
+                sent_bytes = self.wire.send_at_once(data)
+            except OSError:
+                return False
+            if sent_bytes == len(data):  # most answers: the rest is for those that are longer than the socket has room
+                return True
+            data = memoryview(data)[sent_bytes:]
+        return await self._send_on(data)
+
+    async def _send_on(self, data: bytes | memoryview | FilePiece) -> bool:
         try:
             self.send_lock.acquire_nowait()  # `acquire` would give all other tasks a turn
         except trio.WouldBlock:

@@ -148,6 +148,17 @@ class Wire:
                 left_bytes = max(1, left_bytes - self._tls.unfinished_bytes)
         return await self.patience.gather(self.socket, left_bytes, most_bytes)
 
+    def send_at_once(self, data: bytes) -> int:
+        """Send what the socket has room for, without waiting, and return how much. With TLS that is left to `send`.
+
+        No task may hold `sending` meanwhile. Raises `OSError`.
+        """
+        if self._tls is not None:
+            return 0
+        if sent_bytes := self._send_now(data):
+            self.pace.note(sent_bytes, 0.0)
+        return sent_bytes
+
     async def send(self, data: memoryview) -> None:
         """Send everything. The caller holds `sending`.
 
@@ -186,7 +197,7 @@ class Wire:
             if (sent_bytes := send_now()) or not self._is_full:
                 return sent_bytes
 
-    def _send_now(self, data: memoryview) -> int:
+    def _send_now(self, data: bytes | memoryview) -> int:
         """Send what the socket has room for, without waiting."""
         if self._is_full or not data:
             return 0
