@@ -75,6 +75,16 @@ async def test_reading_what_is_not_there_is_key_missing(store: Store) -> None:
         await read(store, "absent", 0, 1)
 
 
+async def test_finding_what_may_be_missing_is_no_error(store: Store) -> None:
+    """What exists is found as it is read, and what does not is `None`, whole or not."""
+    await store.put("k", b"there")
+    found, beginning = await store.find("k"), await store.find("k", most_bytes=2)
+    assert found is not None
+    assert beginning is not None
+    assert (found.body, beginning.body, beginning.total_bytes) == (b"there", b"th", 5)
+    assert (await store.find("absent"), await store.find("absent", most_bytes=2)) == (None, None)
+
+
 async def test_deleted_objects_are_gone_and_absent_ones_no_error(store: Store) -> None:
     """One or many are deleted, whether they were there or not."""
     for name in "abc":

@@ -62,13 +62,11 @@ class Entries:
 
     async def look(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read | None = None) -> Seen:
         """Read the entry alone: one GET. A late one counts as missing."""
-        return (await self.look_and_date(repo, kind, digest, read or self.store.get))[0]
+        return (await self.look_and_date(repo, kind, digest, read or self.store.find))[0]
 
     async def look_and_date(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read) -> tuple[Seen, bool]:
         """Read the entry alone, and whether it was written too late to say anything."""
-        try:
-            fetched = await read(keys.entry(repo, kind, digest))
-        except KeyMissing:
+        if (fetched := await read(keys.entry(repo, kind, digest))) is None:
             return Seen(None), False
         is_cut = fetched.total_bytes is not None
         written = decode_entry(kind, fetched.body)
@@ -84,9 +82,7 @@ class Entries:
 
     async def read_blob(self, repo: RepositoryName, digest: Digest) -> BlobValue | None:
         """Return what a blob's entry says, without looking further: one GET."""
-        try:
-            fetched = await self.store.get(keys.entry(repo, "blobs", digest))
-        except KeyMissing:
+        if (fetched := await self.store.find(keys.entry(repo, "blobs", digest))) is None:
             return None
         value = decode_entry("blobs", fetched.body).value
         return value if isinstance(value, BlobValue) else None
@@ -133,10 +129,8 @@ class Entries:
             return None
 
     async def _etag(self, key: str) -> str | None:
-        try:
-            return (await self.store.get(key)).etag
-        except KeyMissing:
-            return None
+        found = await self.store.find(key)
+        return None if found is None else found.etag
 
     def _young_for_s(self, lease: Lease, now: datetime) -> float:
         return self.times.grace_s / 2 - (now - lease.time).total_seconds()

@@ -14,7 +14,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import BlobValue, Lease, Value, decode_value, is_late
-from zotpy.store.interface import KeyMissing, Listed, Store
+from zotpy.store.interface import Listed, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,7 @@ class Leases:
     async def read_newest(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read) -> Seen | None:
         """Return the value of the newest readable lease, and the store's time of it."""
         for lease in reversed(await self.find(repo, kind, digest)):
-            try:
-                fetched = await read(lease.key)
-            except KeyMissing:
+            if (fetched := await read(lease.key)) is None:
                 continue  # deleted since the listing
             value = decode_value(kind, fetched.body)
             return Seen(value, time=fetched.store_time, is_cut=fetched.total_bytes is not None)

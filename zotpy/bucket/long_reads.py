@@ -16,8 +16,8 @@ BEGINNING_BYTES = INLINE_LIMIT_BYTES + 4 * 1024
 """The record of a small blob fits into it, and so does the header of any record or tag."""
 ATTEMPTS = 8
 
-Read = Callable[[str], Awaitable[Fetched]]
-"""Reads an object by its key, all of it or its beginning. Raises `KeyMissing`."""
+Read = Callable[[str], Awaitable[Fetched | None]]
+"""Reads an object by its key, all of it or its beginning; `None`: it does not exist."""
 
 
 class Room(Protocol):
@@ -30,20 +30,20 @@ class Room(Protocol):
 
 def beginnings(store: Store) -> Read:
     """Return a reader of no more than the beginning of an object."""
-    return partial(store.get, most_bytes=BEGINNING_BYTES)
+    return partial(store.find, most_bytes=BEGINNING_BYTES)
 
 
 def whole(store: Store, room: Room | None) -> Read:
     """Return a reader of whole objects that waits for memory for long ones. Without a `room` it waits for none."""
 
-    async def read(key: str) -> Fetched:
+    async def read(key: str) -> Fetched | None:
         if room is None:
-            return await store.get(key)
+            return await store.find(key)
         most_bytes = BEGINNING_BYTES
         held_bytes = 0
         for _ in range(ATTEMPTS):
-            fetched = await store.get(key, most_bytes=most_bytes)
-            if fetched.total_bytes is None:
+            fetched = await store.find(key, most_bytes=most_bytes)
+            if fetched is None or fetched.total_bytes is None:
                 return fetched
             most_bytes = fetched.total_bytes
             if most_bytes > held_bytes:

@@ -17,7 +17,7 @@ from zotpy.core.manifest_facts import ManifestFacts
 from zotpy.core.names import RepositoryName, Tag
 from zotpy.core.record_values import ManifestValue
 from zotpy.core.referrers import KEPT_ANNOTATIONS_BYTES, bounded
-from zotpy.store.interface import ConditionFailed, KeyMissing, Store
+from zotpy.store.interface import ConditionFailed, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,8 @@ class Pointers:
 
     async def referrer_etag(self, repo: RepositoryName, subject: Digest, digest: Digest) -> str | None:
         """Return the ETag of a referrer; `None` if it does not exist."""
-        try:
-            return (await self.store.get(keys.referrer(repo, subject, digest), most_bytes=1)).etag
-        except KeyMissing:
-            return None
+        found = await self.store.find(keys.referrer(repo, subject, digest), most_bytes=1)
+        return None if found is None else found.etag
 
     async def delete_if_same(self, key: str, etag: str) -> None:
         """Delete an object if it is still the one seen. If the store has no conditions, delete whatever exists."""

@@ -192,7 +192,7 @@ class Records:
 
         `read` may cut either.
         """
-        read = read or self.store.get
+        read = read or self.store.find
         began_s = self.promised.begin()
         seen, is_entry_late = await self.entries.look_and_date(repo, kind, digest, read)
         self.promised.keep((repo, kind, digest), seen, began_s)

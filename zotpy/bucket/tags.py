@@ -31,9 +31,7 @@ class Tags:
 
         Without a `read` the manifest in it may be cut: what it names is known all the same.
         """
-        try:
-            fetched = await (read or beginnings(self.store))(keys.tag(repo, tag))
-        except KeyMissing:
+        if (fetched := await (read or beginnings(self.store))(keys.tag(repo, tag))) is None:
             return None
         return TagValue.decode(fetched.body), fetched
 

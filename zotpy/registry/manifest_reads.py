@@ -59,10 +59,13 @@ class ManifestReads:
         """
         missing_bytes = 0
 
-        async def read(key: str) -> Fetched:
+        async def read(key: str) -> Fetched | None:
             nonlocal missing_bytes
             fetched = await beginnings(self.store)(key)
-            missing_bytes = 0 if fetched.total_bytes is None else fetched.total_bytes - len(fetched.body)
+            if fetched is None or fetched.total_bytes is None:
+                missing_bytes = 0
+            else:
+                missing_bytes = fetched.total_bytes - len(fetched.body)
             return fetched
 
         found = await self._find(repo, reference, read)

@@ -28,12 +28,14 @@ class Request:
     """Send a checksum that the store compares with what it received."""
     most_bytes: int = LONGEST_DOCUMENT_BYTES
     """A longer answer is refused, and the rest of it is not read."""
+    may_miss: bool = False
+    """That the object does not exist (`NoSuchKey`) is an answer, and no error."""
 
 
 @quickly_made
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A success. `ambiguous`: an earlier attempt of this call may have succeeded too."""
+    """A success, or that an object is missing. `ambiguous`: an earlier attempt of this call may have succeeded too."""
 
     status: int
     headers: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""What the registry needs of a store: eleven operations, each one S3 call.
+"""What the registry needs of a store: twelve operations, each one S3 call.
 
 Contract, for every store (`tests/store/` runs it on each):
 
@@ -6,7 +6,7 @@ Contract, for every store (`tests/store/` runs it on each):
 - *Atomic.* A reader sees the whole of one write or nothing of it, never a mixture.
 - *Time.* Every `datetime` is the store's own clock, aware, in UTC, to the second or better.
 - *Cancellation.* Any call may be cancelled; a write that was cancelled may or may not have happened.
-- *Errors.* Only those of `StoreError`; a missing key is `KeyMissing` on a read, and no error on a delete.
+- *Errors.* Only those of `StoreError`; a missing key is `KeyMissing` on a read but `find`, and no error on a delete.
 - *Memory.* `get` holds the whole object: it is for objects with a known small bound. `open` streams.
 """
 
@@ -165,6 +165,13 @@ class MultipartListing:
     """More multiparts follow: list again `after` this. `None`: this is the last page."""
 
 
+def require(key: str, found: Fetched | None) -> Fetched:
+    """Return what was found. Raises `KeyMissing`."""
+    if found is None:
+        raise KeyMissing(key)
+    return found
+
+
 Running = Coroutine[Any, Any, T]
 """What calling an `async def` returns."""
 
@@ -181,6 +188,14 @@ class Store(Protocol):
         """Read a small object whole (S3 GetObject). Raises `KeyMissing`.
 
         With `most_bytes`, 1 or more, only the beginning of a longer object is read (S3 GetObject, `Range`).
+        """
+        ...
+
+    async def find(self, key: str, *, most_bytes: int | None = None) -> Fetched | None:
+        """Read as `get` does; `None`: the object does not exist.
+
+        It is for objects that are often missing. An error would pass through a dozen functions, and cost as much as
+        the call.
         """
         ...
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import trio
 
 from zotpy.core import keys
-from zotpy.store.interface import Fetched, Store, StoreError
+from zotpy.store.interface import Fetched, Store, StoreError, require
 from zotpy.store.wrapper import StoreWrapper
 
 JOINED = (keys.ENTRIES, keys.TAGS)
@@ -57,6 +57,12 @@ class JoiningStore(StoreWrapper):
         """See `Store`."""
         if not key.startswith(JOINED):
             return await self.store.get(key, most_bytes=most_bytes)
+        return require(key, await self.find(key, most_bytes=most_bytes))
+
+    async def find(self, key: str, *, most_bytes: int | None = None) -> Fetched | None:
+        """See `Store`."""
+        if not key.startswith(JOINED):
+            return await self.store.find(key, most_bytes=most_bytes)
         read = key, most_bytes
         line = self._lines.get(read)
         if line is None:
@@ -64,7 +70,7 @@ class JoiningStore(StoreWrapper):
             return await self._lead(read, line)
         return await self._follow(read, line)
 
-    async def _follow(self, read: Read, line: _Line) -> Fetched:
+    async def _follow(self, read: Read, line: _Line) -> Fetched | None:
         """Wait for the next call, or make it if it is one's turn."""
         waiter = _Waiter()
         self._place(line).append(waiter)
@@ -82,18 +88,17 @@ class JoiningStore(StoreWrapper):
         self._on_join()
         if waiter.error is not None:
             raise waiter.error
-        assert waiter.fetched is not None  # noqa: S101 - for the type checker
         return waiter.fetched
 
     def _place(self, line: _Line) -> list[_Waiter]:
         """Return where a read waits that has come while a call is under way."""
         return line.waiting
 
-    async def _lead(self, read: Read, line: _Line) -> Fetched:
+    async def _lead(self, read: Read, line: _Line) -> Fetched | None:
         """Make the call for all who share it. Those that it says nothing to share the next one."""
         key, most_bytes = read
         try:
-            fetched = await self.store.get(key, most_bytes=most_bytes)
+            fetched = await self.store.find(key, most_bytes=most_bytes)
             for waiter in line.sharing:
                 waiter.fetched = fetched
                 waiter.is_woken.set()

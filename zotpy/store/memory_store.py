@@ -26,6 +26,7 @@ from zotpy.store.interface import (
     Part,
     Stored,
     StoreRefused,
+    require,
 )
 
 CHUNK_BYTES = 256 * 1024
@@ -70,8 +71,13 @@ class MemoryStore:
 
     async def get(self, key: str, *, most_bytes: int | None = None) -> Fetched:
         """Read an object, or its beginning."""
+        return require(key, await self.find(key, most_bytes=most_bytes))
+
+    async def find(self, key: str, *, most_bytes: int | None = None) -> Fetched | None:
+        """Read an object that may be missing, or its beginning."""
         await _checkpoint()
-        found = self._find(key)
+        if (found := self.objects.get(key)) is None:
+            return None
         body, total = found.body[:most_bytes], len(found.body)
         result = Fetched(body, found.etag, found.last_modified, self.now(), total if len(body) < total else None)
         await _checkpoint()

@@ -21,10 +21,11 @@ from zotpy.trio_clock import clock_reader
 T = TypeVar("T")
 
 OK = "ok"
+MISSING = "missing"
 CANCELLED = "cancelled"
 FAILED = "failed"
 OUTCOMES: dict[type[StoreError], str] = {
-    KeyMissing: "missing",
+    KeyMissing: MISSING,
     ConditionFailed: "condition_failed",
     ContentRejected: "rejected",
     StoreUnavailable: "unavailable",
@@ -63,7 +64,8 @@ class ObservedStore(StoreWrapper):
         except (StoreError, trio.Cancelled) as error:
             self._observer.on_call(operation, key, self._now() - started, outcome_of(error))
             raise
-        self._observer.on_call(operation, key, self._now() - started, OK)
+        outcome = MISSING if result is None and operation == "get" else OK
+        self._observer.on_call(operation, key, self._now() - started, outcome)
         return result
 
     async def read(self, key: str, receive: Callable[[], Awaitable[bytes]]) -> bytes:

@@ -20,8 +20,8 @@ from zotpy.store.interface import (
 
 T = TypeVar("T")
 _OPERATIONS = (
-    *("get", "open", "put", "delete", "delete_many", "list", "create_multipart", "put_part", "complete_multipart"),
-    *("abort_multipart", "list_multiparts"),
+    *("get", "find", "open", "put", "delete", "delete_many", "list", "create_multipart", "put_part"),
+    *("complete_multipart", "abort_multipart", "list_multiparts"),
 )
 
 
@@ -58,6 +58,10 @@ class StoreWrapper:
     def get(self, key: str, *, most_bytes: int | None = None) -> Running[Fetched]:
         """See `Store`."""
         return self.call("get", key, partial(self.store.get, key, most_bytes=most_bytes))
+
+    def find(self, key: str, *, most_bytes: int | None = None) -> Running[Fetched | None]:
+        """See `Store`. It is the same operation as `get`."""
+        return self.call("get", key, partial(self.store.find, key, most_bytes=most_bytes))
 
     @asynccontextmanager
     async def open(self, key: str, start: int, end: int) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -33,9 +33,10 @@ class Weighed(MemoryStore):
     read_bytes = 0
     longest_bytes = 0
 
-    async def get(self, key: str, *, most_bytes: int | None = None) -> Fetched:
+    async def find(self, key: str, *, most_bytes: int | None = None) -> Fetched | None:
         """See `Store`."""
-        fetched = await super().get(key, most_bytes=most_bytes)
+        if (fetched := await super().find(key, most_bytes=most_bytes)) is None:
+            return None
         self.read_bytes += len(fetched.body)
         self.longest_bytes = max(self.longest_bytes, len(fetched.body))
         return fetched

@@ -208,6 +208,18 @@ async def test_every_failure_of_a_read_is_a_store_error(
     assert type(caught.value) is kind
 
 
+async def test_only_the_store_itself_says_that_an_object_is_missing(nursery: trio.Nursery) -> None:
+    """A 404 of a proxy, or of a bucket that does not exist, says nothing about the object."""
+    server = await ScriptedServer([NO_KEY, Reply(404), Reply(404, b"<Error><Code>NoSuchBucket</Code></Error>")]).start(
+        nursery
+    )
+    async with store_on(server) as store:
+        assert await store.find("tags/x") is None
+        for _ in range(2):
+            with pytest.raises(StoreRefused):
+                await store.find("tags/x")
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"<html>", b"<ListBucketResult>", b"<ListBucketResult><Contents/></ListBucketResult>"]
 )

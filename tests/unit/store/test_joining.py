@@ -147,6 +147,7 @@ async def test_what_is_missing_is_missing_for_all(nursery: trio.Nursery) -> None
     await readers.slow.store.delete(KEY)
     await readers.come(3)
     await readers.answer()
+    await readers.answer()
     assert readers.told == [b"there", *[KeyMissing] * 3]
     assert len(readers.slow.gates) == 2
 

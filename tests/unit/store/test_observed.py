@@ -145,6 +145,21 @@ async def test_an_operation_that_fails_is_told_of_by_its_kind_of_error(
     assert [told[:2] + told[3:] for told in observer.told if told[0] == operation] == [(operation, key, outcome)]
 
 
+async def test_what_is_not_found_is_reported_as_missing(observer: Observer) -> None:
+    """No error tells it, but the metrics count it as a read that raised one."""
+    store = ObservedStore(MemoryStore(), observer)
+    await store.put("k", b"")
+    assert await store.find("absent") is None
+    assert await store.find("k") is not None
+    await store.delete("k")
+    assert [(operation, outcome) for operation, _, _, outcome in observer.told] == [
+        ("put", "ok"),
+        ("get", "missing"),
+        ("get", "ok"),
+        ("delete", "ok"),
+    ]
+
+
 async def test_the_seconds_are_those_of_the_store(observer: Observer, autojump_clock: MockClock) -> None:
     """An operation is timed from its call to its return, whether it succeeds or not."""
     del autojump_clock

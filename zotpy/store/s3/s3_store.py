@@ -22,6 +22,7 @@ from zotpy.store.interface import (
     MultipartMarker,
     Part,
     Stored,
+    require,
 )
 from zotpy.store.own_writes import own_write
 from zotpy.store.s3.completion import Completions, complete_document
@@ -63,8 +64,14 @@ class S3Store:
 
     async def get(self, key: str, *, most_bytes: int | None = None) -> Fetched:
         """GetObject, with a Range if only its beginning is wanted."""
+        return require(key, await self.find(key, most_bytes=most_bytes))
+
+    async def find(self, key: str, *, most_bytes: int | None = None) -> Fetched | None:
+        """GetObject of an object that may be missing."""
         with store_errors():
             answer = await self._read(key, most_bytes)
+            if answer.status == HTTPStatus.NOT_FOUND:
+                return None
             modified = responses.parse_time(answer.headers.get("last-modified", ""))
             total = responses.parse_total(answer.headers.get("content-range", ""))
             is_whole = total is None or total <= len(answer.body)
@@ -212,7 +219,7 @@ class S3Store:
         headers = None if most_bytes is None else {"range": f"bytes=0-{most_bytes - 1}"}
         try:
             return await self.client.call(
-                Request("GetObject", "GET", self._prefix + key, (), headers, most_bytes=longest)
+                Request("GetObject", "GET", self._prefix + key, (), headers, most_bytes=longest, may_miss=True)
             )
         except S3Refused as error:
             if most_bytes is None or error.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:

@@ -55,9 +55,10 @@ class Traffic(MemoryStore):
         self.written_bytes += len(body)
         return await super().put(key, body, if_none_match=if_none_match, if_match=if_match)
 
-    async def get(self, key: str, *, most_bytes: int | None = None) -> Fetched:
+    async def find(self, key: str, *, most_bytes: int | None = None) -> Fetched | None:
         """See `Store`."""
-        fetched = await super().get(key, most_bytes=most_bytes)
+        if (fetched := await super().find(key, most_bytes=most_bytes)) is None:
+            return None
         self.read_bytes += len(fetched.body)
         return fetched
 

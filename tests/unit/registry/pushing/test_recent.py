@@ -36,10 +36,10 @@ class Unread(MemoryStore):
     read = 0
     fails = False
 
-    async def get(self, key: str, *, most_bytes: int | None = None) -> Fetched:
+    async def find(self, key: str, *, most_bytes: int | None = None) -> Fetched | None:
         """See `Store`."""
         self.read += key.startswith("uploads/")
-        return await super().get(key, most_bytes=most_bytes)
+        return await super().find(key, most_bytes=most_bytes)
 
 
 def begin(replica: Registry) -> Session:
