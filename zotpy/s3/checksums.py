@@ -1,7 +1,7 @@
 """The checksum that is sent with a body, so that the store can see that it received the same bytes."""
 
-import base64
 import hashlib
+from binascii import b2a_base64
 
 import crc32c
 import trio
@@ -28,7 +28,7 @@ async def checksum_of(body: Body, header: str) -> str:
     else:
         compute, most_bytes = _md5, MD5_THREAD_BYTES
     digest = await trio.to_thread.run_sync(compute, body) if left_bytes > most_bytes else compute(body)
-    return base64.b64encode(digest).decode()
+    return b2a_base64(digest, newline=False).decode()
 
 
 def sha256_of(body: Body) -> str:

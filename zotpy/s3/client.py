@@ -26,6 +26,7 @@ from zotpy.s3.messages import Answer, Request
 from zotpy.s3.pacing import Pacer
 from zotpy.s3.transport import Response, S3Transport, Transport
 from zotpy.s3.wire import signing
+from zotpy.s3.wire.error_answers import says_missing
 from zotpy.s3.wire.retry import Failure, delay_before_retry
 
 HASHED_BODY_BYTES = 64 * 1024
@@ -74,8 +75,9 @@ class S3Client:
                 keys, ahead = self._credentials.at_hand or await self._later_keys(time), self.clock.ahead
                 exchange = self._exchange if len(request.body) <= HASHED_BODY_BYTES else self._exchange_in_turn
                 response, body = await exchange(request, checksum, keys, time)
-                failure = failure_of(request, response, body)
-                if failure is None or (request.may_miss and failure.is_missing):
+                is_missing = request.may_miss and says_missing(response.status, body)
+                failure = None if is_missing else failure_of(request, response, body)
+                if failure is None:
                     self.pacer.succeeded()
                     crc = checksum if self.sends_crcs else ""
                     return Answer(response.status, response.headers, body, crc, ambiguous)

@@ -88,8 +88,9 @@ class PartPipeline:
         self._next_number = len(self.state.parts) + 1
         self._end = self.state.offset - len(self.state.tail)
         self._begin_part()
-        await self.account.acquire(len(self.state.tail))
-        self._fill_with_tail()
+        if self.state.tail:
+            await self.account.acquire(len(self.state.tail))
+            self._fill_with_tail()
         self.on_begun()
         await self._receive(body, only_what_fits=True)
         if self._beyond or self._sends_the_end():

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from http import HTTPStatus
 
 from zotpy.s3.wire.responses import MOST_DIGITS, ResponseError, named_document, parse_xml, text_of
 from zotpy.s3.wire.retry import Failure
@@ -34,11 +35,18 @@ def parse_failure(status: int, body: bytes, headers: Mapping[str, str]) -> Failu
     return Failure(status, code, _seconds(headers.get("retry-after", "")), reason)
 
 
+def says_missing(status: int, body: bytes) -> bool:
+    """Say whether an answer to a GET says that the object does not exist: an everyday answer, of which no more is read.
+
+    No text in a document has a `<` (XML 1.0, section 2.4), so this is an element.
+    """
+    return status == HTTPStatus.NOT_FOUND and b"<Code>NoSuchKey</Code>" in body
+
+
 def _document(body: bytes) -> Callable[[str], str] | None:
     """Return what reads the text of an element of an error, empty if it is missing; `None`: the body is no document.
 
-    Most documents are plain: that an object does not exist is an everyday answer. A regular expression reads them in
-    less than half the time that a parser of XML takes.
+    Most documents are plain. A regular expression reads them in less than half the time that a parser of XML takes.
     """
     if (plain := _PLAIN.fullmatch(body)) is not None:
         texts = dict(reversed(_ELEMENT.findall(plain[1].decode("ascii"))))

@@ -32,7 +32,6 @@ STALE_KEY_CODES = frozenset({
 SKEWED_CODES = frozenset({"RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed"})
 VAGUE_CODES = frozenset({"InvalidRequest"})
 """What Garage answers to a signature that is too old, among other reasons."""
-_NOT_FOUND = 404
 _REFUSED_SIGNATURE = frozenset({400, 401, 403})
 UNSENT_CODES = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError"})
 
@@ -61,11 +60,6 @@ class Failure:
     def may_pass(self) -> bool:
         """Whether the same request may succeed later."""
         return self.status is None or self.status in RETRIED_STATUSES or self.code in RETRIED_CODES
-
-    @property
-    def is_missing(self) -> bool:
-        """Whether the store said that the object does not exist."""
-        return self.status == _NOT_FOUND and self.code == "NoSuchKey"
 
     @property
     def is_damage(self) -> bool:
