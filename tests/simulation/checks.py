@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zotpy.core.digests import Digest
     from zotpy.core.names import Reference, RepositoryName
     from zotpy.core.record_values import BlobValue
-    from zotpy.registry.manifest_reads import Found
+    from zotpy.registry.manifest_reads import FoundManifest
     from zotpy.registry.registry import Registry
     from zotpy.store.memory_store import MemoryStore
 
@@ -122,7 +122,7 @@ class Checks:
         except ManifestUnknown:
             return None
 
-    def _manifest(self, repo: RepositoryName, reference: Reference) -> Found:
+    def _manifest(self, repo: RepositoryName, reference: Reference) -> FoundManifest:
         return self.noted.found((repo, reference), partial(self.registry.manifests.find, repo, reference))
 
     def _blob(self, repo: RepositoryName, digest: Digest) -> BlobValue:

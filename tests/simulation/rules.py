@@ -41,7 +41,7 @@ from zotpy.core import keys
 from zotpy.core.record_values import Entry, Lease, decode_entry, new_tombstone
 from zotpy.registry.pushing import committing
 from zotpy.registry.pushing.committing import Commit
-from zotpy.registry.pushing.placing import Ending, Placed, Placing
+from zotpy.registry.pushing.placing import Placed, Placing, WantedBlob
 from zotpy.registry.pushing.states import SavedState
 from zotpy.settings import GcSettings
 from zotpy.store.joining import JoiningStore
@@ -225,8 +225,8 @@ def tombstone_last() -> AbstractContextManager[Any]:
 def lease_first() -> AbstractContextManager[Any]:
     """Write the entry before the lease that it names."""
 
-    async def record(self: Commit, ending: Ending, placed: Placed, forget: Forget | None, _: Reliance) -> None:
-        repo, digest, value = ending.repo, ending.digest, placed.value
+    async def record(self: Commit, wanted: WantedBlob, placed: Placed, forget: Forget | None, _: Reliance) -> None:
+        repo, digest, value = wanted.repo, wanted.digest, placed.value
         now = (await self.store.list(keys.leases(repo, "blobs", digest), limit=1)).store_time
         lease = Lease(keys.new_id(), now)
         await self.records.entries.write(repo, "blobs", digest, value, lease)

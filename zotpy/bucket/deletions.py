@@ -40,7 +40,7 @@ def every_tag(_: Collection[Tag]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class ManifestToDelete:
     """What a DELETE read of a manifest: it deletes just that."""
 
     entry: Seen
@@ -71,10 +71,10 @@ class Deletions:
         await self.records.promised.promise.kept_by(partial(self._delete, repo, digest, room, judge))
 
     async def _delete(self, repo: RepositoryName, digest: Digest, room: Room | None, judge: Judge) -> None:
-        looked: Looked | None = None
+        to_delete: ManifestToDelete | None = None
         for _ in range(ATTEMPTS):
             there, is_buried = await self._look(repo, digest, room)
-            if there is None and looked is None:
+            if there is None and to_delete is None:
                 if is_buried:
                     await self._finish_other(repo, digest, judge)
                 raise unknown(digest)
@@ -82,10 +82,10 @@ class Deletions:
                 judge(there.tags.keys())
             if there is None or await self.bury(repo, digest, there):
                 break  # by us, or meanwhile: by another request, or by this one, whose answer was lost
-            looked = there
+            to_delete = there
         else:
             raise overtaken(digest)
-        if (done := there or looked) is not None:
+        if (done := there or to_delete) is not None:
             promise = self.records.promised.promise
             wait = [promise.run_out] if promise.wait_s > 0 else []
             await gather(partial(self.delete_names, repo, digest, done), *wait)
@@ -108,11 +108,13 @@ class Deletions:
                 await self._delete_tags(repo, digest, tags)
         await promise.run_out()
 
-    async def look(self, repo: RepositoryName, digest: Digest, room: Room | None = None) -> Looked | None:
+    async def look(self, repo: RepositoryName, digest: Digest, room: Room | None = None) -> ManifestToDelete | None:
         """Read the entry, then all names; `None` if the manifest does not exist."""
         return (await self._look(repo, digest, room))[0]
 
-    async def _look(self, repo: RepositoryName, digest: Digest, room: Room | None) -> tuple[Looked | None, bool]:
+    async def _look(
+        self, repo: RepositoryName, digest: Digest, room: Room | None
+    ) -> tuple[ManifestToDelete | None, bool]:
         """Do the same, and say whether a tombstone stands for the manifest."""
         leases = () if self.store.features.all_conditions else await self.records.leases.find(repo, "manifests", digest)
         entry = await self.records.look(repo, "manifests", digest, whole(self.store, room))
@@ -122,7 +124,7 @@ class Deletions:
         facts = await read_apart(value.size_bytes, partial(parse_manifest, value.content, value.media_type))
         tags = await self._tags_of(repo, digest)
         referrer = None if facts.subject is None else await self.pointers.referrer_etag(repo, facts.subject, digest)
-        return Looked(entry, entry.value, facts, tags, referrer, leases), False
+        return ManifestToDelete(entry, entry.value, facts, tags, referrer, leases), False
 
     async def _tags_of(self, repo: RepositoryName, digest: Digest) -> Mapping[Tag, str]:
         """Return the tags that name a manifest, each with its ETag."""
@@ -130,26 +132,26 @@ class Deletions:
         etags = await gather(*[partial(self.pointers.tags.etag_of, repo, tag, digest) for tag in marked], limit=16)
         return {tag: etag for tag, etag in zip(marked, etags, strict=True) if etag is not None}
 
-    async def bury(self, repo: RepositoryName, digest: Digest, looked: Looked) -> bool:
+    async def bury(self, repo: RepositoryName, digest: Digest, to_delete: ManifestToDelete) -> bool:
         """Make the manifest stop existing, if its entry is still the one that was read."""
-        return await self.records.entries.bury(repo, "manifests", digest, looked.entry)
+        return await self.records.entries.bury(repo, "manifests", digest, to_delete.entry)
 
-    async def delete_names(self, repo: RepositoryName, digest: Digest, looked: Looked) -> None:
+    async def delete_names(self, repo: RepositoryName, digest: Digest, to_delete: ManifestToDelete) -> None:
         """Delete what led to a manifest whose entry is now a tombstone."""
-        await self._delete_tags(repo, digest, looked.tags)
-        if looked.facts.subject is not None and looked.referrer_etag is not None:
-            key = keys.referrer(repo, looked.facts.subject, digest)
-            await self.pointers.delete_if_same(key, looked.referrer_etag)
+        await self._delete_tags(repo, digest, to_delete.tags)
+        if to_delete.facts.subject is not None and to_delete.referrer_etag is not None:
+            key = keys.referrer(repo, to_delete.facts.subject, digest)
+            await self.pointers.delete_if_same(key, to_delete.referrer_etag)
         if not self.store.features.all_conditions:
-            await self._restore(repo, digest, looked)
+            await self._restore(repo, digest, to_delete)
 
     async def _delete_tags(self, repo: RepositoryName, digest: Digest, tags: Mapping[Tag, str]) -> None:
         delete = self.pointers.tags.delete_if_same
         await gather(*[partial(delete, repo, tag, digest, etag) for tag, etag in tags.items()], limit=16)
 
-    async def _restore(self, repo: RepositoryName, digest: Digest, looked: Looked) -> None:
+    async def _restore(self, repo: RepositoryName, digest: Digest, to_delete: ManifestToDelete) -> None:
         """Restore what a push of the same manifest in between may have lost."""
-        before = {lease.key for lease in looked.leases}
+        before = {lease.key for lease in to_delete.leases}
         leases = await self.records.leases.find(repo, "manifests", digest)
         new = [lease for lease in leases if lease.key not in before]
         if not new:
@@ -158,9 +160,9 @@ class Deletions:
         due = Reliance(self.records.times.deadline_s, time).due
         lease = Lease(new[-1].key.rpartition("/")[2].partition("-")[0], time, due)
         await gather(
-            partial(self.records.entries.write, repo, "manifests", digest, looked.value, lease),
-            partial(self.pointers.write_referrer, repo, looked.facts, digest, looked.value),
-            *[partial(self._put_back, repo, tag, digest, looked.value) for tag in looked.tags],
+            partial(self.records.entries.write, repo, "manifests", digest, to_delete.value, lease),
+            partial(self.pointers.write_referrer, repo, to_delete.facts, digest, to_delete.value),
+            *[partial(self._put_back, repo, tag, digest, to_delete.value) for tag in to_delete.tags],
         )
 
     async def _put_back(self, repo: RepositoryName, tag: Tag, digest: Digest, value: ManifestValue) -> None:

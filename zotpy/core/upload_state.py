@@ -58,7 +58,7 @@ class BegunMultipart:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptData:
     """A data object that no lease names yet, with all the bytes that an upload has."""
 
     data_id: str
@@ -80,7 +80,7 @@ class UploadState:
     hash_state: bytes | None = None
     tail: Pieces = field(default_factory=Pieces, repr=False)
     cancelled: bool = False
-    kept: Kept | None = None
+    kept: KeptData | None = None
     """If it is given, the upload has no parts and no tail."""
     tail_part: SentPart | None = None
     """The tail, sent as the part after `parts`. A chunk that follows sends that part again, longer."""
@@ -191,14 +191,14 @@ def _multipart(data_id: object, multipart_id: object) -> BegunMultipart | None:
     return None if data_id is None or multipart_id is None else BegunMultipart(str(data_id), str(multipart_id))
 
 
-def _kept(value: object) -> Kept | None:
+def _kept(value: object) -> KeptData | None:
     """Read where the bytes are kept. Raises `TypeError`, `ValueError`, `OverflowError`."""
     if value is None:
         return None
     if not isinstance(value, list):
         raise TypeError(value)
     data_id, seconds = value
-    return Kept(str(data_id), datetime.fromtimestamp(float(seconds), UTC))
+    return KeptData(str(data_id), datetime.fromtimestamp(float(seconds), UTC))
 
 
 def _plan(first_bytes: int, growth: object) -> PartPlan:

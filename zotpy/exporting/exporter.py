@@ -20,7 +20,7 @@ from zotpy.layouts.index import REF_NAME
 from zotpy.layouts.writing import LayoutWriter, WrongContent
 from zotpy.registry.blobs import open_inline
 from zotpy.registry.lists import Page
-from zotpy.registry.manifest_reads import Found
+from zotpy.registry.manifest_reads import FoundManifest
 from zotpy.registry.registry import Registry
 
 MISSING = (ManifestUnknown, BlobUnknown, WrongContent)
@@ -101,7 +101,7 @@ class Exporter:
         self._list(found, tag)
         self.exported.tags += 1
 
-    async def _manifest(self, found: Found) -> None:
+    async def _manifest(self, found: FoundManifest) -> None:
         """Write a manifest with all that it names, and with its referrers."""
         if found.digest in self._done:
             return
@@ -173,7 +173,7 @@ class Exporter:
                 await self.writer.write(digest, length, pieces)
             self.exported.bytes_written += length
 
-    def _list(self, found: Found, tag: str) -> None:
+    def _list(self, found: FoundManifest, tag: str) -> None:
         descriptor: dict[str, Any] = {
             "mediaType": found.value.media_type,
             "digest": str(found.digest),

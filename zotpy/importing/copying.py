@@ -20,7 +20,7 @@ from zotpy.importing.blobs import BlobCopier
 from zotpy.importing.locks import Locks
 from zotpy.importing.sources import Names, Source
 from zotpy.importing.tally import Tally
-from zotpy.registry.manifest_reads import Found
+from zotpy.registry.manifest_reads import FoundManifest
 from zotpy.registry.pushing.manifest_push import TagLimits
 from zotpy.registry.registry import Registry
 from zotpy.upstream import ManifestBody, NotAtUpstream, UpstreamRefused
@@ -90,7 +90,7 @@ class Copier:
         self.tally.tags_copied += 1
         return body.digest
 
-    async def _is_whole(self, repo: Names, tagged: Found) -> bool:
+    async def _is_whole(self, repo: Names, tagged: FoundManifest) -> bool:
         """Say whether everything is here that a tag leads to.
 
         A mirror on demand fetches what a manifest names only when clients ask for it.
@@ -127,7 +127,7 @@ class Copier:
         return found
 
     async def _copy(
-        self, repo: Names, body: ManifestBody, reference: Reference, depth: int = 0, here: Found | None = None
+        self, repo: Names, body: ManifestBody, reference: Reference, depth: int = 0, here: FoundManifest | None = None
     ) -> None:
         """Copy what a manifest names, then make it exist here. `here` is what the tag named before."""
         if depth > DEEPEST:
@@ -172,7 +172,7 @@ class Copier:
                 with suppress(NotAtUpstream):
                     await self._blobs.copy(repo, digest)
 
-    async def _find(self, repo: RepositoryName, reference: Reference) -> Found | None:
+    async def _find(self, repo: RepositoryName, reference: Reference) -> FoundManifest | None:
         try:
             return await self.registry.manifests.stat(repo, reference)
         except ManifestUnknown:

@@ -27,7 +27,7 @@ Key = tuple[Kind, Digest]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CheckedRecord:
     """A record that is right, and what it needs."""
 
     needs: tuple[tuple[Key, ...], ...] = ()
@@ -51,7 +51,7 @@ class RepositoryCheck:
         for record in listing.values():
             await self.look.named.add([(data_id, "") for data_id in record.data_ids()])
         check = RecordCheck(self.look, self.repo, listing)
-        found: dict[Key, Found] = {}
+        found: dict[Key, CheckedRecord] = {}
 
         async def look(read: Callable[[Kind, Digest], Awaitable[Value | None]], kind: Kind, digest: Digest) -> None:
             try:
@@ -71,24 +71,24 @@ class RepositoryCheck:
                     await names.check_listed(digest, one.subject)
         await names.run()
 
-    async def _look_into(self, digest: Digest, value: Value, *, is_lost: bool) -> Found:
+    async def _look_into(self, digest: Digest, value: Value, *, is_lost: bool) -> CheckedRecord:
         """Check what a record holds, and return what it needs."""
         if isinstance(value, BlobValue):
             self.look.report.blobs += 1
             if value.data_id is not None:
                 await DataCheck(self.look, self.repo).check(digest, value, is_lost=is_lost)
-            return Found()
+            return CheckedRecord()
         return self._read_manifest(digest, value)
 
-    def _read_manifest(self, digest: Digest, value: ManifestValue) -> Found:
+    def _read_manifest(self, digest: Digest, value: ManifestValue) -> CheckedRecord:
         self.look.report.manifests += 1
         try:
             facts = parse_manifest(value.content, value.media_type)
         except ManifestInvalid as error:
             self._tell(digest, f"it is not a manifest that this release knows: {error}")
-            return Found()
+            return CheckedRecord()
         if value.is_mirrored:
-            return Found((), facts.subject)  # what it needs comes when a client asks for it
+            return CheckedRecord((), facts.subject)  # what it needs comes when a client asks for it
         may_miss = facts.guessed.union(facts.manifests) if self.look.settings.manifest.allow_sparse_indexes else ()
         named: list[Key] = [("blobs", blob) for blob in facts.blobs]
         named += [("manifests", child) for child in facts.manifests]
@@ -97,9 +97,9 @@ class RepositoryCheck:
             for kind, needed in named
             if needed not in may_miss
         ]
-        return Found(tuple(needs), facts.subject)
+        return CheckedRecord(tuple(needs), facts.subject)
 
-    async def _check_needs(self, digest: Digest, manifest: Found, found: dict[Key, Found]) -> None:
+    async def _check_needs(self, digest: Digest, manifest: CheckedRecord, found: dict[Key, CheckedRecord]) -> None:
         for choices in manifest.needs:
             if await self._has_any(choices, found):
                 continue
@@ -107,7 +107,7 @@ class RepositoryCheck:
                 return  # deleted since it was read
             self._tell(digest, f"it needs {choices[0][1]}, which does not exist")
 
-    async def _has_any(self, choices: tuple[Key, ...], found: dict[Key, Found]) -> bool:
+    async def _has_any(self, choices: tuple[Key, ...], found: dict[Key, CheckedRecord]) -> bool:
         if any(key in found for key in choices):
             return True
         for kind, digest in choices:

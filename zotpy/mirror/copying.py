@@ -36,7 +36,7 @@ Rest = Callable[[BlobValue, Span], AbstractAsyncContextManager[AsyncIterator[byt
 """Reads bytes of a blob that is in the bucket."""
 
 
-class Ahead(Protocol):
+class ReadUpstream(Protocol):
     """Reads bytes of a blob of some length at the upstream."""
 
     def __call__(
@@ -49,7 +49,7 @@ class Ahead(Protocol):
 class Copy:
     """How far a copy is. `begin`, `offer` and `end` are called by what copies, the rest by readers."""
 
-    def __init__(self, window: Window, rest: Rest, ahead: Ahead) -> None:
+    def __init__(self, window: Window, rest: Rest, ahead: ReadUpstream) -> None:
         """Begin with nothing."""
         self.window = window
         self.rest = rest

@@ -15,7 +15,7 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import PreconditionFailed, TooManyRequests
 from zotpy.core.names import Reference, RepositoryName
 from zotpy.mirror.flights import Tasks, traced
-from zotpy.registry.manifest_reads import Found
+from zotpy.registry.manifest_reads import FoundManifest
 
 MOST = 16
 """How many manifests are stored while their clients have them already. With more, clients wait for the store."""
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class _Arrival:
-    found: Found
+    found: FoundManifest
     references: frozenset[Reference]
     """By what it is asked for: its digest, and perhaps a tag."""
     ended: trio.Event = field(default_factory=trio.Event)
@@ -38,7 +38,7 @@ class Keeping:
     _arrivals: dict[tuple[RepositoryName, Digest], _Arrival] = field(default_factory=dict)
 
     async def keep(
-        self, repo: RepositoryName, reference: Reference, found: Found, store: Callable[[], Awaitable[object]]
+        self, repo: RepositoryName, reference: Reference, found: FoundManifest, store: Callable[[], Awaitable[object]]
     ) -> None:
         """Begin to store what was found under a reference. If too many are being stored, wait for the end of it.
 
@@ -75,7 +75,7 @@ class Keeping:
         else:
             self._arrivals[key] = arrival
 
-    def at_hand(self, repo: RepositoryName, reference: Reference) -> Found | None:
+    def at_hand(self, repo: RepositoryName, reference: Reference) -> FoundManifest | None:
         """Return a manifest that is being stored, if it is asked for by its digest."""
         arrival = self._arrivals.get((repo, reference)) if isinstance(reference, Digest) else None
         return None if arrival is None else arrival.found

@@ -20,7 +20,7 @@ from zotpy.mirror.keeping import Keeping
 from zotpy.mirror.only_signed import DEEPEST, MOST_PARTS, Admitted, get_admitted, parts_of
 from zotpy.mirror.rules import Origin
 from zotpy.mirror.upstreams import Upstream, Upstreams
-from zotpy.registry.manifest_reads import Found
+from zotpy.registry.manifest_reads import FoundManifest
 from zotpy.registry.manifests import Accepted, Manifests
 from zotpy.upstream.answers import ManifestBody, ManifestHead
 from zotpy.upstream.errors import NotAtUpstream, NotSigned
@@ -56,9 +56,9 @@ class ManifestFetches:
         origins: tuple[Origin, ...],
         repo: RepositoryName,
         reference: Reference,
-        found: Found | None,
+        found: FoundManifest | None,
         interval_s: float,
-    ) -> Found | None:
+    ) -> FoundManifest | None:
         """Ask the upstreams, and store what they have; `None`: a tag still names what was found.
 
         Raises `UpstreamError`, `ManifestUnknown`.
@@ -91,7 +91,7 @@ class ManifestFetches:
         got: Admitted,
         accepted: Accepted,
         interval_s: float,
-    ) -> Found:
+    ) -> FoundManifest:
         """Store a manifest, after those that it names if only signed ones are mirrored. Raises `StoreFull`."""
         if got.parts:
             seen = set(got.parts)
@@ -116,7 +116,7 @@ class ManifestFetches:
         return None
 
     async def _accepted(
-        self, repo: RepositoryName, reference: Reference, body: ManifestBody, found: Found | None
+        self, repo: RepositoryName, reference: Reference, body: ManifestBody, found: FoundManifest | None
     ) -> Accepted:
         """Check a manifest that is to take the place of what was found. Raises `ManifestUnknown`."""
         condition = self.manifests.as_seen(found) if isinstance(reference, Tag) else None

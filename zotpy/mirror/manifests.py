@@ -26,7 +26,7 @@ from zotpy.mirror.events import MirrorEvents
 from zotpy.mirror.flights import Flights
 from zotpy.mirror.manifest_fetching import ManifestFetches
 from zotpy.mirror.rules import Origin
-from zotpy.registry.manifest_reads import Found
+from zotpy.registry.manifest_reads import FoundManifest
 from zotpy.registry.manifests import Manifests
 from zotpy.upstream.answers import ManifestHead
 from zotpy.upstream.errors import NotAtUpstream, NotSigned, UpstreamError, UpstreamUnavailable
@@ -42,7 +42,7 @@ log = structlog.get_logger()
 class _Look:
     """What is known about a reference before the upstream is asked in earnest."""
 
-    found: Found | None = None
+    found: FoundManifest | None = None
     check: Check | None = None
     told: Digest | UpstreamError | None = None
     """What the upstream said at the same time; `None`: it was not asked, or did not say it."""
@@ -56,7 +56,7 @@ class MirroredManifests:
     fetches: ManifestFetches
     checks: Checks
     absent: Noted
-    flights: Flights[Found | None]
+    flights: Flights[FoundManifest | None]
     heads: Flights[ManifestHead]
     events: MirrorEvents
     is_immutable: Callable[[str, str], bool]
@@ -66,11 +66,11 @@ class MirroredManifests:
 
     async def find(
         self, origins: tuple[Origin, ...], repo: RepositoryName, reference: Reference, room: Room | None = None
-    ) -> Found:
+    ) -> FoundManifest:
         """Read a manifest whole; see `Manifests.find`. Raises `ManifestUnknown`, `TryAgain`."""
         return await self._read(origins, repo, reference, partial(self.manifests.find, repo, reference, room))
 
-    async def stat(self, origins: tuple[Origin, ...], repo: RepositoryName, reference: Reference) -> Found:
+    async def stat(self, origins: tuple[Origin, ...], repo: RepositoryName, reference: Reference) -> FoundManifest:
         """Find a manifest, of which the value may be the beginning; see `Manifests.stat`."""
         return await self._read(origins, repo, reference, partial(self.manifests.stat, repo, reference))
 
@@ -83,8 +83,8 @@ class MirroredManifests:
         origins: tuple[Origin, ...],
         repo: RepositoryName,
         reference: Reference,
-        read: Callable[[], Awaitable[Found]],
-    ) -> Found:
+        read: Callable[[], Awaitable[FoundManifest]],
+    ) -> FoundManifest:
         origins = tuple(origin for origin in origins if origin.has(reference))
         if isinstance(reference, Digest):
             if (arriving := self.fetches.keeping.at_hand(repo, reference)) is not None:
@@ -105,7 +105,7 @@ class MirroredManifests:
 
     def _known(
         self, origins: tuple[Origin, ...], repo: RepositoryName, reference: Reference, interval_s: float, look: _Look
-    ) -> Found | None:
+    ) -> FoundManifest | None:
         """Return what was found if nobody needs to be asked any more."""
         found, check = look.found, look.check
         if found is None:
@@ -131,7 +131,7 @@ class MirroredManifests:
         repo: RepositoryName,
         reference: Reference,
         interval_s: float,
-        read: Callable[[], Awaitable[Found]],
+        read: Callable[[], Awaitable[FoundManifest]],
     ) -> _Look:
         """Look in the bucket, and ask the upstream at the same time if it will be asked anyway."""
         look = _Look()
@@ -162,15 +162,15 @@ class MirroredManifests:
         await gather(*calls)
         return look
 
-    def _is_settled(self, repo: RepositoryName, reference: Reference, found: Found) -> bool:
+    def _is_settled(self, repo: RepositoryName, reference: Reference, found: FoundManifest) -> bool:
         """Say whether no upstream may change what was found."""
         if not isinstance(reference, Tag) or not found.value.is_mirrored:
             return True
         return self.is_immutable(repo.text, reference.text)
 
     def _without_upstream(
-        self, repo: RepositoryName, reference: Reference, found: Found | None, error: UpstreamError
-    ) -> Found:
+        self, repo: RepositoryName, reference: Reference, found: FoundManifest | None, error: UpstreamError
+    ) -> FoundManifest:
         """Return what is in the bucket, with a warning. Raises `ManifestUnknown`, `TryAgain` if nothing is."""
         is_gone = isinstance(error, NotAtUpstream)
         if found is not None:

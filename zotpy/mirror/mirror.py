@@ -27,7 +27,7 @@ from zotpy.mirror.ranges import Ranges
 from zotpy.mirror.referrers import MirroredReferrers
 from zotpy.mirror.rules import Origin, is_of, local_name, origins
 from zotpy.mirror.upstreams import Upstreams
-from zotpy.registry.manifest_reads import Found
+from zotpy.registry.manifest_reads import FoundManifest
 from zotpy.registry.registry import Registry
 from zotpy.settings.mirror import MirrorSettings
 from zotpy.store.space import Space
@@ -57,14 +57,14 @@ class Mirror:
                 self.blobs.events.on_mirror_remaining(host, requests)
             await trio.sleep(COUNT_S)
 
-    async def find(self, repo: RepositoryName, reference: Reference, room: Room | None = None) -> Found:
+    async def find(self, repo: RepositoryName, reference: Reference, room: Room | None = None) -> FoundManifest:
         """Read a manifest whole; see `zotpy.registry.manifest_reads.ManifestReads.find`. Raises `TryAgain`."""
         found = self._origins(repo)
         if not found:
             return await self.registry.manifests.find(repo, reference, room)
         return await self.manifests.find(found, repo, reference, room)
 
-    async def stat(self, repo: RepositoryName, reference: Reference) -> Found:
+    async def stat(self, repo: RepositoryName, reference: Reference) -> FoundManifest:
         """Find a manifest; see `zotpy.registry.manifest_reads.ManifestReads.stat`. Raises `TryAgain`."""
         found = self._origins(repo)
         if not found:
@@ -141,7 +141,11 @@ async def open_mirror(
     """
     events, tasks, absent, fullness = events or Unwatched(), Tasks(), Noted(), Fullness(space)
     async with open_upstreams(settings, registry.settings.manifest.max_size_bytes, events=events) as upstreams:
-        checks, flights, heads = Checks(registry.store), Flights[Found | None](tasks), Flights[ManifestHead](tasks)
+        checks, flights, heads = (
+            Checks(registry.store),
+            Flights[FoundManifest | None](tasks),
+            Flights[ManifestHead](tasks),
+        )
         fetches = ManifestFetches(registry.manifests, upstreams, checks, Keeping(tasks), events, fullness)
         manifests = MirroredManifests(registry.manifests, fetches, checks, absent, flights, heads, events, is_immutable)
         blobs = MirroredBlobs(registry, upstreams, absent, tasks, events, Ranges(upstreams, events), fullness)

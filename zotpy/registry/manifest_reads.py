@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundManifest:
     """A manifest that was read."""
 
     digest: Digest
@@ -41,7 +41,7 @@ class ManifestReads:
     records: Records
     pointers: Pointers
 
-    async def find(self, repo: RepositoryName, reference: Reference, room: Room | None = None) -> Found:
+    async def find(self, repo: RepositoryName, reference: Reference, room: Room | None = None) -> FoundManifest:
         """Read a manifest, by tag or by digest: one store call, or two if it is long; `room` then holds it.
 
         Raises `ManifestUnknown`, `TooManyRequests`.
@@ -52,7 +52,7 @@ class ManifestReads:
             return found
         return await self._undamaged(repo, reference, found.digest, read)
 
-    async def stat(self, repo: RepositoryName, reference: Reference) -> Found:
+    async def stat(self, repo: RepositoryName, reference: Reference) -> FoundManifest:
         """Find a manifest with one store call, which reads only the beginning of a long one.
 
         Raises `ManifestUnknown`.
@@ -75,7 +75,7 @@ class ManifestReads:
             return found
         return await self._undamaged(repo, reference, found.digest, read)
 
-    async def _undamaged(self, repo: RepositoryName, reference: Reference, digest: Digest, read: Read) -> Found:
+    async def _undamaged(self, repo: RepositoryName, reference: Reference, digest: Digest, read: Read) -> FoundManifest:
         """Read bytes again that were not those that were pushed: from the same object, and a tag's from its record."""
         for place in (reference, digest):
             self.records.forget(repo, "manifests", digest)
@@ -86,16 +86,16 @@ class ManifestReads:
         msg = f"the manifest {digest} is damaged in the store: push it again"
         raise ManifestUnknown(msg, detail={"digest": str(digest), "reason": "damaged"})
 
-    async def _find(self, repo: RepositoryName, reference: Reference, read: Read) -> Found:
+    async def _find(self, repo: RepositoryName, reference: Reference, read: Read) -> FoundManifest:
         if isinstance(reference, Tag):
             tag = await self.pointers.tags.read(repo, reference, read)
             if tag is None or await self._leads_nowhere(repo, *tag):
                 raise unknown(reference)
-            return Found(tag[0].digest, tag[0].manifest, tag[0].manifest.size_bytes)
+            return FoundManifest(tag[0].digest, tag[0].manifest, tag[0].manifest.size_bytes)
         value = await self.records.read_manifest(repo, reference, read)
         if value is None:
             raise unknown(reference)
-        return Found(reference, value, value.size_bytes)
+        return FoundManifest(reference, value, value.size_bytes)
 
     async def _leads_nowhere(self, repo: RepositoryName, tag: TagValue, fetched: Fetched) -> bool:
         """Whether a tag was written too late, for a manifest that was deleted before."""
@@ -104,7 +104,7 @@ class ManifestReads:
         return await self.records.read_manifest(repo, tag.digest, beginnings(self.store)) is None
 
 
-async def _is_whole(found: Found) -> bool:
+async def _is_whole(found: FoundManifest) -> bool:
     """Say whether a manifest has the bytes that were pushed."""
     hasher = new_hasher(found.digest.algorithm)
     await hash_pieces(hasher, Pieces(found.value.content))

@@ -19,7 +19,7 @@ from zotpy.core.names import Reference, RepositoryName, Tag
 from zotpy.core.preconditions import Condition
 from zotpy.core.record_values import ManifestValue
 from zotpy.memory.parsing import read_apart
-from zotpy.registry.manifest_reads import Found, ManifestReads
+from zotpy.registry.manifest_reads import FoundManifest, ManifestReads
 from zotpy.registry.pushing.manifest_push import NO_LIMITS, Left, ManifestPush, ManifestPushes, TagLimits
 from zotpy.settings import Settings
 
@@ -37,7 +37,7 @@ class Accepted:
     """A manifest of an upstream that may be kept."""
 
     push: ManifestPush
-    found: Found
+    found: FoundManifest
     """What those who ask for it get."""
 
 
@@ -94,7 +94,7 @@ class Manifests(ManifestReads):
         push = ManifestPush(repo, digest, value, facts, [tag], condition, limits, is_tag_mirrored=True)
         await ManifestPushes(self.records, self.pointers, self.settings).run(push)
 
-    def as_seen(self, found: Found | None) -> Condition | None:
+    def as_seen(self, found: FoundManifest | None) -> Condition | None:
         """Return the condition that a tag still names what was found (`None`: nothing); `None`: the store has none."""
         features = self.store.features
         if not (features.conditional_create and features.conditional_replace):
@@ -117,7 +117,7 @@ class Manifests(ManifestReads):
         value = ManifestValue(facts.media_type, content, is_mirrored=True)
         tags = [reference] if isinstance(reference, Tag) else []
         push = ManifestPush(repo, digest, value, facts, tags, condition, may_miss=True)
-        return Accepted(push, Found(digest, value, len(content)))
+        return Accepted(push, FoundManifest(digest, value, len(content)))
 
     async def keep(self, accepted: Accepted) -> None:
         """Make a manifest of an upstream exist. What it names may be missing: it comes when a client asks for it.

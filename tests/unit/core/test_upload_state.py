@@ -10,7 +10,7 @@ from zotpy.core.framing import FramingError, frame, unframe
 from zotpy.core.hashing import new_hasher
 from zotpy.core.parts import PartPlan, equal_parts
 from zotpy.core.pieces import Pieces
-from zotpy.core.upload_state import BegunMultipart, Kept, SentPart, UploadState
+from zotpy.core.upload_state import BegunMultipart, KeptData, SentPart, UploadState
 
 PLAN = PartPlan(8, 32, 1000)
 TEXT = st.text(max_size=20)
@@ -31,7 +31,7 @@ STATES = st.builds(
 
 
 KEPT = UploadState(
-    "sha256", PLAN, offset=7, hash_state=b"x", kept=Kept("d", datetime(2026, 1, 2, 3, 4, 5, 250_000, tzinfo=UTC))
+    "sha256", PLAN, offset=7, hash_state=b"x", kept=KeptData("d", datetime(2026, 1, 2, 3, 4, 5, 250_000, tzinfo=UTC))
 )
 
 

@@ -20,7 +20,7 @@ from zotpy.core.units import MIB
 from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
-    from zotpy.registry.manifest_reads import Found
+    from zotpy.registry.manifest_reads import FoundManifest
     from zotpy.registry.registry import Registry
     from zotpy.store.interface import Fetched
 
@@ -79,7 +79,7 @@ async def opened(clock: Clock | None = None) -> tuple[Registry, Weighed, bytes]:
 async def test_what_a_head_tells_is_in_the_beginning(*, by_tag: bool) -> None:
     """Digest, media type and length are told by one short read."""
     registry, store, content = await opened()
-    found: Found = await registry.manifests.stat(REPO, V1 if by_tag else Digest.of(content))
+    found: FoundManifest = await registry.manifests.stat(REPO, V1 if by_tag else Digest.of(content))
     assert (found.digest, found.size_bytes, found.value.media_type) == (Digest.of(content), len(content), OCI_IMAGE)
     assert store.read_bytes <= BEGINNING_BYTES
 

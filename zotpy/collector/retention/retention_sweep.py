@@ -167,12 +167,12 @@ class RetentionSweep:
         pointers = Pointers(store, Tags(store))
         records = Records(store, settings.gc)
         deletions = Deletions(store, records, pointers)
-        looked = await deletions.look(self.repo, digest)
-        if looked is None or looked.tags or looked.entry.etag != inventory.entries[digest]:
+        to_delete = await deletions.look(self.repo, digest)
+        if to_delete is None or to_delete.tags or to_delete.entry.etag != inventory.entries[digest]:
             return False
-        if not await deletions.bury(self.repo, digest, looked):
+        if not await deletions.bury(self.repo, digest, to_delete):
             return False
-        await deletions.delete_names(self.repo, digest, looked)
+        await deletions.delete_names(self.repo, digest, to_delete)
         return True
 
     @property

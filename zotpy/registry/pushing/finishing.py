@@ -17,7 +17,7 @@ from zotpy.registry.pushing.committing import Commit
 from zotpy.registry.pushing.intake import GONE, Intake
 from zotpy.registry.pushing.kept import take_back
 from zotpy.registry.pushing.pipeline import Body, PartPipeline
-from zotpy.registry.pushing.placing import Ending
+from zotpy.registry.pushing.placing import WantedBlob
 from zotpy.registry.pushing.recent import Recent
 from zotpy.registry.pushing.sessions import Session, Sessions, check_length, promised
 from zotpy.registry.pushing.states import SavedState
@@ -34,7 +34,7 @@ class _LastRequest:
     """The last request of one upload."""
 
     session: Session
-    ending: Ending
+    wanted: WantedBlob
     body: Body
     promised_bytes: int | None
     """How many bytes its body has, by its headers; `None`: they do not say."""
@@ -69,23 +69,23 @@ class Finishing:
         """See `zotpy.registry.pushing.uploads.Uploads.finish`."""
         promised_bytes = promised(span, length_bytes)
         opening = partial(self.sessions.open, session, span, promised_bytes, digest.algorithm)
-        ending = Ending(session.repo, digest, on_right)
-        last = _LastRequest(session, ending, body, promised_bytes, account)
+        wanted = WantedBlob(session.repo, digest, on_right)
+        last = _LastRequest(session, wanted, body, promised_bytes, account)
         remembered = self.recent.take(session.key, session.token.offset, digest)
         try:
             if promised_bytes == 0 and remembered is not None:
                 if not remembered.state.parts:
-                    return await self._finish_small(remembered, ending, account)
+                    return await self._finish_small(remembered, wanted, account)
                 with suppress(_Outdated):
                     return await self._finish(last, remembered, is_remembered=True)
             async with self.sessions.reading_tail(session) as leave:
                 if promised_bytes == 0 and session.token.offset > INLINE_LIMIT_BYTES:
                     with within_deadline(self.settings.gc.deadline_s):  # it begins with the reading of a hint
-                        saved = await beside(opening, partial(self.commits.placing.look_for_older, ending))
+                        saved = await beside(opening, partial(self.commits.placing.look_for_older, wanted))
                         return await self._finish(last, saved, on_begun=leave)
                 return await self._finish(last, await opening(), on_begun=leave)
         except UploadUnknown:
-            if (done := await self.commits.done(ending)) is not None:
+            if (done := await self.commits.done(wanted)) is not None:
                 return done  # the answer to this very request was lost, and the client asks again
             raise
 
@@ -111,7 +111,7 @@ class Finishing:
             if is_remembered:
                 raise _Outdated from error
             saved = last.saved
-            if (value := await self.commits.joined(last.ending, saved.state, saved.forget)) is not None:
+            if (value := await self.commits.joined(last.wanted, saved.state, saved.forget)) is not None:
                 return value
             await self.intake.abandon(saved, last.pipeline.state)
             raise UploadUnknown(GONE) from error
@@ -132,7 +132,7 @@ class Finishing:
         pipeline = self.intake.pipeline(
             saved.state, last.account, checkpoint, checkpoint_bytes=every_bytes, runs_ahead=every_bytes is not None
         )
-        pipeline.on_begun, pipeline.on_hashed = on_begun, lambda: last.ending.hashed(pipeline.hasher)
+        pipeline.on_begun, pipeline.on_hashed = on_begun, lambda: last.wanted.hashed(pipeline.hasher)
         return pipeline
 
     async def _take(self, last: _LastRequest) -> BlobValue:
@@ -149,9 +149,9 @@ class Finishing:
             account.begin_part(state.offset)
             state = last.pipeline.state = await take_back(self.intake.store, account, state)
             account.part_is_full()
-        return await self._commit(last.ending, last.saved, state, last.pipeline.hasher)
+        return await self._commit(last.wanted, last.saved, state, last.pipeline.hasher)
 
-    async def _finish_small(self, saved: SavedState, ending: Ending, account: Account) -> BlobValue:
+    async def _finish_small(self, saved: SavedState, wanted: WantedBlob, account: Account) -> BlobValue:
         """Make a blob of a remembered state that has all its bytes, and no part: nothing is received or sent.
 
         They have the digest, or `Recent.take` would not have returned them.
@@ -162,18 +162,20 @@ class Finishing:
             await account.acquire(state.offset)
             account.part_is_full()
             hasher = state.hasher()
-            ending.hashed(hasher)
-            return await self._commit(ending, saved, state, hasher)
+            wanted.hashed(hasher)
+            return await self._commit(wanted, saved, state, hasher)
         finally:
             state.tail.clear()
             account.close()
 
-    async def _commit(self, ending: Ending, saved: SavedState, state: UploadState, hasher: Hasher | None) -> BlobValue:
+    async def _commit(
+        self, wanted: WantedBlob, saved: SavedState, state: UploadState, hasher: Hasher | None
+    ) -> BlobValue:
         """Make the blob exist, and delete the upload's state, if there is one: later, if it names nothing else."""
         leftovers, is_there = self.sessions.leftovers, saved.etag is not None
         names_nothing = saved.state.multipart is None and saved.state.kept is None
         is_left = is_there and names_nothing and leftovers.has_room
-        value = await self.commits.commit(ending, state, hasher, saved.forget if is_there and not is_left else None)
+        value = await self.commits.commit(wanted, state, hasher, saved.forget if is_there and not is_left else None)
         if is_left:
             leftovers.add(saved.key)
         return value

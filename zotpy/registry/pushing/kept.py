@@ -32,7 +32,7 @@ from dataclasses import replace
 from zotpy.core import keys
 from zotpy.core.pieces import Pieces
 from zotpy.core.record_values import INLINE_LIMIT_BYTES
-from zotpy.core.upload_state import Kept, UploadState
+from zotpy.core.upload_state import KeptData, UploadState
 from zotpy.memory.accounts import Account
 from zotpy.store.interface import Store
 
@@ -46,7 +46,7 @@ async def keep(store: Store, state: UploadState) -> UploadState:
         return state
     data_id = keys.new_id()
     stored = await store.put(keys.data(data_id), state.tail)
-    return replace(state, tail=Pieces(), kept=Kept(data_id, stored.store_time))
+    return replace(state, tail=Pieces(), kept=KeptData(data_id, stored.store_time))
 
 
 async def take_back(store: Store, account: Account, state: UploadState) -> UploadState:

@@ -20,13 +20,13 @@ from zotpy.core.errors import DigestInvalid
 from zotpy.core.hashing import Hasher
 from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import INLINE_LIMIT_BYTES, BlobValue
-from zotpy.core.upload_state import Kept, SentPart, UploadState
+from zotpy.core.upload_state import KeptData, SentPart, UploadState
 from zotpy.settings import GcSettings
 from zotpy.store.interface import ContentRejected, Part, Store
 
 
 @dataclass(eq=False, slots=True)
-class Ending:
+class WantedBlob:
     """The blob that the last request of an upload wants to make."""
 
     repo: RepositoryName
@@ -65,63 +65,63 @@ class Placing:
     on_read_back: Callable[[int], None] = lambda _: None
     """Called with the length of each blob that is read back from the store."""
 
-    async def place(self, ending: Ending, state: UploadState, reliance: Reliance, *, unread: bool) -> Placed:
+    async def place(self, wanted: WantedBlob, state: UploadState, reliance: Reliance, *, unread: bool) -> Placed:
         """Bring the bytes to where a record can name them. `reliance` notes since when they exist there."""
         if state.kept is not None:
-            return await self._name_kept(ending, state, state.kept, reliance, unread=unread)
+            return await self._name_kept(wanted, state, state.kept, reliance, unread=unread)
         if state.parts:
-            return await self._complete(ending, state.closed(), reliance, unread=unread)
+            return await self._complete(wanted, state.closed(), reliance, unread=unread)
         if state.offset <= INLINE_LIMIT_BYTES:
             return Placed(BlobValue(state.offset, None, bytes(state.tail)))
-        return await self._put_whole(ending, state, reliance)
+        return await self._put_whole(wanted, state, reliance)
 
-    async def _older(self, ending: Ending, size_bytes: int, reliance: Reliance) -> BlobValue | None:
+    async def _older(self, wanted: WantedBlob, size_bytes: int, reliance: Reliance) -> BlobValue | None:
         """Return an older copy; one of another length does not count."""
-        if ending.looked is None:
-            await self.look_for_older(ending)
-        if ending.older is None or ending.older.size_bytes != size_bytes:
+        if wanted.looked is None:
+            await self.look_for_older(wanted)
+        if wanted.older is None or wanted.older.size_bytes != size_bytes:
             return None
-        if ending.looked is not None and ending.looked.since is not None:
-            reliance.note(ending.looked.since)
-        return ending.older
+        if wanted.looked is not None and wanted.looked.since is not None:
+            reliance.note(wanted.looked.since)
+        return wanted.older
 
     async def _name_kept(
-        self, ending: Ending, state: UploadState, kept: Kept, reliance: Reliance, *, unread: bool
+        self, wanted: WantedBlob, state: UploadState, kept: KeptData, reliance: Reliance, *, unread: bool
     ) -> Placed:
         """Name what the upload keeps, or an older copy. The collector deletes what is not named then."""
         if unread:
-            await self.read_back(keys.data(kept.data_id), state.offset, ending.digest)
-        older = await self._older(ending, state.offset, reliance)
+            await self.read_back(keys.data(kept.data_id), state.offset, wanted.digest)
+        older = await self._older(wanted, state.offset, reliance)
         if older is not None:
             return Placed(older)
         reliance.note(self._kept_until(kept))
         return Placed(BlobValue(state.offset, kept.data_id), is_new=True)
 
-    def _kept_until(self, kept: Kept) -> datetime:
+    def _kept_until(self, kept: KeptData) -> datetime:
         """Return since when kept bytes may be relied on, for a deadline at most: see `zotpy.registry.pushing.kept`."""
         return kept.time + timedelta(seconds=self.gc.grace_s / 2)
 
-    async def _put_whole(self, ending: Ending, state: UploadState, reliance: Reliance) -> Placed:
+    async def _put_whole(self, wanted: WantedBlob, state: UploadState, reliance: Reliance) -> Placed:
         """Write the data of a blob no longer than a part, and look for an older copy meanwhile."""
         data_id = keys.new_id()
 
         async def put() -> datetime:
             return (await self.store.put(keys.data(data_id), state.tail)).store_time
 
-        stored, older = await gather(put, partial(self._older, ending, state.offset, reliance))
+        stored, older = await gather(put, partial(self._older, wanted, state.offset, reliance))
         if isinstance(older, BlobValue):
             return Placed(older, surplus=[partial(self._drop_data, data_id)])
         if isinstance(stored, datetime):
             reliance.note(stored)
         return Placed(BlobValue(state.offset, data_id), is_new=True)
 
-    async def _complete(self, ending: Ending, state: UploadState, reliance: Reliance, *, unread: bool) -> Placed:
+    async def _complete(self, wanted: WantedBlob, state: UploadState, reliance: Reliance, *, unread: bool) -> Placed:
         """Send the last part and complete the multipart, unless an older copy exists by now."""
         if (multipart := state.multipart) is None:
             msg = "an upload with parts has no multipart"
             raise ContentRejected(msg)
         last, older = await gather(
-            partial(self._last_part, state), partial(self._older, ending, state.offset, reliance)
+            partial(self._last_part, state), partial(self._older, wanted, state.offset, reliance)
         )
         if isinstance(older, BlobValue) and not unread:
             return Placed(older, surplus=[partial(self.drop_multipart, state)])
@@ -129,7 +129,7 @@ class Placing:
         parts = [Part(part.number, part.etag, part.crc32c) for part in sent]
         stored = await self.store.complete_multipart(multipart.key, multipart.multipart_id, parts)
         if unread or not stored.verified:
-            await self.read_back(multipart.key, state.offset, ending.digest)
+            await self.read_back(multipart.key, state.offset, wanted.digest)
         reliance.note(stored.store_time)
         return Placed(BlobValue(state.offset, multipart.data_id), is_new=True)
 
@@ -149,11 +149,11 @@ class Placing:
         self.on_read_back(size_bytes)
         compare(await digest_of_stored(self.store, key, size_bytes, digest.algorithm), digest)
 
-    async def look_for_older(self, ending: Ending) -> None:
+    async def look_for_older(self, wanted: WantedBlob) -> None:
         """Find out whether some repository has the digest already."""
         looked = Reliance(self.gc.deadline_s)
-        ending.older = await self.hints.find(ending.digest, looked)
-        ending.looked = looked
+        wanted.older = await self.hints.find(wanted.digest, looked)
+        wanted.looked = looked
 
     async def drop_multipart(self, state: UploadState) -> None:
         """Abort the upload's multipart; never raises a `StoreError`."""
