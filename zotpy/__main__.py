@@ -7,12 +7,13 @@ from zotpy.garbage import collect_late, collect_no_more
 collect_late()
 
 from zotpy import cli  # noqa: E402 - imports are nearly all that a start does
+from zotpy.commands.output import with_output  # noqa: E402
 
 
 def main() -> int:
     """Run one command, and return the exit code."""
     try:
-        return cli.main()
+        return with_output(cli.main)
     finally:
         collect_no_more()
 

@@ -53,10 +53,11 @@ def announce(settings: Settings, binds: list[str]) -> None:
     if is_embedded:
         where = binds[0].partition("://")[2]
         login = f"  docker login {where}\n" if settings.auth.has_login else ""
-        print(  # noqa: T201 - said to the person at the terminal
-            f"\nzotpy is ready on {binds[0]} (data in {settings.storage.root_directory}). Try:\n\n"
-            f"{login}"
-            f"  podman push --tls-verify=false IMAGE {where}/IMAGE:latest\n"
-            f"  docker push {where}/IMAGE:latest\n",
-            flush=True,
-        )
+        with suppress(OSError):  # a replica serves, whether or not somebody reads this
+            print(  # noqa: T201 - said to the person at the terminal
+                f"\nzotpy is ready on {binds[0]} (data in {settings.storage.root_directory}). Try:\n\n"
+                f"{login}"
+                f"  podman push --tls-verify=false IMAGE {where}/IMAGE:latest\n"
+                f"  docker push {where}/IMAGE:latest\n",
+                flush=True,
+            )

@@ -98,7 +98,7 @@ MAY_IMPORT = {
     "zotpy.serving": "zotpy.config zotpy.http zotpy.libraries zotpy.server zotpy.settings zotpy.startup "
     "zotpy.telemetry zotpy.workers trio",
     "zotpy.cli": "zotpy.commands zotpy.config zotpy.libraries zotpy.release zotpy.serving zotpy.settings",
-    "zotpy.__main__": "zotpy.cli zotpy.garbage",
+    "zotpy.__main__": "zotpy.cli zotpy.commands zotpy.garbage",
 }
 """What each part may import beside itself and the standard library; the longest name that fits a module is its part.
 

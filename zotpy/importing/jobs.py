@@ -50,9 +50,12 @@ class Job:
     async def run(self, registry: Registry, is_immutable: IsImmutable, tally: Tally) -> None:
         """Copy it. Raises `UpstreamError`, `SourceGone`, `StoreError`."""
         at_once = self.upstream.requests_in_flight
+        repositories, tags = tally.repositories, tally.tags_seen
         async with self._open() as source:
             copier = Copier(source, registry, is_immutable, tally, at_once)
             await Importer(source, copier, self.selection, tally, at_once, hints=self._hints).run()
+        if self.selection.tags and tally.repositories > repositories and tally.tags_seen == tags and not tally.problems:
+            tally.add_problem(f"{self.title}: no tag matches --tags or --tags-regex: correct the pattern")
 
     @property
     def _hints(self) -> Hints:

@@ -37,6 +37,11 @@ class Tally:
     failures: list[str] = field(default_factory=list)
     """Why the run, or what it did with one of the sources, did not come to its end."""
 
+    @property
+    def tags_seen(self) -> int:
+        """How many tags were wanted, whatever became of them."""
+        return self.tags_copied + self.tags_unchanged + self.tags_kept + self.tags_unsigned + self.tags_gone
+
     def add_problem(self, what: str) -> None:
         """Note what could not be copied."""
         if len(self.problems) < MOST_PROBLEMS:

@@ -11,6 +11,7 @@ from tests.unit.mirror.support import mirrored
 from tests.unit.registry.support import open_replica
 from tests.unit.s3.scripted import Reply
 from tests.unit.upstream.upstreams import Upstream, running
+from zotpy.core.globs import read_glob
 from zotpy.importing.jobs import Job
 from zotpy.importing.places import parse_place
 from zotpy.importing.selection import Selection
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 LISTED = ["team/a", "team/b"]
 
 
-async def imported(upstream: Upstream, *wanted: str, username: str = "") -> Tally:
+async def imported(upstream: Upstream, *wanted: str, username: str = "", tags: str = "") -> Tally:
     """Import from an upstream."""
     place, tally = parse_place(upstream.url), Tally()
-    job = Job(upstream.url, place, Selection(wanted), upstream.settings(username=username, password="x"))
+    selection = Selection(wanted, tags=[read_glob(tags)] if tags else [])
+    job = Job(upstream.url, place, selection, upstream.settings(username=username, password="x"))
     await job.run(await open_replica(MemoryStore()), lambda _, __: False, tally)
     return tally
 
@@ -136,3 +138,14 @@ async def test_what_is_refused_to_a_login_is_said_once() -> None:
     (hint,), (other,) = tally.hints, known.hints
     assert "refuses some of it to callers without a login: log in with --username" in hint
     assert "to this login: check the password, the right to pull there, and the names" in other
+
+
+@pytest.mark.parametrize(("tags", "is_problem"), [("w*", True), ("v*", False), ("", False)])
+async def test_a_pattern_that_matches_no_tag_is_a_problem(tags: str, *, is_problem: bool) -> None:
+    """Otherwise a script would take nothing for a copy. A tag that was deleted since it was listed did match."""
+    async with running() as upstream:
+        upstream.scripts["/v2/team/a/tags/list"] = [Reply(200, b'{"tags": ["v1"]}')]
+        upstream.scripts["/v2/team/a/manifests/v1"] = [Reply(404)]
+        tally = await imported(upstream, "team/a", tags=tags)
+    said = f"{upstream.url}: no tag matches --tags or --tags-regex: correct the pattern"
+    assert tally.problems == [said] * is_problem
