@@ -182,6 +182,18 @@ def test_arguments_that_are_wrong_are_named(arguments: list[str], said: str, tmp
     assert not (tmp_path / "root" / "opt").exists()
 
 
+@pytest.mark.parametrize("script", ["install", "rollout", "haproxy/render"])
+@pytest.mark.parametrize("asked", ["--help", "-h"])
+def test_help_is_the_head_of_a_script(script: str, asked: str) -> None:
+    """Without the marks of comments, and with every option that the script knows."""
+    done = run(script, asked)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0].endswith((".", ":"))
+    assert "#" not in done.stdout
+    known = re.findall(r"^ +(--[a-z-]+)\) ", (FOLDER / script).read_text(), re.MULTILINE)
+    assert set(known) <= set(re.findall(r"--[a-z-]+", done.stdout))
+
+
 def test_rollout_goes_from_host_to_host(root: Path, settings: Path, ssh_options: str, tmp_path: Path) -> None:
     """Hosts get checkout and settings through ssh one after another, and a second time nothing changes."""
     me = getpass.getuser()
