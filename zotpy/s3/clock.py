@@ -47,6 +47,10 @@ class SigningClock:
         tolerated = _STEP if failure.code in SKEWED_CODES else TOLERATED
         if abs(ahead - self.ahead) < tolerated or abs(ahead) > LARGEST:
             return False
+        if abs(ahead) <= _STEP:  # this machine's clock was wrong, and has been set
+            self.ahead = timedelta()
+            log.info("clock_is_the_stores_again")
+            return True
         self.ahead = ahead
         log.warning("clock_differs_from_the_stores", store_is_ahead_s=round(ahead.total_seconds()))
         return True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from tests.unit.s3.scripted import Reply, ScriptedServer
 from zotpy.s3.client import Request, open_client
@@ -115,6 +116,19 @@ async def test_a_clock_that_differs_from_the_stores_is_corrected(code: str, hour
     for text in signed:
         at = datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         assert abs(at - datetime.now(UTC) - ahead) < timedelta(minutes=1)
+
+
+async def test_a_clock_that_was_set_is_said_to_be_right(nursery: trio.Nursery) -> None:
+    """The log says that the clocks differ only while they do, and requests are signed with our own time again."""
+    late, right = refused("RequestTimeTooSkewed", timedelta(hours=2)), refused("RequestTimeTooSkewed")
+    ok = Reply(200, b"ok")
+    server = await ScriptedServer([late, ok, right, ok]).start(nursery)
+    with capture_logs() as logs:
+        async with open_client(server.config()) as client:
+            for _ in range(2):
+                assert (await client.call(GET)).body == b"ok"
+            assert client.clock.ahead == timedelta()
+    assert [entry["event"] for entry in logs] == ["clock_differs_from_the_stores", "clock_is_the_stores_again"]
 
 
 @pytest.mark.parametrize("date", ["", "never", "Fri, 31 Dec 9999 23:59:59 GMT"])
