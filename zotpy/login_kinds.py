@@ -166,7 +166,7 @@ KINDS: tuple[Callable[[Ground], Kind | None], ...] = (
 )
 """Every kind of login, in the order in which they are asked.
 
-One that knows its own passwords by their form, such as a key with a prefix, comes before `by_htpasswd`: that one spends
-the time of a check on each name that it does not know. One that asks another server comes after it. Each returns `None`
-if the settings do not ask for it, and raises `StartupError` if it cannot work.
+One that knows its own passwords by their form, such as a key with a prefix, comes before `by_htpasswd`. The latter
+spends the time of a check on each name that it does not know. One that asks another server comes after it. Each returns
+`None` if the settings do not ask for it, and raises `StartupError` if it cannot work.
 """

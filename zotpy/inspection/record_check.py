@@ -2,8 +2,8 @@
 
 If a record looks wrong after all were read, the check reads it again, alone and from the beginning, before it reports
 it. A lease without an entry is a push under way, as long as the deadline. A repair follows the rules for a request that
-relies on a record: within a deadline it writes a new lease, then the entry, if that is still the one that was read. An
-entry that was rebuilt from an old lease alone would name the id of data that the collector has found unnamed.
+relies on a record. Within a deadline it writes a new lease, and then the entry, if that is still the one that was read.
+An entry that was rebuilt from an old lease alone would name the id of data that the collector has found unnamed.
 """
 
 from contextlib import suppress

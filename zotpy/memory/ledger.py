@@ -2,8 +2,8 @@
 
 Memory comes back when a part was sent, and a part is sent only when it is full. If half-filled parts held all the
 memory, no part could be completed and none could be freed. So the ledger knows the length of the part that each body
-fills. It grants memory only if afterwards all begun parts can still be finished, one after another, each with what is
-free and with what those before it give back (the banker's algorithm). A part is
+fills. It grants memory only if all begun parts can still be finished afterwards, one after another (the banker's
+algorithm). Each part then has what is free, and what those before it give back. A part is
 
 - *usual* (at most `usual_bytes`): it gets memory as long as the whole rest of it fits beside the bytes that stay;
 - *large* (of blobs of many GiB): what is left after each grant holds a usual part, so all usual ones finish whatever

@@ -5,8 +5,9 @@ from typing import Literal, Protocol
 Asked = Literal["unchanged", "changed", "absent", "stale"]
 """What a question about a tag led to. `stale` is an old answer: the upstream did not answer."""
 Copied = Literal["copied", "linked", "shared", "passed", "failed"]
-"""What happened to a blob: it was fetched, its bytes were in the bucket already, another replica fetched it, it was
-passed on and not kept because the store is full, or it failed."""
+"""What happened to a blob. `copied`: it was fetched. `linked`: its bytes were in the bucket already. `shared`: another
+replica fetched it. `passed`: it was passed on and not kept, because the store is full. `failed`: it could not be
+fetched."""
 Answered = Literal["answered", "absent", "refused", "unavailable", "broken"]
 """What an upstream said to a question: it gave what was asked for, does not have it, refuses it, did not answer now, or
 answered with something else."""

@@ -2,10 +2,9 @@
 
 A record says where the bytes are, and only a read finds that they are missing: a HEAD that checked them would cost one
 call more. So if the store cannot answer a GET, the GET checks the data. If the data is missing or has another length,
-and the record still names it, the entry says from then on that the blob is lost, and the hints to the data are deleted.
-HEAD and GET then answer 404, and a manifest that needs the blob is refused with its digest. A push stores the bytes
-anew, and writes a new entry. Nothing else is deleted: if the data comes back, `zotpy fsck --repair` makes the entry
-right.
+and the record still names it, the blob is lost: from then on its entry says so. The hints to the data are deleted. HEAD
+and GET then answer 404, and a manifest that needs the blob is refused with its digest. A push stores the bytes anew,
+and writes a new entry. Nothing else is deleted: if the data comes back, `zotpy fsck --repair` makes the entry right.
 
 The bytes of a small blob are in its record. They are checked whenever it is read. If they do not have its digest, the
 blob counts as missing, too.

@@ -1,10 +1,10 @@
 """Retention in one repository: read, judge, and delete what no request has touched since.
 
 A tag is deleted if it is still the one that was listed. An immutable tag is not, whatever the rules of retention say. A
-manifest is deleted as by a DELETE: a tombstone takes the place of its entry if that is still the one that was read, and
-if no tag names the manifest now. The manifest's lease was older than the grace when it was read. So a request that
-relies on the manifest since, such as the push of an index, had to renew the lease, and has changed the entry. If
-something turns out to stay, everything that it keeps stays.
+manifest is deleted as by a DELETE, if no tag names it now: a tombstone takes the place of its entry, if that is still
+the one that was read. The manifest's lease was older than the grace when it was read. So a request that relies on the
+manifest since, such as the push of an index, had to renew the lease, and has changed the entry. If something turns out
+to stay, everything that it keeps stays.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,11 +1,11 @@
 """Kept bytes: a first chunk that may be all of a blob waits for its PUT in the object that would be the blob's data.
 
-docker, podman, skopeo and crane send a blob as POST, one PATCH, and a PUT without a body. If the PATCH left its bytes
-in the upload's state, as a short tail is left, each byte of a blob shorter than a part would go to the store twice and
-come back once. So they are written as `data/<id>`, with an id that was never used before, and the state names it. The
-PUT writes a lease that names it too, and no byte moves. If a client says where its chunk lies (Content-Range), it means
-to send more of them. The next chunk then needs a tail, so the bytes are left in the state. The same holds for a chunk
-that was cut.
+docker, podman, skopeo and crane send a blob as POST, one PATCH, and a PUT without a body. The PATCH could leave its
+bytes in the upload's state, as it leaves a short tail. But then each byte of a blob shorter than a part would go to the
+store twice and come back once. So the PATCH writes them as `data/<id>`, with an id that was never used before, and the
+state names it. The PUT writes a lease that names it too, and no byte moves. If a client says where its chunk lies
+(Content-Range), it means to send more of them. The next chunk then needs a tail, so the bytes are left in the state.
+The same holds for a chunk that was cut.
 
 No lease names kept bytes, so the collector treats them as garbage when they are old enough. This is why no lease is
 ever written that names deleted bytes:

@@ -256,11 +256,14 @@ async def test_a_second_completion_does_not_take_the_data_from_the_first() -> No
     assert await pull(scene.quick, Digest.of(start + other)) == start + other
 
 
-@pytest.mark.parametrize("size_bytes", [5, LARGE])
-async def test_a_chunk_under_way_does_not_bring_a_cancelled_upload_back(scene: Scene, size_bytes: int) -> None:
+@pytest.mark.parametrize(("saved_bytes", "size_bytes"), [(PART_BYTES + 1, 5), (PART_BYTES + 1, LARGE), (0, LARGE)])
+async def test_a_chunk_under_way_does_not_bring_a_cancelled_upload_back(
+    scene: Scene, saved_bytes: int, size_bytes: int
+) -> None:
     """A chunk that is saved after the upload was cancelled is refused, and leaves nothing but the cancellation."""
     session = scene.quick.uploads.begin(REPO, "sha256")
-    session = await chunk(scene.quick, session, content(PART_BYTES + 1))()
+    if saved_bytes:
+        session = await chunk(scene.quick, session, content(saved_bytes))()
     parked, outcome = scene.script.park("before", "put", "uploads/"), Outcome()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(outcome.run, chunk(scene.slow, session, content(size_bytes)))
@@ -272,21 +275,6 @@ async def test_a_chunk_under_way_does_not_bring_a_cancelled_upload_back(scene: S
         await scene.quick.uploads.status(session)
     assert scene.store.multiparts == {}
     scene.assert_no_memory_held()
-
-
-async def test_a_first_chunk_under_way_does_not_bring_a_cancelled_upload_back(scene: Scene) -> None:
-    """The same for an upload of which nothing was saved when it was cancelled."""
-    session = scene.quick.uploads.begin(REPO, "sha256")
-    parked, outcome = scene.script.park("before", "put", "uploads/"), Outcome()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(outcome.run, chunk(scene.slow, session, content(LARGE)))
-        await parked.reached.wait()
-        await scene.quick.uploads.cancel(session)
-        parked.go_on.set()
-    assert isinstance(outcome.error, UploadUnknown)
-    with pytest.raises(UploadUnknown):
-        await scene.quick.uploads.status(session)
-    assert scene.store.multiparts == {}
 
 
 async def test_a_put_under_way_when_its_upload_is_cancelled_makes_no_blob(scene: Scene) -> None:
