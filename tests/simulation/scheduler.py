@@ -190,8 +190,12 @@ class Scheduler:
 
     def _take_effect(self, call: Call, how: str) -> None:
         call.take_effect()
-        failed = type(call.answer.error).__name__ if isinstance(call.answer, outcome.Error) else ""
-        self.note(call.actor.name, call.method, call.key, how + failed)
+        came = ""
+        if isinstance(call.answer, outcome.Error):
+            came = type(call.answer.error).__name__
+        elif call.method == "get" and call.answer == outcome.Value(None):
+            came = "missing"
+        self.note(call.actor.name, call.method, call.key, how + came)
         self.on_effect(call)
 
     def _give_up(self, call: Call) -> None:
