@@ -27,6 +27,10 @@ MISSING = (ManifestUnknown, BlobUnknown, WrongContent)
 """What is raised for content that is lost or damaged in the store."""
 
 
+class NoTagMatches(Exception):
+    """No tag of the repository is wanted, so its layout is left as it is."""
+
+
 async def all_names(read: Callable[[str], Awaitable[Page]]) -> Sequence[str]:
     """Return a list whole. `read` returns the page after a name."""
     found: list[str] = []
@@ -73,8 +77,13 @@ class Exporter:
     _done: set[Digest] = field(default_factory=set)
 
     async def run(self) -> None:
-        """Write all tags that are wanted, then the index. Raises `RegistryError`, `StoreError`, `OSError`."""
+        """Write all tags that are wanted, then the index.
+
+        Raises `NoTagMatches`, `RegistryError`, `StoreError`, `OSError`.
+        """
         tags = await self._tags()
+        if self.selection.tags and not any(self.selection.wants_tag(self.repo.text, tag) for tag in tags):
+            raise NoTagMatches
         companions = {tag: its_stem for tag in tags if (its_stem := companion_of(tag)) is not None}
         for tag in tags:
             if tag not in companions and self.selection.wants_tag(self.repo.text, tag):

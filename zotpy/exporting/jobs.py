@@ -7,7 +7,7 @@ from functools import partial
 from zotpy.core.errors import NameInvalid, NameUnknown
 from zotpy.core.globs import read_glob
 from zotpy.core.names import RepositoryName
-from zotpy.exporting.exporter import Exported, Exporter, all_names
+from zotpy.exporting.exporter import Exported, Exporter, NoTagMatches, all_names
 from zotpy.importing.places import FilesPlace, parse_files
 from zotpy.importing.selection import Selection, is_pattern
 from zotpy.layouts.writing import DirectoryWriter, LayoutWriter, open_archive
@@ -25,13 +25,16 @@ class Job:
 
     async def run(self, registry: Registry, exported: Exported) -> None:
         """Write it. Raises `RegistryError`, `StoreError`, `OSError`."""
+        unmatched = 0
         for repo in await self._repositories(registry):
             try:
                 await self._repository(registry, repo, exported)
+            except NoTagMatches:
+                unmatched += 1
             except NameUnknown as error:
                 if self._is_named:  # otherwise it was deleted since it was listed
                     exported.problems.append(f"{repo}: {error}")
-        if self.selection.tags and exported.repositories and not (exported.tags or exported.problems):
+        if unmatched and not (exported.repositories or exported.problems):
             exported.problems.append("no tag matches --tags: correct the pattern, or leave it out")
 
     async def _repository(self, registry: Registry, repo: RepositoryName, exported: Exported) -> None:

@@ -167,3 +167,16 @@ async def test_a_pattern_that_matches_no_tag_is_a_problem(scene: Scene) -> None:
     assert (exported.problems, exported.tags) == (["no tag matches --tags: correct the pattern, or leave it out"], 0)
     exported = await scene.export(tags=["late*"])
     assert (exported.problems, exported.tags) == ([], 1)
+
+
+@pytest.mark.parametrize("to", ["zot:out", "oci-archive:out.tar"])
+async def test_an_export_is_not_replaced_by_one_without_images(scene: Scene, to: str) -> None:
+    """If a wrong pattern matches no tag, what an earlier run has written stays."""
+    scene.layout.tag(image(scene.layout), "v1")
+    await scene.take_in()
+    await scene.export(NAME, to=to)
+    files = [path for path in scene.directory.rglob("*") if path.is_file()]
+    before = {path: path.read_bytes() for path in files}
+    exported = await scene.export(NAME, to=to, tags=["w*"])
+    assert (exported.repositories, len(exported.problems)) == (0, 1)
+    assert {path: path.read_bytes() for path in scene.directory.rglob("*") if path.is_file()} == before
