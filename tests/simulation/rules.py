@@ -77,7 +77,7 @@ def retirement() -> AbstractContextManager[Any]:
     """Delete data in the first collection that finds it unnamed, with no second one."""
 
     async def delete_at_once(self: DataSweep, found: Unnamed, *_: object) -> None:
-        await self._delete_hints(found)
+        await self._delete_hints(sorted(found.hints))
         await self.collection.delete([found.data.key])
 
     return patch.object(DataSweep, "_retire_or_delete", delete_at_once)
@@ -105,7 +105,7 @@ def hints_first() -> AbstractContextManager[Any]:
     async def keep_hints(self: DataSweep, found: Unnamed, *arguments: Any) -> None:
         await original(self, replace(found, hints=frozenset()), *arguments)
         if keys.data(found.data_id) not in {listed.key for listed in await list_all(self.collection.store, keys.DATA)}:
-            await self._delete_hints(found)
+            await self._delete_hints(sorted(found.hints))
 
     return patch.object(DataSweep, "_retire_or_delete", keep_hints)
 

@@ -1,10 +1,10 @@
 """Hints: where some repository has a digest's data already, so that the data is not stored twice.
 
 A hint is written after the lease of new data, and the collector deletes the hints before it deletes data. Two kinds of
-hints remain, and no request may rely on them. Some lead to lost data. Others were written late, by a process that had
-stopped (`zotpy.bucket.reliance`), perhaps after the collector looked for hints. So a request checks the data, too. It
-must exist with the right length, and the hint must have been written before the data was old enough to be collected.
-Both times are the store's.
+hints remain until the next collection, and no request may rely on them. Some lead to lost data. Others were written
+late, by a process that had stopped (`zotpy.bucket.reliance`), perhaps after the collector looked for hints. So a
+request checks the data, too. It must exist with the right length, and the hint must have been written before the data
+was old enough to be collected. Both times are the store's.
 """
 
 from dataclasses import dataclass

@@ -46,6 +46,24 @@ class Table:
                     found.setdefault(key, set()).add(value)
         return {key: frozenset(values) for key, values in found.items()}
 
+    async def discard(self, keys: Sequence[str]) -> None:
+        """Drop the rows of these keys, if there are any."""
+        async with self._lock:
+            for key in keys:
+                self._count -= len(self._rows.pop(key, ()))
+            if self._database is not None:
+                await trio.to_thread.run_sync(_delete, self._database, keys)
+
+    async def values(self) -> AsyncIterator[Sequence[str]]:
+        """Iterate over the values of all rows, some at a time. Meanwhile nothing may change the table."""
+        if self._database is None:
+            yield [value for values in self._rows.values() for value in sorted(values)]
+        else:
+            await self._move(self._database)
+            rows = self._database.execute("select value from rows")
+            while some := await trio.to_thread.run_sync(rows.fetchmany, KEYS_PER_QUERY):
+                yield [value for (value,) in some]
+
     @property
     def rows_in_memory(self) -> int:
         """How many rows no file holds yet."""
@@ -63,10 +81,13 @@ class Table:
                 return  # another task has done it
             if self._database is None:
                 self._database = await trio.to_thread.run_sync(_open)
-            rows = sorted((key, value) for key, values in self._rows.items() for value in values)
-            self._rows.clear()
-            self._count = 0
-            await trio.to_thread.run_sync(_insert, self._database, rows)
+            await self._move(self._database)
+
+    async def _move(self, database: sqlite3.Connection) -> None:
+        rows = sorted((key, value) for key, values in self._rows.items() for value in values)
+        self._rows.clear()
+        self._count = 0
+        await trio.to_thread.run_sync(_insert, database, rows)
 
 
 @asynccontextmanager
@@ -95,9 +116,16 @@ def _insert(database: sqlite3.Connection, rows: Sequence[tuple[str, str]]) -> No
 
 
 def _select(database: sqlite3.Connection, keys: Sequence[str]) -> list[tuple[str, str]]:
+    return _of_keys(database, "select key, value", keys)
+
+
+def _delete(database: sqlite3.Connection, keys: Sequence[str]) -> None:
+    _of_keys(database, "delete", keys)
+
+
+def _of_keys(database: sqlite3.Connection, what: str, keys: Sequence[str]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for start in range(0, len(keys), KEYS_PER_QUERY):
         some = keys[start : start + KEYS_PER_QUERY]
-        query = f"select key, value from rows where key in ({','.join('?' * len(some))})"  # noqa: S608 - question marks
-        found += database.execute(query, some)
+        found += database.execute(f"{what} from rows where key in ({','.join('?' * len(some))})", some)
     return found

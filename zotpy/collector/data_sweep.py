@@ -13,6 +13,9 @@ listing sees it. To write a lease after the second listing began, a request woul
 that exists after the note. That is a lease as above, or was deleted before the note was written. Pauses do no harm: a
 note that took too long counts for nothing, and what the second listing has found stays true for ever.
 
+Hints are listed before data. So a hint whose data is not in that listing leads nowhere, and is deleted: a request wrote
+it late, when the data had been collected.
+
 One more thing names data and stays: the state of an upload. A request that reads the id there writes the lease while
 the data is younger than the grace (`zotpy.registry.pushing.kept`). So the first listing sees it, and the sweep does not
 look at that data.
@@ -70,6 +73,9 @@ class DataSweep:
             self.collection.advance(len(page.objects))
             for found in await self._unnamed(page.objects):
                 await self._retire_or_delete(found, began, ended)
+            await self.hints.discard([listed.key.removeprefix(keys.DATA) for listed in page.objects])
+        async for hints in self.hints.values():
+            await self._delete_hints(hints)
 
     async def _note_named(self, repo: RepositoryName) -> None:
         async for page in pages(self.collection.store, keys.all_of(keys.LEASES, repo) + "blobs/"):
@@ -130,7 +136,7 @@ class DataSweep:
 
     async def _retire_or_delete(self, found: Unnamed, began: datetime, ended: datetime) -> None:
         summary = self.collection.summary
-        await self._delete_hints(found)
+        await self._delete_hints(sorted(found.hints))
         verdicts = [self._counts(note, began, ended) for note in found.notes]
         if True in verdicts:
             await self.collection.delete([found.data.key])
@@ -144,9 +150,9 @@ class DataSweep:
             if not self.collection.settings.dry_run:
                 await self.collection.store.put(keys.retired(found.data_id, int(began.timestamp())), b"")
 
-    async def _delete_hints(self, found: Unnamed) -> None:
-        """Delete the hints, so that no push can find the data."""
-        self.collection.summary.hints_deleted += await self.collection.delete(sorted(found.hints))
+    async def _delete_hints(self, hints: Sequence[str]) -> None:
+        """Delete hints, so that no push can find the data."""
+        self.collection.summary.hints_deleted += await self.collection.delete(hints)
 
     def _counts(self, note: str, began: datetime, ended: datetime) -> bool | None:
         """Whether this note lets the data be deleted; `None`: not yet; `False`: never."""

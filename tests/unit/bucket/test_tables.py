@@ -14,6 +14,25 @@ ROWS = st.lists(st.lists(st.tuples(WORDS, WORDS), max_size=20), max_size=5)
 
 
 @given(ROWS, st.integers(0, 30), st.lists(WORDS, max_size=10))
+def test_a_table_loses_what_is_discarded(
+    batches: list[list[tuple[str, str]]], buffer_rows: int, discarded: list[str]
+) -> None:
+    """All other values come once each, whether they are in memory or in the file."""
+    kept = {(key, value) for batch in batches for key, value in batch if key not in discarded}
+
+    async def scene() -> None:
+        async with table(buffer_rows) as made:
+            for batch in batches:
+                await made.add(batch)
+            await made.discard(discarded)
+            assert not await made.of(discarded)
+            values = [value async for some in made.values() for value in some]
+            assert sorted(values) == sorted(value for _, value in kept)
+
+    run(scene)
+
+
+@given(ROWS, st.integers(0, 30), st.lists(WORDS, max_size=10))
 def test_a_table_holds_what_was_added(batches: list[list[tuple[str, str]]], buffer_rows: int, asked: list[str]) -> None:
     """Every row is found by its key, once, in whatever batches and however much of it went to disk."""
     expected: dict[str, set[str]] = {}

@@ -116,6 +116,20 @@ async def test_a_run_that_breaks_off_is_finished_by_the_next(bucket: Bucket, ope
     assert bucket.script.steps == []
 
 
+async def test_a_hint_that_came_after_its_data_had_gone_is_deleted(bucket: Bucket) -> None:
+    """A client that was suspended behind its lease writes it when it goes on; the hints of data that exists stay."""
+    gone, [data_id], hints = await retire(bucket), bucket.data, bucket.registry.mounts.hints
+    there = await bucket.push_large(2)
+    bucket.clock.advance(SOON_S)
+    assert (await bucket.collect()).data_deleted == 1
+    await hints.write(gone, data_id, 200_000)
+    dry = await bucket.collect(dry_run=True)
+    assert (dry.hints_deleted, len(keys_below(bucket.store, keys.HINTS))) == (1, 2)
+    assert (await bucket.collect()).hints_deleted == 1
+    assert len(keys_below(bucket.store, keys.HINTS)) == 1
+    assert (await hints.find(there, Reliance(60))) is not None
+
+
 async def test_the_hint_of_named_data_stays(bucket: Bucket) -> None:
     """A push elsewhere finds the data of a blob in use, however often the collector ran, and its own bytes go."""
     digest = await bucket.push_large()
