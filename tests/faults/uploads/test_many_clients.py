@@ -107,10 +107,12 @@ def test_no_descriptors_are_two_lines_and_an_idle_connection_less(bucket: Bucket
             assert other.get("/v2/").status_code == 200
         clients[0].settimeout(DEADLINE_S)
         assert clients[0].recv(1) == b""
-        (begun,) = lines(replica, "descriptors_exhausted")
-        assert begun["reason"] == "Too many open files"
-        (ended,) = lines(replica, "descriptors_exhausted_no_more")
-        assert int(str(ended["times"])) >= 1
+        begun = lines(replica, "descriptors_exhausted")
+        ended = lines(replica, "descriptors_exhausted_no_more")
+        # Linux refuses to accept also if nobody waits: again, if the new client took the only free descriptor.
+        assert 1 <= len(begun) == len(ended) <= 2
+        assert {line["reason"] for line in begun} == {"Too many open files"}
+        assert all(int(str(line["times"])) >= 1 for line in ended)
 
 
 def test_unfinished_heads_hold_a_bounded_memory(bucket: Bucket, prefix: str, tmp_path: Path) -> None:

@@ -102,8 +102,7 @@ async def replica(nursery: trio.Nursery) -> Any:
             notes = {f"annotation.{count}": "x" * 4 for count in range(1500 if number < 80 else 0)}
             described = {"mediaType": OCI_IMAGE, "digest": each, "size": 1, "artifactType": "a/b", "annotations": notes}
             value = json.dumps({"v": 1, "descriptor": described}).encode() + b"\n"
-            key = keys.referrers(NAME, Digest.parse(SUBJECT)) + each.replace(":", "-")
-            await replica.store.put(key, value)
+            await replica.store.put(keys.referrer(NAME, Digest.parse(SUBJECT), Digest.parse(each)), value)
         yield replica
 
 
