@@ -85,7 +85,7 @@ for spelling in SPELLINGS.values():
     threading.Thread(target=server.serve_forever, daemon=True).start()
     hosts.append(f"127.0.0.1:{server.server_port}")
 home = sys.argv[1]
-java = ["java", "-cp", f"{home}/lib/*", f"{home}/List.java", *hosts]
+java = ["java", f"-Djava.io.tmpdir={home}", "-cp", f"{home}/lib/*", f"{home}/List.java", *hosts]
 done = subprocess.run(java, capture_output=True, text=True, check=True, timeout=120)
 seen = dict(zip(SPELLINGS, done.stdout.splitlines(), strict=True))
 [jar] = pathlib.Path(home, "lib").glob("oras-java-sdk-*.jar")

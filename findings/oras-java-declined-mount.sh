@@ -125,7 +125,7 @@ class Registry(BaseHTTPRequestHandler):
 server = ThreadingHTTPServer(("127.0.0.1", 0), Registry)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 home = sys.argv[1]
-java = ["java", "-cp", f"{home}/lib/*", f"{home}/Copy.java", f"127.0.0.1:{server.server_port}"]
+java = ["java", f"-Djava.io.tmpdir={home}", "-cp", f"{home}/lib/*", f"{home}/Copy.java", f"127.0.0.1:{server.server_port}"]
 done = subprocess.run(java, capture_output=True, text=True, check=False, timeout=120)
 [jar] = pathlib.Path(home, "lib").glob("oras-java-sdk-*.jar")
 print("version:", jar.stem)
