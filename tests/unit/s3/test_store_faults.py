@@ -208,6 +208,17 @@ async def test_every_failure_of_a_read_is_a_store_error(
     assert type(caught.value) is kind
 
 
+@pytest.mark.parametrize("code", [" NoSuchKey\n", "<![CDATA[NoSuchKey]]>", "NoSuch&#75;ey"])
+async def test_an_object_is_missing_however_its_document_is_written(code: str, nursery: trio.Nursery) -> None:
+    """It may have blanks, or any other spelling of XML."""
+    document = f'<?xml version="1.0"?><Error><Code>{code}</Code></Error>'.encode()
+    server = await ScriptedServer([Reply(404, document)] * 2).start(nursery)
+    async with store_on(server) as store:
+        assert await store.find("tags/x") is None
+        with pytest.raises(KeyMissing):
+            await store.get("tags/x")
+
+
 async def test_only_the_store_itself_says_that_an_object_is_missing(nursery: trio.Nursery) -> None:
     """A 404 of a proxy, or of a bucket that does not exist, says nothing about the object."""
     server = await ScriptedServer([NO_KEY, Reply(404), Reply(404, b"<Error><Code>NoSuchBucket</Code></Error>")]).start(

@@ -1,7 +1,7 @@
 """Each operation of the store's contract as one S3 call."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
@@ -68,7 +68,7 @@ class S3Store:
 
     async def find(self, key: str, *, most_bytes: int | None = None) -> Fetched | None:
         """GetObject of an object that may be missing."""
-        with store_errors():
+        with suppress(KeyMissing), store_errors():  # a service may write the same document in another way
             answer = await self._read(key, most_bytes)
             if answer.status == HTTPStatus.NOT_FOUND:
                 return None
@@ -77,6 +77,7 @@ class S3Store:
             is_whole = total is None or total <= len(answer.body)
             etag = answer.headers.get("etag", "")
             return Fetched(answer.body, etag, modified, store_time_of(answer), None if is_whole else total)
+        return None
 
     @asynccontextmanager
     async def open(self, key: str, start: int, end: int) -> AsyncIterator[AsyncIterator[bytes]]:
