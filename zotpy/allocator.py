@@ -33,7 +33,8 @@ def keep_freed(budget_bytes: int) -> None:
     kept_bytes = min(MOST_KEPT_BYTES, budget_bytes // 4)
     libc.mallopt(_MMAP_THRESHOLD, MAPPED_BYTES)
     libc.mallopt(_TRIM_THRESHOLD, kept_bytes)
-    _grow_in_huge_pages(libc, kept_bytes - 2 * MAPPED_BYTES)  # what is free behind it must not reach the threshold
+    if (size_bytes := kept_bytes - 2 * MAPPED_BYTES) > 0:  # what is free behind it must not reach the threshold
+        _grow_in_huge_pages(libc, size_bytes)
 
 
 def _grow_in_huge_pages(libc: ctypes.CDLL, size_bytes: int) -> None:
@@ -46,7 +47,7 @@ def _grow_in_huge_pages(libc: ctypes.CDLL, size_bytes: int) -> None:
     libc.sbrk.argtypes = [ctypes.c_ssize_t]
     libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     start = libc.sbrk(0)
-    libc.mallopt(_TOP_PAD, max(0, size_bytes))
+    libc.mallopt(_TOP_PAD, size_bytes)
     block = libc.malloc(MAPPED_BYTES - _HEAD_BYTES)
     libc.mallopt(_TOP_PAD, _USUAL_TOP_PAD_BYTES)
     if (grown_bytes := libc.sbrk(0) - start) >= size_bytes:

@@ -1,4 +1,4 @@
-"""What is freed stays for the next bodies, whoever used it, and is in huge pages."""
+"""Memory that a push or a pull has freed stays for the next one, in huge pages."""
 
 from __future__ import annotations
 

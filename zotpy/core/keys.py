@@ -42,6 +42,7 @@ from zotpy.core.names import RepositoryName, Tag
 Kind = Literal["blobs", "manifests"]
 OTHER_KIND: dict[Kind, Kind] = {"blobs": "manifests", "manifests": "blobs"}
 
+NOT_OURS = "is not a key of this registry: move that object out of the bucket"
 LAYOUT = "meta/layout"
 SIGNING_KEYS = "meta/keys/"
 API_KEYS = "meta/api-keys/"
@@ -161,7 +162,7 @@ def _digest_in(key: str, text: str) -> Digest:
 
 
 def _foreign(key: str) -> DigestInvalid:
-    return DigestInvalid(f"{key} is not a key of this registry: move that object out of the bucket")
+    return DigestInvalid(f"{key} {NOT_OURS}")
 
 
 def referring(key: str) -> Digest:

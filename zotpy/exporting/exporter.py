@@ -82,11 +82,12 @@ class Exporter:
         Raises `NoTagMatches`, `RegistryError`, `StoreError`, `OSError`.
         """
         tags = await self._tags()
-        if self.selection.tags and not any(self.selection.wants_tag(self.repo.text, tag) for tag in tags):
+        wanted = [tag for tag in tags if self.selection.wants_tag(self.repo.text, tag)]
+        if self.selection.tags and not wanted:
             raise NoTagMatches
         companions = {tag: its_stem for tag in tags if (its_stem := companion_of(tag)) is not None}
-        for tag in tags:
-            if tag not in companions and self.selection.wants_tag(self.repo.text, tag):
+        for tag in wanted:
+            if tag not in companions:
                 await self._tag(tag)
         for tag in self.selection.belonging(self.repo.text, companions, self._done):
             await self._tag(tag)

@@ -56,7 +56,7 @@ class Look:
 
     def tell_foreign(self, key: str) -> None:
         """Report an object that this registry did not write."""
-        self.tell(key, "it is not a key of this registry: move that object out of the bucket")
+        self.tell(key, f"it {keys.NOT_OURS}")
 
     async def tell_unreadable(self, where: object, error: StoreError) -> None:
         """Report that one object cannot be read. Raises `error` if the store answers nothing else either."""

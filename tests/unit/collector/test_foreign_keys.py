@@ -33,7 +33,7 @@ async def test_the_rest_is_collected(key: str, *, data_goes: bool) -> None:
         await bucket.store.put(key, b"?")
         bucket.clock.advance(GRACE_S / 2)
         summary = await bucket.collect()
-        told = key.partition("blobs/x")[0]  # a directory that belongs to no repository is told as a whole
+        told = key.partition("blobs/x")[0]  # such a directory is named once, not each key in it
         assert any(told in problem for problem in summary.problems), summary.problems
     assert bucket.store.objects[key].body == b"?"
     assert [key for key in bucket.left if key.startswith(keys.all_of(keys.ENTRIES, REPO))] == []

@@ -271,7 +271,7 @@ async def test_what_cannot_be_mended_is_listed(
 
 
 async def test_keys_that_are_not_the_registrys_hide_nothing(bucket: Bucket) -> None:
-    """Each is told by itself, and everything beside it is checked, also what is wrong there."""
+    """The check names each such key. It also checks everything beside it, and finds what is wrong there."""
     foreign = {
         f"{keys.leases(REPO, 'blobs', BLOB)[:-1]}-copy/x-0",
         f"{keys.entry(REPO, 'blobs', BLOB)}-copy",
