@@ -37,6 +37,8 @@ class TLSStream(trio.abc.Stream):
         Any task that sends encrypted bytes holds `sending` meanwhile.
         """
         self.transport_stream = transport
+        self.is_agreeing = False
+        """Whether the peer has sent something of the handshake, and more is to come."""
         self._sending = sending or trio.Lock()
         self._has_bytes = False
         self._received = memoryview(b"")
@@ -56,12 +58,13 @@ class TLSStream(trio.abc.Stream):
                 await self._flush()
                 if not self._feed():
                     await self._receive(RECEIVE_BYTES)
-                    self._feed()
+                    self.is_agreeing |= self._feed()
                 continue
             except ssl.SSLError as error:
                 with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                     await self._flush()  # the alert that tells the peer
                 raise trio.BrokenResourceError from error
+            self.is_agreeing = False
             await self._flush()
             return
 

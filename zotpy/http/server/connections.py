@@ -80,6 +80,8 @@ class BoundedConnection(TCPServer):
         try:
             with self._running:
                 await super().run()
+                if not hasattr(self, "protocol"):
+                    self.wire.note_failed_handshake()
         finally:
             self.admission.leave(self)
 

@@ -11,6 +11,7 @@ from zotpy.core.chains import accept_usual_chains
 from zotpy.http.server.admission import Admission
 from zotpy.http.server.answer_heads import AnswerHeads
 from zotpy.http.server.certificate import Certificate
+from zotpy.http.server.handshakes import FailedHandshakes
 from zotpy.http.server.pauses import Pauses
 from zotpy.http.sockets import Shares, shared_bytes_of
 
@@ -48,6 +49,7 @@ class ServerConfig(Config):
         self._oldest = ssl.TLSVersion.TLSv1_2
         self.receiving, self.sending = Shares(), Shares()
         self.pauses = Pauses()
+        self.failed_handshakes = FailedHandshakes()
         self.answer_heads = AnswerHeads(self)
         self.application: Application | None = None
         """What answers ordinary requests without hypercorn's tasks; `None`: nothing."""

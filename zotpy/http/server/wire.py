@@ -37,6 +37,7 @@ class Wire:
             self._tls = ClientTLSStream(stream.transport_stream, context, server_side=True, sending=sending)
         self.stream: Any = stream if self._tls is None else self._tls
         """hypercorn does the handshake with it, and closes it."""
+        self._failed_handshakes = config.failed_handshakes
         self._stall_s = config.send_stall_s
         self.pace = Pace(config.send_stall_s, config.contested_bytes)
         self.patience = Patience(config.receiving, config.pauses)
@@ -69,6 +70,11 @@ class Wire:
     def tls_version(self) -> str:
         """The version of TLS, such as `1.3`; empty without TLS."""
         return "" if self._tls is None else self._tls.version
+
+    def note_failed_handshake(self) -> None:
+        """Let the log say why TLS could not begin. Of a client that sent nothing, such as a probe, it says nothing."""
+        if self._tls is not None and self._tls.is_agreeing:
+            self._failed_handshakes.note(self._tls.failure, self._tls.peer)
 
     async def receive(self, left_bytes: int | None, most_bytes: int, read_now: Read = read) -> bytes | bytearray:
         """Receive up to `most_bytes`, none at the end. `left_bytes` of a body are still to come (`None`: unknown).
