@@ -14,6 +14,8 @@ import sansldap
 import trio
 from sansldap import LDAPResultCode as Code
 
+from zotpy.core.chains import refusal_of
+
 LARGEST_ANSWER_BYTES = 1024 * 1024
 """What the answer to one request may take, such as an entry with all its groups."""
 _MOST_ENTRIES = 2
@@ -82,7 +84,7 @@ class DirectoryConnection:
             return cls(secured)  # with nothing of what came before TLS, which anybody may have sent
         except trio.BrokenResourceError as error:
             await trio.aclose_forcefully(stream)
-            msg = f"TLS: {_reason(error.__cause__ or error)}"
+            msg = f"TLS: {_reason_of_tls(error, server.host)}"
             raise DirectoryFailed(msg) from error
         except BaseException:
             await trio.aclose_forcefully(stream)
@@ -165,6 +167,12 @@ def _expect(result: sansldap.LDAPResult, what: str) -> None:
         words = f"{result.result_code.name.lower().replace('_', ' ')}: {result.diagnostics_message}".removesuffix(": ")
         msg = f"it refuses the {what}: {words}"
         raise DirectoryFailed(msg)
+
+
+def _reason_of_tls(error: trio.BrokenResourceError, host: str) -> str:
+    if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+        return refusal_of(error.__cause__, host, "http.auth.ldap.caCert")
+    return _reason(error.__cause__ or error)
 
 
 def _reason(error: BaseException) -> str:

@@ -1,6 +1,10 @@
-"""How chains of certificates are verified: the same on every Python."""
+"""How chains of certificates are verified, the same on every Python, and what to do if one is not good."""
 
 import ssl
+
+_EXPIRED = 10
+_OTHER_NAMES = frozenset({62, 64})
+"""OpenSSL's numbers for certificates that are for other hosts, or for other IP addresses (`X509_V_ERR_...`)."""
 
 
 def accept_usual_chains(context: ssl.SSLContext) -> None:
@@ -12,3 +16,15 @@ def accept_usual_chains(context: ssl.SSLContext) -> None:
     """
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
+def refusal_of(error: ssl.SSLCertVerificationError, host: str, setting: str) -> str:
+    """Return a sentence for operators about the certificate of `host`, which we refuse.
+
+    `setting` is where they name the authorities to trust.
+    """
+    if error.verify_code == _EXPIRED:
+        return f"the certificate of {host} has expired"
+    if error.verify_code in _OTHER_NAMES:
+        return f"the certificate of {host} is for other names: write one of these in the address"
+    return f"the certificate of {host} is not trusted ({error.verify_message}): name its authority in {setting}"

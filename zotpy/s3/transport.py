@@ -92,6 +92,7 @@ class S3Transport:
             host=url.hostname or "",
             port=url.port or _PORTS[url.scheme],
             tls=_tls(config.ca_bundle, verify=not config.skip_verify) if url.scheme == "https" else None,
+            trusted_in="storage.storageDriver.cabundle",
             proxy=_proxy(url),
             connect_timeout_s=config.connect_timeout_s,
             silence_s=config.read_timeout_s,

@@ -28,6 +28,7 @@ from zotpy.upstream.addresses import leads_inside
 from zotpy.upstream.errors import UpstreamBroken
 
 CONNECT_TIMEOUT_S = 10.0
+TRUSTED_IN = "certDir of extensions.sync, or in --cert-dir of zotpy import"
 KEPT_CONNECTIONS = 16
 """How many idle connections stay open, at most."""
 KEEPALIVE_S = 55.0
@@ -119,6 +120,7 @@ class Transport(httpx.AsyncBaseTransport):
             host=host,
             port=port,
             tls=self._tls if scheme == "https" else None,
+            trusted_in=TRUSTED_IN,
             proxy=proxy_for(urlsplit(f"{scheme}://{named}:{port}")),
             connect_timeout_s=CONNECT_TIMEOUT_S,
             silence_s=self._settings.stall_timeout_s,

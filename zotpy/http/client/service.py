@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from zotpy.core.chains import refusal_of
 from zotpy.http.client.forward_proxy import Proxy
 from zotpy.http.client.time_limits import time_limit
 from zotpy.http.client.transport_errors import ConnectError, ConnectTimeout
@@ -18,6 +19,7 @@ _SLABS = Slabs()
 
 _NO_TLS = "WRONG_VERSION_NUMBER"
 """OpenSSL's reason if the other side answers with something that is no TLS, such as the 400 of a server with HTTP."""
+_SYSTEM = "the file of SSL_CERT_FILE"
 LAST_PORT = 65535
 """URLs of httpx can have higher ones."""
 
@@ -29,6 +31,8 @@ class Service:
     host: str
     port: int
     tls: ssl.SSLContext | None = None
+    trusted_in: str = _SYSTEM
+    """Where operators name the authorities that may have signed its certificate: an error says so."""
     proxy: Proxy | None = None
     connect_timeout_s: float = 5.0
     silence_s: float = 20.0
@@ -59,24 +63,26 @@ class Service:
                 if proxy is None:
                     self.check(tcp.socket.getpeername()[0])
                 if proxy is not None and proxy.tls is not None:
-                    stream = await _secured(stream, proxy.tls, host)
+                    stream = await _secured(stream, proxy.tls, host, _SYSTEM)
                 if proxy is not None and self.tls is not None:
                     named = f"[{self.host}]" if ":" in self.host else self.host
                     await proxy.tunnel(stream, f"{named}:{self.port}")
                 if self.tls is not None:
-                    stream = await _secured(stream, self.tls, self.host)
+                    stream = await _secured(stream, self.tls, self.host, self.trusted_in)
             except BaseException:
                 await trio.aclose_forcefully(tcp)
                 raise
         return stream, tcp.socket
 
 
-async def _secured(stream: trio.abc.Stream, context: ssl.SSLContext, host: str) -> TLSStream:
-    """Begin TLS on a stream."""
+async def _secured(stream: trio.abc.Stream, context: ssl.SSLContext, host: str, trusted_in: str) -> TLSStream:
+    """Begin TLS on a stream. Raises `ConnectError` if the error has words of ours, otherwise as `TLSStream`."""
     secured = TLSStream(stream, context, server_hostname=host)
     try:
         await secured.do_handshake()
     except trio.BrokenResourceError as error:
+        if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+            raise ConnectError(refusal_of(error.__cause__, host, trusted_in)) from error
         if isinstance(error.__cause__, ssl.SSLError) and error.__cause__.reason == _NO_TLS:
             msg = f"{host} does not speak TLS at this port: if it speaks plain HTTP, write http:// in its address"
             raise ConnectError(msg) from error
