@@ -9,6 +9,7 @@ from bench.servers.stores import printed
 CONFIGURATION = """\
 global
     nbthread 1
+    tune.bufsize 65536
     tune.rcvbuf.client 262144
     tune.sndbuf.client 262144
     tune.rcvbuf.server 262144

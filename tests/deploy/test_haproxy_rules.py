@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from bench.servers.balancer import CONFIGURATION
 from tests.deploy.backends import DEADLINE_S, Backend, Seen, answer_empty, break_off
 from tests.deploy.edge import FOLDER, Edge, render
 from tests.processes import find_program
@@ -62,6 +63,13 @@ def test_haproxy_finds_nothing_to_say(template: str, tls: str, tmp_path: Path, c
     haproxy = find_program("haproxy", "apt-get install haproxy")
     done = subprocess.run([haproxy, "-c", "-f", file], capture_output=True, text=True, check=False)
     assert (done.returncode, "WARNING" in done.stderr, "Warning" in done.stdout) == (0, False, False), done.stderr
+
+
+def test_haproxy_has_the_buffers_that_were_measured() -> None:
+    """Pushes in chunks cost less with long ones, so both files and the benchmarks have the same."""
+    templates = [(FOLDER / name).read_text() for name in ("haproxy.cfg", "haproxy-prefix.cfg")]
+    lengths = [re.findall(r"^ *tune\.bufsize (\d+)$", text, re.MULTILINE) for text in (*templates, CONFIGURATION)]
+    assert lengths == 3 * [["65536"]]
 
 
 @pytest.mark.parametrize("template", ["haproxy.cfg", "haproxy-prefix.cfg"])

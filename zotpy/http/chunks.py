@@ -12,9 +12,9 @@ from h11._receivebuffer import ReceiveBuffer, blank_line_regex
 
 from zotpy.http.chunk_room import ChunkRoom
 
-_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
-_LONGEST_HEADER = 18
-"""A chunk's size in at most 16 digits, and the end of its line."""
+_FIRST_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})\r\n").match
+_NEXT_LINE = re.compile(rb"\r\n([0-9A-Fa-f]{1,16})\r\n").match
+"""Finds the end of a chunk and the line of the next one in one step: a balancer may send a hundred chunks for a MiB."""
 _LINE_END = b"\r\n"
 MOST_SMALL_CHUNKS = 4096
 """This many chunks of a body may have any length. As many are joined at a time."""
@@ -185,31 +185,28 @@ class JoiningChunkedReader(ChunkedReader):
         found: list[memoryview] = []
         position, length = 0, len(block)
         in_chunk, at_end = self._bytes_in_chunk, bool(self._bytes_to_discard)
+        digits, alike = self._digits, self._alike
         with memoryview(block) as view:
-            while len(found) < MOST_SMALL_CHUNKS:
-                if at_end:
-                    if block[position : position + 2] != _LINE_END:
-                        break
-                    position += 2
-                    at_end = False
+            for _ in range(MOST_SMALL_CHUNKS):
                 if not in_chunk:
-                    end = block.find(_LINE_END, position, position + _LONGEST_HEADER)
-                    digits = bytes(block[position:end]) if end >= 0 else b""
-                    if not _CHUNK_SIZE.fullmatch(digits) or not (size := int(digits, 16)):
+                    line = (_NEXT_LINE if at_end else _FIRST_LINE)(block, position)
+                    if line is None or not (in_chunk := int(line[1], 16)):
                         break
-                    in_chunk, position = size, end + 2
-                    self._alike = self._alike + 1 if digits == self._digits else 0
-                    self._digits = digits
-                if not (taken := min(in_chunk, length - position)):
+                    position, at_end = line.end(), False
+                    alike = alike + 1 if line[1] == digits else 0
+                    digits = line[1]
+                end = min(position + in_chunk, length)
+                if end == position:
                     break
-                found.append(view[position : position + taken])
-                position += taken
-                in_chunk -= taken
-                at_end = not in_chunk
-                self.chunks += at_end
+                found.append(view[position:end])
+                in_chunk -= end - position
+                position, at_end = end, not in_chunk
             data = b"".join(found)
-            for piece in found:
-                piece.release()
+            self.chunks += len(found) - (in_chunk > 0)
+            found.clear()
+        if at_end and block.startswith(_LINE_END, position):
+            position, at_end = position + len(_LINE_END), False
+        self._digits, self._alike = digits, alike
         if data:
             buf.drop(position)
             self._bytes_in_chunk, self._bytes_to_discard = in_chunk, _LINE_END if at_end else b""

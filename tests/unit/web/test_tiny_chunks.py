@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import sys
+from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
 import pytest
 import trio
 
 from tests.unit.web.serving import Replica, ended
-from zotpy.core.units import MIB
+from zotpy.core.units import KIB, MIB
 from zotpy.http import chunks
 from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.incoming import MOST_CHUNKS, Incoming
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from _typeshed import TraceFunction
 
 MORE = 3 * chunks.MOST_SMALL_CHUNKS
 
@@ -48,3 +55,28 @@ def test_other_tasks_get_a_turn_after_a_read_of_many_chunks(chunk_bytes: int, re
     while incoming.here() is not None:
         pass
     assert len(here) == 4 - reads
+
+
+@pytest.mark.parametrize("lengths", [(15 * KIB,), (16_323, 61, 16 * KIB)])
+def test_chunks_of_a_balancer_take_few_bytecodes(lengths: tuple[int, ...]) -> None:
+    """A balancer cuts a body anew, so chunks are short and of several lengths: each is joined by one short loop."""
+    content = [bytes(length) for length in lengths] * 20
+    body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in content)
+    buffer, reader = chunks.PieceBuffer(64 * KIB), chunks.JoiningChunkedReader(is_bounded=True)
+    buffer += body
+    executed = 0
+
+    def count(frame: FrameType, event: str, _: object) -> TraceFunction:
+        nonlocal executed
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        executed += event == "opcode"
+        return count
+
+    sys.settrace(count)
+    try:
+        data = reader(buffer).data
+    finally:
+        sys.settrace(None)
+    assert data == b"".join(content)
+    assert (reader.chunks, len(buffer)) == (len(content), 0)
+    assert executed < 110 * len(content)
