@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import trio
 
 from zotpy.http.client.outgoing import Outgoing
-from zotpy.http.client.silences import Silences
 from zotpy.http.client.time_limits import AttemptTime
 from zotpy.http.client.transport_errors import ReadTimeout, TransportError
+from zotpy.http.silences import Silences
 from zotpy.s3.checksums import CRC32C_HEADER, MD5_HEADER, checksum_of, sha256_of
 from zotpy.s3.clock import SigningClock
 from zotpy.s3.config import S3Config

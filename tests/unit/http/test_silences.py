@@ -9,9 +9,9 @@ import pytest
 import trio
 import trio.testing
 
-from zotpy.http.client.silences import Silences, Wait
 from zotpy.http.client.time_limits import AttemptTime
 from zotpy.http.client.transport_errors import ReadTimeout
+from zotpy.http.silences import Silences, Wait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

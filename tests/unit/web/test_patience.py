@@ -24,6 +24,7 @@ from zotpy.http.server.hypercorn_config import ServerConfig
 from zotpy.http.server.patience import EAGER_BYTES, LONGEST_WAIT_S, Patience
 from zotpy.http.server.pauses import LOOK_S, Pauses
 from zotpy.http.server.wire import READS_IN_A_TURN, Wire
+from zotpy.http.silences import Silences
 from zotpy.http.sockets import LEAST_BITE_BYTES, MOST_BITE_BYTES, SHARED_BYTES, Shares, received_bytes
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Line:
         """Have the near end read by a connection that has got the first bytes of a body, in small pieces."""
         self.near, self.far = near, far
         self.shares = Shares()
-        self.patience = Patience(self.shares, Pauses())
+        self.patience = Patience(self.shares, Pauses(), Silences())
         for _ in range(EAGER_BYTES // PIECE):
             self.patience.note(PIECE, in_body=True)
 
@@ -216,6 +217,91 @@ async def test_bites_that_are_here_are_read_without_a_turn_of_the_event_loop() -
         await line.send(size - 1)
         assert wire.receive_now(MIB, size) == b""
         assert len(wire.receive_now(size - 1, size)) == size - 1
+
+
+async def gathering(line: Line) -> Wire:
+    """Return a wire that has read the first bytes of a body, which are not gathered."""
+    wire = Wire(trio.SocketStream(line.near), trio.Lock(), ServerConfig())
+    wire.patience.note(EAGER_BYTES, in_body=True)
+    return wire
+
+
+async def test_a_long_body_is_read_without_a_call_to_the_system_for_each_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system waits for bite after bite, and nobody looks for what it says; whatever comes next may be short."""
+    looks = 0
+
+    def counted(opened: trio.socket.SocketType) -> int:
+        nonlocal looks
+        looks += 1
+        return received_bytes(opened)
+
+    monkeypatch.setattr("zotpy.http.server.patience.received_bytes", counted)
+    async with connected() as line:
+        wire = await gathering(line)
+        for _ in range(5):
+            assert len(await received_soon(line, wire, BITE, 10 * BITE)) == BITE
+            assert least_bytes(line.near) == BITE
+        assert len(await received_soon(line, wire, PIECE, PIECE)) == PIECE
+        assert looks == 0
+        wire.patience.note(PIECE, in_body=False)
+        await line.send(1)
+        assert len(await wire.receive(0, BITE)) == 1
+        assert least_bytes(line.near) == 1
+
+
+async def received_soon(line: Line, wire: Wire, size_bytes: int, left_bytes: int) -> bytes | bytearray:
+    """Send bytes while they are waited for, in two steps, and return what was received in one."""
+    received: bytes | bytearray | None = None
+
+    async def receive() -> None:
+        nonlocal received
+        received = await wire.receive_soon(left_bytes, BITE)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(receive)
+        await trio.testing.wait_all_tasks_blocked()
+        await line.send(size_bytes - 1)
+        await trio.testing.wait_all_tasks_blocked()
+        assert received is None
+        await line.far.send(b"x")
+    assert received is not None
+    return received
+
+
+@pytest.mark.parametrize("here", [0, 1])
+async def test_a_bite_that_does_not_come_is_waited_for_no_longer_than_a_moment(
+    here: int, mock_clock: trio.testing.MockClock
+) -> None:
+    """What is here is received then, however little it is; without any byte the caller looks at its time limits."""
+    received: list[bytes | bytearray | None] = []
+    async with connected() as line, trio.open_nursery() as nursery:
+        wire = await gathering(line)
+        await line.send(here)
+
+        async def receive() -> None:
+            received.append(await wire.receive_soon(10 * BITE, BITE))
+
+        nursery.start_soon(receive)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not received
+        mock_clock.jump(LONGEST_WAIT_S)
+        while not received:
+            await trio.lowlevel.checkpoint()
+        assert received == [bytes(here) or None]
+        await line.send(1)  # the next wait ends with any byte
+        assert len(await wire.receive(EAGER_BYTES, 1)) == 1
+
+
+async def test_the_end_of_a_connection_ends_a_wait_for_a_bite() -> None:
+    """If the client leaves in the middle, the read returns nothing. If another task has closed it, that is an error."""
+    async with connected() as line, trio.open_nursery() as nursery:
+        wire = await gathering(line)
+        nursery.start_soon(trio.testing.wait_all_tasks_blocked)
+        line.far.shutdown(socket.SHUT_WR)
+        assert await wire.receive_soon(10 * BITE, BITE) == b""
+        line.near.close()
+        with pytest.raises(trio.ClosedResourceError):
+            await wire.receive_soon(10 * BITE, BITE)
 
 
 async def test_the_first_bytes_of_each_body_are_read_as_they_come(mock_clock: trio.testing.MockClock) -> None:

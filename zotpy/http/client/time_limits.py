@@ -5,8 +5,8 @@ from types import TracebackType
 
 import trio
 
-from zotpy.http.client.silences import Silences, Wait
 from zotpy.http.client.transport_errors import ReadTimeout, TransportError
+from zotpy.http.silences import Silences, Wait
 
 TOO_SLOW = "nothing happened for too long"
 
@@ -53,7 +53,7 @@ class time_limit(call_deadline):  # noqa: N801 - as `call_deadline`
 class AttemptTime:
     """The time of one attempt of a call: up to the call's deadline, and no silence meanwhile.
 
-    Waits for bytes of the answer need no cancel scope (`zotpy.http.client.silences`). Whatever waits for something else
+    Waits for bytes of the answer need no cancel scope (`zotpy.http.silences`). Whatever waits for something else
     does so inside `no_answer_due`.
     """
 

@@ -138,10 +138,11 @@ class BoundedBody:
 
         Others may begin to wait for what the body holds while it rests. So that is checked again and again.
         """
+        now = asked_at
         while True:
             is_asked = self._asked_bytes() > 0
             limit_s = self.stall_timeout_s if is_asked else self.idle_timeout_s
-            left_s = limit_s - self._waited_s - (trio.current_time() - asked_at)
+            left_s = limit_s - self._waited_s - (now - asked_at)
             if self._soon is not None and left_s > SOON_S and not self.settled.is_set():
                 message = await self._soon()  # without a time limit of ours, which costs some microseconds
                 if message is not None and (piece := self.take(message)):
@@ -151,6 +152,7 @@ class BoundedBody:
                 return await self._next_piece()
             if left_s <= self.stall_timeout_s and is_asked == (self._asked_bytes() > 0):
                 break
+            now = trio.current_time()
         self.cut = Cut.SENDS_NO_MORE
         why = ", and other requests wait for the memory that this one holds" if is_asked else ""
         msg = f"received {self._brought_bytes} bytes in {limit_s:g} seconds{why}: send the missing bytes"

@@ -242,9 +242,10 @@ class BoundedConnection(TCPServer):
         self, left_bytes: int | None, reach_bytes: int, read_now: Read
     ) -> bytes | bytearray | None:
         """Receive the same after a short wait. `None`: `receive_of_body` must wait."""
-        data: bytes | bytearray | None = b""
-        with suppress(trio.ClosedResourceError, trio.BrokenResourceError, OSError):
+        try:
             data = await self.wire.receive_soon(left_bytes, self._most_to_read(left_bytes, reach_bytes), read_now)
+        except (trio.ClosedResourceError, trio.BrokenResourceError, OSError):
+            data = b""
         if data is not None:
             self._note_of_body(data)
         return data

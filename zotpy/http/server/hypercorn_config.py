@@ -13,6 +13,7 @@ from zotpy.http.server.answer_heads import AnswerHeads
 from zotpy.http.server.certificate import Certificate
 from zotpy.http.server.handshakes import FailedHandshakes
 from zotpy.http.server.pauses import Pauses
+from zotpy.http.silences import Silences
 from zotpy.http.sockets import Shares, shared_bytes_of
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class ServerConfig(Config):
         self._authorities: Path | None = None
         self._oldest = ssl.TLSVersion.TLSv1_2
         self.receiving, self.sending = Shares(), Shares()
-        self.pauses = Pauses()
+        self.pauses, self.silences = Pauses(), Silences()
         self.failed_handshakes = FailedHandshakes()
         self.answer_heads = AnswerHeads(self)
         self.application: Application | None = None

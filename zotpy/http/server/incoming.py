@@ -98,11 +98,10 @@ class Incoming:
     async def soon(self) -> "ASGIReceiveEvent | None":
         """Return the next piece if some of it comes while a bite is waited for: that takes less than a second.
 
-        `None`: it has not come, or as of `at_hand`.
+        `here` has just found none. `None`: it has not come, or no piece will come any more.
         """
-        message = self.at_hand()
-        if message is not None or self._is_over:
-            return message
+        if self._is_over:
+            return None
         data = await self._connection.receive_of_body_soon(self._left_bytes, self._reach_bytes, self._read)
         if data:
             self._take(data)
@@ -184,6 +183,9 @@ class Incoming:
         """Take what was read. `_buffer` has what came behind `_joined`."""
         if self._joined:
             self._ready, self._joined = h11.Data(data=self._joined), bytearray()  # type: ignore[arg-type]  # any buffer does
+        elif self._length is not None and len(data) <= self._reader._remaining and not len(self._buffer):  # noqa: SLF001
+            self._reader._remaining -= len(data)  # noqa: SLF001 - as it would do, in more steps
+            self._ready = h11.Data(data=data)  # type: ignore[arg-type]  # any buffer does
         else:
             self._chunks_before = self._chunks
             self._buffer += data

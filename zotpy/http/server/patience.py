@@ -14,7 +14,8 @@ from contextlib import AbstractContextManager
 import trio
 
 from zotpy.http.server.pauses import Pauses
-from zotpy.http.sockets import LeastReadable, Shares, received_bytes
+from zotpy.http.silences import Silences, Wait
+from zotpy.http.sockets import LeastReadable, Shares, ensure_open, received_bytes
 
 EAGER_BYTES = 64 * 1024
 """The first bytes of each body, up to this number, are read as they come."""
@@ -32,13 +33,15 @@ A bite may take longer than the ones before by this share, too."""
 class Patience:
     """How one connection waits for the next bytes."""
 
-    def __init__(self, shares: Shares, pauses: Pauses) -> None:
+    def __init__(self, shares: Shares, pauses: Pauses, silences: Silences) -> None:
         """Begin with a connection that has received nothing.
 
-        `shares` says how long a bite may be, and `pauses` notices that a body may have ended.
+        `shares` says how long a bite may be, `pauses` notices that a body may have ended, and `silences` ends a wait.
         """
         self._shares = shares
         self._pauses = pauses
+        self._silences = silences
+        self._wait = Wait()
         self._body_bytes = 0
         self._began = 0.0
         self._least = LeastReadable()
@@ -83,6 +86,33 @@ class Patience:
             await trio.lowlevel.wait_readable(opened)
         self._least.ask(opened, 1)
         return True
+
+    async def gather_soon(self, opened: trio.socket.SocketType, left_bytes: int | None, most_bytes: int) -> bool:
+        """Do the same for a task that alone waits for the socket. Return whether the event loop has had a turn.
+
+        Afterwards the system may wait for as many bytes again: `take_any` comes before a wait for fewer. So a long body
+        costs no call to the system for it, nor a look whether the bite is here, which ends the wait at once.
+        """
+        if self._body_bytes < EAGER_BYTES:
+            return False
+        if left_bytes is None:
+            if not await self.gather(opened, left_bytes, most_bytes):
+                await trio.lowlevel.checkpoint()
+            return True
+        ensure_open(opened)
+        self._least.ask(opened, _bite(left_bytes, most_bytes))
+        wait = self._wait
+        wait.due = trio.current_time() + LONGEST_WAIT_S
+        try:
+            await self._silences.until_readable(opened, wait)
+        except trio.ClosedResourceError:
+            if not wait.is_late:
+                raise
+        return True
+
+    def take_any(self, opened: trio.socket.SocketType) -> None:
+        """Let any byte be enough for the next wait. Raises `OSError`."""
+        self._least.ask(opened, 1)
 
     def is_bite_here(self, opened: trio.socket.SocketType, left_bytes: int | None, most_bytes: int) -> bool:
         """Say whether `gather` would not wait for bytes after the first ones. Raises `trio.ClosedResourceError`."""

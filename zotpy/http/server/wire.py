@@ -40,7 +40,7 @@ class Wire:
         self._failed_handshakes = config.failed_handshakes
         self._stall_s = config.send_stall_s
         self.pace = Pace(config.send_stall_s, config.contested_bytes)
-        self.patience = Patience(config.receiving, config.pauses)
+        self.patience = Patience(config.receiving, config.pauses, config.silences)
         self._unsent = Unsent(config.sending)
         self._is_full = False
         """The last write was cut short: the socket has no room until the system says so."""
@@ -86,6 +86,7 @@ class Wire:
         Raises `trio.BrokenResourceError`, `trio.ClosedResourceError` or `OSError`.
         """
         self._reads_in_turn = 0
+        self.patience.take_any(self.socket)
         if self._has_ended:
             while await self._drop_some(most_bytes):
                 pass
@@ -109,9 +110,7 @@ class Wire:
         if self._tls is not None or self._has_ended:
             return None
         most_bytes = self.patience.most(most_bytes)
-        if self.patience.is_bite_here(self.socket, left_bytes, most_bytes):
-            await trio.lowlevel.checkpoint()
-        elif not await self.patience.gather(self.socket, left_bytes, most_bytes):
+        if not await self.patience.gather_soon(self.socket, left_bytes, most_bytes):
             return None
         self._reads_in_turn = 0
         try:

@@ -1,6 +1,6 @@
-"""Ends waits for answers that last too long: one task for all of them, in place of a cancel scope for each.
+"""Ends waits for bytes that last too long: one task for all of them, in place of a cancel scope for each.
 
-A scope of trio costs as much as writing and reading a small call. Nearly every answer comes long before its time is
+A scope of trio costs as much as writing and reading a small call. Nearly all bytes come long before their time is
 over. So a wait only says until when it may last. The task sleeps until the first of these times, looks at all waits,
 and ends when there are none.
 """
@@ -11,7 +11,7 @@ import trio
 
 
 class Wait:
-    """One wait for bytes of an answer."""
+    """One wait for bytes, such as those of an answer. No other task may wait for the same socket meanwhile."""
 
     __slots__ = ("due", "is_late", "socket")
 
@@ -20,12 +20,12 @@ class Wait:
         self.due = math.inf
         """Until when it may last, on trio's clock."""
         self.is_late = False
-        """It was ended because it lasted longer: its connection is of no use any more."""
+        """It was ended because it lasted longer."""
         self.socket: trio.socket.SocketType
 
 
 class Silences:
-    """The waits for the answers of one service."""
+    """The waits for the answers of one service, or for the bodies of a server's clients."""
 
     def __init__(self) -> None:
         """Begin with no wait."""
