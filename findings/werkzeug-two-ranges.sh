@@ -5,7 +5,7 @@
 #   of ranges of which none is satisfiable, or which is excessive or overlaps (15.5.17). The documentation of `make_conditional` says
 #   that it raises `RequestedRangeNotSatisfiable` "if `Range` header could not be parsed or satisfied".
 # Seen: `send_file` answers `bytes=0-1` with 206, and `bytes=0-1,4-5` of ten bytes with 416. Its `Content-Range: bytes */10` says that
-#   there are enough bytes. Two ranges of which one is beyond the end are refused as well. Flask and Quart answer with the same code.
+#   there are enough bytes. Two ranges of which one is beyond the end are refused as well. Flask uses this code, and Quart answers alike.
 # For a registry: podman asks for many ranges of a blob at once, if layers are in the format zstd:chunked. A registry that answers
 #   with this code refuses them. zotpy sends all ranges, as `multipart/byteranges`.
 set -eu

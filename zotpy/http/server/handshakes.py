@@ -13,7 +13,7 @@ import trio
 QUIET_S = 60.0
 """How long nothing more is logged about a reason."""
 LATE = "the client did not end the handshake in time"
-LEFT = "the client closed the connection"
+LEFT = "the client closed the connection: perhaps it refuses our certificate, as some do without a word"
 NO_TLS = "the request came without TLS: use https:// in the address"
 OTHER = "the client sent no handshake that can be read"
 REFUSED = "the client showed a certificate that is not good"
