@@ -24,10 +24,13 @@ from tests.simulation.history import History
 from tests.simulation.reading import NotedStore
 from tests.simulation.scheduler import DEADLINE_S, GRACE_S, Odds, Scheduler
 from tests.simulation.themes import Theme, draw
+from zotpy.bucket.layout import OLDEST
 from zotpy.bucket.promise import Promise
 from zotpy.bucket.promised_entries import PromisedEntries
 from zotpy.collector import Collector, CollectorSettings, mirror_sweep
 from zotpy.concurrency import plain_errors
+from zotpy.core import keys
+from zotpy.core.framing import frame
 from zotpy.core.record_values import INLINE_LIMIT_BYTES
 from zotpy.memory.budget import MemoryBudget
 from zotpy.mirror import fetching, turns
@@ -51,6 +54,8 @@ RETENTION = RetentionSettings(delay_s=0.0, policies=(PolicySettings((re.compile(
 BUDGET_BYTES = 1024 * 1024
 LOSSES = ("delete", "delete_many", "put")
 PASSES_UNTIL_EMPTY = 8
+OF_NEW_LAYOUT = 0.7
+"""The share of buckets in which the entries of small blobs are their own leases."""
 POLL_S = 2.0
 """How often a replica looks whether its turn has come; more often, and schedules have little else."""
 
@@ -82,6 +87,7 @@ class Schedule:
         self.store: MemoryStore = kind(self.clock.date)
         odds = Odds.draw(self.rng, self.theme)
         self.scheduler = Scheduler(self.clock, self.rng, odds, self._after_effect)
+        self.has_own_leases = random.Random(f"layout {seed}").random() < OF_NEW_LAYOUT
         self.promised_s = self.rng.choice(self.theme.promised_s) if self.theme.promised_s else 0.0
 
     def run(self) -> None:
@@ -111,6 +117,8 @@ class Schedule:
     async def _all(self) -> None:
         with self.scheduler.scope, plain_errors():
             history = History(retains=self.theme.retains, immutable=self.theme.immutable)
+            if not self.has_own_leases:
+                await self.store.put(keys.LAYOUT, frame(OLDEST))
             noted = NotedStore(self.store)
             self.checks = Checks(self.store, noted, await self._registry(noted), history, self.clock)
             self.clock.on_idle = self.scheduler.idle

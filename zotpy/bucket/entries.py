@@ -17,7 +17,10 @@ from zotpy.core.names import RepositoryName
 from zotpy.core.quick import quickly_made
 from zotpy.core.record_values import BlobValue, Lease, Value, decode_entry, lost_entry, new_tombstone
 from zotpy.settings import GcSettings
-from zotpy.store.interface import Body, ConditionFailed, KeyMissing, Store, Stored
+from zotpy.store.interface import Body, ConditionFailed, Fetched, KeyMissing, Store, Stored
+
+ATTEMPTS = 16
+"""How often other requests may overtake the write of an entry before the client is told to try again."""
 
 
 @quickly_made
@@ -68,6 +71,10 @@ class Entries:
         """Read the entry alone, and whether it was written too late to say anything."""
         if (fetched := await read(keys.entry(repo, kind, digest))) is None:
             return Seen(None), False
+        return self.seen_in(kind, fetched)
+
+    def seen_in(self, kind: Kind, fetched: Fetched) -> tuple[Seen, bool]:
+        """Return what an entry says, and whether it was written too late to say anything. Raises `FramingError`."""
         is_cut = fetched.total_bytes is not None
         written = decode_entry(kind, fetched.body)
         entry = written.as_of(fetched.last_modified)
@@ -77,7 +84,8 @@ class Entries:
             return Seen(None, fetched.etag, entry.epoch, time=fetched.store_time, is_tombstone=True), False
         if entry.is_lost:
             return Seen(None, fetched.etag, entry.epoch, time=fetched.store_time, is_lost=True), False
-        young_for_s = 0.0 if entry.lease is None else self._young_for_s(entry.lease, fetched.store_time)
+        leased_at = entry.leased_at(fetched.last_modified)
+        young_for_s = 0.0 if leased_at is None else self._young_for_s(leased_at, fetched.store_time)
         return Seen(entry.value, fetched.etag, entry.epoch, young_for_s, fetched.store_time, is_cut=is_cut), False
 
     async def read_blob(self, repo: RepositoryName, digest: Digest) -> BlobValue | None:
@@ -104,8 +112,12 @@ class Entries:
         if stored is None:
             return None
         _require(lease, stored)
-        young_for_s = self._young_for_s(lease, stored.store_time)
+        young_for_s = self._young_for_s(lease.time, stored.store_time)
         return Seen(value, stored.etag, seen.epoch, young_for_s, stored.store_time)
+
+    async def replace_by_own(self, repo: RepositoryName, digest: Digest, seen: Seen, value: BlobValue) -> Stored | None:
+        """Write an entry that is its own lease, if the entry is still as it was seen; `None`: it is not."""
+        return await self._swap(keys.entry(repo, "blobs", digest), seen, value.encode_own(seen.epoch))
 
     async def mark_lost(self, repo: RepositoryName, digest: Digest, seen: Seen, value: BlobValue) -> bool:
         """Say in the entry, if it is still the one seen, that the blob's data is missing: clients push it again."""
@@ -132,8 +144,8 @@ class Entries:
         found = await self.store.find(key)
         return None if found is None else found.etag
 
-    def _young_for_s(self, lease: Lease, now: datetime) -> float:
-        return self.times.grace_s / 2 - (now - lease.time).total_seconds()
+    def _young_for_s(self, leased_at: datetime, now: datetime) -> float:
+        return self.times.grace_s / 2 - (now - leased_at).total_seconds()
 
 
 def _require(lease: Lease, stored: Stored) -> None:

@@ -16,9 +16,13 @@ everything older is refused: at its start, and while it runs (see `zotpy.bucket.
 after the longest time that an old replica may take to notice, and that calls may take which the replica had begun:
 `gcSettings.deadline` is longer than both.
 
-With a promise (`zotpy.bucket.promise`) it holds two more things, in seconds: `promised`, and `before`, which replicas
-may still promise that have not noticed a change. Releases that know version 1 do not wait after a DELETE. So a bucket
-with a promise needs version 2.
+Version 2: with a promise (`zotpy.bucket.promise`) it holds two more things, in seconds: `promised`, and `before`, which
+replicas may still promise that have not noticed a change. Releases that know version 1 do not wait after a DELETE. So a
+bucket with a promise needs version 2.
+
+Version 3: the entries of small blobs are their own leases (`zotpy.bucket.own_leases`). Collectors that know version 2
+would delete them. So new buckets are for releases that know version 3. On older ones this release writes leases, and a
+later release will raise `least`.
 """
 
 from contextlib import suppress
@@ -30,11 +34,15 @@ from zotpy.core import keys
 from zotpy.core.framing import FramingError, frame, unframe
 from zotpy.store.interface import ConditionFailed, KeyMissing, Store, StoreRefused
 
-KNOWN = 2
+KNOWN = 3
 """The newest version that this release reads and writes."""
+OWN_LEASES = 3
+"""From this `least` on, the entries of small blobs may be their own leases."""
 LONGEST_PROMISE_S = 3600.0
-WRITTEN = {"layout": 1, "least": 1, "release": "0.1.0"}
+WRITTEN = {"layout": 3, "least": 3, "release": "0.3.0"}
 """What this release writes on an empty bucket."""
+OLDEST = {"layout": 1, "least": 1, "release": "0.1.0"}
+"""What a bucket has that was first used by an older release, and promises nothing."""
 _LONGEST_RELEASE = 50
 
 
@@ -81,6 +89,11 @@ class Layout:
         named = str(release) if is_named else ""
         return Layout(version, least, named, promised_s=promised_s, before_s=before_s, is_first=is_first)
 
+    @property
+    def has_own_leases(self) -> bool:
+        """Whether all releases that use the bucket know entries that are their own leases."""
+        return self.least >= OWN_LEASES
+
     def check(self) -> None:
         """Raise `LayoutError` if this release must leave the bucket alone."""
         if self.least > KNOWN:
@@ -111,8 +124,8 @@ async def read_layout(store: Store) -> Layout:
     return replace(layout, store_time=fetched.store_time, written=fetched.last_modified, etag=etag)
 
 
-async def check_layout(store: Store) -> None:
-    """Check the bucket's layout, or write ours on an empty bucket. Raises `LayoutError`.
+async def check_layout(store: Store) -> Layout:
+    """Check the bucket's layout, or write ours on an empty bucket, and return it. Raises `LayoutError`.
 
     If two releases meet on an empty bucket, the first one decides if the store has conditions. Otherwise the other
     one's next check of the layout sees what was written last.
@@ -124,3 +137,4 @@ async def check_layout(store: Store) -> None:
             await store.put(keys.LAYOUT, frame(WRITTEN), if_none_match=store.features.conditional_create)
         found = await read_layout(store)
     found.check()
+    return found

@@ -18,7 +18,7 @@ If somebody deletes `meta/layout`, replicas promise nothing from their next look
 
 import structlog
 
-from zotpy.bucket.layout import WRITTEN, Layout, check_layout, read_layout
+from zotpy.bucket.layout import OLDEST, WRITTEN, Layout, check_layout, read_layout
 from zotpy.bucket.promise import Promise, boot_s
 from zotpy.core import keys
 from zotpy.core.errors import TryAgain
@@ -87,8 +87,7 @@ async def _first(store: Store, life_s: float) -> dict[str, object] | None:
     if not life_s:
         return None
     is_empty = not any([(await store.list(prefix, limit=1)).objects for prefix in (keys.ENTRIES, keys.LEASES)])
-    header: dict[str, object] = {"layout": PROMISING, "least": PROMISING, "release": RELEASE, "promised": life_s}
-    return header | ({"first": True} if is_empty else {"before": life_s})
+    return WRITTEN | {"promised": life_s} | ({"first": True} if is_empty else {"before": life_s})
 
 
 def _changed(found: Layout, life_s: float, deadline_s: float) -> dict[str, object] | None:
@@ -96,7 +95,7 @@ def _changed(found: Layout, life_s: float, deadline_s: float) -> dict[str, objec
     is_settled = _is_settled(found, deadline_s)
     if life_s == found.promised_s:
         is_over = not life_s and is_settled and found.version == found.least == PROMISING
-        return dict(WRITTEN) if is_over else None
+        return dict(OLDEST) if is_over else None
     return {
         "layout": max(found.version, PROMISING),
         "least": max(found.least, PROMISING),

@@ -31,10 +31,16 @@ class ListedRecord:
         """Whether the record was deleted: no other entry has this length."""
         return self.entry is not None and self.entry.size_bytes == TOMBSTONE_BYTES
 
+    def exists_as(self, kind: Kind) -> bool:
+        """Whether a lease exists, or of a blob an entry that may be its own lease, and no tombstone."""
+        is_kept = bool(self.leases) or (kind == "blobs" and self.entry is not None)
+        return is_kept and not self.is_tombstone
+
     @property
-    def exists(self) -> bool:
-        """Whether a lease exists, and no tombstone."""
-        return bool(self.leases) and not self.is_tombstone
+    def size_bytes(self) -> int:
+        """Length of the newest lease, or of the entry if no lease exists; 0 if neither exists."""
+        listed = self.newest() or self.entry
+        return 0 if listed is None else listed.size_bytes
 
     def newest(self) -> Listed | None:
         """Return the newest lease."""
@@ -57,7 +63,9 @@ RecordListing = Mapping[Name, ListedRecord]
 
 def existing_manifests(records: RecordListing) -> Mapping[Digest, ListedRecord]:
     """Return the manifests of a repository, of all its records."""
-    return {digest: record for (kind, digest), record in records.items() if kind == "manifests" and record.exists}
+    return {
+        digest: record for (kind, digest), record in records.items() if kind == "manifests" and record.exists_as(kind)
+    }
 
 
 async def list_records(store: Store, repo: RepositoryName, foreign: list[str] | None = None) -> RecordListing:

@@ -10,6 +10,8 @@ not to push. Such a request needs a lease young enough to outlive what it is abo
 - If no entry exists, the request lists the leases. If it finds one, it treats it like an older one. If not, the record
   does not exist. (A HEAD does not list them: mostly the blob does not exist. See `Records.rely`.)
 
+The entry of a small blob can be its own lease (`zotpy.bucket.own_leases`). To renew it, the request writes it again.
+
 With a promise of the bucket (`zotpy.bucket.promise`), reads and HEADs may be answered from memory for a few seconds.
 What writes anything always reads the record first.
 
@@ -23,13 +25,15 @@ bring back what was deleted after it read the entry, and a DELETE cannot bury wh
 """
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 
 import trio
 
-from zotpy.bucket.entries import Entries, Seen
+from zotpy.bucket.entries import ATTEMPTS, Entries, Seen
 from zotpy.bucket.leases import Leases
 from zotpy.bucket.long_reads import Read, beginnings
+from zotpy.bucket.own_leases import OwnLeases
 from zotpy.bucket.promised_entries import PromisedEntries
 from zotpy.bucket.reliance import Reliance, has_passed, in_time, local_end_s
 from zotpy.core import keys
@@ -37,14 +41,12 @@ from zotpy.core.digests import Digest
 from zotpy.core.errors import TooLate, TryAgain
 from zotpy.core.keys import Kind
 from zotpy.core.names import Reference, RepositoryName
-from zotpy.core.record_values import BlobValue, Lease, ManifestValue, Value
+from zotpy.core.record_values import BlobValue, ManifestValue, Value
 from zotpy.settings import GcSettings
 from zotpy.store.interface import Store
 
 SIBLING_LIMIT = 16
 """How many repositories are searched for a small blob, for a mount without `from`."""
-ATTEMPTS = 16
-"""How often other requests may overtake the write of an entry before the client is told to try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Records:
     store: Store
     times: GcSettings
     promised: PromisedEntries = field(default_factory=PromisedEntries)
+    has_own_leases: bool = False
+    """The entries of small blobs are written as their own leases. All releases that use the bucket must know them."""
     _renewals: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(4))
     """Reads long records. Each is held in memory as a whole."""
 
@@ -66,6 +70,11 @@ class Records:
     def leases(self) -> Leases:
         """The leases alone."""
         return Leases(self.store)
+
+    def is_own_lease(self, value: Value) -> bool:
+        """Whether the entry of such a record is its own lease when it is written."""
+        is_allowed = self.has_own_leases and self.store.features.all_conditions
+        return is_allowed and isinstance(value, BlobValue) and value.data_id is None
 
     async def read(self, repo: RepositoryName, kind: Kind, digest: Digest, read: Read | None = None) -> Value | None:
         """Return the value for answering a read, or `None`: one GET if the entry exists, or none if it is promised."""
@@ -106,21 +115,29 @@ class Records:
             else:
                 renewed = await self._renew(repo, kind, digest, seen, seen.value)
             if renewed is not None:
-                reliance.note(renewed.time)
+                reliance.note(renewed)
                 return seen.value
             seen = None
         raise overtaken(digest)
 
-    async def _renew(self, repo: RepositoryName, kind: Kind, digest: Digest, seen: Seen, value: Value) -> Lease | None:
-        """Write a new lease, then the entry; `None`: the record has changed since it was seen, or it was long ago."""
+    async def _renew(
+        self, repo: RepositoryName, kind: Kind, digest: Digest, seen: Seen, value: Value
+    ) -> datetime | None:
+        """Write a new lease, then the entry, and return the lease's time by the store's clock.
+
+        `None`: the record has changed since it was seen, or it was long ago.
+        """
+        if isinstance(value, BlobValue) and self.is_own_lease(value) and seen.etag is not None:
+            stored = await self.entries.replace_by_own(repo, digest, seen, value)
+            return None if stored is None else stored.store_time
         reliance = Reliance(self.times.deadline_s, seen.time)
         try:
             lease = await self.leases.write(repo, kind, digest, value, reliance)
-            return None if await self.entries.replace(repo, kind, digest, seen, value, lease) is None else lease
+            return None if await self.entries.replace(repo, kind, digest, seen, value, lease) is None else lease.time
         except TooLate:
             return None
 
-    async def _renew_long(self, repo: RepositoryName, kind: Kind, digest: Digest) -> Lease | None:
+    async def _renew_long(self, repo: RepositoryName, kind: Kind, digest: Digest) -> datetime | None:
         """Read a long record whole, and renew it."""
         async with self._renewals:
             seen = await self.look(repo, kind, digest)
@@ -202,7 +219,14 @@ class Records:
         return replace(seen, value=found.value, time=found.time, is_cut=found.is_cut) if found is not None else seen
 
     async def write(self, repo: RepositoryName, kind: Kind, digest: Digest, value: Value, reliance: Reliance) -> None:
-        """Make the record exist, or renew it, whatever existed: a new lease, then the entry. Raises `TooLate`."""
+        """Make the record exist, or renew it, whatever existed: a new lease, then the entry. Raises `TooLate`.
+
+        If its entry is its own lease, one call is mostly enough. Raises `TryAgain` if others overtake it each time.
+        """
+        if isinstance(value, BlobValue) and self.is_own_lease(value):
+            if not await OwnLeases(self.entries).write(repo, digest, value):
+                raise overtaken(digest)
+            return
         lease = await self.leases.write(repo, kind, digest, value, reliance)
         await self.entries.write(repo, kind, digest, value, lease)
 

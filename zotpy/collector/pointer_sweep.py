@@ -94,7 +94,7 @@ class NameSweep:
         """Remove an empty repository from the catalog, and add one that lost its marker."""
         store, dry_run = self.collection.store, self.collection.settings.dry_run
         marker = await self._catalog_marker()
-        if any(kind == "manifests" and record.exists for (kind, _), record in records.items()):
+        if any(kind == "manifests" and record.exists_as(kind) for (kind, _), record in records.items()):
             if marker is None and not dry_run:
                 await Pointers(store, Tags(store)).mark_repository(self.repo)
         elif marker is not None and is_empty and not records and self.collection.is_past_grace(marker):
@@ -115,4 +115,4 @@ class NameSweep:
 
 def _exists(records: RecordListing, manifest: Digest) -> bool:
     record = records.get(("manifests", manifest))
-    return record is not None and record.exists
+    return record is not None and record.exists_as("manifests")

@@ -8,6 +8,9 @@ To delete a record, the sweep deletes its entry, then exactly the leases that it
 meanwhile survives and keeps the record, and the entry is rebuilt from it. An entry that was written since the leases
 were listed stays: otherwise each read would have to look for that lease from then on. If the entry is a tombstone, the
 leases are deleted first: without the tombstone they would bring the record back.
+
+The entry of a small blob may be its own lease. A listing does not tell which one is. So each entry of a blob that has
+no leases is kept as if it were one.
 """
 
 from collections.abc import Sequence
@@ -45,7 +48,7 @@ class RecordSweep:
         async for name, record in taking_turns(records.items()):
             await self._delete_leases([lease for lease in record.late if self.collection.is_past_grace(lease)])
             is_deleted = record.is_tombstone or (name[0] == "manifests" and await self._is_refused(record))
-            if is_deleted or not record.leases:
+            if is_deleted or not record.exists_as(name[0]):
                 if await self._finish_deletion(name, record, is_deleted=is_deleted):
                     continue
             elif name[0] == "blobs" and self._is_past_grace(record) and name[1] not in needed:
@@ -59,7 +62,7 @@ class RecordSweep:
     async def _needed(self, records: RecordListing, gone: frozenset[Digest], known: References) -> frozenset[Digest]:
         """Return what the manifests need. They are read only if a blob is old enough to be deleted."""
         async for (kind, _), record in taking_turns(records.items()):
-            if kind == "blobs" and record.exists and self._is_past_grace(record):
+            if kind == "blobs" and record.exists_as(kind) and self._is_past_grace(record):
                 break
         else:
             return frozenset()
@@ -105,7 +108,7 @@ class RecordSweep:
         return fetched.etag == entry.etag and counts.value is None
 
     async def _finish_deletion(self, name: Name, record: ListedRecord, *, is_deleted: bool) -> bool:
-        """Delete what a DELETE has left: tags, leases, then the tombstone; or an entry without a lease."""
+        """Delete what a DELETE has left: tags, leases, then the tombstone; or a manifest's entry without a lease."""
         entry = record.entry
         if entry is None or not self._is_past_grace(record):
             return False

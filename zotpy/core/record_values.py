@@ -1,7 +1,8 @@
 """Records: what makes a blob or a manifest exist in a repository, as written in entries, leases and tags.
 
 A lease and an entry hold the same value. The entry also says after which lease it was written, and the store's time of
-that lease. So one GET gives both the content and whether a request may rely on it.
+that lease. So one GET gives both the content and whether a request may rely on it. The entry of a small blob may be its
+*own lease* (`zotpy.bucket.own_leases`): then its age is the time at which the store wrote it.
 
 An entry may be a tombstone instead: the record was deleted, whatever leases exist. Each tombstone begins an *epoch*,
 and every later entry of the record names it. So a request that reads an entry twice knows whether the record was
@@ -23,6 +24,8 @@ from zotpy.core.quick import quickly_made
 
 INLINE_LIMIT_BYTES = 64 * 1024
 """A blob up to this length is in its entry; a longer one is in a data object of its own."""
+OWN = "own"
+"""What an entry that is its own lease says in the place of one."""
 
 
 @quickly_made
@@ -62,6 +65,13 @@ class BlobValue:
         if self.data_id is not None:
             header["data"] = self.data_id
         return frame(header | _entry_header(lease, epoch, revives=revives), self.content)
+
+    def encode_own(self, epoch: str) -> bytes:
+        """Write an entry that is its own lease. It holds the blob's bytes."""
+        header: dict[str, Any] = {"v": 1, "size": self.size_bytes, "lease": OWN, "nonce": secrets.token_hex(4)}
+        if epoch:
+            header["epoch"] = epoch
+        return frame(header, self.content)
 
     @classmethod
     def read(cls, header: dict[str, Any], body: bytes) -> Self:
@@ -121,6 +131,8 @@ class Entry:
     """The blob's data was found to be missing. The blob counts as not existing until it is pushed again."""
     revives: bool = False
     """It took the place of a tombstone. If it is late, it counts as that tombstone."""
+    is_own_lease: bool = False
+    """It protects itself, from the time at which the store wrote it."""
 
     def as_of(self, written: datetime) -> "Entry | None":
         """Return what counts of an entry that the store dates so; `None`: nothing, as it is late."""
@@ -129,7 +141,13 @@ class Entry:
 
     def unless_refused(self, written: datetime) -> "Entry":
         """Return the entry, or a tombstone in place of a late one that took a tombstone's place."""
-        return Entry(None, None, self.epoch) if self.revives and is_late(written, self.until) else self
+        return Entry(None, epoch=self.epoch) if self.revives and is_late(written, self.until) else self
+
+    def leased_at(self, written: datetime) -> datetime | None:
+        """Return the time of the lease that protects an entry that the store dates so; `None`: it names none."""
+        if self.is_own_lease:
+            return written
+        return None if self.lease is None else self.lease.time
 
 
 def decode_value(kind: Kind, value: bytes) -> Value:
@@ -142,7 +160,7 @@ def decode_entry(kind: Kind, value: bytes) -> Entry:
     header, body = unframe(value)
     epoch = str(header.get("epoch", ""))
     if header.get("deleted") is True:
-        return Entry(None, None, epoch)
+        return Entry(None, epoch=epoch)
     return Entry(
         _read(kind, header, body),
         _read_lease(header),
@@ -150,6 +168,7 @@ def decode_entry(kind: Kind, value: bytes) -> Entry:
         read_time(header.get("until")),
         header.get("lost") is True,
         header.get("revives") is True,
+        header.get("lease") == OWN,
     )
 
 

@@ -49,7 +49,7 @@ class RecordCheck:
         if found is not None and found.entry is not None and found.entry.is_lost:
             self.lost.add(digest)
             return value
-        if value is None or not _is_right(digest, value) or not _is_leased(value, record.leases):
+        if found is None or value is None or not _is_right(digest, value) or not _is_leased(found, record.leases):
             self.doubtful.append((kind, digest))
             return None
         return value
@@ -63,7 +63,7 @@ class RecordCheck:
             leases = await self.look.records.leases.find(self.repo, kind, digest)
             value = None if found is None or found.entry is None else found.entry.value
             if found is not None and value is not None and _is_right(digest, value):
-                if not _is_leased(value, leases) and await self._is_same(kind, digest, found):
+                if not _is_leased(found, leases) and await self._is_same(kind, digest, found):
                     await self._mend(kind, digest, found, _Kept(value, found.fetched), "no lease protects it")
                 return value
             if found is None and not leases:
@@ -136,8 +136,11 @@ def _is_right(digest: Digest, value: Value) -> bool:
     return Digest.of(value.content, digest.algorithm) == digest
 
 
-def _is_leased(value: Value, leases: list[Listed]) -> bool:
-    """Whether a lease keeps the record, and the same data that the entry names."""
+def _is_leased(found: ReadEntry, leases: list[Listed]) -> bool:
+    """Whether the entry is its own lease, or a lease keeps the record, and the same data that the entry names."""
+    if found.entry is None or found.entry.is_own_lease:
+        return found.entry is not None
+    value = found.entry.value
     data_id = value.data_id if isinstance(value, BlobValue) else None
     return any(_says_nothing(lease) or keys.data_of(lease.key) == data_id for lease in leases)
 

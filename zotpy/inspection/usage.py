@@ -1,7 +1,7 @@
 """How much space a registry uses: by repository, and together, with shared content counted once.
 
 It only lists objects and reads none. A large blob counts with its length. Small blobs and manifests are in their
-records, and count with the length of their leases, which is a few dozen bytes more. Deleted content that waits for the
+records, and count with the length of those, which is a few dozen bytes more. Deleted content that waits for the
 collector belongs to no repository.
 """
 
@@ -63,9 +63,11 @@ async def measure(store: Store, advance: Callable[[int], None]) -> Usage:
         foreign: list[str] = []  # `fsck` reports it
 
         async def look(repo: RepositoryName) -> None:
-            found[repo.text] = await _measure_records(store, repo, named, advance, foreign)
+            if repo.text not in found:
+                found[repo.text] = await _measure_records(store, repo, named, advance, foreign)
 
-        await for_each(repositories_below(store, keys.LEASES, foreign=foreign), look, REPOSITORIES_AT_ONCE)
+        for root in (keys.LEASES, keys.ENTRIES):  # small blobs need no leases
+            await for_each(repositories_below(store, root, foreign=foreign), look, REPOSITORIES_AT_ONCE)
         usage = Usage([found[name] for name in sorted(found)])
         usage.stored_bytes = sum(each.logical_bytes for each in found.values())
         await _add_data(store, found, named, usage, advance)
@@ -80,8 +82,7 @@ async def _measure_records(
     usage = RepositoryUsage(repo.text)
     rows = []
     for (kind, _), record in (await list_records(store, repo, foreign)).items():
-        newest = record.newest()
-        if newest is None or record.is_tombstone:
+        if not record.exists_as(kind):
             continue
         if kind == "blobs":
             usage.blobs += 1
@@ -90,8 +91,8 @@ async def _measure_records(
         data_ids = record.data_ids()
         rows += [(data_id, repo.text) for data_id in data_ids]
         if not data_ids:
-            usage.logical_bytes += newest.size_bytes
-            usage.exclusive_bytes += newest.size_bytes
+            usage.logical_bytes += record.size_bytes
+            usage.exclusive_bytes += record.size_bytes
     await named.add(rows)
     async for page in pages(store, keys.tags(repo)):
         usage.tags += len(page.objects)

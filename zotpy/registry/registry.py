@@ -70,9 +70,9 @@ async def open_registry(
     """
     store = HeldStore(JoiningStore(store, on_join) if settings.storage.join_reads else store)
     holds = Holds()
-    await check_layout(store)
+    layout = await check_layout(store)
     keyring = await Keyring.load(store)
-    records = Records(store, settings.gc, promised or PromisedEntries())
+    records = Records(store, settings.gc, promised or PromisedEntries(), layout.has_own_leases)
     hints = Hints(store, settings.gc)
     commits = Commit(store, records, hints, settings, Placing(store, hints, settings.gc, on_read_back))
     damage = Damage(store, records, hints, on_damage)

@@ -137,7 +137,7 @@ async def test_an_upload_under_way_is_not_committed(autojump_clock: MockClock) -
     script = Script()
     replica = await open_replica(FaultyStore(GuardedStore(store, health), script))
     begun = sorted(store.objects)
-    lease = script.park("before", "put", keys.LEASES)
+    entry = script.park("before", "put", keys.ENTRIES)
     refused: list[bool] = []
 
     async def push_in_vain() -> None:
@@ -147,11 +147,11 @@ async def test_an_upload_under_way_is_not_committed(autojump_clock: MockClock) -
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(push_in_vain)
-        await lease.reached.wait()
+        await entry.reached.wait()
         await trio.sleep(CACHE_S)
         await say(store, TOO_NEW)
         assert not await health.is_ready()
-        lease.go_on.set()
+        entry.go_on.set()
     assert refused == [True]
     assert sorted(store.objects) == begun
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tests.unit.registry.support import REPO, Clock, Script, content, keys_below, open_replica, push
+from tests.unit.registry.support import REPO, Clock, Script, content, keys_below, older_bucket, open_replica, push
 from tests.unit.registry.test_manifests import CONFIG, image
 from zotpy.collector import Collector, CollectorSettings, Summary
 from zotpy.core import keys
@@ -38,10 +38,12 @@ class Bucket:
     script: Script = field(default_factory=Script)
 
     @classmethod
-    async def open(cls, features: Features | None = None) -> Bucket:
-        """Open a replica over a new store, with a config to make images of."""
+    async def open(cls, features: Features | None = None, *, is_older: bool = False) -> Bucket:
+        """Open a replica over a new store, or one of an older release, with a config to make images of."""
         clock = Clock()
         store = MemoryStore(clock, features)
+        if is_older:
+            await older_bucket(store)
         bucket = cls(clock, store, await open_replica(store, grace_s=GRACE_S, deadline_s=DEADLINE_S))
         await push(bucket.registry, CONFIG)
         return bucket

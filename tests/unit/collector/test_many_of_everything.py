@@ -49,7 +49,7 @@ def copy(store: MemoryStore, key: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "is_old", "has_turns"), [(2000, True, True), (5000, False, True), (5000, False, False)]
+    ("count", "is_old", "has_turns"), [(2000, True, True), (5000, False, True), (6000, False, False)]
 )
 async def test_others_get_turns(
     monkeypatch: pytest.MonkeyPatch,

@@ -14,6 +14,7 @@ from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import BlobUnknown, ManifestUnknown
 from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
+from zotpy.core.record_values import BlobValue
 from zotpy.store.interface import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -23,10 +24,16 @@ if TYPE_CHECKING:
 SMALL = b"a small layer"
 
 
+@pytest.fixture(params=[False, True], ids=["own-leases", "leases"])
+def is_older(request: pytest.FixtureRequest) -> bool:
+    """Return whether small blobs have leases, as in buckets of older releases."""
+    return bool(request.param)
+
+
 @pytest.fixture
-async def bucket() -> Bucket:
+async def bucket(is_older: bool) -> Bucket:  # noqa: FBT001
     """Return a bucket with a config in it."""
-    return await Bucket.open()
+    return await Bucket.open(is_older=is_older)
 
 
 async def test_what_manifests_need_stays_for_ever(bucket: Bucket) -> None:
@@ -44,7 +51,7 @@ async def test_what_manifests_need_stays_for_ever(bucket: Bucket) -> None:
     assert await pull(bucket.registry, small) == SMALL
 
 
-async def test_a_blob_that_no_manifest_names_goes_after_the_grace(bucket: Bucket) -> None:
+async def test_a_blob_that_no_manifest_names_goes_after_the_grace(bucket: Bucket, is_older: bool) -> None:  # noqa: FBT001
     """Until a lease is older than the grace its blob stays, however often the collector runs; then it goes whole."""
     blob = await push(bucket.registry, SMALL)
     await bucket.push_image()
@@ -53,7 +60,7 @@ async def test_a_blob_that_no_manifest_names_goes_after_the_grace(bucket: Bucket
     assert await pull(bucket.registry, blob) == SMALL
     bucket.clock.advance(1)
     summary = await bucket.collect()
-    assert (summary.records_deleted, summary.leases_deleted) == (1, 1)
+    assert (summary.records_deleted, summary.leases_deleted) == (1, int(is_older))
     with pytest.raises(BlobUnknown):
         await pull(bucket.registry, blob)
     assert [key for key in bucket.left if blob.hex in key] == []
@@ -70,7 +77,7 @@ async def test_a_blob_belongs_to_each_repository_by_itself(bucket: Bucket) -> No
         await bucket.registry.blobs.find(OTHER, large)
 
 
-async def test_what_is_relied_on_is_safe_for_another_grace(bucket: Bucket) -> None:
+async def test_what_is_relied_on_is_safe_for_another_grace(bucket: Bucket, is_older: bool) -> None:  # noqa: FBT001
     """A HEAD renews an old lease, so that the push that it spared finds its blob; the old lease goes."""
     blob = await push(bucket.registry, SMALL)
     bucket.clock.advance(GRACE_S)
@@ -78,7 +85,7 @@ async def test_what_is_relied_on_is_safe_for_another_grace(bucket: Bucket) -> No
     bucket.clock.advance(GRACE_S)
     await bucket.collect()
     assert await pull(bucket.registry, blob) == SMALL
-    assert len(keys_below(bucket.store, keys.leases(REPO, "blobs", blob))) == 1
+    assert len(keys_below(bucket.store, keys.leases(REPO, "blobs", blob))) == int(is_older)
 
 
 async def test_manifests_are_read_only_where_something_is_old_enough(bucket: Bucket) -> None:
@@ -117,12 +124,12 @@ async def test_a_tombstone_outlives_what_it_keeps_down(bucket: Bucket) -> None:
 @pytest.mark.parametrize("features", [None, NO_CONDITIONS], ids=["conditions", "no-conditions"])
 @pytest.mark.parametrize("was_deleted", [False, True])
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("prefix", [keys.ENTRIES, keys.LEASES])
+@pytest.mark.parametrize(("prefix", "of_older"), [(keys.ENTRIES, False), (keys.ENTRIES, True), (keys.LEASES, True)])
 async def test_a_record_written_while_it_is_collected_stays(
-    features: Features | None, *, was_deleted: bool, moment: Moment, prefix: str
+    features: Features | None, *, was_deleted: bool, moment: Moment, prefix: str, of_older: bool
 ) -> None:
     """A push in the middle of the deletion of what was there before survives by its own lease."""
-    bucket = await Bucket.open(features)
+    bucket = await Bucket.open(features, is_older=of_older)
     blob = await push(bucket.registry, SMALL)
     await bucket.push_image()
     if was_deleted:
@@ -181,6 +188,17 @@ async def test_a_manifest_whose_entry_is_lost_is_read_from_its_lease(bucket: Buc
     bucket.clock.advance(GRACE_S + 1)
     await bucket.collect()
     assert await pull(bucket.registry, blob) == SMALL
+
+
+async def test_an_entry_that_an_older_release_left_without_a_lease_goes(bucket: Bucket) -> None:
+    """It protects nothing: unless a manifest names it, it goes a grace after it was written."""
+    blob = Digest.of(SMALL)
+    await bucket.store.put(keys.entry(REPO, "blobs", blob), BlobValue(len(SMALL), None, SMALL).encode())
+    bucket.clock.advance(GRACE_S)
+    assert (await bucket.collect()).records_deleted == 0
+    bucket.clock.advance(1)
+    await bucket.collect()
+    assert keys.entry(REPO, "blobs", blob) not in bucket.left
 
 
 async def test_a_digest_that_a_manifest_merely_mentions_is_kept(bucket: Bucket) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.collector.support import DEADLINE_S, GRACE_S, LARGE, Bucket
-from tests.unit.registry.support import OTHER, REPO, content, keys_below, pull
+from tests.unit.registry.support import OTHER, REPO, content, keys_below, pull, push
 from tests.unit.registry.test_manifests import CONFIG, SUBJECT, V1, image, index, referrers_of
 from zotpy.core import keys
 from zotpy.core.digests import Digest
@@ -34,7 +34,17 @@ INDEX = index(Digest.of(CHILD))
 @pytest.fixture
 async def bucket() -> Bucket:
     """Return a bucket with a large blob, an image of it that refers to something, and an index, tagged."""
-    made = await Bucket.open()
+    return await filled(await Bucket.open())
+
+
+@pytest.fixture
+async def older() -> Bucket:
+    """Return the same in a bucket of an older release: its config has a lease."""
+    return await filled(await Bucket.open(is_older=True))
+
+
+async def filled(made: Bucket) -> Bucket:
+    """Push all that."""
     await made.push_large()
     await made.registry.manifests.push(REPO, Digest.of(CHILD), CHILD, OCI_IMAGE)
     await made.registry.manifests.push(REPO, V1, INDEX, OCI_INDEX)
@@ -143,6 +153,11 @@ async def scribble(bucket: Bucket) -> None:
     await bucket.store.put(keys.entry(REPO, "blobs", Digest.of(CONFIG)), b"?")
 
 
+async def scribble_manifest(bucket: Bucket) -> None:
+    """Write what is no record into the entry of a manifest."""
+    await bucket.store.put(keys.entry(REPO, "manifests", Digest.of(INDEX)), b"?")
+
+
 MENDABLE: list[tuple[Callable[[Bucket], Awaitable[None]], str]] = [
     (lose_entry, "its entry is lost"),
     (lose_leases, "no lease protects it"),
@@ -153,16 +168,31 @@ MENDABLE: list[tuple[Callable[[Bucket], Awaitable[None]], str]] = [
     (lose_right_lease, "no lease protects it"),
     (lose_catalog, "not in the catalog"),
     (refer_to_nothing, "listed among referrers, but does not exist"),
-    (flip_small, "its bytes have another digest; a lease has it"),
     (flip_manifest, "its bytes have another digest; a lease has it"),
     (flip_tag, "another digest than the one that it names"),
-    (scribble, "its entry cannot be read"),
+    (scribble_manifest, "its entry cannot be read"),
 ]
 
 
 @pytest.mark.parametrize(("damage", "words"), MENDABLE)
 async def test_what_can_be_rebuilt_is(bucket: Bucket, damage: Callable[[Bucket], Awaitable[None]], words: str) -> None:
     """Told without --repair, and nothing changed; mended with it, and told; and then all is in order."""
+    await is_rebuilt(bucket, damage, words)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [(flip_small, "its bytes have another digest; a lease has it"), (scribble, "its entry cannot be read")],
+)
+async def test_small_blobs_that_have_leases_are_rebuilt(
+    older: Bucket, damage: Callable[[Bucket], Awaitable[None]], words: str
+) -> None:
+    """In buckets of older releases, each small blob is stored twice."""
+    await is_rebuilt(older, damage, words)
+
+
+async def is_rebuilt(bucket: Bucket, damage: Callable[[Bucket], Awaitable[None]], words: str) -> None:
+    """Damage a bucket and mend it."""
     await damage(bucket)
     before = dict(bucket.store.objects)
     report = await check(bucket)
@@ -245,8 +275,8 @@ LASTING: list[tuple[Callable[[Bucket], Awaitable[None]], str]] = [
     (lose_data, "is gone"),
     (flip_data, "has another digest"),
     (cut_data, "has 199999 bytes instead of 200000"),
-    (flip_all, "its bytes have another digest, and no lease has it"),
-    (flip_leases, "its entry is lost, and no lease has it"),
+    (flip_small, "its bytes have another digest, and no lease has it"),
+    (scribble, "its entry cannot be read (an object of the bucket has no header), and no lease has it"),
     (stray, "it belongs to no repository"),
     (stray_in_repository, "it is not a key of this registry"),
     (stray_hint, "it is not a hint"),
@@ -262,6 +292,36 @@ async def test_what_cannot_be_mended_is_listed(
     bucket: Bucket, damage: Callable[[Bucket], Awaitable[None]], words: str
 ) -> None:
     """Each is told with what is wrong, --repair or not, and left as it is."""
+    await stays_listed(bucket, damage, words)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (flip_all, "its bytes have another digest, and no lease has it"),
+        (flip_leases, "its entry is lost, and no lease has it"),
+    ],
+)
+async def test_small_blobs_whose_leases_are_damaged_are_listed(
+    older: Bucket, damage: Callable[[Bucket], Awaitable[None]], words: str
+) -> None:
+    """If what was stored twice is damaged twice."""
+    await stays_listed(older, damage, words)
+
+
+@pytest.mark.parametrize("damage", [flip_small, scribble])
+async def test_a_small_blob_that_is_damaged_is_healed_by_a_push(
+    bucket: Bucket, damage: Callable[[Bucket], Awaitable[None]]
+) -> None:
+    """Its entry is replaced, whatever it says, and then all is in order."""
+    await damage(bucket)
+    await push(bucket.registry, CONFIG)
+    assert (await check(bucket)).problems == []
+    assert await pull(bucket.registry, Digest.of(CONFIG)) == CONFIG
+
+
+async def stays_listed(bucket: Bucket, damage: Callable[[Bucket], Awaitable[None]], words: str) -> None:
+    """Damage a bucket, and try to mend it."""
     await damage(bucket)
     for repair in (False, True):
         before = dict(bucket.store.objects)

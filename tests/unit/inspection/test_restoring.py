@@ -42,7 +42,7 @@ async def check(copy: Bucket, *, restored: bool) -> Report:
 async def test_a_copy_counts_for_nothing_and_the_check_says_so(copy: Bucket) -> None:
     """Nothing can be pulled, and the records that are late are counted, as there is nothing else to be seen."""
     report = await check(copy, restored=False)
-    assert (report.late, report.manifests, report.blobs) == (3, 0, 1), "the lease of a small blob relies on nothing"
+    assert (report.late, report.manifests, report.blobs) == (3, 0, 1), "a small blob relies on nothing"
     with pytest.raises(ManifestUnknown):
         await copy.registry.manifests.find(REPO, Digest.of(CHILD))
 
@@ -52,7 +52,7 @@ async def test_a_copy_that_was_restored_is_whole(copy: Bucket) -> None:
     report = await check(copy, restored=True)
     assert (report.late, report.manifests, report.blobs, report.tags) == (0, 2, 2, 1)
     assert (report.problems, report.bytes_read) == ([], LARGE)
-    assert report.restored == 3 + 4 + 1, "leases, entries, and a tag; the lease of a small blob relies on nothing"
+    assert report.restored == 3 + 3 + 1, "leases, entries, and a tag; a small blob relies on nothing"
     for seconds in (GRACE_S + 1, 3 * DEADLINE_S, GRACE_S + 1, 3 * DEADLINE_S):
         copy.clock.advance(seconds)
         await copy.collect()

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from zotpy.bucket.layout import OLDEST
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.errors import ClientStalled
+from zotpy.core.framing import frame
 from zotpy.core.names import RepositoryName
 from zotpy.core.ranges import Span
 from zotpy.core.units import KIB, MIB
@@ -35,6 +37,11 @@ PART_BYTES = 128 * KIB
 BUDGET_BYTES = 16 * PART_BYTES
 DEADLINE_S = 60.0
 NO_CONDITIONS = Features(conditional_create=False, conditional_replace=False, conditional_delete=False)
+
+
+async def older_bucket(store: Store) -> None:
+    """Let the bucket be one of an older release: small blobs have leases, which others than their entries hold."""
+    await store.put(keys.LAYOUT, frame(OLDEST))
 
 
 async def open_replica(

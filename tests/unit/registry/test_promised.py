@@ -238,7 +238,7 @@ async def test_a_lease_that_is_nearly_old_is_not_relied_on_from_memory() -> None
     clock.advance(LIFE_S)
     with log.counted() as calls:
         assert await has_blob(registry, digest)
-    assert calls.of("put", keys.LEASES)
+    assert calls.of("put", keys.ENTRIES)
 
 
 async def test_a_push_relies_on_nothing_that_is_remembered(autojump_clock: trio.testing.MockClock) -> None:

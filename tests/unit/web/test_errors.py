@@ -329,7 +329,7 @@ async def test_a_store_that_fails_is_told_of_without_its_secrets(
 
 async def test_a_store_that_is_full_is_413_with_the_reason(replica: Replica) -> None:
     """A push ends, for no client tries 413 again, and says what is wrong, without the store's secrets."""
-    replica.script.fail("before", "put", "leases/", StoreFull("PutObject: the store answered 507 (bucket AKIA)"))
+    replica.script.fail("before", "put", "entries/", StoreFull("PutObject: the store answered 507 (bucket AKIA)"))
     answer = await replica.client.post(UPLOADS, params={"digest": digest_of(b"x")}, content=b"x")
     assert answer.status_code == 413
     assert codes_of(answer) == ["DENIED"]

@@ -132,12 +132,12 @@ class _Counting:
         async for digest, minute in taking_turns(minutes.items()):
             for kind in KINDS:
                 record = records.get((kind, digest))
-                if record is None or not record.exists or (newest := record.newest()) is None:
+                if record is None or not record.exists_as(kind):
                     continue
                 if data_ids := record.data_ids():
                     await self.used.add([(data_id, f"{place} {minute}") for data_id in data_ids])
                 else:
-                    self.counts[place].by_minute[minute] += newest.size_bytes
+                    self.counts[place].by_minute[minute] += record.size_bytes
 
 
 def _uses(

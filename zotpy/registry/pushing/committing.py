@@ -1,4 +1,7 @@
-"""From received bytes to a record: the data object if one is needed, then a lease, then the entry."""
+"""From received bytes to a record: the data object if one is needed, then a lease, then the entry.
+
+A small blob needs neither data nor lease (`zotpy.bucket.own_leases`).
+"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -100,6 +103,11 @@ class Commit:
         request again, and from then on the blob exists. Raises `TooLate`.
         """
         value = placed.value
+        if self.records.is_own_lease(value):
+            await self.records.write(wanted.repo, "blobs", wanted.digest, value, reliance)
+            if forget is not None:
+                await forget()
+            return
         lease = await self.records.leases.write(wanted.repo, "blobs", wanted.digest, value, reliance)
         write_entry = partial(self.records.entries.write, wanted.repo, "blobs", wanted.digest, value, lease)
         calls: list[Callable[[], Awaitable[object]]] = [write_entry]

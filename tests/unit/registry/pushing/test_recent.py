@@ -130,13 +130,13 @@ async def test_a_cut_chunk_is_finished_with_what_was_saved() -> None:
 
 
 async def test_a_put_that_failed_is_repeated_from_the_store() -> None:
-    """Where the store refused the lease, the same PUT does it all once more."""
+    """Where the store refused the entry, the same PUT does it all once more."""
 
     class Failing(Unread):
         async def put(
             self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None
         ) -> Stored:
-            if self.fails and key.startswith(keys.LEASES):
+            if self.fails and key.startswith(keys.ENTRIES):
                 self.fails = False
                 msg = "down"
                 raise StoreUnavailable(msg)
