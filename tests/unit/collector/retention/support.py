@@ -50,9 +50,9 @@ class Kept:
     told: list[str] = field(default_factory=list)
 
     @classmethod
-    async def open(cls, features: Features | None = None) -> Kept:
-        """Open a replica over a new store."""
-        return cls(await Bucket.open(features))
+    async def open(cls, features: Features | None = None, *, is_older: bool = False) -> Kept:
+        """Open a replica over a new store, or over one of an older release."""
+        return cls(await Bucket.open(features, is_older=is_older))
 
     def begin(self, what: str) -> Callable[[int], None]:
         """Watch; see `Progress`."""

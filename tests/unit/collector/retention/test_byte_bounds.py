@@ -90,6 +90,21 @@ async def _content(kept: Kept, digest: Digest) -> bytes:
     return (await kept.bucket.store.get(keys.data(value.data_id))).body
 
 
+@pytest.mark.parametrize("is_older", [False, True])
+async def test_small_blobs_count(*, is_older: bool) -> None:
+    """Also where their entries alone hold them."""
+    kept = await Kept.open(is_older=is_older)
+    await noted(kept)
+    for tag in "ab":
+        kept.bucket.clock.advance(DELAY_S)
+        layers = [await push(kept.bucket.registry, f"{tag}{number}".encode() * 30_000) for number in range(4)]
+        await kept.bucket.push_image(*layers, tag=tag, note=tag)
+    kept.bucket.clock.advance(7 * 24 * 3600.0)
+    assert (await kept.collect(bound(2.4))).tags_expired == 0
+    assert (await kept.collect(bound(2.2))).tags_expired == 1
+    assert await tags(kept) == "b"
+
+
 async def test_a_signature_counts_with_its_image(cache: Kept) -> None:
     """It is as new as the image."""
     subject = (await cache.bucket.registry.manifests.find(REPO, Tag("c"))).digest
