@@ -49,7 +49,7 @@ WITNESSES = {
     "collector_swaps": ("renounced", 523),
     "renewal_swaps": ("renounced", 156),
     "delete_swaps": ("duel", 67),
-    "epochs": ("rivals", 3385),
+    "epochs": ("rivals", 13752),
     "refused_revivals": ("", 131915415),
     "age_of_kept": ("kept", 15),
     "store_times": ("suspended", 181),

@@ -81,11 +81,27 @@ class RecordSweep:
 
         It may be a tombstone by now, and the lease of an earlier renewal must not bring the record back.
         """
+        if await self._needs_condition(record):
+            return False
         if record.entry is not None and not await self.collection.delete_seen(record.entry):
             return False
         self.collection.summary.records_deleted += 1
         await self._delete_leases(record.leases)
         return True
+
+    async def _needs_condition(self, record: ListedRecord) -> bool:
+        """Whether only a condition tells that nobody has renewed the entry, and the store has none any more.
+
+        Replicas that have seen the store honour conditions may have written an entry that is its own lease.
+        """
+        store, entry = self.collection.store, record.entry
+        if store.features.conditional_delete or entry is None or record.data_ids():
+            return False
+        found = await store.find(entry.key)
+        try:
+            return found is not None and decode_entry("blobs", found.body).is_own_lease
+        except FramingError:  # damaged: nobody can rely on it
+            return False
 
     async def _is_refused(self, record: ListedRecord) -> bool:
         """Whether the entry of an old manifest took a tombstone's place too late: it counts as that tombstone.

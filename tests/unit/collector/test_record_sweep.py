@@ -16,6 +16,7 @@ from zotpy.core.errors import BlobUnknown, ManifestUnknown
 from zotpy.core.media_types import OCI_IMAGE, OCI_INDEX
 from zotpy.core.record_values import BlobValue
 from zotpy.store.interface import StoreUnavailable
+from zotpy.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from zotpy.store.faulty import Moment
@@ -188,6 +189,18 @@ async def test_a_manifest_whose_entry_is_lost_is_read_from_its_lease(bucket: Buc
     bucket.clock.advance(GRACE_S + 1)
     await bucket.collect()
     assert await pull(bucket.registry, blob) == SMALL
+
+
+async def test_an_entry_that_is_its_own_lease_goes_only_on_a_condition(bucket: Bucket, is_older: bool) -> None:  # noqa: FBT001
+    """A collector for which the store honours none keeps it: a request may renew it at that moment. Leases tell."""
+    blob = await push(bucket.registry, SMALL)
+    bucket.clock.advance(GRACE_S + 1)
+    store = MemoryStore(bucket.clock, NO_CONDITIONS)
+    store.objects = bucket.store.objects
+    await bucket.collect(store=store)
+    assert (keys.entry(REPO, "blobs", blob) in bucket.left) is not is_older
+    await bucket.collect()
+    assert keys.entry(REPO, "blobs", blob) not in bucket.left
 
 
 async def test_an_entry_that_an_older_release_left_without_a_lease_goes(bucket: Bucket) -> None:
