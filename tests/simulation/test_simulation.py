@@ -39,7 +39,7 @@ WITNESSES = {
     "retirement": ("fading", 180),
     "waiting": ("hurried", 4),
     "hints_first": ("half gone", 11),
-    "notes_that_count": ("lingering", 4422),
+    "notes_that_count": ("lingering", 10136),
     "tombstone_last": ("crashing", 320),
     "lease_first": ("crashing", 95),
     "own_references": ("", 0),
