@@ -178,7 +178,7 @@ async def test_a_whole_put_after_a_patch_that_was_cut(sent_bytes: int, replica: 
 async def test_uploads_do_not_begin_while_others_wait_for_memory_held_for_the_store(holding: Replica) -> None:
     """A POST can be repeated by every client, a body by few: so it is the POST that is turned away."""
     registry, budget = holding.registry, holding.registry.budget
-    holding.plan("PutObject", "leases/", lambda: PASSING[0])
+    holding.plan("PutObject", "entries/", lambda: PASSING[0])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(holding.push, SMALL)
         await come_true(lambda: registry.holds.calls > 0)

@@ -43,7 +43,7 @@ async def test_a_store_that_asks_to_slow_down_gets_fewer_parts_at_once(
     async with serving(nursery, bucket, prefix, max_connections=CONNECTIONS, budget_bytes=256 * MIB) as replica:
         pacer = replica.store.client.pacer
         assert pacer.limit == CONNECTIONS
-        plan = replica.plan("PutObject", "leases/", lambda: Reply(503, "SlowDown"), first=1)
+        plan = replica.plan("PutObject", "entries/", lambda: Reply(503, "SlowDown"), first=1)
         assert (await replica.push(b"small")).status_code == 201
         assert len(plan.hit) == 2
         lowered = pacer.limit

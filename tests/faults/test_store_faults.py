@@ -28,7 +28,6 @@ LARGE_CALLS = [
 CALLS = [
     *((operation, below, LARGE) for operation, below in LARGE_CALLS),
     ("PutObject", "data/", MEDIUM),
-    ("PutObject", "leases/", SMALL),
     ("PutObject", "entries/", SMALL),
 ]
 WITH_BODY = {"UploadPart", "CompleteMultipartUpload", "PutObject"}

@@ -56,7 +56,7 @@ SETTINGS = {
 GONE = {
     "data_deleted": 60,
     "hints_deleted": 60,
-    "leases_deleted": 200,
+    "leases_deleted": 60,
     "markers_deleted": 60,
     "multiparts_aborted": 3,
     "records_deleted": 200,
