@@ -183,7 +183,7 @@ class JoiningChunkedReader(ChunkedReader):
         """Take the bytes of all chunks that can be read in one go; none if that is not possible."""
         block = buf.peek()
         found: list[memoryview] = []
-        position, length = 0, len(block)
+        position, length, ended = 0, len(block), 0
         in_chunk, at_end = self._bytes_in_chunk, bool(self._bytes_to_discard)
         digits, alike = self._digits, self._alike
         with memoryview(block) as view:
@@ -201,8 +201,9 @@ class JoiningChunkedReader(ChunkedReader):
                 found.append(view[position:end])
                 in_chunk -= end - position
                 position, at_end = end, not in_chunk
+                ended += at_end
             data = b"".join(found)
-            self.chunks += len(found) - (in_chunk > 0)
+            self.chunks += ended
             found.clear()
         if at_end and block.startswith(_LINE_END, position):
             position, at_end = position + len(_LINE_END), False

@@ -112,7 +112,8 @@ class Patience:
 
     def take_any(self, opened: trio.socket.SocketType) -> None:
         """Let any byte be enough for the next wait. Raises `OSError`."""
-        self._least.ask(opened, 1)
+        if self._least.least_bytes != 1:
+            self._least.ask(opened, 1)
 
     def is_bite_here(self, opened: trio.socket.SocketType, left_bytes: int | None, most_bytes: int) -> bool:
         """Say whether `gather` would not wait for bytes after the first ones. Raises `trio.ClosedResourceError`."""
