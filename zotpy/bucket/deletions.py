@@ -16,10 +16,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from zotpy.bucket.entries import ATTEMPTS, Seen
+from zotpy.bucket.entries import ATTEMPTS, Seen, overtaken
 from zotpy.bucket.long_reads import Room, whole
 from zotpy.bucket.pointers import Pointers
-from zotpy.bucket.records import Records, overtaken
+from zotpy.bucket.records import Records
 from zotpy.bucket.reliance import Reliance
 from zotpy.concurrency import gather
 from zotpy.core import keys

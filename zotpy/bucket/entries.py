@@ -12,15 +12,16 @@ from zotpy.bucket.long_reads import Read
 from zotpy.bucket.reliance import require
 from zotpy.core import keys
 from zotpy.core.digests import Digest
+from zotpy.core.errors import TryAgain
 from zotpy.core.keys import Kind
-from zotpy.core.names import RepositoryName
+from zotpy.core.names import Reference, RepositoryName
 from zotpy.core.quick import quickly_made
 from zotpy.core.record_values import BlobValue, Lease, Value, decode_entry, lost_entry, new_tombstone
 from zotpy.settings import GcSettings
 from zotpy.store.interface import Body, ConditionFailed, Fetched, KeyMissing, Store, Stored
 
 ATTEMPTS = 16
-"""How often other requests may overtake the write of an entry before the client is told to try again."""
+"""If other requests overtake the write of an entry so often, the client is told to try again."""
 
 
 @quickly_made
@@ -146,6 +147,11 @@ class Entries:
 
     def _young_for_s(self, leased_at: datetime, now: datetime) -> float:
         return self.times.grace_s / 2 - (now - leased_at).total_seconds()
+
+
+def overtaken(reference: Reference) -> TryAgain:
+    """Return the error of a request that other requests overtook again and again."""
+    return TryAgain(f"other requests keep changing {reference}: try again")
 
 
 def _require(lease: Lease, stored: Stored) -> None:

@@ -17,9 +17,7 @@ Releases that know only version 2 of the bucket's layout would delete such entri
 are written only if the layout is for newer releases (`zotpy.bucket.layout.OWN_LEASES`).
 """
 
-from dataclasses import dataclass
-
-from zotpy.bucket.entries import ATTEMPTS, Entries, Seen
+from zotpy.bucket.entries import ATTEMPTS, Entries, Seen, overtaken
 from zotpy.core import keys
 from zotpy.core.digests import Digest
 from zotpy.core.framing import FramingError
@@ -27,31 +25,26 @@ from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import BlobValue
 
 
-@dataclass(frozen=True, slots=True)
-class OwnLeases:
-    """Writes the entries of small blobs."""
+async def write_own(entries: Entries, repo: RepositoryName, digest: Digest, value: BlobValue) -> None:
+    """Make the blob exist, or renew it, whatever existed: mostly one call. Raises `TryAgain`.
 
-    entries: Entries
+    A young entry with the same bytes is left as it is.
+    """
+    seen = Seen(None)
+    for _ in range(ATTEMPTS):
+        if await entries.replace_by_own(repo, digest, seen, value) is not None:
+            return
+        seen = await _look(entries, repo, digest)
+        if seen.is_young and seen.value == value:
+            return
+    raise overtaken(digest)
 
-    async def write(self, repo: RepositoryName, digest: Digest, value: BlobValue) -> bool:
-        """Make the blob exist, or renew it, whatever existed: mostly one call. `False`: others overtook it each time.
 
-        A young entry with the same bytes is left as it is.
-        """
-        seen = Seen(None)
-        for _ in range(ATTEMPTS):
-            if await self.entries.replace_by_own(repo, digest, seen, value) is not None:
-                return True
-            seen = await self._look(repo, digest)
-            if seen.is_young and seen.value == value:
-                return True
-        return False
-
-    async def _look(self, repo: RepositoryName, digest: Digest) -> Seen:
-        """Read the entry. A damaged one may be replaced."""
-        if (fetched := await self.entries.store.find(keys.entry(repo, "blobs", digest))) is None:
-            return Seen(None)
-        try:
-            return self.entries.seen_in("blobs", fetched)[0]
-        except FramingError:
-            return Seen(None, fetched.etag)
+async def _look(entries: Entries, repo: RepositoryName, digest: Digest) -> Seen:
+    """Read the entry. A damaged one may be replaced."""
+    if (fetched := await entries.store.find(keys.entry(repo, "blobs", digest))) is None:
+        return Seen(None)
+    try:
+        return entries.seen_in("blobs", fetched)[0]
+    except FramingError:
+        return Seen(None, fetched.etag)

@@ -27,20 +27,21 @@ bring back what was deleted after it read the entry, and a DELETE cannot bury wh
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from typing import TypeGuard
 
 import trio
 
-from zotpy.bucket.entries import ATTEMPTS, Entries, Seen
+from zotpy.bucket.entries import ATTEMPTS, Entries, Seen, overtaken
 from zotpy.bucket.leases import Leases
 from zotpy.bucket.long_reads import Read, beginnings
-from zotpy.bucket.own_leases import OwnLeases
+from zotpy.bucket.own_leases import write_own
 from zotpy.bucket.promised_entries import PromisedEntries
 from zotpy.bucket.reliance import Reliance, has_passed, in_time, local_end_s
 from zotpy.core import keys
 from zotpy.core.digests import Digest
-from zotpy.core.errors import TooLate, TryAgain
+from zotpy.core.errors import TooLate
 from zotpy.core.keys import Kind
-from zotpy.core.names import Reference, RepositoryName
+from zotpy.core.names import RepositoryName
 from zotpy.core.record_values import BlobValue, ManifestValue, Value
 from zotpy.settings import GcSettings
 from zotpy.store.interface import Store
@@ -71,7 +72,7 @@ class Records:
         """The leases alone."""
         return Leases(self.store)
 
-    def is_own_lease(self, value: Value) -> bool:
+    def is_own_lease(self, value: Value) -> TypeGuard[BlobValue]:
         """Whether the entry of such a record is its own lease when it is written."""
         is_allowed = self.has_own_leases and self.store.features.all_conditions
         return is_allowed and isinstance(value, BlobValue) and value.data_id is None
@@ -127,7 +128,7 @@ class Records:
 
         `None`: the record has changed since it was seen, or it was long ago.
         """
-        if isinstance(value, BlobValue) and self.is_own_lease(value) and seen.etag is not None:
+        if seen.etag is not None and self.is_own_lease(value):
             stored = await self.entries.replace_by_own(repo, digest, seen, value)
             return None if stored is None else stored.store_time
         reliance = Reliance(self.times.deadline_s, seen.time)
@@ -223,9 +224,8 @@ class Records:
 
         If its entry is its own lease, one call is mostly enough. Raises `TryAgain` if others overtake it each time.
         """
-        if isinstance(value, BlobValue) and self.is_own_lease(value):
-            if not await OwnLeases(self.entries).write(repo, digest, value):
-                raise overtaken(digest)
+        if self.is_own_lease(value):
+            await write_own(self.entries, repo, digest, value)
             return
         lease = await self.leases.write(repo, kind, digest, value, reliance)
         await self.entries.write(repo, kind, digest, value, lease)
@@ -252,8 +252,3 @@ class Records:
 
 def _blob(value: Value | None) -> BlobValue | None:
     return value if isinstance(value, BlobValue) else None
-
-
-def overtaken(reference: Reference) -> TryAgain:
-    """Return the error of a request that other requests overtook again and again."""
-    return TryAgain(f"other requests keep changing {reference}: try again")

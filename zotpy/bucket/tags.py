@@ -7,9 +7,8 @@ two pushes at once the later one stays. A push may be conditional if the store h
 import secrets
 from dataclasses import dataclass, replace
 
-from zotpy.bucket.entries import ATTEMPTS
+from zotpy.bucket.entries import ATTEMPTS, overtaken
 from zotpy.bucket.long_reads import Read, beginnings
-from zotpy.bucket.records import overtaken
 from zotpy.bucket.reliance import require
 from zotpy.core import keys
 from zotpy.core.digests import Digest

@@ -68,10 +68,8 @@ class BlobValue:
 
     def encode_own(self, epoch: str) -> bytes:
         """Write an entry that is its own lease. It holds the blob's bytes."""
-        header: dict[str, Any] = {"v": 1, "size": self.size_bytes, "lease": OWN, "nonce": secrets.token_hex(4)}
-        if epoch:
-            header["epoch"] = epoch
-        return frame(header, self.content)
+        header = {"v": 1, "size": self.size_bytes, "lease": OWN, "nonce": secrets.token_hex(4)}
+        return frame(header | _epoch_field(epoch), self.content)
 
     @classmethod
     def read(cls, header: dict[str, Any], body: bytes) -> Self:
@@ -178,7 +176,7 @@ def lost_entry(value: BlobValue, epoch: str) -> bytes:
     It keeps what it says about the data, in case that comes back.
     """
     header = {"v": 1, "size": value.size_bytes, "data": value.data_id, "lost": True, "nonce": secrets.token_hex(4)}
-    return frame(header | ({"epoch": epoch} if epoch else {}), b"")
+    return frame(header | _epoch_field(epoch), b"")
 
 
 def new_tombstone() -> bytes:
@@ -199,8 +197,12 @@ def mirrored_field(value: ManifestValue) -> dict[str, Any]:
     return {"mirrored": True} if value.is_mirrored else {}
 
 
+def _epoch_field(epoch: str) -> dict[str, Any]:
+    return {"epoch": epoch} if epoch else {}
+
+
 def _entry_header(lease: Lease | None, epoch: str, *, revives: bool) -> dict[str, Any]:
-    header: dict[str, Any] = {"epoch": epoch} if epoch else {}
+    header = _epoch_field(epoch)
     if revives:
         header["revives"] = True
     if lease is not None:

@@ -19,7 +19,7 @@ from zotpy.core.errors import TooLate
 from zotpy.core.framing import FramingError
 from zotpy.core.keys import Kind
 from zotpy.core.names import RepositoryName
-from zotpy.core.record_values import BlobValue, Value, decode_value
+from zotpy.core.record_values import BlobValue, Entry, Value, decode_value
 from zotpy.inspection.looking import Look, ReadEntry
 from zotpy.store.interface import Fetched, KeyMissing, Listed
 
@@ -45,11 +45,12 @@ class RecordCheck:
         found = await ReadEntry.of(self.look, self.repo, kind, digest)
         if found is not None and found.is_tombstone:
             return None  # deleted since the listing
-        value = None if found is None or found.entry is None else found.entry.value
-        if found is not None and found.entry is not None and found.entry.is_lost:
+        entry = None if found is None else found.entry
+        value = None if entry is None else entry.value
+        if entry is not None and entry.is_lost:
             self.lost.add(digest)
             return value
-        if found is None or value is None or not _is_right(digest, value) or not _is_leased(found, record.leases):
+        if entry is None or value is None or not _is_right(digest, value) or not _is_leased(entry, record.leases):
             self.doubtful.append((kind, digest))
             return None
         return value
@@ -61,9 +62,10 @@ class RecordCheck:
             if found is not None and found.is_tombstone:
                 return None
             leases = await self.look.records.leases.find(self.repo, kind, digest)
-            value = None if found is None or found.entry is None else found.entry.value
-            if found is not None and value is not None and _is_right(digest, value):
-                if not _is_leased(found, leases) and await self._is_same(kind, digest, found):
+            entry = None if found is None else found.entry
+            value = None if entry is None else entry.value
+            if found is not None and entry is not None and value is not None and _is_right(digest, value):
+                if not _is_leased(entry, leases) and await self._is_same(kind, digest, found):
                     await self._mend(kind, digest, found, _Kept(value, found.fetched), "no lease protects it")
                 return value
             if found is None and not leases:
@@ -136,13 +138,10 @@ def _is_right(digest: Digest, value: Value) -> bool:
     return Digest.of(value.content, digest.algorithm) == digest
 
 
-def _is_leased(found: ReadEntry, leases: list[Listed]) -> bool:
+def _is_leased(entry: Entry, leases: list[Listed]) -> bool:
     """Whether the entry is its own lease, or a lease keeps the record, and the same data that the entry names."""
-    if found.entry is None or found.entry.is_own_lease:
-        return found.entry is not None
-    value = found.entry.value
-    data_id = value.data_id if isinstance(value, BlobValue) else None
-    return any(_says_nothing(lease) or keys.data_of(lease.key) == data_id for lease in leases)
+    data_id = entry.value.data_id if isinstance(entry.value, BlobValue) else None
+    return entry.is_own_lease or any(_says_nothing(lease) or keys.data_of(lease.key) == data_id for lease in leases)
 
 
 def _says_nothing(lease: Listed) -> bool:

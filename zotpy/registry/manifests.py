@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from zotpy.bucket.deletions import Deletions, Judge, every_tag, unknown
-from zotpy.bucket.entries import ATTEMPTS
+from zotpy.bucket.entries import ATTEMPTS, overtaken
 from zotpy.bucket.long_reads import Room
-from zotpy.bucket.records import overtaken
 from zotpy.bucket.tags import does_not_hold
 from zotpy.core.digests import Digest
 from zotpy.core.errors import DigestInvalid, ManifestTooLarge

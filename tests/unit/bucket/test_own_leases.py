@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
-from tests.calls import CallLog
 from tests.unit.registry.support import NO_CONDITIONS, REPO, Clock, Script, keys_below
 from zotpy.bucket.records import Records
 from zotpy.bucket.reliance import Reliance
@@ -21,6 +21,9 @@ from zotpy.store.faulty import FaultyStore
 from zotpy.store.interface import StoreUnavailable
 from zotpy.store.memory_store import MemoryStore
 
+if TYPE_CHECKING:
+    from tests.calls import CallLog
+
 GRACE_S, DEADLINE_S = 1000.0, 60.0
 SETTINGS = GcSettings(grace_s=GRACE_S, deadline_s=DEADLINE_S)
 BODY = b"the content"
@@ -31,33 +34,9 @@ ENTRY = keys.entry(REPO, "blobs", DIGEST)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    """Return the clock of the store."""
-    return Clock()
-
-
-@pytest.fixture
-def memory(clock: Clock) -> MemoryStore:
-    """Return an empty store on that clock."""
-    return MemoryStore(clock)
-
-
-@pytest.fixture
-def log(memory: MemoryStore) -> CallLog:
-    """Return the store, counted."""
-    return CallLog(memory)
-
-
-@pytest.fixture
 def records(log: CallLog) -> Records:
     """Return the records of a bucket whose entries may be their own leases."""
     return Records(log, SETTINGS, has_own_leases=True)
-
-
-@pytest.fixture
-def script() -> Script:
-    """Return what happens to the slow records."""
-    return Script()
 
 
 @pytest.fixture

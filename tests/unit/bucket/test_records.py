@@ -38,33 +38,9 @@ ENTRY = keys.entry(REPO, "blobs", DIGEST)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    """Return the clock of the store."""
-    return Clock()
-
-
-@pytest.fixture
-def memory(clock: Clock) -> MemoryStore:
-    """Return an empty store on that clock."""
-    return MemoryStore(clock)
-
-
-@pytest.fixture
-def log(memory: MemoryStore) -> CallLog:
-    """Return the store, counted."""
-    return CallLog(memory)
-
-
-@pytest.fixture
 def records(log: CallLog) -> Records:
     """Return the records in the store."""
     return Records(log, SETTINGS)
-
-
-@pytest.fixture
-def script() -> Script:
-    """Return what happens to the slow records."""
-    return Script()
 
 
 @pytest.fixture

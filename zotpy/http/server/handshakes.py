@@ -1,7 +1,7 @@
 """What the log says about clients with which TLS could not begin.
 
 Such a client made no request, so the log has no other line about it. There is one line a minute at most for each of a
-few reasons, however many handshakes fail: whoever looks for open ports cannot fill the log. The line has their number.
+few reasons, and it has the number of handshakes that failed. So a scan for open ports does not fill the log.
 """
 
 import ssl

@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from zotpy.bucket.entries import ATTEMPTS, Seen
+from zotpy.bucket.entries import ATTEMPTS, Seen, overtaken
 from zotpy.bucket.long_reads import beginnings
 from zotpy.bucket.pointers import Pointers
-from zotpy.bucket.records import Records, overtaken
+from zotpy.bucket.records import Records
 from zotpy.bucket.reliance import Reliance, in_time, require
 from zotpy.bucket.tags import does_not_hold
 from zotpy.concurrency import beside, gather, watched
